@@ -1,0 +1,160 @@
+//! Typed ids. Each is parsed once, at the edge; a value of the type is always well-formed.
+
+use crate::digest::{Digest, hex, unhex};
+use crate::strict;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a text is not an id of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a {kind}: {rule}")]
+pub struct NotAnId {
+    kind: &'static str,
+    rule: &'static str,
+    text: String,
+}
+
+macro_rules! name_id {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(String);
+
+        impl $type {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $type {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) {
+                    return Ok(Self(text.to_owned()));
+                }
+                Err(NotAnId { kind: $kind, rule: $rule, text: strict::shorten(text) })
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        strict::text_serde!($type);
+    };
+}
+
+fn lower_name(text: &str, longest: usize) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    (1..=longest).contains(&text.len())
+        && text.bytes().all(inner)
+        && text.as_bytes()[0].is_ascii_lowercase()
+        && !text.ends_with('-')
+        && !text.contains("--")
+}
+
+name_id!(
+    /// One installation: 16 hex digits, derived from its first root.
+    SiteId, "site id", "16 lower-case hex digits", |t| unhex::<8>(t).is_some()
+);
+name_id!(
+    /// A person of the policy, such as `anna` or `p-7`.
+    PersonId, "person id", "1 to 32 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 32)
+);
+name_id!(
+    /// A publishing team; names the repository role `content.<team>`.
+    Team, "team name", "1 to 32 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 32)
+);
+name_id!(
+    /// The name of a manifest within its team.
+    ManifestName, "manifest name", "1 to 64 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 64)
+);
+name_id!(
+    /// A host class, pinned in a file on the host at enrolment (`production`, `lab`, …).
+    HostClass, "host class", "1 to 32 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 32)
+);
+name_id!(
+    /// A change: `C-` and a number from 1, allotted by the server.
+    ChangeId, "change id", "C- and a number, such as C-114",
+    |t| t.strip_prefix("C-").is_some_and(|n| {
+        (1..=12).contains(&n.len()) && n.bytes().all(|c| c.is_ascii_digit()) && !n.starts_with('0')
+    })
+);
+name_id!(
+    /// A resource within a manifest: `kind:what`, such as `file:/etc/motd`.
+    ResourceId, "resource id", "kind:what, at most 300 characters, no control characters",
+    |t| t.len() <= 300
+        && t.split_once(':').is_some_and(|(kind, what)| lower_name(&kind.replace('_', "-"), 32) && !what.is_empty())
+        && !t.chars().any(char::is_control)
+);
+
+/// A host's identity: the first 128 bit of the SHA-256 of its own ed25519 public key (32 hex digits).
+///
+/// Self-certifying: whoever holds a public key can check the id, so no directory can redirect it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AgentId([u8; 16]);
+
+impl AgentId {
+    /// The id that belongs to a raw 32-byte ed25519 public key.
+    pub fn of_key(public: &[u8; 32]) -> Self {
+        let mut id = [0; 16];
+        id.copy_from_slice(&Digest::of(public).0[..16]);
+        Self(id)
+    }
+}
+
+impl FromStr for AgentId {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let bad =
+            || NotAnId { kind: "agent id", rule: "32 lower-case hex digits", text: strict::shorten(text) };
+        unhex(text).map(Self).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "agent:{self}")
+    }
+}
+
+strict::text_serde!(AgentId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_checked_when_they_are_made() {
+        for good in ["C-1", "C-114", "C-999999999999"] {
+            assert_eq!(good.parse::<ChangeId>().unwrap().as_str(), good);
+        }
+        for bad in ["", "C-", "C-0", "C-01", "c-1", "C-1/../x", "C-1234567890123"] {
+            assert!(bad.parse::<ChangeId>().is_err(), "{bad}");
+        }
+        for bad in ["", "Web", "web--base", "web-", "1web", "web.base", "wéb", &"a".repeat(65)] {
+            assert!(bad.parse::<ManifestName>().is_err(), "{bad}");
+        }
+        for (text, good) in [
+            ("file:/etc/motd", true),
+            ("package:alpha", true),
+            ("file:", false),
+            ("/etc/motd", false),
+            ("file:/a\nb", false),
+        ] {
+            assert_eq!(text.parse::<ResourceId>().is_ok(), good, "{text}");
+        }
+    }
+}

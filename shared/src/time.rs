@@ -1,0 +1,96 @@
+//! Points in time as whole seconds and half-open intervals. No clock: `now` is always an argument.
+
+use crate::strict;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Seconds since 1970-01-01T00:00:00Z; text form is RFC 3339 in UTC with `Z` and whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(pub i64);
+
+/// Why a text is not a timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time like 2026-11-20T11:07:00Z (UTC, whole seconds)")]
+pub struct NotATime(String);
+
+impl Timestamp {
+    /// The last second that has a text form (year 9999).
+    pub const MAX: Self = Self(253_402_207_200);
+
+    pub fn plus(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// Seconds from `earlier` to `self`; negative when `self` is before it.
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0) {
+            Ok(at) => write!(f, "{}", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            Err(_) => write!(f, "out-of-range:{}", self.0),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = NotATime;
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let bad = || NotATime(strict::shorten(text));
+        let shape = text.len() == 20 && text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T');
+        let at: jiff::Timestamp = if shape { text.parse().map_err(|_| bad())? } else { return Err(bad()) };
+        Ok(Self(at.as_second()))
+    }
+}
+
+strict::text_serde!(Timestamp);
+
+/// From `from` (inclusive) to `until` (exclusive).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Interval {
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.from <= at && at < self.until
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.until <= self.from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_utc_with_whole_seconds_is_a_time() {
+        let text = "2026-11-20T11:07:16Z";
+        let at: Timestamp = text.parse().unwrap();
+        assert_eq!((at.0, at.to_string().as_str()), (1_795_172_836, text));
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00Z");
+        for bad in [
+            "",
+            "2026-11-20 11:07:16Z",
+            "2026-11-20T11:07:16+01:00",
+            "2026-11-20T11:07:16.5Z",
+            "2026-13-20T11:07:16Z",
+        ] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_interval_excludes_its_end() {
+        let interval = Interval { from: Timestamp(10), until: Timestamp(20) };
+        assert_eq!([9, 10, 19, 20].map(|t| interval.contains(Timestamp(t))), [false, true, true, false]);
+    }
+}
