@@ -6,8 +6,10 @@
 
 pub mod digest;
 pub mod envelope;
+pub mod facts;
 pub mod ids;
 pub mod keys;
 pub mod limits;
+pub mod manifest;
 pub mod strict;
 pub mod time;

@@ -1,0 +1,203 @@
+//! Facts: what an agent reports about its host, and the small part of it that templates may use.
+//!
+//! Never: secrets, file contents or process lists.
+
+use crate::ids::{AgentId, HostClass};
+use crate::limits;
+use crate::strict::{self, ReadError};
+use serde::{Deserialize, Serialize};
+
+/// The facts of one host at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Short host name.
+    pub hostname: String,
+    /// Full domain name; equals `hostname` where the host has none.
+    pub fqdn: String,
+    pub os: Os,
+    pub kernel: Kernel,
+    /// Machine type in the words of the package manager, such as `amd64` or `x86_64`.
+    pub arch: String,
+    pub packages: Vec<Package>,
+    pub services: Vec<Service>,
+    /// IPv4 and IPv6 addresses without loopback and link-local ones, sorted.
+    pub addresses: Vec<String>,
+    pub agent_version: semver::Version,
+    pub host_class: HostClass,
+}
+
+/// Fields of os-release(5): ID, VERSION_ID, VERSION_CODENAME, PRETTY_NAME; empty where it has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Os {
+    pub id: String,
+    pub version: String,
+    pub codename: String,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// `uname -r` of the running kernel.
+    pub release: String,
+}
+
+/// One package that the package manager knows on the host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    pub arch: String,
+    /// Source package; vulnerability data is mostly keyed by it.
+    pub source: String,
+    pub source_version: String,
+    pub status: PackageStatus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PackageStatus {
+    Installed,
+    /// Installed and not to be upgraded by others.
+    Held,
+    /// Unpacked, half configured or half installed: an earlier run broke off.
+    Broken,
+    /// Removed; configuration files are left.
+    ConfigFiles,
+}
+
+/// One systemd unit of type service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Unit name without `.service`.
+    pub name: String,
+    /// systemd's ActiveState, such as `active`, `inactive` or `failed`.
+    pub active: String,
+    /// systemd's UnitFileState, such as `enabled`, `disabled` or `static`.
+    pub enabled: String,
+}
+
+/// Why facts are not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadFacts {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("facts list {count} {what}; at most {limit} are accepted")]
+    TooMany { what: &'static str, count: usize, limit: usize },
+    #[error(
+        "facts: {place} has {size} bytes or control characters; at most {limit} bytes of text are accepted"
+    )]
+    BadText { place: String, size: usize, limit: usize },
+}
+
+/// Packages of one host; the largest desktop images have about 6,000.
+pub const PACKAGES: usize = 20_000;
+/// Services of one host.
+pub const SERVICES: usize = 5_000;
+/// Addresses of one host; container hosts have some hundred.
+pub const ADDRESSES: usize = 1_024;
+/// Bytes of one text, such as a name or a version.
+pub const FACT_TEXT_BYTES: usize = 256;
+
+impl Facts {
+    /// Reads the JSON form; refuses unknown keys and everything above the limits.
+    ///
+    /// # Errors
+    /// Not strict JSON of this shape, too many entries, too long or unprintable texts.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, BadFacts> {
+        let facts: Self = strict::from_json("the facts of a host", bytes, limits::FACTS_BYTES)?;
+        facts.check()?;
+        Ok(facts)
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        strict::to_json(self)
+    }
+
+    /// Checks counts and texts against the limits.
+    ///
+    /// # Errors
+    /// The first list or text that is too large, or has control characters.
+    pub fn check(&self) -> Result<(), BadFacts> {
+        for (what, count, limit) in [
+            ("packages", self.packages.len(), PACKAGES),
+            ("services", self.services.len(), SERVICES),
+            ("addresses", self.addresses.len(), ADDRESSES),
+        ] {
+            if count > limit {
+                return Err(BadFacts::TooMany { what, count, limit });
+            }
+        }
+        let os = [&self.os.id, &self.os.version, &self.os.codename, &self.os.name];
+        let host = [&self.hostname, &self.fqdn, &self.kernel.release, &self.arch];
+        text("os", os)?;
+        text("the host", host)?;
+        text("addresses", &self.addresses)?;
+        for package in &self.packages {
+            let Package { name, version, arch, source, source_version, .. } = package;
+            text("packages", [name, version, arch, source, source_version])?;
+        }
+        for service in &self.services {
+            text("services", [&service.name, &service.active, &service.enabled])?;
+        }
+        Ok(())
+    }
+
+    /// What templates see of these facts.
+    pub fn view(&self, agent_id: AgentId) -> TemplateFacts {
+        TemplateFacts {
+            hostname: self.hostname.clone(),
+            fqdn: self.fqdn.clone(),
+            os_id: self.os.id.clone(),
+            os_version: self.os.version.clone(),
+            os_codename: self.os.codename.clone(),
+            kernel: self.kernel.release.clone(),
+            arch: self.arch.clone(),
+            addresses: self.addresses.clone(),
+            agent_id: agent_id.to_string(),
+            host_class: self.host_class.to_string(),
+        }
+    }
+}
+
+fn text<'a>(place: &str, texts: impl IntoIterator<Item = &'a String>) -> Result<(), BadFacts> {
+    let bad = |t: &&String| t.len() > FACT_TEXT_BYTES || t.chars().any(char::is_control);
+    match texts.into_iter().find(bad) {
+        None => Ok(()),
+        Some(t) => Err(BadFacts::BadText { place: place.to_owned(), size: t.len(), limit: FACT_TEXT_BYTES }),
+    }
+}
+
+/// The facts that templates may use, as `facts.<name>`. Packages and services are left out on purpose:
+/// a file must not change because something else was upgraded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TemplateFacts {
+    pub hostname: String,
+    pub fqdn: String,
+    pub os_id: String,
+    pub os_version: String,
+    pub os_codename: String,
+    pub kernel: String,
+    pub arch: String,
+    pub addresses: Vec<String>,
+    pub agent_id: String,
+    pub host_class: String,
+}
+
+/// The names of [`TemplateFacts`].
+pub const TEMPLATE_FACTS: [&str; 10] = [
+    "hostname",
+    "fqdn",
+    "os_id",
+    "os_version",
+    "os_codename",
+    "kernel",
+    "arch",
+    "addresses",
+    "agent_id",
+    "host_class",
+];

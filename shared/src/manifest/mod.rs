@@ -1,0 +1,252 @@
+//! Manifests: what an author wants of hosts, as compiled and signed.
+//!
+//! Owns: the types, their strict JSON form, validation with all problems at once, the order of resources,
+//! parameters, and (feature `authoring`) the YAML form and its JSON Schema. The agent reads JSON only.
+//! Never: signatures, I/O, or how a resource is brought about.
+//!
+//! Planning executes nothing of a manifest on a host: before an approval a manifest is only read and compared.
+//! A guard program (`needed: {unless: …}`) therefore runs at apply time; its plan says so.
+
+mod health;
+mod parameters;
+mod resource;
+#[cfg(feature = "authoring")]
+pub mod schema;
+mod suggest;
+mod text;
+mod values;
+
+pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
+pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
+pub use resource::{
+    Artifact, Command, Directory, File, FileSource, FileWant, Needed, Package, PackageWant, Resource,
+    ResourceKind, Service, ServiceState, Undo,
+};
+pub(crate) use suggest::suggest;
+pub use values::{
+    AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, NameGlob, NotAValue, PackageName,
+    PackageVersion, ParamName, ServiceName,
+};
+
+use crate::ids::{ManifestName, Team};
+use crate::strict::{self, Map};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A manifest, compiled. Values from [`Manifest::from_json`] and `compile` are also validated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(try_from = "ManifestText", into = "ManifestText")]
+pub struct Manifest {
+    pub name: ManifestName,
+    pub version: Version,
+    pub team: Team,
+    pub title: String,
+    pub parameters: Map<ParamName, Parameter>,
+    pub body: Body,
+    pub health: Vec<HealthCheck>,
+    pub on_drift: OnDrift,
+}
+
+/// What a manifest brings: state or package updates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Resources(Vec<Resource>),
+    Patch(Patch),
+}
+
+/// Which pending package updates are installed; the plan pins the exact versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Patch {
+    /// All pending updates, those of security sources, or those named.
+    pub select: Select,
+    /// Package name patterns (`*`, `?`); required for and only allowed with `select: named`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameGlob>,
+    /// Package name patterns that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<NameGlob>,
+    /// Whether the host is rebooted afterwards.
+    #[serde(default)]
+    pub reboot: Reboot,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    All,
+    Security,
+    Named,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Reboot {
+    #[default]
+    Never,
+}
+
+/// What happens when a host differs from the approved state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrift {
+    #[default]
+    Report,
+    Correct,
+}
+
+/// The written form of a manifest; exactly one of `resources` and `patch`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "authoring", schemars(rename = "Manifest", extend("oneOf" = [
+    { "required": ["resources"] }, { "required": ["patch"] }
+])))]
+#[serde(deny_unknown_fields)]
+struct ManifestText {
+    /// Name of the manifest within its team.
+    #[cfg_attr(feature = "authoring", schemars(with = "schema::ManifestNameText"))]
+    manifest: ManifestName,
+    /// Semantic version in quotes, such as "1.2.0".
+    #[cfg_attr(feature = "authoring", schemars(with = "schema::VersionText"))]
+    version: Version,
+    /// The publishing team.
+    #[serde(default = "default_team")]
+    #[cfg_attr(feature = "authoring", schemars(with = "schema::TeamText"))]
+    team: Team,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    title: String,
+    /// Typed values by which one manifest serves several groups of hosts.
+    #[serde(default, skip_serializing_if = "no_parameters")]
+    #[cfg_attr(feature = "authoring", schemars(with = "std::collections::BTreeMap<ParamName, Parameter>"))]
+    parameters: Map<ParamName, Parameter>,
+    /// The state that is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resources: Option<Vec<Resource>>,
+    /// The package updates that are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    patch: Option<Patch>,
+    /// How a host proves after an apply that it still does its work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    health: Vec<HealthCheck>,
+    /// What happens when a host differs from the approved state.
+    #[serde(default)]
+    on_drift: OnDrift,
+}
+
+#[expect(clippy::expect_used, reason = "a constant that is a team name")]
+fn default_team() -> Team {
+    "main".parse().expect("main is a team name")
+}
+
+fn no_parameters(parameters: &Map<ParamName, Parameter>) -> bool {
+    parameters.is_empty()
+}
+
+/// Why a document is no manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a manifest has exactly one of resources and patch")]
+pub struct NotOneBody;
+
+impl TryFrom<ManifestText> for Manifest {
+    type Error = NotOneBody;
+    fn try_from(text: ManifestText) -> Result<Self, NotOneBody> {
+        let ManifestText { manifest, version, team, title, parameters, resources, patch, health, on_drift } =
+            text;
+        let body = match (resources, patch) {
+            (Some(resources), None) => Body::Resources(resources),
+            (None, Some(patch)) => Body::Patch(patch),
+            _ => return Err(NotOneBody),
+        };
+        Ok(Self { name: manifest, version, team, title, parameters, body, health, on_drift })
+    }
+}
+
+impl From<Manifest> for ManifestText {
+    fn from(manifest: Manifest) -> Self {
+        let Manifest { name, version, team, title, parameters, body, health, on_drift } = manifest;
+        let (resources, patch) = match body {
+            Body::Resources(resources) => (Some(resources), None),
+            Body::Patch(patch) => (None, Some(patch)),
+        };
+        Self { manifest: name, version, team, title, parameters, resources, patch, health, on_drift }
+    }
+}
+
+impl Patch {
+    /// Whether an update of this package belongs to the selection; `security` says if its source is one.
+    pub fn selects(&self, package: &str, security: bool) -> bool {
+        let wanted = match self.select {
+            Select::All => true,
+            Select::Security => security,
+            Select::Named => self.names.iter().any(|glob| glob.matches(package)),
+        };
+        wanted && !self.exclude.iter().any(|glob| glob.matches(package))
+    }
+}
+
+impl Manifest {
+    /// `name@version`, such as `web-base@1.2.0`.
+    pub fn id(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// The resources; empty for a patch.
+    pub fn resources(&self) -> &[Resource] {
+        match &self.body {
+            Body::Resources(resources) => resources,
+            Body::Patch(_) => &[],
+        }
+    }
+
+    pub fn patch(&self) -> Option<&Patch> {
+        match &self.body {
+            Body::Resources(_) => None,
+            Body::Patch(patch) => Some(patch),
+        }
+    }
+
+    /// The compiled form: the bytes that are signed. Equal manifests give equal bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        strict::to_json(self)
+    }
+}
+
+/// One thing that is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, such as `resources[3].file.mode`; empty for the whole document.
+    pub place: String,
+    /// Line of the YAML text from 1, where it is known.
+    pub line: Option<usize>,
+    pub message: String,
+    pub remedy: String,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        place: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { place: place.into(), line: None, message: message.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        write!(f, "{}; {}", self.message, self.remedy)
+    }
+}

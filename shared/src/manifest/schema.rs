@@ -1,0 +1,66 @@
+//! The JSON Schema (draft 2020-12) of the YAML form, for editors and for the authoring checks.
+//!
+//! Generated from the types, so that a key exists in one place only. Newtypes appear as `format`.
+
+use super::values::{Argv, Mode};
+use super::{Manifest, ParamValue};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The schema of a manifest in YAML.
+pub fn schema() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.untagged_enum_variant_titles = false;
+    let mut schema = settings.into_generator().into_root_schema_for::<Manifest>();
+    schema.insert("title".to_owned(), Value::from("Manifest"));
+    schema.into()
+}
+
+macro_rules! value_schema {
+    ($($type:ident $name:literal { $($body:tt)* })*) => {$(
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ $($body)* })
+            }
+        }
+    )*};
+}
+
+value_schema! {
+    Mode "Mode" { "type": "string", "format": Mode::FORMAT, "pattern": "^[0-7]{3,4}$" }
+    Argv "Argv" { "type": "array", "format": Argv::FORMAT, "minItems": 1, "items": { "type": "string" } }
+    ParamValue "ParamValue" { "type": ["string", "integer", "boolean"] }
+}
+
+macro_rules! text_schema {
+    ($($type:ident $format:literal)*) => {$(
+        pub(super) struct $type;
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $format })
+            }
+        }
+    )*};
+}
+
+text_schema! {
+    ManifestNameText "manifest-name"
+    TeamText "team-name"
+    VersionText "semver"
+    ResourceIdText "resource-id"
+    Sha256Text "sha256"
+}

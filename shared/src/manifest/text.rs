@@ -1,0 +1,190 @@
+//! The written form of resources whose keys depend on each other, and its reading into exact types.
+
+use super::resource::{Artifact, File, FileSource, FileWant, Package, PackageWant};
+use super::values::{AbsolutePath, AccountName, Mode, PackageName, PackageVersion};
+use crate::ids::ResourceId;
+use serde::{Deserialize, Serialize};
+
+/// Whether a thing should be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+enum Presence {
+    #[default]
+    Present,
+    Absent,
+}
+
+impl Presence {
+    fn is_present(&self) -> bool {
+        *self == Self::Present
+    }
+}
+
+/// A regular file, or its absence; exactly one of `content`, `template` and `artifact` when present.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "authoring", schemars(rename = "File", extend("oneOf" = [
+    { "required": ["content"] }, { "required": ["template"] }, { "required": ["artifact"] },
+    { "required": ["state"], "properties": { "state": { "const": "absent" } } }
+])))]
+#[serde(deny_unknown_fields)]
+pub struct FileText {
+    /// Absolute path of the file.
+    path: AbsolutePath,
+    /// `absent` removes the file.
+    #[serde(default, skip_serializing_if = "Presence::is_present")]
+    state: Presence,
+    /// The contents as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    /// The contents as a handlebars template over `params.*` and `facts.*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<String>,
+    /// The contents as a blob of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    artifact: Option<Artifact>,
+    /// Name of the owning user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<AccountName>,
+    /// Name of the owning group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<AccountName>,
+    /// Permission bits in quotes, such as "0644".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<Mode>,
+    /// True keeps the contents out of plans, receipts and logs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
+    /// Ids of resources that are done first, such as `package:app`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
+    requires: Vec<ResourceId>,
+    /// Ids of services that are restarted when this resource was changed, such as `service:app`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
+    on_change: Vec<ResourceId>,
+}
+
+/// A package at an exact version, or its absence; `version` is required when present.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "authoring", schemars(rename = "Package", extend("oneOf" = [
+    { "required": ["version"] },
+    { "required": ["state"], "properties": { "state": { "const": "absent" } } }
+])))]
+#[serde(deny_unknown_fields)]
+pub struct PackageText {
+    /// Name of the package, without version or architecture.
+    name: PackageName,
+    /// `absent` removes the package.
+    #[serde(default, skip_serializing_if = "Presence::is_present")]
+    state: Presence,
+    /// The exact version in quotes, as the package manager prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<PackageVersion>,
+    /// Whether upgrades by others are held back; not given: stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<bool>,
+    /// Ids of resources that are done first, such as `package:app`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
+    requires: Vec<ResourceId>,
+    /// Ids of services that are restarted when this resource was changed, such as `service:app`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
+    on_change: Vec<ResourceId>,
+}
+
+/// Which keys of a resource do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    #[error("file {0} needs exactly one of content, template and artifact, or state: absent")]
+    FileSource(String),
+    #[error(
+        "file {0} is absent, so content, template, artifact, owner, group, mode and sensitive say nothing"
+    )]
+    AbsentFile(String),
+    #[error("package {0} needs a version, or state: absent")]
+    PackageVersion(String),
+    #[error("package {0} is absent, so version and hold say nothing")]
+    AbsentPackage(String),
+}
+
+impl TryFrom<FileText> for File {
+    type Error = Contradiction;
+    fn try_from(text: FileText) -> Result<Self, Contradiction> {
+        let FileText { path, state, content, template, artifact, owner, group, mode, sensitive, .. } = text;
+        let source = match (content, template, artifact) {
+            (Some(content), None, None) => Some(FileSource::Content(content)),
+            (None, Some(template), None) => Some(FileSource::Template(template)),
+            (None, None, Some(artifact)) => Some(FileSource::Artifact(artifact)),
+            (None, None, None) => None,
+            _ => return Err(Contradiction::FileSource(path.to_string())),
+        };
+        let want = match (state, source) {
+            (Presence::Present, Some(source)) => FileWant::Present { source, owner, group, mode, sensitive },
+            (Presence::Present, None) => return Err(Contradiction::FileSource(path.to_string())),
+            (Presence::Absent, None)
+                if owner.is_none() && group.is_none() && mode.is_none() && !sensitive =>
+            {
+                FileWant::Absent
+            }
+            (Presence::Absent, _) => return Err(Contradiction::AbsentFile(path.to_string())),
+        };
+        Ok(Self { path, want, requires: text.requires, on_change: text.on_change })
+    }
+}
+
+impl From<File> for FileText {
+    fn from(file: File) -> Self {
+        let mut text = Self {
+            path: file.path,
+            state: Presence::Absent,
+            content: None,
+            template: None,
+            artifact: None,
+            owner: None,
+            group: None,
+            mode: None,
+            sensitive: false,
+            requires: file.requires,
+            on_change: file.on_change,
+        };
+        let FileWant::Present { source, owner, group, mode, sensitive } = file.want else {
+            return text;
+        };
+        match source {
+            FileSource::Content(content) => text.content = Some(content),
+            FileSource::Template(template) => text.template = Some(template),
+            FileSource::Artifact(artifact) => text.artifact = Some(artifact),
+        }
+        Self { state: Presence::Present, owner, group, mode, sensitive, ..text }
+    }
+}
+
+impl TryFrom<PackageText> for Package {
+    type Error = Contradiction;
+    fn try_from(text: PackageText) -> Result<Self, Contradiction> {
+        let want = match (text.state, text.version, text.hold) {
+            (Presence::Present, Some(version), hold) => PackageWant::Present { version, hold },
+            (Presence::Present, None, _) => {
+                return Err(Contradiction::PackageVersion(text.name.to_string()));
+            }
+            (Presence::Absent, None, None) => PackageWant::Absent,
+            (Presence::Absent, _, _) => return Err(Contradiction::AbsentPackage(text.name.to_string())),
+        };
+        Ok(Self { name: text.name, want, requires: text.requires, on_change: text.on_change })
+    }
+}
+
+impl From<Package> for PackageText {
+    fn from(package: Package) -> Self {
+        let (state, version, hold) = match package.want {
+            PackageWant::Absent => (Presence::Absent, None, None),
+            PackageWant::Present { version, hold } => (Presence::Present, Some(version), hold),
+        };
+        let Package { name, requires, on_change, .. } = package;
+        Self { name, state, version, hold, requires, on_change }
+    }
+}
