@@ -8,28 +8,33 @@
 //! A guard program (`needed: {unless: …}`) therefore runs at apply time; its plan says so.
 
 mod health;
+mod order;
 mod parameters;
 mod resource;
 #[cfg(feature = "authoring")]
 pub mod schema;
 mod suggest;
 mod text;
+mod validate;
 mod values;
 
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
+pub use order::{Cycle, order};
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
 pub use resource::{
     Artifact, Command, Directory, File, FileSource, FileWant, Needed, Package, PackageWant, Resource,
     ResourceKind, Service, ServiceState, Undo,
 };
 pub(crate) use suggest::suggest;
+pub use validate::validate;
 pub use values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, NameGlob, NotAValue, PackageName,
     PackageVersion, ParamName, ServiceName,
 };
 
 use crate::ids::{ManifestName, Team};
-use crate::strict::{self, Map};
+use crate::limits;
+use crate::strict::{self, Map, ReadError};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -212,10 +217,39 @@ impl Manifest {
         }
     }
 
+    /// Reads the compiled form and validates it: an agent trusts no author's tools.
+    ///
+    /// # Errors
+    /// Not strict JSON of this shape within `MANIFEST_BYTES`, or all problems that validation finds.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, BadManifest> {
+        let manifest: Self = strict::from_json("the manifest", bytes, limits::MANIFEST_BYTES)?;
+        let problems = validate(&manifest);
+        if problems.is_empty() { Ok(manifest) } else { Err(BadManifest::Problems(problems)) }
+    }
+
     /// The compiled form: the bytes that are signed. Equal manifests give equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
         strict::to_json(self)
     }
+}
+
+/// Why a compiled manifest is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadManifest {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the manifest is not valid: {}", list(.0))]
+    Problems(Vec<Problem>),
+}
+
+/// The first problems in one line.
+fn list(problems: &[Problem]) -> String {
+    const SHOWN: usize = 5;
+    let mut text: Vec<String> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
+    if problems.len() > SHOWN {
+        text.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    text.join(" | ")
 }
 
 /// One thing that is wrong with a manifest.

@@ -1,0 +1,113 @@
+//! The order of resources: what a resource needs comes first, otherwise as written.
+
+use super::{Command, Manifest, Needed, Resource};
+use crate::ids::ResourceId;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
+
+/// Resources that wait for each other; each needs the next one, the last one needs the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cycle(pub Vec<ResourceId>);
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("resources wait for each other: ")?;
+        for id in &self.0 {
+            write!(f, "{id} needs ")?;
+        }
+        match self.0.first() {
+            Some(first) => write!(f, "{first}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Cycle {}
+
+/// Indexes of the resources in the order in which they are done; stable: ties stay as written.
+///
+/// A resource comes after what it `requires`, after the resources that restart it or whose change it
+/// waits for, and after the directories of the manifest that its path lies in. Unknown ids are ignored
+/// here; validation reports them.
+///
+/// # Errors
+/// One cycle, with all its members.
+pub fn order(manifest: &Manifest) -> Result<Vec<usize>, Cycle> {
+    let resources = manifest.resources();
+    let before = prerequisites(resources);
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); resources.len()];
+    let mut waiting: Vec<usize> = before.iter().map(Vec::len).collect();
+    for (index, needs) in before.iter().enumerate() {
+        for need in needs {
+            after[*need].push(index);
+        }
+    }
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        (0..resources.len()).filter(|i| waiting[*i] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(resources.len());
+    while let Some(Reverse(index)) = ready.pop() {
+        order.push(index);
+        for next in &after[index] {
+            waiting[*next] -= 1;
+            if waiting[*next] == 0 {
+                ready.push(Reverse(*next));
+            }
+        }
+    }
+    if order.len() == resources.len() {
+        return Ok(order);
+    }
+    Err(Cycle(cycle(&before, &waiting).into_iter().map(|i| resources[i].id()).collect()))
+}
+
+/// For each resource the indexes that come first, sorted, each once.
+fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
+    let ids: Vec<ResourceId> = resources.iter().map(Resource::id).collect();
+    let index: BTreeMap<&ResourceId, usize> = ids.iter().enumerate().map(|(i, id)| (id, i)).rev().collect();
+    let mut before: Vec<Vec<usize>> = vec![Vec::new(); resources.len()];
+    for (i, resource) in resources.iter().enumerate() {
+        let changed: &[ResourceId] = match resource {
+            Resource::Command(Command { needed: Needed::Changed(ids), .. }) => ids,
+            _ => &[],
+        };
+        before[i].extend(resource.requires().iter().chain(changed).filter_map(|id| index.get(id)));
+        before[i].extend(enclosing(resource, &index));
+        for service in resource.on_change().iter().filter_map(|id| index.get(id)) {
+            before[*service].push(i);
+        }
+    }
+    for needs in &mut before {
+        needs.sort_unstable();
+        needs.dedup();
+    }
+    before
+}
+
+/// Directories of the manifest in which the path of `resource` lies.
+fn enclosing<'a>(
+    resource: &'a Resource,
+    index: &'a BTreeMap<&ResourceId, usize>,
+) -> impl Iterator<Item = usize> + 'a {
+    let path = resource.path().map_or("", |path| path.as_str());
+    path.match_indices('/').filter(|(at, _)| *at > 0).filter_map(move |(at, _)| {
+        let id: ResourceId = format!("directory:{}", &path[..at]).parse().ok()?;
+        index.get(&id).copied()
+    })
+}
+
+/// One cycle among the resources that still wait. Each of them waits for another one that waits,
+/// so following those links must come back to a resource already seen.
+fn cycle(before: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
+    let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut path = Vec::new();
+    let mut next = waiting.iter().position(|count| *count > 0);
+    while let Some(index) = next {
+        if let Some(start) = seen.insert(index, path.len()) {
+            return path.split_off(start);
+        }
+        path.push(index);
+        next = before[index].iter().copied().find(|need| waiting[*need] > 0);
+    }
+    path
+}

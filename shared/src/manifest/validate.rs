@@ -1,0 +1,285 @@
+//! What the types cannot say: references, limits and templates. Finds all problems at once.
+
+use super::order::order;
+use super::{
+    Body, Command, FileSource, FileWant, HealthCheck, Manifest, Needed, ParamName, Patch, Probe, Problem,
+    Resource, ResourceKind, Select, suggest,
+};
+use crate::ids::ResourceId;
+use crate::limits;
+use crate::strict::shorten;
+use crate::template;
+use std::collections::BTreeMap;
+
+/// Parameters in one manifest.
+pub const PARAMETERS: usize = 256;
+/// Choices of one parameter, and references of one resource.
+pub const LIST_ITEMS: usize = 256;
+/// Health checks in one manifest.
+pub const HEALTH_CHECKS: usize = 64;
+/// Bytes of the contents of one file; larger files are artifacts.
+pub const CONTENT_BYTES: usize = 256 << 10;
+/// Bytes of a title or the name of a health check.
+pub const TITLE_BYTES: usize = 200;
+
+/// Everything that is wrong with a manifest; empty for a valid one.
+pub fn validate(manifest: &Manifest) -> Vec<Problem> {
+    let params: Vec<&str> = manifest.parameters.keys().map(ParamName::as_str).collect();
+    let mut check = Check { params, problems: Vec::new() };
+    check.text("title", &manifest.title, TITLE_BYTES);
+    check.count("parameters", manifest.parameters.len(), PARAMETERS);
+    check.count("health", manifest.health.len(), HEALTH_CHECKS);
+    check.parameters(manifest);
+    match &manifest.body {
+        Body::Resources(resources) => check.resources(manifest, resources),
+        Body::Patch(patch) => check.patch(patch),
+    }
+    for (index, health) in manifest.health.iter().enumerate() {
+        check.health(&format!("health[{index}]"), health);
+    }
+    check.problems
+}
+
+struct Check<'a> {
+    params: Vec<&'a str>,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, place: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(Problem::new(place, message, remedy));
+    }
+
+    fn count(&mut self, place: &str, count: usize, limit: usize) {
+        if count > limit {
+            self.problem(place, format!("there are {count} entries"), format!("use at most {limit}"));
+        }
+    }
+
+    /// One line of text for people.
+    fn text(&mut self, place: &str, text: &str, limit: usize) {
+        if text.len() > limit {
+            self.problem(place, format!("the text has {} bytes", text.len()), format!("use at most {limit}"));
+        }
+        if text.chars().any(char::is_control) {
+            self.problem(place, "the text contains control characters", "write it in one line");
+        }
+    }
+
+    fn template(&mut self, place: &str, text: &str) {
+        for found in template::check(text, &self.params) {
+            self.problem(place, format!("template line {}: {}", found.line, found.message), found.remedy);
+        }
+    }
+
+    fn range(&mut self, place: String, value: u32, min: u32, max: u32) {
+        if !(min..=max).contains(&value) {
+            self.problem(place, format!("{value} is out of range"), format!("use {min} to {max}"));
+        }
+    }
+
+    fn parameters(&mut self, manifest: &Manifest) {
+        for (name, parameter) in manifest.parameters.iter() {
+            let place = format!("parameters.{name}");
+            self.count(&format!("{place}.enum"), parameter.choices.len(), LIST_ITEMS);
+            if parameter.description.len() > limits::TEXT_BYTES {
+                let remedy = format!("use at most {} bytes", limits::TEXT_BYTES);
+                self.problem(format!("{place}.description"), "the description is too long", remedy);
+            }
+            let bounded = parameter.min.is_some() || parameter.max.is_some();
+            if bounded && parameter.value_type != super::ParameterType::Integer {
+                self.problem(place.clone(), "min and max are for integers only", "remove them, or use enum");
+            }
+            if let (Some(min), Some(max)) = (parameter.min, parameter.max)
+                && min > max
+            {
+                self.problem(format!("{place}.min"), format!("min {min} is above max {max}"), "swap them");
+            }
+            for (index, choice) in parameter.choices.iter().enumerate() {
+                if let Some((message, remedy)) = parameter.refuse(choice) {
+                    self.problem(format!("{place}.enum[{index}]"), message, remedy);
+                }
+            }
+            if let Some((message, remedy)) =
+                parameter.default.as_ref().and_then(|value| parameter.refuse(value))
+            {
+                self.problem(format!("{place}.default"), message, remedy);
+            }
+        }
+    }
+
+    fn resources(&mut self, manifest: &Manifest, resources: &[Resource]) {
+        self.count("resources", resources.len(), limits::MANIFEST_RESOURCES);
+        if resources.is_empty() {
+            self.problem("resources", "the manifest wants nothing", "add at least one resource");
+        }
+        let mut first: BTreeMap<ResourceId, usize> = BTreeMap::new();
+        let mut paths: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, resource) in resources.iter().enumerate() {
+            let id = resource.id();
+            let kind = resource.kind().as_str();
+            let earlier = resource.path().and_then(|path| paths.get(path.as_str()).copied());
+            if let Some(earlier) = first.get(&id).copied().or(earlier) {
+                let message = format!("{id} is already managed by resources[{earlier}]");
+                self.problem(format!("resources[{index}].{kind}"), message, "merge the two resources");
+            }
+            first.entry(id).or_insert(index);
+            if let Some(path) = resource.path() {
+                paths.entry(path.as_str()).or_insert(index);
+            }
+        }
+        for (index, resource) in resources.iter().enumerate() {
+            self.resource(&format!("resources[{index}].{}", resource.kind().as_str()), resource, &first);
+        }
+        if let Err(cycle) = order(manifest) {
+            let at = cycle.0.first().and_then(|id| first.get(id)).copied().unwrap_or_default();
+            self.problem(format!("resources[{at}]"), cycle.to_string(), "remove one of these links");
+        }
+    }
+
+    fn resource(&mut self, place: &str, resource: &Resource, known: &BTreeMap<ResourceId, usize>) {
+        self.references(&format!("{place}.requires"), resource.requires(), known, false);
+        self.references(&format!("{place}.on_change"), resource.on_change(), known, true);
+        match resource {
+            Resource::File(file) => {
+                if let FileWant::Present { source, .. } = &file.want {
+                    self.source(place, source);
+                }
+            }
+            Resource::Command(command) => self.command(place, command, known),
+            Resource::Service(service) if service.state.is_none() && service.enabled.is_none() => {
+                self.problem(place, "the service wants nothing", "give state, enabled or both");
+            }
+            Resource::Service(_) | Resource::Directory(_) | Resource::Package(_) => {}
+        }
+    }
+
+    fn references(
+        &mut self,
+        place: &str,
+        ids: &[ResourceId],
+        known: &BTreeMap<ResourceId, usize>,
+        services: bool,
+    ) {
+        self.count(place, ids.len(), LIST_ITEMS);
+        let service = format!("{}:", ResourceKind::Service.as_str());
+        for (index, id) in ids.iter().enumerate() {
+            let place = format!("{place}[{index}]");
+            if services && !id.as_str().starts_with(&service) {
+                self.problem(place, format!("{id} is not a service"), "on_change names services to restart");
+            } else if !known.contains_key(id) {
+                let candidates =
+                    known.keys().map(ResourceId::as_str).filter(|k| !services || k.starts_with(&service));
+                let remedy = suggest(id.as_str(), candidates);
+                self.problem(place, format!("the manifest has no resource {id}"), remedy);
+            }
+        }
+    }
+
+    fn source(&mut self, place: &str, source: &FileSource) {
+        match source {
+            FileSource::Content(content) if content.len() > CONTENT_BYTES => {
+                let message = format!("the content has {} bytes", content.len());
+                let remedy = format!("use at most {CONTENT_BYTES} bytes, or an artifact");
+                self.problem(format!("{place}.content"), message, remedy);
+            }
+            FileSource::Content(_) => {}
+            FileSource::Template(text) => self.template(&format!("{place}.template"), text),
+            FileSource::Artifact(artifact) if artifact.length > limits::ARTIFACT_BYTES => {
+                let message = format!("the artifact has {} bytes", artifact.length);
+                let remedy = format!("use at most {} bytes", limits::ARTIFACT_BYTES);
+                self.problem(format!("{place}.artifact.length"), message, remedy);
+            }
+            FileSource::Artifact(_) => {}
+        }
+    }
+
+    fn command(&mut self, place: &str, command: &Command, known: &BTreeMap<ResourceId, usize>) {
+        self.range(format!("{place}.timeout_s"), command.timeout_s, 1, Command::MAX_TIMEOUT_S);
+        self.count(&format!("{place}.env"), command.env.len(), LIST_ITEMS);
+        for (name, value) in command.env.iter() {
+            if value.contains('\0') || value.len() > limits::TEXT_BYTES {
+                let remedy = format!("use at most {} bytes without NUL", limits::TEXT_BYTES);
+                self.problem(format!("{place}.env.{name}"), "the value is too long or contains NUL", remedy);
+            }
+        }
+        if let Needed::Changed(ids) = &command.needed {
+            let place = format!("{place}.needed.changed");
+            if ids.is_empty() {
+                self.problem(
+                    place.clone(),
+                    "the list is empty, so the command would never run",
+                    "name a resource",
+                );
+            }
+            self.references(&place, ids, known, false);
+        }
+    }
+
+    fn patch(&mut self, patch: &Patch) {
+        self.count("patch.names", patch.names.len(), LIST_ITEMS);
+        self.count("patch.exclude", patch.exclude.len(), LIST_ITEMS);
+        match (patch.select, patch.names.is_empty()) {
+            (Select::Named, true) => {
+                self.problem("patch.names", "select: named needs names", "add names, or select: all");
+            }
+            (Select::All | Select::Security, false) => {
+                self.problem(
+                    "patch.names",
+                    "names are for select: named only",
+                    "remove them, or select: named",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn health(&mut self, place: &str, health: &HealthCheck) {
+        self.text(&format!("{place}.name"), &health.name, TITLE_BYTES);
+        if health.name.trim().is_empty() {
+            self.problem(format!("{place}.name"), "the name is empty", "say what works when it passes");
+        }
+        self.range(format!("{place}.timeout_s"), health.timeout_s, 1, 3_600);
+        self.range(format!("{place}.retries"), health.retries, 0, 100);
+        match &health.probe {
+            Probe::Http(http) => {
+                self.url(&format!("{place}.http.url"), &http.url);
+                self.range(format!("{place}.http.status"), http.status.into(), 100, 599);
+                self.text(
+                    &format!("{place}.http.contains"),
+                    http.contains.as_deref().unwrap_or(""),
+                    limits::TEXT_BYTES,
+                );
+            }
+            Probe::Tcp(tcp) => {
+                let host = |c: u8| c.is_ascii_alphanumeric() || b".-_:".contains(&c);
+                if tcp.host.is_empty() || tcp.host.len() > 253 || !tcp.host.bytes().all(host) {
+                    let message = format!("{:?} is not a host name or address", shorten(&tcp.host));
+                    self.problem(format!("{place}.tcp.host"), message, "write it without scheme and port");
+                }
+                self.range(format!("{place}.tcp.port"), tcp.port.into(), 1, 65_535);
+            }
+            Probe::Command(_) | Probe::Service(_) => {}
+        }
+    }
+
+    fn url(&mut self, place: &str, url: &str) {
+        self.template(place, url);
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let authority = rest.unwrap_or("").split(['/', '?', '#']).next().unwrap_or("");
+        let unfit = |c: char| c.is_control() || c.is_whitespace();
+        let blank = url
+            .split("{{")
+            .any(|part| part.split_once("}}").map_or(part, |(_, after)| after).contains(unfit));
+        if rest.is_none() {
+            self.problem(
+                place,
+                format!("{:?} is not an http or https address", shorten(url)),
+                "start it with http:// or https://",
+            );
+        } else if authority.is_empty() || authority.contains('@') || blank || url.len() > limits::TEXT_BYTES {
+            let remedy = "write http://host:port/path, without blanks and without user or password";
+            self.problem(place, format!("{:?} is not a usable address", shorten(url)), remedy);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use super::*;
+
+fn facts() -> TemplateFacts {
+    TemplateFacts {
+        hostname: "web1".into(),
+        fqdn: "web1.example.org".into(),
+        os_id: "debian".into(),
+        os_version: "12".into(),
+        os_codename: "bookworm".into(),
+        kernel: "6.1.0-28-amd64".into(),
+        arch: "amd64".into(),
+        addresses: vec!["192.0.2.7".into(), "2001:db8::7".into()],
+        agent_id: "0123456789abcdef0123456789abcdef".into(),
+        host_class: "production".into(),
+    }
+}
+
+fn params() -> Map<String, ParamValue> {
+    [
+        ("port".to_owned(), ParamValue::Integer(8080)),
+        ("greeting".to_owned(), ParamValue::Text("<b>\"Grüß Gott\" & {{x}}</b>".into())),
+        ("tls".to_owned(), ParamValue::Boolean(false)),
+    ]
+    .into_iter()
+    .collect()
+}
+
+#[test]
+fn templates_render_without_escaping() {
+    for (template, expected) in [
+        ("", ""),
+        ("port={{params.port}} host={{facts.hostname}}\n", "port=8080 host=web1\n"),
+        ("{{params.greeting}}{{{params.greeting}}}", &"<b>\"Grüß Gott\" & {{x}}</b>".repeat(2)),
+        ("{{#if params.tls}}a{{else if (eq facts.os_id \"debian\")}}b{{else}}c{{/if}}", "b"),
+        ("{{#unless params.tls}}plain{{/unless}}", "plain"),
+        (
+            "{{#each facts.addresses}}{{@index}}={{this}}:{{@root.params.port}} {{/each}}",
+            "0=192.0.2.7:8080 1=2001:db8::7:8080 ",
+        ),
+        (
+            "{{facts.addresses.1}} {{len facts.addresses}} {{! a {{ note }}{{!-- more }} --}}{{eq 'a}}' \"a}}\"}}",
+            "2001:db8::7 2 true",
+        ),
+        ("a } b }} c { d", "a } b }} c { d"),
+    ] {
+        assert_eq!(render(template, &params(), &facts()).as_deref(), Ok(expected), "{template}");
+    }
+}
+
+#[test]
+fn everything_unknown_is_a_problem_with_line_and_remedy() {
+    for (template, line, message, remedy) in [
+        ("a\nb {{params.prot}}", 2, "params.prot", "params.port"),
+        ("{{facts.hostnme}}", 1, "facts.hostnme", "facts.hostname"),
+        ("{{port}}", 1, "\"port\"", "params.port"),
+        ("{{facts.packages}}", 1, "facts.packages", "facts."),
+        ("{{params}}", 1, "params", "known are"),
+        ("{{facts.addresses}}", 1, "list", "#each"),
+        ("{{#each facts.addresses}}{{params.port}}{{/each}}", 1, "not visible", "@root.params.port"),
+        ("{{#each facts.addresses}}{{#each facts.addresses}}{{/each}}{{/each}}", 1, "not visible", "@root"),
+        ("{{#each params.port}}{{/each}}", 1, "lists only", "facts.addresses"),
+        ("{{this}}", 1, "within #each", "params."),
+        ("{{#wiht params}}{{/wiht}}", 1, "wiht", "known are"),
+        ("{{lookup params 'port'}}", 1, "lookup", "known are"),
+        ("{{eq params.port}}", 1, "eq takes 2", "without names"),
+        ("{{#if}}x{{/if}}", 1, "", ""),
+        ("{{#if params.tls includeZero=true}}x{{/if}}", 1, "exactly one", "#if"),
+        ("x\n\n{{#if params.tls}}", 1, "", "syntax"),
+        ("x\n{{params.port", 2, "not closed", "}}"),
+        ("{{> other}}", 1, "partials", "write"),
+        ("{{#> other}}{{/other}}", 1, "partials", "write"),
+        ("{{* inline}}", 1, "decorators", "write"),
+        ("{{#*inline \"a\"}}{{/inline}}", 1, "decorators", "write"),
+        ("{{{{raw}}}} x {{{{/raw}}}}", 1, "'{'", "close"),
+        ("\\{{params.port}}", 1, "not supported", "parameter"),
+        ("{{params.[port]}}", 1, "'['", "close"),
+        ("{{../params.port}}", 1, "../params.port", "params.port"),
+        ("{{params/port}}", 1, "params/port", "params.port"),
+        ("{{this.params.port}}", 1, "this.params.port", "params.port"),
+    ] {
+        let found = check(template, &["greeting", "port", "tls"]);
+        let first = found.first().unwrap_or_else(|| panic!("no problem in {template}"));
+        assert!(first.message.contains(message) && first.remedy.contains(remedy), "{template}: {first}");
+        assert!(first.line == line || message.is_empty(), "{template}: {first}");
+        assert_eq!(render(template, &params(), &facts()).as_ref(), Err(first), "{template}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let found = check("{{params.a}}\n{{#if facts.b}}{{facts.c}}{{/if}}\n{{nope 1 2}}", &[]);
+    assert_eq!(found.iter().map(|p| p.line).collect::<Vec<_>>(), [1, 2, 2, 3], "{found:?}");
+}
+
+#[test]
+fn what_only_rendering_tells_is_an_error_too() {
+    let found = render("a\n{{facts.addresses.7}}", &params(), &facts()).unwrap_err();
+    assert!(found.message.contains("facts.addresses.7") && found.line == 2, "{found}");
+}
+
+#[test]
+fn size_and_nesting_are_bounded() {
+    let nested = |n: usize| format!("{}x{}", "{{#if params.tls}}".repeat(n), "{{/if}}".repeat(n));
+    assert_eq!(check(&nested(64), &["tls"]), []);
+    assert!(check(&nested(65), &["tls"])[0].message.contains("blocks"));
+    assert!(check(&nested(10_000), &["tls"])[0].message.contains("blocks"));
+    assert!(check(&format!("{{{{eq {}", "(not ".repeat(9)), &[])[0].remedy.contains("close"));
+    let deep = |n: usize| format!("{{{{not {}params.tls{}}}}}", "(not ".repeat(n), ")".repeat(n));
+    assert_eq!(check(&deep(8), &["tls"]), []);
+    assert!(check(&deep(9), &["tls"])[0].message.contains("parentheses"));
+    assert!(check(&"x".repeat(TEMPLATE_BYTES + 1), &[])[0].message.contains("bytes"));
+    let mut many = params();
+    many.insert("big".into(), ParamValue::Text("y".repeat(4096)));
+    let text = "{{params.big}}".repeat(300);
+    assert!(render(&text, &many, &facts()).unwrap_err().message.contains("more than"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_template_panics(parts in proptest::collection::vec(proptest::sample::select(vec![
+        "{{", "}}", "{", "}", "#if ", "#each ", "/if", "/each", "else", "else if ", "^", "~", "(", ")", "[", "]",
+        "params.port", "facts.addresses", "this", "@index", "@root.", "../", "eq ", "not ", "\"", "'", "\\", " ",
+        "\n", "as |x|", "=", "1", "-", "!", "!--", "--", "&", "x", "é", "|", "null", "true", "a=1", "#unless ",
+    ]), 0..24)) {
+        let template = parts.concat();
+        if check(&template, &["port"]).is_empty() {
+            drop(render(&template, &params(), &facts()));
+        }
+    }
+
+    #[test]
+    fn no_tag_panics(parts in proptest::collection::vec(proptest::sample::select(vec![
+        "#if params.port", "else", "else if params.port", "^", "/if", "#unless params.port", "/unless", "params.port",
+        "#each facts.addresses", "/each", "this", "~params.port~", "not (not params.port)", "^if params.port",
+        "#if (eq 1 2)", "eq 1 'x'", "gt params.port 'x'", "len params.port", "and 1 2", "not ''", "(eq 1 2)",
+    ]), 0..12)) {
+        let template: String = parts.iter().map(|part| format!("{{{{{part}}}}}")).collect();
+        if check(&template, &["port"]).is_empty() {
+            drop(render(&template, &params(), &facts()));
+        }
+    }
+}
