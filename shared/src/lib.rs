@@ -12,4 +12,5 @@ pub mod keys;
 pub mod limits;
 pub mod manifest;
 pub mod strict;
+pub mod template;
 pub mod time;
