@@ -4,13 +4,33 @@
 //! windows, receipts, ledger proofs, the TUF profile, wire messages and the evidence bundle's checks.
 //! Never: input or output, a clock, randomness, async, the environment. Time and key seeds are arguments.
 
+pub mod admit;
+#[cfg(test)]
+mod admit_tests;
+pub mod approval;
+pub mod bundle;
+pub mod change;
 pub mod digest;
 pub mod envelope;
 pub mod facts;
+#[cfg(test)]
+mod fixtures;
 pub mod ids;
 pub mod keys;
+pub mod ledger;
+pub mod lifecycle;
 pub mod limits;
 pub mod manifest;
+pub mod plan;
+pub mod policy;
+pub mod publication;
+pub mod receipt;
+pub mod refusal;
+pub mod risk;
+pub mod statement;
 pub mod strict;
 pub mod template;
 pub mod time;
+pub mod tuf;
+pub mod version;
+pub mod wire;

@@ -38,3 +38,33 @@ pub const FACTS_BYTES: usize = 4 << 20;
 pub const CLOCK_SKEW_SECS: i64 = 300;
 /// A join token lives at most this long.
 pub const JOIN_TOKEN_SECS: i64 = 3_600;
+/// TUF root: at most 16 keys a role, a few hundred bytes each.
+pub const TUF_ROOT_BYTES: usize = 128 << 10;
+/// TUF timestamp: one pin and a few signatures.
+pub const TUF_TIMESTAMP_BYTES: usize = 16 << 10;
+/// TUF snapshot: one pin of about 150 bytes for each team.
+pub const TUF_SNAPSHOT_BYTES: usize = 256 << 10;
+/// Top-level TUF targets: one delegation of about 300 bytes and its keys for each team.
+pub const TUF_TARGETS_BYTES: usize = 1 << 20;
+/// A delegated TUF role: about 150 bytes a file, so some 25,000 manifests of one team.
+pub const TUF_DELEGATED_BYTES: usize = 4 << 20;
+/// Teams with an own TUF role.
+pub const TUF_TEAMS: usize = 256;
+/// Keys of one TUF role, and signatures on one TUF file (old and new keys sign a new root).
+pub const TUF_KEYS: usize = 32;
+/// New roots followed in one refresh; progress is kept, so the next refresh goes on.
+pub const TUF_ROOT_ROTATIONS: u32 = 64;
+/// Leaves of one ledger: its numbers are stored as signed 64-bit integers.
+pub const LEDGER_LEAVES: u64 = i64::MAX as u64;
+/// One ledger leaf: a digest and short ids, about 200 bytes.
+pub const LEAF_BYTES: usize = 1 << 10;
+/// A signed note: the specification asks for at least 16 signatures of up to 5 KB each.
+pub const NOTE_BYTES: usize = 128 << 10;
+/// Signatures on one note: a log key and its witnesses.
+pub const NOTE_SIGNATURES: usize = 32;
+/// Name of a note key or origin of a log.
+pub const KEY_NAME_BYTES: usize = 255;
+/// A proof file: a note, a leaf and at most 63 hashes of 45 bytes.
+pub const TLOG_PROOF_BYTES: usize = NOTE_BYTES + (8 << 10);
+/// The text of one package version; real ones are below 100 bytes.
+pub const PACKAGE_VERSION_BYTES: usize = 512;

@@ -1,0 +1,355 @@
+//! Admission: the checks that stand between a pulled change and the first step, in their binding order.
+//!
+//! Each check gives a token that only this module can make; `apply` on the host takes all of them by value,
+//! so leaving one out does not compile. Pure: the host's state and `now` are arguments.
+
+use crate::bundle::{Bundle, Control};
+use crate::change::Change;
+use crate::digest::Digest;
+use crate::envelope::Envelope;
+use crate::ids::{AgentId, HostClass, PersonId};
+use crate::keys::PublicKey;
+use crate::manifest::Manifest;
+use crate::plan::Plan;
+use crate::policy::{Case, Policy, Role, Verdict, judge, verify_approval};
+use crate::publication::Publication;
+use crate::receipt::{Receipt, open_chained};
+use crate::refusal::{Code, Refused};
+use crate::statement::Statement;
+use crate::time::{Interval, Timestamp};
+use std::collections::BTreeSet;
+
+/// A manifest that the repository lists now and that a current publisher signed.
+#[derive(Clone, Debug)]
+pub struct Verified<T> {
+    value: T,
+    publisher: PersonId,
+    digest: Digest,
+}
+
+impl<T> Verified<T> {
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+
+    pub fn publisher(&self) -> &PersonId {
+        &self.publisher
+    }
+
+    /// Digest of the signed statement.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// A change for this host, signed by an author of the policy; not yet approved.
+#[derive(Clone, Debug)]
+pub struct Addressed {
+    change: Statement<Change>,
+}
+
+impl Addressed {
+    pub fn change(&self) -> &Statement<Change> {
+        &self.change
+    }
+}
+
+/// A change that counts as approved for this host and this plan.
+#[derive(Clone, Debug)]
+pub struct Approved {
+    change: Statement<Change>,
+    plan_set: Digest,
+    persons: BTreeSet<PersonId>,
+    approvals: Vec<Digest>,
+}
+
+impl Approved {
+    pub fn change(&self) -> &Statement<Change> {
+        &self.change
+    }
+
+    pub fn plan_set(&self) -> Digest {
+        self.plan_set
+    }
+
+    pub fn approvals(&self) -> &[Digest] {
+        &self.approvals
+    }
+
+    /// True when the author is the only one who approved.
+    pub fn self_approved(&self) -> bool {
+        self.persons.iter().all(|p| *p == self.change.body.author)
+    }
+}
+
+/// Proof that a start falls into a signed interval.
+#[derive(Clone, Copy, Debug)]
+pub struct InWindow {
+    interval: Interval,
+}
+
+impl InWindow {
+    pub fn interval(&self) -> Interval {
+        self.interval
+    }
+}
+
+/// Proof that it is this host's turn: its wave's gate holds and nothing halts the change.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    wave: usize,
+}
+
+impl Turn {
+    pub fn wave(&self) -> usize {
+        self.wave
+    }
+}
+
+/// Who the host is, as the host itself knows it.
+#[derive(Clone, Debug)]
+pub struct Me<'a> {
+    pub key: PublicKey,
+    pub host_class: &'a HostClass,
+}
+
+impl Me<'_> {
+    pub fn id(&self) -> AgentId {
+        self.key.agent_id()
+    }
+}
+
+/// Reads the policy that the repository serves: right site, not older than the one last used.
+pub fn admit_policy(bytes: &[u8], site: &crate::ids::SiteId, last_version: u64) -> Result<Policy, Refused> {
+    let policy = Policy::parse(bytes).map_err(|e| Refused::new(Code::PolicyInvalid, e.to_string()))?;
+    if policy.site != *site {
+        let message = format!("the policy is for site {}, this host belongs to {site}", policy.site);
+        return Err(Refused::new(Code::PolicySite, message));
+    }
+    if policy.version < last_version {
+        let message = format!(
+            "policy version {} is older than {last_version}, which this host has used",
+            policy.version
+        );
+        return Err(Refused::new(Code::PolicyRollback, message));
+    }
+    Ok(policy)
+}
+
+/// Steps 5 to 7: well-formed, this site, author of the policy, names this host by its key.
+pub fn address(
+    policy: &Policy,
+    change: Statement<Change>,
+    me: &Me<'_>,
+    now: Timestamp,
+) -> Result<Addressed, Refused> {
+    check_author(policy, &change, now)?;
+    let body = &change.body;
+    let named = body.targets.iter().any(|t| t.agent == me.id() && t.key == me.key.digest());
+    if !named {
+        let message = format!("{} revision {} does not name this host", body.change_id, body.revision);
+        return Err(Refused::new(Code::ChangeNotForMe, message));
+    }
+    Ok(Addressed { change })
+}
+
+/// The part of [`address`] that does not depend on the host; server and command line use it alone.
+pub fn check_author(policy: &Policy, change: &Statement<Change>, now: Timestamp) -> Result<(), Refused> {
+    let body = &change.body;
+    if body.site != policy.site {
+        return Err(Refused::new(Code::ChangeSite, format!("the change belongs to site {}", body.site)));
+    }
+    if let Some(problem) = body.problems().first() {
+        return Err(Refused::new(Code::ChangeInvalid, problem.clone()));
+    }
+    let keys = policy.keys_for(&body.author, Role::Author, now);
+    if !keys.iter().any(|k| change.is_signed_by(&k.public)) {
+        let message = format!(
+            "no current author key of {} in policy version {} signed it",
+            body.author, policy.version
+        );
+        return Err(Refused::new(Code::ChangeAuthor, message));
+    }
+    Ok(())
+}
+
+/// Step 8: the statement that the repository served is the one that the change names, made by a publisher.
+///
+/// `listed` is the file as verified against the current repository metadata.
+pub fn verify_manifest(
+    policy: &Policy,
+    listed: &[u8],
+    named: &crate::change::ManifestUse,
+    now: Timestamp,
+) -> Result<Verified<Manifest>, Refused> {
+    let verified = verify_publication(policy, listed, now)?;
+    let manifest = verified.get();
+    let same = verified.digest == named.sha256
+        && manifest.name == named.name
+        && manifest.team == named.team
+        && manifest.version == named.version;
+    if !same {
+        let message = format!("the repository's {} is not the one that the change names", named.label());
+        return Err(Refused::new(Code::ManifestUnknown, message));
+    }
+    Ok(verified)
+}
+
+/// Reads a published manifest and checks its publisher's signature against the policy.
+pub fn verify_publication(
+    policy: &Policy,
+    bytes: &[u8],
+    now: Timestamp,
+) -> Result<Verified<Manifest>, Refused> {
+    let statement = Statement::<Publication>::parse(bytes)
+        .map_err(|e| Refused::new(Code::ManifestInvalid, e.to_string()))?;
+    let body = &statement.body;
+    let keys = policy.keys_for(&body.publisher, Role::Publisher, now);
+    if body.site != policy.site || !keys.iter().any(|k| statement.is_signed_by(&k.public)) {
+        let message = format!(
+            "no current publisher key of {} in policy version {} signed it",
+            body.publisher, policy.version
+        );
+        return Err(Refused::new(Code::ManifestPublisher, message));
+    }
+    if let Some(problem) = crate::manifest::validate(&body.manifest).first() {
+        return Err(Refused::new(Code::ManifestInvalid, problem.to_string()));
+    }
+    let Publication { publisher, manifest, .. } = statement.body;
+    Ok(Verified { value: manifest, publisher, digest: statement.digest })
+}
+
+/// Steps 9 to 12: enough distinct persons approved this revision, this plan set and this host's plan.
+///
+/// `own_plan` is the host's stored plan; classes and risk are taken from it and from nothing else.
+/// Besides the token the lines explain what counted.
+pub fn approve(
+    policy: &Policy,
+    addressed: &Addressed,
+    bundle: &Bundle,
+    own_plan: &Statement<Plan>,
+    publishers: &BTreeSet<PersonId>,
+    me: &Me<'_>,
+    now: Timestamp,
+) -> Result<Approved, Refused> {
+    let change = &addressed.change;
+    if bundle.plan_set.change != change.digest {
+        return Err(Refused::new(Code::PlanMissing, "the plan set belongs to another change"));
+    }
+    if bundle.plan_set.plans.get(&me.id()) != Some(&own_plan.digest) {
+        return Err(Refused::new(
+            Code::PlanMissing,
+            "the approved plan set does not contain this host's plan",
+        ));
+    }
+    if own_plan.body.change != change.digest {
+        return Err(Refused::new(Code::PlanMissing, "this host's plan was made for another revision"));
+    }
+    let classes = own_plan.body.classes();
+    if let Some(class) = classes.iter().find(|c| !change.body.action_classes.contains(c)) {
+        let message = format!("the plan contains {class}, which the author did not allow for this change");
+        return Err(Refused::new(Code::PlanClass, message));
+    }
+    let mut first_problem = None;
+    let mut verified = Vec::new();
+    for approval in &bundle.approvals {
+        match verify_approval(policy, change, approval, now) {
+            Ok(good) => verified.push(good),
+            Err(refused) => first_problem = first_problem.or(Some(refused)),
+        }
+    }
+    if verified.is_empty() {
+        return Err(
+            first_problem.unwrap_or_else(|| Refused::new(Code::ApprovalMissing, "nobody has approved it"))
+        );
+    }
+    let case = Case {
+        change_type: change.body.change_type,
+        author: &change.body.author,
+        publishers,
+        agent: me.id(),
+        host_class: me.host_class,
+        classes: &classes,
+        risk: own_plan.body.risk(),
+        plan_set: bundle.plan_set.digest(),
+    };
+    match judge(policy, &case, &verified, now).verdict {
+        Verdict::Denied(refused) => Err(first_problem.unwrap_or(refused)),
+        Verdict::Allowed { persons, approvals } => {
+            Ok(Approved { change: change.clone(), plan_set: case.plan_set, persons, approvals })
+        }
+    }
+}
+
+/// Step 13: a start at `now` falls into a signed interval; `last_contact` is when the server last answered.
+pub fn in_window(
+    policy: &Policy,
+    change: &Change,
+    now: Timestamp,
+    last_contact: Timestamp,
+) -> Result<InWindow, Refused> {
+    let grace = i64::from(policy.clock.offline_grace_h) * 3_600;
+    if now.since(last_contact) > grace {
+        let message = format!(
+            "no contact to the server since {last_contact}; after {} hours nothing starts",
+            grace / 3_600
+        );
+        return Err(Refused::new(Code::TimeOffline, message));
+    }
+    Ok(InWindow { interval: change.interval_at(now)? })
+}
+
+/// Step 14: nothing halts the change and the gate of the host's wave holds.
+pub fn turn(
+    change: &Change,
+    control: &Control,
+    gate_receipts: &[Envelope],
+    me: AgentId,
+    now: Timestamp,
+) -> Result<Turn, Refused> {
+    if control.halted.contains(&change.change_id) {
+        return Err(Refused::new(
+            Code::ChangeHalted,
+            format!("{} is halted by an operator", change.change_id),
+        ));
+    }
+    let Some(wave) = change.wave_of(me) else {
+        return Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
+    };
+    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else { return Ok(Turn { wave }) };
+    let earlier: BTreeSet<AgentId> =
+        change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
+    let mut heard = BTreeSet::new();
+    let (mut good, mut bad, mut last) = (0, 0, Timestamp::default());
+    for envelope in gate_receipts {
+        let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
+        let body = &receipt.body;
+        let counts = body.change_id == change.change_id && body.revision == change.revision;
+        if !counts || !earlier.contains(&body.header.agent_id) || !heard.insert(body.header.agent_id) {
+            continue;
+        }
+        if body.outcome.is_success() {
+            good += 1
+        } else {
+            bad += 1
+        }
+        last = last.max(body.finished);
+    }
+    if bad > gate.max_fail {
+        let message = format!("{bad} hosts of earlier waves failed; at most {} may", gate.max_fail);
+        return Err(Refused::new(Code::WaveGate, message));
+    }
+    if good < gate.min_success {
+        let message = format!("{good} of {} hosts of earlier waves have succeeded", gate.min_success);
+        return Err(Refused::new(Code::WaveGate, message));
+    }
+    let soaked = last.plus(i64::from(gate.soak_s));
+    if now < soaked {
+        return Err(Refused::until(
+            Code::WaveGate,
+            format!("earlier waves are watched until {soaked}"),
+            soaked,
+        ));
+    }
+    Ok(Turn { wave })
+}

@@ -1,0 +1,308 @@
+//! Attack cases on admission: each refused with its code, each beside the case that is accepted.
+
+use crate::admit::{address, admit_policy, approve, in_window, turn};
+use crate::approval::Decision;
+use crate::bundle::{Bundle, Control};
+use crate::change::{Change, Gate, Missed, PlanBinding, Wave};
+use crate::digest::Digest;
+use crate::fixtures::{self as fix, Case, NOW, action, change_body, host_class, key, me, person_id, policy};
+use crate::policy::{Assurance, Policy};
+use crate::refusal::Code;
+use crate::risk::ActionClass;
+use crate::statement::Statement;
+use crate::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// Runs steps 5 to 12 as a host does; the bundle goes through its bytes.
+fn admit(policy: &Policy, case: &Case, now: Timestamp) -> Result<bool, Code> {
+    let class = host_class();
+    let bundle = Bundle::parse(&case.bundle.to_bytes()).unwrap();
+    let publishers = BTreeSet::from([person_id("publisher")]);
+    let addressed = address(policy, bundle.change.clone(), &me(&class), now).map_err(|r| r.code)?;
+    approve(policy, &addressed, &bundle, &case.plan, &publishers, &me(&class), now)
+        .map(|approved| approved.self_approved())
+        .map_err(|r| r.code)
+}
+
+fn approved_by(names: &[(&str, u8)]) -> Case {
+    let mut case = Case::of(change_body());
+    for (name, key_number) in names {
+        let approval = case.approval(name);
+        case.add(approval, *key_number);
+    }
+    case
+}
+
+#[test]
+fn a_good_approval_counts_and_none_does_not() {
+    assert_eq!(admit(&policy(1), &approved_by(&[("first", 2)]), NOW), Ok(false));
+    assert_eq!(admit(&policy(1), &approved_by(&[]), NOW), Err(Code::ApprovalMissing));
+}
+
+#[test]
+fn the_quorum_counts_distinct_persons() {
+    let two = policy(2);
+    assert_eq!(admit(&two, &approved_by(&[("first", 2), ("second", 4)]), NOW), Ok(false));
+    for (why, case) in [
+        ("one person", approved_by(&[("first", 2)])),
+        ("one person with two keys", approved_by(&[("first", 2), ("first", 3)])),
+        ("the same signature twice", approved_by(&[("first", 2), ("first", 2)])),
+        ("the author", approved_by(&[("first", 2), ("author", 1)])),
+        ("the publisher", approved_by(&[("first", 2), ("publisher", 6)])),
+        ("a key of too low assurance", approved_by(&[("first", 2), ("second", 5)])),
+    ] {
+        assert_eq!(admit(&two, &case, NOW), Err(Code::ApprovalQuorum), "{why}");
+    }
+}
+
+#[test]
+fn only_keys_of_the_policy_count() {
+    for (why, names) in [
+        ("foreign key", [("first", 9)]),
+        ("another person's key", [("first", 4)]),
+        ("unknown person", [("mallory", 2)]),
+    ] {
+        assert_eq!(admit(&policy(1), &approved_by(&names), NOW), Err(Code::ApprovalUnknownKey), "{why}");
+    }
+    let mut removed = policy(1);
+    removed.persons.retain(|p| p.id != person_id("first"));
+    assert_eq!(admit(&removed, &approved_by(&[("first", 2)]), NOW), Err(Code::ApprovalUnknownKey));
+    let mut expired = policy(1);
+    expired.persons[1].keys[0].not_after = Some(NOW);
+    assert_eq!(admit(&expired, &approved_by(&[("first", 2)]), NOW), Err(Code::ApprovalUnknownKey));
+}
+
+#[test]
+fn an_approval_for_something_else_is_refused() {
+    type Bend = fn(&mut crate::approval::Approval);
+    let bends: [(&str, Bend); 4] = [
+        ("other revision", |a| a.revision = 2),
+        ("other change", |a| a.change_id = "C-2".parse().unwrap()),
+        ("other digest", |a| a.change = Digest::of(b"x")),
+        ("other site", |a| a.site = "ffffffffffffffff".parse().unwrap()),
+    ];
+    for (why, bend) in bends {
+        let mut case = Case::of(change_body());
+        let mut approval = case.approval("first");
+        bend(&mut approval);
+        case.add(approval, 2);
+        assert_eq!(admit(&policy(1), &case, NOW), Err(Code::ApprovalOther), "{why}");
+    }
+}
+
+#[test]
+fn times_of_an_approval_are_checked() {
+    let at = |bend: fn(&mut crate::approval::Approval)| {
+        let mut case = Case::of(change_body());
+        let mut approval = case.approval("first");
+        bend(&mut approval);
+        case.add(approval, 2);
+        admit(&policy(1), &case, NOW)
+    };
+    assert_eq!(at(|a| a.expires = NOW.plus(1)), Ok(false));
+    assert_eq!(at(|a| a.expires = NOW), Err(Code::ApprovalExpired));
+    assert_eq!(at(|a| a.at = NOW.plus(300)), Ok(false));
+    assert_eq!(at(|a| a.at = NOW.plus(301)), Err(Code::ApprovalInvalid));
+    assert_eq!(at(|a| a.at = NOW.plus(-901)), Err(Code::ApprovalInvalid));
+    let late = approved_by(&[("first", 2)]);
+    let mut long = late;
+    long.bundle.approvals.clear();
+    let mut approval = long.approval("first");
+    approval.expires = NOW.plus(90 * 86_400);
+    long.add(approval, 2);
+    assert_eq!(admit(&policy(1), &long, NOW.plus(48 * 3_600 - 31)), Ok(false));
+    assert_eq!(admit(&policy(1), &long, NOW.plus(48 * 3_600 - 30)), Err(Code::ApprovalQuorum));
+}
+
+#[test]
+fn a_withdrawal_or_rejection_stops_until_a_later_yes() {
+    for decision in [Decision::Withdraw, Decision::Reject] {
+        let mut case = approved_by(&[("first", 2)]);
+        let mut no = case.approval("second");
+        no.decision = decision;
+        no.at = NOW.plus(-20);
+        case.add(no, 4);
+        assert_eq!(admit(&policy(1), &case, NOW), Err(Code::ApprovalWithdrawn));
+        let mut yes = case.approval("second");
+        yes.at = NOW.plus(-10);
+        case.add(yes, 4);
+        assert_eq!(admit(&policy(1), &case, NOW), Ok(false));
+    }
+}
+
+#[test]
+fn an_approval_narrowed_to_other_hosts_does_not_count_here() {
+    let narrowed = |agent| {
+        let mut case = Case::of(change_body());
+        let mut approval = case.approval("first");
+        approval.agents = Some(vec![agent]);
+        case.add(approval, 2);
+        admit(&policy(1), &case, NOW)
+    };
+    assert_eq!(narrowed(fix::host().public().agent_id()), Ok(false));
+    assert_eq!(narrowed(key(21).public().agent_id()), Err(Code::ApprovalQuorum));
+}
+
+#[test]
+fn the_change_itself_must_fit() {
+    let refused = |bend: fn(&mut Change)| {
+        let mut change = change_body();
+        bend(&mut change);
+        let mut case = Case::of(change);
+        let approval = case.approval("first");
+        case.add(approval, 2);
+        admit(&policy(1), &case, NOW)
+    };
+    assert_eq!(refused(|_| ()), Ok(false));
+    assert_eq!(refused(|c| c.site = "ffffffffffffffff".parse().unwrap()), Err(Code::ChangeSite));
+    assert_eq!(refused(|c| c.targets[0].key = Digest::of(b"x")), Err(Code::ChangeNotForMe));
+    assert_eq!(refused(|c| c.targets[0].agent = key(21).public().agent_id()), Err(Code::ChangeNotForMe));
+    assert_eq!(refused(|c| c.author = person_id("first")), Err(Code::ChangeAuthor));
+    assert_eq!(refused(|c| c.action_classes = [ActionClass::Service].into()), Err(Code::PlanClass));
+    assert_eq!(refused(|c| c.undo.text = " ".into()), Err(Code::ChangeInvalid));
+    assert_eq!(refused(|c| c.intervals.reverse()), Err(Code::ChangeInvalid));
+    assert_eq!(refused(|c| c.not_after = c.not_after.plus(91 * 86_400)), Err(Code::ChangeInvalid));
+}
+
+#[test]
+fn an_edited_change_or_plan_set_voids_the_approval() {
+    let mut edited = approved_by(&[("first", 2)]);
+    let mut body = edited.bundle.change.body.clone();
+    body.intervals[0].until = NOW.plus(7_200);
+    edited.bundle.change = Statement::sign(body, &key(1));
+    assert_eq!(admit(&policy(1), &edited, NOW), Err(Code::PlanMissing));
+    edited.bundle.plan_set.change = edited.bundle.change.digest;
+    edited.plan = fix::plan(&edited.bundle.change, vec![action("file:/etc/motd", "hello")]);
+    edited.bundle.plan_set.plans.insert(edited.plan.body.agent_id, edited.plan.digest);
+    assert_eq!(admit(&policy(1), &edited, NOW), Err(Code::ApprovalOther));
+
+    let mut other_plan = approved_by(&[("first", 2)]);
+    other_plan.plan = fix::plan(&other_plan.bundle.change, vec![action("file:/etc/motd", "evil")]);
+    assert_eq!(admit(&policy(1), &other_plan, NOW), Err(Code::PlanMissing));
+    let digest = other_plan.plan.digest;
+    other_plan.bundle.plan_set.plans.insert(other_plan.plan.body.agent_id, digest);
+    assert_eq!(admit(&policy(1), &other_plan, NOW), Err(Code::ApprovalQuorum));
+}
+
+#[test]
+fn no_rule_means_no_change() {
+    let case = approved_by(&[("first", 2)]);
+    let mut none = policy(1);
+    none.rules.clear();
+    assert_eq!(admit(&none, &case, NOW), Err(Code::PolicyRule));
+    let mut other_class = policy(1);
+    other_class.rules[0].matches.action_classes = Some([ActionClass::Command].into());
+    assert_eq!(admit(&other_class, &case, NOW), Err(Code::PolicyRule));
+    let mut other_host = policy(1);
+    other_host.rules[0].matches.host_classes = Some(["lab".parse().unwrap()].into());
+    assert_eq!(admit(&other_host, &case, NOW), Err(Code::PolicyRule));
+    let mut both = policy(1);
+    let mut strict = both.rules[0].clone();
+    strict.require.approvals = 2;
+    both.rules.push(strict);
+    assert_eq!(admit(&both, &case, NOW), Err(Code::ApprovalQuorum));
+}
+
+#[test]
+fn one_person_sites_are_marked() {
+    let mut alone = policy(1);
+    alone.rules[0].require.distinct_from.clear();
+    assert_eq!(admit(&alone, &approved_by(&[("author", 1)]), NOW), Ok(true));
+}
+
+#[test]
+fn a_policy_of_another_site_or_an_older_one_is_refused() {
+    let site = policy(1).site;
+    let bytes = crate::strict::to_json(&policy(1));
+    assert_eq!(admit_policy(&bytes, &site, 5).unwrap().version, 5);
+    assert_eq!(admit_policy(&bytes, &site, 6).unwrap_err().code, Code::PolicyRollback);
+    let other = "ffffffffffffffff".parse().unwrap();
+    assert_eq!(admit_policy(&bytes, &other, 5).unwrap_err().code, Code::PolicySite);
+    type Bend = fn(&mut Policy);
+    let bends: [Bend; 4] = [
+        |p| p.schema = "assent-policy/2".into(),
+        |p| p.rules[0].require.approvals = 0,
+        |p| p.persons[1].keys[0].public = p.persons[0].keys[0].public,
+        |p| p.persons[1].id = p.persons[0].id.clone(),
+    ];
+    for bend in bends {
+        let mut bad = policy(1);
+        bend(&mut bad);
+        assert_eq!(
+            admit_policy(&crate::strict::to_json(&bad), &site, 5).unwrap_err().code,
+            Code::PolicyInvalid
+        );
+    }
+    let unknown = String::from_utf8(bytes).unwrap().replacen("{", "{\"extra\":1,", 1);
+    assert_eq!(admit_policy(unknown.as_bytes(), &site, 5).unwrap_err().code, Code::PolicyInvalid);
+}
+
+#[test]
+fn the_window_is_an_interval_of_the_signed_change_and_needs_contact() {
+    let (policy, change) = (policy(1), change_body());
+    let code = |now: Timestamp| {
+        in_window(&policy, &change, now, now).map(|w| w.interval().from).map_err(|r| (r.code, r.retry_at))
+    };
+    assert_eq!(code(NOW), Ok(NOW.plus(-60)));
+    assert_eq!(code(NOW.plus(-61)), Err((Code::TimeWindow, Some(NOW.plus(-60)))));
+    assert_eq!(code(NOW.plus(3_600)), Err((Code::TimeWindow, Some(NOW.plus(86_400)))));
+    assert_eq!(code(NOW.plus(86_400)), Ok(NOW.plus(86_400)));
+    assert_eq!(code(NOW.plus(90_000)), Err((Code::TimeOver, None)));
+    assert_eq!(code(NOW.plus(100_000)), Err((Code::TimeOver, None)));
+    let silent = in_window(&policy, &change, NOW, NOW.plus(-86_401)).unwrap_err();
+    assert_eq!(silent.code, Code::TimeOffline);
+
+    let mut skip = change.clone();
+    skip.missed = Missed::Skip;
+    assert_eq!(skip.interval_at(NOW.plus(86_400)).unwrap_err().code, Code::TimeOver);
+    let mut any = change;
+    any.missed = Missed::UntilExpiry;
+    assert_eq!(any.interval_at(NOW.plus(50_000)).unwrap().until, NOW.plus(100_000));
+}
+
+#[test]
+fn a_plan_may_shrink_but_not_grow_unless_it_must_be_exact() {
+    let change = Statement::sign(change_body(), &key(1));
+    let (a, b) = (action("file:/a", "1"), action("file:/b", "1"));
+    let approved = fix::plan(&change, vec![a.clone(), b.clone()]).body;
+    let fewer = fix::plan(&change, vec![b.clone()]).body;
+    let more = fix::plan(&change, vec![a.clone(), b.clone(), action("file:/c", "1")]).body;
+    let other_end = fix::plan(&change, vec![action("file:/a", "2"), b]).body;
+    assert!(approved.keeps_to(&approved, PlanBinding::Exact).is_ok());
+    assert!(fewer.keeps_to(&approved, PlanBinding::Within).is_ok());
+    for (plan, binding) in
+        [(&fewer, PlanBinding::Exact), (&more, PlanBinding::Within), (&other_end, PlanBinding::Within)]
+    {
+        assert_eq!(plan.keeps_to(&approved, binding).unwrap_err().code, Code::PlanDrift);
+    }
+}
+
+#[test]
+fn a_halt_stops_and_a_gate_needs_real_receipts() {
+    let me = fix::host().public().agent_id();
+    let change = change_body();
+    let halted = Control { halted: vec![change.change_id.clone()] };
+    assert_eq!(turn(&change, &Control::default(), &[], me, NOW).unwrap().wave(), 0);
+    assert_eq!(turn(&change, &halted, &[], me, NOW).unwrap_err().code, Code::ChangeHalted);
+    let mut waves = change;
+    let canary = key(21).public().agent_id();
+    let gate = Some(Gate { min_success: 1, max_fail: 0, soak_s: 60 });
+    waves.waves = vec![Wave { agents: vec![canary], gate: None }, Wave { agents: vec![me], gate }];
+    assert_eq!(turn(&waves, &Control::default(), &[], me, NOW).unwrap_err().code, Code::WaveGate);
+    assert_eq!(turn(&waves, &Control::default(), &[], canary, NOW).unwrap().wave(), 0);
+}
+
+/// A statement of one type is never taken for another, and the subjects must fit.
+#[test]
+fn types_are_not_confused() {
+    let case = approved_by(&[("first", 2)]);
+    let approval = case.bundle.approvals[0].to_bytes();
+    assert!(Statement::<Change>::parse(&approval).is_err());
+    assert!(Statement::<crate::plan::Plan>::parse(&approval).is_err());
+    let payload = String::from_utf8(case.bundle.change.envelope.payload.clone()).unwrap();
+    let bent = payload.replacen("manifest:main/web-base@1.2.0", "manifest:main/web-base@1.2.1", 1);
+    assert_ne!(payload, bent);
+    let envelope = crate::envelope::Envelope::sign(bent.into_bytes(), &key(1));
+    assert!(Statement::<Change>::open(envelope).unwrap_err().to_string().contains("subjects"));
+    assert_eq!(policy(1).persons[2].keys[1].assurance, Assurance::ServerRendered);
+}

@@ -1,0 +1,65 @@
+//! Approvals: a person's signed yes, no or withdrawal about one revision and one plan set.
+
+use crate::digest::Digest;
+use crate::ids::{AgentId, ChangeId, PersonId, SiteId};
+use crate::statement::{Predicate, Subject};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    Approve,
+    Reject,
+    Withdraw,
+}
+
+impl Decision {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Withdraw => "withdraw",
+        }
+    }
+}
+
+/// What the person had before the eyes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saw {
+    /// Digest of the plan set's bytes.
+    pub plan_set: Digest,
+    /// The program that showed it, with its version.
+    pub renderer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    pub site: SiteId,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    /// Digest of the change's statement.
+    pub change: Digest,
+    pub decision: Decision,
+    pub person: PersonId,
+    pub at: Timestamp,
+    pub expires: Timestamp,
+    pub saw: Saw,
+    /// When present, the approval holds for these hosts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<Vec<AgentId>>,
+    /// 128 random bits in hex: two approvals never share a digest by accident.
+    pub nonce: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+}
+
+impl Predicate for Approval {
+    const TYPE: &'static str = "urn:assent:approval:v1";
+
+    fn subjects(&self) -> Vec<Subject> {
+        vec![Subject::new(format!("change:{}.{}", self.change_id, self.revision), self.change)]
+    }
+}

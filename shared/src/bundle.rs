@@ -1,0 +1,76 @@
+//! The change bundle: what a host pulls from the repository to run one revision of a change.
+
+use crate::approval::Approval;
+use crate::change::Change;
+use crate::envelope::Envelope;
+use crate::ids::ChangeId;
+use crate::limits;
+use crate::plan::PlanSet;
+use crate::statement::Statement;
+use crate::strict::{self, ReadError};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    change: Envelope,
+    plan_set: PlanSet,
+    approvals: Vec<Envelope>,
+    #[serde(default)]
+    gate_receipts: Vec<Envelope>,
+}
+
+/// A change with its plan set and everything that was said about it; nothing in it is verified yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    pub change: Statement<Change>,
+    pub plan_set: PlanSet,
+    pub approvals: Vec<Statement<Approval>>,
+    /// Receipts of earlier waves, for the gate.
+    pub gate_receipts: Vec<Envelope>,
+}
+
+impl Bundle {
+    /// The repository's name for the bundle of one revision.
+    pub fn target_name(id: &ChangeId, revision: u32) -> String {
+        format!("change.{id}.{revision}.json")
+    }
+
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
+        let what = "the change bundle";
+        let wire: Wire = strict::from_json(what, bytes, limits::BUNDLE_BYTES)?;
+        if wire.approvals.len() > limits::BUNDLE_APPROVALS {
+            let why =
+                format!("it has {} approvals; at most {}", wire.approvals.len(), limits::BUNDLE_APPROVALS);
+            return Err(ReadError::Invalid { what, why });
+        }
+        let approvals = wire.approvals.into_iter().map(Statement::open).collect::<Result<_, _>>()?;
+        let change = Statement::open(wire.change)?;
+        Ok(Self { change, plan_set: wire.plan_set, approvals, gate_receipts: wire.gate_receipts })
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        strict::to_json(&Wire {
+            change: self.change.envelope.clone(),
+            plan_set: self.plan_set.clone(),
+            approvals: self.approvals.iter().map(|a| a.envelope.clone()).collect(),
+            gate_receipts: self.gate_receipts.clone(),
+        })
+    }
+}
+
+/// Which changes are active, and which are halted (`change.index.json`, `control.json`): it can only stop things.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Changes that must not start and must stop before their next step.
+    pub halted: Vec<ChangeId>,
+}
+
+impl Control {
+    pub const TARGET: &'static str = "control.json";
+
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
+        strict::from_json("the control file", bytes, limits::ENVELOPE_BYTES)
+    }
+}

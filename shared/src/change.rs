@@ -1,0 +1,232 @@
+//! The change: what its author signs. A revision is immutable; editing makes a new one without approvals.
+
+use crate::digest::Digest;
+use crate::ids::{AgentId, ChangeId, ManifestName, PersonId, SiteId, Team};
+use crate::limits;
+use crate::manifest::{ParamName, ParamValue};
+use crate::refusal::{Code, Refused};
+use crate::risk::ActionClass;
+use crate::statement::{Predicate, Subject};
+use crate::strict::Map;
+use crate::time::{Interval, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeType {
+    Standard,
+    Normal,
+    Emergency,
+    Retroactive,
+}
+
+/// How closely the plan at run time must match the approved one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanBinding {
+    /// The same actions, none missing.
+    Exact,
+    /// Every action must be an approved one; fewer is fine.
+    Within,
+}
+
+/// What a host does that was away during an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// Only the first interval counts.
+    Skip,
+    /// The next of the signed intervals is taken.
+    Next,
+    /// Any time from the first interval's start until `not_after`.
+    UntilExpiry,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reboot {
+    Never,
+    IfNeeded,
+    Always,
+}
+
+/// One manifest brought by a change, bound by the digest of its signed statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestUse {
+    pub team: Team,
+    pub name: ManifestName,
+    pub version: semver::Version,
+    pub sha256: Digest,
+    #[serde(default)]
+    pub params: Map<ParamName, ParamValue>,
+}
+
+impl ManifestUse {
+    /// `name@version`, as people write it.
+    pub fn label(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+}
+
+/// A host that the change is for: its id and the full digest of its public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub agent: AgentId,
+    pub key: Digest,
+}
+
+/// What must hold of the earlier waves before this one may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    pub min_success: u32,
+    pub max_fail: u32,
+    /// Seconds that must have passed since the last counted receipt.
+    pub soak_s: u32,
+}
+
+/// A part of the targets that goes together. Without waves all targets form one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wave {
+    pub agents: Vec<AgentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+}
+
+/// How the change is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoPlan {
+    /// In the author's words; never empty.
+    pub text: String,
+    /// Whether the host undoes by itself when a step or a health check fails.
+    pub automatic: bool,
+}
+
+/// One immutable revision of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    pub site: SiteId,
+    pub change_id: ChangeId,
+    /// From 1.
+    pub revision: u32,
+    pub change_type: ChangeType,
+    pub title: String,
+    pub reason: String,
+    pub author: PersonId,
+    pub created: Timestamp,
+    pub manifests: Vec<ManifestUse>,
+    pub targets: Vec<Target>,
+    /// Concrete UTC intervals, ascending, not overlapping.
+    pub intervals: Vec<Interval>,
+    /// Nothing starts at or after this moment, whatever else holds.
+    pub not_after: Timestamp,
+    pub missed: Missed,
+    #[serde(default)]
+    pub waves: Vec<Wave>,
+    pub plan_binding: PlanBinding,
+    /// The author's upper bound: a plan with any other class is refused.
+    pub action_classes: BTreeSet<ActionClass>,
+    pub downgrade: bool,
+    pub reboot: Reboot,
+    pub undo: UndoPlan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<Digest>,
+}
+
+impl Predicate for Change {
+    const TYPE: &'static str = "urn:assent:change:v1";
+
+    fn subjects(&self) -> Vec<Subject> {
+        let manifests = self
+            .manifests
+            .iter()
+            .map(|m| Subject::new(format!("manifest:{}/{}", m.team, m.label()), m.sha256));
+        let targets = self.targets.iter().map(|t| Subject::new(format!("agent:{}", t.agent), t.key));
+        manifests.chain(targets).collect()
+    }
+}
+
+impl Change {
+    /// Everything about a revision that can be judged from itself alone; all problems at once.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut need = |ok: bool, text: &str| {
+            if !ok {
+                problems.push(text.to_owned());
+            }
+        };
+        let text_ok = |t: &str| !t.trim().is_empty() && t.len() <= limits::TEXT_BYTES;
+        need(self.revision >= 1, "revision starts at 1");
+        need(
+            text_ok(&self.title) && !self.title.chars().any(char::is_control),
+            "title must be one line of text",
+        );
+        need(text_ok(&self.reason), "reason must not be empty");
+        need(text_ok(&self.undo.text), "an undo plan is mandatory: say how the change is taken back");
+        need((1..=limits::CHANGE_MANIFESTS).contains(&self.manifests.len()), "1 to 32 manifests are needed");
+        need((1..=limits::CHANGE_TARGETS).contains(&self.targets.len()), "1 to 2000 target hosts are needed");
+        need((1..=limits::CHANGE_INTERVALS).contains(&self.intervals.len()), "1 to 64 intervals are needed");
+        let names: BTreeSet<_> = self.manifests.iter().map(|m| (&m.team, &m.name)).collect();
+        need(names.len() == self.manifests.len(), "a manifest is named twice");
+        let agents: BTreeSet<_> = self.targets.iter().map(|t| t.agent).collect();
+        need(agents.len() == self.targets.len(), "a target host is named twice");
+        need(self.intervals.iter().all(|i| !i.is_empty()), "an interval ends before it starts");
+        need(
+            self.intervals.windows(2).all(|w| w[0].until <= w[1].from),
+            "intervals must be ascending and must not overlap",
+        );
+        let end = self.created.plus(limits::CHANGE_DAYS * 86_400);
+        need(self.not_after <= end, "a change ends at most 90 days after it was created");
+        need(self.intervals.iter().all(|i| i.until <= self.not_after), "an interval ends after not_after");
+        need(self.waves_partition_targets(&agents), "waves must name each target exactly once");
+        problems
+    }
+
+    fn waves_partition_targets(&self, agents: &BTreeSet<AgentId>) -> bool {
+        let named: Vec<AgentId> = self.waves.iter().flat_map(|w| w.agents.iter().copied()).collect();
+        self.waves.is_empty()
+            || (named.len() == agents.len() && named.iter().copied().collect::<BTreeSet<_>>() == *agents)
+    }
+
+    /// The wave of a host, counted from 0; `None` when the host is not a target.
+    pub fn wave_of(&self, agent: AgentId) -> Option<usize> {
+        if self.waves.is_empty() {
+            return self.targets.iter().any(|t| t.agent == agent).then_some(0);
+        }
+        self.waves.iter().position(|w| w.agents.contains(&agent))
+    }
+
+    /// The interval in which a start at `now` would fall, or why there is none and when to look again.
+    pub fn interval_at(&self, now: Timestamp) -> Result<Interval, Refused> {
+        if now >= self.not_after {
+            return Err(Refused::new(Code::TimeOver, format!("the change ended at {}", self.not_after)));
+        }
+        if let Some(interval) = self.usable().find(|i| i.contains(now)) {
+            return Ok(interval);
+        }
+        match self.usable().find(|i| i.from > now) {
+            Some(next) => Err(Refused::until(
+                Code::TimeWindow,
+                format!("outside its window; the next interval is {} to {}", next.from, next.until),
+                next.from,
+            )),
+            None => Err(Refused::new(Code::TimeOver, "its last interval is over")),
+        }
+    }
+
+    fn usable(&self) -> impl Iterator<Item = Interval> + '_ {
+        let first = self.intervals.first().copied();
+        let (take, stretched) = match self.missed {
+            Missed::Skip => (1, None),
+            Missed::Next => (usize::MAX, None),
+            Missed::UntilExpiry => (0, first.map(|i| Interval { from: i.from, until: self.not_after })),
+        };
+        self.intervals.iter().copied().take(take).chain(stretched)
+    }
+}

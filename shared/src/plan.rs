@@ -1,0 +1,251 @@
+//! Plans: what one host would do for one revision, signed by the host; plan sets and plan classes.
+
+use crate::change::PlanBinding;
+use crate::digest::Digest;
+use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
+use crate::keys::PublicKey;
+use crate::limits;
+use crate::manifest::Undo;
+use crate::refusal::{Code, Refused};
+use crate::risk::{ActionClass, Risk};
+use crate::statement::{Predicate, Statement, Subject};
+use crate::strict::{self, Map, ReadError};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    Create,
+    Update,
+    Remove,
+    Install,
+    Upgrade,
+    Downgrade,
+    Hold,
+    Unhold,
+    Start,
+    Stop,
+    Restart,
+    Enable,
+    Disable,
+    Run,
+    Reboot,
+}
+
+impl Verb {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Remove => "remove",
+            Self::Install => "install",
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Hold => "hold",
+            Self::Unhold => "unhold",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Run => "run",
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
+/// The exact software that a package action ends with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackagePin {
+    pub name: String,
+    pub arch: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Digest of the package file as the signed repository names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+    /// `Label:suite` of the repository it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
+/// Whether a step can be taken back; shown before approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reversibility {
+    pub undo: UndoContract,
+    /// Why not, or under which condition; empty for `yes`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoContract {
+    Yes,
+    Partly,
+    No,
+}
+
+impl UndoContract {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Partly => "partly",
+            Self::No => "no",
+        }
+    }
+}
+
+impl From<Undo> for Reversibility {
+    fn from(undo: Undo) -> Self {
+        let (undo, why) = match undo {
+            Undo::Yes => (UndoContract::Yes, ""),
+            Undo::Partly(why) => (UndoContract::Partly, why),
+            Undo::No(why) => (UndoContract::No, why),
+        };
+        Self { undo, why: why.to_owned() }
+    }
+}
+
+/// One step that would change the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    pub resource: ResourceId,
+    pub verb: Verb,
+    pub class: ActionClass,
+    /// Digest of the state that was found; absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
+    /// Digest of the state after the step (content, mode and owner; name and version; program and arguments).
+    pub after: Digest,
+    /// One line for people.
+    pub summary: String,
+    /// Readable difference; absent for secrets and where there is nothing to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    pub undo: Reversibility,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackagePin>,
+}
+
+impl Action {
+    /// What an approval binds: the same resource, the same verb, the same end.
+    pub fn effect(&self) -> (&ResourceId, Verb, Digest) {
+        (&self.resource, self.verb, self.after)
+    }
+}
+
+/// What one host would do for one revision. Making it changes nothing on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub site: SiteId,
+    pub agent_id: AgentId,
+    pub key: PublicKey,
+    pub hostname: String,
+    pub host_class: HostClass,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    /// Digest of the change's statement.
+    pub change: Digest,
+    pub at: Timestamp,
+    pub actions: Vec<Action>,
+    pub agent_version: semver::Version,
+}
+
+impl Predicate for Plan {
+    const TYPE: &'static str = "urn:assent:plan:v1";
+
+    fn subjects(&self) -> Vec<Subject> {
+        vec![Subject::new(format!("change:{}.{}", self.change_id, self.revision), self.change)]
+    }
+}
+
+impl Plan {
+    pub fn risk(&self) -> Risk {
+        self.actions.iter().map(|a| a.class.risk()).max().unwrap_or(Risk::Low)
+    }
+
+    pub fn classes(&self) -> BTreeSet<ActionClass> {
+        self.actions.iter().map(|a| a.class).collect()
+    }
+
+    /// Equal for hosts that would do the same: everything but identity, name and time.
+    pub fn class_digest(&self) -> Digest {
+        Digest::of(&strict::to_json(&(&self.host_class, &self.actions)))
+    }
+
+    /// Checks that this plan, made at run time, does no more than the `approved` one.
+    ///
+    /// # Errors
+    /// `plan.drift` naming the first actions that nobody approved (or, for `exact`, that are missing).
+    pub fn keeps_to(&self, approved: &Plan, binding: PlanBinding) -> Result<(), Refused> {
+        let allowed: BTreeSet<_> = approved.actions.iter().map(Action::effect).collect();
+        let now: BTreeSet<_> = self.actions.iter().map(Action::effect).collect();
+        let mut extra = self.actions.iter().filter(|a| !allowed.contains(&a.effect()));
+        if let Some(first) = extra.next() {
+            let more = extra.count();
+            let message = format!(
+                "the host would now also {} ({more} more); that is not in the approved plan",
+                first.summary
+            );
+            return Err(Refused::new(Code::PlanDrift, message));
+        }
+        if binding == PlanBinding::Exact
+            && let Some(missing) = approved.actions.iter().find(|a| !now.contains(&a.effect()))
+        {
+            let message = format!(
+                "{} is no longer needed, and the change demands exactly the approved plan",
+                missing.summary
+            );
+            return Err(Refused::new(Code::PlanDrift, message));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a plan and checks that the host itself signed it.
+///
+/// # Errors
+/// A text that says what is wrong: not readable, key and id differ, or not signed by that key.
+pub fn open_plan(bytes: &[u8]) -> Result<Statement<Plan>, ReadError> {
+    let plan = Statement::<Plan>::parse(bytes)?;
+    let invalid = |why: &str| ReadError::Invalid { what: "the plan", why: why.into() };
+    if plan.body.key.agent_id() != plan.body.agent_id {
+        return Err(invalid("its key does not belong to its agent id"));
+    }
+    if !plan.is_signed_by(&plan.body.key) {
+        return Err(invalid("it is not signed by the host's key"));
+    }
+    if plan.body.actions.len() > limits::PLAN_ACTIONS {
+        return Err(invalid("it has too many actions"));
+    }
+    Ok(plan)
+}
+
+/// What goes where: for each host the digest of its plan. Approvals sign the digest of these bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanSet {
+    /// Digest of the change's statement.
+    pub change: Digest,
+    pub plans: Map<AgentId, Digest>,
+}
+
+impl PlanSet {
+    /// The exact bytes whose digest is signed: one JSON object, keys in order, no white space.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        strict::to_json(self)
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.to_bytes())
+    }
+}

@@ -1,0 +1,176 @@
+//! Messages between agent, command line and server. JSON, strict; pinned by golden files.
+
+use crate::envelope::Envelope;
+use crate::facts::Facts;
+use crate::ids::{AgentId, ChangeId, SiteId};
+use crate::ledger::{ConsistencyProof, InclusionProof};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Answer to a check-in that has news (`200`); nothing new is `304` with the same `ETag`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    pub server_time: Timestamp,
+    /// Version of `timestamp.json`; the host refreshes when it is newer than its own.
+    pub timestamp_version: u64,
+    /// Changes that want a plan from this host: the author-signed revisions.
+    pub plan_wishes: Vec<Envelope>,
+    /// The place in the host's chain that the server expects next; the host sends again from there.
+    pub next_seq: u64,
+    /// Digest of the facts that the server holds, if any; other facts are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<crate::digest::Digest>,
+    /// Seconds until the next check-in.
+    pub poll_s: u32,
+}
+
+/// A host's facts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactsReport {
+    pub at: Timestamp,
+    pub facts: Facts,
+}
+
+/// The server has made a statement durable and proves it: the host may drop it from its spool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded {
+    pub inclusion: InclusionProof,
+    /// Signed note of the checkpoint that the proof leads to.
+    pub checkpoint: String,
+    /// From the checkpoint that the host named, when it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<ConsistencyProof>,
+}
+
+/// A statement to be recorded; `log_size` is the checkpoint that the host holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub statement: Envelope,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_size: Option<u64>,
+}
+
+/// A host joins (no client certificate yet; the server's key is pinned by the join command).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    pub enrolment: Envelope,
+    /// The one-time secret of the join command.
+    pub token: String,
+}
+
+/// The answer to a join or a renewal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joined {
+    pub site: SiteId,
+    pub agent: AgentId,
+    /// Client certificate, PEM.
+    pub certificate: String,
+    /// The site's certificate authority, PEM; hosts accept it only if the policy pins its key.
+    pub ca: String,
+    /// Where agents connect, `host:port`.
+    pub agent_address: String,
+    /// `1.root.json`; its digest must be the one in the join command.
+    pub root: String,
+    /// Proof of the enrolment in the ledger; absent in the answer to a renewal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
+}
+
+/// How every endpoint says no.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Problem {
+    /// Stable code, such as `change.state`.
+    pub code: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    #[serde(default, rename = "try", skip_serializing_if = "Option::is_none")]
+    pub try_: Option<String>,
+    /// Reference number of a fault in the server's log.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// A managed host as the server lists it. `agent_key` can be checked against `agent` by anybody.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostLine {
+    pub ci: String,
+    pub hostname: String,
+    pub agent: AgentId,
+    pub agent_key: crate::keys::PublicKey,
+    pub host_class: crate::ids::HostClass,
+    pub labels: crate::strict::Map<String, String>,
+    pub enabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A change in lists.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeLine {
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    pub title: String,
+    pub author: crate::ids::PersonId,
+    pub targets: u32,
+    pub plans: u32,
+    pub reported: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_interval: Option<crate::time::Interval>,
+}
+
+/// Everything the server holds about one change; whoever needs certainty verifies the statements in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeFile {
+    pub line: ChangeLine,
+    pub change: Envelope,
+    /// The plans of the hosts, as signed by them.
+    pub plans: Vec<Envelope>,
+    /// Refusals of hosts about this revision (planning or running).
+    pub refusals: Vec<Envelope>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_set: Option<crate::plan::PlanSet>,
+    pub approvals: Vec<Envelope>,
+    pub receipts: Vec<Envelope>,
+}
+
+/// An approval with the plan set that its person saw.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    pub plan_set: crate::plan::PlanSet,
+    pub approval: Envelope,
+}
+
+/// Why a host is not changing yet, for one change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    pub hostname: String,
+    pub agent: AgentId,
+    pub change_id: ChangeId,
+    /// `waiting`, `refused`, `running`, `reported` or `not_targeted`.
+    pub standing: String,
+    pub code: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// The host's signed refusal, when it sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Envelope>,
+}
