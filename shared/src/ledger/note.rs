@@ -1,0 +1,246 @@
+//! Signed notes: text with signature lines below it, and the keys that verify them.
+//!
+//! Only ed25519 notes (type 0x01). Lines of other keys, such as witnesses, are kept and not judged.
+//!
+//! Source: C2SP signed-note; the text form of keys as in Go's `sumdb/note`.
+
+use crate::digest::{Digest, hex};
+use crate::keys::{PublicKey, SigningKey};
+use crate::limits;
+use crate::strict;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+const ED25519: u8 = 1;
+const LINE_START: &str = "— ";
+
+/// Why a note or its key is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    #[error(
+        "{0:?} is not a key name: 1 to {max} bytes without spaces, '+' and control characters",
+        max = limits::KEY_NAME_BYTES
+    )]
+    Name(String),
+    #[error("{0:?} is not a verifier key of the form name+hash+base64 with an ed25519 key")]
+    VerifierKey(String),
+    #[error("the verifier key of {name} carries the key hash {got}, computed is {expected}")]
+    KeyHash { name: KeyName, got: String, expected: String },
+    #[error("the signed note is {0} bytes; at most {max} are accepted", max = limits::NOTE_BYTES)]
+    TooLarge(usize),
+    #[error("the signed note is malformed: {0}")]
+    Malformed(&'static str),
+    #[error("the note is not signed by {0}")]
+    Unsigned(KeyName),
+    #[error("a signature of {0} on the note is wrong: note and signature do not belong together")]
+    WrongSignature(KeyName),
+}
+
+/// The name of a note key; for a log it is also the log's origin, such as `assent.example.org/ledger`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyName(String);
+
+impl KeyName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = NoteError;
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        let fits = (1..=limits::KEY_NAME_BYTES).contains(&text.len());
+        if fits && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(NoteError::Name(strict::shorten(text)))
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+strict::text_serde!(KeyName);
+
+/// A named ed25519 key that verifies notes; text form (vkey) is `name+hash+base64(0x01 || key)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey {
+    name: KeyName,
+    public: PublicKey,
+}
+
+impl VerifierKey {
+    pub fn new(name: KeyName, public: PublicKey) -> Self {
+        Self { name, public }
+    }
+
+    pub fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// First four bytes of SHA-256 over name, newline, type and key.
+    pub fn id(&self) -> [u8; 4] {
+        key_id(&self.name, &self.public)
+    }
+}
+
+fn key_id(name: &KeyName, public: &PublicKey) -> [u8; 4] {
+    let digest = Digest::of_parts(&[name.as_str().as_bytes(), &[b'\n', ED25519], public.as_bytes()]);
+    let [a, b, c, d, ..] = digest.0;
+    [a, b, c, d]
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut key = vec![ED25519];
+        key.extend_from_slice(self.public.as_bytes());
+        write!(f, "{}+{}+{}", self.name, hex(&self.id()), BASE64.encode(key))
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = NoteError;
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        let bad = || NoteError::VerifierKey(strict::shorten(text));
+        let mut parts = text.splitn(3, '+');
+        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(bad());
+        };
+        let key = BASE64.decode(key).map_err(|_| bad())?;
+        let [ED25519, raw @ ..] = key.as_slice() else { return Err(bad()) };
+        let public = raw.try_into().map_err(|_| bad()).and_then(|raw| {
+            // A weak key would verify for anybody; the text is then no key at all.
+            PublicKey::from_bytes(raw).map_err(|_| bad())
+        })?;
+        let name: KeyName = name.parse()?;
+        let expected = hex(&key_id(&name, &public));
+        if hash != expected {
+            return Err(NoteError::KeyHash { name, got: strict::shorten(hash), expected });
+        }
+        Ok(Self { name, public })
+    }
+}
+
+strict::text_serde!(VerifierKey);
+
+/// One signature line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NoteSignature {
+    name: KeyName,
+    id: [u8; 4],
+    /// The signature itself; 64 bytes for ed25519, other lengths for keys that we do not know.
+    signature: Vec<u8>,
+}
+
+/// A note with its signature lines, none of them verified yet. `Display` gives the exact text back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedNote {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+impl SignedNote {
+    /// Signs `text` (ending in a newline, without control characters) with one key.
+    pub fn sign(text: &str, name: &KeyName, key: &SigningKey) -> Result<Self, NoteError> {
+        check_characters(text)?;
+        if !text.ends_with('\n') {
+            return Err(NoteError::Malformed("the text does not end in a newline"));
+        }
+        let mut note = Self { text: text.to_owned(), signatures: Vec::new() };
+        note.add_signature(name, key);
+        Ok(note)
+    }
+
+    /// Adds a signature line below the others.
+    pub fn add_signature(&mut self, name: &KeyName, key: &SigningKey) {
+        self.signatures.push(NoteSignature {
+            name: name.clone(),
+            id: key_id(name, &key.public()),
+            signature: key.sign(self.text.as_bytes()).to_vec(),
+        });
+    }
+
+    /// Reads a note. The text must be ignored until `verify` has accepted it.
+    pub fn parse(note: &str) -> Result<Self, NoteError> {
+        if note.len() > limits::NOTE_BYTES {
+            return Err(NoteError::TooLarge(note.len()));
+        }
+        check_characters(note)?;
+        let (text, lines) = note
+            .rfind("\n\n")
+            .map(|blank| (&note[..=blank], &note[blank + 2..]))
+            .ok_or(NoteError::Malformed("no empty line before the signatures"))?;
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::Malformed("it does not end in a newline"))?;
+        let signatures: Vec<_> = lines.split('\n').map(signature_line).collect::<Result<_, _>>()?;
+        if signatures.len() > limits::NOTE_SIGNATURES {
+            return Err(NoteError::Malformed("more signatures than are accepted"));
+        }
+        Ok(Self { text: text.to_owned(), signatures })
+    }
+
+    /// The text if `key` signed it. A wrong signature in the name of `key` refuses the note, even if
+    /// another line of the same key is right; lines of other keys are ignored.
+    pub fn verify(&self, key: &VerifierKey) -> Result<&str, NoteError> {
+        let id = key.id();
+        let mut signed = false;
+        for line in self.signatures.iter().filter(|line| line.name == key.name && line.id == id) {
+            if !key.public.verifies(self.text.as_bytes(), &line.signature) {
+                return Err(NoteError::WrongSignature(key.name.clone()));
+            }
+            signed = true;
+        }
+        if signed { Ok(&self.text) } else { Err(NoteError::Unsigned(key.name.clone())) }
+    }
+
+    /// The text without any check, for display and for finding out which key to ask for.
+    pub fn unverified_text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn check_characters(text: &str) -> Result<(), NoteError> {
+    if text.bytes().any(|byte| byte < b' ' && byte != b'\n') {
+        return Err(NoteError::Malformed("control characters other than newline are not allowed"));
+    }
+    Ok(())
+}
+
+fn signature_line(line: &str) -> Result<NoteSignature, NoteError> {
+    let bad = NoteError::Malformed("a signature line is not an em dash, a key name and base64");
+    let Some((name, signature)) = line.strip_prefix(LINE_START).and_then(|rest| rest.split_once(' ')) else {
+        return Err(bad);
+    };
+    let (Ok(name), Ok(bytes)) = (name.parse(), BASE64.decode(signature)) else { return Err(bad) };
+    match bytes.split_first_chunk::<4>() {
+        Some((id, signature)) if !signature.is_empty() => {
+            Ok(NoteSignature { name, id: *id, signature: signature.to_vec() })
+        }
+        _ => Err(bad),
+    }
+}
+
+impl fmt::Display for SignedNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        for line in &self.signatures {
+            let bytes = [line.id.as_slice(), &line.signature].concat();
+            writeln!(f, "{LINE_START}{} {}", line.name, BASE64.encode(bytes))?;
+        }
+        Ok(())
+    }
+}
