@@ -97,12 +97,13 @@ pub fn verify_consistency(
     let wrong_old = || ProofError::WrongOldRoot { size: old_size };
     let wrong_new = || ProofError::WrongRoot { size: new_size };
     if old_size == 0 || old_size == new_size {
-        return match () {
-            () if !hashes.is_empty() => Err(wrong_length()),
-            () if old_size == 0 && *old_root != empty_root() => Err(wrong_old()),
-            () if old_size == new_size && old_root != new_root => Err(wrong_new()),
-            () => Ok(()),
-        };
+        if !hashes.is_empty() {
+            return Err(wrong_length());
+        }
+        if old_size == 0 && *old_root != empty_root() {
+            return Err(wrong_old());
+        }
+        return if old_size < new_size || old_root == new_root { Ok(()) } else { Err(wrong_new()) };
     }
     let (first, rest) = if old_size.is_power_of_two() {
         (old_root, hashes)
@@ -119,12 +120,13 @@ pub fn verify_consistency(
             Step::AtRoot => return Err(wrong_length()),
         }
     }
-    match () {
-        () if climb.last != 0 => Err(wrong_length()),
-        () if old != *old_root => Err(wrong_old()),
-        () if new != *new_root => Err(wrong_new()),
-        () => Ok(()),
+    if climb.last != 0 {
+        return Err(wrong_length());
     }
+    if old != *old_root {
+        return Err(wrong_old());
+    }
+    if new == *new_root { Ok(()) } else { Err(wrong_new()) }
 }
 
 /// The way from a node to the root: `fn` and `sn` of RFC 9162.

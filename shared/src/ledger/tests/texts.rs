@@ -69,10 +69,7 @@ fn a_note_counts_only_with_a_right_signature_of_the_key_asked_for() {
 
     let wrong = Err(NoteError::WrongSignature(key.name().clone()));
     assert_eq!(verify(&note.to_string().replace("cryptography", "cryptographY")), wrong);
-    assert_eq!(
-        verify(&format!("{TEXT}\n{LINE}{}", LINE.replace("PZJk", "PZJj").replace("/ZJk", "/ZJj"))),
-        wrong
-    );
+    assert_eq!(verify(&format!("{TEXT}\n{LINE}{}", LINE.replace("/ZJk", "/ZJj"))), wrong);
     // The right key id with a cut or a longer signature.
     let raw = BASE64.decode(LINE.trim_end().rsplit(' ').next().unwrap()).unwrap();
     for raw in [&raw[..67], &[raw.as_slice(), &[0]].concat()] {
@@ -278,7 +275,7 @@ fn a_log_has_the_tiles_of_the_specification() {
     assert_eq!([width(2, 0), width(2, 1), width(3, 0), width(8, 0)], [Some(1), None, None, None]);
     assert_eq!(Tile::at(TileKind::Hashes { level: 1 }, 0, 256).map(|t| t.width()), Some(1));
     assert_eq!(Tile::at(TileKind::Entries, u64::MAX, u64::MAX), None);
-    let partial: Tile = "tile/0/x000/001.p/3".replace("x000/", "").parse().unwrap();
+    let partial: Tile = "tile/0/001.p/3".parse().unwrap();
     assert_eq!([258, 259, 300, 512].map(|size| partial.is_within(size)), [false, true, true, true]);
     assert_eq!(partial.nodes(), crate::ledger::NodeRange { level: 0, start: 256, count: 3 });
 }
