@@ -1,1 +1,4 @@
+//! The server: stores, serves, schedules, records, exports. Holds no key that can start a change.
+
+pub mod app;
 pub mod kernel;

@@ -2,10 +2,16 @@
 //!
 //! Knows nothing of changes, agents' work or people; slices never reach around it.
 
+pub mod clock;
+pub mod config;
 pub mod db;
+pub mod error;
 pub mod generation;
 pub mod http;
+pub mod i18n;
+pub mod jobs;
 pub mod lease;
+pub mod objects;
 pub mod outbox;
 #[cfg(test)]
 pub mod testdb;

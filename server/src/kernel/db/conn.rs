@@ -10,6 +10,7 @@ use diesel::sql_types::BigInt;
 use sha2::{Digest as _, Sha256};
 
 #[derive(diesel::MultiConnection)]
+#[expect(clippy::large_enum_variant, reason = "a few dozen exist, and they are passed by reference")]
 pub enum Conn {
     Sqlite(SqliteConnection),
     Pg(PgConn),

@@ -1,1 +1,19 @@
+//! The HTTP edge: two listeners in one process, people over TLS and agents over mutual TLS.
+//!
+//! Owns certificates, connection limits, request ids, errors as seen from outside. Knows no route of any slice.
+
+pub mod agent;
+pub mod edge;
 pub mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+/// Longer than the usual 60 s between polls, so that an agent keeps one connection.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A client that has not sent its request head by then is dropped; so is one that stalls in the TLS handshake.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time to close the TLS session before the connection is dropped.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,212 @@
+//! Wires the kernel to the slices and runs both listeners until the process is told to stop.
+
+use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
+use crate::kernel::db::{Connect, Db};
+use crate::kernel::error::Error;
+use crate::kernel::http::agent::{self, AgentGate};
+use crate::kernel::http::edge::{self, DefaultLanguage};
+use crate::kernel::http::tls::{self, HotCert, HotVerifier};
+use crate::kernel::http::{CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE};
+use crate::kernel::jobs::{self, Job, Runner};
+use crate::kernel::objects::Objects;
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App, HttpResponse, HttpServer};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Seconds that open requests get to finish when the process stops.
+const STOP_TIMEOUT_SECS: u64 = 20;
+
+/// What slices are given. Cheap to clone.
+#[derive(Clone)]
+pub struct Kernel {
+    pub config: Arc<Config>,
+    pub db: Db,
+    pub clock: Clock,
+    pub objects: Objects,
+}
+
+/// Routes, jobs and the agent gate of all slices.
+pub struct Slices {
+    pub people: fn(&mut ServiceConfig),
+    pub agents: fn(&mut ServiceConfig),
+    pub jobs: fn(&Kernel) -> Vec<Job>,
+    pub gate: fn(&Kernel) -> AgentGate,
+}
+
+/// The slices of this server. No agent is admitted until a slice that knows agents supplies the gate.
+pub const SLICES: Slices =
+    Slices { people: |_| {}, agents: |_| {}, jobs: |_| Vec::new(), gate: |_| AgentGate::new(|_| false) };
+
+impl Kernel {
+    /// Connects, migrates and opens the object store. Blocks; call it outside of async code.
+    pub fn open(config: Config, clock: Clock) -> Result<Self, Error> {
+        let db = Db::connect(&config.database_url, Connect { create: false })?;
+        let objects = Objects::open(&config.data_dir, config.limits.object)?;
+        Ok(Self { config: Arc::new(config), db, clock, objects })
+    }
+
+    fn data(&self, gate: &AgentGate) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let (kernel, gate) = (self.clone(), gate.clone());
+        move |service| {
+            service
+                .app_data(Data::new(gate))
+                .app_data(Data::new(DefaultLanguage(kernel.config.language)))
+                .app_data(Data::new(kernel.clock.clone()))
+                .app_data(Data::new(kernel.db.clone()))
+                .app_data(Data::new(kernel.objects.clone()))
+                .app_data(Data::from(kernel.config.clone()))
+                .configure(edge::extractors(kernel.config.limits.body))
+                .default_service(web::to(edge::nowhere));
+        }
+    }
+}
+
+/// A server that accepts connections.
+pub struct Running {
+    pub people: SocketAddr,
+    pub agents: SocketAddr,
+    handles: [ServerHandle; 2],
+    runner: Runner,
+    certificates: Certificates,
+}
+
+struct Certificates {
+    people: Arc<HotCert>,
+    agents: Arc<HotCert>,
+    ca: Arc<HotVerifier>,
+}
+
+impl Certificates {
+    fn load(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            people: HotCert::load(&config.people.cert, &config.people.key)?,
+            agents: HotCert::load(&config.agents.cert, &config.agents.key)?,
+            ca: HotVerifier::load(&config.ca_cert)?,
+        })
+    }
+
+    fn reload(&self) -> Result<(), Error> {
+        self.people.reload()?;
+        self.agents.reload()?;
+        self.ca.reload()
+    }
+}
+
+/// Starts listeners and jobs; needs the actix runtime.
+pub fn start(kernel: &Kernel, slices: &Slices) -> Result<Running, Error> {
+    let certificates = Certificates::load(&kernel.config)?;
+    let gate = (slices.gate)(kernel);
+    let people = listen_people(kernel, slices, &gate, &certificates)?;
+    let agents = listen_agents(kernel, slices, &gate, &certificates)?;
+    let runner = jobs::start(&kernel.db, &kernel.clock, &node_name()?, (slices.jobs)(kernel));
+    let handles = [people.1, agents.1];
+    Ok(Running { people: people.0, agents: agents.0, handles, runner, certificates })
+}
+
+/// The same limits for both listeners; a macro because the type of `HttpServer` cannot be named.
+macro_rules! serve {
+    ($server:expr, $address:expr, $connections:expr, $tls:expr) => {{
+        let address: SocketAddr = $address;
+        let server = $server
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
+            .tls_handshake_timeout(HEAD_TIMEOUT)
+            .max_connections($connections)
+            .shutdown_timeout(STOP_TIMEOUT_SECS)
+            .disable_signals()
+            .bind_rustls_0_23(address, $tls)
+            .map_err(|error| Error::fault(format!("listening on {address}"), error))?;
+        let bound = server.addrs().first().copied().unwrap_or(address);
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, %bound, "a listener ended");
+            }
+        });
+        Ok((bound, handle))
+    }};
+}
+fn listen_people(
+    kernel: &Kernel,
+    slices: &Slices,
+    gate: &AgentGate,
+    certificates: &Certificates,
+) -> Result<(SocketAddr, ServerHandle), Error> {
+    let (shared, gate, routes) = (kernel.clone(), gate.clone(), slices.people);
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(edge::edge))
+            .configure(shared.data(&gate))
+            .route("/healthz", web::get().to(healthz))
+            .configure(routes)
+    });
+    let tls = tls::people(certificates.people.clone())?;
+    serve!(server, kernel.config.people.listen, kernel.config.limits.connections, tls)
+}
+
+fn listen_agents(
+    kernel: &Kernel,
+    slices: &Slices,
+    gate: &AgentGate,
+    certificates: &Certificates,
+) -> Result<(SocketAddr, ServerHandle), Error> {
+    let (shared, gate, routes) = (kernel.clone(), gate.clone(), slices.agents);
+    let server = HttpServer::new(move || {
+        App::new().wrap(from_fn(edge::edge)).configure(shared.data(&gate)).configure(routes)
+    })
+    .on_connect(agent::on_connect(kernel.config.site_id.clone()));
+    let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone())?;
+    serve!(server, kernel.config.agents.listen, kernel.config.limits.connections, tls)
+}
+
+impl Running {
+    /// Finishes open requests and jobs, then returns.
+    pub async fn stop(self) {
+        let [people, agents] = self.handles;
+        tokio::join!(people.stop(true), agents.stop(true), self.runner.stop());
+    }
+}
+
+/// Runs until SIGTERM or SIGINT; SIGHUP reads all certificates again.
+pub async fn run(kernel: Kernel) -> Result<(), Error> {
+    let fault = |error| Error::fault("listening for signals", error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(fault)?;
+    let running = start(&kernel, &SLICES)?;
+    tracing::info!(people = %running.people, agents = %running.agents, "ready");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match running.certificates.reload() {
+                Ok(()) => tracing::info!("certificates read again"),
+                Err(error) => tracing::error!(error = error.chain(), "the old certificates stay in use"),
+            },
+        }
+    }
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+/// Host name for people, random part so that a restarted process is another holder of leases.
+fn node_name() -> Result<String, Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "node".into());
+    Ok(format!("{}-{}", host.trim(), shared::digest::hex(&random)))
+}
+
+/// Answers 200 when the database answers.
+async fn healthz(db: Data<Db>) -> Result<HttpResponse, Error> {
+    db.read("healthz", |tx| Ok::<_, Error>(crate::kernel::generation::read_all(tx).map(drop)?)).await?;
+    Ok(HttpResponse::Ok().content_type("text/plain").body("ok\n"))
+}

@@ -1,0 +1,144 @@
+//! The two ways a request can fail: the domain said no (refusal), or the world is broken (fault).
+//!
+//! A refusal has a stable code and sentences in the catalogue and is told to the user. A fault's chain is logged
+//! once at the edge; the user gets a reference number only.
+
+use super::db::DbError;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use std::fmt::{self, Display};
+
+/// `with` are the facts that the sentences of `code` name as `{key}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: &'static str,
+    pub status: StatusCode,
+    pub with: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    pub fn new(code: &'static str, status: StatusCode) -> Self {
+        Self { code, status, with: Vec::new() }
+    }
+
+    pub fn bad_request(code: &'static str) -> Self {
+        Self { code, status: StatusCode::BAD_REQUEST, with: Vec::new() }
+    }
+
+    pub fn forbidden(code: &'static str) -> Self {
+        Self { code, status: StatusCode::FORBIDDEN, with: Vec::new() }
+    }
+
+    pub fn not_found(code: &'static str) -> Self {
+        Self { code, status: StatusCode::NOT_FOUND, with: Vec::new() }
+    }
+
+    pub fn conflict(code: &'static str) -> Self {
+        Self { code, status: StatusCode::CONFLICT, with: Vec::new() }
+    }
+
+    pub fn too_large(code: &'static str) -> Self {
+        Self { code, status: StatusCode::PAYLOAD_TOO_LARGE, with: Vec::new() }
+    }
+
+    pub fn unprocessable(code: &'static str) -> Self {
+        Self { code, status: StatusCode::UNPROCESSABLE_ENTITY, with: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        self.with.push((key, value.to_string()));
+        self
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("refused: {}", .0.code)]
+    Refusal(Refusal),
+    /// Nothing was changed; the same request may succeed soon.
+    #[error("busy")]
+    Busy,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// `doing` says what was tried; the cause is the source.
+#[derive(Debug)]
+pub struct Fault {
+    doing: String,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.doing)
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+impl Error {
+    pub fn fault(
+        doing: impl Into<String>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Fault(Fault { doing: doing.into(), cause: cause.into() })
+    }
+
+    /// The error and its causes in one line, for logs.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text = format!("{text}: {cause}");
+            next = cause.source();
+        }
+        text
+    }
+
+    /// What the edge tells the user.
+    pub fn as_refusal(&self) -> Refusal {
+        match self {
+            Self::Refusal(refusal) => refusal.clone(),
+            Self::Busy => Refusal::new("server.busy", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Fault(_) => Refusal::new("server.fault", StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<DbError> for Error {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Busy => Self::Busy,
+            other => Self::fault("using the database", other),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::fault("querying the database", error)
+    }
+}
+
+/// Only the status: the edge replaces the body, because only it knows the language and the reference number.
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.as_refusal().status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}

@@ -1,0 +1,96 @@
+//! Who an agent's connection belongs to, and whether that still counts, asked again for every request.
+
+use crate::kernel::clock::Clock;
+use crate::kernel::error::{Error, Refusal};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{Extensions, Payload};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use shared::digest::Digest;
+use shared::ids::{AgentId, SiteId};
+use shared::time::Timestamp;
+use std::any::Any;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// What the client certificate of a connection says; immutable for the life of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentIdentity {
+    pub agent_id: AgentId,
+    /// Digest of the certificate's DER bytes.
+    pub cert_sha256: Digest,
+    pub not_after: Timestamp,
+}
+
+/// Decides per request whether an identity may act: its agent is enabled and the certificate is the current one.
+/// Must be quick (memory only). Kept up to date by the slice that owns agents.
+#[derive(Clone)]
+pub struct AgentGate(Arc<dyn Fn(&AgentIdentity) -> bool + Send + Sync>);
+
+impl AgentGate {
+    pub fn new(admits: impl Fn(&AgentIdentity) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(admits))
+    }
+}
+
+/// Extractor: the request comes from an agent that is enabled and whose certificate is valid now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent(pub AgentIdentity);
+
+impl AgentIdentity {
+    /// Reads `urn:assent:<site>:<agent_id>` from the certificate's alternative names.
+    /// `None` when there is no such name, more than one, or it belongs to another site.
+    pub fn from_der(der: &[u8], site: &SiteId) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let names = certificate.subject_alternative_name().ok()??;
+        let mut ours = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::URI(uri) => uri.strip_prefix("urn:assent:"),
+            _ => None,
+        });
+        let (named_site, agent) = ours.next()?.split_once(':')?;
+        if ours.next().is_some() || named_site != site.as_str() {
+            return None;
+        }
+        let not_after = Timestamp(certificate.validity().not_after.timestamp());
+        Some(Self { agent_id: agent.parse().ok()?, cert_sha256: Digest::of(der), not_after })
+    }
+}
+
+/// For `HttpServer::on_connect` of the agents' listener.
+pub fn on_connect(site: SiteId) -> impl Fn(&dyn Any, &mut Extensions) + Send + Clone + 'static {
+    move |connection, data| {
+        let identity = connection
+            .downcast_ref::<TlsStream<TcpStream>>()
+            .and_then(|stream| stream.get_ref().1.peer_certificates()?.first())
+            .and_then(|certificate| AgentIdentity::from_der(certificate, &site));
+        if let Some(identity) = identity {
+            data.insert(identity);
+        }
+    }
+}
+
+impl FromRequest for Agent {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(admit(req).map(Self))
+    }
+}
+
+fn admit(req: &HttpRequest) -> Result<AgentIdentity, Error> {
+    let identity = req.conn_data::<AgentIdentity>();
+    let identity = identity.ok_or_else(|| Refusal::forbidden("agent.no_identity"))?;
+    let (Some(clock), Some(gate)) = (req.app_data::<Data<Clock>>(), req.app_data::<Data<AgentGate>>()) else {
+        return Err(Error::fault("admitting an agent", "the listener has no clock or gate"));
+    };
+    if clock.now() >= identity.not_after {
+        return Err(Refusal::forbidden("agent.certificate_expired").with("until", identity.not_after).into());
+    }
+    if !(gate.0)(identity) {
+        return Err(Refusal::forbidden("agent.not_enabled").with("agent", identity.agent_id).into());
+    }
+    Ok(identity.clone())
+}

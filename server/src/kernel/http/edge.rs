@@ -1,0 +1,197 @@
+//! Around every request: an id, one log line for a fault, errors in the reader's language, security headers.
+
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::i18n::Language;
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::{
+    InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError, UrlencodedError,
+};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use serde::Serialize;
+use std::future::{Ready, ready};
+
+/// The id of a request, which is the reference number of a fault: 16 hex digits.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+/// The language a listener answers in when the client does not ask for one.
+#[derive(Debug, Clone, Copy)]
+pub struct DefaultLanguage(pub Language);
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    code: &'a str,
+    message: String,
+    why: String,
+    r#try: String,
+    r#ref: &'a str,
+}
+
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Outermost middleware of both listeners.
+pub async fn edge<B: MessageBody + 'static>(
+    req: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let id = request_id();
+    let language = language_of(req.request());
+    req.extensions_mut().insert(RequestId(id.clone()));
+    req.extensions_mut().insert(language);
+    let mut response = match next.call(req).await {
+        Ok(response) => match response.response().error() {
+            Some(error) => {
+                let told = tell(error, response.status(), response.request(), &id, language);
+                response.into_response(told).map_into_right_body()
+            }
+            None => response.map_into_left_body(),
+        },
+        Err(error) => {
+            let status = error.as_response_error().status_code();
+            let refusal = Refusal::new("request.rejected", status).with("status", status.as_u16());
+            let mut told = body(&refusal, &id, language);
+            secure(told.headers_mut(), &id);
+            return Err(InternalError::from_response(error, told).into());
+        }
+    };
+    secure(response.headers_mut(), &id);
+    Ok(response)
+}
+
+fn tell(
+    error: &actix_web::Error,
+    status: actix_web::http::StatusCode,
+    req: &HttpRequest,
+    id: &str,
+    language: Language,
+) -> HttpResponse<BoxBody> {
+    let path = req.match_pattern().unwrap_or_default();
+    let refusal = match error.as_error::<Error>() {
+        Some(ours) => {
+            match ours {
+                Error::Fault(_) => {
+                    tracing::error!(r#ref = id, method = %req.method(), path, error = ours.chain(), "fault");
+                }
+                Error::Busy => tracing::warn!(r#ref = id, method = %req.method(), path, "busy"),
+                Error::Refusal(refusal) => {
+                    tracing::debug!(r#ref = id, method = %req.method(), path, code = refusal.code, "refused");
+                }
+            }
+            ours.as_refusal()
+        }
+        None => Refusal::new("request.rejected", status).with("status", status.as_u16()),
+    };
+    body(&refusal, id, language)
+}
+
+fn body(refusal: &Refusal, id: &str, language: Language) -> HttpResponse<BoxBody> {
+    let sentence = language.refusal(refusal.code, &refusal.with);
+    let mut response = HttpResponse::build(refusal.status);
+    if refusal.status == actix_web::http::StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, "5"));
+    }
+    response.insert_header((header::CONTENT_LANGUAGE, language.tag())).json(Told {
+        code: refusal.code,
+        message: sentence.message,
+        why: sentence.why,
+        r#try: sentence.remedy,
+        r#ref: id,
+    })
+}
+
+/// A handler's own header wins, except where the edge must be sure.
+fn secure(headers: &mut HeaderMap, id: &str) {
+    for (name, value) in HEADERS {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+}
+
+fn language_of(req: &HttpRequest) -> Language {
+    let default = req.app_data::<Data<DefaultLanguage>>().map_or(Language::De, |default| default.0);
+    let asked = req.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    asked.map_or(default, |asked| default.or_accepted(asked))
+}
+
+fn request_id() -> String {
+    let mut random = [0; 8];
+    if let Err(error) = getrandom::fill(&mut random) {
+        // An id that is not unique is better than no answer.
+        tracing::warn!(%error, "no randomness for a request id");
+    }
+    shared::digest::hex(&random)
+}
+
+/// Extractor: the language of this request.
+impl FromRequest for Language {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        let language = req.extensions().get::<Self>().copied();
+        ready(Ok(language.unwrap_or_else(|| language_of(req))))
+    }
+}
+
+/// Body limits and typed extractor errors, the same on both listeners.
+pub fn extractors(limit: usize) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        config
+            .app_data(web::PayloadConfig::new(limit))
+            .app_data(web::JsonConfig::default().limit(limit).error_handler(move |error, _| {
+                let large = matches!(
+                    error,
+                    JsonPayloadError::Overflow { .. }
+                        | JsonPayloadError::OverflowKnownLength { .. }
+                        | JsonPayloadError::Payload(PayloadError::Overflow)
+                );
+                if large { too_large(limit) } else { unreadable("request.bad_json", &error) }
+            }))
+            .app_data(web::FormConfig::default().limit(limit).error_handler(move |error, _| {
+                let large = matches!(error, UrlencodedError::Overflow { .. });
+                if large { too_large(limit) } else { unreadable("request.bad_parameter", &error) }
+            }))
+            .app_data(
+                web::PathConfig::default()
+                    .error_handler(|error: PathError, _| unreadable("request.bad_parameter", &error)),
+            )
+            .app_data(
+                web::QueryConfig::default()
+                    .error_handler(|error: QueryPayloadError, _| unreadable("request.bad_parameter", &error)),
+            );
+    }
+}
+
+fn too_large(limit: usize) -> actix_web::Error {
+    Error::from(Refusal::too_large("request.too_large").with("limit", limit)).into()
+}
+
+fn unreadable(code: &'static str, error: &dyn std::fmt::Display) -> actix_web::Error {
+    Error::from(Refusal::bad_request(code).with("detail", shared::strict::shorten(&error.to_string()))).into()
+}
+
+/// Answer for every path that no route has.
+pub async fn nowhere(req: HttpRequest) -> Result<HttpResponse, Error> {
+    Err(Refusal::not_found("request.not_found").with("path", shared::strict::shorten(req.path())).into())
+}
