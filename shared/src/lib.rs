@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod change;
 pub mod digest;
 pub mod envelope;
+pub mod evidence;
 pub mod facts;
 #[cfg(test)]
 mod fixtures;

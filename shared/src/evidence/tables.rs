@@ -1,0 +1,364 @@
+//! The tables of a bundle (changes, applications, approvals), computed from the signed statements.
+//!
+//! The verifier computes them again and compares bytes, so a table cannot say what no statement says.
+//! Dialect: RFC 4180 (comma, CRLF, UTF-8 without a mark, raw values); times RFC 3339 UTC, whole seconds.
+
+use super::Contents;
+use crate::approval::{Approval, Decision};
+use crate::change::Change;
+use crate::digest::Digest;
+use crate::policy::{Policy, verify_approval};
+use crate::receipt::{HostOutcome, Receipt};
+use crate::statement::Statement;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One table: columns in their fixed order, rows of equal length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub name: &'static str,
+    pub columns: &'static [&'static str],
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn to_csv(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let header = self.columns.iter().map(|c| (*c).to_owned()).collect();
+        for row in std::iter::once(&header).chain(&self.rows) {
+            let cells: Vec<String> = row.iter().map(|cell| quote(cell)).collect();
+            out.extend_from_slice(cells.join(",").as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        let object = |row: &Vec<String>| -> serde_json::Value {
+            let pairs = self.columns.iter().zip(row).map(|(c, v)| ((*c).to_owned(), v.clone().into()));
+            serde_json::Value::Object(pairs.collect())
+        };
+        let rows: Vec<_> = self.rows.iter().map(object).collect();
+        crate::strict::to_json(
+            &serde_json::json!({ "schema": format!("assent-{}/1", self.name), "rows": rows }),
+        )
+    }
+}
+
+fn quote(cell: &str) -> String {
+    if cell.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+const CHANGES: &[&str] = &[
+    "tenant",
+    "export_id",
+    "row_id",
+    "change_id",
+    "revision",
+    "type",
+    "title",
+    "reason",
+    "requester",
+    "requested_at",
+    "risk",
+    "targets_n",
+    "targets_pending",
+    "manifests",
+    "plan_set_sha256",
+    "approvals_given",
+    "approvers",
+    "approved_at_last",
+    "sod_ok",
+    "self_approved",
+    "window_start",
+    "window_end",
+    "window_intervals",
+    "started_at",
+    "ended_at",
+    "result",
+    "rollback_plan",
+    "rollback_automatic",
+    "rolled_back_n",
+    "status",
+    "outcome",
+    "log_index_first",
+    "log_index_last",
+    "evidence_sha256",
+];
+
+const APPLICATIONS: &[&str] = &[
+    "tenant",
+    "export_id",
+    "row_id",
+    "receipt_id",
+    "change_id",
+    "revision",
+    "ci_id",
+    "host",
+    "agent_id",
+    "wave",
+    "resource_id",
+    "resource_type",
+    "action",
+    "before",
+    "after",
+    "changed",
+    "in_window",
+    "approvals_valid_at_apply",
+    "self_approved",
+    "artifact_sha256",
+    "source_origin",
+    "applied_at",
+    "received_at",
+    "result",
+    "note",
+    "host_outcome",
+    "verify_result",
+    "agent_version",
+    "agent_key_id",
+    "policy_version",
+    "log_index",
+    "evidence_sha256",
+];
+
+const APPROVALS: &[&str] = &[
+    "tenant",
+    "export_id",
+    "row_id",
+    "approval_id",
+    "change_id",
+    "revision",
+    "approver",
+    "role_at_time",
+    "key_id",
+    "assurance",
+    "decision",
+    "comment",
+    "plan_set_sha256",
+    "renderer",
+    "signed_at",
+    "expires_at",
+    "valid",
+    "log_index",
+    "evidence_sha256",
+];
+
+/// Computes all tables of a bundle, rows in a fixed order.
+pub fn tables(contents: &Contents) -> Vec<Table> {
+    let table = |name, columns, mut rows: Vec<Vec<String>>| {
+        for (n, row) in rows.iter_mut().enumerate() {
+            let head = [contents.query.site.to_string(), contents.query.export_id(), (n + 1).to_string()];
+            row.splice(0..0, head);
+        }
+        Table { name, columns, rows }
+    };
+    vec![
+        table(
+            "changes",
+            CHANGES,
+            sorted_changes(contents).into_iter().map(|c| change_row(contents, c)).collect(),
+        ),
+        table("applications", APPLICATIONS, application_rows(contents)),
+        table("approvals", APPROVALS, approval_rows(contents)),
+    ]
+}
+
+fn sorted_changes(contents: &Contents) -> Vec<&Statement<Change>> {
+    let mut changes: Vec<_> = contents.changes.values().collect();
+    let number = |c: &&Statement<Change>| {
+        let id = c.body.change_id.as_str();
+        (id.len(), id.to_owned(), c.body.revision)
+    };
+    changes.sort_by_key(number);
+    changes
+}
+
+fn text<T: ToString>(value: Option<T>) -> String {
+    value.map(|v| v.to_string()).unwrap_or_default()
+}
+
+fn yes(value: bool) -> String {
+    value.to_string()
+}
+
+fn index(contents: &Contents, digest: &Digest) -> String {
+    text(contents.proofs.inclusion.get(digest).map(|p| p.proof.index))
+}
+
+fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
+    let body = &change.body;
+    let approvals: Vec<_> = contents.approvals.values().filter(|a| a.body.change == change.digest).collect();
+    let given: Vec<_> = approvals.iter().filter(|a| a.body.decision == Decision::Approve).collect();
+    let receipts: Vec<_> = contents.receipts.values().filter(|r| r.body.change == change.digest).collect();
+    let plans = contents.plans.values().filter(|p| p.body.change == change.digest);
+    let approvers: BTreeSet<_> = given.iter().map(|a| a.body.person.to_string()).collect();
+    let hosts: BTreeSet<_> = receipts.iter().map(|r| r.body.header.agent_id).collect();
+    let indices = std::iter::once(&change.digest)
+        .chain(approvals.iter().map(|a| &a.digest))
+        .chain(receipts.iter().map(|r| &r.digest))
+        .filter_map(|d| contents.proofs.inclusion.get(d).map(|p| p.proof.index));
+    let server = contents.server.changes.get(&body.change_id);
+    let window: Vec<String> = body.intervals.iter().map(|i| format!("{}/{}", i.from, i.until)).collect();
+    let manifests: Vec<String> =
+        body.manifests.iter().map(|m| format!("{}:{}", m.label(), m.sha256)).collect();
+    vec![
+        body.change_id.to_string(),
+        body.revision.to_string(),
+        word(&body.change_type),
+        body.title.clone(),
+        body.reason.clone(),
+        body.author.to_string(),
+        body.created.to_string(),
+        text(plans.map(|p| p.body.risk()).max()),
+        body.targets.len().to_string(),
+        body.targets.len().saturating_sub(hosts.len()).to_string(),
+        manifests.join(" "),
+        text(given.first().map(|a| a.body.saw.plan_set)),
+        given.len().to_string(),
+        approvers.iter().cloned().collect::<Vec<_>>().join(" "),
+        text(given.iter().map(|a| a.body.at).max()),
+        yes(!approvers.is_empty() && !approvers.contains(body.author.as_str())),
+        yes(receipts.iter().any(|r| r.body.self_approved)),
+        text(body.intervals.first().map(|i| i.from)),
+        text(body.intervals.last().map(|i| i.until)),
+        window.join(" "),
+        text(receipts.iter().map(|r| r.body.started).min()),
+        text(receipts.iter().map(|r| r.body.finished).max()),
+        result_of(&receipts, body.targets.len()).into(),
+        body.undo.text.clone(),
+        yes(body.undo.automatic),
+        receipts.iter().filter(|r| r.body.outcome == HostOutcome::RolledBack).count().to_string(),
+        text(server.map(|s| s.state.clone())),
+        text(server.and_then(|s| s.outcome.clone())),
+        text(indices.clone().min()),
+        text(indices.max()),
+        change.digest.to_string(),
+    ]
+}
+
+/// How a change went, judged from the hosts' receipts alone.
+fn result_of(receipts: &[&Statement<Receipt>], targets: usize) -> &'static str {
+    let good = receipts.iter().filter(|r| r.body.outcome.is_success()).count();
+    let back = receipts.iter().filter(|r| r.body.outcome == HostOutcome::RolledBack).count();
+    match (receipts.len(), good, back) {
+        (0, _, _) => "not_started",
+        (_, good, _) if good == targets => "success",
+        (all, 0, back) if back == all => "rolled_back",
+        (_, 0, _) => "failed",
+        _ => "partial",
+    }
+}
+
+fn word<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn application_rows(contents: &Contents) -> Vec<Vec<String>> {
+    let mut receipts: Vec<_> = contents.receipts.values().collect();
+    receipts.sort_by_key(|r| (r.body.started, r.body.header.agent_id, r.body.header.seq));
+    receipts.into_iter().flat_map(|r| application_rows_of(contents, r)).collect()
+}
+
+fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec<Vec<String>> {
+    let body = &receipt.body;
+    let received = contents.server.received.get(&receipt.digest);
+    let valid = super::verify::receipt_flaw(contents, receipt).is_none();
+    let in_window =
+        contents.changes.get(&body.change).is_some_and(|c| c.body.interval_at(body.started).is_ok());
+    let plan = contents.plans.get(&body.plan);
+    let health = if body.health.is_empty() {
+        "none"
+    } else if body.health.iter().all(|h| h.ok) {
+        "ok"
+    } else {
+        "failed"
+    };
+    let row = |r: &crate::receipt::StepResult| {
+        let (kind, _) = r.resource.as_str().split_once(':').unwrap_or_default();
+        let pin = plan
+            .and_then(|p| p.body.actions.iter().find(|a| a.resource == r.resource && a.verb == r.verb))
+            .and_then(|a| a.package.as_ref());
+        vec![
+            receipt.digest.to_string(),
+            body.change_id.to_string(),
+            body.revision.to_string(),
+            text(received.map(|r| r.ci.clone())),
+            text(plan.map(|p| p.body.hostname.clone())),
+            body.header.agent_id.to_string(),
+            (body.wave + 1).to_string(),
+            r.resource.to_string(),
+            kind.to_owned(),
+            r.verb.as_str().into(),
+            text(r.before),
+            r.after.to_string(),
+            yes(matches!(r.status, crate::receipt::StepStatus::Done)),
+            yes(in_window),
+            yes(valid),
+            yes(body.self_approved),
+            text(pin.and_then(|p| p.sha256)),
+            text(pin.and_then(|p| p.origin.clone())),
+            body.finished.to_string(),
+            text(received.map(|r| r.at)),
+            r.status.as_str().into(),
+            r.note.clone(),
+            body.outcome.as_str().into(),
+            health.into(),
+            body.header.agent_version.to_string(),
+            body.header.key.digest().to_string(),
+            body.policy_version.to_string(),
+            index(contents, &receipt.digest),
+            receipt.digest.to_string(),
+        ]
+    };
+    body.results.iter().map(row).collect()
+}
+
+fn approval_rows(contents: &Contents) -> Vec<Vec<String>> {
+    let mut approvals: Vec<_> = contents.approvals.values().collect();
+    approvals.sort_by_key(|a| (a.body.at, a.digest));
+    approvals.into_iter().map(|a| approval_row(contents, a)).collect()
+}
+
+/// The policy edition that was in force when something was signed: the newest one issued before.
+pub(super) fn policy_at(contents: &Contents, at: Timestamp) -> Option<&Policy> {
+    let by_version: BTreeMap<u64, &Policy> = contents.policies.values().map(|p| (p.version, p)).collect();
+    let before = by_version.values().rev().find(|p| p.issued <= at).copied();
+    before.or_else(|| by_version.values().next().copied())
+}
+
+fn approval_row(contents: &Contents, approval: &Statement<Approval>) -> Vec<String> {
+    let body = &approval.body;
+    let policy = policy_at(contents, body.at);
+    let key = policy.and_then(|p| {
+        let person = p.person(&body.person)?;
+        person.keys.iter().find(|k| approval.is_signed_by(&k.public))
+    });
+    let change = contents.changes.get(&body.change);
+    let valid = match (policy, change) {
+        (Some(policy), Some(change)) => verify_approval(policy, change, approval, body.at).is_ok(),
+        _ => false,
+    };
+    let roles = key.map(|k| k.roles.iter().map(word).collect::<Vec<_>>().join(" "));
+    vec![
+        approval.digest.to_string(),
+        body.change_id.to_string(),
+        body.revision.to_string(),
+        body.person.to_string(),
+        text(roles),
+        text(key.map(|k| k.public.digest())),
+        text(key.map(|k| word(&k.assurance))),
+        body.decision.as_str().into(),
+        body.comment.clone(),
+        body.saw.plan_set.to_string(),
+        body.saw.renderer.clone(),
+        body.at.to_string(),
+        body.expires.to_string(),
+        yes(valid),
+        index(contents, &approval.digest),
+        approval.digest.to_string(),
+    ]
+}

@@ -1,0 +1,337 @@
+//! Verifies a bundle: the same checks that hosts made, made again by somebody who trusts nobody.
+
+use super::{Contents, Files, Flaw, check_seal, rebuild, tables};
+use crate::admit::{self, Me};
+use crate::digest::Digest;
+use crate::ledger::{Checkpoint, Proven, VerifierKey};
+use crate::plan::Action;
+use crate::policy::Policy;
+use crate::receipt::Receipt;
+use crate::statement::Statement;
+use crate::tuf::history::{ProvenRoot, ProvenTargets, verify_root_chain};
+use crate::tuf::names::{Role, TargetName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the verification found. No flaws means: everything that was checked holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// SHA-256 of the first root in the bundle; compare it with what the site told you.
+    pub root_sha256: Option<Digest>,
+    pub flaws: Vec<Flaw>,
+    /// Things worth knowing that are no flaws: gaps in a host's chain, self-approvals.
+    pub remarks: Vec<String>,
+    /// What was checked: `(count, what)`.
+    pub checked: Vec<(usize, &'static str)>,
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.flaws.is_empty()
+    }
+}
+
+/// Verifies everything in `files`; `root` is the digest of the site's first root, if it is known from elsewhere.
+pub fn verify(files: &Files, root: Option<Digest>) -> Report {
+    let mut report = Report::default();
+    let contents = match Contents::read(files) {
+        Ok(contents) => contents,
+        Err(flaw) => {
+            report.flaws = unreadable(files, flaw);
+            return report;
+        }
+    };
+    let roots = match check_roots(&contents, root, &mut report) {
+        Ok(roots) => roots,
+        Err(flaw) => {
+            report.flaws.push(flaw);
+            return report;
+        }
+    };
+    let targets = check_policies(&contents, &roots, &mut report);
+    check_manifests(&contents, &targets, &mut report);
+    match log_key(&contents) {
+        Ok(key) => {
+            report.flaws.extend(check_seal(files, key.public()));
+            report.checked.push((files.len(), "files against the signed checksums"));
+            check_ledger(&contents, &key, &mut report);
+        }
+        Err(flaw) => report.flaws.push(flaw),
+    }
+    check_statements(&contents, &mut report);
+    check_chains(&contents, &mut report);
+    check_tables(files, &contents, &mut report);
+    report
+}
+
+/// A file cannot be read: the checksums still tell which bytes were changed, whoever made the list.
+fn unreadable(files: &Files, flaw: Flaw) -> Vec<Flaw> {
+    let mut flaws = vec![flaw];
+    let sums = files.get("SHA256SUMS").map(|s| String::from_utf8_lossy(s).into_owned()).unwrap_or_default();
+    for (digest, path) in sums.lines().filter_map(|l| l.split_once("  ")) {
+        if files.get(path).is_some_and(|bytes| Digest::of(bytes).hex() != digest) {
+            flaws.push(Flaw::at(path, "its content does not fit its checksum: it was changed"));
+        }
+    }
+    flaws
+}
+
+fn check_roots(
+    contents: &Contents,
+    wanted: Option<Digest>,
+    report: &mut Report,
+) -> Result<Vec<ProvenRoot>, Flaw> {
+    let chain: Vec<&Vec<u8>> = (1u64..).map_while(|n| contents.keys.get(&Role::Root.file(n))).collect();
+    let first = chain.first().ok_or_else(|| Flaw::at("keys/1.root.json", "is missing"))?;
+    let digest = Digest::of(first);
+    report.root_sha256 = Some(digest);
+    if wanted.is_some_and(|wanted| wanted != digest) {
+        return Err(Flaw::at(
+            "keys/1.root.json",
+            format!("is the root of another site: its digest is {digest}"),
+        ));
+    }
+    if crate::digest::hex(&digest.0[..8]) != contents.query.site.as_str() {
+        return Err(Flaw::at("keys/1.root.json", "does not belong to the site that query.json names"));
+    }
+    let roots = verify_root_chain(&chain).map_err(|e| Flaw::at("keys/", e))?;
+    report.checked.push((roots.len(), "roots, each signed by its predecessor's keys and its own"));
+    Ok(roots)
+}
+
+/// Each policy must be the target of a targets file that one of the roots vouches for.
+fn check_policies(contents: &Contents, roots: &[ProvenRoot], report: &mut Report) -> Vec<ProvenTargets> {
+    let mut proven = Vec::new();
+    for (name, bytes) in contents.keys.iter().filter(|(name, _)| name.ends_with(".targets.json")) {
+        match roots.iter().rev().find_map(|root| root.targets(bytes).ok()) {
+            Some(targets) => proven.push(targets),
+            None => {
+                report.flaws.push(Flaw::at(format!("keys/{name}"), "no root of the chain vouches for it"))
+            }
+        }
+    }
+    for (digest, policy) in &contents.policies {
+        let listed = |t: &ProvenTargets| {
+            t.targets().targets.get(&TargetName::Policy).is_some_and(|f| f.hashes.sha256 == *digest)
+        };
+        if !proven.iter().any(listed) {
+            let path = format!("policy/{}.json", policy.version);
+            report.flaws.push(Flaw::at(path, "no targets file signed by governance lists it"));
+        }
+        if policy.site != contents.query.site {
+            report.flaws.push(Flaw::at(format!("policy/{}.json", policy.version), "belongs to another site"));
+        }
+    }
+    report.checked.push((contents.policies.len(), "policy editions signed by governance"));
+    proven
+}
+
+fn check_manifests(contents: &Contents, targets: &[ProvenTargets], report: &mut Report) {
+    let mut listed = BTreeSet::new();
+    for (name, bytes) in &contents.keys {
+        let Some((_, role)) = name.split_once('.') else { continue };
+        let Some(Ok(role)) = role.strip_suffix(".json").map(str::parse::<Role>) else { continue };
+        if !matches!(role, Role::Content(_)) {
+            continue;
+        }
+        match targets.iter().find_map(|t| t.delegated(&role, bytes).ok()) {
+            Some(content) => listed.extend(content.targets.values().map(|f| f.hashes.sha256)),
+            None => {
+                report.flaws.push(Flaw::at(format!("keys/{name}"), "no targets file delegates to its keys"))
+            }
+        }
+    }
+    for (name, bytes, _) in contents.manifests.values() {
+        if !listed.contains(&Digest::of(bytes)) {
+            report.flaws.push(Flaw::at(format!("manifests/{name}"), "no publisher's metadata lists it"));
+        }
+    }
+    report.checked.push((contents.manifests.len(), "manifests listed by their publishing team"));
+}
+
+fn log_key(contents: &Contents) -> Result<VerifierKey, Flaw> {
+    let newest = contents.policies.values().max_by_key(|p| p.version);
+    let keys = newest.map(|p| p.log.vkeys.as_slice()).unwrap_or_default();
+    let parsed = keys.iter().filter_map(|text| text.parse::<VerifierKey>().ok());
+    let fits = |key: &VerifierKey| Checkpoint::open(&contents.proofs.checkpoint, key).is_ok();
+    let flaw = || Flaw::at("proofs/checkpoint", "is not signed by a log key that the policy names");
+    parsed.into_iter().find(fits).ok_or_else(flaw)
+}
+
+fn check_ledger(contents: &Contents, key: &VerifierKey, report: &mut Report) {
+    let Ok(now) = Checkpoint::open(&contents.proofs.checkpoint, key) else { return };
+    let logged = contents.changes.keys().chain(contents.approvals.keys()).chain(contents.enrolments.keys());
+    let logged = logged.chain(contents.receipts.keys()).chain(contents.refusals.keys());
+    let logged: Vec<_> = logged.chain(contents.manifests.keys()).chain(contents.plan_sets.keys()).collect();
+    for digest in &logged {
+        let path = format!("proofs/{digest}.tlog-proof");
+        match contents.proofs.inclusion.get(digest) {
+            None => report
+                .flaws
+                .push(Flaw::at(path, "is missing: the statement is not proven to be in the ledger")),
+            Some(proof) if proof.checkpoint != contents.proofs.checkpoint => {
+                report.flaws.push(Flaw::at(path, "leads to another checkpoint"));
+            }
+            Some(proof) => {
+                if let Err(e) = Proven::check(&proof.proof, &proof.checkpoint, key, digest) {
+                    report.flaws.push(Flaw::at(path, e));
+                }
+            }
+        }
+    }
+    report.checked.push((logged.len(), "statements proven to be in the ledger"));
+    if now.size != contents.query.log_size {
+        report.flaws.push(Flaw::at("query.json", "log_size is not the size of the checkpoint"));
+    }
+    check_witnesses(contents, &now, report);
+}
+
+/// What hosts saw of the ledger earlier must be a beginning of the ledger as it is now.
+fn check_witnesses(contents: &Contents, now: &Checkpoint, report: &mut Report) {
+    let mut seen: BTreeMap<u64, BTreeSet<Digest>> = BTreeMap::new();
+    for (header, _) in contents.chain() {
+        if let Some(log) = &header.log_seen
+            && log.origin == now.origin.as_str()
+        {
+            seen.entry(log.size).or_default().insert(log.root);
+        }
+    }
+    for (size, roots) in &seen {
+        let path = format!("proofs/consistency/{size}.json");
+        let proof = contents.proofs.consistency.iter().find(|p| p.old_size == *size);
+        for root in roots {
+            let old = Checkpoint { origin: now.origin.clone(), size: *size, root: *root };
+            match proof {
+                None if *size == now.size && *root == now.root => {}
+                None => report
+                    .flaws
+                    .push(Flaw::at(path.clone(), "is missing: a host saw the ledger at this size")),
+                Some(proof) => {
+                    if let Err(e) = proof.check(&old, now) {
+                        report.flaws.push(Flaw::at(path.clone(), format!("a host saw another ledger: {e}")));
+                    }
+                }
+            }
+        }
+    }
+    report.checked.push((seen.len(), "checkpoints seen by hosts, consistent with the ledger"));
+}
+
+fn check_statements(contents: &Contents, report: &mut Report) {
+    for change in contents.changes.values() {
+        let policy = super::tables::policy_at(contents, change.body.created);
+        let checked = policy.map(|p| admit::check_author(p, change, change.body.created));
+        if let Some(Err(refused)) = checked {
+            report.flaws.push(Flaw::at(format!("statements/{}.json", change.digest), refused));
+        }
+    }
+    report.checked.push((contents.changes.len(), "changes signed by an author of the policy"));
+    for receipt in contents.receipts.values() {
+        if let Some(why) = receipt_flaw(contents, receipt) {
+            report.flaws.push(Flaw::at(format!("statements/{}.json", receipt.digest), why));
+        }
+        if receipt.body.self_approved {
+            let host = receipt.body.header.agent_id;
+            report
+                .remarks
+                .push(format!("{} on {host} was approved by its own author", receipt.body.change_id));
+        }
+    }
+    report.checked.push((contents.receipts.len(), "receipts signed by their hosts and covered by approvals"));
+    report.checked.push((contents.refusals.len(), "refusals signed by their hosts"));
+}
+
+/// Why a receipt is not covered: the same admission as on the host, at the moment at which it started.
+pub(super) fn receipt_flaw(contents: &Contents, receipt: &Statement<Receipt>) -> Option<String> {
+    covered(contents, &receipt.body).err()
+}
+
+fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
+    let now = receipt.started;
+    let policy =
+        contents.policies.get(&receipt.policy).ok_or("the policy that it names is not in the bundle")?;
+    let bundle = rebuild(contents, &receipt.change, &receipt.plan_set)
+        .ok_or("the change or the plan set that it names is not in the bundle")?;
+    let plan = contents.plans.get(&receipt.plan).ok_or("the plan that it names is not in the bundle")?;
+    let me = Me { key: receipt.header.key, host_class: &receipt.header.host_class };
+    let addressed = admit::address(policy, bundle.change.clone(), &me, now).map_err(|e| e.to_string())?;
+    let publishers = publishers(contents, policy, &bundle.change.body, now)?;
+    let mut bundle = bundle;
+    bundle.approvals.retain(|a| receipt.approvals.contains(&a.digest) || a.body.at <= now);
+    let approved = admit::approve(policy, &addressed, &bundle, plan, &publishers, &me, now)
+        .map_err(|e| e.to_string())?;
+    let missing = receipt.approvals.iter().find(|d| !contents.approvals.contains_key(d));
+    if let Some(missing) = missing {
+        return Err(format!("the approval {missing} that it names is not in the bundle"));
+    }
+    if approved.self_approved() != receipt.self_approved {
+        return Err("self_approved does not fit the approvals".into());
+    }
+    let interval = bundle.change.body.interval_at(now).map_err(|e| e.to_string())?;
+    if interval != receipt.interval {
+        return Err("it started in another interval than it names".into());
+    }
+    let allowed: BTreeSet<_> = plan.body.actions.iter().map(Action::effect).collect();
+    match receipt.results.iter().find(|r| !allowed.contains(&(&r.resource, r.verb, r.after))) {
+        Some(step) => {
+            Err(format!("the step {} {} is not in the approved plan", step.verb.as_str(), step.resource))
+        }
+        None => Ok(()),
+    }
+}
+
+fn publishers(
+    contents: &Contents,
+    policy: &Policy,
+    change: &crate::change::Change,
+    now: crate::time::Timestamp,
+) -> Result<BTreeSet<crate::ids::PersonId>, String> {
+    let mut publishers = BTreeSet::new();
+    for named in &change.manifests {
+        let (_, bytes, _) = contents
+            .manifests
+            .get(&named.sha256)
+            .ok_or_else(|| format!("{} is not in the bundle", named.label()))?;
+        let verified = admit::verify_manifest(policy, bytes, named, now).map_err(|e| e.to_string())?;
+        publishers.insert(verified.publisher().clone());
+    }
+    Ok(publishers)
+}
+
+/// Places in a host's chain are taken once, and each statement names the one before.
+fn check_chains(contents: &Contents, report: &mut Report) {
+    let chain = contents.chain();
+    let mut gaps = BTreeMap::new();
+    for pair in chain.windows(2) {
+        let [(before, before_digest), (after, after_digest)] = pair else { continue };
+        if before.agent_id != after.agent_id {
+            continue;
+        }
+        let path = format!("statements/{after_digest}.json");
+        if before.seq == after.seq {
+            let why =
+                format!("host {} signed two different statements as number {}", after.agent_id, after.seq);
+            report.flaws.push(Flaw::at(path, why));
+        } else if after.seq == before.seq + 1 && after.prev != Some(*before_digest) {
+            report.flaws.push(Flaw::at(path, "does not name its predecessor in the host's chain"));
+        } else if after.seq > before.seq + 1 {
+            *gaps.entry(after.agent_id).or_insert(0) += after.seq - before.seq - 1;
+        }
+    }
+    for (agent, missing) in gaps {
+        report.remarks.push(format!("{missing} statements of host {agent} lie outside this export"));
+    }
+    report.checked.push((chain.len(), "places in the hosts' own chains"));
+}
+
+fn check_tables(files: &Files, contents: &Contents, report: &mut Report) {
+    let tables = tables(contents);
+    for table in &tables {
+        for (ending, bytes) in [("csv", table.to_csv()), ("json", table.to_json())] {
+            let path = format!("data/{}.{ending}", table.name);
+            if files.get(&path) != Some(&bytes) {
+                report.flaws.push(Flaw::at(path, "says something else than the signed statements"));
+            }
+        }
+    }
+    report.checked.push((tables.len(), "tables computed again from the statements"));
+}
