@@ -25,7 +25,8 @@ pub(super) fn run(conn: &mut Conn) -> Result<(), DbError> {
         Conn::Pg(pg) => {
             // Held by the session: the connection is dropped afterwards, which frees it in every case.
             let key = lock_key("migrations");
-            pg.batch_execute(&format!("SELECT pg_advisory_lock({key})")).map_err(failed)?;
+            pg.batch_execute(&format!("SET statement_timeout = 0; SELECT pg_advisory_lock({key})"))
+                .map_err(failed)?;
             apply(pg, POSTGRESQL)
         }
     }

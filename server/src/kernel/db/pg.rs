@@ -20,6 +20,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// Attempts after the first; with the pauses below the last one starts about a second later.
 const RETRIES: u32 = 8;
 
+/// No statement of ours takes this long; without a bound a stuck one would keep its connection for ever.
+const PATIENCE: &str = "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s";
+
 /// Connects from a blocking thread of `runtime`, and is usable only there.
 pub(super) struct Connector {
     config: tokio_postgres::Config,
@@ -35,15 +38,16 @@ impl Connector {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
+        // A server that vanished is noticed within half a minute instead of the system's default of hours.
+        config.keepalives_idle(Duration::from_secs(15)).tcp_user_timeout(Duration::from_secs(30));
         // One snapshot per read, so that a page does not mix two states.
         let ours = if read_only {
             "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
         } else {
             "-c default_transaction_isolation=read\\ committed"
         };
-        let options =
-            config.get_options().map_or_else(|| ours.to_owned(), |theirs| format!("{theirs} {ours}"));
-        config.options(options);
+        let theirs = config.get_options().map(str::to_owned).unwrap_or_default();
+        config.options(format!("{theirs} {ours} {PATIENCE}").trim());
         let tls = match &url.tls {
             PgTls::Off => None,
             PgTls::Verified(roots) => Some(verified(roots)?),

@@ -27,7 +27,8 @@ enum Ran {
     GroupLost(Answer),
 }
 
-type Job = Box<dyn FnOnce(&mut Conn) -> Ran + Send>;
+/// Without a connection the body is not run and the caller gets the reason.
+type Job = Box<dyn FnOnce(Option<&mut Conn>) -> Ran + Send>;
 
 pub(super) struct Writer(SyncSender<Job>);
 
@@ -64,7 +65,7 @@ impl Writer {
 }
 
 fn run<T, E>(
-    conn: &mut Conn,
+    conn: Option<&mut Conn>,
     name: &'static str,
     body: impl Fn(&mut Conn) -> Result<T, E>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -74,20 +75,26 @@ where
     E: From<DbError> + Send + 'static,
 {
     let mut group_lost = false;
-    let outcome = attempt(conn, begin, &body).map_err(|failed| match failed {
-        Failed::Body(said) => said,
-        Failed::Panicked => DbError::Panicked { name }.into(),
-        Failed::Again(said, error) | Failed::Lost(said, error) => {
-            group_lost = true;
-            said.unwrap_or_else(|| DbError::Query(error).into())
-        }
-        Failed::Refused(error) | Failed::Unknown(error) => {
-            group_lost = true;
-            DbError::Query(error).into()
-        }
+    let outcome = conn.map(|conn| {
+        attempt(conn, begin, &body).map_err(|failed| match failed {
+            Failed::Body(said) => said,
+            Failed::Panicked => DbError::Panicked { name }.into(),
+            Failed::Again(said, error) | Failed::Lost(said, error) => {
+                group_lost = true;
+                said.unwrap_or_else(|| DbError::Query(error).into())
+            }
+            Failed::Refused(error) | Failed::Unknown(error) => {
+                group_lost = true;
+                DbError::Query(error).into()
+            }
+        })
     });
     let answer: Answer = Box::new(move |committed| {
-        let result = outcome.and_then(|value| committed.map(|()| value).map_err(E::from));
+        let committed = committed.map_err(E::from);
+        let result = match outcome {
+            Some(outcome) => outcome.and_then(|value| committed.map(|()| value)),
+            None => Err(committed.err().unwrap_or_else(|| DbError::Busy.into())),
+        };
         // A caller that went away no longer wants its answer.
         drop(reply.send(result));
     });
@@ -115,28 +122,17 @@ fn serve(mut conn: Conn, path: &Path, jobs: &Receiver<Job>) {
 
 /// Takes jobs from the front of `waiting` until the group is full; an error means the connection is spoilt.
 fn group(conn: &mut Conn, waiting: &mut VecDeque<Job>) -> Result<(), ()> {
-    let mut answers: Vec<Answer> = Vec::new();
-    let mut lost = false;
-    let begun = conn.begin_write();
-    if begun.is_ok() {
-        while let Some(job) = waiting.pop_front() {
-            match job(conn) {
-                Ran::Answer(answer) => answers.push(answer),
-                Ran::GroupLost(answer) => {
-                    lost = true;
-                    answer(Err(DbError::NotCommitted("the database rolled the transaction back".into())));
-                    break;
-                }
-            }
+    if let Err(error) = conn.begin_write() {
+        tracing::warn!(%error, "no write lock on the database; is another process using the file?");
+        for job in waiting.drain(..) {
+            let (Ran::Answer(answer) | Ran::GroupLost(answer)) = job(None);
+            answer(Err(DbError::Busy));
         }
-    } else {
-        answers.extend(waiting.drain(..).map(refuse));
+        return Err(());
     }
-    let committed = match begun {
-        Err(error) => Err(error.to_string()),
-        Ok(()) if lost => Err("another job made the database roll the transaction back".into()),
-        Ok(()) => commit(conn).map_err(|error| error.to_string()),
-    };
+    let (answers, whole) = run_all(conn, waiting);
+    let committed =
+        if whole { commit(conn).map_err(|error| error.to_string()) } else { Err(ROLLED_BACK.to_owned()) };
     for answer in answers {
         answer(committed.clone().map_err(DbError::NotCommitted));
     }
@@ -148,9 +144,21 @@ fn group(conn: &mut Conn, waiting: &mut VecDeque<Job>) -> Result<(), ()> {
     Ok(())
 }
 
-/// Drops the job unrun; its caller's channel closes, which reads as an error there.
-fn refuse(job: Job) -> Answer {
-    Box::new(move |_| drop(job))
+const ROLLED_BACK: &str = "the database rolled the whole group back, as it does when the disk is full";
+
+/// Stops at a job after which the transaction is gone: later ones would run outside of it.
+fn run_all(conn: &mut Conn, waiting: &mut VecDeque<Job>) -> (Vec<Answer>, bool) {
+    let mut answers = Vec::new();
+    while let Some(job) = waiting.pop_front() {
+        match job(Some(&mut *conn)) {
+            Ran::Answer(answer) => answers.push(answer),
+            Ran::GroupLost(answer) => {
+                answers.push(answer);
+                return (answers, false);
+            }
+        }
+    }
+    (answers, true)
 }
 
 /// `path` must exist. A read-only connection refuses every write, so none can slip past the writer thread.

@@ -274,3 +274,42 @@ fn a_missing_sqlite_file_is_made_only_on_request() {
     let nowhere = format!("sqlite://{}/missing/db", dir.path().display());
     assert!(Db::connect(&nowhere, Connect { create: true }).is_err());
 }
+
+/// Another process holds the file's write lock: callers are told to come back, and the writer recovers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_file_is_busy_and_not_the_end() {
+    let test = tokio::task::spawn_blocking(|| each_engine().swap_remove(0)).await.unwrap();
+    let path = test.url.strip_prefix("sqlite://").unwrap().to_owned();
+    let mut other = diesel::SqliteConnection::establish(&path).unwrap();
+    diesel::connection::SimpleConnection::batch_execute(&mut other, "BEGIN IMMEDIATE").unwrap();
+    let blocked = test.db.write("blocked", |tx| generation::bump(tx, "n").map_err(TestError::from)).await;
+    assert!(matches!(blocked, Err(TestError::Db(DbError::Busy))), "{blocked:?}");
+    diesel::connection::SimpleConnection::batch_execute(&mut other, "ROLLBACK").unwrap();
+    test.db.write("after", |tx| generation::bump(tx, "n").map_err(TestError::from)).await.unwrap();
+    let n = test.db.read("look", |tx| value(tx, "n").map_err(TestError::from)).await.unwrap();
+    assert_eq!(n, 1);
+}
+
+/// A full disk makes SQLite drop the whole transaction: nobody in the group may be told that it is stored,
+/// and the jobs after it must not slip out of the transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_the_database_rolled_back_is_reported_as_such() {
+    let test = tokio::task::spawn_blocking(|| each_engine().swap_remove(0)).await.unwrap();
+    let db = &test.db;
+    let hold = db.write("hold", |_| {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        Ok::<_, TestError>(())
+    });
+    let first = db.write("first", |tx| generation::bump(tx, "first").map_err(TestError::from));
+    let full = db.write("full", |tx| {
+        diesel::sql_query("ROLLBACK").execute(tx)?;
+        Err::<(), _>(TestError::Rejected)
+    });
+    let last = db.write("last", |tx| generation::bump(tx, "last").map_err(TestError::from));
+    let (_, first, full, last) = tokio::join!(hold, first, full, last);
+    let seen = db.read("look", |tx| generation::read_all(tx).map_err(TestError::from)).await.unwrap();
+    assert!(full.is_err());
+    assert!(matches!(first, Err(TestError::Db(DbError::NotCommitted(_)))), "{first:?}");
+    assert!(last.is_ok(), "{last:?}");
+    assert_eq!(seen.keys().collect::<Vec<_>>(), ["last"]);
+}
