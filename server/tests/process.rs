@@ -1,5 +1,7 @@
 //! The program as an operator meets it: exit codes, messages, signals.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use rcgen::{CertificateParams, KeyPair};
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -82,24 +82,57 @@ pub fn server() -> Option<&'static str> {
     found.as_deref()
 }
 
+/// `postgresql://postgres@localhost:port` of a cluster with TLS and its root certificate, in a directory
+/// that must be kept; `None` where no cluster can be started.
+pub fn with_tls() -> Option<(String, PathBuf)> {
+    server()?;
+    TLS.get().cloned()
+}
+
+static TLS: OnceLock<(String, PathBuf)> = OnceLock::new();
+
+/// A certificate for `localhost` that is its own root.
+fn certificate(dir: &Path) -> Result<(), String> {
+    let key = rcgen::KeyPair::generate().map_err(|error| error.to_string())?;
+    let params =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).map_err(|error| error.to_string())?;
+    let cert = params.self_signed(&key).map_err(|error| error.to_string())?;
+    for (name, text) in [("server.crt", cert.pem()), ("server.key", key.serialize_pem())] {
+        std::fs::write(dir.join(name), text).map_err(|error| error.to_string())?;
+    }
+    check(Command::new("chmod").arg("600").arg(dir.join("server.key")))
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
+}
+
 fn throw_away_cluster() -> Result<String, String> {
     let bin = newest_installation().ok_or("no /usr/lib/postgresql/*/bin/initdb")?;
     let dir = tempfile::Builder::new().prefix("assent-pg-").tempdir().map_err(|e| e.to_string())?.keep();
     let data = dir.join("data");
     let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
+    certificate(&dir)?;
     if root {
-        check(Command::new("chown").arg("postgres:postgres").arg(&dir))?;
+        check(Command::new("chown").args(["-R", "postgres:postgres"]).arg(&dir))?;
     }
     let mut initdb = as_postgres(root, &bin.join("initdb"));
     check(initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "-D"]).arg(&data))?;
     let mut postgres = as_postgres(root, &bin.join("postgres"));
     postgres.arg("-D").arg(&data).arg("-k").arg(&dir);
-    postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300"]);
+    let port = free_port()?;
+    postgres.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"]);
+    for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+        postgres.arg("-c").arg(format!("{name}={}", dir.join(file).display()));
+    }
+    postgres.args(["-c", "fsync=off", "-c", "max_connections=300"]);
     let child = postgres.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|e| e.to_string())?;
-    wait_for(&dir.join(".s.PGSQL.5432"))?;
     stop_with_this_process(&child, &dir)?;
+    wait_for(&dir.join(format!(".s.PGSQL.{port}")))?;
+    TLS.get_or_init(|| (format!("postgresql://postgres@localhost:{port}"), dir.join("server.crt")));
     let host = dir.display().to_string().replace('/', "%2F");
-    Ok(format!("postgresql://postgres@{host}/postgres?sslmode=disable"))
+    Ok(format!("postgresql://postgres@{host}:{port}/postgres?sslmode=disable"))
 }
 
 /// The cluster is a child of the test process only in name: a watcher ends it when the process is gone,

@@ -313,3 +313,41 @@ async fn a_group_that_the_database_rolled_back_is_reported_as_such() {
     assert!(last.is_ok(), "{last:?}");
     assert_eq!(seen.keys().collect::<Vec<_>>(), ["last"]);
 }
+
+#[derive(QueryableByName)]
+struct Protocol {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+#[test]
+fn postgresql_is_reached_only_over_a_verified_connection_when_asked_for() {
+    let Some((address, root)) = crate::kernel::testdb::with_tls() else {
+        eprintln!("skipping TLS to PostgreSQL: no throw-away cluster");
+        return;
+    };
+    crate::kernel::testdb::admin(crate::kernel::testdb::server().unwrap(), "CREATE DATABASE over_tls");
+    let address = format!("{address}/over_tls");
+    let connect = |address: &str, root: &std::path::Path| {
+        let url = format!("{address}?sslmode=verify-full&sslrootcert={}", root.display());
+        Db::connect(&url, Connect { create: false })
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let db = connect(&address, &root).unwrap();
+    let seen = db.read("tls", |tx| {
+        let sql = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        diesel::sql_query(sql).get_result::<Protocol>(tx).map_err(TestError::from)
+    });
+    assert_eq!(runtime.block_on(seen).unwrap().version, "TLSv1.3");
+
+    let wrong_name = connect(&address.replace("localhost", "127.0.0.1"), &root).err().unwrap().to_string();
+    assert!(wrong_name.contains("not valid for name"), "{wrong_name}");
+    let dir = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let other =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let other_root = dir.path().join("root.pem");
+    std::fs::write(&other_root, other.pem()).unwrap();
+    let unknown = connect(&address, &other_root).err().unwrap().to_string();
+    assert!(unknown.contains("invalid peer certificate"), "{unknown}");
+}
