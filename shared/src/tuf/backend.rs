@@ -1,4 +1,4 @@
-//! The only module that knows the TUF library, so that it can be exchanged; and the library's signature check.
+//! The only module that knows the TUF library, so that it can be exchanged, and its signature check.
 //!
 //! The library verifies signatures, versions, pins and expiry. Callers parse strictly and check the profile
 //! first, because the library accepts more than a site repository may contain.
@@ -87,6 +87,7 @@ pub(super) enum Seen {
 }
 
 /// The set of trusted metadata, verified by the library.
+#[derive(Debug)]
 pub(super) struct Verifier(TrustedMetadataSet);
 
 impl Verifier {
@@ -198,4 +199,39 @@ pub(super) fn check_by_targets(targets: &[u8], role: &Role, bytes: &[u8]) -> Res
     let (keys, delegation) =
         found.ok_or_else(|| TufError::profile(role, "the targets do not delegate to it"))?;
     file.verify_threshold(keys, &delegation.role_keys(), &name).map_err(|e| refusal(role, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+
+    #[test]
+    fn only_ed25519_over_the_whole_message_is_verified() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let (public, signature) = (key.public(), key.sign(b"message"));
+        let verify = |scheme, public: &[u8], message: &[u8]| {
+            Provider.verify_raw(scheme, public, message, &signature).is_ok()
+        };
+        assert!(verify(SigningScheme::Ed25519, public.as_bytes(), b"message"));
+        assert!(!verify(SigningScheme::Ed25519, public.as_bytes(), b"massage"));
+        assert!(!verify(SigningScheme::Ed25519, &public.as_bytes()[..31], b"message"));
+        assert!(!verify(SigningScheme::EcdsaP256Sha256, public.as_bytes(), b"message"));
+        let prehashed =
+            Provider.verify_prehashed(SigningScheme::Ed25519, public.as_bytes(), b"message", &signature);
+        assert!(prehashed.is_err());
+    }
+
+    #[test]
+    fn hashes_are_the_published_ones() {
+        let hash = |algorithm| {
+            let mut context = Provider.hash(algorithm).unwrap();
+            context.update(b"a");
+            context.update(b"bc");
+            crate::digest::hex(&context.finalize())
+        };
+        assert!(hash(HashAlgorithm::Sha2256).starts_with("ba7816bf8f01cfea"));
+        assert!(hash(HashAlgorithm::Sha2384).starts_with("cb00753f45a35e8b"));
+        assert!(hash(HashAlgorithm::Sha2512).starts_with("ddaf35a193617aba"));
+    }
 }

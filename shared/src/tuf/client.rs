@@ -24,6 +24,7 @@ pub struct Stored {
 }
 
 /// What the caller has to do next.
+#[derive(Debug)]
 #[must_use]
 pub enum Step {
     Fetch(Fetch),
@@ -34,6 +35,7 @@ pub enum Step {
 }
 
 /// A file to fetch from the repository. Sources answer with the bytes or with "not found".
+#[derive(Debug)]
 #[must_use]
 pub struct Fetch {
     name: String,
@@ -42,6 +44,7 @@ pub struct Fetch {
 }
 
 /// A verified file that must be durable on disk before the refresh goes on.
+#[derive(Debug)]
 #[must_use]
 pub struct Store {
     role: Role,
@@ -50,6 +53,7 @@ pub struct Store {
 }
 
 /// A validly signed timestamp that is older than the trusted one.
+#[derive(Debug)]
 #[must_use]
 pub struct Stale {
     /// Version of the trusted timestamp.
@@ -59,6 +63,7 @@ pub struct Stale {
     again: Fetch,
 }
 
+#[derive(Debug)]
 enum Asked {
     Root(Box<Rooted>),
     Timestamp(Box<Rooted>),
@@ -67,6 +72,7 @@ enum Asked {
     Delegated(Box<Targeted>, Role),
 }
 
+#[derive(Debug)]
 enum Kept {
     Root(Box<Rooted>),
     Timed(Box<Timed>),
@@ -74,6 +80,7 @@ enum Kept {
     Targeted(Box<Targeted>),
 }
 
+#[derive(Debug)]
 struct Rooted {
     verifier: Verifier,
     stored: Stored,
@@ -84,22 +91,25 @@ struct Rooted {
 }
 
 /// Versions that must not go back. Empty before the roots are complete, or when their keys were replaced.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Floor {
     timestamp: Option<Timestamp>,
     snapshot: Option<Snapshot>,
 }
 
+#[derive(Debug)]
 struct Timed {
     rooted: Rooted,
     timestamp: Timestamp,
 }
 
+#[derive(Debug)]
 struct Snapped {
     timed: Timed,
     snapshot: Snapshot,
 }
 
+#[derive(Debug)]
 struct Targeted {
     snapped: Snapped,
     targets: Targets,

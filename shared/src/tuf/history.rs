@@ -1,4 +1,4 @@
-//! Checks of metadata from the past, for evidence bundles: signatures and profile, but neither pins nor expiry.
+//! Checks of old metadata, for evidence bundles: signatures and profile, but neither pins nor expiry.
 //!
 //! Each check returns a value that only a passed check can make; the next check hangs on it.
 
@@ -9,12 +9,14 @@ use super::names::Role;
 use super::profile::{read_root, read_snapshot, read_targets, read_timestamp};
 
 /// A root that an unbroken chain from version 1 leads to.
+#[derive(Clone, Debug)]
 pub struct ProvenRoot {
     bytes: Vec<u8>,
     root: Root,
 }
 
 /// Top-level targets that a proven root vouches for.
+#[derive(Clone, Debug)]
 pub struct ProvenTargets {
     bytes: Vec<u8>,
     targets: Targets,

@@ -1,6 +1,6 @@
 //! The rules of a site repository beyond the TUF specification. Pure checks; signatures are not its business.
 //!
-//! Key id = hash of the key, distinct keys in a role, 1 ≤ threshold ≤ keys, fixed delegations, fixed names.
+//! Key id = hash of the key, distinct keys in a role, 1 ≤ threshold ≤ keys, fixed delegations and names.
 
 use super::error::TufError;
 use super::metadata::{Key, KeyId, Payload, Root, Signed, Snapshot, Targets, Timestamp};

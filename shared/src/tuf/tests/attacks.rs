@@ -240,10 +240,14 @@ fn case_06_no_file_may_be_longer_than_its_cap_or_its_pin() {
     assert_eq!(trusted.manifests(&team("web")).unwrap_err().code(), "tuf.size");
 }
 
+fn alias_id() -> Digest {
+    Digest::of(b"alias")
+}
+
 /// A root in which key 1 has a second id, so that it seems to sign twice.
 fn alias_root() -> Vec<u8> {
     let mut root = writer::new_root(1, later(400), &governance(), &online(10)).unwrap();
-    let (first, alias) = (Key::new(key(1).public()), Digest::of(b"alias"));
+    let (first, alias) = (Key::new(key(1).public()), alias_id());
     root.keys.insert(alias, first);
     root.roles.root = RoleKeys { keyids: vec![first.id(), alias], threshold: 2 };
     let mut file = Signed::by(root, &[&key(1)]);
@@ -259,10 +263,17 @@ fn case_08_one_key_under_two_ids_does_not_count_twice() {
     let mut twice = writer::new_root(1, later(400), &governance(), &online(10)).unwrap();
     twice.roles.root.keyids = vec![Key::new(key(1).public()).id(); 2];
     assert_eq!(Host::new(&sign(twice, &[1])).outcome(&Site::new(), NOW), "tuf.profile");
+    let mut listed_twice = writer::new_root(1, later(400), &governance(), &online(10)).unwrap();
+    listed_twice.roles.targets.keyids.push(Key::new(key(1).public()).id());
+    assert_eq!(Host::new(&sign(listed_twice, &[1, 2])).outcome(&Site::new(), NOW), "tuf.profile");
+    let mut misnamed = writer::new_root(1, later(400), &governance(), &online(10)).unwrap();
+    misnamed.keys.insert(alias_id(), Key::new(key(12).public()));
+    misnamed.roles.timestamp.keyids.push(alias_id());
+    assert_eq!(Host::new(&sign(misnamed, &[1, 2])).outcome(&Site::new(), NOW), "tuf.profile");
     let mut site = Site::new();
     let mut targets = top_targets(1, 10);
     let delegations = targets.delegations.as_mut().unwrap();
-    let alias = Digest::of(b"alias");
+    let alias = alias_id();
     delegations.keys.insert(alias, Key::new(key(20).public()));
     delegations.roles[2].keyids.push(alias);
     delegations.roles[2].threshold = 2;
@@ -293,6 +304,13 @@ fn case_09_duplicate_signatures_and_impossible_thresholds_are_refused() {
     let again = root.signatures[0];
     root.signatures.push(again);
     assert_eq!(Host::new(&root.to_bytes()).outcome(&Site::new(), NOW), "tuf.signature");
+    // Also a key that has no say may not sign twice.
+    for (times, outcome) in [(1, "trusted"), (2, "tuf.signature")] {
+        let mut root = Signed::<Root>::parse(&Role::Root, &root_file(1, 10, &[1, 2]).1).unwrap();
+        let keyid = Key::new(key(30).public()).id();
+        root.signatures.extend(vec![Signature { keyid, sig: again.sig }; times]);
+        assert_eq!(Host::new(&root.to_bytes()).outcome(&Site::new(), NOW), outcome, "{times}");
+    }
 }
 
 #[test]

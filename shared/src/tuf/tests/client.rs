@@ -114,6 +114,25 @@ fn without_a_source_the_stored_files_are_trusted_until_they_expire() {
 }
 
 #[test]
+fn a_kept_result_is_judged_again_with_the_role_that_lists_the_target() {
+    let mut site = Site::new();
+    let name = target("manifest.web.base.1.0.0.json");
+    let mut web = web_targets(2, &["manifest.web.base.1.0.0.json"]);
+    web.expires = NOW.plus(100);
+    site.put(content("web"), 2, sign(web, &[20]));
+    let mut changes = writer::changes(2, later(7), files(&["control.json"])).unwrap();
+    changes.expires = NOW.plus(200);
+    site.put(Role::Changes, 2, sign(changes, &[10]));
+    site.seal(2);
+    let trusted = Host::enrolled(&site).refresh(&site, NOW).unwrap();
+    let expired = |role, seconds| Err(TufError::Expired { role, at: NOW.plus(seconds) });
+    assert_eq!(trusted.still_valid(NOW.plus(99), Some(&name)), Ok(()));
+    assert_eq!(trusted.still_valid(NOW.plus(100), Some(&name)), expired(content("web"), 100));
+    assert_eq!(trusted.still_valid(NOW.plus(199), None), Ok(()));
+    assert_eq!(trusted.still_valid(NOW.plus(200), None), expired(Role::Changes, 200));
+}
+
+#[test]
 fn damaged_stored_metadata_is_refused_and_not_forgotten() {
     let site = Site::new();
     let mut host = Host::enrolled(&site);
