@@ -7,6 +7,8 @@ mod contents;
 mod seal;
 mod sshsig;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use contents::{Contents, Proofs};

@@ -178,6 +178,11 @@ fn check_ledger(contents: &Contents, key: &VerifierKey, report: &mut Report) {
             }
         }
     }
+    let known: BTreeSet<_> = logged.iter().copied().collect();
+    for digest in contents.proofs.inclusion.keys().filter(|d| !known.contains(d)) {
+        let path = format!("proofs/{digest}.tlog-proof");
+        report.flaws.push(Flaw::at(path, "proves a statement that is not in the bundle"));
+    }
     report.checked.push((logged.len(), "statements proven to be in the ledger"));
     if now.size != contents.query.log_size {
         report.flaws.push(Flaw::at("query.json", "log_size is not the size of the checkpoint"));

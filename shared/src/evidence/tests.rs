@@ -1,0 +1,353 @@
+//! A whole small site in memory: its bundle verifies, and every kind of tampering is named.
+
+use super::{Files, Material, Query, Received, ServerChange, ServerWord, assemble, seal, verify};
+use crate::bundle::Bundle;
+use crate::digest::{Digest, hex};
+use crate::fixtures::{self as fix, Case, NOW, change_body, host, key, person_id};
+use crate::ids::SiteId;
+use crate::ledger::{Checkpoint, Frontier, Leaf, LeafKind, VerifierKey, tree};
+use crate::manifest::Manifest;
+use crate::plan::Verb;
+use crate::policy::Policy;
+use crate::publication::Publication;
+use crate::receipt::{Enrolment, Header, HostOutcome, LogSeen, Receipt, StepResult, StepStatus, TufVersions};
+use crate::statement::Statement;
+use crate::strict;
+use crate::tuf::metadata::{Signed, TargetFile};
+use crate::tuf::names::TargetName;
+use crate::tuf::writer::{self, KeySet};
+use std::collections::BTreeMap;
+
+const ORIGIN: &str = "assent.example";
+
+struct Site {
+    id: SiteId,
+    policy: Policy,
+    material: Material,
+}
+
+/// The ledger of the test: leaves in order, nodes for proofs.
+#[derive(Default)]
+struct Log {
+    frontier: Frontier,
+    nodes: BTreeMap<(u8, u64), Digest>,
+    leaves: Vec<(Digest, Leaf)>,
+}
+
+impl Log {
+    fn add(&mut self, kind: LeafKind, digest: Digest, seq: Option<u64>) {
+        let agent = seq.map(|_| host().public().agent_id());
+        let change = Some("C-1".parse().unwrap());
+        let leaf = Leaf::new(kind, digest, agent, seq, change).unwrap();
+        for node in self.frontier.append(leaf.hash()) {
+            self.nodes.insert((node.level, node.index), node.digest);
+        }
+        self.leaves.push((digest, leaf));
+    }
+
+    fn root_at(&self, size: u64) -> Digest {
+        tree::root(size, &self.nodes).unwrap()
+    }
+}
+
+fn governed(
+    policy_of: impl Fn(SiteId) -> Policy,
+    publication: impl Fn(SiteId) -> Statement<Publication>,
+) -> Site {
+    let (governance, online, publisher) = (key(30), key(31), key(6));
+    let end = NOW.plus(400 * 86_400);
+    let set = |k: &crate::keys::SigningKey| KeySet::one(k.public());
+    let root = writer::new_root(1, end, &set(&governance), &set(&online)).unwrap();
+    let root = Signed::by(root, &[&governance]).to_bytes();
+    let id: SiteId = hex(&Digest::of(&root).0[..8]).parse().unwrap();
+    let policy = policy_of(id.clone());
+    let document = strict::to_json(&policy);
+    let teams = BTreeMap::from([("main".parse().unwrap(), set(&publisher))]);
+    let targets = writer::targets_with_policy(1, end, &document, &teams, &set(&online)).unwrap();
+    let targets = Signed::by(targets, &[&governance]).to_bytes();
+    let published = publication(id.clone());
+    let name = published.body.target_name();
+    let target: TargetName = name.parse().unwrap();
+    let listed = [(target, TargetFile::of(&published.to_bytes()))].into_iter().collect();
+    let content = writer::content(1, end, &"main".parse().unwrap(), listed).unwrap();
+    let content = Signed::by(content, &[&publisher]).to_bytes();
+    let query = Query {
+        schema: Query::SCHEMA.into(),
+        site: id.clone(),
+        change: Some("C-1".parse().unwrap()),
+        from: None,
+        to: None,
+        log_size: 0,
+        software: "test".into(),
+    };
+    let material = Material {
+        query,
+        statements: BTreeMap::new(),
+        manifests: BTreeMap::from([(name, published.to_bytes())]),
+        plan_sets: BTreeMap::new(),
+        policies: BTreeMap::from([(policy.version, document)]),
+        keys: BTreeMap::from([
+            ("1.root.json".into(), root),
+            ("1.targets.json".into(), targets),
+            ("1.content.main.json".into(), content),
+        ]),
+        checkpoint: String::new(),
+        proofs: BTreeMap::new(),
+        consistency: Vec::new(),
+        server: ServerWord::default(),
+    };
+    Site { id, policy, material }
+}
+
+fn header(site: &SiteId, seq: u64, prev: Option<Digest>, log_seen: Option<LogSeen>) -> Header {
+    let key = host().public();
+    Header {
+        site: site.clone(),
+        agent_id: key.agent_id(),
+        key,
+        host_class: fix::host_class(),
+        seq,
+        prev,
+        at: NOW,
+        boot_id: "boot".into(),
+        agent_version: semver::Version::new(0, 1, 0),
+        log_seen,
+    }
+}
+
+fn publication(site: SiteId) -> Statement<Publication> {
+    let manifest = br#"{"manifest":"web-base","version":"1.2.0","team":"main","title":"Base","resources":[{"file":{"path":"/etc/motd","content":"hello"}}],"on_drift":"report"}"#;
+    let manifest = Manifest::from_json(manifest).unwrap();
+    let body = Publication {
+        site,
+        publisher: person_id("publisher"),
+        at: NOW.plus(-900),
+        source: Digest::of(b"yaml"),
+        manifest,
+    };
+    Statement::sign(body, &key(6))
+}
+
+fn case(site: &SiteId) -> Case {
+    let mut change = change_body();
+    change.site = site.clone();
+    change.manifests[0].sha256 = publication(site.clone()).digest;
+    let mut case = Case::of(change);
+    let mut plan = case.plan.body.clone();
+    plan.site = site.clone();
+    case.plan = Statement::sign(plan, &host());
+    case.bundle.plan_set.plans.insert(case.plan.body.agent_id, case.plan.digest);
+    let mut approval = case.approval("first");
+    approval.site = site.clone();
+    case.add(approval, 2);
+    case
+}
+
+fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
+    let Bundle { change, plan_set, approvals, .. } = &case.bundle;
+    let action = &case.plan.body.actions[0];
+    Receipt {
+        header: header(&site.id, 2, Some(prev), Some(seen)),
+        change_id: change.body.change_id.clone(),
+        revision: 1,
+        change: change.digest,
+        wave: 0,
+        interval: change.body.intervals[0],
+        plan: case.plan.digest,
+        plan_set: plan_set.digest(),
+        approvals: approvals.iter().map(|a| a.digest).collect(),
+        policy: Digest::of(&strict::to_json(&site.policy)),
+        policy_version: site.policy.version,
+        self_approved: false,
+        tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
+        started: NOW,
+        finished: NOW.plus(2),
+        results: vec![StepResult {
+            resource: action.resource.clone(),
+            verb: Verb::Update,
+            before: None,
+            after: action.after,
+            status: StepStatus::Done,
+            ms: 3,
+            note: String::new(),
+        }],
+        health: vec![],
+        outcome: HostOutcome::Applied,
+        note: String::new(),
+    }
+}
+
+/// Builds a bundle; `bend` changes the receipt before its host signs it, and the case that it belongs to.
+fn bundle(bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
+    let log_key = key(40);
+    let vkey = VerifierKey::new(ORIGIN.parse().unwrap(), log_key.public());
+    let mut site = governed(
+        |id| {
+            let mut policy = fix::policy(1);
+            policy.site = id;
+            policy.issued = NOW.plus(-10_000);
+            policy.log.vkeys = vec![vkey.to_string()];
+            policy
+        },
+        publication,
+    );
+    let mut case = case(&site.id);
+    let enrolment = Enrolment {
+        header: header(&site.id, 1, None, None),
+        hostname: "web1".into(),
+        token: Digest::of(b"token"),
+        csr: "csr".into(),
+    };
+    let enrolment = Statement::sign(enrolment, &host());
+    let mut log = Log::default();
+    let published = publication(site.id.clone()).digest;
+    log.add(LeafKind::Manifest, published, None);
+    log.add(LeafKind::Enrolment, enrolment.digest, Some(1));
+    let seen = LogSeen { origin: ORIGIN.into(), size: 2, root: log.root_at(2) };
+    let mut body = receipt(&site, &case, enrolment.digest, seen);
+    bend(&mut body, &mut case);
+    let receipt = Statement::sign(body, &host());
+    let plan_set = case.bundle.plan_set.to_bytes();
+    log.add(LeafKind::Change, case.bundle.change.digest, None);
+    log.add(LeafKind::PlanSet, Digest::of(&plan_set), None);
+    for approval in &case.bundle.approvals {
+        log.add(LeafKind::Approval, approval.digest, None);
+    }
+    log.add(LeafKind::Receipt, receipt.digest, Some(2));
+    let size = log.frontier.size();
+    let checkpoint = Checkpoint { origin: ORIGIN.parse().unwrap(), size, root: log.frontier.root() };
+
+    let material = &mut site.material;
+    material.query.log_size = size;
+    material.checkpoint = checkpoint.sign(&log_key).unwrap().to_string();
+    material.plan_sets.insert(Digest::of(&plan_set), plan_set);
+    material
+        .consistency
+        .push(tree::consistency_proof(2, size, &log.nodes).map(|hashes| proof(2, size, hashes)).unwrap());
+    for (n, (digest, leaf)) in (0u64..).zip(&log.leaves) {
+        let hashes = tree::inclusion_proof(n, size, &log.nodes).unwrap();
+        let leaf = String::from_utf8(leaf.to_bytes()).unwrap();
+        material.proofs.insert(*digest, crate::ledger::InclusionProof { leaf, index: n, hashes });
+    }
+    let Case { bundle: Bundle { change, approvals, .. }, plan } = case;
+    let mut keep = |digest, bytes| material.statements.insert(digest, bytes);
+    keep(change.digest, change.to_bytes());
+    keep(plan.digest, plan.to_bytes());
+    keep(enrolment.digest, enrolment.to_bytes());
+    keep(receipt.digest, receipt.to_bytes());
+    for approval in approvals {
+        keep(approval.digest, approval.to_bytes());
+    }
+    let taken = Received { at: NOW.plus(5), ci: "CI-1".into(), hostname: "web1".into() };
+    material.server.received.insert(receipt.digest, taken);
+    let server = ServerChange { state: "review".into(), ..ServerChange::default() };
+    material.server.changes.insert("C-1".parse().unwrap(), server);
+    let mut files = assemble(material).unwrap();
+    seal(&mut files, &log_key);
+    files
+}
+
+fn proof(old_size: u64, new_size: u64, hashes: Vec<Digest>) -> crate::ledger::ConsistencyProof {
+    crate::ledger::ConsistencyProof { old_size, new_size, hashes }
+}
+
+fn flaws(files: &Files) -> String {
+    verify(files, None).flaws.iter().map(|f| format!("{f}\n")).collect()
+}
+
+/// Signs the checksums anew, as somebody with the log key would after changing a file.
+fn reseal(files: &mut Files) {
+    files.retain(|path, _| !path.starts_with("SHA256SUMS"));
+    files.remove("signer.pub");
+    seal(files, &key(40));
+}
+
+#[test]
+fn a_good_bundle_has_no_flaw_and_is_the_same_every_time() {
+    let files = bundle(|_, _| ());
+    let root = Digest::of(&files["keys/1.root.json"]);
+    let report = verify(&files, Some(root));
+    assert_eq!((flaws(&files).as_str(), report.root_sha256), ("", Some(root)));
+    assert!(
+        report.checked.iter().all(|(count, what)| *count > 0 || *what == "refusals signed by their hosts"),
+        "{report:?}"
+    );
+    assert_eq!(files, bundle(|_, _| ()));
+    let applications = String::from_utf8(files["data/applications.csv"].clone()).unwrap();
+    assert!(applications.contains("file:/etc/motd") && applications.contains(",applied,"), "{applications}");
+    assert!(verify(&files, Some(Digest::of(b"other"))).flaws[0].message.contains("another site"));
+}
+
+/// One flipped bit in any file is found, and the file is named.
+#[test]
+fn every_flipped_byte_is_found_and_its_file_named() {
+    let files = bundle(|_, _| ());
+    for path in files.keys() {
+        for place in [0, files[path].len() / 2, files[path].len() - 1] {
+            let mut bent = files.clone();
+            bent.get_mut(path).unwrap()[place] ^= 1;
+            let found = flaws(&bent);
+            let outer = path == "SHA256SUMS" || path == "SHA256SUMS.sshsig" || path == "signer.pub";
+            assert!(
+                found.contains(path.as_str()) || (outer && !found.is_empty()) || path.ends_with("sshsig"),
+                "{path} {place}: {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn added_and_missing_files_are_found() {
+    let files = bundle(|_, _| ());
+    let mut added = files.clone();
+    added.insert("data/extra.csv".into(), b"x".to_vec());
+    assert!(flaws(&added).contains("data/extra.csv: is not listed"));
+    for path in files.keys().filter(|p| !p.ends_with("sshsig") && *p != "signer.pub") {
+        let mut fewer = files.clone();
+        fewer.remove(path);
+        assert!(!flaws(&fewer).is_empty(), "{path}");
+    }
+}
+
+/// Even who holds the log key and seals again cannot change what others signed.
+#[test]
+fn a_new_seal_does_not_cover_a_changed_table_proof_or_statement() {
+    let files = bundle(|_, _| ());
+    for path in ["data/changes.csv", "data/approvals.json", "data/applications.csv"] {
+        let mut bent = files.clone();
+        let bytes = bent.get_mut(path).unwrap();
+        *bytes = String::from_utf8(bytes.clone())
+            .unwrap()
+            .replacen("first", "second", 1)
+            .replacen("web1", "web2", 1)
+            .into_bytes();
+        reseal(&mut bent);
+        assert!(flaws(&bent).contains(path), "{path}: {}", flaws(&bent));
+    }
+    for wanted in ["statements/", "proofs/", "manifests/", "plan_sets/", "policy/", "keys/1"] {
+        for path in files.keys().filter(|p| p.starts_with(wanted)) {
+            let mut fewer = files.clone();
+            fewer.remove(path);
+            reseal(&mut fewer);
+            assert!(!flaws(&fewer).is_empty(), "{path} can be left out");
+        }
+    }
+}
+
+#[test]
+fn a_receipt_that_no_approval_covers_is_a_flaw() {
+    type Bend = fn(&mut Receipt, &mut Case);
+    let bends: [(&str, Bend); 7] = [
+        ("another interval", |r, _| r.interval.until = NOW.plus(9_999)),
+        ("window", |r, _| r.started = NOW.plus(-61)),
+        ("not in the approved plan", |r, _| r.results[0].after = Digest::of(b"evil")),
+        ("self_approved", |r, _| r.self_approved = true),
+        ("approval.", |_, case| case.bundle.approvals.clear()),
+        ("policy that it names", |r, _| r.policy = Digest::of(b"x")),
+        ("plan that it names", |r, _| r.plan = Digest::of(b"x")),
+    ];
+    for (why, bend) in bends {
+        let found = flaws(&bundle(bend));
+        assert!(found.contains(why), "{why}: {found}");
+    }
+}
