@@ -201,3 +201,43 @@ pub const TEMPLATE_FACTS: [&str; 10] = [
     "agent_id",
     "host_class",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: &str = r#"{"hostname":"web1","fqdn":"web1.example.org","os":{"id":"debian","version":"12","codename":"bookworm","name":"Debian GNU/Linux 12"},"kernel":{"release":"6.1.0-28-amd64"},"arch":"amd64","packages":[{"name":"openssl","version":"3.0.15-1","arch":"amd64","source":"openssl","source_version":"3.0.15-1","status":"installed"}],"services":[{"name":"ssh","active":"active","enabled":"enabled"}],"addresses":["192.0.2.7"],"agent_version":"0.1.0","host_class":"production"}"#;
+
+    #[test]
+    fn facts_have_one_written_form_and_a_small_view() {
+        let facts = Facts::from_json(FACTS.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(facts.to_json()).unwrap(), FACTS);
+        let view = facts.view(AgentId::of_key(&[0; 32]));
+        let names = serde_json::to_value(&view).unwrap();
+        let mut known = TEMPLATE_FACTS;
+        known.sort_unstable();
+        assert_eq!(names.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), known);
+        assert_eq!((view.os_version.as_str(), view.kernel.as_str()), ("12", "6.1.0-28-amd64"));
+    }
+
+    #[test]
+    fn facts_above_the_limits_are_refused() {
+        let facts = Facts::from_json(FACTS.as_bytes()).unwrap();
+        for (json, fragment) in [
+            (FACTS.replace("\"arch\"", "\"arhc\""), "unknown field"),
+            (FACTS.replace("installed", "fine"), "unknown variant"),
+            (FACTS.replace("web1\"", "we\\nb1\""), "control characters"),
+            (FACTS.replace("\"ssh\"", &format!("{:?}", "s".repeat(257))), "services has 257 bytes"),
+            (" ".repeat(limits::FACTS_BYTES + 1), "at most"),
+        ] {
+            let error = Facts::from_json(json.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(fragment), "{error}");
+        }
+        let addresses = vec!["::1".to_owned(); ADDRESSES + 1];
+        let many = Facts { addresses, ..facts }.check();
+        assert!(
+            matches!(many, Err(BadFacts::TooMany { what: "addresses", count: 1025, limit: 1024 })),
+            "{many:?}"
+        );
+    }
+}

@@ -126,7 +126,7 @@ pub struct HealthText {
 
 /// Why a health check is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("health check {0:?} needs exactly one of http, tcp, command and service")]
+#[error("health check {0:?} has no clear probe; exactly one of http, tcp, command and service")]
 pub struct NotOneProbe(String);
 
 impl HealthText {

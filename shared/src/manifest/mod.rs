@@ -17,6 +17,8 @@ mod suggest;
 mod text;
 mod validate;
 mod values;
+#[cfg(feature = "authoring")]
+pub mod yaml;
 
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
 pub use order::{Cycle, order};
@@ -26,7 +28,7 @@ pub use resource::{
     ResourceKind, Service, ServiceState, Undo,
 };
 pub(crate) use suggest::suggest;
-pub use validate::validate;
+pub use validate::{PROBLEMS, validate};
 pub use values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, NameGlob, NotAValue, PackageName,
     PackageVersion, ParamName, ServiceName,
@@ -129,7 +131,10 @@ struct ManifestText {
     title: String,
     /// Typed values by which one manifest serves several groups of hosts.
     #[serde(default, skip_serializing_if = "no_parameters")]
-    #[cfg_attr(feature = "authoring", schemars(with = "std::collections::BTreeMap<ParamName, Parameter>"))]
+    #[cfg_attr(feature = "authoring", schemars(
+        with = "std::collections::BTreeMap<ParamName, Parameter>",
+        extend("propertyNames" = { "format": ParamName::FORMAT })
+    ))]
     parameters: Map<ParamName, Parameter>,
     /// The state that is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,3 +289,6 @@ impl fmt::Display for Problem {
         write!(f, "{}; {}", self.message, self.remedy)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,10 @@ pub struct Command {
     pub undo: Option<Argv>,
     /// Environment variables; nothing else is inherited but PATH.
     #[serde(default, skip_serializing_if = "no_env")]
-    #[cfg_attr(feature = "authoring", schemars(with = "std::collections::BTreeMap<EnvName, String>"))]
+    #[cfg_attr(feature = "authoring", schemars(
+        with = "std::collections::BTreeMap<EnvName, String>",
+        extend("propertyNames" = { "format": EnvName::FORMAT })
+    ))]
     pub env: Map<EnvName, String>,
     /// Ids of resources that are done first, such as `package:app`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -191,9 +194,9 @@ pub struct Command {
 
 /// When a command is run.
 ///
-/// Planning executes nothing of a manifest: `missing` and `changed` are judged by looking,
-/// `unless` is a program and therefore runs only at apply time, after approval; the plan then says
-/// that the guard decides at apply ([`Needed::decided_at_apply`]).
+/// Planning executes nothing of a manifest: `missing` and `changed` are judged by looking;
+/// `unless` is a program and therefore runs only at apply time, after approval. Its plan says
+/// that the guard decides at apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

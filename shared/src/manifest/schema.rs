@@ -15,7 +15,35 @@ pub fn schema() -> Value {
     settings.untagged_enum_variant_titles = false;
     let mut schema = settings.into_generator().into_root_schema_for::<Manifest>();
     schema.insert("title".to_owned(), Value::from("Manifest"));
-    schema.into()
+    let mut schema = schema.into();
+    without_null(&mut schema);
+    schema
+}
+
+/// Optional keys are left out, never null: an empty value in YAML is mostly a slip.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(keys) => {
+            if let Some(Value::Array(types)) = keys.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    keys.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = keys.get("anyOf")
+                && let [Value::Object(inner), null] = choices.as_slice()
+                && null.get("type") == Some(&Value::from("null"))
+            {
+                let inner = inner.clone();
+                keys.remove("anyOf");
+                keys.extend(inner);
+            }
+            keys.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
 }
 
 macro_rules! value_schema {

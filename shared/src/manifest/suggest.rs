@@ -3,8 +3,10 @@
 /// A remedy for `word`: the nearest of `known` when it is near, else all of them.
 pub(crate) fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 12;
-    let mut known: Vec<&str> = known.collect();
-    let nearest = known.iter().map(|k| (distance(word, k), *k)).min();
+    const COMPARED: usize = 2_000;
+    let mut known: Vec<&str> = known.take(COMPARED).collect();
+    let near = |k: &&str| word.len().abs_diff(k.len()) <= 4 + k.len() / 2;
+    let nearest = known.iter().copied().filter(near).map(|k| (distance(word, k), k)).min();
     if let Some((distance, nearest)) = nearest
         && distance <= 1 + nearest.chars().count() / 4
     {

@@ -99,15 +99,19 @@ pub struct PackageText {
 /// Which keys of a resource do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
-    #[error("file {0} needs exactly one of content, template and artifact, or state: absent")]
+    #[error(
+        "file {0} has no clear contents; exactly one of content, template and artifact, or state: absent"
+    )]
     FileSource(String),
     #[error(
-        "file {0} is absent, so content, template, artifact, owner, group, mode and sensitive say nothing"
+        "file {0} is absent, so owner, group, mode and sensitive say nothing; only path, requires and on_change with state: absent"
     )]
     AbsentFile(String),
-    #[error("package {0} needs a version, or state: absent")]
+    #[error("package {0} has no version; an exact version, or state: absent")]
     PackageVersion(String),
-    #[error("package {0} is absent, so version and hold say nothing")]
+    #[error(
+        "package {0} is absent, so version and hold say nothing; only name, requires and on_change with state: absent"
+    )]
     AbsentPackage(String),
 }
 

@@ -22,7 +22,10 @@ pub const CONTENT_BYTES: usize = 256 << 10;
 /// Bytes of a title or the name of a health check.
 pub const TITLE_BYTES: usize = 200;
 
-/// Everything that is wrong with a manifest; empty for a valid one.
+/// Problems that are told at once; more help nobody.
+pub const PROBLEMS: usize = 200;
+
+/// What is wrong with a manifest, the first 200 of it; empty for a valid one.
 pub fn validate(manifest: &Manifest) -> Vec<Problem> {
     let params: Vec<&str> = manifest.parameters.keys().map(ParamName::as_str).collect();
     let mut check = Check { params, problems: Vec::new() };
@@ -47,7 +50,13 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn problem(&mut self, place: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push(Problem::new(place, message, remedy));
+        if !self.is_full() {
+            self.problems.push(Problem::new(place, message, remedy));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS
     }
 
     fn count(&mut self, place: &str, count: usize, limit: usize) {
@@ -165,6 +174,9 @@ impl Check<'_> {
         let service = format!("{}:", ResourceKind::Service.as_str());
         for (index, id) in ids.iter().enumerate() {
             let place = format!("{place}[{index}]");
+            if self.is_full() {
+                return;
+            }
             if services && !id.as_str().starts_with(&service) {
                 self.problem(place, format!("{id} is not a service"), "on_change names services to restart");
             } else if !known.contains_key(id) {

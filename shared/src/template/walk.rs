@@ -22,6 +22,9 @@ const VALUES: [(&str, std::ops::RangeInclusive<usize>); 10] = [
 const BLOCKS: [&str; 3] = ["if", "unless", "each"];
 const LOCALS: [&str; 5] = ["this", "@index", "@first", "@last", "@key"];
 
+/// Problems of one template that are told at most, so that a bad one stays cheap.
+const PROBLEMS: usize = 100;
+
 struct Walk<'a> {
     params: &'a [&'a str],
     problems: Vec<TemplateProblem>,
@@ -126,6 +129,9 @@ impl Walk<'_> {
     }
 
     fn variable(&mut self, name: &str) {
+        if self.problems.len() >= PROBLEMS {
+            return;
+        }
         if LOCALS.contains(&name) {
             if !self.in_each {
                 self.problem(format!("{name} exists within #each only"), "use params.<name> or facts.<name>");

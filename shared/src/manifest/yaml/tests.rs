@@ -1,0 +1,180 @@
+use super::*;
+use crate::manifest::{Body, Undo, order};
+use std::path::PathBuf;
+
+mod bad_inputs;
+
+const EVERY_KIND: &str = include_str!("../golden/every-kind.yaml");
+const PATCH: &str = include_str!("../golden/patch.yaml");
+const LEAST: &str = include_str!("../golden/least.yaml");
+
+/// Compares with a pinned file; `UPDATE_GOLDEN=1` writes it.
+fn golden(path: &str, actual: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, actual).unwrap();
+    }
+    let pinned = std::fs::read(&path).unwrap_or_default();
+    assert_eq!(
+        String::from_utf8_lossy(&pinned),
+        String::from_utf8_lossy(actual),
+        "{} differs; UPDATE_GOLDEN=1 writes it",
+        path.display()
+    );
+}
+
+fn problems(yaml: impl AsRef<[u8]>) -> Vec<Problem> {
+    compile(yaml.as_ref()).err().unwrap_or_default()
+}
+
+#[test]
+fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
+    for (name, yaml) in [("every-kind", EVERY_KIND), ("patch", PATCH), ("least", LEAST)] {
+        let manifest = compile(yaml.as_bytes()).unwrap_or_else(|p| panic!("{name}: {p:#?}"));
+        let mut json = manifest.to_json();
+        assert_eq!(Manifest::from_json(&json).as_ref(), Ok(&manifest), "{name}");
+        json.push(b'\n');
+        golden(&format!("src/manifest/golden/{name}.json"), &json);
+    }
+}
+
+#[test]
+fn the_sample_means_what_it_says() {
+    let manifest = compile(EVERY_KIND.as_bytes()).unwrap();
+    assert_eq!(manifest.id(), "every-kind@1.2.0");
+    assert!(matches!(&manifest.body, Body::Resources(all) if all.len() == 13));
+    let ids: Vec<String> =
+        order(&manifest).unwrap().into_iter().map(|i| manifest.resources()[i].id().to_string()).collect();
+    let at = |id: &str| ids.iter().position(|other| other == id).unwrap_or_else(|| panic!("{id} in {ids:?}"));
+    for (earlier, later) in [
+        ("directory:/etc/app", "file:/etc/app/app.conf"),
+        ("package:app", "file:/etc/app/app.conf"),
+        ("file:/etc/app/app.conf", "service:app"),
+        ("file:/etc/app/app.conf", "command:reload-rules"),
+        ("file:/etc/motd", "file:/opt/tool"),
+    ] {
+        assert!(at(earlier) < at(later), "{earlier} before {later}: {ids:?}");
+    }
+    let undo: Vec<Undo> = manifest.resources().iter().map(|r| r.undo()).collect();
+    assert!(matches!(
+        (&undo[0], &undo[5], &undo[9], &undo[12]),
+        (Undo::Yes, Undo::Partly(_), Undo::Partly(_), Undo::No(_))
+    ));
+}
+
+#[test]
+fn the_schema_is_pinned_and_accepts_what_compiles() {
+    let schema = schema::schema();
+    let mut text = serde_json::to_vec_pretty(&schema).unwrap();
+    text.push(b'\n');
+    golden("../manifests/schema/manifest.schema.json", &text);
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    for (name, yaml) in [("every-kind", EVERY_KIND), ("patch", PATCH), ("least", LEAST)] {
+        let json = compile(yaml.as_bytes()).unwrap().to_json();
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert!(validator.is_valid(&value), "{name}: {:?}", validator.validate(&value));
+    }
+    for bad in [
+        r#"{"manifest":"a","version":"1.0.0"}"#,
+        r#"{"manifest":"a","version":"1.0.0","patch":{"select":"all"},"resources":[]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"file":{"path":"/a"}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"file":{"path":"/a","content":"","mode":"abc"}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"file":{"path":"/a","content":null}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"file":{"path":"/a","content":""},"x":1}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"package":{"name":"a"}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","patch":{"select":"some"}}"#,
+        r#"{"manifest":"a","version":"1.0.0","patch":{"select":"all"},"health":[{"name":"x"}]}"#,
+    ] {
+        let value: serde_json::Value = serde_json::from_str(bad).unwrap();
+        assert!(!validator.is_valid(&value), "{bad}");
+        assert!(compile(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn one_bad_part_does_not_hide_the_next() {
+    let yaml = "manifest: A\nversion: 1.0\nteem: x\nresources:\n  - file: {path: a, mode: 0644, contnt: x}\n  - bogus: {}\n  \
+                - package: {name: b, version: 2.0, hold: yes}\n  - file: {path: /b, state: absent, mode: \"0600\"}\nhealth:\n  - {name: x, tcp: {port: 0}}\n";
+    let found: Vec<(usize, String)> =
+        problems(yaml).into_iter().map(|p| (p.line.unwrap_or(0), p.place)).collect();
+    let expected = [
+        (1, "manifest"),
+        (2, "version"),
+        (3, "teem"),
+        (5, "resources[0].file.path"),
+        (5, "resources[0].file.mode"),
+        (5, "resources[0].file.contnt"),
+        (5, "resources[0].file"),
+        (6, "resources[1].bogus"),
+        (7, "resources[2].package.version"),
+        (7, "resources[2].package.hold"),
+        (8, "resources[3].file"),
+        (10, "health[0].tcp.port"),
+        (10, "health[0].tcp"),
+    ];
+    assert_eq!(found, expected.map(|(line, place)| (line, place.to_owned())));
+}
+
+#[test]
+fn hostile_text_is_refused_in_bounded_time() {
+    let bomb = format!(
+        "a: &a [x]\n{}",
+        (0..40).map(|i| format!("b{i}: &b{i} [*a, *a, *a, *a]\n")).collect::<String>()
+    );
+    for (what, bytes, fragment) in [
+        ("empty", Vec::new(), "empty"),
+        ("comment only", b"# nothing\n".to_vec(), "empty"),
+        ("not UTF-8", b"manifest: a\nversion: \xff\n".to_vec(), "not UTF-8"),
+        ("UTF-16", b"\xff\xfem\0a\0".to_vec(), "UTF-16"),
+        ("too large", vec![b'#'; limits::MANIFEST_BYTES + 1], "bytes"),
+        ("deep flow", "[".repeat(100_000).into_bytes(), ""),
+        ("deep maps", "{a: ".repeat(100_000).into_bytes(), ""),
+        (
+            "deep block",
+            (0..2_000).map(|i| format!("{}a:\n", " ".repeat(i % 500))).collect::<String>().into_bytes(),
+            "",
+        ),
+        ("alias bomb", bomb.into_bytes(), "not supported"),
+        ("many values", format!("a: [{}]", "1,".repeat(500_000)).into_bytes(), "not known here"),
+        (
+            "many keys",
+            (0..60_000).map(|i| format!("k{i}: 1\n")).collect::<String>().into_bytes(),
+            "not known here",
+        ),
+        ("long key", format!("{}: 1", "k".repeat(900_000)).into_bytes(), ""),
+    ] {
+        let found = problems(&bytes);
+        assert!(found.iter().any(|p| p.message.contains(fragment)), "{what}: {:?}", found.first());
+        assert!(found.len() <= 200, "{what}: {}", found.len());
+    }
+    assert_eq!(problems(b"manifest: a\nversion: \xff\n")[0].line, Some(2));
+}
+
+#[test]
+fn byte_order_mark_and_windows_line_ends_are_fine() {
+    assert_eq!(problems(format!("\u{feff}{LEAST}")), []);
+    assert_eq!(problems(EVERY_KIND.replace('\n', "\r\n")), []);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_mutation_panics(
+        which in 0usize..3,
+        edits in proptest::collection::vec((0usize..4000, 0usize..4, proptest::sample::select(b":{}[]-\"'|>&*!%#,? \n\t0a\xff~\\".to_vec())), 1..12),
+    ) {
+        let mut bytes = [EVERY_KIND, PATCH, LEAST][which].as_bytes().to_vec();
+        for (at, kind, byte) in edits {
+            let at = at % bytes.len();
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 if bytes.len() > 1 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        if let Ok(manifest) = compile(&bytes) {
+            proptest::prop_assert_eq!(Manifest::from_json(&manifest.to_json()), Ok(manifest));
+        }
+    }
+}
