@@ -1,4 +1,7 @@
 //! The server: stores, serves, schedules, records, exports. Holds no key that can start a change.
 
 pub mod app;
+pub mod cmdb;
 pub mod kernel;
+pub mod ledger;
+pub mod people;

@@ -174,3 +174,124 @@ pub struct Why {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Envelope>,
 }
+
+/// An entry of the CMDB in lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiLine {
+    /// Such as `CI-7`.
+    pub ci: String,
+    /// `host`.
+    pub kind: String,
+    pub name: String,
+    pub created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_class: Option<crate::ids::HostClass>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+    /// When the host last reported facts, and their digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<crate::digest::Digest>,
+}
+
+/// One entry of the CMDB with everything recorded about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiFile {
+    pub line: CiLine,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
+    /// As recorded by receipts, by resource.
+    pub states: Vec<CiState>,
+    /// Newest first; older entries are left out beyond a limit.
+    pub history: Vec<CiEvent>,
+}
+
+/// What the last receipt said about one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiState {
+    pub resource: crate::ids::ResourceId,
+    /// Digest of the state; absent when the host could not say what is there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<crate::digest::Digest>,
+    pub verb: crate::plan::Verb,
+    pub outcome: crate::receipt::StepStatus,
+    pub summary: String,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    /// Persons whose approvals the host counted.
+    pub approved_by: Vec<crate::ids::PersonId>,
+    pub applied_at: Timestamp,
+    pub receipt: crate::digest::Digest,
+    pub ledger_index: u64,
+}
+
+/// One entry of a CI's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiEvent {
+    pub at: Timestamp,
+    /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
+    /// `failed` or `refused`.
+    pub kind: String,
+    pub summary: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_person: Option<crate::ids::PersonId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_id: Option<ChangeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    /// Digest of the statement that this entry follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<crate::digest::Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_index: Option<u64>,
+}
+
+/// Asks for a join token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    pub host_class: crate::ids::HostClass,
+    #[serde(default)]
+    pub labels: crate::strict::Map<String, String>,
+    /// 1 to 60.
+    pub minutes: u32,
+}
+
+/// Everything that the join command of one host needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invitation {
+    /// The one-time secret; it is in this answer only.
+    pub token: String,
+    pub expires: Timestamp,
+    pub host_class: crate::ids::HostClass,
+    pub site: SiteId,
+    pub root_sha256: crate::digest::Digest,
+    /// Address of the people port, where hosts join.
+    pub server: String,
+    /// SHA-256 of the SubjectPublicKeyInfo of the server's certificate on that port.
+    pub pin: crate::digest::Digest,
+}
+
+/// A host asks for a new certificate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// A signed `Renewal`.
+    pub envelope: Envelope,
+}

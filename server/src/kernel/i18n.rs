@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 1] = catalogues!["kernel"];
+const CATALOGUES: [(&str, &str, &str); 4] = catalogues!["kernel", "ledger", "people", "cmdb"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

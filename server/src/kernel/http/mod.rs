@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod edge;
+pub mod person;
 pub mod tls;
 
 #[cfg(test)]

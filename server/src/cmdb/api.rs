@@ -1,0 +1,26 @@
+//! The CMDB over HTTP.
+
+use super::store;
+use crate::kernel::db::Db;
+use crate::kernel::error::Error;
+use crate::kernel::http::person::{Allowed, Read};
+use actix_web::get;
+use actix_web::web::{Data, Json, Path, ServiceConfig};
+use shared::wire::{CiFile, CiLine};
+
+/// Routes for people.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(list).service(show);
+}
+
+#[get("/v1/cis")]
+async fn list(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<CiLine>>, Error> {
+    Ok(Json(db.read("cmdb.list", store::list).await?))
+}
+
+/// One CI by id or name: facts, as-recorded state per resource, history newest first.
+#[get("/v1/cis/{name}")]
+async fn show(_: Allowed<Read>, db: Data<Db>, name: Path<String>) -> Result<Json<CiFile>, Error> {
+    let name = name.into_inner();
+    Ok(Json(db.read("cmdb.show", move |tx| store::get_file(tx, &name)).await?))
+}

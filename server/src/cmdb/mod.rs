@@ -1,0 +1,17 @@
+//! The CMDB: what is known of each configuration item, and what every receipt said about it.
+//!
+//! Owns CIs, facts, history and the as-recorded state per resource. Never decides anything by them:
+//! hosts are identified by their keys, approvals by the policy.
+
+mod api;
+mod model;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use api::routes;
+pub use model::{CiId, EventKind, NewEvent, NewHost, NewState, NotACi, one_line};
+pub use store::{
+    facts_digests, find_facts, get, insert_events, insert_host, list, list_history, list_states,
+    record_facts, record_states,
+};

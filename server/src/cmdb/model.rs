@@ -1,0 +1,135 @@
+//! Configuration items, their history and their as-recorded state.
+
+use crate::kernel::error::Error;
+use shared::digest::Digest;
+use shared::ids::{AgentId, ChangeId, HostClass, PersonId, ResourceId};
+use shared::plan::Verb;
+use shared::receipt::StepStatus;
+use shared::time::Timestamp;
+use std::fmt;
+use std::str::FromStr;
+
+/// A configuration item: `CI-` and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CiId(pub i64);
+
+impl fmt::Display for CiId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CI-{}", self.0)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a configuration item, such as CI-7")]
+pub struct NotACi;
+
+impl FromStr for CiId {
+    type Err = NotACi;
+    fn from_str(text: &str) -> Result<Self, NotACi> {
+        let number = text.strip_prefix("CI-").and_then(|number| number.parse().ok());
+        number.map(Self).filter(|id| id.0 > 0 && id.to_string() == text).ok_or(NotACi)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for CiId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a history entry tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    Enrolled,
+    Disabled,
+    Enabled,
+    Labelled,
+    /// Two machines speak as this host: it gets no new work until someone looks.
+    Held,
+    /// Operating system, kernel or machine type differ from before.
+    Facts,
+    Applied,
+    Unchanged,
+    RolledBack,
+    Failed,
+    Refused,
+}
+
+impl EventKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Labelled => "labelled",
+            Self::Held => "held",
+            Self::Facts => "facts",
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A history entry to be added; entries are never changed or removed.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    pub ci: CiId,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    /// One line in the words of the statement or the person; may be empty.
+    pub summary: String,
+    pub by: Option<PersonId>,
+    pub change: Option<(ChangeId, u32)>,
+    /// Digest and ledger index of the statement that this follows from.
+    pub statement: Option<(Digest, u64)>,
+}
+
+impl NewEvent {
+    pub fn new(ci: CiId, at: Timestamp, kind: EventKind, summary: impl Into<String>) -> Self {
+        Self { ci, at, kind, summary: summary.into(), by: None, change: None, statement: None }
+    }
+}
+
+/// What a receipt says about one resource.
+#[derive(Debug, Clone)]
+pub struct NewState {
+    pub ci: CiId,
+    pub resource: ResourceId,
+    /// Absent when the host could not say what is there now.
+    pub state: Option<Digest>,
+    pub verb: Verb,
+    pub outcome: StepStatus,
+    pub summary: String,
+    pub change: (ChangeId, u32),
+    pub approved_by: Vec<PersonId>,
+    pub applied_at: Timestamp,
+    pub receipt: Digest,
+    pub ledger_index: u64,
+}
+
+/// A managed host that becomes a configuration item.
+#[derive(Debug, Clone)]
+pub struct NewHost {
+    pub name: String,
+    pub agent: AgentId,
+    pub host_class: HostClass,
+}
+
+/// Texts of hosts as they may stand in a line and in a database: no control characters, of bounded length.
+pub fn one_line(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// A word stored by this program that it does not know any more.
+pub(super) fn unknown(what: &str, text: &str) -> Error {
+    Error::fault("reading the CMDB", format!("{what} {text:?} in the database is not valid"))
+}

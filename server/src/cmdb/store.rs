@@ -1,0 +1,422 @@
+//! All SQL of the CMDB. History is only ever added to.
+
+use super::model::{CiId, EventKind, NewEvent, NewHost, NewState, one_line, unknown};
+use crate::each;
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use serde::de::DeserializeOwned;
+use shared::digest::Digest;
+use shared::facts::Facts;
+use shared::ids::PersonId;
+use shared::time::Timestamp;
+use shared::wire::{CiEvent, CiFile, CiLine, CiState};
+use std::collections::BTreeMap;
+
+diesel::table! {
+    ci (id) {
+        id -> BigInt,
+        kind -> Text,
+        name -> Text,
+        created -> BigInt,
+        agent -> Nullable<Text>,
+        host_class -> Nullable<Text>,
+        facts_at -> Nullable<BigInt>,
+        facts_sha256 -> Nullable<Binary>,
+        os -> Nullable<Text>,
+        os_version -> Nullable<Text>,
+        kernel -> Nullable<Text>,
+        arch -> Nullable<Text>,
+        agent_version -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    ci_facts (ci) {
+        ci -> BigInt,
+        body -> Text,
+    }
+}
+
+diesel::table! {
+    ci_history (id) {
+        id -> BigInt,
+        ci -> BigInt,
+        at -> BigInt,
+        kind -> Text,
+        summary -> Text,
+        by_person -> Nullable<Text>,
+        change_id -> Nullable<Text>,
+        revision -> Nullable<BigInt>,
+        statement -> Nullable<Binary>,
+        ledger_index -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    ci_state (ci, resource) {
+        ci -> BigInt,
+        resource -> Text,
+        state -> Nullable<Binary>,
+        verb -> Text,
+        outcome -> Text,
+        summary -> Text,
+        change_id -> Text,
+        revision -> BigInt,
+        approved_by -> Text,
+        applied_at -> BigInt,
+        receipt -> Binary,
+        ledger_index -> BigInt,
+    }
+}
+
+/// Newest history entries shown with a CI.
+const HISTORY: i64 = 500;
+/// Rows per statement: below SQLite's 32,766 variables.
+const ROWS: usize = 1_000;
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = ci)]
+struct CiRow {
+    id: i64,
+    kind: String,
+    name: String,
+    created: i64,
+    agent: Option<String>,
+    host_class: Option<String>,
+    facts_at: Option<i64>,
+    facts_sha256: Option<Vec<u8>>,
+    os: Option<String>,
+    os_version: Option<String>,
+    kernel: Option<String>,
+    arch: Option<String>,
+    agent_version: Option<String>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = ci_history)]
+struct EventRow {
+    at: i64,
+    kind: String,
+    summary: String,
+    by_person: Option<String>,
+    change_id: Option<String>,
+    revision: Option<i64>,
+    statement: Option<Vec<u8>>,
+    ledger_index: Option<i64>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = ci_state)]
+struct StateRow {
+    resource: String,
+    state: Option<Vec<u8>>,
+    verb: String,
+    outcome: String,
+    summary: String,
+    change_id: String,
+    revision: i64,
+    approved_by: String,
+    applied_at: i64,
+    receipt: Vec<u8>,
+    ledger_index: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = ci_history, treat_none_as_default_value = false)]
+struct NewEventRow {
+    ci: i64,
+    at: i64,
+    kind: &'static str,
+    summary: String,
+    by_person: Option<String>,
+    change_id: Option<String>,
+    revision: Option<i64>,
+    statement: Option<Vec<u8>>,
+    ledger_index: Option<i64>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = ci_state, treat_none_as_default_value = false)]
+struct NewStateRow {
+    ci: i64,
+    resource: String,
+    state: Option<Vec<u8>>,
+    verb: &'static str,
+    outcome: &'static str,
+    summary: String,
+    change_id: String,
+    revision: i64,
+    approved_by: String,
+    applied_at: i64,
+    receipt: Vec<u8>,
+    ledger_index: i64,
+}
+
+pub fn insert_host(tx: &mut Conn, host: &NewHost, now: Timestamp) -> QueryResult<CiId> {
+    let row = (
+        ci::kind.eq("host"),
+        ci::name.eq(one_line(&host.name)),
+        ci::created.eq(now.0),
+        ci::agent.eq(host.agent.to_string()),
+        ci::host_class.eq(host.host_class.as_str()),
+    );
+    diesel::insert_into(ci::table).values(row).returning(ci::id).get_result(tx).map(CiId)
+}
+
+/// Adds to histories, in the order given.
+pub fn insert_events(tx: &mut Conn, events: &[NewEvent]) -> QueryResult<()> {
+    for some in events.chunks(ROWS) {
+        let rows: Vec<_> = some.iter().map(event_row).collect();
+        each!(tx, |c| diesel::insert_into(ci_history::table).values(&rows).execute(c))?;
+    }
+    Ok(())
+}
+
+fn event_row(event: &NewEvent) -> NewEventRow {
+    NewEventRow {
+        ci: event.ci.0,
+        at: event.at.0,
+        kind: event.kind.as_str(),
+        summary: one_line(&event.summary),
+        by_person: event.by.as_ref().map(PersonId::to_string),
+        change_id: event.change.as_ref().map(|(id, _)| id.to_string()),
+        revision: event.change.as_ref().map(|(_, revision)| i64::from(*revision)),
+        statement: event.statement.map(|(digest, _)| digest.0.to_vec()),
+        ledger_index: event.statement.map(|(_, index)| index.cast_signed()),
+    }
+}
+
+/// Sets what the newest receipt says. The last entry for a resource of a CI wins.
+pub fn record_states(tx: &mut Conn, states: &[NewState]) -> QueryResult<()> {
+    // One statement must not touch a row twice.
+    let last: BTreeMap<_, _> = states.iter().map(|state| ((state.ci, &state.resource), state)).collect();
+    let rows: Vec<_> = last.into_values().map(state_row).collect();
+    for some in rows.chunks(ROWS) {
+        each!(tx, |c| diesel::insert_into(ci_state::table)
+            .values(some)
+            .on_conflict((ci_state::ci, ci_state::resource))
+            .do_update()
+            .set((
+                ci_state::state.eq(excluded(ci_state::state)),
+                ci_state::verb.eq(excluded(ci_state::verb)),
+                ci_state::outcome.eq(excluded(ci_state::outcome)),
+                ci_state::summary.eq(excluded(ci_state::summary)),
+                ci_state::change_id.eq(excluded(ci_state::change_id)),
+                ci_state::revision.eq(excluded(ci_state::revision)),
+                ci_state::approved_by.eq(excluded(ci_state::approved_by)),
+                ci_state::applied_at.eq(excluded(ci_state::applied_at)),
+                ci_state::receipt.eq(excluded(ci_state::receipt)),
+                ci_state::ledger_index.eq(excluded(ci_state::ledger_index)),
+            ))
+            .execute(c))?;
+    }
+    Ok(())
+}
+
+fn state_row(state: &NewState) -> NewStateRow {
+    let persons: Vec<_> = state.approved_by.iter().map(PersonId::as_str).collect();
+    NewStateRow {
+        ci: state.ci.0,
+        resource: state.resource.to_string(),
+        state: state.state.map(|digest| digest.0.to_vec()),
+        verb: state.verb.as_str(),
+        outcome: state.outcome.as_str(),
+        summary: one_line(&state.summary),
+        change_id: state.change.0.to_string(),
+        revision: i64::from(state.change.1),
+        approved_by: persons.join(" "),
+        applied_at: state.applied_at.0,
+        receipt: state.receipt.0.to_vec(),
+        ledger_index: state.ledger_index.cast_signed(),
+    }
+}
+
+/// Replaces the facts of a CI. What changed in its system goes into the history.
+/// False if these facts are the ones already here.
+pub fn record_facts(
+    tx: &mut Conn,
+    id: CiId,
+    at: Timestamp,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let body = facts.to_json();
+    let sha256 = Digest::of(&body);
+    let old: CiRow = ci::table.find(id.0).select(CiRow::as_select()).first(tx)?;
+    if old.facts_sha256.as_deref() == Some(sha256.0.as_slice()) {
+        return Ok(false);
+    }
+    let system = (
+        ci::facts_at.eq(at.0),
+        ci::facts_sha256.eq(sha256.0.as_slice()),
+        ci::os.eq(&facts.os.id),
+        ci::os_version.eq(&facts.os.version),
+        ci::kernel.eq(&facts.kernel.release),
+        ci::arch.eq(&facts.arch),
+        ci::agent_version.eq(facts.agent_version.to_string()),
+    );
+    diesel::update(ci::table.find(id.0)).set(system).execute(tx)?;
+    let text = String::from_utf8(body).map_err(|error| Error::fault("writing facts as text", error))?;
+    each!(tx, |c| diesel::insert_into(ci_facts::table)
+        .values((ci_facts::ci.eq(id.0), ci_facts::body.eq(&text)))
+        .on_conflict(ci_facts::ci)
+        .do_update()
+        .set(ci_facts::body.eq(&text))
+        .execute(c))?;
+    let differences = differences(&old, facts);
+    if !differences.is_empty() {
+        insert_events(tx, &[NewEvent::new(id, now, EventKind::Facts, differences.join(", "))])?;
+    }
+    Ok(true)
+}
+
+fn differences(old: &CiRow, new: &Facts) -> Vec<String> {
+    let pairs = [
+        ("os", &old.os, &new.os.id),
+        ("os version", &old.os_version, &new.os.version),
+        ("kernel", &old.kernel, &new.kernel.release),
+        ("arch", &old.arch, &new.arch),
+    ];
+    let changed = pairs.into_iter().filter_map(|(what, old, new)| {
+        let old = old.as_ref().filter(|old| *old != new)?;
+        Some(format!("{what}: {old} → {new}"))
+    });
+    changed.collect()
+}
+
+/// Digests of the facts that are here, for those that reported any.
+pub fn facts_digests(tx: &mut Conn, ids: &[CiId]) -> Result<BTreeMap<CiId, Digest>, Error> {
+    let mut all = BTreeMap::new();
+    for some in ids.chunks(ROWS) {
+        let found = ci::table.filter(ci::id.eq_any(some.iter().map(|id| id.0).collect::<Vec<_>>()));
+        let rows: Vec<(i64, Option<Vec<u8>>)> = found.select((ci::id, ci::facts_sha256)).load(tx)?;
+        for (id, digest) in rows {
+            if let Some(digest) = digest {
+                all.insert(CiId(id), read_digest(&digest)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The facts that a CI last reported.
+pub fn find_facts(tx: &mut Conn, id: CiId) -> Result<Option<Facts>, Error> {
+    let body: Option<String> = ci_facts::table.find(id.0).select(ci_facts::body).first(tx).optional()?;
+    let read = |body: String| {
+        Facts::from_json(body.as_bytes()).map_err(|error| Error::fault("reading stored facts", error))
+    };
+    body.map(read).transpose()
+}
+
+pub fn list(tx: &mut Conn) -> Result<Vec<CiLine>, Error> {
+    let rows: Vec<CiRow> = ci::table.order((ci::name, ci::id)).select(CiRow::as_select()).load(tx)?;
+    rows.into_iter().map(line).collect()
+}
+
+/// The CI with this id or this name. A name that several have is refused with their ids.
+pub fn get(tx: &mut Conn, name: &str) -> Result<CiLine, Error> {
+    let rows: Vec<CiRow> = match name.parse::<CiId>() {
+        Ok(id) => ci::table.find(id.0).select(CiRow::as_select()).load(tx)?,
+        Err(_) => {
+            let named = ci::table.filter(ci::name.eq(name)).order(ci::id);
+            named.limit(20).select(CiRow::as_select()).load(tx)?
+        }
+    };
+    let shown = shared::strict::shorten(name);
+    if rows.len() > 1 {
+        let ids: Vec<_> = rows.iter().map(|row| CiId(row.id).to_string()).collect();
+        let refusal = Refusal::conflict("ci.ambiguous").with("name", shown).with("ids", ids.join(", "));
+        return Err(refusal.into());
+    }
+    let row =
+        rows.into_iter().next().ok_or_else(|| Refusal::not_found("ci.not_found").with("name", shown))?;
+    line(row)
+}
+
+pub fn get_file(tx: &mut Conn, name: &str) -> Result<CiFile, Error> {
+    let line = get(tx, name)?;
+    let id: CiId = line.ci.parse().map_err(|_| unknown("id", &line.ci))?;
+    let facts = find_facts(tx, id)?;
+    let states = list_states(tx, id)?;
+    let history = list_history(tx, id)?;
+    Ok(CiFile { line, facts, states, history })
+}
+
+/// As recorded by receipts, by resource.
+pub fn list_states(tx: &mut Conn, id: CiId) -> Result<Vec<CiState>, Error> {
+    let rows = ci_state::table.filter(ci_state::ci.eq(id.0)).order(ci_state::resource);
+    rows.select(StateRow::as_select()).load(tx)?.into_iter().map(state).collect()
+}
+
+/// Newest first.
+pub fn list_history(tx: &mut Conn, id: CiId) -> Result<Vec<CiEvent>, Error> {
+    let rows = ci_history::table.filter(ci_history::ci.eq(id.0)).order(ci_history::id.desc()).limit(HISTORY);
+    rows.select(EventRow::as_select()).load(tx)?.into_iter().map(event).collect()
+}
+
+fn line(row: CiRow) -> Result<CiLine, Error> {
+    Ok(CiLine {
+        ci: CiId(row.id).to_string(),
+        kind: row.kind,
+        name: row.name,
+        created: Timestamp(row.created),
+        agent: row.agent.map(|text| parse("agent id", &text)).transpose()?,
+        host_class: row.host_class.map(|text| parse("host class", &text)).transpose()?,
+        os: row.os,
+        os_version: row.os_version,
+        kernel: row.kernel,
+        arch: row.arch,
+        agent_version: row.agent_version,
+        facts_at: row.facts_at.map(Timestamp),
+        facts: row.facts_sha256.as_deref().map(read_digest).transpose()?,
+    })
+}
+
+fn state(row: StateRow) -> Result<CiState, Error> {
+    let persons = row.approved_by.split(' ').filter(|id| !id.is_empty());
+    Ok(CiState {
+        resource: parse("resource id", &row.resource)?,
+        state: row.state.as_deref().map(read_digest).transpose()?,
+        verb: word("verb", &row.verb)?,
+        outcome: word("outcome", &row.outcome)?,
+        summary: row.summary,
+        change_id: parse("change id", &row.change_id)?,
+        revision: number("revision", row.revision)?,
+        approved_by: persons.map(|id| parse("person id", id)).collect::<Result<_, _>>()?,
+        applied_at: Timestamp(row.applied_at),
+        receipt: read_digest(&row.receipt)?,
+        ledger_index: row.ledger_index.cast_unsigned(),
+    })
+}
+
+fn event(row: EventRow) -> Result<CiEvent, Error> {
+    Ok(CiEvent {
+        at: Timestamp(row.at),
+        kind: row.kind,
+        summary: row.summary,
+        by_person: row.by_person.map(|text| parse("person id", &text)).transpose()?,
+        change_id: row.change_id.map(|text| parse("change id", &text)).transpose()?,
+        revision: row.revision.map(|n| number("revision", n)).transpose()?,
+        statement: row.statement.as_deref().map(read_digest).transpose()?,
+        ledger_index: row.ledger_index.map(i64::cast_unsigned),
+    })
+}
+
+fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| unknown(what, text))
+}
+
+/// A word of an enumeration as serde writes it.
+fn word<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|_| unknown(what, text))
+}
+
+fn number(what: &str, n: i64) -> Result<u32, Error> {
+    u32::try_from(n).map_err(|_| unknown(what, &n.to_string()))
+}
+
+fn read_digest(bytes: &[u8]) -> Result<Digest, Error> {
+    bytes.try_into().map(Digest).map_err(|_| unknown("digest", &shared::digest::hex(bytes)))
+}

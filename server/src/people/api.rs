@@ -1,0 +1,67 @@
+//! People over HTTP: who has access, giving it, taking it.
+
+use super::model::{Grant, Granted, PersonLine};
+use super::store;
+use crate::kernel::clock::Clock;
+use crate::kernel::db::Db;
+use crate::kernel::error::Error;
+use crate::kernel::http::person::{Allowed, ManagePeople};
+use actix_web::web::{Data, Json, Path, ServiceConfig};
+use actix_web::{HttpResponse, delete, get, post};
+use shared::digest::{Digest, hex};
+use shared::ids::PersonId;
+
+/// Routes for people.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(list).service(grant).service(disable);
+}
+
+#[get("/v1/people")]
+async fn list(
+    _: Allowed<ManagePeople>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<Vec<PersonLine>>, Error> {
+    let now = clock.now();
+    Ok(Json(db.read("people.list", move |tx| Ok::<_, Error>(store::list(tx, now)?)).await?))
+}
+
+/// Gives access and one token, whose secret is only in this answer.
+#[post("/v1/people/{person}/tokens")]
+async fn grant(
+    by: Allowed<ManagePeople>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    person: Path<PersonId>,
+    body: Json<Grant>,
+) -> Result<Json<Granted>, Error> {
+    let (access, seconds) = body.read()?;
+    let (now, person, token) = (clock.now(), person.into_inner(), new_secret()?);
+    let (expires, secret) = (now.plus(seconds), Digest::of(token.as_bytes()));
+    let id = person.clone();
+    db.write("people.grant", move |tx| {
+        store::record_grant(tx, &id, access, &secret, (now, expires), &by.person)
+    })
+    .await?;
+    Ok(Json(Granted { person, token, expires }))
+}
+
+/// Ends all access of a person.
+#[delete("/v1/people/{person}")]
+async fn disable(
+    _: Allowed<ManagePeople>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    person: Path<PersonId>,
+) -> Result<HttpResponse, Error> {
+    let (now, id) = (clock.now(), person.into_inner());
+    db.write("people.disable", move |tx| store::update_disabled(tx, &id, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// 256 random bits as hex.
+fn new_secret() -> Result<String, Error> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| Error::fault("drawing random bytes", error))?;
+    Ok(hex(&secret))
+}

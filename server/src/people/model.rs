@@ -1,0 +1,60 @@
+//! Who may use the server, and the file that brings the first of them.
+
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::person::Access;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::ids::PersonId;
+use shared::time::Timestamp;
+
+/// `bootstrap.json`, written at the key ceremony: the first administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bootstrap {
+    pub person: PersonId,
+    pub token_sha256: Digest,
+    pub created: Timestamp,
+}
+
+/// The longest life of a token that is asked for over the interface.
+const TOKEN_DAYS: u32 = 400;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    pub access: String,
+    pub days: u32,
+}
+
+impl Grant {
+    /// Access and seconds of life.
+    pub fn read(&self) -> Result<(Access, i64), Error> {
+        let access = Access::parse(&self.access).ok_or_else(|| {
+            let shown = shared::strict::shorten(&self.access);
+            Refusal::unprocessable("person.bad_access").with("access", shown)
+        })?;
+        if !(1..=TOKEN_DAYS).contains(&self.days) {
+            return Err(Refusal::unprocessable("person.bad_days").with("days", self.days).into());
+        }
+        Ok((access, i64::from(self.days) * 86_400))
+    }
+}
+
+/// The secret is shown once and never stored.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Granted {
+    pub person: PersonId,
+    pub token: String,
+    pub expires: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PersonLine {
+    pub person: String,
+    pub access: String,
+    pub created: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Timestamp>,
+    /// Tokens that are still good.
+    pub tokens: i64,
+}

@@ -1,0 +1,148 @@
+//! All SQL of people.
+
+use super::model::{Bootstrap, PersonLine};
+use crate::each;
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::person::{Access, Caller};
+use diesel::prelude::*;
+use shared::digest::Digest;
+use shared::ids::PersonId;
+use shared::time::Timestamp;
+
+diesel::table! {
+    person (id) {
+        id -> Text,
+        access -> Text,
+        created -> BigInt,
+        disabled -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    person_token (sha256) {
+        sha256 -> Binary,
+        person -> Text,
+        created -> BigInt,
+        created_by -> Nullable<Text>,
+        expires -> Nullable<BigInt>,
+    }
+}
+
+diesel::joinable!(person_token -> person (person));
+diesel::allow_tables_to_appear_in_same_query!(person, person_token);
+
+/// Good at `now`: known, not expired, and its person is not disabled.
+pub(super) fn find_caller(tx: &mut Conn, secret: &Digest, now: Timestamp) -> Result<Option<Caller>, Error> {
+    let found: Option<(String, String)> = person_token::table
+        .inner_join(person::table)
+        .filter(person_token::sha256.eq(secret.0.as_slice()))
+        .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
+        .filter(person::disabled.is_null())
+        .select((person::id, person::access))
+        .first(tx)
+        .optional()?;
+    let Some((id, access)) = found else { return Ok(None) };
+    let unreadable =
+        |what: &str| Error::fault("reading a person", format!("{what} in the database is not valid"));
+    let access = Access::parse(&access).ok_or_else(|| unreadable("the access"))?;
+    Ok(Some(Caller { person: id.parse().map_err(|_| unreadable("the id"))?, access }))
+}
+
+/// Records the first administrator. A person who is here already keeps what was changed since.
+pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap) -> QueryResult<()> {
+    let row = (
+        person::id.eq(first.person.as_str()),
+        person::access.eq(Access::Admin.as_str()),
+        person::created.eq(first.created.0),
+    );
+    each!(tx, |c| diesel::insert_into(person::table).values(row).on_conflict_do_nothing().execute(c))?;
+    let token = (
+        person_token::sha256.eq(first.token_sha256.0.as_slice()),
+        person_token::person.eq(first.person.as_str()),
+        person_token::created.eq(first.created.0),
+    );
+    each!(tx, |c| diesel::insert_into(person_token::table).values(token).on_conflict_do_nothing().execute(c))
+        .map(drop)
+}
+
+/// Gives a person access (for the first time, or another one) and a token.
+pub(super) fn record_grant(
+    tx: &mut Conn,
+    id: &PersonId,
+    access: Access,
+    secret: &Digest,
+    (now, expires): (Timestamp, Timestamp),
+    by: &PersonId,
+) -> Result<(), Error> {
+    tx.lock("people")?;
+    if access != Access::Admin {
+        refuse_without_admin(tx, id, now)?;
+    }
+    let row = (
+        person::id.eq(id.as_str()),
+        person::access.eq(access.as_str()),
+        person::created.eq(now.0),
+        person::disabled.eq(None::<i64>),
+    );
+    let changed = (person::access.eq(access.as_str()), person::disabled.eq(None::<i64>));
+    each!(tx, |c| diesel::insert_into(person::table)
+        .values(row)
+        .on_conflict(person::id)
+        .do_update()
+        .set(changed)
+        .execute(c))?;
+    diesel::insert_into(person_token::table)
+        .values((
+            person_token::sha256.eq(secret.0.as_slice()),
+            person_token::person.eq(id.as_str()),
+            person_token::created.eq(now.0),
+            person_token::created_by.eq(by.as_str()),
+            person_token::expires.eq(expires.0),
+        ))
+        .execute(tx)?;
+    Ok(())
+}
+
+/// Takes all access away; the person's signatures stay what the policy says.
+pub(super) fn update_disabled(tx: &mut Conn, id: &PersonId, now: Timestamp) -> Result<(), Error> {
+    tx.lock("people")?;
+    refuse_without_admin(tx, id, now)?;
+    let row = person::table.find(id.as_str());
+    match diesel::update(row).set(person::disabled.eq(now.0)).execute(tx)? {
+        0 => Err(Refusal::not_found("person.not_found").with("person", id).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Somebody else must be able to give access afterwards.
+fn refuse_without_admin(tx: &mut Conn, id: &PersonId, now: Timestamp) -> Result<(), Error> {
+    let admins = person_token::table
+        .inner_join(person::table)
+        .filter(person::access.eq(Access::Admin.as_str()))
+        .filter(person::disabled.is_null())
+        .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
+        .select(person::id)
+        .distinct()
+        .load::<String>(tx)?;
+    if admins == [id.as_str()] {
+        return Err(Refusal::conflict("person.last_admin").with("person", id).into());
+    }
+    Ok(())
+}
+
+pub(super) fn list(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<PersonLine>> {
+    let persons: Vec<(String, String, i64, Option<i64>)> = person::table.order(person::id).load(tx)?;
+    let tokens: Vec<String> = person_token::table
+        .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
+        .select(person_token::person)
+        .load(tx)?;
+    let line = |(id, access, created, disabled): (String, String, i64, Option<i64>)| PersonLine {
+        tokens: i64::try_from(tokens.iter().filter(|person| **person == id).count()).unwrap_or(i64::MAX),
+        person: id,
+        access,
+        created: Timestamp(created),
+        disabled: disabled.map(Timestamp),
+    };
+    Ok(persons.into_iter().map(line).collect())
+}
