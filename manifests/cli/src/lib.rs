@@ -1,1 +1,30 @@
-//! placeholder
+//! The `assent` command: everything that is done with a person's own key.
+//!
+//! Owns: the key ceremony, linting and publishing, changes and approvals with local verification of all that
+//! is shown, evidence checks. Never: trusts the server's word for what a signature can show.
+
+mod archive;
+pub mod args;
+mod author;
+mod change;
+mod ci;
+mod clock;
+mod error;
+mod evidence;
+mod files;
+mod init;
+mod key;
+mod lang;
+mod ledger;
+mod net;
+mod paper;
+mod profile;
+mod run;
+mod session;
+mod site;
+mod term;
+mod text;
+mod trust;
+mod window;
+
+pub use run::main;

@@ -1,0 +1,269 @@
+//! The command line: names, options and examples of every command. Never: what a command does.
+
+use crate::lang::Lang;
+use clap::{Args, Parser, Subcommand};
+use shared::ids::{ChangeId, HostClass, PersonId, Team};
+use std::path::PathBuf;
+
+pub use crate::change::args::{ChangeCommand, NewArgs};
+
+/// Everything that is done with a person's own key: publish, request, approve, prove.
+#[derive(Debug, Parser)]
+#[command(name = "assent", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused, 2 usage, 3 fault.\nExample: assent --site ~/assent change list"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Directory of the site, made by `assent init`
+    #[arg(long, global = true, env = "ASSENT_SITE", value_name = "DIR")]
+    pub site: Option<PathBuf>,
+    /// File whose first line is the passphrase of your keys (for scripts)
+    #[arg(long, global = true, env = "ASSENT_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Language of the main outputs: en or de (default: from LANG)
+    #[arg(long, global = true, value_name = "LANG")]
+    pub lang: Option<Lang>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a site for one person: keys, policy, repository, server directory
+    Init(InitArgs),
+    /// Hosts that join the site
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Check manifests and list every problem with its line and remedy
+    #[command(after_help = "Example: assent lint web-base.yaml")]
+    Lint {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Compile a manifest and sign it with your publisher key
+    #[command(after_help = "Example: assent sign web-base.yaml   # writes web-base-1.2.0.manifest.json")]
+    Sign {
+        file: PathBuf,
+        /// Where to write (default: NAME-VERSION.manifest.json beside the manifest)
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Publish a signed manifest, or sign a YAML file and publish it
+    #[command(after_help = "Example: assent publish web-base.yaml")]
+    Publish {
+        file: PathBuf,
+        /// Publish a version below the highest one that is published
+        #[arg(long)]
+        older: bool,
+    },
+    /// Large files that manifests name by digest
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
+    /// Published manifests
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
+    /// Changes: what is brought to which hosts, when
+    #[command(subcommand)]
+    Change(ChangeCommand),
+    /// See what a change will do on every host, verified here, and approve it with your own key
+    #[command(after_help = "Example: assent approve C-114 --expires 24h")]
+    Approve {
+        change: ChangeId,
+        /// The approval is good for this long, or until the last window ends (s, m, h, d, w)
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+        /// Approve for these hosts only
+        #[arg(long, value_name = "HOST")]
+        only: Vec<String>,
+        #[arg(long, default_value = "")]
+        comment: String,
+        /// Do not ask; for scripts that have looked themselves
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Say no to a change, with your own key
+    #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]
+    Reject {
+        change: ChangeId,
+        #[arg(long)]
+        comment: String,
+    },
+    /// Take your approval back
+    #[command(after_help = "Example: assent withdraw C-114 --comment \"wrong window\"")]
+    Withdraw {
+        change: ChangeId,
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
+    /// Why is a host not changing yet?
+    #[command(after_help = "Example: assent why web1 C-114")]
+    Why { host: String, change: ChangeId },
+    /// Configuration items: hosts, their state and their history
+    #[command(subcommand)]
+    Ci(CiCommand),
+    /// Fetch an evidence bundle
+    #[command(
+        after_help = "Example: assent export --change C-114 -o c-114.tar\n         assent export --period 2026-01-01..2026-04-01 -o q1.tar"
+    )]
+    Export {
+        #[arg(long, value_name = "ID", required_unless_present = "period", conflicts_with = "period")]
+        change: Option<ChangeId>,
+        /// FROM..TO, each a date or RFC 3339 time
+        #[arg(long, value_name = "FROM..TO")]
+        period: Option<String>,
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Verify an evidence bundle (a .tar file or a directory), offline
+    #[command(after_help = "Example: assent verify c-114.tar --root-sha256 HEX")]
+    Verify {
+        bundle: PathBuf,
+        /// The digest of the site's first root, from a source that you trust (default: that of --site)
+        #[arg(long, value_name = "HEX")]
+        root_sha256: Option<shared::digest::Digest>,
+    },
+    /// The site: its identity and when everything expires
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Your keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The ledger
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  assent init ~/assent --person anna --name \"Anna Beispiel\" \\\n    --people-url https://assent.example.org:8443 --agent-address assent.example.org:8444"
+)]
+pub struct InitArgs {
+    /// New directory for everything
+    pub dir: PathBuf,
+    /// Your short name in the policy
+    #[arg(long)]
+    pub person: PersonId,
+    /// Your full name
+    #[arg(long, value_name = "FULL NAME")]
+    pub name: String,
+    /// Where people and the command reach the server
+    #[arg(long, value_name = "URL")]
+    pub people_url: String,
+    /// Where agents reach the server
+    #[arg(long, value_name = "HOST:PORT")]
+    pub agent_address: String,
+    /// Where the server listens for people
+    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
+    pub listen_people: std::net::SocketAddr,
+    /// Where the server listens for agents
+    #[arg(long, default_value = "0.0.0.0:8444", value_name = "ADDRESS")]
+    pub listen_agents: std::net::SocketAddr,
+    /// Database of the server (default: SQLite in its directory)
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Write the recovery key to a file instead of showing it (for scripts)
+    #[arg(long, value_name = "FILE")]
+    pub recovery_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Make a one-time token and print the command that joins a host
+    #[command(after_help = "Example: assent agent token --host-class production --label role=web")]
+    Token {
+        #[arg(long, default_value = "production", value_name = "CLASS")]
+        host_class: HostClass,
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+        /// The token is good for so many minutes (at most 60)
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60))]
+        minutes: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ArtifactCommand {
+    /// Upload a file and print the lines to paste into a manifest; goes on after an interruption
+    #[command(after_help = "Example: assent artifact put app.tar.gz")]
+    Put { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ManifestCommand {
+    /// List published manifests, as the repository's signatures vouch for them
+    #[command(after_help = "Example: assent manifest list --team main")]
+    List {
+        #[arg(long)]
+        team: Option<Team>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CiCommand {
+    /// List hosts
+    #[command(after_help = "Example: assent ci list --label role=web")]
+    List {
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one host: state as recorded, who approved it, history
+    #[command(after_help = "Example: assent ci show web1")]
+    Show {
+        host: String,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set labels (KEY=VALUE) or remove them (KEY=)
+    #[command(after_help = "Example: assent ci label web1 role=web stage=")]
+    Label {
+        host: String,
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SiteCommand {
+    /// Identity of the site and the table of everything that expires
+    #[command(after_help = "Example: assent site show")]
+    Show {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Public keys of this profile and what the policy says about them
+    #[command(after_help = "Example: assent key show")]
+    Show {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read a recovery key from its print-out and seal it into a key file
+    #[command(after_help = "Example: assent key restore --out governance-2.pem")]
+    Restore {
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Text file with the typed print-out instead of asking
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Check that the ledger has only grown since this directory last looked
+    #[command(after_help = "Example: assent log verify")]
+    Verify,
+}

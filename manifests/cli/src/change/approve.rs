@@ -1,0 +1,181 @@
+//! `assent approve`, `reject`, `withdraw`: a person's word, signed here after everything was verified here.
+
+use super::forecast::Forecast;
+use super::render::{Style, render};
+use super::review::Review;
+use super::show::fetch;
+use crate::clock;
+use crate::error::{Done, Failure};
+use crate::lang::Word;
+use crate::profile::KeyUse;
+use crate::session::Session;
+use crate::trust::Site;
+use crate::{term, text, window};
+use shared::approval::{Approval, Decision, Saw};
+use shared::digest::hex;
+use shared::ids::{AgentId, ChangeId};
+use shared::limits;
+use shared::policy::Role;
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use shared::wire::Approve;
+
+const RENDERER: &str = concat!("assent ", env!("CARGO_PKG_VERSION"));
+
+pub struct Wish<'a> {
+    pub change: &'a ChangeId,
+    pub expires: Option<&'a str>,
+    pub only: &'a [String],
+    pub comment: &'a str,
+    pub yes: bool,
+}
+
+/// Shows the whole change, asks, signs, sends, and says whether it suffices.
+pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
+    let site = session.site()?;
+    check_role(session, &site)?;
+    let review = fetch(session, &site, wish.change)?;
+    let zone = window::zone(None)?;
+    let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour() };
+    term::print(&render(&review, &site.policy, &style))?;
+    review.check_approvable()?;
+    let agents = only(&review, wish.only)?;
+    let expires = expires(&review, wish.expires, session.now)?;
+    warn_about_age(&site, &review, session.now);
+    if review.change.body.author == session.profile.config.person {
+        eprintln!("note: {}", session.lang.word(Word::SelfApproved));
+    }
+    term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
+    let said = Said { decision: Decision::Approve, expires, agents, comment: wish.comment };
+    let statement = signed(session, &review, said)?;
+    let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
+    send(session, &review, &statement)?;
+    term::print(&told(session, &review, &forecast))
+}
+
+/// A no needs no plans; it says which plan set it is about all the same.
+pub fn refuse(session: &Session, id: &ChangeId, decision: Decision, comment: &str) -> Done {
+    let site = session.site()?;
+    check_role(session, &site)?;
+    let review = fetch(session, &site, id)?;
+    let expires = session.now.plus(limits::CHANGE_DAYS * 86_400);
+    let statement = signed(session, &review, Said { decision, expires, agents: None, comment })?;
+    let state = send(session, &review, &statement)?;
+    let title = text::clean(&review.change.body.title);
+    term::print(&format!(
+        "{id} ({title}): {} signed and sent; state {}\n",
+        decision.as_str(),
+        text::clean(&state)
+    ))
+}
+
+struct Said<'a> {
+    decision: Decision,
+    expires: Timestamp,
+    agents: Option<Vec<AgentId>>,
+    comment: &'a str,
+}
+
+fn signed(session: &Session, review: &Review, said: Said<'_>) -> Done<Statement<Approval>> {
+    if said.comment.len() > limits::TEXT_BYTES {
+        return Err(Failure::usage(format!("the comment has more than {} bytes", limits::TEXT_BYTES)));
+    }
+    let change = &review.change;
+    let approval = Approval {
+        site: change.body.site.clone(),
+        change_id: change.body.change_id.clone(),
+        revision: change.body.revision,
+        change: change.digest,
+        decision: said.decision,
+        person: session.profile.config.person.clone(),
+        at: session.now,
+        expires: said.expires,
+        saw: Saw { plan_set: review.set.digest(), renderer: RENDERER.into() },
+        agents: said.agents,
+        nonce: hex(&clock::random::<16>()?),
+        comment: said.comment.to_owned(),
+    };
+    Ok(Statement::sign(approval, &session.key(KeyUse::Approver)?))
+}
+
+/// The state afterwards; the policy's lines as the server sees them are printed.
+fn send(session: &Session, review: &Review, statement: &Statement<Approval>) -> Done<String> {
+    let body = Approve { plan_set: review.set.clone(), approval: statement.envelope.clone() };
+    let reply = session.api.approve(&review.change.body.change_id, &body)?;
+    for line in &reply.lines {
+        term::print(&format!("  server: {}\n", text::clean(line)))?;
+    }
+    Ok(reply.state)
+}
+
+fn told(session: &Session, review: &Review, forecast: &Forecast) -> String {
+    let (id, lang) = (&review.change.body.change_id, session.lang);
+    let (allowed, all) = (forecast.allowed(), forecast.hosts.len());
+    let verdict = if allowed > 0 { Word::Suffices } else { Word::DoesNotSuffice };
+    let mut out = format!("{id}: {}\n", lang.word(verdict));
+    for line in &forecast.lines {
+        out.push_str(&format!("  {}\n", text::clean(line)));
+    }
+    out.push_str(&format!("  {}: {allowed}/{all}\n", lang.word(Word::WouldBeAllowed)));
+    let mut reasons: Vec<String> =
+        forecast.hosts.values().filter_map(|v| v.as_ref().err().map(ToString::to_string)).collect();
+    reasons.sort();
+    reasons.dedup();
+    for reason in reasons {
+        out.push_str(&format!("  ! {}\n", text::clean(&reason)));
+    }
+    out
+}
+
+fn check_role(session: &Session, site: &Site) -> Done {
+    let person = &session.profile.config.person;
+    if site.policy.keys_for(person, Role::Approver, session.now).is_empty() {
+        let message = format!("{person} is no approver at this site");
+        return Err(
+            Failure::refused(message).why(format!("policy version {} has no such key", site.policy.version))
+        );
+    }
+    Ok(())
+}
+
+/// Narrows the approval to hosts whose plans are in the set.
+fn only(review: &Review, names: &[String]) -> Done<Option<Vec<AgentId>>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let find = |name: &String| {
+        let mut fitting =
+            review.set.plans.keys().filter(|id| review.host_name(**id) == *name || id.to_string() == *name);
+        match (fitting.next(), fitting.next()) {
+            (Some(id), None) => Ok(*id),
+            (None, _) => Err(Failure::usage(format!("{name} has no plan in this change"))
+                .remedy("give a host that is listed above")),
+            (Some(_), Some(_)) => {
+                Err(Failure::usage(format!("several hosts are named {name}")).remedy("give the agent id"))
+            }
+        }
+    };
+    names.iter().map(find).collect::<Done<Vec<_>>>().map(Some)
+}
+
+fn expires(review: &Review, given: Option<&str>, now: Timestamp) -> Done<Timestamp> {
+    match given {
+        Some(length) => Ok(now.plus(window::duration(length)?)),
+        None if review.change.body.not_after <= now => Err(Failure::refused(format!(
+            "{} ended at {}",
+            review.change.body.change_id, review.change.body.not_after
+        ))),
+        None => Ok(review.change.body.not_after),
+    }
+}
+
+/// An approval that is too old when the window opens helps nobody.
+fn warn_about_age(site: &Site, review: &Review, now: Timestamp) {
+    let Some(hours) = site.policy.rules.iter().map(|rule| rule.require.max_validity_h).min() else { return };
+    let end = now.plus(i64::from(hours) * 3_600);
+    if review.change.body.intervals.iter().all(|interval| interval.from >= end) {
+        eprintln!(
+            "note: approvals are good for {hours} hours at this site; yours ends before the first window"
+        );
+    }
+}

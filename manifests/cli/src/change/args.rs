@@ -1,0 +1,149 @@
+//! Options of `assent change …`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
+use shared::ids::ChangeId;
+
+#[derive(Debug, Subcommand)]
+pub enum ChangeCommand {
+    /// Write and sign a change; the server keeps it as a draft
+    New(Box<NewArgs>),
+    /// Ask hosts for plans and approvers for their word
+    #[command(after_help = "Example: assent change submit C-114")]
+    Submit { change: ChangeId },
+    /// Show what a change does, from statements verified here
+    #[command(after_help = "Example: assent change show C-114")]
+    Show { change: ChangeId },
+    /// List changes
+    #[command(after_help = "Example: assent change list --state in_review")]
+    List {
+        #[arg(long)]
+        state: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop a change: nothing starts, and hosts stop before their next step
+    #[command(after_help = "Example: assent change halt C-114")]
+    Halt { change: ChangeId },
+    /// Let a halted change go on
+    #[command(after_help = "Example: assent change resume C-114")]
+    Resume { change: ChangeId },
+    /// Give a change up before it runs
+    #[command(after_help = "Example: assent change withdraw C-114")]
+    Withdraw { change: ChangeId },
+    /// Close a change after its review
+    #[command(
+        after_help = "Example: assent change close C-114 --outcome successful --note \"all sites answer\""
+    )]
+    Close {
+        change: ChangeId,
+        #[arg(long, value_enum)]
+        outcome: CloseOutcome,
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  assent change new --manifest web-base@1.2.0 --param web-base.port=8080 --label role=web \\\n    --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin \\\n    --title \"Base of the web servers\" --reason \"security update\" --undo \"put the old files back\""
+)]
+pub struct NewArgs {
+    /// name[@version] or team/name[@version]; the newest release when no version is given
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub manifest: Vec<String>,
+    /// Value of a manifest's parameter
+    #[arg(long, value_name = "NAME.KEY=VALUE")]
+    pub param: Vec<String>,
+    /// Host name, CI or agent id
+    #[arg(long, value_name = "HOST")]
+    pub target: Vec<String>,
+    /// Every host that has all these labels
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Every enabled host
+    #[arg(long, conflicts_with_all = ["target", "label"])]
+    pub all: bool,
+    /// These hosts go first; the others wait until they have succeeded
+    #[arg(long, value_name = "HOST")]
+    pub canary: Vec<String>,
+    /// How long the canaries are watched before the others start
+    #[arg(long, default_value = "10m", value_name = "TIME")]
+    pub soak: String,
+    /// FROM..UNTIL: RFC 3339, local "YYYY-MM-DD HH:MM" (see --zone), now, now+5m; UNTIL also +2h
+    #[arg(long, value_name = "FROM..UNTIL")]
+    pub window: Vec<String>,
+    /// Time zone of local times, such as Europe/Berlin (default: this machine's)
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// Nothing starts after this time (default: the end of the last window)
+    #[arg(long, value_name = "TIME")]
+    pub not_after: Option<String>,
+    #[arg(long)]
+    pub title: Option<String>,
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// How the change is taken back
+    #[arg(long)]
+    pub undo: Option<String>,
+    /// Hosts do not undo by themselves when a step or a health check fails
+    #[arg(long)]
+    pub no_auto_undo: bool,
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub change_type: Option<TypeArg>,
+    /// What a host does that was away during a window
+    #[arg(long, value_enum)]
+    pub missed: Option<MissedArg>,
+    /// How closely the plan at run time must match the approved one
+    #[arg(long, value_enum)]
+    pub binding: Option<BindingArg>,
+    #[arg(long, value_enum)]
+    pub reboot: Option<RebootArg>,
+    /// Allow a manifest version below the one that a host had
+    #[arg(long)]
+    pub downgrade: bool,
+    /// Make the next revision of this change; what is not given stays as it was
+    #[arg(long, value_name = "ID")]
+    pub revise: Option<ChangeId>,
+}
+
+macro_rules! choices {
+    ($($arg:ident => $type:ident { $($variant:ident),+ })+) => {$(
+        #[derive(Clone, Copy, Debug, ValueEnum)]
+        #[value(rename_all = "snake_case")]
+        pub enum $arg { $($variant),+ }
+
+        impl From<$arg> for $type {
+            fn from(arg: $arg) -> Self {
+                match arg { $($arg::$variant => Self::$variant),+ }
+            }
+        }
+    )+};
+}
+
+choices! {
+    TypeArg => ChangeType { Normal, Emergency }
+    MissedArg => Missed { Skip, Next, UntilExpiry }
+    BindingArg => PlanBinding { Within, Exact }
+    RebootArg => Reboot { Never, IfNeeded, Always }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum CloseOutcome {
+    Successful,
+    SuccessfulWithIssues,
+    Failed,
+    RolledBack,
+}
+
+impl CloseOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Successful => "successful",
+            Self::SuccessfulWithIssues => "successful_with_issues",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}

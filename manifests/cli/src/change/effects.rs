@@ -1,0 +1,70 @@
+//! Which kinds of effect a manifest can have: the author's upper bound in the signed change.
+
+use shared::change::Reboot;
+use shared::manifest::{Body, FileWant, Manifest, Resource};
+use shared::risk::ActionClass;
+use std::collections::BTreeSet;
+
+/// Every class that a plan for these manifests may contain; hosts refuse a plan with any other.
+pub fn classes<'m>(
+    manifests: impl IntoIterator<Item = &'m Manifest>,
+    reboot: Reboot,
+) -> BTreeSet<ActionClass> {
+    let mut classes = BTreeSet::new();
+    for manifest in manifests {
+        match &manifest.body {
+            Body::Patch(_) => {
+                classes.insert(ActionClass::Package);
+            }
+            Body::Resources(resources) => {
+                resources.iter().for_each(|resource| of_resource(resource, &mut classes))
+            }
+        }
+    }
+    if reboot != Reboot::Never {
+        classes.insert(ActionClass::Reboot);
+    }
+    classes
+}
+
+fn of_resource(resource: &Resource, classes: &mut BTreeSet<ActionClass>) {
+    classes.insert(match resource {
+        Resource::File(file) => {
+            let mode = match &file.want {
+                FileWant::Present { mode, .. } => *mode,
+                FileWant::Absent => None,
+            };
+            ActionClass::of_file(file.path.as_str(), mode.map(|mode| mode.bits()))
+        }
+        Resource::Directory(directory) => {
+            ActionClass::of_file(directory.path.as_str(), directory.mode.map(|mode| mode.bits()))
+        }
+        Resource::Package(_) => ActionClass::Package,
+        Resource::Service(_) => ActionClass::Service,
+        Resource::Command(_) => ActionClass::Command,
+    });
+    if !resource.on_change().is_empty() {
+        classes.insert(ActionClass::Service);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::manifest::yaml;
+
+    #[test]
+    fn the_bound_holds_every_kind_of_effect_and_no_other() {
+        let text = b"manifest: m\nversion: \"1.0.0\"\nresources:\n\
+            - file: { path: /etc/motd, content: x, on_change: [\"service:app\"] }\n\
+            - file: { path: /etc/sudoers.d/x, content: x }\n\
+            - service: { name: app, state: running }\n";
+        let manifest = yaml::compile(text).unwrap();
+        let found = classes([&manifest], Reboot::Never);
+        assert_eq!(found, [ActionClass::File, ActionClass::SensitiveFile, ActionClass::Service].into());
+        let found = classes([&manifest], Reboot::IfNeeded);
+        assert!(found.contains(&ActionClass::Reboot));
+        let patch = yaml::compile(b"manifest: p\nversion: \"1.0.0\"\npatch: { select: security }\n").unwrap();
+        assert_eq!(classes([&patch], Reboot::Never), [ActionClass::Package].into());
+    }
+}

@@ -1,0 +1,87 @@
+//! What each host would decide now, computed with the hosts' own checks; and the lines that explain it.
+
+use super::review::Review;
+use shared::admit::{self, Me};
+use shared::approval::Approval;
+use shared::bundle::Bundle;
+use shared::ids::AgentId;
+use shared::plan::Plan;
+use shared::policy::{Case, Policy, judge, verify_approval};
+use shared::refusal::Refused;
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// For every host of the plan set: approved, or why not.
+pub struct Forecast {
+    pub hosts: BTreeMap<AgentId, Result<(), Refused>>,
+    /// Explanations of the policy, each once.
+    pub lines: Vec<String>,
+}
+
+impl Forecast {
+    /// `new` is a statement that the server may not have yet.
+    pub fn of(policy: &Policy, review: &Review, new: Option<&Statement<Approval>>, now: Timestamp) -> Self {
+        let mut approvals: Vec<_> = review.approvals.iter().map(|spoken| spoken.statement.clone()).collect();
+        approvals.extend(new.filter(|new| approvals.iter().all(|a| a.digest != new.digest)).cloned());
+        let bundle = Bundle {
+            change: review.change.clone(),
+            plan_set: review.set.clone(),
+            approvals,
+            gate_receipts: Vec::new(),
+        };
+        let mut forecast = Self { hosts: BTreeMap::new(), lines: Vec::new() };
+        for plan in review.set.plans.keys().filter_map(|id| review.plans.get(id)) {
+            let verdict = admitted(policy, review, &bundle, plan, now);
+            forecast.hosts.insert(plan.body.agent_id, verdict);
+            for line in explained(policy, review, &bundle, plan, now) {
+                if !forecast.lines.contains(&line) {
+                    forecast.lines.push(line);
+                }
+            }
+        }
+        forecast
+    }
+
+    pub fn allowed(&self) -> usize {
+        self.hosts.values().filter(|verdict| verdict.is_ok()).count()
+    }
+}
+
+fn admitted(
+    policy: &Policy,
+    review: &Review,
+    bundle: &Bundle,
+    plan: &Statement<Plan>,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let me = Me { key: plan.body.key, host_class: &plan.body.host_class };
+    let addressed = admit::address(policy, review.change.clone(), &me, now)?;
+    admit::approve(policy, &addressed, bundle, plan, &review.publishers(), &me, now).map(|_| ())
+}
+
+fn explained(
+    policy: &Policy,
+    review: &Review,
+    bundle: &Bundle,
+    plan: &Statement<Plan>,
+    now: Timestamp,
+) -> Vec<String> {
+    let verified: Vec<_> = bundle
+        .approvals
+        .iter()
+        .filter_map(|a| verify_approval(policy, &review.change, a, now).ok())
+        .collect();
+    let (publishers, classes) = (review.publishers(), plan.body.classes());
+    let case = Case {
+        change_type: review.change.body.change_type,
+        author: &review.change.body.author,
+        publishers: &publishers,
+        agent: plan.body.agent_id,
+        host_class: &plan.body.host_class,
+        classes: &classes,
+        risk: plan.body.risk(),
+        plan_set: review.set.digest(),
+    };
+    judge(policy, &case, &verified, now).lines
+}

@@ -1,0 +1,16 @@
+//! Changes on the person's side: writing them, seeing what they do, and moving them on.
+
+pub mod act;
+pub mod approve;
+pub mod args;
+mod effects;
+mod forecast;
+mod hosts;
+pub mod new;
+mod page;
+pub mod render;
+pub mod review;
+pub mod show;
+pub mod why;
+
+pub use hosts::{find as find_host, pairs};

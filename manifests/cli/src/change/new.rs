@@ -1,0 +1,290 @@
+//! `assent change new`: writes a revision from verified manifests and verified hosts, and signs it as author.
+
+use super::args::NewArgs;
+use super::effects;
+use super::hosts::{Choice, choose};
+use crate::error::{Context as _, Done, Failure};
+use crate::profile::KeyUse;
+use crate::session::Session;
+use crate::trust::Site;
+use crate::{term, text, window};
+use shared::admit::{Verified, check_author};
+use shared::change::{
+    Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
+};
+use shared::ids::{AgentId, ManifestName, Team};
+use shared::manifest::{Manifest, ParamName, ParamValue, ParameterType, resolve_params};
+use shared::statement::Statement;
+use shared::strict::Map;
+use shared::time::Interval;
+use shared::wire::HostLine;
+use std::collections::BTreeMap;
+
+pub fn run(session: &Session, args: &NewArgs) -> Done {
+    let site = session.site()?;
+    let before = previous(session, args)?;
+    let old = before.as_ref().map(|statement| &statement.body);
+    let manifests = manifests(session, &site, args, old)?;
+    let (names, targets) = targets(session, args, old)?;
+    let waves = waves(args, old, &names, &targets)?;
+    let intervals = intervals(session, args, old)?;
+    let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(Reboot::Never);
+    let not_after = not_after(session, args, &intervals)?;
+    let change_id = match &args.revise {
+        Some(id) => id.clone(),
+        None => session.api.new_change()?,
+    };
+    let change = Change {
+        site: session.profile.config.site.clone(),
+        change_id,
+        revision: old.map_or(1, |o| o.revision.saturating_add(1)),
+        change_type: args
+            .change_type
+            .map(ChangeType::from)
+            .or(old.map(|o| o.change_type))
+            .unwrap_or(ChangeType::Normal),
+        title: given(&args.title, old.map(|o| &o.title), "--title")?,
+        reason: given(&args.reason, old.map(|o| &o.reason), "--reason")?,
+        author: session.profile.config.person.clone(),
+        created: session.now,
+        action_classes: effects::classes(manifests.iter().map(|(_, m)| m.get()), reboot),
+        manifests: manifests.into_iter().map(|(named, _)| named).collect(),
+        targets,
+        intervals,
+        not_after,
+        missed: args.missed.map(Missed::from).or(old.map(|o| o.missed)).unwrap_or(Missed::Next),
+        waves,
+        plan_binding: args
+            .binding
+            .map(PlanBinding::from)
+            .or(old.map(|o| o.plan_binding))
+            .unwrap_or(PlanBinding::Within),
+        downgrade: args.downgrade || old.is_some_and(|o| o.downgrade),
+        reboot,
+        undo: UndoPlan {
+            text: given(&args.undo, old.map(|o| &o.undo.text), "--undo")?,
+            automatic: !args.no_auto_undo && old.is_none_or(|o| o.undo.automatic),
+        },
+        supersedes: before.as_ref().map(|statement| statement.digest),
+    };
+    send(session, &site, change, &names)
+}
+
+fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId, String>) -> Done {
+    if let Some(problem) = change.problems().into_iter().next() {
+        return Err(Failure::usage(format!("this change would be refused: {problem}")));
+    }
+    let statement = Statement::sign(change, &session.key(KeyUse::Approver)?);
+    check_author(&site.policy, &statement, session.now).or_refuse("hosts would not accept your signature")?;
+    let body = &statement.body;
+    let line = session.api.put_revision(&body.change_id, body.revision, &statement.envelope)?;
+    let hosts: Vec<_> = body
+        .targets
+        .iter()
+        .take(12)
+        .map(|t| names.get(&t.agent).cloned().unwrap_or_else(|| t.agent.to_string()))
+        .collect();
+    let more = if body.targets.len() > 12 { ", ..." } else { "" };
+    let zone = window::zone(None)?;
+    let mut out = format!(
+        "{} revision {} is {}: {}\n",
+        body.change_id,
+        body.revision,
+        text::clean(&line.state),
+        body.title
+    );
+    for named in &body.manifests {
+        out.push_str(&format!("  manifest  {}/{}\n", named.team, named.label()));
+    }
+    out.push_str(&format!("  hosts     {}: {}{more}\n", body.targets.len(), hosts.join(", ")));
+    for interval in &body.intervals {
+        let [from, until] = [interval.from, interval.until].map(|at| window::local(at, &zone));
+        out.push_str(&format!(
+            "  window    {from} .. {until}  ({} .. {} UTC)\n",
+            interval.from, interval.until
+        ));
+    }
+    let classes: Vec<_> = body.action_classes.iter().map(|class| class.as_str()).collect();
+    out.push_str(&format!(
+        "  effects   at most {}\nnext: assent change submit {}\n",
+        classes.join(", "),
+        body.change_id
+    ));
+    term::print(&out)
+}
+
+/// The revision that is replaced, as its author signed it.
+fn previous(session: &Session, args: &NewArgs) -> Done<Option<Statement<Change>>> {
+    let Some(id) = &args.revise else { return Ok(None) };
+    let statement = Statement::<Change>::open(session.api.change(id)?.change)
+        .or_refuse(format!("{id} cannot be read"))?;
+    if statement.body.change_id != *id || statement.body.site != session.profile.config.site {
+        return Err(Failure::refused(format!("the server sent another change than {id}")));
+    }
+    Ok(Some(statement))
+}
+
+fn given(new: &Option<String>, old: Option<&String>, option: &str) -> Done<String> {
+    let missing = || Failure::usage(format!("{option} is missing")).remedy("see `assent change new --help`");
+    new.as_ref().or(old).cloned().ok_or_else(missing)
+}
+
+type Used = Vec<(ManifestUse, Verified<Manifest>)>;
+
+fn manifests(session: &Session, site: &Site, args: &NewArgs, old: Option<&Change>) -> Done<Used> {
+    let mut used: Used = match (args.manifest.is_empty(), old) {
+        (true, Some(old)) => old
+            .manifests
+            .iter()
+            .map(|named| Ok((named.clone(), site.manifest_of(&session.api, named)?)))
+            .collect::<Done<_>>()?,
+        (true, None) => {
+            return Err(Failure::usage("--manifest is missing").remedy("see `assent manifest list`"));
+        }
+        (false, _) => {
+            args.manifest.iter().map(|text| named_manifest(session, site, text)).collect::<Done<_>>()?
+        }
+    };
+    for text in &args.param {
+        set_param(&mut used, text)?;
+    }
+    for (named, manifest) in &used {
+        let given: Map<String, ParamValue> =
+            named.params.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+        resolve_params(&manifest.get().parameters, &given).map_err(|problems| {
+            let why: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Failure::usage(format!("the parameters of {} do not fit", named.label()))
+                .why(why.join(" | "))
+                .remedy(format!("give --param {}.KEY=VALUE", named.name))
+        })?;
+    }
+    Ok(used)
+}
+
+/// `[team/]name[@version]`; without a version the highest release.
+fn named_manifest(session: &Session, site: &Site, text: &str) -> Done<(ManifestUse, Verified<Manifest>)> {
+    let bad = |e: String| {
+        Failure::usage(format!("{text:?} is not a manifest"))
+            .why(e)
+            .remedy("write name@version, such as web-base@1.2.0")
+    };
+    let (place, version) =
+        text.split_once('@').map_or((text, None), |(place, version)| (place, Some(version)));
+    let (team, name) = place.split_once('/').map_or((None, place), |(team, name)| (Some(team), name));
+    let team: Team = match team {
+        Some(team) => team.parse().map_err(|e| bad(format!("{e}")))?,
+        None => session.profile.config.team.clone(),
+    };
+    let name: ManifestName = name.parse().map_err(|e| bad(format!("{e}")))?;
+    let version = match version {
+        Some(version) => semver::Version::parse(version).map_err(|e| bad(e.to_string()))?,
+        None => newest(site, &team, &name)?,
+    };
+    let manifest = site.manifest(&session.api, &team, &name, &version)?;
+    let named = ManifestUse { team, name, version, sha256: manifest.digest(), params: Map::default() };
+    Ok((named, manifest))
+}
+
+fn newest(site: &Site, team: &Team, name: &ManifestName) -> Done<semver::Version> {
+    let listed =
+        site.trusted.manifests(team).or_refuse(format!("the manifests of team {team} cannot be used"))?;
+    let versions = listed.into_iter().filter(|(found, ..)| *found == name).map(|(_, version, _)| version);
+    let newest = versions.filter(|version| version.pre.is_empty()).max();
+    newest.cloned().ok_or_else(|| {
+        Failure::refused(format!("no release of {team}/{name} is published"))
+            .remedy("see `assent manifest list`")
+    })
+}
+
+/// `name.key=value`, read by the type that the manifest declares.
+fn set_param(used: &mut Used, text: &str) -> Done {
+    let shape = text.split_once('=').and_then(|(place, value)| Some((place.split_once('.')?, value)));
+    let ((name, key), value) = shape.ok_or_else(|| {
+        Failure::usage(format!("{text:?} is not a parameter"))
+            .remedy("write NAME.KEY=VALUE, such as web-base.port=8080")
+    })?;
+    let entry = used.iter_mut().find(|(named, _)| named.name.as_str() == name);
+    let (named, manifest) =
+        entry.ok_or_else(|| Failure::usage(format!("the change has no manifest {name}")))?;
+    let key: ParamName =
+        key.parse().map_err(|e| Failure::usage(format!("{key:?} is not a parameter name")).why(e))?;
+    let declared = manifest.get().parameters.get(&key).ok_or_else(|| {
+        let known: Vec<_> = manifest.get().parameters.keys().map(ToString::to_string).collect();
+        Failure::usage(format!("{} has no parameter {key}", named.label()))
+            .remedy(format!("it has: {}", known.join(", ")))
+    })?;
+    let wrong = |wanted: &str| Failure::usage(format!("{text:?}: the value must be {wanted}"));
+    let value = match declared.value_type {
+        ParameterType::String => ParamValue::Text(value.to_owned()),
+        ParameterType::Integer => ParamValue::Integer(value.parse().map_err(|_| wrong("a whole number"))?),
+        ParameterType::Boolean => ParamValue::Boolean(value.parse().map_err(|_| wrong("true or false"))?),
+    };
+    named.params.insert(key, value);
+    Ok(())
+}
+
+fn targets(
+    session: &Session,
+    args: &NewArgs,
+    old: Option<&Change>,
+) -> Done<(BTreeMap<AgentId, String>, Vec<Target>)> {
+    let choice = Choice { names: &args.target, labels: &args.label, all: args.all };
+    if choice.is_empty() {
+        let missing =
+            || Failure::usage("no hosts are chosen").remedy("give --target HOST, --label KEY=VALUE or --all");
+        let targets = old.ok_or_else(missing)?.targets.clone();
+        let known: Vec<HostLine> = session.api.hosts(&[])?;
+        let names = known.into_iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
+        return Ok((names, targets));
+    }
+    let chosen = choose(&session.api, &session.profile.config.site, &choice)?;
+    let names = chosen.iter().map(|(host, _)| (host.agent, text::clean(&host.hostname))).collect();
+    Ok((names, chosen.into_iter().map(|(_, target)| target).collect()))
+}
+
+/// Canaries first; the rest starts when all of them have succeeded and were watched.
+fn waves(
+    args: &NewArgs,
+    old: Option<&Change>,
+    names: &BTreeMap<AgentId, String>,
+    targets: &[Target],
+) -> Done<Vec<Wave>> {
+    if args.canary.is_empty() {
+        let same = |o: &&Change| o.targets == targets;
+        return Ok(old.filter(same).map(|o| o.waves.clone()).unwrap_or_default());
+    }
+    let mut first = Vec::new();
+    for name in &args.canary {
+        let fits = |t: &&Target| t.agent.to_string() == *name || names.get(&t.agent) == Some(name);
+        let target = targets.iter().find(fits);
+        let target =
+            target.ok_or_else(|| Failure::usage(format!("the canary {name} is not among the targets")))?;
+        first.push(target.agent);
+    }
+    let rest: Vec<_> = targets.iter().map(|t| t.agent).filter(|id| !first.contains(id)).collect();
+    let soak_s = u32::try_from(window::duration(&args.soak)?).or_usage("--soak is too long")?;
+    let min_success = u32::try_from(first.len()).unwrap_or(u32::MAX);
+    let mut waves = vec![Wave { agents: first, gate: None }];
+    if !rest.is_empty() {
+        waves.push(Wave { agents: rest, gate: Some(Gate { min_success, max_fail: 0, soak_s }) });
+    }
+    Ok(waves)
+}
+
+fn intervals(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Vec<Interval>> {
+    if args.window.is_empty() {
+        let missing = || {
+            Failure::usage("--window is missing")
+                .remedy("give one like --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin")
+        };
+        return Ok(old.ok_or_else(missing)?.intervals.clone());
+    }
+    window::windows(&args.window, &window::zone(args.zone.as_deref())?, session.now)
+}
+
+fn not_after(session: &Session, args: &NewArgs, intervals: &[Interval]) -> Done<shared::time::Timestamp> {
+    match &args.not_after {
+        Some(text) => window::time(text, &window::zone(args.zone.as_deref())?, session.now),
+        None => Ok(intervals.last().map_or(session.now, |interval| interval.until)),
+    }
+}

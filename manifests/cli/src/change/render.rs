@@ -1,0 +1,313 @@
+//! What a change does, as text for the person who decides. Everything about hosts comes from verified plans.
+
+use super::page::Page;
+use super::review::{PlanClass, Review};
+use crate::lang::{Lang, Word};
+use crate::text::{clean, clean_lines};
+use crate::window;
+use jiff::tz::TimeZone;
+use shared::approval::Decision;
+use shared::change::{Missed, PlanBinding, Reboot};
+use shared::ids::AgentId;
+use shared::plan::{Action, UndoContract};
+use shared::policy::Policy;
+use shared::risk::ActionClass;
+use shared::time::Timestamp;
+
+/// How and for whom it is rendered.
+pub struct Style<'a> {
+    pub lang: Lang,
+    pub zone: &'a TimeZone,
+    pub colour: bool,
+}
+
+/// Host names in one line; the rest is counted.
+const NAMES: usize = 12;
+
+/// The whole change. `policy` gives persons their names.
+pub fn render(review: &Review, policy: &Policy, style: &Style<'_>) -> String {
+    let mut page = Page::new(style.colour);
+    let view = View { review, policy, style, w: |word| style.lang.word(word) };
+    view.head(&mut page);
+    view.windows(&mut page);
+    let classes = review.classes();
+    for (at, class) in classes.iter().enumerate() {
+        view.class(&mut page, class, at + 1, classes.len());
+    }
+    view.uncovered(&mut page);
+    view.approvals(&mut page);
+    view.receipts(&mut page);
+    page.blank();
+    page.line(view.word(Word::VerifiedHere));
+    page.line(&format!("{} sha256:{}", view.word(Word::PlanSetDigest), review.set.digest()));
+    page.finish()
+}
+
+struct View<'a, F: Fn(Word) -> &'static str> {
+    review: &'a Review,
+    policy: &'a Policy,
+    style: &'a Style<'a>,
+    w: F,
+}
+
+impl<F: Fn(Word) -> &'static str> View<'_, F> {
+    fn word(&self, word: Word) -> &'static str {
+        (self.w)(word)
+    }
+
+    fn head(&self, page: &mut Page) {
+        let (change, w) = (&self.review.change.body, &self.w);
+        let kind = format!("{:?}", change.change_type).to_lowercase();
+        let revision = format!("{} {}", w(Word::Revision), change.revision);
+        page.line(&format!(
+            "{} {}, {revision} ({kind}): {}",
+            w(Word::Change),
+            change.change_id,
+            clean(&change.title)
+        ));
+        for doubt in &self.review.doubts {
+            page.alarm(&clean(&format!("{}: {}", doubt.message, doubt.why.as_deref().unwrap_or_default())));
+        }
+        page.field(w(Word::State), &self.state());
+        page.field(w(Word::Reason), &clean(&change.reason));
+        let author = self.person(&change.author);
+        page.field(w(Word::Author), &format!("{author}, {} {}", w(Word::Signed), self.at(change.created)));
+        for named in &change.manifests {
+            let verified = self.review.manifests.iter().find(|m| m.digest() == named.sha256);
+            let by = verified.map(|m| format!(", {} {}", w(Word::PublishedBy), self.person(m.publisher())));
+            page.field(
+                w(Word::Manifests),
+                &format!("{}/{}{}", named.team, named.label(), by.unwrap_or_default()),
+            );
+            for (key, value) in named.params.iter() {
+                page.field("", &clean(&format!("{key} = {value}")));
+            }
+        }
+        let automatic = if change.undo.automatic { Word::UndoAutomatic } else { Word::UndoByHand };
+        page.field(w(Word::UndoPlan), &format!("{} ({})", clean(&change.undo.text), w(automatic)));
+        let (total, planned) = (change.targets.len(), self.review.plans.len());
+        let counts =
+            format!("{total}: {planned} {}, {} {}", w(Word::WithPlan), total - planned, w(Word::WithoutPlan));
+        page.field(w(Word::Targets), &counts);
+        page.field(w(Word::Binding), w(binding(change.plan_binding)));
+        page.field(w(Word::Missed), w(missed(change.missed)));
+        let classes: Vec<_> = change.action_classes.iter().map(|class| class.as_str()).collect();
+        page.field(w(Word::MayUse), &classes.join(", "));
+        page.field(w(Word::Reboot), reboot(change.reboot));
+        page.field(w(Word::Ends), &self.at(change.not_after));
+    }
+
+    /// The server's word; everything else on the page is signed.
+    fn state(&self) -> String {
+        let line = &self.review.line;
+        let outcome = line.outcome.as_ref().map(|outcome| format!(", {outcome}"));
+        clean(&format!("{}{}", line.state, outcome.unwrap_or_default()))
+    }
+
+    fn windows(&self, page: &mut Page) {
+        page.blank();
+        page.line(self.word(Word::Windows));
+        for interval in &self.review.change.body.intervals {
+            let local = [interval.from, interval.until].map(|at| window::local(at, self.style.zone));
+            page.line(&format!("  {} .. {}  ({})", local[0], local[1], self.word(Word::Local)));
+            page.line(&format!("  {} .. {}  (UTC)", interval.from, interval.until));
+        }
+        let waves = &self.review.change.body.waves;
+        if !waves.is_empty() {
+            page.line(self.word(Word::Waves));
+        }
+        for (at, wave) in waves.iter().enumerate() {
+            let gate = wave
+                .gate
+                .map(|g| format!("; >= {} ok, <= {} failed, {} s", g.min_success, g.max_fail, g.soak_s));
+            page.line(&format!("  {}: {}{}", at + 1, self.names(&wave.agents), gate.unwrap_or_default()));
+        }
+    }
+
+    fn class(&self, page: &mut Page, class: &PlanClass<'_>, number: usize, of: usize) {
+        let (plan, w) = (class.plan, &self.w);
+        page.blank();
+        page.line(&format!(
+            "{} {number} {} {of}: {} {}, {} {}, {} {}",
+            w(Word::PlanClass),
+            w(Word::Of),
+            class.hosts.len(),
+            w(Word::Hosts),
+            w(Word::HostClass),
+            plan.host_class,
+            w(Word::Risk),
+            plan.risk()
+        ));
+        let ids: Vec<_> = class.hosts.iter().map(|host| host.agent_id).collect();
+        page.field(w(Word::Hosts), &self.names(&ids));
+        if plan.actions.is_empty() {
+            page.line(&format!("  {}", w(Word::NothingToDo)));
+        }
+        for action in &plan.actions {
+            self.action(page, action);
+        }
+    }
+
+    fn action(&self, page: &mut Page, action: &Action) {
+        let undo = match action.undo.undo {
+            UndoContract::Yes => Word::UndoYes,
+            UndoContract::Partly => Word::UndoPartly,
+            UndoContract::No => Word::UndoNo,
+        };
+        let why =
+            if action.undo.why.is_empty() { String::new() } else { format!(": {}", clean(&action.undo.why)) };
+        let forbidden = !self.review.change.body.action_classes.contains(&action.class);
+        let text = format!(
+            "{} {} [{}; {}{why}]",
+            action.verb.as_str(),
+            clean(action.resource.as_str()),
+            action.class,
+            self.word(undo)
+        );
+        let red =
+            matches!(action.class, ActionClass::Command | ActionClass::SensitiveFile | ActionClass::Trust);
+        if red || forbidden || action.undo.undo == UndoContract::No {
+            page.alarm(&format!("{text} ({})", self.word(Word::Attention)));
+        } else {
+            page.line(&format!("- {text}"));
+        }
+        page.line(&format!("    {}", clean(&action.summary)));
+        if let Some(pin) = &action.package {
+            let version = |v: &Option<String>| v.as_deref().map_or("-".to_owned(), clean);
+            let origin = pin.origin.as_deref().map(|origin| format!(" ({})", clean(origin)));
+            page.line(&format!(
+                "    {}:{} {} -> {}{}",
+                clean(&pin.name),
+                clean(&pin.arch),
+                version(&pin.from),
+                version(&pin.to),
+                origin.unwrap_or_default()
+            ));
+        }
+        for line in action.diff.iter().flat_map(|diff| clean_lines(diff)) {
+            page.line(&format!("    | {line}"));
+        }
+    }
+
+    fn uncovered(&self, page: &mut Page) {
+        let (without_plan, late) = self.review.uncovered();
+        if !without_plan.is_empty() {
+            page.blank();
+            page.alarm(self.word(Word::NotCovered));
+        }
+        for id in without_plan {
+            let why = match self.review.refusals.get(&id) {
+                Some(refusal) => {
+                    let reason = &refusal.body.reason;
+                    format!("{} {}: {}", self.word(Word::Refused), reason.code, clean(&reason.message))
+                }
+                None => self.word(Word::NoPlanYet).to_owned(),
+            };
+            page.line(&format!("  {id}  {why}"));
+        }
+        if !late.is_empty() {
+            page.blank();
+            page.alarm(self.word(Word::NotInSet));
+            page.line(&format!("  {}", self.names(&late)));
+        }
+    }
+
+    fn approvals(&self, page: &mut Page) {
+        page.blank();
+        page.line(self.word(Word::Approvals));
+        if self.review.approvals.is_empty() {
+            page.line(&format!("  {}", self.word(Word::None)));
+        }
+        for spoken in &self.review.approvals {
+            let body = &spoken.statement.body;
+            let until = match body.decision {
+                Decision::Approve => format!(", {} {}", self.word(Word::Until), self.at(body.expires)),
+                Decision::Reject | Decision::Withdraw => String::new(),
+            };
+            let text = format!(
+                "{}: {}, {}{until}",
+                self.person(&body.person),
+                body.decision.as_str(),
+                self.at(body.at)
+            );
+            let only =
+                body.agents.as_ref().map(|agents| format!(" ({})", self.names(agents))).unwrap_or_default();
+            match &spoken.checked {
+                Ok(_) => page.line(&format!("  {text}{only}")),
+                Err(refused) => page.alarm(&format!(
+                    "{text}{only}: {}, {}",
+                    self.word(Word::NotCounted),
+                    clean(&refused.to_string())
+                )),
+            }
+            if !body.comment.is_empty() {
+                page.line(&format!("    \"{}\"", clean(&body.comment)));
+            }
+        }
+    }
+
+    fn receipts(&self, page: &mut Page) {
+        if self.review.receipts.is_empty() {
+            return;
+        }
+        page.blank();
+        page.line(self.word(Word::Receipts));
+        for (id, receipt) in &self.review.receipts {
+            let body = &receipt.body;
+            let text = format!(
+                "{}: {}, {}",
+                self.review.host_name(*id),
+                body.outcome.as_str(),
+                self.at(body.finished)
+            );
+            let note = if body.note.is_empty() { String::new() } else { format!(" ({})", clean(&body.note)) };
+            if body.outcome.is_success() {
+                page.line(&format!("  {text}{note}"))
+            } else {
+                page.alarm(&format!("{text}{note}"))
+            }
+        }
+    }
+
+    fn at(&self, at: Timestamp) -> String {
+        window::local(at, self.style.zone)
+    }
+
+    fn person(&self, id: &shared::ids::PersonId) -> String {
+        match self.policy.person(id) {
+            Some(person) => format!("{} ({id})", clean(&person.name)),
+            None => id.to_string(),
+        }
+    }
+
+    fn names(&self, ids: &[AgentId]) -> String {
+        let mut names: Vec<_> = ids.iter().take(NAMES).map(|id| self.review.host_name(*id)).collect();
+        if ids.len() > NAMES {
+            names.push(format!("+{}", ids.len() - NAMES));
+        }
+        names.join(", ")
+    }
+}
+
+fn binding(binding: PlanBinding) -> Word {
+    match binding {
+        PlanBinding::Exact => Word::BindingExact,
+        PlanBinding::Within => Word::BindingWithin,
+    }
+}
+
+fn missed(missed: Missed) -> Word {
+    match missed {
+        Missed::Skip => Word::MissedSkip,
+        Missed::Next => Word::MissedNext,
+        Missed::UntilExpiry => Word::MissedUntilExpiry,
+    }
+}
+
+fn reboot(reboot: Reboot) -> &'static str {
+    match reboot {
+        Reboot::Never => "never",
+        Reboot::IfNeeded => "if_needed",
+        Reboot::Always => "always",
+    }
+}

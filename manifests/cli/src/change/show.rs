@@ -1,0 +1,52 @@
+//! `assent change show` and `list`.
+
+use super::render::{Style, render};
+use super::review::Review;
+use crate::author::list::print_json;
+use crate::error::Done;
+use crate::session::Session;
+use crate::trust::Site;
+use crate::{term, text, window};
+use shared::ids::ChangeId;
+use shared::wire::ChangeLine;
+
+/// The change from the server, verified.
+pub fn fetch(session: &Session, site: &Site, id: &ChangeId) -> Done<Review> {
+    let file = session.api.change(id)?;
+    Review::of(&site.policy, id, file, |named| site.manifest_of(&session.api, named), session.now)
+}
+
+pub fn show(session: &Session, id: &ChangeId) -> Done {
+    let site = session.site()?;
+    let review = fetch(session, &site, id)?;
+    let zone = window::zone(None)?;
+    let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour() };
+    term::print(&render(&review, &site.policy, &style))
+}
+
+pub fn list(session: &Session, state: Option<&str>, json: bool) -> Done {
+    let lines = session.api.changes(state)?;
+    if json {
+        return print_json(&lines);
+    }
+    let head = ["CHANGE", "REV", "STATE", "PLANS", "REPORTED", "NEXT WINDOW", "AUTHOR", "TITLE"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let zone = window::zone(None)?;
+    rows.extend(lines.iter().map(|line| row(line, &zone)));
+    term::print(&text::table(&rows))
+}
+
+fn row(line: &ChangeLine, zone: &jiff::tz::TimeZone) -> Vec<String> {
+    let outcome = line.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
+    let next = line.next_interval.map_or("-".to_owned(), |interval| window::local(interval.from, zone));
+    vec![
+        line.change_id.to_string(),
+        line.revision.to_string(),
+        text::clean(&format!("{}{outcome}", line.state)),
+        format!("{}/{}", line.plans, line.targets),
+        format!("{}/{}", line.reported, line.targets),
+        next,
+        line.author.to_string(),
+        text::clean(&line.title),
+    ]
+}

@@ -1,0 +1,67 @@
+//! `assent why HOST CHANGE`: the server's answer, and the host's own signed refusal where there is one.
+
+use crate::error::{Context as _, Done, Failure};
+use crate::session::Session;
+use crate::{term, text, window};
+use shared::ids::{ChangeId, SiteId};
+use shared::receipt::{Refusal, open_chained};
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use shared::wire::Why;
+
+pub fn run(session: &Session, host: &str, id: &ChangeId) -> Done {
+    let why = session.api.why(host, id)?;
+    if why.change_id != *id {
+        return Err(Failure::fault(format!("the server answered about {}", why.change_id)));
+    }
+    let refusal = checked(&why, &session.profile.config.site)?;
+    let zone = window::zone(None)?;
+    term::print(&rendered(&why, refusal.as_ref(), session.now, &zone))
+}
+
+/// The refusal, if the host that was asked about signed it for this change.
+fn checked(why: &Why, site: &SiteId) -> Done<Option<Statement<Refusal>>> {
+    let Some(envelope) = &why.refusal else { return Ok(None) };
+    let refused = "the refusal that the server sent is not one of this host";
+    let refusal = open_chained::<Refusal>(&envelope.to_bytes(), site).or_refuse(refused)?;
+    let other = refusal.body.change_id.as_ref().is_some_and(|id| *id != why.change_id);
+    if refusal.body.header.agent_id != why.agent || other {
+        return Err(Failure::refused(refused).why("it is about another host or change"));
+    }
+    Ok(Some(refusal))
+}
+
+fn rendered(
+    why: &Why,
+    refusal: Option<&Statement<Refusal>>,
+    now: Timestamp,
+    zone: &jiff::tz::TimeZone,
+) -> String {
+    let moment = |at: Timestamp| {
+        let span = text::span(at.since(now));
+        let relation = if at > now { format!("in {span}") } else { format!("{span} ago") };
+        format!("{} ({relation})", window::local(at, zone))
+    };
+    let mut out =
+        format!("{} and {}: {}\n", text::clean(&why.hostname), why.change_id, text::clean(&why.standing));
+    let mut retry = why.retry_at;
+    match refusal {
+        Some(refusal) => {
+            let reason = &refusal.body.reason;
+            out.push_str(&format!("  {}: {}\n", reason.code, text::clean(&reason.message)));
+            out.push_str(&format!("  signed by the host {}\n", moment(refusal.body.header.at)));
+            retry = reason.retry_at.or(retry);
+        }
+        None => out.push_str(&format!(
+            "  {}: {} (the server's word)\n",
+            text::clean(&why.code),
+            text::clean(&why.message)
+        )),
+    }
+    if let Some(at) = retry {
+        out.push_str(&format!("  the answer may change at {}\n", moment(at)));
+    }
+    let seen = why.last_seen.map_or("never".to_owned(), moment);
+    out.push_str(&format!("  last seen {seen}\n"));
+    out
+}

@@ -1,0 +1,133 @@
+//! `assent ci …`: hosts and what the CMDB recorded about them. This is the server's word, and says so.
+
+use crate::author::list::print_json;
+use crate::change::{find_host, pairs};
+use crate::error::Done;
+use crate::session::Session;
+use crate::{term, text, window};
+use shared::strict::Map;
+use shared::time::Timestamp;
+use shared::wire::{CiFile, HostLine};
+
+pub fn list(session: &Session, labels: &[String], json: bool) -> Done {
+    let mut hosts = session.api.hosts(&pairs(labels)?)?;
+    hosts.sort_by(|a, b| (&a.hostname, a.agent).cmp(&(&b.hostname, b.agent)));
+    if json {
+        return print_json(&hosts);
+    }
+    let mut rows = vec![["HOST", "CI", "CLASS", "LAST SEEN", "LABELS", "AGENT"].map(str::to_owned).to_vec()];
+    rows.extend(hosts.iter().map(|host| host_row(host, session.now)));
+    term::print(&text::table(&rows))
+}
+
+fn host_row(host: &HostLine, now: Timestamp) -> Vec<String> {
+    let labels: Vec<_> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let seen = host.last_seen.map_or("never".to_owned(), |at| format!("{} ago", text::span(now.since(at))));
+    let seen = if host.enabled { seen } else { "disabled".to_owned() };
+    let genuine = host.agent_key.agent_id() == host.agent;
+    let agent = if genuine { host.agent.to_string() } else { format!("! {} (not its key)", host.agent) };
+    vec![
+        text::clean(&host.hostname),
+        text::clean(&host.ci),
+        host.host_class.to_string(),
+        seen,
+        text::clean(&labels.join(" ")),
+        agent,
+    ]
+}
+
+pub fn show(session: &Session, host: &str, json: bool) -> Done {
+    let file = session.api.ci(host)?;
+    if json {
+        return print_json(&file);
+    }
+    let zone = window::zone(None)?;
+    term::print(&rendered(&file, &zone))
+}
+
+/// History entries on one screen; `--json` has all.
+const HISTORY: usize = 20;
+
+fn rendered(file: &CiFile, zone: &jiff::tz::TimeZone) -> String {
+    let line = &file.line;
+    let text_of = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), text::clean);
+    let at = |at: Timestamp| window::local(at, zone);
+    let mut out = format!(
+        "{} ({}), {} since {}\n",
+        text::clean(&line.name),
+        text::clean(&line.ci),
+        text::clean(&line.kind),
+        at(line.created)
+    );
+    let agent = line.agent.map_or("-".to_owned(), |id| id.to_string());
+    let class = line.host_class.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let facts = line.facts_at.map_or("never reported".to_owned(), |when| format!("reported {}", at(when)));
+    let system = format!(
+        "{} {}, kernel {}, {}",
+        text_of(&line.os),
+        text_of(&line.os_version),
+        text_of(&line.kernel),
+        text_of(&line.arch)
+    );
+    let fields = [
+        ("agent", agent),
+        ("host class", class),
+        ("system", system),
+        ("agent version", text_of(&line.agent_version)),
+        ("facts", facts),
+    ];
+    let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![format!("  {label}"), value]).collect();
+    out.push_str(&text::table(&rows));
+    if let Some(facts) = &file.facts {
+        out.push_str(&format!(
+            "  {} packages, {} services, addresses {}\n",
+            facts.packages.len(),
+            facts.services.len(),
+            text::clean(&facts.addresses.join(" "))
+        ));
+    }
+    out.push_str("\nState as recorded from receipts\n");
+    let mut rows = vec![
+        ["  RESOURCE", "LAST STEP", "CHANGE", "APPROVED BY", "WHEN", "LEDGER"].map(str::to_owned).to_vec(),
+    ];
+    rows.extend(file.states.iter().map(|state| {
+        let by: Vec<_> = state.approved_by.iter().map(ToString::to_string).collect();
+        vec![
+            format!("  {}", text::clean(state.resource.as_str())),
+            format!("{} {}", state.verb.as_str(), state.outcome.as_str()),
+            format!("{}.{}", state.change_id, state.revision),
+            by.join(", "),
+            at(state.applied_at),
+            state.ledger_index.to_string(),
+        ]
+    }));
+    out.push_str(&text::table(&rows));
+    out.push_str("\nHistory\n");
+    let rows: Vec<_> = file
+        .history
+        .iter()
+        .take(HISTORY)
+        .map(|event| {
+            let change = event.change_id.as_ref().map_or(String::new(), ToString::to_string);
+            vec![format!("  {}", at(event.at)), text::clean(&event.kind), change, text::clean(&event.summary)]
+        })
+        .collect();
+    out.push_str(&text::table(&rows));
+    out
+}
+
+/// Sets and removes labels; labels only help to find hosts, they decide nothing.
+pub fn label(session: &Session, name: &str, changes: &[String]) -> Done {
+    let known = session.api.hosts(&[])?;
+    let host = find_host(&known, name)?;
+    let mut labels: Map<String, String> = host.labels.clone();
+    for (key, value) in pairs(changes)? {
+        match value.is_empty() {
+            true => labels.remove(&key),
+            false => labels.insert(key, value),
+        };
+    }
+    session.api.set_labels(&host.ci, &labels)?;
+    let shown: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    term::print(&format!("{}: {}\n", text::clean(&host.hostname), text::clean(&shown.join(" "))))
+}

@@ -1,0 +1,89 @@
+//! Evidence bundles: fetched from the server, verified here with what auditors run.
+
+use crate::args::Global;
+use crate::error::{Context as _, Done, Failure};
+use crate::profile::Profile;
+use crate::session::Session;
+use crate::{archive, files, term, text, window};
+use serde::Serialize;
+use shared::digest::Digest;
+use shared::evidence::{self, Report};
+use shared::ids::ChangeId;
+use shared::time::Timestamp;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Wish<'a> {
+    Change { change_id: &'a ChangeId },
+    Period { from: Timestamp, to: Timestamp },
+}
+
+/// Streams the bundle to disk; the file appears under its name only when it is whole.
+pub fn export(session: &Session, change: Option<&ChangeId>, period: Option<&str>, out: &Path) -> Done {
+    let wish = match (change, period) {
+        (Some(change_id), _) => Wish::Change { change_id },
+        (None, Some(text)) => {
+            let period = window::period(text)?;
+            Wish::Period { from: period.from, to: period.until }
+        }
+        (None, None) => return Err(Failure::usage("nothing to export").remedy("give --change or --period")),
+    };
+    let part = files::beside(out, ".part");
+    let failed = format!("could not write {}", part.display());
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let mut file = file.or_fault(&*failed)?;
+    let mut length = 0;
+    session.api.export(&wish, &mut |piece| {
+        length += piece.len();
+        file.write_all(piece).or_fault(&*failed)
+    })?;
+    file.sync_all().or_fault(&*failed)?;
+    files::rename(&part, out)?;
+    term::print(&format!(
+        "{} written, {length} bytes\nnext: assent verify {}\n",
+        out.display(),
+        out.display()
+    ))
+}
+
+/// Verifies a bundle without any server. Refused when anything does not hold.
+pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>) -> Done {
+    let root = match (root, &global.site) {
+        (Some(root), _) => Some(root),
+        (None, Some(dir)) => Some(Profile::open(Some(dir))?.config.root_sha256),
+        (None, None) => None,
+    };
+    let report = evidence::verify(&archive::read(bundle)?, root);
+    term::print(&rendered(&report, root.is_some()))?;
+    if report.is_good() {
+        return Ok(());
+    }
+    let message = format!("{} does not hold: {} flaws", bundle.display(), report.flaws.len());
+    Err(Failure::refused(message).remedy("ask for a new export, and keep this one as it is"))
+}
+
+fn rendered(report: &Report, pinned: bool) -> String {
+    let mut out = String::new();
+    let rows: Vec<_> =
+        report.checked.iter().map(|(n, what)| vec![format!("checked {n:>6}"), (*what).to_owned()]).collect();
+    out.push_str(&text::table(&rows));
+    for remark in &report.remarks {
+        out.push_str(&format!("remark: {}\n", text::clean(remark)));
+    }
+    for flaw in &report.flaws {
+        out.push_str(&format!("FLAW: {}\n", text::clean(&flaw.to_string())));
+    }
+    if let Some(root) = report.root_sha256 {
+        let note = if pinned { "as expected" } else { "compare it with the one that the site gave you" };
+        let note = if pinned && !report.is_good() { "see the flaws" } else { note };
+        out.push_str(&format!("first root {root} ({note})\n"));
+    }
+    if report.is_good() {
+        out.push_str("everything in this bundle holds\n");
+    }
+    out
+}

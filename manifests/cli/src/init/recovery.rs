@@ -1,0 +1,56 @@
+//! The recovery key leaves the machine on paper: shown once and typed back, or written to a file for scripts.
+
+use crate::args::InitArgs;
+use crate::error::{Done, Failure};
+use crate::profile::Secrets;
+use crate::{files, paper, term};
+use shared::keys::SigningKey;
+
+const TRIES: usize = 3;
+
+/// Options that are needed when nobody sits at a terminal.
+pub fn check_options(args: &InitArgs, secrets: &Secrets) -> Done {
+    let scripted = secrets.has_file() && args.recovery_out.is_some();
+    if scripted || term::is_interactive() {
+        return Ok(());
+    }
+    Err(Failure::usage("there is no terminal to show the recovery key on and to ask for a passphrase")
+        .remedy("run it in a terminal, or give both --passphrase-file FILE and --recovery-out FILE"))
+}
+
+/// Shows the key and makes the person type its last group back, before anything is written.
+pub fn hand_over(args: &InitArgs, key: &SigningKey, site: &str) -> Done {
+    let print_out = print_out(key, site);
+    if let Some(path) = &args.recovery_out {
+        files::write_new(path, print_out.as_bytes())?;
+        eprintln!(
+            "WARNING: the recovery key was written to {} and was NOT typed back.\n\
+             WARNING: print that file, check the print-out with `assent key restore`, then remove the file.",
+            path.display()
+        );
+        return Ok(());
+    }
+    eprintln!("{}", *print_out);
+    for _ in 0..TRIES {
+        let typed = term::ask("Write it down or print it. Then type its last 8 characters:")?;
+        if paper::is_last_group(key, &typed) {
+            return Ok(());
+        }
+        eprintln!("these are not the last 8 characters");
+    }
+    Err(Failure::refused("the recovery key was not typed back; nothing was written")
+        .remedy("run the command again"))
+}
+
+fn print_out(key: &SigningKey, site: &str) -> zeroize::Zeroizing<String> {
+    let groups = paper::groups(key);
+    zeroize::Zeroizing::new(format!(
+        "RECOVERY KEY of the Assent site {site}\n\
+         It replaces a lost governance key. Keep it on paper, away from every computer.\n\
+         \n    {}\n    {}\n\n\
+         public key {}\n",
+        groups[..4].join(" "),
+        groups[4..].join(" "),
+        key.public(),
+    ))
+}

@@ -1,0 +1,127 @@
+//! Words of the main outputs in English and German; the German ones are those of the glossary.
+
+use std::str::FromStr;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Lang {
+    #[default]
+    En,
+    De,
+}
+
+impl FromStr for Lang {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "en" => Ok(Self::En),
+            "de" => Ok(Self::De),
+            _ => Err("write en or de"),
+        }
+    }
+}
+
+impl Lang {
+    /// The language of the environment: the first of LC_ALL, LC_MESSAGES and LANG that is set.
+    pub fn from_env() -> Self {
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        if set.is_some_and(|value| value.starts_with("de")) { Self::De } else { Self::En }
+    }
+
+    pub fn word(self, word: Word) -> &'static str {
+        let (en, de) = word.both();
+        match self {
+            Self::En => en,
+            Self::De => de,
+        }
+    }
+}
+
+macro_rules! words {
+    ($($word:ident: $en:literal, $de:literal;)+) => {
+        /// Labels and sentences that are shown before somebody decides.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Word { $($word),+ }
+
+        impl Word {
+            #[cfg(test)]
+            const ALL: &'static [Self] = &[$(Self::$word),+];
+
+            fn both(self) -> (&'static str, &'static str) {
+                match self { $(Self::$word => ($en, $de)),+ }
+            }
+        }
+    };
+}
+
+words! {
+    Change: "Change", "Änderung";
+    Revision: "revision", "Revision";
+    Reason: "reason", "Grund";
+    Author: "author", "Autor";
+    Signed: "signed", "signiert";
+    Manifests: "manifests", "Manifeste";
+    PublishedBy: "published by", "veröffentlicht von";
+    UndoPlan: "undo plan", "Rückfall-Lösung";
+    UndoAutomatic: "automatic when a step or a health check fails", "automatisch, wenn ein Schritt oder eine Prüfung fehlschlägt";
+    UndoByHand: "not automatic: a person must do it", "nicht automatisch: ein Mensch muss es tun";
+    Targets: "targets", "Ziele";
+    WithPlan: "with a plan", "mit Plan";
+    WithoutPlan: "without", "ohne";
+    Binding: "binding", "Bindung";
+    BindingWithin: "within: a host may do less than approved, never more", "innerhalb: ein Host darf weniger tun als genehmigt, nie mehr";
+    BindingExact: "exact: a host does exactly what was approved", "genau: ein Host tut genau das Genehmigte";
+    Missed: "missed window", "versäumtes Fenster";
+    MissedSkip: "only the first window counts", "nur das erste Fenster zählt";
+    MissedNext: "the next window is taken", "das nächste Fenster gilt";
+    MissedUntilExpiry: "at any time until the change ends", "jederzeit bis zum Ende der Änderung";
+    MayUse: "allowed effects", "erlaubte Wirkungen";
+    Reboot: "reboot", "Neustart";
+    Ends: "ends", "endet";
+    State: "state", "Stand";
+    Windows: "Windows", "Wartungsfenster";
+    Waves: "Waves", "Stufen";
+    Local: "local", "Ortszeit";
+    PlanClass: "Plan class", "Planklasse";
+    Of: "of", "von";
+    Hosts: "hosts", "Hosts";
+    HostClass: "host class", "Hostklasse";
+    Risk: "risk", "Risiko";
+    NothingToDo: "nothing to do: these hosts are as the change wants them", "nichts zu tun: diese Hosts sind schon im Soll-Zustand";
+    UndoYes: "can be undone", "zurücknehmbar";
+    UndoPartly: "partly undoable", "teilweise zurücknehmbar";
+    UndoNo: "CANNOT be undone", "NICHT zurücknehmbar";
+    Attention: "look closely", "genau ansehen";
+    NotCovered: "NOT covered by an approval: hosts without a plan", "NICHT von einer Genehmigung gedeckt: Hosts ohne Plan";
+    NotInSet: "NOT covered: their plans came after the first approval", "NICHT gedeckt: ihre Pläne kamen nach der ersten Genehmigung";
+    NoPlanYet: "no plan yet", "noch kein Plan";
+    Refused: "refused", "verweigert";
+    Approvals: "Approvals", "Genehmigungen";
+    None: "none", "keine";
+    Until: "until", "bis";
+    NotCounted: "does not count", "zählt nicht";
+    Receipts: "Receipts", "Quittungen";
+    PlanSetDigest: "plan set", "Plansatz";
+    TypeToApprove: "type the change id to approve", "zum Genehmigen die Änderungsnummer eingeben";
+    Suffices: "this suffices", "das genügt";
+    DoesNotSuffice: "this does not suffice yet", "das genügt noch nicht";
+    SelfApproved: "you are the author: every receipt will say self-approved", "Sie sind selbst der Autor: jede Quittung vermerkt die Selbstgenehmigung";
+    WouldBeAllowed: "with your approval these hosts may change", "mit Ihrer Genehmigung dürfen sich diese Hosts ändern";
+    VerifiedHere: "Verified on this machine: author, manifests, and every plan by its host's own key.", "Auf diesem Rechner geprüft: Autor, Manifeste und jeder Plan mit dem eigenen Schlüssel seines Hosts.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_has_both_languages() {
+        for word in Word::ALL {
+            let (en, de) = word.both();
+            assert!(!en.trim().is_empty() && !de.trim().is_empty(), "{word:?}");
+            assert!(en.is_ascii(), "{word:?}");
+        }
+        assert_eq!((Lang::De.word(Word::Change), Lang::En.word(Word::Change)), ("Änderung", "Change"));
+    }
+}

@@ -1,0 +1,228 @@
+//! The server's people port, endpoint by endpoint. Paths hold only typed ids, so nothing needs escaping.
+
+use super::client::JSON;
+use super::{Client, Method, Reply, Request};
+use crate::error::{Done, Failure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::ids::{ChangeId, SiteId, Team};
+use shared::limits;
+use shared::strict::{self, Map};
+use shared::time::Timestamp;
+use shared::wire::{Approve, ChangeFile, ChangeLine, CiFile, HostLine, Invitation, Invite, Why};
+
+/// Lists and change files: a change for 2,000 hosts with plans and receipts.
+const LARGE: u64 = 512 << 20;
+const SMALL: u64 = 1 << 20;
+
+/// `GET /v1/site`; nothing in it is believed, it is compared or shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteInfo {
+    pub site: SiteId,
+    pub root_sha256: Digest,
+    pub server_spki: Digest,
+    pub people_url: String,
+    pub agent_address: String,
+    pub policy_version: u64,
+    pub log_vkey: String,
+    pub expiry: Vec<Expiry>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Expiry {
+    pub what: String,
+    pub expires: Timestamp,
+}
+
+#[derive(Serialize)]
+pub struct Publish<'a> {
+    pub team: &'a Team,
+    pub content: &'a str,
+    pub target: &'a Envelope,
+    pub older: bool,
+}
+
+#[derive(Deserialize)]
+pub struct Upload {
+    pub id: String,
+    pub offset: u64,
+}
+
+/// What became of an approval; `lines` explain it.
+#[derive(Deserialize)]
+pub struct ApproveReply {
+    pub state: String,
+    pub lines: Vec<String>,
+}
+
+impl Client {
+    fn read<T: DeserializeOwned>(&self, what: &'static str, request: &Request<'_>) -> Done<T> {
+        decode(what, &self.send(request)?.good()?)
+    }
+
+    fn post<T: DeserializeOwned>(&self, what: &'static str, path: &str, body: &impl Serialize) -> Done<T> {
+        self.read(what, &Request::json(Method::POST, path, strict::to_json(body), LARGE))
+    }
+
+    /// The site and the server's key as seen on the connection.
+    pub fn site(&self) -> Done<(SiteInfo, Digest)> {
+        let reply = self.send(&Request::get("/v1/site", SMALL))?.good()?;
+        Ok((decode("the site", &reply)?, reply.server_spki))
+    }
+
+    /// A file of the repository; `None` when it does not have it.
+    pub fn tuf(&self, name: &str, cap: u64) -> Done<Option<Vec<u8>>> {
+        let reply = self.send(&Request::get(&format!("/v1/tuf/{name}"), cap))?;
+        if reply.status == 404 { Ok(None) } else { Ok(Some(reply.good()?.body)) }
+    }
+
+    pub fn publish(&self, body: &Publish<'_>) -> Done {
+        self.send(&Request::json(Method::POST, "/v1/tuf/publish", strict::to_json(body), SMALL))?.good()?;
+        Ok(())
+    }
+
+    pub fn invite(&self, wish: &Invite) -> Done<Invitation> {
+        // A lost answer leaves an unused token behind, which expires.
+        self.post("the join token", "/v1/join-tokens", wish)
+    }
+
+    pub fn hosts(&self, labels: &[(String, String)]) -> Done<Vec<HostLine>> {
+        let query: Vec<_> =
+            labels.iter().map(|(k, v)| format!("label={}", escape(&format!("{k}={v}")))).collect();
+        let path = format!("/v1/hosts?{}", query.join("&"));
+        self.read("the list of hosts", &Request::get(path.trim_end_matches('?'), LARGE))
+    }
+
+    pub fn enrolment(&self, ci: &str) -> Done<Vec<u8>> {
+        let path = format!("/v1/hosts/{}/enrolment", escape(ci));
+        Ok(self.send(&Request::get(&path, limits::ENVELOPE_BYTES as u64))?.good()?.body)
+    }
+
+    pub fn set_labels(&self, ci: &str, labels: &Map<String, String>) -> Done {
+        let path = format!("/v1/hosts/{}/labels", escape(ci));
+        self.send(&Request::json(Method::PUT, &path, strict::to_json(labels), SMALL))?.good()?;
+        Ok(())
+    }
+
+    pub fn ci(&self, name: &str) -> Done<CiFile> {
+        self.read("the configuration item", &Request::get(&format!("/v1/cis/{}", escape(name)), LARGE))
+    }
+
+    /// Allots the next change number; sent once, because each answer uses one up.
+    pub fn new_change(&self) -> Done<ChangeId> {
+        #[derive(Deserialize)]
+        struct Allotted {
+            change_id: ChangeId,
+        }
+        let request =
+            Request { again: false, ..Request::json(Method::POST, "/v1/changes", b"{}".into(), SMALL) };
+        Ok(self.read::<Allotted>("the new change", &request)?.change_id)
+    }
+
+    pub fn put_revision(&self, id: &ChangeId, revision: u32, change: &Envelope) -> Done<ChangeLine> {
+        let path = format!("/v1/changes/{id}/revisions/{revision}");
+        self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
+    }
+
+    /// `submit`, `halt`, `resume`, `withdraw` or `close`.
+    pub fn act(&self, id: &ChangeId, action: &str, body: &impl Serialize) -> Done<ChangeLine> {
+        self.post("the change", &format!("/v1/changes/{id}/{action}"), body)
+    }
+
+    pub fn changes(&self, state: Option<&str>) -> Done<Vec<ChangeLine>> {
+        let path =
+            state.map_or("/v1/changes".to_owned(), |state| format!("/v1/changes?state={}", escape(state)));
+        self.read("the list of changes", &Request::get(&path, LARGE))
+    }
+
+    pub fn change(&self, id: &ChangeId) -> Done<ChangeFile> {
+        self.read("the change", &Request::get(&format!("/v1/changes/{id}"), LARGE))
+    }
+
+    pub fn approve(&self, id: &ChangeId, body: &Approve) -> Done<ApproveReply> {
+        self.post("the answer to the approval", &format!("/v1/changes/{id}/approvals"), body)
+    }
+
+    pub fn why(&self, host: &str, id: &ChangeId) -> Done<Why> {
+        self.read("the reason", &Request::get(&format!("/v1/why/{}/{id}", escape(host)), SMALL * 4))
+    }
+
+    pub fn checkpoint(&self) -> Done<String> {
+        let reply = self.send(&Request::get("/v1/log/checkpoint", limits::NOTE_BYTES as u64))?.good()?;
+        String::from_utf8(reply.body).map_err(|_| Failure::fault("the ledger's checkpoint is not text"))
+    }
+
+    pub fn tile(&self, path: &str) -> Done<Vec<u8>> {
+        Ok(self.send(&Request::get(&format!("/v1/log/{path}"), SMALL))?.good()?.body)
+    }
+
+    pub fn has_artifact(&self, sha256: &Digest) -> Done<bool> {
+        let path = format!("/v1/artifacts/{sha256}");
+        let reply = self.send(&Request { method: Method::HEAD, ..Request::get(&path, SMALL) })?;
+        if reply.status == 404 { Ok(false) } else { reply.good().map(|_| true) }
+    }
+
+    pub fn begin_upload(&self, sha256: &Digest, length: u64) -> Done<Upload> {
+        #[derive(Serialize)]
+        struct Begin<'a> {
+            sha256: &'a Digest,
+            length: u64,
+        }
+        self.post("the upload", "/v1/uploads", &Begin { sha256, length })
+    }
+
+    /// Sends one piece; returns the offset that the server has now. A conflict answers with the same.
+    pub fn upload_piece(&self, id: &str, offset: u64, piece: Vec<u8>) -> Done<u64> {
+        #[derive(Deserialize)]
+        struct At {
+            offset: u64,
+        }
+        let path = format!("/v1/uploads/{}?offset={offset}", escape(id));
+        let content_type = "application/octet-stream";
+        let request =
+            Request { content_type, again: false, ..Request::json(Method::PATCH, &path, piece, SMALL) };
+        Ok(self.read::<At>("the upload", &request)?.offset)
+    }
+
+    /// An evidence bundle, piece by piece into `sink`.
+    pub fn export(&self, wish: &impl Serialize, sink: &mut dyn FnMut(&[u8]) -> Done) -> Done {
+        let request = Request {
+            content_type: JSON,
+            ..Request::json(Method::POST, "/v1/exports", strict::to_json(wish), u64::MAX)
+        };
+        self.stream(&request, sink)?.good()?;
+        Ok(())
+    }
+}
+
+fn decode<T: DeserializeOwned>(what: &'static str, reply: &Reply) -> Done<T> {
+    let limit = usize::try_from(LARGE).unwrap_or(usize::MAX);
+    strict::from_json(what, &reply.body, limit).map_err(|e| {
+        Failure::fault("the server's answer cannot be read")
+            .why(e)
+            .remedy("check that server and command are of one version")
+    })
+}
+
+/// Percent-encodes everything but letters, digits and `-._~` (RFC 3986), so that a name stays one path part.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_cannot_leave_their_place_in_a_path() {
+        assert_eq!(super::escape("web-1.example"), "web-1.example");
+        assert_eq!(super::escape("../x?a=b&c#é"), "..%2Fx%3Fa%3Db%26c%23%C3%A9");
+    }
+}

@@ -1,0 +1,41 @@
+//! What every command that talks to the server starts from: profile, language, passphrase, time, connection.
+
+use crate::args::Global;
+use crate::clock;
+use crate::error::Done;
+use crate::lang::Lang;
+use crate::net::Client;
+use crate::profile::{KeyUse, Profile, Secrets};
+use crate::trust::{self, Site};
+use shared::keys::SigningKey;
+use shared::time::Timestamp;
+
+pub struct Session {
+    pub profile: Profile,
+    pub api: Client,
+    pub secrets: Secrets,
+    pub lang: Lang,
+    pub now: Timestamp,
+}
+
+impl Session {
+    pub fn open(global: &Global) -> Done<Self> {
+        let profile = Profile::open(global.site.as_deref())?;
+        Ok(Self {
+            api: Client::new(&profile)?,
+            profile,
+            secrets: Secrets::new(global.passphrase_file.clone()),
+            lang: global.lang.unwrap_or_else(Lang::from_env),
+            now: clock::now()?,
+        })
+    }
+
+    /// The verified repository and policy.
+    pub fn site(&self) -> Done<Site> {
+        trust::refresh(&self.profile, &self.api, self.now)
+    }
+
+    pub fn key(&self, which: KeyUse) -> Done<SigningKey> {
+        self.profile.key(which, &self.secrets)
+    }
+}

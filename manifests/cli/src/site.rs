@@ -1,0 +1,125 @@
+//! `assent site show` and `assent agent token`: the site's identity, its expiry table, and joining hosts.
+
+use crate::author::list::print_json;
+use crate::change::pairs;
+use crate::error::{Done, Failure};
+use crate::net::api::Expiry;
+use crate::session::Session;
+use crate::{term, text, window};
+use shared::digest::Digest;
+use shared::ids::HostClass;
+use shared::strict::Map;
+use shared::time::Timestamp;
+use shared::wire::Invite;
+
+/// Days before the end at which a line is marked.
+const SOON_DAYS: i64 = 30;
+
+pub fn show(session: &Session, json: bool) -> Done {
+    let (info, seen) = session.api.site()?;
+    let config = &session.profile.config;
+    let same = info.site == config.site && info.root_sha256 == config.root_sha256;
+    if !same {
+        return Err(Failure::refused(format!("this server belongs to site {}", info.site))
+            .why(format!("the profile is of site {}", config.site)));
+    }
+    let site = session.site()?;
+    let expiry = expiries(
+        info.expiry.clone(),
+        site.trusted.expiries().into_iter().map(|(role, at)| (role.to_string(), at)),
+    );
+    if json {
+        return print_json(&crate::net::api::SiteInfo { expiry, ..info });
+    }
+    let policy = &site.policy;
+    let versions = site.trusted.versions();
+    let approvals = if policy.one_person {
+        "one person approves alone (self-approval is stamped)"
+    } else {
+        "several persons"
+    };
+    let fields = [
+        ("site", info.site.to_string()),
+        ("first root", info.root_sha256.to_string()),
+        ("people", text::clean(&info.people_url)),
+        ("agents", text::clean(&info.agent_address)),
+        ("server key", pin_line(&info.server_spki, &seen)),
+        (
+            "policy",
+            format!(
+                "version {}, {} persons, {} rules",
+                policy.version,
+                policy.persons.len(),
+                policy.rules.len()
+            ),
+        ),
+        ("approval", approvals.to_owned()),
+        (
+            "repository",
+            format!(
+                "root {}, targets {}, snapshot {}, timestamp {}",
+                versions.root, versions.targets, versions.snapshot, versions.timestamp
+            ),
+        ),
+        ("ledger key", policy.log.vkeys.first().cloned().unwrap_or_default()),
+    ];
+    let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect();
+    term::print(&format!("{}\n{}", text::table(&rows), expiry_table(&expiry, session.now)?))
+}
+
+fn pin_line(claimed: &Digest, seen: &Digest) -> String {
+    if claimed == seen { seen.to_string() } else { format!("{seen} (the server claims {claimed})") }
+}
+
+/// The server's list; what was verified here replaces what it says of the repository.
+fn expiries(told: Vec<Expiry>, verified: impl Iterator<Item = (String, Timestamp)>) -> Vec<Expiry> {
+    let mut all: Vec<Expiry> = verified.map(|(what, expires)| Expiry { what, expires }).collect();
+    let names: Vec<_> = all.iter().map(|line| line.what.clone()).collect();
+    all.extend(told.into_iter().filter(|line| !names.contains(&line.what)));
+    all.sort_by_key(|line| line.expires);
+    all
+}
+
+fn expiry_table(expiry: &[Expiry], now: Timestamp) -> Done<String> {
+    let zone = window::zone(None)?;
+    let mut rows = vec![["", "EXPIRES", "WHEN", "LEFT"].map(str::to_owned).to_vec()];
+    for line in expiry {
+        let left = line.expires.since(now);
+        // The server signs these again by itself, every hour.
+        let renewed = matches!(line.what.as_str(), "timestamp" | "snapshot" | "changes");
+        let mark = if left <= 0 || (left < SOON_DAYS * 86_400 && !renewed) { "!" } else { "" };
+        let rest = if left <= 0 { "expired".to_owned() } else { text::span(left) };
+        rows.push(vec![mark.into(), text::clean(&line.what), window::local(line.expires, &zone), rest]);
+    }
+    Ok(text::table(&rows))
+}
+
+/// Prints the one command that joins a host. Site, root and pin come from this profile and this connection.
+pub fn token(session: &Session, host_class: &HostClass, labels: &[String], minutes: u32) -> Done {
+    let labels: Map<String, String> = pairs(labels)?.into_iter().collect();
+    let wish = Invite { host_class: host_class.clone(), labels, minutes };
+    let invitation = session.api.invite(&wish)?;
+    let (_, pin) = session.api.site()?;
+    let config = &session.profile.config;
+    let same = invitation.site == config.site
+        && invitation.root_sha256 == config.root_sha256
+        && invitation.pin == pin;
+    if !same {
+        return Err(Failure::refused(
+            "the server's invitation names another site or key than this connection",
+        ));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !invitation.token.chars().all(plain) {
+        return Err(Failure::fault("the server's token has characters that a command line may not have"));
+    }
+    term::print(&format!(
+        "assent-agent join --site {} --root-sha256 {} --server {} --pin {} --token {} --host-class {}\n",
+        config.site, config.root_sha256, config.people_url, pin, invitation.token, host_class
+    ))?;
+    eprintln!(
+        "run it as root on the host; it works once, until {}",
+        window::local(invitation.expires, &window::zone(None)?)
+    );
+    Ok(())
+}

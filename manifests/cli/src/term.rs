@@ -1,0 +1,64 @@
+//! The terminal: prompts, hidden input, colour where there is one, and words that people must type.
+
+use crate::error::{Context as _, Done, Failure};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
+use zeroize::Zeroizing;
+
+/// Whether somebody can answer a question.
+pub fn is_interactive() -> bool {
+    stdin().is_terminal() && stderr().is_terminal()
+}
+
+/// Whether standard output shows colour; `NO_COLOR` and pipes do not.
+pub fn has_colour() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Asks a question and reads one line; questions go to standard error, so that output can be piped.
+pub fn ask(question: &str) -> Done<String> {
+    eprint!("{question} ");
+    stderr().flush().or_fault("could not write to the terminal")?;
+    let mut line = String::new();
+    stdin().lock().read_line(&mut line).or_fault("could not read the answer")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Asks without showing what is typed. The terminal is put back even when reading fails.
+pub fn ask_hidden(question: &str) -> Done<Zeroizing<String>> {
+    let input = stdin();
+    let before = tcgetattr(&input).or_fault("the terminal does not answer")?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&input, OptionalActions::Flush, &silent).or_fault("could not hide the input")?;
+    let answer = ask(question).map(Zeroizing::new);
+    eprintln!();
+    tcsetattr(&input, OptionalActions::Flush, &before).or_fault("could not show the input again")?;
+    answer
+}
+
+/// Makes a person type `word`; `yes` skips the question (for scripts).
+pub fn confirm(question: &str, word: &str, yes: bool) -> Done {
+    if yes {
+        return Ok(());
+    }
+    if !is_interactive() {
+        let message = "this asks a person to confirm, and there is no terminal";
+        return Err(Failure::refused(message)
+            .remedy("run it in a terminal, or add --yes in a script that has checked"));
+    }
+    if ask(question)? == word {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("not confirmed: {word} was not typed")).why("nothing was signed or sent"))
+}
+
+/// Writes to standard output; a reader that went away (`| head`) ends the command quietly.
+pub fn print(text: &str) -> Done {
+    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::fault("could not write the output").why(e))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+//! Text for terminals: foreign text made harmless, columns, wrapped words, counts.
+
+use std::fmt::Write as _;
+
+/// Foreign text on one line: control and direction characters are shown as escapes, never executed.
+///
+/// A host name or summary could otherwise move the cursor or turn the reading direction, and hide what is
+/// approved.
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_deceptive(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Like [`clean`], line by line, for diffs; tabs stay.
+pub fn clean_lines(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().map(|line| line.split('\t').map(clean).collect::<Vec<_>>().join("\t"))
+}
+
+/// Characters that change the order or presence of others without being seen.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+}
+
+/// Rows in columns as wide as their widest cell, two blanks apart, nothing behind the last cell.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing into a String cannot fail.
+            let _infallible = write!(line, "{cell:<width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A length of time in its two largest units: `3 d 4 h`, `12 min`, `40 s`.
+pub fn span(seconds: i64) -> String {
+    let seconds = seconds.abs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds % 86_400 / 3_600, seconds % 3_600 / 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, m) => format!("{m} min"),
+        (0, h, 0) => format!("{h} h"),
+        (0, h, m) => format!("{h} h {m} min"),
+        (d, 0, _) => format!("{d} d"),
+        (d, h, _) => format!("{d} d {h} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(clean("rm\u{202e}fdp.exe"), "rm\\u{202e}fdp.exe");
+        assert_eq!(clean("Größe ✓"), "Größe ✓");
+        let lines: Vec<_> = clean_lines("a\tb\r\nc\u{7}").collect();
+        assert_eq!(lines, ["a\tb", "c\\u{7}"]);
+    }
+
+    #[test]
+    fn columns_line_up_without_trailing_blanks() {
+        let row = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
+        assert_eq!(table(&[row("A", "LONG"), row("längst", "b")]), "A       LONG\nlängst  b\n");
+    }
+
+    #[test]
+    fn spans_name_two_units() {
+        for (seconds, text) in
+            [(40, "40 s"), (720, "12 min"), (7_260, "2 h 1 min"), (7_200, "2 h"), (100_000, "1 d 3 h")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the site's own keys vouch for: the repository, verified from the pinned root kept in `trust/`.
+//!
+//! Owns the trusted files on disk (the floors against rollback) and the highest policy version seen.
+//! Never: a document that was not verified.
+
+use crate::error::{Context as _, Done, Failure};
+use crate::files;
+use crate::net::Client;
+use crate::profile::Profile;
+use serde::{Deserialize, Serialize};
+use shared::admit::{Verified, admit_policy, verify_publication};
+use shared::change::ManifestUse;
+use shared::ids::Team;
+use shared::manifest::Manifest;
+use shared::policy::Policy;
+use shared::strict;
+use shared::time::Timestamp;
+use shared::tuf::client::{self, Step, Stored};
+use shared::tuf::{Role, Signed, TargetName, Targets, Trusted};
+use std::path::{Path, PathBuf};
+
+/// The verified site at one moment.
+#[derive(Debug)]
+pub struct Site {
+    pub trusted: Trusted,
+    pub policy: Policy,
+    pub now: Timestamp,
+    dir: PathBuf,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    policy_version: u64,
+}
+
+const SEEN: &str = "seen.json";
+
+/// Refreshes the trusted metadata from the server and reads the policy that it vouches for.
+///
+/// # Errors
+/// Refused when a signature, version or expiry does not hold; a fault when files cannot be written.
+pub fn refresh(profile: &Profile, api: &Client, now: Timestamp) -> Done<Site> {
+    let dir = profile.dir.join("trust");
+    let trusted = follow(client::start(load(&dir)?, now), &dir, api)?;
+    let file = *trusted.policy().or_refuse("the site's policy is not in the repository")?;
+    let bytes = fetch(api, &TargetName::Policy, &file)?;
+    let seen = read_seen(&dir)?;
+    let policy = admit_policy(&bytes, &profile.config.site, seen.policy_version)
+        .or_refuse("the site's policy is not accepted")?;
+    if policy.version > seen.policy_version {
+        files::replace(&dir.join(SEEN), &strict::to_json(&Seen { policy_version: policy.version }))?;
+    }
+    Ok(Site { trusted, policy, now, dir })
+}
+
+fn follow(first: Result<Step, shared::tuf::TufError>, dir: &Path, api: &Client) -> Done<Trusted> {
+    let refused = "the server's repository is not accepted";
+    let mut step = first.or_refuse(refused)?;
+    loop {
+        step = match step {
+            Step::Fetch(fetch) => match api.tuf(fetch.name(), fetch.max_bytes())? {
+                Some(bytes) => fetch.found(&bytes),
+                None => fetch.not_found(),
+            }
+            .or_refuse(refused)?,
+            Step::Store(store) => {
+                files::replace(&dir.join(store.role().stored_file()), store.bytes())?;
+                store.stored().or_refuse(refused)?
+            }
+            Step::Stale(stale) => {
+                let message = format!(
+                    "the server offers version {} of the repository's timestamp; {} was seen here before",
+                    stale.offered, stale.trusted
+                );
+                return Err(Failure::refused(message)
+                    .why("an old backup was restored, or somebody replays old files")
+                    .remedy(
+                        "if the server was restored, its online keys must be replaced by a new root first",
+                    ));
+            }
+            Step::Done(trusted) => return Ok(*trusted),
+        }
+    }
+}
+
+/// The trusted files on disk; the first root came with `assent init`.
+fn load(dir: &Path) -> Done<Stored> {
+    let root = files::read(&dir.join("root.json"), Role::Root.max_bytes())?;
+    let mut stored = Stored { root, ..Stored::default() };
+    let entries = std::fs::read_dir(dir).or_fault(format!("could not read {}", dir.display()))?;
+    for entry in entries {
+        let name = entry.or_fault(format!("could not read {}", dir.display()))?.file_name();
+        let role = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".json"))
+            .and_then(|name| name.parse::<Role>().ok());
+        let Some(role) = role.filter(|role| *role != Role::Root) else { continue };
+        let bytes = files::read(&dir.join(&name), role.max_bytes())?;
+        stored.others.insert(role, bytes);
+    }
+    Ok(stored)
+}
+
+fn read_seen(dir: &Path) -> Done<Seen> {
+    match files::try_read(&dir.join(SEEN), 1 << 10)? {
+        Some(bytes) => strict::from_json("the note of what was seen", &bytes, 1 << 10)
+            .or_fault("trust/seen.json is damaged"),
+        None => Ok(Seen::default()),
+    }
+}
+
+fn fetch(api: &Client, name: &TargetName, file: &shared::tuf::TargetFile) -> Done<Vec<u8>> {
+    let cap = name.max_bytes();
+    if file.length > cap {
+        return Err(Failure::refused(format!(
+            "{name} has {} bytes; at most {cap} are accepted",
+            file.length
+        )));
+    }
+    let bytes = api.tuf(&name.served_as(file), file.length)?;
+    let bytes =
+        bytes.ok_or_else(|| Failure::refused(format!("the repository lists {name} but does not have it")))?;
+    file.check(name, &bytes).or_refuse(format!("the server sent another {name} than the signed one"))?;
+    Ok(bytes)
+}
+
+impl Site {
+    /// A published manifest, verified through the repository and its publisher's signature.
+    pub fn manifest(
+        &self,
+        api: &Client,
+        team: &Team,
+        name: &shared::ids::ManifestName,
+        version: &semver::Version,
+    ) -> Done<Verified<Manifest>> {
+        let bytes = self.manifest_bytes(api, team, name, version)?;
+        verify_publication(&self.policy, &bytes, self.now)
+            .or_refuse(format!("{name}@{version} is not accepted"))
+    }
+
+    /// The manifest that a change names: listed now, signed by a publisher, and the very same statement.
+    pub fn manifest_of(&self, api: &Client, named: &ManifestUse) -> Done<Verified<Manifest>> {
+        let bytes = self.manifest_bytes(api, &named.team, &named.name, &named.version)?;
+        shared::admit::verify_manifest(&self.policy, &bytes, named, self.now)
+            .or_refuse(format!("{} is not accepted", named.label()))
+    }
+
+    fn manifest_bytes(
+        &self,
+        api: &Client,
+        team: &Team,
+        name: &shared::ids::ManifestName,
+        version: &semver::Version,
+    ) -> Done<Vec<u8>> {
+        let target =
+            TargetName::Manifest { team: team.clone(), name: name.clone(), version: version.clone() };
+        let file =
+            self.trusted.find(&target).or_refuse(format!("the manifests of team {team} cannot be used"))?;
+        let file = *file.ok_or_else(|| {
+            Failure::refused(format!("{team}/{name}@{version} is not published"))
+                .remedy("see `assent manifest list`")
+        })?;
+        fetch(api, &target, &file)
+    }
+
+    /// A team's current metadata, as verified by the refresh that made this value; `None` before its first.
+    pub fn content(&self, team: &Team) -> Done<Option<Targets>> {
+        let role = Role::Content(team.clone());
+        self.trusted.manifests(team).or_refuse(format!("the manifests of team {team} cannot be used"))?;
+        match files::try_read(&self.dir.join(role.stored_file()), role.max_bytes())? {
+            Some(bytes) => Ok(Some(
+                Signed::<Targets>::parse(&role, &bytes).or_fault("the trusted metadata is damaged")?.signed,
+            )),
+            None => Ok(None),
+        }
+    }
+}
