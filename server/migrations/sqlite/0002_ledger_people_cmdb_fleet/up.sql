@@ -126,8 +126,6 @@ CREATE TABLE host (
     not_after BIGINT NOT NULL,
     renewed_at BIGINT,
     renewal BLOB,
-    seq BIGINT NOT NULL,
-    prev BLOB NOT NULL,
     marked BIGINT NOT NULL
 );
 CREATE INDEX host_marked ON host (marked);
@@ -137,6 +135,12 @@ CREATE TABLE host_chain (
     seq BIGINT NOT NULL,
     statement BLOB NOT NULL,
     PRIMARY KEY (agent, seq)
+);
+
+CREATE TABLE host_head (
+    agent TEXT PRIMARY KEY NOT NULL REFERENCES host (agent),
+    seq BIGINT NOT NULL,
+    statement BLOB NOT NULL
 );
 
 CREATE TABLE host_seen (

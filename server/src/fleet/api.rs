@@ -1,0 +1,277 @@
+//! The fleet over HTTP: joining and renewing, check-ins and facts of hosts, and what people do with hosts.
+
+use super::board::{Board, CheckIn};
+use super::join::{self, Door, ci_of};
+use super::limit::Limiter;
+use super::model::{Host, Labels, check_labels};
+use super::store::{self, Token};
+use crate::cmdb::{self, EventKind, NewEvent};
+use crate::kernel::clock::Clock;
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::agent::Agent;
+use crate::kernel::http::edge;
+use crate::kernel::http::person::{Allowed, ManageHosts, Read};
+use crate::ledger::{self, Log};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, IF_NONE_MATCH};
+use actix_web::web::{self, Data, Json, Path, Query, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, get, post, put};
+use shared::digest::{Digest, hex};
+use shared::ids::PersonId;
+use shared::limits::{FACTS_BYTES, JOIN_TOKEN_SECS};
+use shared::strict::Map;
+use shared::wire::{FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// Joins and renewals of one address: a rack that starts at once, then a steady trickle.
+const STRANGER_BURST: u32 = 60;
+const STRANGERS_PER_MINUTE: u32 = 60;
+
+/// How often addresses may knock; one for all worker threads.
+pub struct Strangers(Limiter<IpAddr>);
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self(Limiter::new(STRANGER_BURST, STRANGERS_PER_MINUTE))
+    }
+}
+
+impl Strangers {
+    fn check(&self, req: &HttpRequest) -> Result<(), Error> {
+        let admitted = req.peer_addr().is_some_and(|peer| self.0.admits(peer.ip(), Instant::now()));
+        let refusal = || Refusal::new("request.too_many", StatusCode::TOO_MANY_REQUESTS);
+        if admitted { Ok(()) } else { Err(refusal().into()) }
+    }
+}
+
+/// Routes for people. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
+pub fn people_routes(config: &mut ServiceConfig) {
+    config.service(join_host).service(renew_host).service(invite);
+    config.service(hosts).service(set_labels).service(disable).service(enable).service(show_enrolment);
+}
+
+/// Routes for agents. Needs `Data<Board>`.
+pub fn agent_routes(config: &mut ServiceConfig) {
+    config.service(work);
+    // Facts are larger than other documents; JSON escapes make them no more than twice as long.
+    config.service(web::scope("/agent/v1/facts").configure(edge::extractors(2 * FACTS_BYTES)).service(put_facts));
+}
+
+/// A host joins with a one-time token. Sending the same enrolment again answers the same.
+#[post("/v1/join")]
+async fn join_host(
+    req: HttpRequest,
+    (db, clock): (Data<Db>, Data<Clock>),
+    (log, board): (Data<Log>, Data<Board>),
+    (door, strangers): (Data<Door>, Data<Strangers>),
+    body: Json<Join>,
+) -> Result<Json<Joined>, Error> {
+    strangers.check(&req)?;
+    let now = clock.now();
+    Ok(Json(join::join((&db, &log, &board, &door), body.into_inner(), now).await?))
+}
+
+/// A new certificate, authorised by the host's own key.
+#[post("/v1/renew")]
+async fn renew_host(
+    req: HttpRequest,
+    (db, clock): (Data<Db>, Data<Clock>),
+    (door, strangers): (Data<Door>, Data<Strangers>),
+    body: Json<Renew>,
+) -> Result<Json<Joined>, Error> {
+    strangers.check(&req)?;
+    Ok(Json(join::renew((&db, &door), &body.envelope.to_bytes(), clock.now()).await?))
+}
+
+/// A one-time secret for one host, with everything that its join command needs.
+#[post("/v1/join-tokens")]
+async fn invite(
+    by: Allowed<ManageHosts>,
+    (db, clock): (Data<Db>, Data<Clock>),
+    door: Data<Door>,
+    body: Json<Invite>,
+) -> Result<Json<Invitation>, Error> {
+    let Invite { host_class, labels, minutes } = body.into_inner();
+    let seconds = i64::from(minutes) * 60;
+    if !(60..=JOIN_TOKEN_SECS).contains(&seconds) {
+        return Err(Refusal::unprocessable("join.bad_minutes").with("minutes", minutes).into());
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let (token, now) = (hex(&secret), clock.now());
+    let (sha256, expires) = (Digest::of(token.as_bytes()), now.plus(seconds));
+    let (labels, created_by, class) = (check_labels(labels)?, by.person, host_class.clone());
+    let row = Token { host_class: class, labels, created_by, expires, used_for: None };
+    db.write("fleet.invite", move |tx| Ok::<_, Error>(store::insert_token(tx, &sha256, &row, now)?)).await?;
+    Ok(Json(Invitation {
+        token,
+        expires,
+        host_class,
+        site: door.site().clone(),
+        root_sha256: door.root_sha256(),
+        server: door.people_url().to_owned(),
+        pin: door.pin(),
+    }))
+}
+
+/// Hosts by name; `label=name=value`, repeated, keeps those that have all these labels.
+#[get("/v1/hosts")]
+async fn hosts(
+    _: Allowed<Read>,
+    db: Data<Db>,
+    board: Data<Board>,
+    query: Query<Vec<(String, String)>>,
+) -> Result<Json<Vec<HostLine>>, Error> {
+    let mut wanted = Vec::new();
+    for (name, value) in query.into_inner() {
+        let bad =
+            || Refusal::bad_request("request.bad_parameter").with("detail", "only label=name=value is known");
+        let (label, value) = value.split_once('=').filter(|_| name == "label").ok_or_else(bad)?;
+        wanted.push((label.to_owned(), value.to_owned()));
+    }
+    let all = db.read("fleet.hosts", store::list).await?;
+    let fits = |host: &Host| wanted.iter().all(|(label, value)| host.labels.get(label) == Some(value));
+    Ok(Json(all.into_iter().filter(fits).map(|host| line(host, &board)).collect()))
+}
+
+fn line(host: Host, board: &Board) -> HostLine {
+    HostLine {
+        ci: host.ci.to_string(),
+        hostname: host.hostname,
+        agent: host.agent,
+        agent_key: host.key,
+        host_class: host.host_class,
+        labels: Map(host.labels),
+        enabled: host.enabled,
+        last_seen: host.last_seen.max(board.last_seen(host.agent)),
+    }
+}
+
+/// Replaces the labels of a host.
+#[put("/v1/hosts/{ci}/labels")]
+async fn set_labels(
+    by: Allowed<ManageHosts>,
+    (db, clock): (Data<Db>, Data<Clock>),
+    ci: Path<String>,
+    body: Json<Map<String, String>>,
+) -> Result<HttpResponse, Error> {
+    let (labels, now, ci) = (check_labels(body.into_inner())?, clock.now(), ci.into_inner());
+    let text = |labels: &Labels| {
+        let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join(", ")
+    };
+    db.write("fleet.labels", move |tx| {
+        let id = ci_of(tx, &ci)?;
+        store::update_labels(tx, id, &labels)?;
+        note(tx, NewEvent::new(id, now, EventKind::Labelled, text(&labels)), &by.person)
+    })
+    .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn note(tx: &mut Conn, event: NewEvent, by: &PersonId) -> Result<(), Error> {
+    Ok(cmdb::insert_events(tx, &[NewEvent { by: Some(by.clone()), ..event }])?)
+}
+
+/// Shuts the host out at once, on open connections as well.
+#[post("/v1/hosts/{ci}/disable")]
+async fn disable(
+    by: Allowed<ManageHosts>,
+    (db, clock): (Data<Db>, Data<Clock>),
+    board: Data<Board>,
+    ci: Path<String>,
+) -> Result<HttpResponse, Error> {
+    set_enabled((&db, &board, &clock), ci.into_inner(), by.person, false).await
+}
+
+/// Lets the host in again, and ends a hold.
+#[post("/v1/hosts/{ci}/enable")]
+async fn enable(
+    by: Allowed<ManageHosts>,
+    (db, clock): (Data<Db>, Data<Clock>),
+    board: Data<Board>,
+    ci: Path<String>,
+) -> Result<HttpResponse, Error> {
+    set_enabled((&db, &board, &clock), ci.into_inner(), by.person, true).await
+}
+
+async fn set_enabled(
+    (db, board, clock): (&Db, &Board, &Clock),
+    ci: String,
+    by: PersonId,
+    enabled: bool,
+) -> Result<HttpResponse, Error> {
+    let (now, kind) = (clock.now(), if enabled { EventKind::Enabled } else { EventKind::Disabled });
+    db.write("fleet.enabled", move |tx| {
+        let id = ci_of(tx, &ci)?;
+        store::update_enabled(tx, id, enabled)?;
+        note(tx, NewEvent::new(id, now, kind, ""), &by)
+    })
+    .await?;
+    board.refresh(db).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The statement with which the host joined; it carries the key that approvals name.
+#[get("/v1/hosts/{ci}/enrolment")]
+async fn show_enrolment(_: Allowed<Read>, db: Data<Db>, ci: Path<String>) -> Result<HttpResponse, Error> {
+    let ci = ci.into_inner();
+    let bytes = db
+        .read("fleet.enrolment", move |tx| {
+            let digest = store::get(tx, &ci)?.enrolment;
+            let gone =
+                || Error::fault("reading an enrolment", format!("the statement {digest} is not stored"));
+            ledger::find_statement(tx, &digest)?.ok_or_else(gone)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(bytes))
+}
+
+/// What is new for the host; `304` when nothing is. Memory only.
+#[get("/agent/v1/work")]
+async fn work(
+    req: HttpRequest,
+    agent: Agent,
+    board: Data<Board>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Error> {
+    let known = req.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
+    let id = agent.0.agent_id;
+    // Between the gate and here another thread may have taken the host off the board.
+    let gone = || Refusal::forbidden("agent.not_enabled").with("agent", id);
+    match board.check_in(id, known, clock.now()).ok_or_else(gone)? {
+        CheckIn::Same(tag) => Ok(HttpResponse::NotModified().insert_header((ETAG, tag)).finish()),
+        CheckIn::News(tag, work) => Ok(HttpResponse::Ok().insert_header((ETAG, tag)).json(work)),
+    }
+}
+
+/// What the host says of itself.
+#[put("")]
+async fn put_facts(
+    agent: Agent,
+    (db, clock): (Data<Db>, Data<Clock>),
+    board: Data<Board>,
+    body: Json<FactsReport>,
+) -> Result<HttpResponse, Error> {
+    let FactsReport { at, facts } = body.into_inner();
+    facts.check().map_err(|error| Refusal::unprocessable("facts.bad").with("detail", error))?;
+    let (id, now) = (agent.0.agent_id, clock.now());
+    db.write("fleet.facts", move |tx| {
+        let unknown = || Refusal::forbidden("agent.not_enabled").with("agent", id);
+        let host = store::find(tx, id)?.ok_or_else(unknown)?;
+        if facts.host_class != host.host_class {
+            return Err(Refusal::unprocessable("facts.host_class")
+                .with("claimed", &facts.host_class)
+                .with("enrolled", &host.host_class)
+                .into());
+        }
+        // First this row, then the CMDB's, as in every transaction that changes a host.
+        store::touch(tx, id)?;
+        cmdb::record_facts(tx, host.ci, at, &facts, now).map(drop)
+    })
+    .await?;
+    board.refresh(&db).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

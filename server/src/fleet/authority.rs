@@ -1,0 +1,92 @@
+//! The site's certificate authority: client certificates of agents, good for TLS and nothing else.
+
+use crate::kernel::error::{Error, Refusal};
+use rcgen::{
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+};
+use shared::ids::{AgentId, SiteId};
+use shared::time::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Days that a certificate is good for; agents renew after a third of it.
+const DAYS: i64 = 90;
+const DAY_SECS: i64 = 86_400;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+struct Inner {
+    site: SiteId,
+    issuer: Issuer<'static, KeyPair>,
+    ca_pem: String,
+}
+
+/// A certificate that was issued but not yet given to anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Issued {
+    pub pem: String,
+    pub not_after: Timestamp,
+}
+
+impl Authority {
+    pub fn load(site: &SiteId, cert: &Path, key: &Path) -> Result<Self, Error> {
+        let read = |path: &Path| {
+            let doing = || format!("loading {}", path.display());
+            std::fs::read_to_string(path).map_err(|error| Error::fault(doing(), error))
+        };
+        Self::new(site, &read(cert)?, &read(key)?)
+    }
+
+    pub fn new(site: &SiteId, ca_pem: &str, key_pem: &str) -> Result<Self, Error> {
+        let fault = |error| Error::fault("loading the site's certificate authority", error);
+        let key = KeyPair::from_pem(key_pem).map_err(fault)?;
+        let issuer = Issuer::from_ca_cert_pem(ca_pem, key).map_err(fault)?;
+        Ok(Self(Arc::new(Inner { site: site.clone(), issuer, ca_pem: ca_pem.to_owned() })))
+    }
+
+    /// The certificate of the authority, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.0.ca_pem
+    }
+
+    /// Certifies the public key of a signing request for `agent`; whatever else the request says is ignored.
+    pub(super) fn issue(&self, csr: &str, agent: AgentId, now: Timestamp) -> Result<Issued, Error> {
+        let refuse = |error: rcgen::Error| Refusal::unprocessable("join.bad_csr").with("detail", error);
+        let request = CertificateSigningRequestParams::from_pem(csr).map_err(refuse)?;
+        let fault = |error| Error::fault("issuing a certificate", error);
+        let mut serial = [0; 16];
+        getrandom::fill(&mut serial).map_err(|error| Error::fault("drawing random bytes", error))?;
+        // Positive as RFC 5280 §4.1.2.2 wants it.
+        serial[0] &= 0x7f;
+        let mut params = CertificateParams::new(Vec::new()).map_err(fault)?;
+        let name = format!("urn:assent:{}:{agent}", self.0.site);
+        let name = name.try_into().map_err(fault)?;
+        params.subject_alt_names = vec![SanType::URI(name)];
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, agent.to_string());
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        // Whole days: a day before now for hosts whose clock is late, and the end of the last day.
+        let not_after = Timestamp(now.plus((DAYS + 1) * DAY_SECS).0.div_euclid(DAY_SECS) * DAY_SECS);
+        (params.not_before, params.not_after) = match (date(now.plus(-DAY_SECS)), date(not_after)) {
+            (Some((y, m, d)), Some((to_y, to_m, to_d))) => {
+                (date_time_ymd(y, m, d), date_time_ymd(to_y, to_m, to_d))
+            }
+            _ => return Err(Error::fault("issuing a certificate", "the clock shows no year of four digits")),
+        };
+        let certificate = params.signed_by(&request.public_key, &self.0.issuer).map_err(fault)?;
+        Ok(Issued { pem: certificate.pem(), not_after })
+    }
+}
+
+/// Year, month and day in UTC.
+fn date(at: Timestamp) -> Option<(i32, u8, u8)> {
+    let text = at.to_string();
+    let mut parts = text.get(..10)?.split('-');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}

@@ -1,0 +1,251 @@
+//! Joining and renewing: a host's own key is what counts; token and certificate only open the door.
+//!
+//! Both may be repeated after a lost reply and answer the same.
+
+use super::authority::{Authority, Issued};
+use super::board::Board;
+use super::model::check_hostname;
+use super::store::{self, NewHost, Token};
+use crate::cmdb::{self, CiId, EventKind, NewEvent};
+use crate::kernel::config::Config;
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::{Error, Refusal};
+use crate::ledger::{self, Document, Log, Question};
+use shared::digest::Digest;
+use shared::ids::{AgentId, SiteId};
+use shared::ledger::LeafKind;
+use shared::limits::CLOCK_SKEW_SECS;
+use shared::receipt::{Enrolment, Renewal, open_chained};
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use shared::wire::{Join, Joined, Recorded};
+use std::sync::Arc;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// What a host must be told about the site when it joins. Cheap to clone.
+#[derive(Clone)]
+pub struct Door(Arc<Inner>);
+
+struct Inner {
+    site: SiteId,
+    authority: Authority,
+    /// `1.root.json`, as the key ceremony made it.
+    root: String,
+    /// `host:port` of the agents' listener.
+    agent_address: String,
+    people_url: String,
+    /// SHA-256 of the SubjectPublicKeyInfo of the people listener's certificate.
+    pin: Digest,
+}
+
+impl Door {
+    /// Reads certificate authority, first root and own certificate.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let authority = Authority::load(&config.site_id, &config.ca_cert, &config.ca_key)?;
+        let root = config.data_dir.join("site/1.root.json");
+        let root = std::fs::read_to_string(&root)
+            .map_err(|error| Error::fault(format!("reading {}", root.display()), error))?;
+        let pin = pin(&config.people.cert)?;
+        let agent_address = address(&config.agents.url);
+        let (site, people_url) = (config.site_id.clone(), config.people.url.clone());
+        Ok(Self(Arc::new(Inner { site, authority, root, agent_address, people_url, pin })))
+    }
+
+    pub fn site(&self) -> &SiteId {
+        &self.0.site
+    }
+
+    pub(super) fn root_sha256(&self) -> Digest {
+        Digest::of(self.0.root.as_bytes())
+    }
+
+    pub(super) fn people_url(&self) -> &str {
+        &self.0.people_url
+    }
+
+    pub(super) fn pin(&self) -> Digest {
+        self.0.pin
+    }
+
+    fn joined(&self, agent: AgentId, certificate: String, recorded: Option<Recorded>) -> Joined {
+        Joined {
+            site: self.0.site.clone(),
+            agent,
+            certificate,
+            ca: self.0.authority.ca_pem().to_owned(),
+            agent_address: self.0.agent_address.clone(),
+            root: self.0.root.clone(),
+            recorded,
+        }
+    }
+}
+
+/// `host:port` of an address without path; https has port 443.
+fn address(url: &str) -> String {
+    let host = url.strip_prefix("https://").unwrap_or(url);
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()));
+    if has_port { host.to_owned() } else { format!("{host}:443") }
+}
+
+fn pin(path: &std::path::Path) -> Result<Digest, Error> {
+    use rustls::pki_types::pem::PemObject;
+    let doing = || format!("loading {}", path.display());
+    let der = rustls::pki_types::CertificateDer::from_pem_file(path)
+        .map_err(|error| Error::fault(doing(), error))?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| Error::fault(doing(), error))?;
+    Ok(Digest::of(certificate.public_key().raw))
+}
+
+/// Lets a host in: uses up its token, records its enrolment, makes its CI and its certificate.
+pub async fn join(
+    (db, log, board, door): (&Db, &Log, &Board, &Door),
+    join: Join,
+    now: Timestamp,
+) -> Result<Joined, Error> {
+    let enrolment = open_enrolment(&join, door.site())?;
+    let agent = enrolment.body.header.agent_id;
+    let issued = door.0.authority.issue(&enrolment.body.csr, agent, now)?;
+    let digest = enrolment.digest;
+    let admission = Arc::new((enrolment, issued));
+    let certificate = db.write("fleet.join", move |tx| admit(tx, &admission.0, &admission.1, now)).await?;
+    board.refresh(db).await?;
+    let (log, question) = (log.clone(), [Question { statement: digest, since: None, seen: None }]);
+    let mut answers = db.read("fleet.joined", move |tx| log.prove(tx, &question)).await?;
+    let recorded = answers.pop().flatten().map(|answer| answer.recorded);
+    Ok(door.joined(agent, certificate, recorded))
+}
+
+fn open_enrolment(join: &Join, site: &SiteId) -> Result<Statement<Enrolment>, Error> {
+    let bad = |detail: String| Refusal::unprocessable("join.bad_enrolment").with("detail", detail);
+    let enrolment: Statement<Enrolment> =
+        open_chained(&join.enrolment.to_bytes(), site).map_err(|error| bad(error.to_string()))?;
+    check_hostname(&enrolment.body.hostname)?;
+    if enrolment.body.header.seq != 1 {
+        return Err(bad("an enrolment is the first statement of a host".into()).into());
+    }
+    if enrolment.body.token != Digest::of(join.token.as_bytes()) {
+        return Err(bad("the enrolment was signed for another token".into()).into());
+    }
+    Ok(enrolment)
+}
+
+/// The certificate of the host, which is the stored one if this enrolment was admitted before.
+fn admit(
+    tx: &mut Conn,
+    enrolment: &Statement<Enrolment>,
+    issued: &Issued,
+    now: Timestamp,
+) -> Result<String, Error> {
+    ledger::lock(tx)?;
+    let (body, agent) = (&enrolment.body, enrolment.body.header.agent_id);
+    let token =
+        store::find_token(tx, &body.token)?.ok_or_else(|| Refusal::forbidden("join.token_unknown"))?;
+    match token.used_for {
+        Some(used_for) if used_for == enrolment.digest => {
+            let known = store::find_certified(tx, agent)?;
+            let missing =
+                || Error::fault("answering a join again", "the token is used but the host is missing");
+            return Ok(known.ok_or_else(missing)?.certificate);
+        }
+        Some(_) => return Err(Refusal::forbidden("join.token_used").into()),
+        None => {}
+    }
+    check_token(&token, body, now)?;
+    if store::find_certified(tx, agent)?.is_some() {
+        return Err(Refusal::conflict("join.known_host").with("agent", agent).into());
+    }
+    store::update_token_used(tx, &body.token, &enrolment.digest, now)?;
+    insert(tx, enrolment, token, issued, now)?;
+    Ok(issued.pem.clone())
+}
+
+fn check_token(token: &Token, body: &Enrolment, now: Timestamp) -> Result<(), Error> {
+    if token.expires <= now {
+        return Err(Refusal::forbidden("join.token_expired").with("expired", token.expires).into());
+    }
+    if token.host_class != body.header.host_class {
+        return Err(Refusal::unprocessable("join.host_class")
+            .with("claimed", &body.header.host_class)
+            .with("invited", &token.host_class)
+            .into());
+    }
+    Ok(())
+}
+
+fn insert(
+    tx: &mut Conn,
+    enrolment: &Statement<Enrolment>,
+    token: Token,
+    issued: &Issued,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (header, hostname) = (&enrolment.body.header, &enrolment.body.hostname);
+    let (kind, bytes) = (LeafKind::Enrolment, enrolment.to_bytes());
+    let document = Document::of_host(kind, enrolment.digest, (header.agent_id, 1), None, bytes)
+        .map_err(|error| Error::fault("recording an enrolment", error))?;
+    let index = ledger::record_one(tx, &document, now)?.index;
+    let class = header.host_class.clone();
+    let item = cmdb::NewHost { name: hostname.clone(), agent: header.agent_id, host_class: class.clone() };
+    let ci = cmdb::insert_host(tx, &item, now)?;
+    let event = NewEvent {
+        by: Some(token.created_by.clone()),
+        statement: Some((enrolment.digest, index)),
+        ..NewEvent::new(ci, now, EventKind::Enrolled, hostname)
+    };
+    cmdb::insert_events(tx, &[event])?;
+    let host = NewHost {
+        agent: header.agent_id,
+        key: header.key,
+        ci,
+        hostname: hostname.clone(),
+        host_class: class,
+        labels: token.labels,
+        invited_by: token.created_by,
+        enrolment: enrolment.digest,
+        certificate: issued.pem.clone(),
+        not_after: issued.not_after,
+    };
+    Ok(store::insert_host(tx, &host, now)?)
+}
+
+/// A new certificate for a host, authorised by its own key, so that it works after the old one has expired.
+pub async fn renew((db, door): (&Db, &Door), envelope: &[u8], now: Timestamp) -> Result<Joined, Error> {
+    let bad = |detail: String| Refusal::unprocessable("renew.bad_request").with("detail", detail);
+    let renewal: Statement<Renewal> = Statement::parse(envelope).map_err(|error| bad(error.to_string()))?;
+    let body = &renewal.body;
+    let agent = body.agent_id;
+    if body.site != *door.site() || body.key.agent_id() != agent || !renewal.is_signed_by(&body.key) {
+        return Err(bad("it is not signed by a key of this site's host".into()).into());
+    }
+    if body.at > now.plus(CLOCK_SKEW_SECS) {
+        // Accepting it would make every renewal until then look old.
+        return Err(Refusal::unprocessable("renew.clock").with("at", body.at).with("now", now).into());
+    }
+    let issued = door.0.authority.issue(&body.csr, agent, now)?;
+    let (digest, at) = (renewal.digest, body.at);
+    let certificate = db.write("fleet.renew", move |tx| replace(tx, agent, (&digest, at), &issued)).await?;
+    Ok(door.joined(agent, certificate, None))
+}
+
+fn replace(
+    tx: &mut Conn,
+    agent: AgentId,
+    (renewal, at): (&Digest, Timestamp),
+    issued: &Issued,
+) -> Result<String, Error> {
+    let unknown = || Refusal::forbidden("renew.unknown_host").with("agent", agent);
+    let host = store::find_certified(tx, agent)?.ok_or_else(unknown)?;
+    if !host.enabled {
+        return Err(Refusal::forbidden("agent.not_enabled").with("agent", agent).into());
+    }
+    if host.renewal == Some(*renewal) {
+        return Ok(host.certificate);
+    }
+    store::update_certificate(tx, agent, (&issued.pem, issued.not_after), (renewal, at))?;
+    Ok(issued.pem.clone())
+}
+
+/// The id that a person means, whatever they call the host.
+pub(super) fn ci_of(tx: &mut Conn, name: &str) -> Result<CiId, Error> {
+    Ok(store::get(tx, name)?.ci)
+}

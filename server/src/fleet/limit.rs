@@ -1,0 +1,79 @@
+//! Token buckets in memory: how often one asker may do something.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Askers remembered at once; beyond that those with a full bucket are forgotten.
+const ASKERS: usize = 10_000;
+
+/// Lets each asker do `burst` things at once and `per_minute` in the long run.
+pub struct Limiter<K> {
+    burst: f64,
+    per_second: f64,
+    buckets: Mutex<HashMap<K, Bucket>>,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl<K: Hash + Eq> Limiter<K> {
+    pub fn new(burst: u32, per_minute: u32) -> Self {
+        let per_second = f64::from(per_minute) / 60.0;
+        Self { burst: f64::from(burst), per_second, buckets: Mutex::default() }
+    }
+
+    /// True if `asker` may go on; `now` is a reading of the monotonic clock.
+    pub fn admits(&self, asker: K, now: Instant) -> bool {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= ASKERS && !buckets.contains_key(&asker) {
+            buckets.retain(|_, bucket| self.filled(*bucket, now) < self.burst);
+            if buckets.len() >= ASKERS {
+                // A flood from many addresses: strangers wait until the first buckets are full again.
+                return false;
+            }
+        }
+        let bucket = buckets.entry(asker).or_insert(Bucket { left: self.burst, at: now });
+        let left = self.filled(*bucket, now);
+        *bucket = Bucket { left: if left >= 1.0 { left - 1.0 } else { left }, at: now };
+        left >= 1.0
+    }
+
+    fn filled(&self, bucket: Bucket, now: Instant) -> f64 {
+        let seconds = now.saturating_duration_since(bucket.at).as_secs_f64();
+        (bucket.left + seconds * self.per_second).min(self.burst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_burst_is_allowed_and_then_the_rate() {
+        let limiter = Limiter::new(3, 6);
+        let start = Instant::now();
+        let ask = |asker: u8, seconds: u64| limiter.admits(asker, start + Duration::from_secs(seconds));
+        assert_eq!([ask(1, 0), ask(1, 0), ask(1, 0), ask(1, 0)], [true, true, true, false]);
+        assert!(ask(2, 0), "another asker has its own bucket");
+        assert_eq!([ask(1, 9), ask(1, 10), ask(1, 11)], [false, true, false]);
+        assert_eq!([ask(1, 900), ask(1, 900), ask(1, 900), ask(1, 900)], [true, true, true, false]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_full_buckets_are_forgotten() {
+        let limiter = Limiter::new(1, 60);
+        let start = Instant::now();
+        for asker in 0..ASKERS {
+            assert!(limiter.admits(asker, start));
+        }
+        assert!(!limiter.admits(ASKERS, start));
+        assert!(limiter.admits(ASKERS, start + Duration::from_secs(2)));
+        assert_eq!(limiter.buckets.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,68 @@
+//! The fleet: which hosts belong to the site, how they join, and what they are told when they check in.
+//!
+//! Owns hosts, join tokens, client certificates, the ends of the hosts' chains, and the work board.
+//! Never decides what a host may do: certificates only open the door, approvals name the host's own key.
+
+mod api;
+mod authority;
+mod board;
+mod join;
+mod limit;
+mod model;
+mod store;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use api::{Strangers, agent_routes, people_routes};
+pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
+pub use join::Door;
+pub use limit::Limiter;
+pub use model::{ChainHead, Host, Labels};
+pub use store::{chain_heads, extend_chains, find, get, list, repair_head};
+
+use crate::cmdb::{self, EventKind, NewEvent};
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::Error;
+use crate::kernel::http::agent::AgentGate;
+use shared::ids::AgentId;
+use shared::time::Timestamp;
+use std::time::Duration;
+
+/// How far this node may lag behind what another one did.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Check-ins are stored every so many refreshes.
+const FLUSH_EVERY: u32 = 30;
+
+/// Admits hosts that are enabled, by the board.
+pub fn gate(board: &Board) -> AgentGate {
+    let board = board.clone();
+    AgentGate::new(move |identity| board.admits(identity.agent_id))
+}
+
+/// Holds a host: it gets no new work until someone enables it again. Says so once in its history.
+pub fn hold(tx: &mut Conn, agent: AgentId, why: &str, now: Timestamp) -> Result<(), Error> {
+    if store::update_held(tx, agent, why)?
+        && let Some(host) = store::find(tx, agent)?
+    {
+        cmdb::insert_events(tx, &[NewEvent::new(host.ci, now, EventKind::Held, why)])?;
+    }
+    Ok(())
+}
+
+/// Keeps this node's board up to date and stores when hosts were seen, for as long as the process runs.
+/// Every node does this for itself, so it is no job under a lease.
+pub async fn keep_up(board: Board, db: Db) {
+    let mut turn = 0_u32;
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        turn = turn.wrapping_add(1);
+        if let Err(error) = board.refresh(&db).await {
+            tracing::error!(error = error.chain(), "the work board may be out of date");
+        }
+        if turn.is_multiple_of(FLUSH_EVERY)
+            && let Err(error) = board.flush_seen(&db).await
+        {
+            tracing::error!(error = error.chain(), "check-ins not stored yet");
+        }
+    }
+}
