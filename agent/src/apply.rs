@@ -1,0 +1,212 @@
+//! Applying: the approved plan, step by step, with the journal before and after each one; then health checks,
+//! and taking everything back when something failed.
+//!
+//! Never: without all proofs, and nothing outside the plan that was just computed and kept to the approved one.
+
+mod run;
+mod settle;
+
+use crate::disk::Disk;
+use crate::health;
+use crate::host::{Fault, Host};
+use crate::journal::{Journal, Outcome, Standing, Start};
+use crate::plan::{self, Ask};
+use crate::resource::file;
+use run::Run;
+pub(crate) use run::is_unit_file;
+use shared::admit::{Approved, InWindow, Turn, Verified};
+use shared::digest::{Digest, Hasher};
+use shared::facts::TemplateFacts;
+use shared::manifest::{FileSource, FileWant, HealthCheck, Manifest, Resource};
+use shared::plan::Plan;
+use shared::refusal::{Code, Refused};
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Every proof that a start needs. Only the checks of `shared::admit` make them.
+pub struct Warrant {
+    pub manifests: Vec<Verified<Manifest>>,
+    pub change: Approved,
+    pub window: InWindow,
+    pub turn: Turn,
+}
+
+/// What is carried out.
+pub struct Job<'a> {
+    /// The plan computed now, on this host.
+    pub plan: &'a Plan,
+    /// The plan that was approved.
+    pub approved: &'a Statement<Plan>,
+    pub facts: &'a TemplateFacts,
+    /// Directory of downloaded artifacts, each named by its sha256.
+    pub artifacts: &'a Path,
+}
+
+/// What may end a run between two steps.
+pub struct Watch<'a> {
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// True when an operator has halted the change.
+    pub halted: &'a dyn Fn() -> bool,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// Nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The journal could not be written: [`resume`] brings the run to its end when the disk works again.
+    #[error("the run stopped: {}", .0.text())]
+    Fault(Fault),
+}
+
+impl From<Fault> for Stopped {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Carries the change out and brings it to an end that can be told.
+///
+/// # Errors
+/// [`Stopped::Refused`] before the first change; [`Stopped::Fault`] when the journal fails.
+pub fn apply<H: Host, D: Disk>(
+    warrant: Warrant,
+    job: &Job<'_>,
+    watch: &Watch<'_>,
+    host: &mut H,
+    journal: &mut Journal<D>,
+) -> Result<Outcome, Stopped> {
+    // The turn is proved by having it; its wave is the receipt's matter.
+    let Warrant { manifests, change, window, turn: _ } = warrant;
+    let change = change.change();
+    let named = change.body.manifests.iter().map(|used| {
+        let verified = manifests.iter().find(|m| m.digest() == used.sha256);
+        let unknown = || Refused::new(Code::ManifestUnknown, format!("{} was not verified", used.label()));
+        verified.map(|m| (m.get(), used)).ok_or_else(unknown)
+    });
+    let ask = Ask::new(named.collect::<Result<Vec<_>, _>>()?, job.facts, change.body.downgrade)?;
+    if job.plan.change != change.digest || job.approved.body.change != change.digest {
+        return Err(Refused::new(Code::PlanMissing, "the plan was made for another revision").into());
+    }
+    job.plan.keeps_to(&job.approved.body, change.body.plan_binding)?;
+    check_artifacts(&ask, job)?;
+    let start = Start {
+        change: change.digest,
+        plan: job.approved.digest,
+        actions: job.plan.actions.clone(),
+        interval: window.interval(),
+        automatic_undo: change.body.undo.automatic,
+        health: checks(&ask)?,
+        started: (watch.now)(),
+    };
+    journal.start(start)?;
+    let items = ask.resources()?;
+    let failure = Run::new(&items, job, watch, host, journal).steps()?;
+    finish(failure, host, journal).map_err(Stopped::Fault)
+}
+
+/// All health checks of the change, ready to run.
+fn checks(ask: &Ask<'_>) -> Result<Vec<HealthCheck>, Refused> {
+    let all = ask.manifests.iter().flat_map(|(m, params)| m.health.iter().map(move |check| (check, params)));
+    all.map(|(check, params)| health::render(check, params, ask.facts)).collect()
+}
+
+/// Every artifact that the plan puts somewhere is there and is what the manifest names, before anything begins.
+fn check_artifacts(ask: &Ask<'_>, job: &Job<'_>) -> Result<(), Refused> {
+    for item in ask.resources()? {
+        let Resource::File(want) = item.resource else { continue };
+        let FileWant::Present { source: FileSource::Artifact(artifact), .. } = &want.want else { continue };
+        if !job.plan.actions.iter().any(|a| a.resource == item.id) {
+            continue;
+        }
+        let missing = |e: io::Error| {
+            Refused::new(Code::ArtifactMissing, format!("artifact {} of {}: {e}", artifact.sha256, item.id))
+        };
+        let mut file = File::open(job.artifacts.join(artifact.sha256.hex())).map_err(missing)?;
+        let found = hash(&mut file).map_err(missing)?;
+        if found != artifact.sha256 {
+            let message =
+                format!("the artifact of {} has sha256 {found}, expected {}", item.id, artifact.sha256);
+            return Err(Refused::new(Code::ArtifactDigest, message));
+        }
+    }
+    Ok(())
+}
+
+fn hash(file: &mut File) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&piece[..n]),
+        }
+    }
+}
+
+/// Brings a run that broke off to its end: looks at each step that may have been under way, goes on to the
+/// health checks when all are done, and otherwise takes everything back as the change says. Nothing of the
+/// plan is started here, so no proof is needed.
+///
+/// `None` when the journal knows no run of this change: nothing was changed.
+///
+/// # Errors
+/// The journal cannot be written, or the host cannot be looked at; to be tried again.
+pub fn resume<H: Host, D: Disk>(
+    change: Digest,
+    host: &mut H,
+    journal: &mut Journal<D>,
+) -> Result<Option<Outcome>, Fault> {
+    let known = journal.log().filter(|log| log.start.change == change);
+    let Some(log) = known else {
+        return match journal.standing() {
+            Standing::Running(other) => {
+                let other = other.start.change;
+                Err(Fault::Refused(format!(
+                    "the journal holds an unfinished run of the change with digest {other}"
+                )))
+            }
+            Standing::Idle | Standing::Ended(..) => Ok(None),
+        };
+    };
+    if let Some(outcome) = &log.outcome {
+        return Ok(Some(outcome.clone()));
+    }
+    let failure = settle::settle(host, journal)?;
+    finish(failure, host, journal).map(Some)
+}
+
+/// Health checks, undo and the end of the run.
+fn finish<H: Host, D: Disk>(
+    mut failure: Option<String>,
+    host: &mut H,
+    journal: &mut Journal<D>,
+) -> Result<Outcome, Fault> {
+    if failure.is_none() {
+        failure = settle::check(host, journal)?;
+    }
+    if let Some(why) = failure {
+        settle::fail(why, host, journal)?;
+    }
+    settle::end(host, journal)
+}
+
+/// Opens the bytes of an artifact; they are hashed on their way into place.
+fn artifact(dir: &Path, sha256: Digest) -> Result<Box<dyn Read>, Fault> {
+    let path = dir.join(sha256.hex());
+    let file = File::open(&path).map_err(Fault::io(format!("open the artifact {sha256}")))?;
+    Ok(Box::new(file))
+}
+
+/// The wanted contents of a file, as in planning.
+fn want<'a>(
+    item: &plan::Item<'a>,
+    file: &'a shared::manifest::File,
+    facts: &TemplateFacts,
+) -> Result<file::Want<'a>, Fault> {
+    file::resolve(file, item.params, facts).map_err(|refused| Fault::Refused(refused.message))
+}

@@ -1,0 +1,430 @@
+//! The steps of a run, forward. A failed step ends it; what was done is the journal's to tell.
+
+use super::{Job, Watch};
+use crate::disk::Disk;
+use crate::host::{Fault, Host, Mark};
+use crate::journal::{Journal, Record, Step};
+use crate::plan::Item;
+use crate::resource::{Found, command, directory, file, package, service};
+use shared::digest::Digest;
+use shared::ids::ResourceId;
+use shared::manifest::{Command, Resource};
+use shared::plan::{Action, PackagePin, Verb};
+use shared::receipt::StepStatus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Instant;
+
+/// Files and directories that share one sync of the journal: one for each would cost more than the work.
+const GROUP: usize = 64;
+
+pub struct Run<'a, H, D> {
+    items: BTreeMap<&'a ResourceId, &'a Item<'a>>,
+    explicit: BTreeSet<String>,
+    brought: BTreeMap<&'a str, Digest>,
+    actions: &'a [Action],
+    job: &'a Job<'a>,
+    watch: &'a Watch<'a>,
+    host: &'a mut H,
+    journal: &'a mut Journal<D>,
+    /// Resources that this run has changed.
+    changed: BTreeSet<ResourceId>,
+    /// Unit files have changed since systemd last read them.
+    stale_units: bool,
+}
+
+/// How a step went: its status and a note, or why it failed.
+type Went = Result<(StepStatus, String), Fault>;
+
+impl<'a, H: Host, D: Disk> Run<'a, H, D> {
+    pub fn new(
+        items: &'a [Item<'a>],
+        job: &'a Job<'a>,
+        watch: &'a Watch<'a>,
+        host: &'a mut H,
+        journal: &'a mut Journal<D>,
+    ) -> Self {
+        let wants_file = |item: &'a Item<'a>| {
+            let Resource::File(want) = item.resource else { return None };
+            let resolved = super::want(item, want, job.facts).ok()?;
+            Some((want.path.as_str(), resolved.digest()?))
+        };
+        let runs = items.iter().any(|item| matches!(item.resource, Resource::Command(_)));
+        Self {
+            explicit: crate::plan::explicit(items),
+            // Only commands need it, and rendering everything again is not free.
+            brought: if runs { items.iter().filter_map(wants_file).collect() } else { BTreeMap::new() },
+            items: items.iter().map(|item| (&item.id, item)).collect(),
+            actions: &job.plan.actions,
+            job,
+            watch,
+            host,
+            journal,
+            changed: BTreeSet::new(),
+            stale_units: false,
+        }
+    }
+
+    /// Runs all steps; answers why the run failed, if it did.
+    ///
+    /// # Errors
+    /// Only the journal's.
+    pub fn steps(mut self) -> Result<Option<String>, Fault> {
+        let mut next = 0;
+        while next < self.actions.len() {
+            if let Some(why) = self.ended(next) {
+                return Ok(Some(why));
+            }
+            let group = next..self.end_of_group(next);
+            next = group.end;
+            let failure = match class(&self.actions[group.start]) {
+                Class::Packages => self.packages(group)?,
+                Class::Files => {
+                    let (failure, end) = self.files(group)?;
+                    next = end;
+                    failure
+                }
+                Class::Other => self.other(group.start)?,
+            };
+            if failure.is_some() {
+                return Ok(failure);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why nothing more may start.
+    fn ended(&self, next: usize) -> Option<String> {
+        let until = self.journal.log().map(|log| log.start.interval.until)?;
+        let left = self.actions.len() - next;
+        if (self.watch.now)() >= until {
+            return Some(format!("the window ended at {until}; {left} steps were not started"));
+        }
+        (self.watch.halted)().then(|| format!("halted by an operator; {left} steps were not started"))
+    }
+
+    fn end_of_group(&self, start: usize) -> usize {
+        let limit = match class(&self.actions[start]) {
+            Class::Packages => usize::MAX,
+            Class::Files => GROUP,
+            Class::Other => 1,
+        };
+        let same = |a: &&Action| class(a) == class(&self.actions[start]);
+        start + self.actions[start..].iter().take(limit).take_while(same).count()
+    }
+
+    fn item(&self, action: &Action) -> Result<&'a Item<'a>, Fault> {
+        let unknown = || Fault::Refused(format!("{} is in the plan but in no manifest", action.resource));
+        self.items.get(&action.resource).copied().ok_or_else(unknown)
+    }
+
+    /// Answers the failure and where the next group starts.
+    fn files(&mut self, group: Range<usize>) -> Result<(Option<String>, usize), Fault> {
+        let mut found = Vec::new();
+        let mut records = Vec::new();
+        for n in group.clone() {
+            match self.find(n) {
+                Ok(before) => {
+                    records.push(Record::Before(Step(n), before.clone()));
+                    found.push(before);
+                }
+                Err(fault) if found.is_empty() => return Ok((self.failed_before(n, &fault)?, n)),
+                // The group ends here; the next one meets the fault with its first step.
+                Err(_) => break,
+            }
+        }
+        self.journal.write(records)?;
+        let end = group.start + found.len();
+        let mut after = Vec::new();
+        let mut failure = None;
+        for (n, before) in group.zip(&found) {
+            if failure.is_none() {
+                failure = self.ended(n);
+            }
+            if failure.is_some() {
+                after.push(Record::After(Step(n), StepStatus::NotStarted, 0, String::new()));
+                continue;
+            }
+            let started = Instant::now();
+            let went = self.put(n, before);
+            failure = self.note(n, went, started, &mut after);
+        }
+        self.journal.write(after)?;
+        Ok((failure, end))
+    }
+
+    fn failed_before(&mut self, n: usize, fault: &Fault) -> Result<Option<String>, Fault> {
+        let note = fault.text();
+        self.journal.write(vec![Record::After(Step(n), StepStatus::Failed, 0, note.clone())])?;
+        Ok(Some(format!("step {} ({}) failed: {note}", n + 1, self.actions[n].resource)))
+    }
+
+    /// Looks at the state before a step and keeps what undoing it needs.
+    fn find(&mut self, n: usize) -> Result<Found, Fault> {
+        let action = &self.actions[n];
+        let item = self.item(action)?;
+        match item.resource {
+            Resource::Directory(want) => {
+                directory::inspect(want.path.as_str(), self.host).map(Found::Directory)
+            }
+            Resource::File(want) => {
+                let path = want.path.as_str();
+                let found = file::inspect(path, self.host)?;
+                if let file::Found::File { length, digest, content, .. } = &found
+                    && *length <= file::SAVED_BYTES
+                {
+                    let bytes = match content {
+                        Some(bytes) => bytes.clone(),
+                        None => self.host.read(path, file::SAVED_BYTES)?.unwrap_or_default(),
+                    };
+                    if self.journal.save(&bytes)? != *digest {
+                        return Err(Fault::Refused(format!("{path} changes while it is read")));
+                    }
+                }
+                Ok(Found::File(found))
+            }
+            _ => Err(Fault::Refused(format!("{} is no file", action.resource))),
+        }
+    }
+
+    fn put(&mut self, n: usize, before: &Found) -> Went {
+        let action = &self.actions[n];
+        let item = self.item(action)?;
+        let accounts = self.host.accounts()?;
+        match (item.resource, before) {
+            (Resource::Directory(want), Found::Directory(found)) => {
+                if directory::digest(found, &accounts) == action.after {
+                    return Ok((StepStatus::Unneeded, String::new()));
+                }
+                directory::apply(want, found, self.host)?;
+            }
+            (Resource::File(want), Found::File(found)) => {
+                if file::digest(found, &accounts) == action.after {
+                    return Ok((StepStatus::Unneeded, String::new()));
+                }
+                let artifacts = self.job.artifacts;
+                let want = super::want(item, want, self.job.facts)?;
+                file::apply(&want, found, self.host, &|digest| super::artifact(artifacts, digest))?;
+                self.stale_units |= is_unit_file(want.file.path.as_str());
+            }
+            _ => return Err(Fault::Refused(format!("{} is neither file nor directory", action.resource))),
+        }
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// Takes the end of a step into the records; answers the failure of the run, if it is one.
+    fn note(&mut self, n: usize, went: Went, started: Instant, records: &mut Vec<Record>) -> Option<String> {
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let resource = &self.actions[n].resource;
+        match went {
+            Ok((status, note)) => {
+                if status == StepStatus::Done {
+                    self.changed.insert(resource.clone());
+                }
+                records.push(Record::After(Step(n), status, ms, note));
+                None
+            }
+            Err(fault) => {
+                let note = fault.text();
+                records.push(Record::After(Step(n), StepStatus::Failed, ms, note.clone()));
+                Some(format!("step {} ({resource}) failed: {note}", n + 1))
+            }
+        }
+    }
+
+    /// Adjacent packages are one transaction.
+    fn packages(&mut self, group: Range<usize>) -> Result<Option<String>, Fault> {
+        let actions = self.actions;
+        let inventory = match package::inventory(self.host) {
+            Ok(inventory) => inventory,
+            Err(fault) => return self.failed_before(group.start, &fault),
+        };
+        let pins: Vec<(usize, &PackagePin)> =
+            group.filter_map(|n| actions[n].package.as_ref().map(|pin| (n, pin))).collect();
+        let find = |(n, pin): &(usize, &PackagePin)| {
+            Record::Before(Step(*n), Found::Package(package::inspect(&pin.name, &inventory)))
+        };
+        self.journal.write(pins.iter().map(find).collect())?;
+        let (there, todo): (Vec<_>, Vec<_>) = pins
+            .into_iter()
+            .partition(|(_, pin)| package::is_at(pin, &package::inspect(&pin.name, &inventory)));
+        let mut records: Vec<Record> = there
+            .iter()
+            .map(|(n, _)| Record::After(Step(*n), StepStatus::Unneeded, 0, String::new()))
+            .collect();
+        let started = Instant::now();
+        let wanted: Vec<&PackagePin> = todo.iter().map(|(_, pin)| *pin).collect();
+        let is_dependency =
+            |pin: &&&PackagePin| pin.from.is_none() && pin.to.is_some() && !self.explicit.contains(&pin.name);
+        let dependencies: Vec<&str> =
+            wanted.iter().filter(is_dependency).map(|pin| pin.name.as_str()).collect();
+        let done = if wanted.is_empty() { Ok(()) } else { package::apply(&wanted, &dependencies, self.host) };
+        let failure = match done {
+            Ok(()) => {
+                for (n, _) in &todo {
+                    self.note(*n, Ok((StepStatus::Done, String::new())), started, &mut records);
+                }
+                None
+            }
+            Err(fault) => {
+                let statuses = self.after_failed_transaction(&todo, &inventory)?;
+                records.extend(statuses.into_iter().map(|(n, s)| Record::After(Step(n), s, 0, fault.text())));
+                let first = todo.first().map_or(0, |(n, _)| *n);
+                Some(format!("step {} ({}) failed: {}", first + 1, actions[first].resource, fault.text()))
+            }
+        };
+        self.journal.write(records)?;
+        Ok(failure)
+    }
+
+    /// What a transaction did before it failed; the package manager's database tells.
+    fn after_failed_transaction(
+        &self,
+        todo: &[(usize, &PackagePin)],
+        before: &package::Inventory,
+    ) -> Result<Vec<(usize, StepStatus)>, Fault> {
+        let now = package::inventory(self.host)?;
+        let status = |pin: &PackagePin| {
+            let found = package::inspect(&pin.name, &now);
+            if package::is_at(pin, &found) {
+                StepStatus::Done
+            } else if found == package::inspect(&pin.name, before) {
+                StepStatus::NotStarted
+            } else {
+                StepStatus::Failed
+            }
+        };
+        let mut all: Vec<_> = todo.iter().map(|(n, pin)| (*n, status(pin))).collect();
+        if all.iter().all(|(_, s)| *s != StepStatus::Failed)
+            && let Some(first) = all.iter_mut().find(|(_, s)| *s == StepStatus::NotStarted)
+        {
+            first.1 = StepStatus::Failed;
+        }
+        Ok(all)
+    }
+
+    /// Everything that is a step of its own: services, commands, hold marks.
+    fn other(&mut self, n: usize) -> Result<Option<String>, Fault> {
+        let action = &self.actions[n];
+        let before = match self.find_other(action) {
+            Ok(before) => before,
+            Err(fault) => return self.failed_before(n, &fault),
+        };
+        self.journal.write(vec![Record::Before(Step(n), before.clone())])?;
+        let started = Instant::now();
+        let went = match &before {
+            Found::Service(found) => self.service(action, found),
+            Found::Package(found) => self.mark(action, found),
+            Found::Command(_) => self.command(action),
+            Found::File(_) | Found::Directory(_) => Err(Fault::Refused("not a step of its own".into())),
+        };
+        let mut records = Vec::new();
+        let failure = self.note(n, went, started, &mut records);
+        self.journal.write(records)?;
+        Ok(failure)
+    }
+
+    fn find_other(&self, action: &Action) -> Result<Found, Fault> {
+        if let Some(unit) = service::unit_of(&action.resource) {
+            return service::inspect(&unit, self.host).map(Found::Service);
+        }
+        match self.item(action)?.resource {
+            Resource::Package(want) => {
+                let inventory = package::inventory(self.host)?;
+                Ok(Found::Package(package::inspect(want.name.as_str(), &inventory)))
+            }
+            Resource::Command(want) => Ok(Found::Command(command::found(want))),
+            _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
+        }
+    }
+
+    fn service(&mut self, action: &Action, found: &service::Found) -> Went {
+        let unit = service::unit_of(&action.resource)
+            .ok_or_else(|| Fault::Refused(format!("{} names no unit", action.resource)))?;
+        let unneeded = if action.verb == Verb::Restart {
+            !found.is_active() || !self.is_caused(&action.resource)
+        } else {
+            service::digest(found, action.verb) == action.after
+        };
+        if unneeded {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        if std::mem::take(&mut self.stale_units) {
+            self.host.reload_units()?;
+        }
+        service::apply(&unit, action.verb, self.host)?;
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// Whether a resource that restarts this service was really changed.
+    fn is_caused(&self, service: &ResourceId) -> bool {
+        let causes = |item: &&&Item<'_>| item.resource.on_change().contains(service);
+        self.items.values().filter(causes).any(|item| self.changed.contains(&item.id))
+    }
+
+    fn mark(&mut self, action: &Action, found: &package::Found) -> Went {
+        let name = action.resource.as_str().strip_prefix("package:").unwrap_or_default();
+        let hold = action.verb == Verb::Hold;
+        if found.held() == hold {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        self.host.mark(if hold { Mark::Hold } else { Mark::Unhold }, &[name])?;
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    fn command(&mut self, action: &Action) -> Went {
+        let Resource::Command(want) = self.item(action)?.resource else {
+            return Err(Fault::Refused(format!("{} is no command", action.resource)));
+        };
+        if !command::is_needed(want, self.host, &|id| self.changed.contains(id))? {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        self.check_scripts(action, want)?;
+        if command::guard_holds(want, self.host)? {
+            return Ok((StepStatus::Unneeded, "its guard says that it is not needed".into()));
+        }
+        command::apply(want, self.host)?;
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// The command is the approved one down to the bytes of its scripts.
+    fn check_scripts(&self, action: &Action, want: &Command) -> Result<(), Fault> {
+        let scripts = command::scripts(&want.run, &self.brought, self.host)?;
+        for (path, expected) in &scripts {
+            if let Some(found) = self.host.scan(path, 0)?.digest
+                && found != *expected
+            {
+                return Err(Fault::Digest { what: path.clone(), expected: *expected, found });
+            }
+        }
+        if command::digest(want, &scripts) != action.after {
+            return Err(Fault::Refused("a script of the command is not the approved one; plan again".into()));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Packages,
+    Files,
+    Other,
+}
+
+fn class(action: &Action) -> Class {
+    let id = action.resource.as_str();
+    if action.package.is_some() {
+        Class::Packages
+    } else if id.starts_with("file:") || id.starts_with("directory:") {
+        Class::Files
+    } else {
+        Class::Other
+    }
+}
+
+/// Places that systemd reads unit files from (systemd.unit(5)).
+pub(crate) fn is_unit_file(path: &str) -> bool {
+    ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/", "/usr/local/lib/systemd/"]
+        .iter()
+        .any(|d| path.starts_with(d))
+}

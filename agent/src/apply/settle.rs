@@ -1,0 +1,178 @@
+//! The end of a run, whether it ran through, failed or broke off: what became of each step, health checks,
+//! and the outcome. Works from the journal alone.
+
+use crate::disk::Disk;
+use crate::health;
+use crate::host::{Fault, Host};
+use crate::journal::{Journal, Log, Outcome, Record, Step, StepLog};
+use crate::resource::{Found, package};
+use crate::undo;
+use shared::plan::Action;
+use shared::receipt::{HostOutcome, StepResult, StepStatus};
+
+fn log<D: Disk>(journal: &Journal<D>) -> Result<&Log, Fault> {
+    journal.log().ok_or_else(|| Fault::Refused("the journal holds no run".into()))
+}
+
+/// Judges the steps that may have been under way when the agent was stopped; answers why the run failed.
+pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Option<String>, Fault> {
+    let run = log(journal)?.clone();
+    let open = |s: &StepLog| s.before.is_some() && s.after.is_none();
+    if run.steps.iter().any(|s| open(s) && matches!(s.before, Some(Found::Package(_)))) {
+        // An apt that outlived the agent must not be looked at half way.
+        host.settle_packages()?;
+    }
+    let mut records = Vec::new();
+    let mut unfinished = None;
+    for (n, step) in run.steps.iter().enumerate() {
+        let status = match (&step.before, &step.after) {
+            (_, Some((status, ..))) => *status,
+            (None, None) => StepStatus::NotStarted,
+            (Some(before), None) => {
+                if matches!(before, Found::File(_)) {
+                    sweep(&run.start.actions[n], host)?;
+                }
+                let (status, note) = judge(&run.start.actions[n], before, host)?;
+                records.push(Record::After(Step(n), status, 0, note.to_owned()));
+                status
+            }
+        };
+        if !matches!(status, StepStatus::Done | StepStatus::Unneeded) {
+            unfinished.get_or_insert(n);
+        }
+    }
+    journal.write(records)?;
+    let stopped = |n: usize| {
+        format!(
+            "step {} unfinished ({}): the agent was stopped in the run",
+            n + 1,
+            run.start.actions[n].resource
+        )
+    };
+    Ok(run.failure.or_else(|| unfinished.map(stopped)))
+}
+
+fn sweep(action: &Action, host: &mut impl Host) -> Result<(), Fault> {
+    match action.resource.as_str().strip_prefix("file:") {
+        Some(path) => host.sweep(path),
+        None => Ok(()),
+    }
+}
+
+/// Looks whether a step that may have begun is done, not done, or neither.
+fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
+    if matches!(before, Found::Command(_)) || action.verb == shared::plan::Verb::Restart {
+        return Ok((
+            StepStatus::Unknown,
+            "the agent was stopped while it ran; nothing tells whether it ended",
+        ));
+    }
+    let old = undo::state(action, before, host)?;
+    let now_found = undo::look(action, host)?;
+    let now = undo::state(action, &now_found, host)?;
+    let done = match (&action.package, &now_found) {
+        (Some(pin), Found::Package(found)) => package::is_at(pin, found),
+        _ => now == action.after,
+    };
+    let was = match (&action.package, before) {
+        (Some(pin), Found::Package(found)) => package::is_at(pin, found),
+        _ => old == action.after,
+    };
+    Ok(match (was, done, old == now) {
+        (true, true, _) => (StepStatus::Unneeded, ""),
+        (false, true, _) => (StepStatus::Done, "the agent was stopped right after it"),
+        (_, false, true) => (StepStatus::NotStarted, ""),
+        (_, false, false) => (StepStatus::Unknown, "the agent was stopped in the middle of it"),
+    })
+}
+
+/// Runs the health checks; answers why the run failed. A run that is already failing is not checked.
+pub fn check<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Option<String>, Fault> {
+    let checks = log(journal)?.start.health.clone();
+    let results = health::run(&checks, host);
+    let bad = results.iter().find(|r| !r.ok).map(|r| format!("health check {} failed: {}", r.name, r.output));
+    if !results.is_empty() {
+        journal.write(vec![Record::Health(results)])?;
+    }
+    Ok(bad)
+}
+
+/// Records the failure and takes everything back, if the change says so.
+pub fn fail<H: Host, D: Disk>(why: String, host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
+    if log(journal)?.failure.is_none() {
+        journal.write(vec![Record::Failure(why)])?;
+    }
+    if log(journal)?.start.automatic_undo {
+        undo::unwind(host, journal)?;
+    }
+    Ok(())
+}
+
+/// Tells the outcome and makes it durable.
+pub fn end<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Outcome, Fault> {
+    let run = log(journal)?.clone();
+    let results: Vec<StepResult> =
+        run.start.actions.iter().zip(&run.steps).map(|(a, s)| result(a, s)).collect();
+    let mut remains = Vec::new();
+    for (n, result) in results.iter().enumerate() {
+        if run.failure.is_some() && leaves_something(&run, n, result, host)? {
+            remains.push(result.resource.to_string());
+        }
+    }
+    let did = |wanted| results.iter().any(|r| r.status == wanted);
+    let outcome = match &run.failure {
+        None if did(StepStatus::Done) => HostOutcome::Applied,
+        None => HostOutcome::Unchanged,
+        // Without a step that was begun there was nothing to roll back.
+        Some(_) if remains.is_empty() && (did(StepStatus::Undone) || run.health.iter().all(|h| h.ok)) => {
+            HostOutcome::RolledBack
+        }
+        Some(_) => HostOutcome::Failed,
+    };
+    let mut note = run.failure.clone().unwrap_or_default();
+    if !remains.is_empty() {
+        let more = if remains.len() > 3 { format!(" and {} more", remains.len() - 3) } else { String::new() };
+        remains.truncate(3);
+        note = format!("{note}; not as before: {}{more}", remains.join(", "));
+    }
+    let outcome = Outcome { results, health: run.health, outcome, note };
+    journal.write(vec![Record::Finished(Box::new(outcome.clone()))])?;
+    Ok(outcome)
+}
+
+fn result(action: &Action, step: &StepLog) -> StepResult {
+    let (mut status, ms, mut note) = match (&step.before, &step.after) {
+        (_, Some((status, ms, note))) => (*status, *ms, note.clone()),
+        (None, None) => (StepStatus::NotStarted, 0, String::new()),
+        (Some(_), None) => (StepStatus::Unknown, 0, String::new()),
+    };
+    match &step.undone {
+        Some(None) => status = StepStatus::Undone,
+        Some(Some(why)) => {
+            status = StepStatus::UndoFailed;
+            note = if note.is_empty() { why.clone() } else { format!("{note}; not undone: {why}") };
+        }
+        None => {}
+    }
+    StepResult {
+        resource: action.resource.clone(),
+        verb: action.verb,
+        before: action.before,
+        after: action.after,
+        status,
+        ms,
+        note,
+    }
+}
+
+/// Whether a step of a failed run has left the host other than it was.
+fn leaves_something(run: &Log, n: usize, result: &StepResult, host: &impl Host) -> Result<bool, Fault> {
+    Ok(match result.status {
+        StepStatus::Unneeded | StepStatus::NotStarted | StepStatus::Undone => false,
+        StepStatus::Done | StepStatus::UndoFailed | StepStatus::Unknown => true,
+        StepStatus::Failed => match &run.steps[n].before {
+            None => false,
+            Some(before) => !undo::is_as_before(&run.start.actions[n], before, host)?,
+        },
+    })
+}

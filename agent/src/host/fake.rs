@@ -1,0 +1,395 @@
+//! A machine and a disk in memory that lose power, fill up or fail when they are told to.
+//!
+//! For tests of everything above the door. Never: a second opinion on what a resource means.
+
+mod disk;
+mod packages;
+
+pub use disk::FakeDisk;
+pub use packages::Deb;
+
+use super::packages::{Installed, Mark, Offer, PackageChange, Request};
+use super::{Accounts, Attrs, Entry, Exec, Fault, Host, Ran, Scan, Uname, Unit, UnitVerb};
+use shared::digest::Digest;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+/// What becomes of the write during which the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It did not happen.
+    Lost,
+    /// It happened; nobody heard of it.
+    Kept,
+    /// It happened in part: half of a log record, the first package of several.
+    Torn,
+}
+
+/// Counts the writes of a machine and its disk, and ends them at one of them.
+#[derive(Clone, Debug, Default)]
+pub struct Power(Rc<Switch>);
+
+#[derive(Debug, Default)]
+struct Switch {
+    writes: Cell<u64>,
+    cut: Cell<Option<(u64, Cut)>>,
+    fail: Cell<Option<(u64, io::ErrorKind)>>,
+    off: Cell<bool>,
+}
+
+/// What a write is to do now.
+enum Turn {
+    Do,
+    Half,
+    Skip,
+}
+
+impl Power {
+    /// The power goes at write number `at`, counted from 0.
+    pub fn cut(&self, at: u64, how: Cut) {
+        self.0.cut.set(Some((at, how)));
+    }
+
+    /// Write number `at` answers with an error and has no effect.
+    pub fn fail(&self, at: u64, kind: io::ErrorKind) {
+        self.0.fail.set(Some((at, kind)));
+    }
+
+    /// Power is back, counting starts again, nothing is planned.
+    pub fn restore(&self) {
+        self.0.writes.set(0);
+        self.0.cut.set(None);
+        self.0.fail.set(None);
+        self.0.off.set(false);
+    }
+
+    pub fn is_off(&self) -> bool {
+        self.0.off.get()
+    }
+
+    pub fn writes(&self) -> u64 {
+        self.0.writes.get()
+    }
+
+    fn off() -> io::Error {
+        io::Error::other("the machine is off")
+    }
+
+    /// Carries out one write, as much of it as the power allows.
+    fn write<T>(&self, act: impl FnOnce(bool) -> T) -> io::Result<T> {
+        match self.turn()? {
+            Turn::Do => Ok(act(true)),
+            Turn::Half => {
+                act(false);
+                Err(Self::off())
+            }
+            Turn::Skip => Err(Self::off()),
+        }
+    }
+
+    fn turn(&self) -> io::Result<Turn> {
+        if self.is_off() {
+            return Err(Self::off());
+        }
+        let number = self.0.writes.get();
+        self.0.writes.set(number + 1);
+        if let Some((at, kind)) = self.0.fail.get()
+            && at == number
+        {
+            return Err(io::Error::from(kind));
+        }
+        match self.0.cut.get() {
+            Some((at, how)) if at == number => {
+                self.0.off.set(true);
+                Ok(match how {
+                    Cut::Lost => Turn::Skip,
+                    Cut::Kept | Cut::Torn => Turn::Half,
+                })
+            }
+            _ => Ok(Turn::Do),
+        }
+    }
+
+    fn torn(&self) -> bool {
+        matches!(self.0.cut.get(), Some((_, Cut::Torn)))
+    }
+}
+
+/// What is at a path of the machine in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    File(Attrs, Vec<u8>),
+    Dir(Attrs),
+    Link(String),
+}
+
+/// Everything durable about the machine; equal values are equal machines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    pub nodes: BTreeMap<String, Node>,
+    pub packages: BTreeMap<String, Installed>,
+    pub units: BTreeMap<String, Unit>,
+    /// Programs that were run, as one line each.
+    pub ran: Vec<String>,
+    /// Restarts of units.
+    pub restarts: Vec<String>,
+}
+
+/// The machine; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Fake {
+    pub power: Power,
+    pub world: Rc<RefCell<World>>,
+    /// Packages on offer.
+    pub debs: Rc<RefCell<Vec<Deb>>>,
+    /// Exit codes of programs; 0 for those not named.
+    pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
+}
+
+pub const ROOT: Attrs = Attrs { uid: 0, gid: 0, mode: 0o644 };
+
+impl Default for Fake {
+    fn default() -> Self {
+        let mut world = World::default();
+        for dir in ["/", "/etc", "/srv"] {
+            world.nodes.insert(dir.into(), Node::Dir(Attrs { mode: 0o755, ..ROOT }));
+        }
+        Self {
+            power: Power::default(),
+            world: Rc::new(RefCell::new(world)),
+            debs: Rc::default(),
+            exits: Rc::default(),
+        }
+    }
+}
+
+impl Fake {
+    pub fn file(&self, path: &str, content: &str) {
+        self.world.borrow_mut().nodes.insert(path.into(), Node::File(ROOT, content.into()));
+    }
+
+    fn change(&mut self, doing: &str, act: impl FnOnce(&mut World)) -> Result<(), Fault> {
+        let world = Rc::clone(&self.world);
+        self.power.write(|_| act(&mut world.borrow_mut())).map_err(Fault::io(doing.to_owned()))
+    }
+
+    fn node(&self, path: &str) -> Option<Node> {
+        self.world.borrow().nodes.get(path).cloned()
+    }
+
+    fn need_parent(&self, path: &str) -> Result<(), Fault> {
+        let parent = match path.rsplit_once('/') {
+            Some(("", _)) | None => "/",
+            Some((parent, _)) => parent,
+        };
+        match self.node(parent) {
+            Some(Node::Dir(_)) => Ok(()),
+            _ => Err(Fault::Io {
+                doing: format!("open the directory of {path}"),
+                source: io::ErrorKind::NotFound.into(),
+            }),
+        }
+    }
+}
+
+impl Host for Fake {
+    fn look(&self, path: &str) -> Result<Entry, Fault> {
+        Ok(match self.node(path) {
+            None => Entry::Absent,
+            Some(Node::File(attrs, bytes)) => Entry::File { attrs, length: bytes.len() as u64 },
+            Some(Node::Dir(attrs)) => Entry::Directory { attrs },
+            Some(Node::Link(target)) => Entry::Link { target },
+        })
+    }
+
+    fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault> {
+        let entry = self.look(path)?;
+        let Some(Node::File(_, bytes)) = self.node(path) else {
+            return Ok(Scan { entry, digest: None, content: None });
+        };
+        let digest = Some(Digest::of(&bytes));
+        Ok(Scan { entry, digest, content: (bytes.len() as u64 <= keep).then_some(bytes) })
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
+        match self.node(path) {
+            Some(Node::File(_, bytes)) if bytes.len() as u64 <= limit => Ok(Some(bytes)),
+            Some(_) => Err(Fault::Refused(format!("{path} is not a regular file of that size"))),
+            None => Ok(None),
+        }
+    }
+
+    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault> {
+        self.need_parent(path)?;
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(Fault::io(format!("write {path}")))?;
+        let found = Digest::of(&bytes);
+        if found != digest {
+            return Err(Fault::Digest { what: format!("the content for {path}"), expected: digest, found });
+        }
+        self.change(&format!("write {path}"), |world| {
+            world.nodes.insert(path.to_owned(), Node::File(attrs, bytes));
+        })
+    }
+
+    fn sweep(&mut self, _path: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn put_link(&mut self, path: &str, target: &str) -> Result<(), Fault> {
+        self.change(&format!("write {path}"), |world| {
+            world.nodes.insert(path.to_owned(), Node::Link(target.to_owned()));
+        })
+    }
+
+    fn set_attrs(&mut self, path: &str, attrs: Attrs) -> Result<(), Fault> {
+        self.change(&format!("set owner and mode of {path}"), |world| match world.nodes.get_mut(path) {
+            Some(Node::File(found, _) | Node::Dir(found)) => *found = attrs,
+            Some(Node::Link(_)) | None => {}
+        })
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), Fault> {
+        self.change(&format!("remove {path}"), |world| {
+            world.nodes.remove(path);
+        })
+    }
+
+    fn make_dir(&mut self, path: &str, attrs: Attrs) -> Result<(), Fault> {
+        self.need_parent(path)?;
+        self.change(&format!("make the directory {path}"), |world| {
+            world.nodes.insert(path.to_owned(), Node::Dir(attrs));
+        })
+    }
+
+    fn remove_dir(&mut self, path: &str) -> Result<(), Fault> {
+        if !self.list(path)?.is_empty() {
+            let source = io::ErrorKind::DirectoryNotEmpty.into();
+            return Err(Fault::Io { doing: format!("remove {path}"), source });
+        }
+        self.remove(path)
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, Fault> {
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let world = self.world.borrow();
+        let names = world.nodes.keys().filter_map(|p| p.strip_prefix(&prefix));
+        Ok(names.filter(|n| !n.is_empty() && !n.contains('/')).map(str::to_owned).collect())
+    }
+
+    fn accounts(&self) -> Result<Accounts, Fault> {
+        Ok(Accounts::parse(b"root:x:0:0::/:/\nweb:x:33:33::/:/\n", b"root:x:0:\nweb:x:33:\n"))
+    }
+
+    fn default_owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    fn run(&mut self, exec: &Exec) -> Result<Ran, Fault> {
+        let line =
+            std::iter::once(&exec.program).chain(&exec.arguments).cloned().collect::<Vec<_>>().join(" ");
+        let code = self.exits.borrow().get(&line).copied().unwrap_or(0);
+        self.change(&format!("run {line}"), |world| world.ran.push(line.clone()))?;
+        let how = format!("ended with exit code {code}");
+        Ok(Ran { code: Some(code), how, stdout: Vec::new(), stderr: Vec::new(), cut: false })
+    }
+
+    fn packages(&self) -> Result<Vec<Installed>, Fault> {
+        Ok(self.world.borrow().packages.values().cloned().collect())
+    }
+
+    fn refresh_packages(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault> {
+        Ok(packages::offers(&self.world.borrow(), &self.debs.borrow(), names))
+    }
+
+    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault> {
+        packages::simulate(&self.world.borrow(), &self.debs.borrow(), request)
+    }
+
+    fn transact(&mut self, request: &Request, expected: &[PackageChange]) -> Result<(), Fault> {
+        super::apt::same_effect(&self.simulate(request)?, expected)?;
+        let (world, torn) = (Rc::clone(&self.world), self.power.torn());
+        self.power
+            .write(|whole| {
+                packages::carry_out(&mut world.borrow_mut(), expected, request.purge, whole || !torn);
+            })
+            .map_err(Fault::io("install packages"))
+    }
+
+    fn mark(&mut self, mark: Mark, names: &[&str]) -> Result<(), Fault> {
+        self.change("mark packages", |world| {
+            for name in names {
+                let Some(package) = world.packages.get_mut(*name) else { continue };
+                match mark {
+                    Mark::Hold => package.held = true,
+                    Mark::Unhold => package.held = false,
+                    Mark::Auto => {}
+                }
+            }
+        })
+    }
+
+    fn settle_packages(&mut self) -> Result<(), Fault> {
+        if self.world.borrow().packages.values().all(|p| p.state == super::PackageState::Installed) {
+            return Ok(());
+        }
+        self.change("configure packages", |world| {
+            for package in
+                world.packages.values_mut().filter(|p| p.state == super::PackageState::Unconfigured)
+            {
+                package.state = super::PackageState::Installed;
+            }
+        })
+    }
+
+    fn unit(&self, unit: &str) -> Result<Unit, Fault> {
+        let none = Unit { loaded: false, active: "inactive".into(), enabled: String::new() };
+        Ok(self.world.borrow().units.get(unit).cloned().unwrap_or(none))
+    }
+
+    fn set_unit(&mut self, verb: UnitVerb, unit: &str) -> Result<(), Fault> {
+        self.change(&format!("{} {unit}", verb.as_str()), |world| {
+            let Some(found) = world.units.get_mut(unit) else { return };
+            match verb {
+                UnitVerb::Start => found.active = "active".into(),
+                UnitVerb::Restart => {
+                    found.active = "active".into();
+                    world.restarts.push(unit.to_owned());
+                }
+                UnitVerb::Stop => found.active = "inactive".into(),
+                UnitVerb::Enable => found.enabled = "enabled".into(),
+                UnitVerb::Disable => found.enabled = "disabled".into(),
+            }
+        })
+    }
+
+    fn reload_units(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn units(&self) -> Result<Vec<(String, Unit)>, Fault> {
+        Ok(self.world.borrow().units.clone().into_iter().collect())
+    }
+
+    fn uname(&self) -> Uname {
+        Uname { release: "6.1.0".into(), machine: "x86_64".into(), nodename: "fake".into() }
+    }
+
+    fn architecture(&self) -> Result<String, Fault> {
+        Ok("amd64".into())
+    }
+
+    fn boot_id(&self) -> Result<String, Fault> {
+        Ok("00000000-0000-0000-0000-000000000000".into())
+    }
+
+    fn addresses(&self) -> Result<Vec<String>, Fault> {
+        Ok(vec!["192.0.2.1".into()])
+    }
+}

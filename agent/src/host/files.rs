@@ -1,0 +1,266 @@
+//! Files of the machine: looking, and changes that are whole and durable or did not happen.
+//!
+//! A file is written under a temporary name in its own directory, gets owner and mode before it gets its
+//! name, and is on disk (file and directory) before the call returns.
+
+use super::path::Root;
+use super::{Attrs, Entry, Fault, Scan};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
+use rustix::io::Errno;
+use shared::digest::{Digest, Hasher};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Kernel file systems answer to reads and writes with actions; they are not files to be managed.
+const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
+const PIECE: usize = 64 << 10;
+
+pub fn look(root: &Root, path: &str) -> Result<Entry, Fault> {
+    let fail = |e: Errno| Fault::Io { doing: format!("look at {path}"), source: e.into() };
+    let fd = match root.open_at(path, OFlags::PATH) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Entry::Absent),
+        Err(e) => return Err(fail(e)),
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+        let target = rustix::fs::readlinkat(&fd, "", Vec::new()).map_err(fail)?;
+        return Ok(Entry::Link { target: target.to_string_lossy().into_owned() });
+    }
+    Ok(entry(&stat))
+}
+
+fn entry(stat: &Stat) -> Entry {
+    let attrs = Attrs { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Entry::File { attrs, length: u64::try_from(stat.st_size).unwrap_or(0) },
+        FileType::Directory => Entry::Directory { attrs },
+        _ => Entry::Other,
+    }
+}
+
+/// Opens a regular file; everything else is looked at only, because opening a device can do something.
+fn open(root: &Root, path: &str) -> Result<Result<(File, Attrs, u64), Entry>, Fault> {
+    let fail = |e: Errno| Fault::Io { doing: format!("read {path}"), source: e.into() };
+    if KERNEL
+        .iter()
+        .any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    {
+        return look(root, path).map(Err);
+    }
+    match root.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
+        Ok(fd) => {
+            let found = entry(&rustix::fs::fstat(&fd).map_err(fail)?);
+            match found {
+                Entry::File { attrs, length } => Ok(Ok((File::from(fd), attrs, length))),
+                other => Ok(Err(other)),
+            }
+        }
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Err(Entry::Absent)),
+        // A link, or a socket (ENXIO).
+        Err(Errno::LOOP | Errno::NXIO) => look(root, path).map(Err),
+        Err(e) => Err(fail(e)),
+    }
+}
+
+pub fn scan(root: &Root, path: &str, keep: u64) -> Result<Scan, Fault> {
+    let (mut file, attrs, length) = match open(root, path)? {
+        Ok(open) => open,
+        Err(entry) => return Ok(Scan { entry, digest: None, content: None }),
+    };
+    let fail = || Fault::io(format!("read {path}"));
+    if length <= keep {
+        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
+        Read::by_ref(&mut file).take(keep).read_to_end(&mut content).map_err(fail())?;
+        let entry = Entry::File { attrs, length: content.len() as u64 };
+        return Ok(Scan { entry, digest: Some(Digest::of(&content)), content: Some(content) });
+    }
+    let mut hasher = Hasher::default();
+    let length = copy(&mut file, &mut |piece| {
+        hasher.update(piece);
+        Ok(())
+    })
+    .map_err(fail())?;
+    Ok(Scan { entry: Entry::File { attrs, length }, digest: Some(hasher.finish()), content: None })
+}
+
+pub fn read(root: &Root, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
+    let (file, _, length) = match open(root, path)? {
+        Ok(open) => open,
+        Err(Entry::Absent) => return Ok(None),
+        Err(_) => return Err(Fault::Refused(format!("{path} is not a regular file"))),
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or(0) + 1);
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Fault::io(format!("read {path}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(Fault::Refused(format!("{path} is larger than {limit} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+fn copy(from: &mut dyn Read, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let mut length = 0;
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(length),
+            Ok(n) => {
+                length += n as u64;
+                to(&piece[..n])?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// A name in the same directory that nobody else uses and no `*.conf`-like pattern matches.
+fn unfinished(name: &str) -> String {
+    let short: String = name.chars().take(60).collect();
+    format!(".{short}.assent-unfinished")
+}
+
+pub fn put(
+    root: &Root,
+    path: &str,
+    content: &mut dyn Read,
+    digest: Digest,
+    attrs: Attrs,
+) -> Result<(), Fault> {
+    let (dir, name) = root.parent(path)?;
+    let temporary = unfinished(name);
+    clear(&dir, &temporary).map_err(Fault::io(format!("write {path}")))?;
+    let written = write(&dir, &temporary, content, attrs).map_err(Fault::io(format!("write {path}")));
+    let finished = written.and_then(|found| {
+        if found != digest {
+            return Err(Fault::Digest { what: format!("the content for {path}"), expected: digest, found });
+        }
+        rename(&dir, &temporary, name).map_err(Fault::io(format!("write {path}")))
+    });
+    if finished.is_err() {
+        // The first error counts; what stays is overwritten by the next try.
+        drop(clear(&dir, &temporary));
+    }
+    finished
+}
+
+fn write(dir: &OwnedFd, name: &str, content: &mut dyn Read, attrs: Attrs) -> io::Result<Digest> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
+    let mut hasher = Hasher::default();
+    copy(content, &mut |piece| {
+        hasher.update(piece);
+        file.write_all(piece)
+    })?;
+    own(&file, attrs)?;
+    file.sync_all()?;
+    Ok(hasher.finish())
+}
+
+/// Owner first: changing it clears the set-id bits.
+fn own(file: impl AsFd, attrs: Attrs) -> io::Result<()> {
+    let found = rustix::fs::fstat(&file)?;
+    if (found.st_uid, found.st_gid) != (attrs.uid, attrs.gid) {
+        rustix::fs::fchown(&file, Some(Uid::from_raw(attrs.uid)), Some(Gid::from_raw(attrs.gid)))?;
+    }
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(attrs.mode as RawMode))?;
+    Ok(())
+}
+
+fn rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
+    rustix::fs::renameat(dir, from, dir, to)?;
+    sync_dir(dir)
+}
+
+/// The walk opens directories without the right to read; fsync needs a real descriptor.
+fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::fsync(rustix::fs::openat(dir, ".", flags, Mode::empty())?)?)
+}
+
+fn clear(dir: &OwnedFd, name: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// A parent that is gone has nothing left to sweep.
+pub fn sweep(root: &Root, path: &str) -> Result<(), Fault> {
+    match root.parent(path) {
+        Ok((dir, name)) => {
+            clear(&dir, &unfinished(name)).map_err(Fault::io(format!("tidy up beside {path}")))
+        }
+        Err(Fault::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+pub fn put_link(root: &Root, path: &str, target: &str) -> Result<(), Fault> {
+    let (dir, name) = root.parent(path)?;
+    let temporary = unfinished(name);
+    let put = || {
+        clear(&dir, &temporary)?;
+        rustix::fs::symlinkat(target, &dir, temporary.as_str())?;
+        rename(&dir, &temporary, name)
+    };
+    put().map_err(Fault::io(format!("write {path}")))
+}
+
+pub fn set_attrs(root: &Root, path: &str, attrs: Attrs) -> Result<(), Fault> {
+    let (dir, name) = root.parent(path)?;
+    let set = || {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
+        own(&file, attrs)?;
+        rustix::fs::fsync(&file)?;
+        Ok(())
+    };
+    set().map_err(Fault::io(format!("set owner and mode of {path}")))
+}
+
+pub fn remove(root: &Root, path: &str, flags: AtFlags) -> Result<(), Fault> {
+    let (dir, name) = root.parent(path)?;
+    let remove = || match rustix::fs::unlinkat(&dir, name, flags) {
+        Ok(()) => sync_dir(&dir),
+        Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(e.into()),
+    };
+    remove().map_err(Fault::io(format!("remove {path}")))
+}
+
+/// Owner and mode are set after the directory exists but before it is durable or used.
+pub fn make_dir(root: &Root, path: &str, attrs: Attrs) -> Result<(), Fault> {
+    let (dir, name) = root.parent(path)?;
+    let make = || {
+        match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(io::Error::from(e)),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
+        own(&made, attrs)?;
+        rustix::fs::fsync(&made)?;
+        sync_dir(&dir)
+    };
+    make().map_err(Fault::io(format!("make the directory {path}")))
+}
+
+pub fn list(root: &Root, path: &str) -> Result<Vec<String>, Fault> {
+    let fail = |e: Errno| Fault::Io { doing: format!("list {path}"), source: e.into() };
+    let fd = match root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(e) => return Err(fail(e)),
+    };
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(fd).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,243 @@
+//! The real machine, or the part of it below a root directory.
+//!
+//! With another root than `/` there is no systemd, and programs still run outside of it: a private root is a
+//! device for tests and demonstrations, not a sandbox.
+
+use super::apt::Apt;
+use super::packages::{Installed, Mark, Offer, PackageChange, Request};
+use super::path::Root;
+use super::process::{self, Exec, Ran};
+use super::systemd::{self, Unit, UnitVerb};
+use super::{Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files};
+use rustix::fs::AtFlags;
+use shared::digest::Digest;
+use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+/// passwd(5) and group(5) of hosts with many local accounts.
+const ACCOUNT_BYTES: u64 = 16 << 20;
+
+#[derive(Debug)]
+pub struct Machine {
+    root: Root,
+    apt: Apt,
+}
+
+impl Machine {
+    /// Opens the machine below `root`; `state` is the agent's own directory (lists and downloads of packages
+    /// go to `state/apt`).
+    ///
+    /// # Errors
+    /// The root does not exist or is no directory.
+    pub fn open(root: &Path, state: &Path) -> Result<Self, Fault> {
+        let opened = Root::open(root).map_err(Fault::io(format!("open the root {}", root.display())))?;
+        let state = std::path::absolute(state).map_err(Fault::io("find the state directory"))?;
+        let apt = Apt::new(opened.dir(), opened.is_whole(), state.join("apt"));
+        Ok(Self { root: opened, apt })
+    }
+
+    fn services(&self) -> Result<(), Fault> {
+        if !self.root.is_whole() {
+            return Err(Fault::Refused("services are not available below a private root".into()));
+        }
+        if !systemd::is_running() {
+            return Err(Fault::Refused(
+                "services are not available: systemd does not run on this host".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Host for Machine {
+    fn look(&self, path: &str) -> Result<Entry, Fault> {
+        files::look(&self.root, path)
+    }
+
+    fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault> {
+        files::scan(&self.root, path, keep)
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
+        files::read(&self.root, path, limit)
+    }
+
+    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault> {
+        files::put(&self.root, path, content, digest, attrs)
+    }
+
+    fn sweep(&mut self, path: &str) -> Result<(), Fault> {
+        files::sweep(&self.root, path)
+    }
+
+    fn put_link(&mut self, path: &str, target: &str) -> Result<(), Fault> {
+        files::put_link(&self.root, path, target)
+    }
+
+    fn set_attrs(&mut self, path: &str, attrs: Attrs) -> Result<(), Fault> {
+        files::set_attrs(&self.root, path, attrs)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), Fault> {
+        files::remove(&self.root, path, AtFlags::empty())
+    }
+
+    fn make_dir(&mut self, path: &str, attrs: Attrs) -> Result<(), Fault> {
+        files::make_dir(&self.root, path, attrs)
+    }
+
+    fn remove_dir(&mut self, path: &str) -> Result<(), Fault> {
+        files::remove(&self.root, path, AtFlags::REMOVEDIR)
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, Fault> {
+        files::list(&self.root, path)
+    }
+
+    fn accounts(&self) -> Result<Accounts, Fault> {
+        let passwd = self.read("/etc/passwd", ACCOUNT_BYTES)?.unwrap_or_default();
+        let group = self.read("/etc/group", ACCOUNT_BYTES)?.unwrap_or_default();
+        Ok(Accounts::parse(&passwd, &group))
+    }
+
+    fn default_owner(&self) -> (u32, u32) {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    }
+
+    /// Below a private root a program of that root goes before one of the machine.
+    fn run(&mut self, exec: &Exec) -> Result<Ran, Fault> {
+        let mut exec = exec.clone();
+        if !self.root.is_whole() {
+            let own = self.root.outside(&exec.program);
+            if exec.program.starts_with('/') && matches!(self.look(&exec.program)?, Entry::File { .. }) {
+                exec.program = own.display().to_string();
+            }
+            exec.env.push(("ASSENT_ROOT".into(), self.root.dir().display().to_string()));
+        }
+        exec.cwd.get_or_insert_with(|| self.root.dir().to_owned());
+        process::run(&exec)
+    }
+
+    fn packages(&self) -> Result<Vec<Installed>, Fault> {
+        self.apt.packages()
+    }
+
+    fn refresh_packages(&mut self) -> Result<(), Fault> {
+        self.apt.refresh()
+    }
+
+    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault> {
+        self.apt.offers(names)
+    }
+
+    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault> {
+        self.apt.simulate(request)
+    }
+
+    fn transact(&mut self, request: &Request, expected: &[PackageChange]) -> Result<(), Fault> {
+        self.apt.transact(request, expected)
+    }
+
+    fn mark(&mut self, mark: Mark, names: &[&str]) -> Result<(), Fault> {
+        self.apt.mark(mark, names)
+    }
+
+    fn settle_packages(&mut self) -> Result<(), Fault> {
+        self.apt.settle().map(drop)
+    }
+
+    fn unit(&self, unit: &str) -> Result<Unit, Fault> {
+        self.services()?;
+        systemd::show(unit)
+    }
+
+    fn set_unit(&mut self, verb: UnitVerb, unit: &str) -> Result<(), Fault> {
+        self.services()?;
+        systemd::set(verb, unit)
+    }
+
+    fn reload_units(&mut self) -> Result<(), Fault> {
+        if self.services().is_err() {
+            return Ok(());
+        }
+        systemd::reload()
+    }
+
+    fn units(&self) -> Result<Vec<(String, Unit)>, Fault> {
+        if self.services().is_err() {
+            return Ok(Vec::new());
+        }
+        systemd::list()
+    }
+
+    fn uname(&self) -> Uname {
+        let uname = rustix::system::uname();
+        let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
+        Uname {
+            release: text(uname.release()),
+            machine: text(uname.machine()),
+            nodename: text(uname.nodename()),
+        }
+    }
+
+    fn architecture(&self) -> Result<String, Fault> {
+        if self.apt.is_there() { self.apt.architecture() } else { Ok(self.uname().machine) }
+    }
+
+    fn boot_id(&self) -> Result<String, Fault> {
+        let path = "/proc/sys/kernel/random/boot_id";
+        Ok(fs::read_to_string(path).map_err(Fault::io(format!("read {path}")))?.trim().to_owned())
+    }
+
+    fn addresses(&self) -> Result<Vec<String>, Fault> {
+        let read = |path: &str| match fs::read_to_string(path) {
+            Ok(text) => Ok(text),
+            // Kernels without IPv6 have no such file.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(e) => Err(Fault::Io { doing: format!("read {path}"), source: e }),
+        };
+        Ok(own_addresses(&read("/proc/net/fib_trie")?, &read("/proc/net/if_inet6")?))
+    }
+}
+
+/// Addresses of this machine in the kernel's tables: IPv4 leaves marked `host LOCAL`, IPv6 interface entries.
+fn own_addresses(fib_trie: &str, if_inet6: &str) -> Vec<String> {
+    let mut four = Vec::new();
+    let mut leaf = None;
+    for line in fib_trie.lines().map(str::trim) {
+        if let Some(address) = line.strip_prefix("|-- ") {
+            leaf = address.parse::<Ipv4Addr>().ok();
+        } else if line.ends_with("host LOCAL")
+            && let Some(address) = leaf
+            && !address.is_loopback()
+            && !address.is_link_local()
+        {
+            four.push(address);
+        }
+    }
+    let mut six: Vec<Ipv6Addr> = if_inet6
+        .lines()
+        .filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok())
+        .map(Ipv6Addr::from_bits)
+        .filter(|a| !a.is_loopback() && !a.is_unicast_link_local())
+        .collect();
+    four.sort_unstable();
+    four.dedup();
+    six.sort_unstable();
+    six.dedup();
+    four.iter().map(ToString::to_string).chain(six.iter().map(ToString::to_string)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_machine_without_loopback_and_link_local() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.0\n        /24 link UNICAST\n     |-- 10.0.0.7\n        /32 host LOCAL\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 169.254.1.1\n        /32 host LOCAL\nLocal:\n     |-- 10.0.0.7\n        /32 host LOCAL\n";
+        let six = "20010db8000000000000000000000001 02 40 00 80 eth0\nfe800000000000000000000000000001 02 40 20 80 eth0\n00000000000000000000000000000001 01 80 10 80 lo\n";
+        assert_eq!(own_addresses(trie, six), ["10.0.0.7", "2001:db8::1"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! The only door to the machine: files, processes, packages, services.
+//!
+//! Owns: every read and change of the host that the agent manages. `machine` is the real one, `fake` one in
+//! memory that fails on demand. Never: what should be changed (`plan`), or whether it may (`shared::admit`).
+
+pub mod accounts;
+pub mod apt;
+pub mod fake;
+mod files;
+pub mod machine;
+pub mod packages;
+mod path;
+pub mod process;
+mod systemd;
+
+pub use accounts::Accounts;
+pub use machine::Machine;
+pub use packages::{Installed, Mark, Offer, PackageChange, PackageState, Request};
+pub use process::{Exec, Ran};
+pub use systemd::{Unit, UnitVerb};
+
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use std::io::{self, Read};
+
+/// Why the machine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// `doing` is the attempt as a phrase, such as `write /etc/motd`.
+    #[error("cannot {doing}")]
+    Io { doing: String, source: io::Error },
+    /// A program ended badly; `output` is the end of what it printed.
+    #[error("{program} {how}: {output}")]
+    Program { program: String, how: String, output: String },
+    /// The state of the machine forbids it; a whole sentence.
+    #[error("{0}")]
+    Refused(String),
+    /// Bytes that are not the ones that were promised.
+    #[error("{what} has sha256 {found}, expected {expected}")]
+    Digest { what: String, expected: Digest, found: Digest },
+}
+
+impl Fault {
+    /// One line with all causes, for receipts and logs.
+    pub fn text(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+/// Numeric owner, group and permission bits (0 to 0o7777).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attrs {
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u32,
+}
+
+/// What is at a path; the last component is never followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Absent,
+    File {
+        attrs: Attrs,
+        length: u64,
+    },
+    Directory {
+        attrs: Attrs,
+    },
+    Link {
+        target: String,
+    },
+    /// Device, socket or pipe.
+    Other,
+}
+
+/// An entry with the digest of a regular file, and its bytes when it has at most as many as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    pub entry: Entry,
+    pub digest: Option<Digest>,
+    pub content: Option<Vec<u8>>,
+}
+
+/// Name and release of the running kernel, name of the machine (uname(2)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uname {
+    pub release: String,
+    pub machine: String,
+    pub nodename: String,
+}
+
+/// One machine. Paths are absolute and as the host itself names them; a root prefix is the machine's matter.
+pub trait Host {
+    fn look(&self, path: &str) -> Result<Entry, Fault>;
+    /// Looks and reads in one go; at most `keep` bytes of content come back.
+    fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault>;
+    /// All bytes of a regular file of at most `limit` bytes.
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault>;
+    /// Puts a regular file in one step and durably; refuses content whose digest is not `digest`.
+    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault>;
+    /// Removes what a broken-off `put` left beside `path`.
+    fn sweep(&mut self, path: &str) -> Result<(), Fault>;
+    /// Puts a symbolic link in one step.
+    fn put_link(&mut self, path: &str, target: &str) -> Result<(), Fault>;
+    fn set_attrs(&mut self, path: &str, attrs: Attrs) -> Result<(), Fault>;
+    /// Removes a file or symbolic link.
+    fn remove(&mut self, path: &str) -> Result<(), Fault>;
+    fn make_dir(&mut self, path: &str, attrs: Attrs) -> Result<(), Fault>;
+    /// Removes an empty directory.
+    fn remove_dir(&mut self, path: &str) -> Result<(), Fault>;
+    /// Names in a directory, sorted; empty when it does not exist.
+    fn list(&self, path: &str) -> Result<Vec<String>, Fault>;
+    fn accounts(&self) -> Result<Accounts, Fault>;
+    /// Owner and group of new files when nothing else is wanted: root, or the agent's own account.
+    fn default_owner(&self) -> (u32, u32);
+
+    /// Runs a program to its end. A bad exit code is an answer, not a fault.
+    fn run(&mut self, exec: &Exec) -> Result<Ran, Fault>;
+
+    /// What the package manager knows, sorted by name.
+    fn packages(&self) -> Result<Vec<Installed>, Fault>;
+    /// Fetches the package lists into the agent's own directory; the machine's own lists stay as they are.
+    fn refresh_packages(&mut self) -> Result<(), Fault>;
+    /// Versions on offer for these packages, best first.
+    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault>;
+    /// Exactly what the request would do, dependencies included, sorted by name. Changes nothing.
+    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault>;
+    /// Carries the request out if it still does exactly `expected`, otherwise refuses before the first change.
+    fn transact(&mut self, request: &Request, expected: &[PackageChange]) -> Result<(), Fault>;
+    fn mark(&mut self, mark: Mark, names: &[&str]) -> Result<(), Fault>;
+    /// Waits for other users of the package manager and finishes what an interrupted run left.
+    fn settle_packages(&mut self) -> Result<(), Fault>;
+
+    /// Refuses where there is no systemd of this machine.
+    fn unit(&self, unit: &str) -> Result<Unit, Fault>;
+    fn set_unit(&mut self, verb: UnitVerb, unit: &str) -> Result<(), Fault>;
+    /// Makes systemd read changed unit files.
+    fn reload_units(&mut self) -> Result<(), Fault>;
+    /// All service units that systemd knows; empty without systemd.
+    fn units(&self) -> Result<Vec<(String, Unit)>, Fault>;
+
+    fn uname(&self) -> Uname;
+    /// Package manager's name of the machine type.
+    fn architecture(&self) -> Result<String, Fault>;
+    fn boot_id(&self) -> Result<String, Fault>;
+    /// IPv4 and IPv6 addresses without loopback and link-local ones, sorted.
+    fn addresses(&self) -> Result<Vec<String>, Fault>;
+}

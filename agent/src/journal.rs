@@ -1,0 +1,217 @@
+//! The journal of runs: written before and after each step, so that a run that broke off can be brought to a
+//! true end. One file for the present run, one for the one before, old contents of files beside them.
+//!
+//! Owns: the order on disk. Never: what is done (`apply`, `undo`). The last record may be torn by a crash; it
+//! is recognised by its length and checksum and counts as not written.
+
+mod record;
+
+use crate::disk::Disk;
+use crate::host::Fault;
+use crate::resource::{Found, Saved};
+pub use record::{Outcome, Record, Start, Step};
+use shared::digest::Digest;
+use shared::receipt::{HealthResult, StepStatus};
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+/// A run of 20,000 steps with long records.
+const JOURNAL_BYTES: u64 = 1 << 30;
+
+/// Where the journal stands. Each standing names who goes on from it.
+#[derive(Debug)]
+pub enum Standing<'a> {
+    /// No run, or its receipt is made. Resumer: the next `apply`.
+    Idle,
+    /// A run has begun and has not ended. Resumer: `apply::resume`.
+    Running(&'a Log),
+    /// A run has ended; its receipt is not made yet. Resumer: whoever makes receipts, then `receipt_made`.
+    Ended(&'a Log, &'a Outcome),
+}
+
+/// What is known of one step.
+#[derive(Clone, Debug, Default)]
+pub struct StepLog {
+    /// What was found before it; the step may have begun.
+    pub before: Option<Found>,
+    /// How it ended.
+    pub after: Option<(StepStatus, u64, String)>,
+    /// Undoing it may have begun.
+    pub undoing: bool,
+    /// How undoing it ended: `None` is success.
+    pub undone: Option<Option<String>>,
+}
+
+/// The present run, as its records tell it.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub start: Start,
+    pub steps: Vec<StepLog>,
+    pub health: Vec<HealthResult>,
+    /// Why the run is being taken back, if it is.
+    pub failure: Option<String>,
+    pub outcome: Option<Outcome>,
+    pub receipt: Option<Digest>,
+}
+
+/// The journal on one disk.
+#[derive(Debug)]
+pub struct Journal<D> {
+    disk: D,
+    dir: PathBuf,
+    log: Option<Log>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Reads the journal in `dir` (made when it is first written).
+    ///
+    /// # Errors
+    /// Not readable, or damaged before its last record: nothing may then be started.
+    pub fn open(disk: D, dir: &Path) -> Result<Self, Fault> {
+        let mut journal = Self { disk, dir: dir.to_owned(), log: None };
+        let path = journal.path();
+        let fail = || Fault::io(format!("read the journal {}", path.display()));
+        let bytes = journal.disk.read(&path, JOURNAL_BYTES).map_err(fail())?.unwrap_or_default();
+        let (records, whole) = record::read(&bytes).map_err(fail())?;
+        for record in records {
+            journal.tell(record).map_err(fail())?;
+        }
+        if whole < bytes.len() {
+            // Cut the torn record off, or the next one would be read as part of it.
+            journal.disk.write(&path, &bytes[..whole]).map_err(fail())?;
+        }
+        Ok(journal)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    fn saved(&self, digest: Digest) -> PathBuf {
+        self.dir.join("saved").join(digest.hex())
+    }
+
+    pub fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    pub fn standing(&self) -> Standing<'_> {
+        match &self.log {
+            None => Standing::Idle,
+            Some(log) if log.receipt.is_some() => Standing::Idle,
+            Some(log) => match &log.outcome {
+                None => Standing::Running(log),
+                Some(outcome) => Standing::Ended(log, outcome),
+            },
+        }
+    }
+
+    /// Begins a run; durable when it returns.
+    ///
+    /// # Errors
+    /// Another run has not ended with a receipt; the disk's.
+    pub fn start(&mut self, start: Start) -> Result<(), Fault> {
+        if !matches!(self.standing(), Standing::Idle) {
+            return Err(Fault::Refused(
+                "an earlier run has no receipt yet; it is brought to its end first".into(),
+            ));
+        }
+        let fail = || Fault::io("begin a journal");
+        let path = self.path();
+        if self.log.take().is_some() {
+            self.disk.rename(&path, &self.dir.join("previous")).map_err(fail())?;
+        }
+        let record = Record::Start(Box::new(start));
+        self.disk.write(&path, &record::line(&record)).map_err(fail())?;
+        self.tell(record).map_err(fail())
+    }
+
+    /// Writes records and makes them durable together.
+    ///
+    /// # Errors
+    /// The disk's. What the records announce must then not be done.
+    pub fn write(&mut self, records: Vec<Record>) -> Result<(), Fault> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let fail = || Fault::io("write the journal");
+        let lines: Vec<u8> = records.iter().flat_map(record::line).collect();
+        let path = self.path();
+        self.disk.append(&path, &lines).map_err(fail())?;
+        self.disk.sync(&path).map_err(fail())?;
+        records.into_iter().try_for_each(|record| self.tell(record)).map_err(fail())
+    }
+
+    /// Keeps old contents for undo; durable when it returns.
+    pub fn save(&mut self, bytes: &[u8]) -> Result<Digest, Fault> {
+        let digest = Digest::of(bytes);
+        self.disk.write(&self.saved(digest), bytes).map_err(Fault::io("keep the old contents of a file"))?;
+        Ok(digest)
+    }
+
+    /// The receipt is signed and spooled: old contents are no longer needed.
+    pub fn receipt_made(&mut self, receipt: Digest) -> Result<(), Fault> {
+        if !matches!(self.standing(), Standing::Ended(..)) {
+            return Ok(());
+        }
+        self.write(vec![Record::ReceiptMade(receipt)])?;
+        let fail = || Fault::io("remove old contents of files");
+        let dir = self.dir.join("saved");
+        for name in self.disk.list(&dir).map_err(fail())? {
+            self.disk.remove(&dir.join(name)).map_err(fail())?;
+        }
+        Ok(())
+    }
+
+    /// Takes one record into the picture of the run.
+    fn tell(&mut self, record: Record) -> io::Result<()> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "its records are out of order");
+        if let Record::Start(start) = record {
+            let steps = vec![StepLog::default(); start.actions.len()];
+            let start = *start;
+            self.log =
+                Some(Log { start, steps, health: Vec::new(), failure: None, outcome: None, receipt: None });
+            return Ok(());
+        }
+        let log = self.log.as_mut().ok_or_else(invalid)?;
+        let step = |log: &mut Log, step: Step, act: &dyn Fn(&mut StepLog)| {
+            log.steps.get_mut(step.0).map(act).ok_or_else(invalid)
+        };
+        match record {
+            Record::Start(_) => Ok(()),
+            Record::Before(n, found) => step(log, n, &|s| s.before = Some(found.clone())),
+            Record::After(n, status, ms, note) => {
+                step(log, n, &|s| s.after = Some((status, ms, note.clone())))
+            }
+            Record::UndoBefore(n) => step(log, n, &|s| s.undoing = true),
+            Record::UndoAfter(n, error) => step(log, n, &|s| s.undone = Some(error.clone())),
+            Record::Failure(why) => {
+                log.failure.get_or_insert(why);
+                Ok(())
+            }
+            Record::Health(results) => {
+                log.health = results;
+                Ok(())
+            }
+            Record::Finished(outcome) => {
+                log.outcome = Some(*outcome);
+                Ok(())
+            }
+            Record::ReceiptMade(digest) => {
+                log.receipt = Some(digest);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<D: Disk> Saved for Journal<D> {
+    fn open(&self, digest: Digest) -> Result<Box<dyn Read + '_>, Fault> {
+        let fail = || Fault::io("read the old contents of a file");
+        let limit = crate::resource::file::SAVED_BYTES;
+        let bytes = self.disk.read(&self.saved(digest), limit).map_err(fail())?;
+        let bytes =
+            bytes.ok_or_else(|| Fault::Refused("the old contents of the file were not kept".into()))?;
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+}

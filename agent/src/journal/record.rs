@@ -1,0 +1,142 @@
+//! One line a record: length, checksum, JSON. A line that does not check out can only be the last one.
+
+use crate::resource::Found;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::manifest::HealthCheck;
+use shared::plan::Action;
+use shared::receipt::{HealthResult, HostOutcome, StepResult, StepStatus};
+use shared::strict;
+use shared::time::{Interval, Timestamp};
+use std::io;
+
+/// Place of a step in the plan, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Step(pub usize);
+
+/// Everything that a resumer needs besides the records that follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Digest of the change's statement.
+    pub change: Digest,
+    /// Digest of the approved plan's statement.
+    pub plan: Digest,
+    pub actions: Vec<Action>,
+    /// No step starts after its end.
+    pub interval: Interval,
+    /// Whether a failed run is taken back by the host itself.
+    pub automatic_undo: bool,
+    /// Health checks with their templates rendered.
+    pub health: Vec<HealthCheck>,
+    pub started: Timestamp,
+}
+
+/// How a run ended; the part of the receipt that the run itself decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    pub results: Vec<StepResult>,
+    pub health: Vec<HealthResult>,
+    pub outcome: HostOutcome,
+    /// One line for people: what failed, or empty.
+    pub note: String,
+}
+
+/// One thing that is durable before or after something happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// Nothing is done yet. Resumer: `apply::resume`.
+    Start(Box<Start>),
+    /// The step may be done, half done or not done. Resumer: `apply::resume` looks.
+    Before(Step, Found),
+    /// The step has ended (status, milliseconds, note). Resumer: `apply::resume`.
+    After(Step, StepStatus, u64, String),
+    /// Why the run is taken back or left as it is. Resumer: `apply::resume` goes on undoing.
+    Failure(String),
+    /// The step may be undone. Resumer: `apply::resume` undoes states again, commands never twice.
+    UndoBefore(Step),
+    /// The step is undone, or why not. Resumer: `apply::resume`.
+    UndoAfter(Step, Option<String>),
+    /// Checks have run. Resumer: `apply::resume`, which runs them again.
+    Health(Vec<HealthResult>),
+    /// The run has ended. Resumer: whoever makes receipts.
+    Finished(Box<Outcome>),
+    /// The receipt is signed and spooled. Resumer: none.
+    ReceiptMade(Digest),
+}
+
+const CHECK_BYTES: usize = 16;
+
+/// The line of a record.
+pub fn line(record: &Record) -> Vec<u8> {
+    let json = strict::to_json(record);
+    let check = Digest::of(&json).hex();
+    let mut line = format!("{} {} ", json.len(), &check[..CHECK_BYTES]).into_bytes();
+    line.extend_from_slice(&json);
+    line.push(b'\n');
+    line
+}
+
+/// The records of a file and how many of its bytes they fill; what follows is one torn record.
+///
+/// # Errors
+/// A damaged record that is followed by a whole one: the file was changed by something else than a crash.
+pub fn read(bytes: &[u8]) -> io::Result<(Vec<Record>, usize)> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match one(&bytes[at..]) {
+            Some((record, length)) => {
+                records.push(record);
+                at += length;
+            }
+            None => {
+                let mut later = bytes[at..].split(|b| *b == b'\n').skip(1);
+                if later.any(|rest| one(&[rest, b"\n"].concat()).is_some()) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("it is damaged at byte {at}"),
+                    ));
+                }
+                break;
+            }
+        }
+    }
+    Ok((records, at))
+}
+
+fn one(bytes: &[u8]) -> Option<(Record, usize)> {
+    let space = bytes.iter().take(12).position(|b| *b == b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
+    let start = space + 1 + CHECK_BYTES + 1;
+    let end = start.checked_add(length)?;
+    let (check, json) = (bytes.get(space + 1..start - 1)?, bytes.get(start..end)?);
+    if bytes.get(end) != Some(&b'\n') || Digest::of(json).hex().as_bytes()[..CHECK_BYTES] != *check {
+        return None;
+    }
+    Some((serde_json::from_slice(json).ok()?, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_end_is_dropped_and_a_damaged_middle_is_an_error() {
+        let records: Vec<Record> = (0..3).map(|n| Record::Failure(format!("why {n}\n"))).collect();
+        let lines: Vec<Vec<u8>> = records.iter().map(line).collect();
+        let all = lines.concat();
+        assert_eq!(read(&all).unwrap(), (records.clone(), all.len()));
+        let two = lines[0].len() + lines[1].len();
+        for cut in two..all.len() {
+            assert_eq!(read(&all[..cut]).unwrap(), (records[..2].to_vec(), two), "cut at {cut}");
+        }
+        for at in 0..two {
+            let mut bad = all.clone();
+            bad[at] ^= 1;
+            assert!(read(&bad).is_err(), "byte {at}");
+        }
+    }
+}

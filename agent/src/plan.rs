@@ -1,0 +1,264 @@
+//! Planning: what this host would do for a change, exactly. Changes nothing on the host and runs nothing of
+//! a manifest; it reads, compares and asks the package manager to simulate.
+
+mod packages;
+
+use crate::host::{Accounts, Fault, Host};
+use crate::resource::{command, directory, file, service};
+use packages::Packages;
+use shared::change::ManifestUse;
+use shared::digest::Digest;
+use shared::facts::TemplateFacts;
+use shared::ids::ResourceId;
+use shared::manifest::{Body, Command, Manifest, ParamValue, Resource, order, resolve_params};
+use shared::plan::{Action, Verb};
+use shared::refusal::{Code, Refused};
+use shared::strict::Map;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is planned: the manifests of one change in its order, each with the values of its parameters.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    pub manifests: Vec<(&'a Manifest, Map<String, ParamValue>)>,
+    pub facts: &'a TemplateFacts,
+    /// Whether the change allows older versions of packages.
+    pub downgrade: bool,
+}
+
+/// The actions in their order, and notes for people (such as packages on hold).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    pub actions: Vec<Action>,
+    pub notes: Vec<String>,
+}
+
+impl<'a> Ask<'a> {
+    /// Pairs manifests with the uses that the change names and fills in the parameters.
+    ///
+    /// # Errors
+    /// A parameter without a value or with a wrong one.
+    pub fn new(
+        manifests: impl IntoIterator<Item = (&'a Manifest, &'a ManifestUse)>,
+        facts: &'a TemplateFacts,
+        downgrade: bool,
+    ) -> Result<Self, Refused> {
+        let with_params = |(manifest, used): (&'a Manifest, &'a ManifestUse)| {
+            let given = used.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+            let params = resolve_params(&manifest.parameters, &given)
+                .map_err(|problems| failed(format!("{}: {}", manifest.id(), first(&problems))))?;
+            Ok((manifest, params))
+        };
+        let manifests = manifests.into_iter().map(with_params).collect::<Result<_, Refused>>()?;
+        Ok(Self { manifests, facts, downgrade })
+    }
+
+    /// All resources in the order in which they are done, with the parameters of their manifest.
+    ///
+    /// # Errors
+    /// Resources of one manifest wait for each other, or two manifests want the same resource.
+    pub(crate) fn resources(&self) -> Result<Vec<Item<'_>>, Refused> {
+        let mut seen: BTreeMap<ResourceId, String> = BTreeMap::new();
+        let mut items = Vec::new();
+        for (manifest, params) in &self.manifests {
+            let all = manifest.resources();
+            let order = order(manifest).map_err(|cycle| failed(format!("{}: {cycle}", manifest.id())))?;
+            for resource in order.into_iter().filter_map(|index| all.get(index)) {
+                let id = resource.id();
+                if let Some(other) = seen.insert(id.clone(), manifest.id()) {
+                    let message = format!(
+                        "{id} is wanted by {other} and by {}; a change may name it once",
+                        manifest.id()
+                    );
+                    return Err(failed(message));
+                }
+                items.push(Item { id, resource, params });
+            }
+        }
+        one_thing_a_path(&items)?;
+        Ok(items)
+    }
+}
+
+/// The same path as a file and as a directory in two manifests.
+fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
+    let mut paths = BTreeSet::new();
+    for path in items.iter().filter_map(|item| item.resource.path()) {
+        if !paths.insert(path) {
+            return Err(failed(format!("{path} is wanted as a file and as a directory")));
+        }
+    }
+    Ok(())
+}
+
+/// A resource, ready to be looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Item<'a> {
+    pub id: ResourceId,
+    pub resource: &'a Resource,
+    pub params: &'a Map<String, ParamValue>,
+}
+
+fn first<T: std::fmt::Display>(problems: &[T]) -> String {
+    problems.first().map_or_else(String::new, ToString::to_string)
+}
+
+fn failed(message: impl Into<String>) -> Refused {
+    Refused::new(Code::PlanFailed, message)
+}
+
+/// Faults while looking are reasons not to plan.
+pub(crate) fn refused(fault: Fault) -> Refused {
+    failed(fault.text())
+}
+
+/// Computes the plan. The package lists in the agent's own directory are refreshed when packages are to
+/// change; nothing else is written.
+///
+/// # Errors
+/// `plan.failed` with the reason: what is in the way, missing or contradictory.
+pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused> {
+    let items = ask.resources()?;
+    let accounts = host.accounts().map_err(refused)?;
+    let mut planner = Planner {
+        ask,
+        host,
+        accounts,
+        packages: Packages::new(ask.downgrade, explicit(&items)),
+        planned: Planned::default(),
+        causes: BTreeMap::new(),
+        brought: BTreeMap::new(),
+    };
+    let mut rest = items.as_slice();
+    for (manifest, _) in &ask.manifests {
+        if let Body::Patch(patch) = &manifest.body {
+            planner.packages.patch(patch, planner.host, &mut planner.planned.notes)?;
+            continue;
+        }
+        let (mine, others) = rest.split_at(manifest.resources().len().min(rest.len()));
+        rest = others;
+        for item in mine {
+            planner.plan(item)?;
+        }
+    }
+    planner.flush()?;
+    planner.restarts(&items);
+    Ok(planner.planned)
+}
+
+/// Packages that a manifest names itself.
+pub(crate) fn explicit(items: &[Item<'_>]) -> BTreeSet<String> {
+    let name = |item: &Item<'_>| match item.resource {
+        Resource::Package(package) => Some(package.name.to_string()),
+        _ => None,
+    };
+    items.iter().filter_map(name).collect()
+}
+
+struct Planner<'a, H> {
+    ask: &'a Ask<'a>,
+    host: &'a mut H,
+    accounts: Accounts,
+    packages: Packages,
+    planned: Planned,
+    /// Services to be restarted, with the resources that are changed.
+    causes: BTreeMap<ResourceId, Vec<ResourceId>>,
+    /// Files with contents that this change brings or keeps.
+    brought: BTreeMap<&'a str, Digest>,
+}
+
+impl<'a, H: Host> Planner<'a, H> {
+    fn plan(&mut self, item: &Item<'a>) -> Result<(), Refused> {
+        if let Resource::Package(package) = item.resource {
+            return self.packages.want(package, item.resource.on_change(), self.host);
+        }
+        self.flush()?;
+        match item.resource {
+            Resource::File(wanted) => {
+                let want = file::resolve(wanted, item.params, self.ask.facts)?;
+                let path = wanted.path.as_str();
+                let found = file::inspect(path, self.host).map_err(refused)?;
+                if let Some(digest) = want.digest() {
+                    self.brought.insert(path, digest);
+                }
+                let action = file::diff(&want, &found, &self.accounts, self.host.default_owner())?;
+                self.add(item, action);
+            }
+            Resource::Directory(wanted) => {
+                let found = directory::inspect(wanted.path.as_str(), self.host).map_err(refused)?;
+                let action = directory::diff(wanted, &found, &self.accounts, self.host.default_owner())?;
+                self.add(item, action);
+            }
+            Resource::Service(wanted) => {
+                let found = service::inspect(&wanted.name.unit(), self.host).map_err(refused)?;
+                let actions = service::diff(wanted, &found, self.brings_units())?;
+                self.add(item, actions);
+            }
+            Resource::Command(wanted) => self.command(item, wanted)?,
+            Resource::Package(_) => {}
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, item: &Item<'a>, wanted: &Command) -> Result<(), Refused> {
+        let changed = |id: &ResourceId| self.planned.actions.iter().any(|a| a.resource == *id);
+        if !command::is_needed(wanted, self.host, &changed).map_err(refused)? {
+            return Ok(());
+        }
+        let scripts = command::scripts(&wanted.run, &self.brought, self.host).map_err(refused)?;
+        self.add(item, Some(command::action(wanted, &scripts)));
+        Ok(())
+    }
+
+    /// True when a package or file of this plan may bring a unit that is not there yet.
+    fn brings_units(&self) -> bool {
+        let brings = |a: &Action| matches!(a.verb, Verb::Install | Verb::Create) || a.package.is_some();
+        self.planned.actions.iter().any(brings)
+    }
+
+    fn add(&mut self, item: &Item<'a>, actions: impl IntoIterator<Item = Action>) {
+        let before = self.planned.actions.len();
+        self.planned.actions.extend(actions);
+        if self.planned.actions.len() > before {
+            self.cause(&item.id, item.resource.on_change());
+        }
+    }
+
+    fn cause(&mut self, id: &ResourceId, services: &[ResourceId]) {
+        for service in services {
+            self.causes.entry(service.clone()).or_default().push(id.clone());
+        }
+    }
+
+    /// Turns the packages gathered so far into actions: one transaction.
+    fn flush(&mut self) -> Result<(), Refused> {
+        let flushed = self.packages.flush(self.host)?;
+        for (id, services) in flushed.causes {
+            self.cause(&id, &services);
+        }
+        self.planned.actions.extend(flushed.actions);
+        Ok(())
+    }
+
+    /// One restart a service, at the very end; none for a service that this plan starts or stops anyway.
+    fn restarts(&mut self, items: &[Item<'_>]) {
+        let moved = |id: &ResourceId| {
+            let state = |a: &Action| a.resource == *id && matches!(a.verb, Verb::Start | Verb::Stop);
+            self.planned.actions.iter().any(state)
+        };
+        let stopped = |id: &ResourceId| {
+            items.iter().any(|item| match item.resource {
+                Resource::Service(s) => {
+                    item.id == *id && s.state == Some(shared::manifest::ServiceState::Stopped)
+                }
+                _ => false,
+            })
+        };
+        let restarts: Vec<Action> = self
+            .causes
+            .iter()
+            .filter(|(id, _)| !moved(id) && !stopped(id))
+            .map(|(id, causes)| service::restart(id, causes))
+            .collect();
+        self.planned.actions.extend(restarts);
+    }
+}

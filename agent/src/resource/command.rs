@@ -1,0 +1,128 @@
+//! Programs that a manifest runs. Nothing tells what a program did, so a broken-off run stays unknown.
+
+use super::state;
+use crate::host::{Entry, Exec, Fault, Host};
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::manifest::{Argv, Command, EnvName, Needed, Resource};
+use shared::plan::{Action, Verb};
+use shared::risk::ActionClass;
+use shared::strict::Map;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A script is far smaller; a larger file is not read to be bound.
+const SCRIPT_BYTES: u64 = 4 << 20;
+
+/// What undoing needs: the program that takes it back, if the manifest gives one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    pub undo: Option<Argv>,
+    pub env: Map<EnvName, String>,
+    pub timeout_s: u32,
+}
+
+/// Digests of the scripts among the arguments: those that the change itself brings (`brought`: path to digest),
+/// and files of the host that start with `#!`. Programs of packages are not bound; their packages are.
+pub fn scripts(
+    argv: &Argv,
+    brought: &BTreeMap<&str, Digest>,
+    host: &impl Host,
+) -> Result<Vec<(String, Digest)>, Fault> {
+    let mut scripts = Vec::new();
+    for path in argv.as_slice().iter().filter(|item| item.starts_with('/')) {
+        if let Some(digest) = brought.get(path.as_str()) {
+            scripts.push((path.clone(), *digest));
+        } else if let Entry::File { length, .. } = host.look(path)?
+            && length <= SCRIPT_BYTES
+            && let Some(bytes) = host.read(path, SCRIPT_BYTES)?
+            && bytes.starts_with(b"#!")
+        {
+            scripts.push((path.clone(), Digest::of(&bytes)));
+        }
+    }
+    Ok(scripts)
+}
+
+/// What an approval of the command binds: program, arguments, environment, scripts, time limit, undo.
+pub fn digest(want: &Command, scripts: &[(String, Digest)]) -> Digest {
+    state(&("command", &want.run, &want.env, scripts, want.timeout_s, &want.undo))
+}
+
+/// Whether looking says that it is needed. `changed` tells whether a resource is changed in this run. A guard
+/// program counts as needed: only apply may run it.
+pub fn is_needed(
+    want: &Command,
+    host: &impl Host,
+    changed: &dyn Fn(&shared::ids::ResourceId) -> bool,
+) -> Result<bool, Fault> {
+    Ok(match &want.needed {
+        Needed::Always | Needed::Unless(_) => true,
+        Needed::Missing(path) => host.look(path.as_str())? == Entry::Absent,
+        Needed::Changed(ids) => ids.iter().any(changed),
+    })
+}
+
+/// The action of a command that is needed as far as looking tells.
+pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Action {
+    let resource = Resource::Command(want.clone());
+    let condition = match &want.needed {
+        Needed::Always => String::new(),
+        Needed::Missing(path) => format!(", because {path} is missing"),
+        Needed::Changed(ids) => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            format!(", if {} is changed", ids.join(" or "))
+        }
+        Needed::Unless(guard) => format!(", unless {} succeeds (decided when it is applied)", shown(guard)),
+    };
+    Action {
+        resource: resource.id(),
+        verb: Verb::Run,
+        class: ActionClass::Command,
+        before: None,
+        after: digest(want, scripts),
+        summary: format!("run {}{condition}", shown(&want.run)),
+        diff: None,
+        undo: resource.undo().into(),
+        package: None,
+    }
+}
+
+fn shown(argv: &Argv) -> String {
+    argv.as_slice().iter().map(|item| shared::strict::shorten(item)).collect::<Vec<_>>().join(" ")
+}
+
+pub fn found(want: &Command) -> Found {
+    Found { undo: want.undo.clone(), env: want.env.clone(), timeout_s: want.timeout_s }
+}
+
+fn exec(argv: &Argv, env: &Map<EnvName, String>, timeout_s: u32) -> Exec {
+    let mut exec = Exec::new(argv.program(), argv.arguments().to_vec());
+    exec.timeout = Duration::from_secs(u64::from(timeout_s));
+    exec.env = env.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    exec
+}
+
+/// Runs the guard. True when the command is not needed.
+pub fn guard_holds(want: &Command, host: &mut impl Host) -> Result<bool, Fault> {
+    let Needed::Unless(guard) = &want.needed else { return Ok(false) };
+    Ok(host.run(&exec(guard, &want.env, want.timeout_s))?.code == Some(0))
+}
+
+/// # Errors
+/// It did not end with exit code 0 within its time.
+pub fn apply(want: &Command, host: &mut impl Host) -> Result<(), Fault> {
+    host.run(&exec(&want.run, &want.env, want.timeout_s))?.success(want.run.program()).map(drop)
+}
+
+/// Runs the undo command of the manifest.
+///
+/// # Errors
+/// There is none, or it failed.
+pub fn undo(before: &Found, host: &mut impl Host) -> Result<(), Fault> {
+    let Some(argv) = &before.undo else {
+        return Err(Fault::Refused("the manifest gives no undo command".into()));
+    };
+    host.run(&exec(argv, &before.env, before.timeout_s))?.success(argv.program()).map(drop)
+}

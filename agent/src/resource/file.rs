@@ -1,0 +1,270 @@
+//! Regular files: contents, owner, group, mode; or their absence.
+
+use super::{NamedAttrs, Saved, WantedAttrs, absent, refuse, state, textdiff};
+use crate::host::{Accounts, Attrs, Entry, Fault, Host};
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::facts::TemplateFacts;
+use shared::manifest::{File, FileSource, FileWant, ParamValue};
+use shared::plan::{Action, Reversibility, UndoContract, Verb};
+use shared::refusal::Refused;
+use shared::risk::ActionClass;
+use shared::strict::Map;
+use shared::template;
+use std::borrow::Cow;
+use std::io::Read;
+
+/// Contents that are kept for a readable difference; longer ones are compared by digest.
+const READABLE_BYTES: u64 = 64 << 10;
+/// Old contents that are kept for undo; configuration files are far below.
+pub const SAVED_BYTES: u64 = 32 << 20;
+
+const NEW: Attrs = Attrs { uid: 0, gid: 0, mode: 0o644 };
+
+/// A file resource with its contents resolved.
+#[derive(Clone, Debug)]
+pub struct Want<'a> {
+    pub file: &'a File,
+    pub content: Content<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Content<'a> {
+    Absent,
+    Bytes(Cow<'a, [u8]>),
+    /// A verified artifact; its bytes are only needed by apply.
+    Artifact {
+        sha256: Digest,
+        length: u64,
+    },
+}
+
+/// What was at the path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Found {
+    Absent,
+    File {
+        attrs: Attrs,
+        length: u64,
+        digest: Digest,
+        /// Only for the readable difference.
+        #[serde(skip)]
+        content: Option<Vec<u8>>,
+    },
+    Link {
+        target: String,
+    },
+    /// A directory, device, socket or pipe: not replaced.
+    Other,
+}
+
+/// Renders what the file is to contain.
+///
+/// # Errors
+/// The template does not render on this host.
+pub fn resolve<'a>(
+    file: &'a File,
+    params: &Map<String, ParamValue>,
+    facts: &TemplateFacts,
+) -> Result<Want<'a>, Refused> {
+    let content = match &file.want {
+        FileWant::Absent => Content::Absent,
+        FileWant::Present { source: FileSource::Content(text), .. } => Content::Bytes(text.as_bytes().into()),
+        FileWant::Present { source: FileSource::Template(text), .. } => {
+            let text = template::render(text, params, facts)
+                .map_err(|problem| refuse(format!("{}: {problem}", file.path)))?;
+            Content::Bytes(text.into_bytes().into())
+        }
+        FileWant::Present { source: FileSource::Artifact(artifact), .. } => {
+            Content::Artifact { sha256: artifact.sha256, length: artifact.length }
+        }
+    };
+    Ok(Want { file, content })
+}
+
+impl Want<'_> {
+    pub fn digest(&self) -> Option<Digest> {
+        match &self.content {
+            Content::Absent => None,
+            Content::Bytes(bytes) => Some(Digest::of(bytes)),
+            Content::Artifact { sha256, .. } => Some(*sha256),
+        }
+    }
+
+    fn attrs(&self, default_owner: (u32, u32)) -> WantedAttrs<'_> {
+        let default = Attrs { uid: default_owner.0, gid: default_owner.1, ..NEW };
+        match &self.file.want {
+            FileWant::Absent => WantedAttrs { owner: None, group: None, mode: None, default },
+            FileWant::Present { owner, group, mode, .. } => {
+                WantedAttrs { owner: owner.as_ref(), group: group.as_ref(), mode: *mode, default }
+            }
+        }
+    }
+
+    fn is_sensitive(&self) -> bool {
+        matches!(self.file.want, FileWant::Present { sensitive: true, .. })
+    }
+}
+
+pub fn inspect(path: &str, host: &impl Host) -> Result<Found, Fault> {
+    let scan = host.scan(path, READABLE_BYTES)?;
+    Ok(match (scan.entry, scan.digest) {
+        (Entry::Absent, _) => Found::Absent,
+        (Entry::File { attrs, length }, Some(digest)) => {
+            Found::File { attrs, length, digest, content: scan.content }
+        }
+        (Entry::Link { target }, _) => Found::Link { target },
+        (Entry::File { .. } | Entry::Directory { .. } | Entry::Other, _) => Found::Other,
+    })
+}
+
+/// The digest that plans and receipts name for a found state.
+pub fn digest(found: &Found, accounts: &Accounts) -> Digest {
+    match found {
+        Found::Absent => absent(),
+        Found::File { attrs, digest, .. } => described(&NamedAttrs::of(*attrs, accounts), *digest),
+        Found::Link { target } => state(&("link", target)),
+        Found::Other => state(&"other"),
+    }
+}
+
+fn described(attrs: &NamedAttrs, content: Digest) -> Digest {
+    state(&("file", attrs, content))
+}
+
+/// The action that brings the file about; `None` when nothing is left to do.
+///
+/// # Errors
+/// Something other than a file is in the way.
+pub fn diff(
+    want: &Want<'_>,
+    found: &Found,
+    accounts: &Accounts,
+    default_owner: (u32, u32),
+) -> Result<Option<Action>, Refused> {
+    let path = want.file.path.as_str();
+    if *found == Found::Other {
+        return Err(refuse(format!(
+            "{path} is a directory or device and is not replaced by a file; remove it first"
+        )));
+    }
+    let before_attrs = match found {
+        Found::File { attrs, .. } => Some(*attrs),
+        _ => None,
+    };
+    let wanted = want.attrs(default_owner).named(before_attrs, accounts);
+    let after = want.digest().map_or_else(absent, |content| described(&wanted, content));
+    let before = digest(found, accounts);
+    if before == after {
+        return Ok(None);
+    }
+    let verb = match (found, &want.content) {
+        (_, Content::Absent) => Verb::Remove,
+        (Found::Absent, _) => Verb::Create,
+        _ => Verb::Update,
+    };
+    let mode = u32::from_str_radix(&wanted.mode, 8).ok();
+    let undo = match found {
+        Found::File { length, .. } if *length > SAVED_BYTES => Reversibility {
+            undo: UndoContract::Partly,
+            why: format!("the old contents are larger than {} MiB and are not kept", SAVED_BYTES >> 20),
+        },
+        _ => Reversibility { undo: UndoContract::Yes, why: String::new() },
+    };
+    Ok(Some(Action {
+        resource: shared::manifest::Resource::File(want.file.clone()).id(),
+        verb,
+        class: ActionClass::of_file(path, mode),
+        before: (*found != Found::Absent).then_some(before),
+        after,
+        summary: summary(want, found, &wanted, accounts),
+        diff: readable(want, found),
+        undo,
+        package: None,
+    }))
+}
+
+fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accounts) -> String {
+    let path = &want.file.path;
+    let length = match &want.content {
+        Content::Absent => return format!("remove {path}"),
+        Content::Bytes(bytes) => bytes.len() as u64,
+        Content::Artifact { length, .. } => *length,
+    };
+    let (attrs, digest) = match found {
+        Found::File { attrs, digest, .. } => (attrs, digest),
+        Found::Link { target } => {
+            let target = shared::strict::shorten(target);
+            return format!("replace the link {path} (to {target}) by a file of {length} bytes, {wanted}");
+        }
+        Found::Absent | Found::Other => return format!("create {path}: {length} bytes, {wanted}"),
+    };
+    let mut parts = Vec::new();
+    if want.digest() != Some(*digest) {
+        parts.push("contents".to_owned());
+    }
+    parts.extend(NamedAttrs::of(*attrs, accounts).differences(wanted));
+    format!("update {path}: {}", parts.join(", "))
+}
+
+fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
+    if want.is_sensitive() {
+        return None;
+    }
+    let old: &[u8] = match found {
+        Found::File { content, .. } => content.as_deref()?,
+        _ => b"",
+    };
+    let new: &[u8] = match &want.content {
+        Content::Bytes(bytes) if bytes.len() as u64 <= READABLE_BYTES => bytes,
+        // A removed file may hold secrets that nobody declared; its digest is in `before`.
+        Content::Bytes(_) | Content::Artifact { .. } | Content::Absent => return None,
+    };
+    if old == new { None } else { textdiff::unified(old, new) }
+}
+
+/// Brings the file about. `artifact` opens the bytes of an artifact; they are hashed again on their way.
+///
+/// # Errors
+/// The machine's; [`Fault::Digest`] when an artifact is not what the manifest names.
+pub fn apply(
+    want: &Want<'_>,
+    found: &Found,
+    host: &mut impl Host,
+    artifact: &dyn Fn(Digest) -> Result<Box<dyn Read>, Fault>,
+) -> Result<(), Fault> {
+    let path = want.file.path.as_str();
+    let Some(digest) = want.digest() else { return host.remove(path) };
+    let before = match found {
+        Found::File { attrs, .. } => Some(*attrs),
+        _ => None,
+    };
+    let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;
+    if matches!(found, Found::File { digest: found, .. } if *found == digest) {
+        return host.set_attrs(path, attrs);
+    }
+    match &want.content {
+        Content::Absent => host.remove(path),
+        Content::Bytes(bytes) => host.put(path, &mut &bytes[..], digest, attrs),
+        Content::Artifact { sha256, .. } => host.put(path, &mut artifact(*sha256)?, digest, attrs),
+    }
+}
+
+/// Puts back what was found before.
+///
+/// # Errors
+/// The machine's, or the old contents were not kept.
+pub fn undo(path: &str, before: &Found, host: &mut impl Host, saved: &dyn Saved) -> Result<(), Fault> {
+    match before {
+        Found::Absent => host.remove(path),
+        Found::Link { target } => host.put_link(path, target),
+        Found::File { attrs, digest, .. } => {
+            if matches!(inspect(path, host)?, Found::File { digest: now, .. } if now == *digest) {
+                return host.set_attrs(path, *attrs);
+            }
+            host.put(path, &mut saved.open(*digest)?, *digest, *attrs)
+        }
+        Found::Other => Err(Fault::Refused(format!("{path} was no file"))),
+    }
+}

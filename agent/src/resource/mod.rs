@@ -1,0 +1,124 @@
+//! Kinds of resources. Each kind is four functions: `inspect, diff, apply, undo`.
+//!
+//! `diff` is pure. `undo` takes what `inspect` found before and nothing of the manifest, so that an interrupted
+//! run can be undone from the journal alone. Never: order, journal, or whether anything may happen.
+
+pub mod command;
+pub mod directory;
+pub mod file;
+pub mod package;
+pub mod patch;
+pub mod service;
+mod textdiff;
+
+use crate::host::{Accounts, Attrs, Fault};
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::manifest::{AccountName, Mode};
+use shared::refusal::{Code, Refused};
+use shared::strict;
+use std::io::Read;
+
+/// What was found before a step: all that undoing it needs. Kept in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Found {
+    File(file::Found),
+    Directory(directory::Found),
+    Package(package::Found),
+    Service(service::Found),
+    Command(command::Found),
+}
+
+/// The old contents of files, kept beside the journal by their digest.
+pub trait Saved {
+    /// # Errors
+    /// Not there, or not readable.
+    fn open(&self, digest: Digest) -> Result<Box<dyn Read + '_>, Fault>;
+}
+
+/// A digest over a canonical description of a state.
+fn state<T: Serialize>(description: &T) -> Digest {
+    Digest::of(&strict::to_json(description))
+}
+
+/// The state of everything that is not there.
+fn absent() -> Digest {
+    state(&"absent")
+}
+
+fn refuse(message: impl Into<String>) -> Refused {
+    Refused::new(Code::PlanFailed, message)
+}
+
+/// Owner, group and mode as a manifest names them. Not given: stays, or the default of a new thing.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedAttrs<'a> {
+    pub owner: Option<&'a AccountName>,
+    pub group: Option<&'a AccountName>,
+    pub mode: Option<Mode>,
+    pub default: Attrs,
+}
+
+/// Owner and group by name: the same on hosts that number them differently, and plannable before the
+/// package that makes the account is installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedAttrs {
+    pub owner: String,
+    pub group: String,
+    pub mode: String,
+}
+
+impl WantedAttrs<'_> {
+    fn named(&self, found: Option<Attrs>, accounts: &Accounts) -> NamedAttrs {
+        let base = found.unwrap_or(self.default);
+        NamedAttrs {
+            owner: self.owner.map_or_else(|| accounts.user(base.uid), ToString::to_string),
+            group: self.group.map_or_else(|| accounts.group(base.gid), ToString::to_string),
+            mode: self.mode.unwrap_or(Mode::of_bits(base.mode)).to_string(),
+        }
+    }
+
+    /// # Errors
+    /// The host has no such account.
+    fn numeric(&self, found: Option<Attrs>, accounts: &Accounts) -> Result<Attrs, Fault> {
+        let base = found.unwrap_or(self.default);
+        let none = |kind: &str, name: &AccountName| {
+            Fault::Refused(format!("the host has no {kind} {name}; bring it before what belongs to it"))
+        };
+        let uid =
+            self.owner.map_or(Ok(base.uid), |n| accounts.uid(n.as_str()).ok_or_else(|| none("user", n)))?;
+        let gid =
+            self.group.map_or(Ok(base.gid), |n| accounts.gid(n.as_str()).ok_or_else(|| none("group", n)))?;
+        Ok(Attrs { uid, gid, mode: self.mode.map_or(base.mode, Mode::bits) })
+    }
+}
+
+impl NamedAttrs {
+    fn of(attrs: Attrs, accounts: &Accounts) -> Self {
+        Self {
+            owner: accounts.user(attrs.uid),
+            group: accounts.group(attrs.gid),
+            mode: Mode::of_bits(attrs.mode).to_string(),
+        }
+    }
+
+    /// What differs, such as `mode 0644 to 0600`.
+    fn differences(&self, wanted: &Self) -> Vec<String> {
+        [
+            ("owner", &self.owner, &wanted.owner),
+            ("group", &self.group, &wanted.group),
+            ("mode", &self.mode, &wanted.mode),
+        ]
+        .iter()
+        .filter(|(_, found, wanted)| found != wanted)
+        .map(|(what, found, wanted)| format!("{what} {found} to {wanted}"))
+        .collect()
+    }
+}
+
+impl std::fmt::Display for NamedAttrs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{} {}", self.owner, self.group, self.mode)
+    }
+}

@@ -1,0 +1,187 @@
+//! Taking a run back: the steps in reverse order, each to what was found before it, from the journal alone.
+//!
+//! States are put back as often as needed. A command that undoes is never run twice.
+
+use crate::disk::Disk;
+use crate::host::{Fault, Host, UnitVerb};
+use crate::journal::{Journal, Log, Record, Step, StepLog};
+use crate::resource::{Found, command, directory, file, package, service};
+use shared::digest::Digest;
+use shared::plan::{Action, Verb};
+use shared::receipt::StepStatus;
+
+/// What is there now, in the terms of the action's resource.
+pub fn look(action: &Action, host: &impl Host) -> Result<Found, Fault> {
+    let id = action.resource.as_str();
+    match id.split_once(':') {
+        Some(("file", path)) => file::inspect(path, host).map(Found::File),
+        Some(("directory", path)) => directory::inspect(path, host).map(Found::Directory),
+        Some(("package", name)) => Ok(Found::Package(package::inspect(name, &package::inventory(host)?))),
+        Some(("service", _)) => {
+            let unit = service::unit_of(&action.resource);
+            let unit = unit.ok_or_else(|| Fault::Refused(format!("{id} names no unit")))?;
+            service::inspect(&unit, host).map(Found::Service)
+        }
+        _ => Err(Fault::Refused(format!("{id} has no state that can be looked at"))),
+    }
+}
+
+/// The digest of a found state, as the action counts it.
+pub fn state(action: &Action, found: &Found, host: &impl Host) -> Result<Digest, Fault> {
+    Ok(match found {
+        Found::File(found) => file::digest(found, &host.accounts()?),
+        Found::Directory(found) => directory::digest(found, &host.accounts()?),
+        Found::Package(found) => {
+            let name = action.resource.as_str().strip_prefix("package:").unwrap_or_default();
+            match action.verb {
+                Verb::Hold | Verb::Unhold => package::hold_digest(name, found.held()),
+                _ => package::digest(name, found),
+            }
+        }
+        Found::Service(found) => service::digest(found, action.verb),
+        Found::Command(_) => action.after,
+    })
+}
+
+/// Whether the host is, for this action, as it was found before.
+pub fn is_as_before(action: &Action, before: &Found, host: &impl Host) -> Result<bool, Fault> {
+    if matches!(before, Found::Command(_)) || action.verb == Verb::Restart {
+        return Ok(false);
+    }
+    Ok(state(action, &look(action, host)?, host)? == state(action, before, host)?)
+}
+
+/// Undoes every step that was begun and not yet undone. What cannot be undone is recorded with the reason.
+///
+/// # Errors
+/// Only the journal's.
+pub fn unwind<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
+    let Some(run) = journal.log().cloned() else { return Ok(()) };
+    let mut next = run.steps.len();
+    while next > 0 {
+        let n = next - 1;
+        next = n;
+        if !is_open(&run.steps[n]) || run.start.actions[n].verb == Verb::Restart {
+            continue;
+        }
+        if is_package(&run, n) {
+            let first = (0..=n).rev().take_while(|i| is_package(&run, *i)).last().unwrap_or(n);
+            packages(&run, first..n + 1, host, journal)?;
+            next = first;
+        } else {
+            one(&run, n, host, journal)?;
+        }
+    }
+    restarts(&run, host, journal)
+}
+
+/// Begun, perhaps with an effect, and not undone.
+fn is_open(step: &StepLog) -> bool {
+    let begun =
+        matches!(step.after, Some((StepStatus::Done | StepStatus::Failed | StepStatus::Unknown, ..)) | None);
+    step.before.is_some() && begun && step.undone.is_none()
+}
+
+fn is_package(run: &Log, n: usize) -> bool {
+    matches!(run.steps[n].before, Some(Found::Package(_)))
+}
+
+fn one<H: Host, D: Disk>(run: &Log, n: usize, host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
+    let (action, step) = (&run.start.actions[n], &run.steps[n]);
+    let Some(before) = &step.before else { return Ok(()) };
+    if let Found::Command(found) = before {
+        if found.undo.is_none() {
+            // Nothing can be undone; the step keeps its status, and the outcome counts it as remaining.
+            return Ok(());
+        }
+        if step.undoing {
+            let why = "the agent was stopped while the undo command ran; it is not run twice".to_owned();
+            return journal.write(vec![Record::UndoAfter(Step(n), Some(why))]);
+        }
+    } else if !step.undoing && is_as_before(action, before, host).unwrap_or(false) {
+        return unchanged(step, n, journal);
+    }
+    journal.write(vec![Record::UndoBefore(Step(n))])?;
+    let undone = put_back(action, before, host, journal).and_then(|()| verify(action, before, host));
+    journal.write(vec![Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text()))])
+}
+
+/// A step without a lasting effect: it keeps the status that tells what happened, unless it counted as done.
+fn unchanged<D: Disk>(step: &StepLog, n: usize, journal: &mut Journal<D>) -> Result<(), Fault> {
+    match step.after {
+        Some((StepStatus::Failed, ..)) => Ok(()),
+        _ => journal.write(vec![Record::UndoAfter(Step(n), None)]),
+    }
+}
+
+fn put_back<H: Host, D: Disk>(
+    action: &Action,
+    before: &Found,
+    host: &mut H,
+    journal: &Journal<D>,
+) -> Result<(), Fault> {
+    let what = action.resource.as_str().split_once(':').map_or("", |(_, what)| what);
+    match before {
+        Found::File(found) => file::undo(what, found, host, journal)?,
+        Found::Directory(found) => directory::undo(what, found, host)?,
+        Found::Service(found) => {
+            service::undo(&service::unit_of(&action.resource).unwrap_or_default(), found, host)?
+        }
+        Found::Package(found) => package::undo(&[(what, found)], host)?,
+        Found::Command(found) => command::undo(found, host)?,
+    }
+    if crate::apply::is_unit_file(what) {
+        host.reload_units()?;
+    }
+    Ok(())
+}
+
+fn verify(action: &Action, before: &Found, host: &impl Host) -> Result<(), Fault> {
+    if matches!(before, Found::Command(_)) || is_as_before(action, before, host)? {
+        return Ok(());
+    }
+    Err(Fault::Refused("it is still not as it was before".into()))
+}
+
+/// All packages of adjacent steps in one transaction.
+fn packages<H: Host, D: Disk>(
+    run: &Log,
+    range: std::ops::Range<usize>,
+    host: &mut H,
+    journal: &mut Journal<D>,
+) -> Result<(), Fault> {
+    let name = |n: usize| run.start.actions[n].resource.as_str().strip_prefix("package:").unwrap_or_default();
+    let open: Vec<usize> = range.filter(|n| is_open(&run.steps[*n])).collect();
+    let found: Vec<(&str, &package::Found)> = open
+        .iter()
+        .filter_map(|n| match &run.steps[*n].before {
+            Some(Found::Package(found)) => Some((name(*n), found)),
+            _ => None,
+        })
+        .collect();
+    journal.write(open.iter().map(|n| Record::UndoBefore(Step(*n))).collect())?;
+    let undone = package::undo(&found, host);
+    let mut records = Vec::new();
+    for n in open {
+        let Some(before) = &run.steps[n].before else { continue };
+        let still = verify(&run.start.actions[n], before, host).err();
+        let why = still.map(|fault| undone.as_ref().err().unwrap_or(&fault).text());
+        records.push(Record::UndoAfter(Step(n), why));
+    }
+    journal.write(records)
+}
+
+/// Services that were restarted for the new state are restarted for the old one.
+fn restarts<H: Host, D: Disk>(run: &Log, host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
+    for (n, action) in run.start.actions.iter().enumerate() {
+        let Some(Found::Service(before)) = &run.steps[n].before else { continue };
+        if action.verb != Verb::Restart || !is_open(&run.steps[n]) {
+            continue;
+        }
+        journal.write(vec![Record::UndoBefore(Step(n))])?;
+        let unit = service::unit_of(&action.resource).unwrap_or_default();
+        let undone = if before.is_active() { host.set_unit(UnitVerb::Restart, &unit) } else { Ok(()) };
+        journal.write(vec![Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text()))])?;
+    }
+    Ok(())
+}
