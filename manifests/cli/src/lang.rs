@@ -85,7 +85,9 @@ words! {
     Local: "local", "Ortszeit";
     PlanClass: "Plan class", "Planklasse";
     Of: "of", "von";
+    Host: "host", "Host";
     Hosts: "hosts", "Hosts";
+    SaysServer: "according to the server", "laut Server";
     HostClass: "host class", "Hostklasse";
     Risk: "risk", "Risiko";
     NothingToDo: "nothing to do: these hosts are as the change wants them", "nichts zu tun: diese Hosts sind schon im Soll-Zustand";

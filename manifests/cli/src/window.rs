@@ -3,6 +3,7 @@
 //! A local time that does not exist or exists twice (change of clocks) is refused, never guessed.
 
 use crate::error::{Context as _, Done, Failure};
+use crate::lang::Lang;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use shared::time::{Interval, Timestamp};
@@ -38,6 +39,9 @@ pub fn window(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Interval> {
         None => time(until.trim(), zone, now)?,
     };
     let interval = Interval { from, until };
+    if interval.until > Timestamp::MAX {
+        return Err(Failure::usage(format!("the window {text:?} is out of range")));
+    }
     if interval.is_empty() {
         return Err(Failure::usage(format!("the window {text:?} ends before it starts"))
             .why(format!("{from} to {until}")));
@@ -133,10 +137,22 @@ pub fn period(text: &str) -> Done<Interval> {
 
 /// A moment as people of that zone read it: `Sat 2026-11-21 02:00 +01:00`.
 pub fn local(at: Timestamp, zone: &TimeZone) -> String {
-    match jiff::Timestamp::from_second(at.0) {
-        Ok(instant) => instant.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %:z").to_string(),
-        Err(_) => at.to_string(),
-    }
+    local_in(Lang::En, at, zone)
+}
+
+/// The same with the weekday in the reader's language.
+pub fn local_in(lang: Lang, at: Timestamp, zone: &TimeZone) -> String {
+    let Ok(instant) = jiff::Timestamp::from_second(at.0) else { return at.to_string() };
+    let local = instant.to_zoned(zone.clone());
+    let day = match (lang, local.weekday()) {
+        (Lang::En, _) => local.strftime("%a").to_string(),
+        (Lang::De, day) => {
+            const DAYS: [&str; 7] = ["Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"];
+            let at = usize::from(day.to_monday_zero_offset().unsigned_abs());
+            DAYS.get(at).copied().unwrap_or_default().to_owned()
+        }
+    };
+    format!("{day} {}", local.strftime("%Y-%m-%d %H:%M %:z"))
 }
 
 #[cfg(test)]
@@ -223,6 +239,7 @@ mod tests {
         let intervals = windows(&texts, &berlin(), NOW).unwrap();
         assert!(intervals[0].until < intervals[1].from);
         assert_eq!(local(intervals[0].from, &berlin()), "Sat 2026-11-21 02:00 +01:00");
+        assert_eq!(local_in(Lang::De, intervals[0].from, &berlin()), "Sa 2026-11-21 02:00 +01:00");
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! `assent approve`, `reject`, `withdraw`: a person's word, signed here after everything was verified here.
 
 use super::forecast::Forecast;
-use super::render::{Style, render};
 use super::review::Review;
-use super::show::fetch;
+use super::show::{fetch, print};
 use crate::clock;
 use crate::error::{Done, Failure};
 use crate::lang::Word;
@@ -35,9 +34,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let site = session.site()?;
     check_role(session, &site)?;
     let review = fetch(session, &site, wish.change)?;
-    let zone = window::zone(None)?;
-    let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour() };
-    term::print(&render(&review, &site.policy, &style))?;
+    print(session, &site, &review)?;
     review.check_approvable()?;
     let agents = only(&review, wish.only)?;
     let expires = expires(&review, wish.expires, session.now)?;

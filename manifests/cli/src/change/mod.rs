@@ -11,6 +11,8 @@ mod page;
 pub mod render;
 pub mod review;
 pub mod show;
+#[cfg(test)]
+mod tests;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};

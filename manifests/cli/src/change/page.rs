@@ -8,7 +8,7 @@ pub struct Page {
 const RED: &str = "\u{1b}[1;31m";
 const PLAIN: &str = "\u{1b}[0m";
 /// Width of the label column.
-const LABEL: usize = 18;
+const LABEL: usize = 20;
 
 impl Page {
     pub fn new(colour: bool) -> Self {

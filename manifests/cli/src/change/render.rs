@@ -13,12 +13,15 @@ use shared::plan::{Action, UndoContract};
 use shared::policy::Policy;
 use shared::risk::ActionClass;
 use shared::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// How and for whom it is rendered.
 pub struct Style<'a> {
     pub lang: Lang,
     pub zone: &'a TimeZone,
     pub colour: bool,
+    /// Names of hosts that have signed nothing here; the server's word.
+    pub names: &'a BTreeMap<AgentId, String>,
 }
 
 /// Host names in one line; the rest is counted.
@@ -38,7 +41,9 @@ pub fn render(review: &Review, policy: &Policy, style: &Style<'_>) -> String {
     view.approvals(&mut page);
     view.receipts(&mut page);
     page.blank();
-    page.line(view.word(Word::VerifiedHere));
+    if review.doubts.is_empty() {
+        page.line(view.word(Word::VerifiedHere));
+    }
     page.line(&format!("{} sha256:{}", view.word(Word::PlanSetDigest), review.set.digest()));
     page.finish()
 }
@@ -108,7 +113,8 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         page.blank();
         page.line(self.word(Word::Windows));
         for interval in &self.review.change.body.intervals {
-            let local = [interval.from, interval.until].map(|at| window::local(at, self.style.zone));
+            let local = [interval.from, interval.until]
+                .map(|at| window::local_in(self.style.lang, at, self.style.zone));
             page.line(&format!("  {} .. {}  ({})", local[0], local[1], self.word(Word::Local)));
             page.line(&format!("  {} .. {}  (UTC)", interval.from, interval.until));
         }
@@ -132,7 +138,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             w(Word::PlanClass),
             w(Word::Of),
             class.hosts.len(),
-            w(Word::Hosts),
+            w(if class.hosts.len() == 1 { Word::Host } else { Word::Hosts }),
             w(Word::HostClass),
             plan.host_class,
             w(Word::Risk),
@@ -203,7 +209,12 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
                 }
                 None => self.word(Word::NoPlanYet).to_owned(),
             };
-            page.line(&format!("  {id}  {why}"));
+            let name = self
+                .style
+                .names
+                .get(&id)
+                .map(|name| format!(" ({}, {})", clean(name), self.word(Word::SaysServer)));
+            page.line(&format!("  {id}{}  {why}", name.unwrap_or_default()));
         }
         if !late.is_empty() {
             page.blank();
@@ -270,7 +281,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
     }
 
     fn at(&self, at: Timestamp) -> String {
-        window::local(at, self.style.zone)
+        window::local_in(self.style.lang, at, self.style.zone)
     }
 
     fn person(&self, id: &shared::ids::PersonId) -> String {

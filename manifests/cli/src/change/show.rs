@@ -19,9 +19,17 @@ pub fn fetch(session: &Session, site: &Site, id: &ChangeId) -> Done<Review> {
 pub fn show(session: &Session, id: &ChangeId) -> Done {
     let site = session.site()?;
     let review = fetch(session, &site, id)?;
+    print(session, &site, &review)
+}
+
+/// Prints the page that is looked at and decided on.
+pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
+    let unplanned = !review.uncovered().0.is_empty();
+    let known = if unplanned { session.api.hosts(&[])? } else { Vec::new() };
+    let names = known.into_iter().map(|host| (host.agent, host.hostname)).collect();
     let zone = window::zone(None)?;
-    let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour() };
-    term::print(&render(&review, &site.policy, &style))
+    let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour(), names: &names };
+    term::print(&render(review, &site.policy, &style))
 }
 
 pub fn list(session: &Session, state: Option<&str>, json: bool) -> Done {

@@ -1,0 +1,454 @@
+//! What the approver sees, and what is refused before anybody is asked: forged, foreign and altered plans.
+
+use super::forecast::Forecast;
+use super::render::{Style, render};
+use super::review::Review;
+use crate::error::Done;
+use crate::lang::Lang;
+use crate::window;
+use shared::admit::{Verified, verify_publication};
+use shared::approval::{Approval, Decision, Saw};
+use shared::change::*;
+use shared::digest::Digest;
+use shared::ids::PersonId;
+use shared::keys::SigningKey;
+use shared::manifest::{Manifest, yaml};
+use shared::plan::*;
+use shared::policy::*;
+use shared::publication::Publication;
+use shared::receipt::{Header, Refusal};
+use shared::refusal::{Code, Refused};
+use shared::risk::ActionClass;
+use shared::statement::Statement;
+use shared::time::{Interval, Timestamp};
+use shared::wire::{ChangeFile, ChangeLine};
+
+const NOW: Timestamp = Timestamp(1_795_172_836); // 2026-11-20T11:07:16Z
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(&[n; 32])
+}
+
+fn person(name: &str) -> PersonId {
+    name.parse().unwrap()
+}
+
+/// `anna` (key 1) writes and approves, `ben` (key 2) approves, `carl` (key 3) publishes.
+fn policy() -> Policy {
+    let with = |id: &str, name: &str, n: u8, roles: &[Role]| Person {
+        id: person(id),
+        name: name.into(),
+        keys: vec![PersonKey {
+            public: key(n).public(),
+            roles: roles.iter().copied().collect(),
+            assurance: Assurance::Independent,
+            not_after: None,
+        }],
+    };
+    Policy {
+        schema: SCHEMA.into(),
+        site: "00112233aabbccdd".parse().unwrap(),
+        version: 3,
+        issued: NOW,
+        one_person: false,
+        persons: vec![
+            with("anna", "Anna Beispiel", 1, &[Role::Author, Role::Approver]),
+            with("ben", "Ben Muster", 2, &[Role::Approver]),
+            with("carl", "Carl Probe", 3, &[Role::Publisher]),
+        ],
+        rules: vec![Rule {
+            name: "four eyes".into(),
+            matches: Match::default(),
+            require: Require {
+                approvals: 1,
+                distinct_from: [DistinctFrom::Author].into(),
+                min_assurance: Assurance::Independent,
+                max_validity_h: 168,
+            },
+        }],
+        clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
+        log: LogRules { vkeys: vec!["log".into()] },
+        ca_spki: vec![],
+        server_urls: vec![],
+    }
+}
+
+fn publication() -> Statement<Publication> {
+    let manifest = yaml::compile(
+        b"manifest: web-base\nversion: \"1.2.0\"\nresources:\n- file: { path: /etc/motd, content: hello }\n",
+    )
+    .unwrap();
+    let body = Publication {
+        site: policy().site,
+        publisher: person("carl"),
+        at: NOW,
+        source: Digest::of(b"yaml"),
+        manifest,
+    };
+    Statement::sign(body, &key(3))
+}
+
+fn manifest(named: &ManifestUse) -> Done<Verified<Manifest>> {
+    use crate::error::Context as _;
+    let bytes = publication().to_bytes();
+    shared::admit::verify_manifest(&policy(), &bytes, named, NOW).or_refuse("the manifest is not accepted")
+}
+
+/// Names the hosts with keys 10 to 13.
+fn change() -> Statement<Change> {
+    let targets = (10..14).map(|n| key(n).public()).map(|k| Target { agent: k.agent_id(), key: k.digest() });
+    let body = Change {
+        site: policy().site,
+        change_id: "C-7".parse().unwrap(),
+        revision: 1,
+        change_type: ChangeType::Normal,
+        title: "Base of the web servers".into(),
+        reason: "first roll-out".into(),
+        author: person("anna"),
+        created: NOW.plus(-600),
+        manifests: vec![ManifestUse {
+            team: "main".parse().unwrap(),
+            name: "web-base".parse().unwrap(),
+            version: semver::Version::new(1, 2, 0),
+            sha256: publication().digest,
+            params: Default::default(),
+        }],
+        targets: targets.collect(),
+        intervals: vec![Interval { from: Timestamp(1_795_222_800), until: Timestamp(1_795_230_000) }],
+        not_after: Timestamp(1_795_230_000),
+        missed: Missed::Next,
+        waves: vec![],
+        plan_binding: PlanBinding::Within,
+        action_classes: [ActionClass::File, ActionClass::Command, ActionClass::Package].into(),
+        downgrade: false,
+        reboot: Reboot::Never,
+        undo: UndoPlan { text: "put the old file back".into(), automatic: true },
+        supersedes: None,
+    };
+    Statement::sign(body, &key(1))
+}
+
+fn action(resource: &str, verb: Verb, class: ActionClass, undo: UndoContract) -> Action {
+    let why = if undo == UndoContract::Yes { "" } else { "no undo command" };
+    Action {
+        resource: resource.parse().unwrap(),
+        verb,
+        class,
+        before: None,
+        after: Digest::of(resource.as_bytes()),
+        summary: format!("{} {resource}", verb.as_str()),
+        diff: None,
+        undo: Reversibility { undo, why: why.into() },
+        package: None,
+    }
+}
+
+fn motd() -> Action {
+    let diff = Some("-old\n+hello \u{1b}[2J\n".to_owned());
+    Action { diff, ..action("file:/etc/motd", Verb::Update, ActionClass::File, UndoContract::Yes) }
+}
+
+fn plan_body(change: &Statement<Change>, host: u8, name: &str, actions: Vec<Action>) -> Plan {
+    let key = key(host).public();
+    Plan {
+        site: policy().site,
+        agent_id: key.agent_id(),
+        key,
+        hostname: name.into(),
+        host_class: "production".parse().unwrap(),
+        change_id: change.body.change_id.clone(),
+        revision: change.body.revision,
+        change: change.digest,
+        at: NOW,
+        actions,
+        agent_version: semver::Version::new(0, 1, 0),
+    }
+}
+
+fn plan(change: &Statement<Change>, host: u8, name: &str, actions: Vec<Action>) -> Statement<Plan> {
+    Statement::sign(plan_body(change, host, name, actions), &key(host))
+}
+
+/// Two hosts with an equal plan, one with another, one that refused to plan.
+fn plans(change: &Statement<Change>) -> Vec<Statement<Plan>> {
+    let alpha = Action {
+        package: Some(PackagePin {
+            name: "alpha".into(),
+            arch: "amd64".into(),
+            from: Some("1.0".into()),
+            to: Some("1.1".into()),
+            sha256: None,
+            origin: Some("Test:stable".into()),
+        }),
+        ..action("package:alpha", Verb::Upgrade, ActionClass::Package, UndoContract::Partly)
+    };
+    let command = action("command:migrate", Verb::Run, ActionClass::Command, UndoContract::No);
+    vec![
+        plan(change, 10, "web1", vec![motd()]),
+        plan(change, 11, "web2", vec![motd()]),
+        plan(change, 12, "db1", vec![motd(), alpha, command]),
+    ]
+}
+
+fn refusal() -> Statement<Refusal> {
+    let header = Header {
+        site: policy().site,
+        agent_id: key(13).public().agent_id(),
+        key: key(13).public(),
+        host_class: "production".parse().unwrap(),
+        seq: 2,
+        prev: Some(Digest::of(b"enrolment")),
+        at: NOW,
+        boot_id: "b".into(),
+        agent_version: semver::Version::new(0, 1, 0),
+        log_seen: None,
+    };
+    let body = Refusal {
+        header,
+        change_id: Some("C-7".parse().unwrap()),
+        revision: Some(1),
+        evidence: change().digest,
+        reason: Refused::new(Code::PlanFailed, "apt is locked by another program"),
+    };
+    Statement::sign(body, &key(13))
+}
+
+fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
+    let change = change();
+    ChangeFile {
+        line: ChangeLine {
+            change_id: change.body.change_id.clone(),
+            revision: 1,
+            state: "in_review".into(),
+            outcome: None,
+            title: "Base of the web servers".into(),
+            author: person("anna"),
+            targets: 4,
+            plans: 3,
+            reported: 0,
+            next_interval: None,
+        },
+        change: change.envelope,
+        plans: plans.into_iter().map(|plan| plan.envelope).collect(),
+        refusals: vec![refusal().envelope],
+        plan_set: None,
+        approvals: vec![],
+        receipts: vec![],
+    }
+}
+
+fn review(file: ChangeFile) -> Done<Review> {
+    Review::of(&policy(), &"C-7".parse().unwrap(), file, manifest, NOW)
+}
+
+fn approval(review: &Review, who: &str, n: u8) -> Statement<Approval> {
+    let change = &review.change;
+    let body = Approval {
+        site: change.body.site.clone(),
+        change_id: change.body.change_id.clone(),
+        revision: 1,
+        change: change.digest,
+        decision: Decision::Approve,
+        person: person(who),
+        at: NOW,
+        expires: NOW.plus(86_400),
+        saw: Saw { plan_set: review.set.digest(), renderer: "test".into() },
+        agents: None,
+        nonce: who.into(),
+        comment: String::new(),
+    };
+    Statement::sign(body, &key(n))
+}
+
+fn check_golden(name: &str, found: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, wanted, "{name} differs; look at it, then run with UPDATE_GOLDEN=1");
+}
+
+fn page(review: &Review, lang: Lang) -> String {
+    let zone = window::zone(Some("Europe/Berlin")).unwrap();
+    let names = [(key(13).public().agent_id(), "web9".to_owned())].into();
+    render(review, &policy(), &Style { lang, zone: &zone, colour: false, names: &names })
+}
+
+#[test]
+fn the_approver_sees_classes_of_hosts_effects_windows_and_who_is_not_covered() {
+    let review = review(file(plans(&change()))).unwrap();
+    review.check_approvable().unwrap();
+    check_golden("approve.en.txt", &page(&review, Lang::En));
+    check_golden("approve.de.txt", &page(&review, Lang::De));
+    assert!(!page(&review, Lang::En).contains('\u{1b}'), "a host steers the terminal");
+}
+
+#[test]
+fn approvals_that_count_and_those_that_do_not_are_told_apart() {
+    let first = review(file(plans(&change()))).unwrap();
+    let mut later = file(plans(&change()));
+    later.plan_set = Some(first.set.clone());
+    later.line.state = "approved".into();
+    let mut expired = approval(&first, "ben", 2).body;
+    expired.expires = NOW.plus(-1);
+    let unknown = approval(&first, "ben", 9);
+    later.approvals = vec![
+        approval(&first, "ben", 2).envelope,
+        Statement::sign(expired, &key(2)).envelope,
+        unknown.envelope,
+    ];
+    let later = review(later).unwrap();
+    check_golden("show.en.txt", &page(&later, Lang::En));
+}
+
+/// Each entry bends what the server sends; nothing of it may reach the question "approve?".
+#[test]
+fn plans_that_their_hosts_did_not_make_for_this_change_are_refused() {
+    let change = change();
+    let good = plans(&change);
+    type Bend = Box<dyn Fn(&mut ChangeFile)>;
+    let bends: Vec<(&str, Bend)> = vec![
+        ("signed by another host", {
+            let forged = Statement::sign(plan_body(&change, 10, "web1", vec![]), &key(11));
+            Box::new(move |f| f.plans[0] = forged.envelope.clone())
+        }),
+        ("altered after signing", {
+            let mut altered = good[0].envelope.clone();
+            let text = String::from_utf8(altered.payload.clone()).unwrap();
+            altered.payload = text.replace("/etc/motd", "/etc/shad").into_bytes();
+            Box::new(move |f| f.plans[0] = altered.clone())
+        }),
+        ("of a host that the change does not name", {
+            let foreign = plan(&change, 20, "web1", vec![]);
+            Box::new(move |f| f.plans.push(foreign.envelope.clone()))
+        }),
+        ("for another revision", {
+            let mut body = plan_body(&change, 10, "web1", vec![]);
+            body.revision = 2;
+            let other = Statement::sign(body, &key(10));
+            Box::new(move |f| f.plans[0] = other.envelope.clone())
+        }),
+        ("for another change document", {
+            let mut body = plan_body(&change, 10, "web1", vec![]);
+            body.change = Digest::of(b"other");
+            let other = Statement::sign(body, &key(10));
+            Box::new(move |f| f.plans[0] = other.envelope.clone())
+        }),
+        ("two plans of one host", {
+            let second = plan(&change, 10, "web1", vec![]);
+            Box::new(move |f| f.plans.push(second.envelope.clone()))
+        }),
+        ("a statement of another kind", {
+            let other = change.envelope.clone();
+            Box::new(move |f| f.plans[0] = other.clone())
+        }),
+    ];
+    assert!(review(file(good.clone())).is_ok());
+    for (what, bend) in bends {
+        let mut bent = file(good.clone());
+        bend(&mut bent);
+        let failure = review(bent).err().unwrap_or_else(|| panic!("accepted: {what}"));
+        assert_eq!(failure.exit_code(), 1, "{what}: {failure}");
+    }
+}
+
+/// The server shows plan A and has the digest of plan B approved.
+#[test]
+fn a_plan_set_that_names_other_plans_than_those_shown_is_refused() {
+    let change = change();
+    let shown = plans(&change);
+    let hidden = plan(
+        &change,
+        10,
+        "web1",
+        vec![action("command:evil", Verb::Run, ActionClass::Command, UndoContract::No)],
+    );
+    let set = |agents: &[(u8, Digest)], of: Digest| PlanSet {
+        change: of,
+        plans: agents.iter().map(|(n, digest)| (key(*n).public().agent_id(), *digest)).collect(),
+    };
+    let mut sent = file(shown.clone());
+    sent.plan_set = Some(set(&[(10, shown[0].digest)], change.digest));
+    let accepted = review(sent.clone()).unwrap();
+    assert_eq!(accepted.set.plans.len(), 1);
+    assert_eq!(accepted.uncovered().1.len(), 2);
+    for bad in [
+        set(&[(10, hidden.digest)], change.digest),
+        set(&[(13, hidden.digest)], change.digest),
+        set(&[(10, shown[0].digest)], Digest::of(b"other")),
+    ] {
+        sent.plan_set = Some(bad);
+        let failure = review(sent.clone()).err().unwrap();
+        assert!(failure.message.contains("plan set"), "{failure}");
+    }
+}
+
+#[test]
+fn another_change_author_or_manifest_is_never_approvable() {
+    let mut other = file(vec![]);
+    let mut body = change().body;
+    body.change_id = "C-8".parse().unwrap();
+    other.change = Statement::sign(body, &key(1)).envelope;
+    assert!(review(other).is_err());
+
+    let mut stranger = file(vec![]);
+    stranger.change = Statement::sign(change().body, &key(2)).envelope;
+    stranger.refusals.clear();
+    assert_eq!(review(stranger).unwrap().check_approvable().unwrap_err().exit_code(), 1);
+
+    let mut swapped = change().body;
+    swapped.manifests[0].sha256 = Digest::of(b"other");
+    let swapped = Statement::sign(swapped, &key(1));
+    let mut sent = file(vec![]);
+    sent.plans = vec![plan(&swapped, 10, "web1", vec![motd()]).envelope];
+    sent.change = swapped.envelope;
+    let doubtful = review(sent).unwrap();
+    assert!(doubtful.check_approvable().unwrap_err().to_string().contains("manifest"));
+    assert!(page(&doubtful, Lang::En).contains("! the manifest is not accepted"));
+}
+
+#[test]
+fn drafts_and_changes_without_plans_are_not_approvable() {
+    let mut draft = file(plans(&change()));
+    draft.line.state = "draft".into();
+    let failure = review(draft).unwrap().check_approvable().unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "error: change C-7 is draft, approving needs in_review\n  try: assent change submit C-7"
+    );
+    let failure = review(file(vec![])).unwrap().check_approvable().unwrap_err();
+    assert!(failure.message.contains("no host has sent a plan"), "{failure}");
+}
+
+#[test]
+fn the_forecast_is_what_each_host_would_decide() {
+    let review = review(file(plans(&change()))).unwrap();
+    let policy = policy();
+    let nobody = Forecast::of(&policy, &review, None, NOW);
+    assert_eq!((nobody.allowed(), nobody.hosts.len()), (0, 3));
+    let author = Forecast::of(&policy, &review, Some(&approval(&review, "anna", 1)), NOW);
+    assert_eq!(author.allowed(), 0);
+    assert!(author.lines.iter().any(|line| line.contains("is the author")), "{:?}", author.lines);
+    let ben = Forecast::of(&policy, &review, Some(&approval(&review, "ben", 2)), NOW);
+    assert_eq!(ben.allowed(), 3);
+    let mut narrow = approval(&review, "ben", 2).body;
+    narrow.agents = Some(vec![key(10).public().agent_id()]);
+    let narrow = Forecast::of(&policy, &review, Some(&Statement::sign(narrow, &key(2))), NOW);
+    assert_eq!(narrow.allowed(), 1);
+    assert!(verify_publication(&policy, &publication().to_bytes(), NOW).is_ok());
+}
+
+/// What the author did not allow stands out before the approval, and the host refuses it afterwards.
+#[test]
+fn effects_beyond_the_authors_bound_are_marked_and_not_admitted() {
+    let change = change();
+    let trust = action("file:/etc/assent/agent.toml", Verb::Update, ActionClass::Trust, UndoContract::Yes);
+    let review = review(file(vec![plan(&change, 10, "web1", vec![trust])])).unwrap();
+    let line = page(&review, Lang::En);
+    assert!(
+        line.contains("! update file:/etc/assent/agent.toml [trust; can be undone] (look closely)"),
+        "{line}"
+    );
+    assert_eq!(Forecast::of(&policy(), &review, Some(&approval(&review, "ben", 2)), NOW).allowed(), 0);
+}

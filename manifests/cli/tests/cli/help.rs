@@ -1,0 +1,48 @@
+//! Every command explains itself.
+
+use crate::{empty, expect};
+use clap::CommandFactory as _;
+
+fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+    let mut subcommands = command.get_subcommands().filter(|c| c.get_name() != "help").peekable();
+    if subcommands.peek().is_none() {
+        let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.push((path.trim().to_owned(), example));
+    }
+    for subcommand in subcommands {
+        leaves(subcommand, &format!("{path} {}", subcommand.get_name()), found);
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example_of_itself() {
+    let mut found = Vec::new();
+    leaves(&cli::args::Cli::command(), "", &mut found);
+    assert_eq!(found.len(), 28, "a command was added or lost: {found:#?}");
+    for (path, help) in found {
+        assert!(help.contains("Example") && help.contains(&format!("assent {path}")), "{path}: {help:?}");
+    }
+    cli::args::Cli::command().debug_assert();
+}
+
+#[test]
+fn exit_codes_tell_usage_from_help() {
+    let dir = empty();
+    expect(dir.path(), 0, &["--help"]);
+    expect(dir.path(), 0, &["--version"]);
+    expect(dir.path(), 2, &[]);
+    expect(dir.path(), 2, &["aprove"]);
+    let (_, err) = expect(dir.path(), 2, &["change", "list"]);
+    assert!(err.starts_with("error: no site is chosen\n  try: "), "{err}");
+}
+
+/// Nobody listens on this port: a fault, with the server's address and a remedy.
+#[test]
+fn a_server_that_does_not_answer_is_a_fault() {
+    let dir = crate::new_site();
+    let (_, err) = expect(dir.path(), 3, &["--site", "site", "change", "list"]);
+    assert!(
+        err.starts_with("error: the server at https://127.0.0.1:18443 does not answer\n  why: "),
+        "{err}"
+    );
+}
