@@ -29,7 +29,8 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Done {
 
 /// Replaces a file in one step: after a crash it has the old or the new contents (0600).
 pub fn replace(path: &Path, bytes: &[u8]) -> Done {
-    let beside = beside(path, ".new");
+    // Two commands may run at once; each has its own file until it renames it.
+    let beside = beside(path, &format!(".new-{}", std::process::id()));
     match fs::remove_file(&beside) {
         Ok(()) => {}
         Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -37,6 +38,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Done {
     }
     write_new(&beside, bytes)?;
     rename(&beside, path)
+}
+
+/// Holds a lock file until the value is dropped; waits for another command that holds it.
+pub fn lock(path: &Path) -> Done<File> {
+    let failed = format!("could not lock {}", path.display());
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.or_fault(&*failed)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).or_fault(&*failed)?;
+    Ok(file)
 }
 
 /// Renames within one directory and makes it durable.

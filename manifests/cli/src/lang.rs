@@ -29,6 +29,13 @@ impl Lang {
         if set.is_some_and(|value| value.starts_with("de")) { Self::De } else { Self::En }
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+        }
+    }
+
     pub fn word(self, word: Word) -> &'static str {
         let (en, de) = word.both();
         match self {

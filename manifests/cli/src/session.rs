@@ -21,11 +21,12 @@ pub struct Session {
 impl Session {
     pub fn open(global: &Global) -> Done<Self> {
         let profile = Profile::open(global.site.as_deref())?;
+        let lang = global.lang.unwrap_or_else(Lang::from_env);
         Ok(Self {
-            api: Client::new(&profile)?,
+            api: Client::new(&profile, lang)?,
             profile,
             secrets: Secrets::new(global.passphrase_file.clone()),
-            lang: global.lang.unwrap_or_else(Lang::from_env),
+            lang,
             now: clock::now()?,
         })
     }

@@ -42,6 +42,8 @@ const SEEN: &str = "seen.json";
 /// Refused when a signature, version or expiry does not hold; a fault when files cannot be written.
 pub fn refresh(profile: &Profile, api: &Client, now: Timestamp) -> Done<Site> {
     let dir = profile.dir.join("trust");
+    // Without it a slower command could put older files, the rollback floors, over newer ones.
+    let _only_one = files::lock(&dir.join("lock"))?;
     let trusted = follow(client::start(load(&dir)?, now), &dir, api)?;
     let file = *trusted.policy().or_refuse("the site's policy is not in the repository")?;
     let bytes = fetch(api, &TargetName::Policy, &file)?;

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
 use shared::ids::ChangeId;
+use shared::risk::ActionClass;
 
 #[derive(Debug, Subcommand)]
 pub enum ChangeCommand {
@@ -99,12 +100,29 @@ pub struct NewArgs {
     pub binding: Option<BindingArg>,
     #[arg(long, value_enum)]
     pub reboot: Option<RebootArg>,
+    /// Allow an effect beyond those that the manifests show, such as sensitive_file or service
+    #[arg(long, value_name = "CLASS", value_parser = action_class)]
+    pub allow: Vec<ActionClass>,
     /// Allow a manifest version below the one that a host had
     #[arg(long)]
     pub downgrade: bool,
     /// Make the next revision of this change; what is not given stays as it was
     #[arg(long, value_name = "ID")]
     pub revise: Option<ChangeId>,
+}
+
+fn action_class(text: &str) -> Result<ActionClass, String> {
+    const ALL: [ActionClass; 7] = [
+        ActionClass::File,
+        ActionClass::Service,
+        ActionClass::Package,
+        ActionClass::Reboot,
+        ActionClass::SensitiveFile,
+        ActionClass::Command,
+        ActionClass::Trust,
+    ];
+    let names = ALL.map(ActionClass::as_str).join(", ");
+    ALL.into_iter().find(|class| class.as_str() == text).ok_or(format!("write one of {names}"))
 }
 
 macro_rules! choices {

@@ -36,8 +36,9 @@ fn of_resource(resource: &Resource, classes: &mut BTreeSet<ActionClass>) {
             };
             ActionClass::of_file(file.path.as_str(), mode.map(|mode| mode.bits()))
         }
+        // Sticky and set-group-id bits of a directory grant nobody anything; hosts judge it the same way.
         Resource::Directory(directory) => {
-            ActionClass::of_file(directory.path.as_str(), directory.mode.map(|mode| mode.bits()))
+            ActionClass::of_file(directory.path.as_str(), directory.mode.map(|mode| mode.bits() & 0o777))
         }
         Resource::Package(_) => ActionClass::Package,
         Resource::Service(_) => ActionClass::Service,

@@ -47,7 +47,8 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
         reason: given(&args.reason, old.map(|o| &o.reason), "--reason")?,
         author: session.profile.config.person.clone(),
         created: session.now,
-        action_classes: effects::classes(manifests.iter().map(|(_, m)| m.get()), reboot),
+        action_classes: &effects::classes(manifests.iter().map(|(_, m)| m.get()), reboot)
+            | &args.allow.iter().copied().collect(),
         manifests: manifests.into_iter().map(|(named, _)| named).collect(),
         targets,
         intervals,

@@ -2,11 +2,12 @@
 
 use crate::error::{Done, Failure};
 use crate::files;
+use crate::lang::Lang;
 use crate::profile::{Profile, SMALL};
 use http_body_util::{BodyExt as _, Full};
 use hyper::Response;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -68,6 +69,7 @@ pub struct Client {
     port: u16,
     tls: Arc<ClientConfig>,
     token: Zeroizing<String>,
+    lang: Lang,
     runtime: Runtime,
 }
 
@@ -75,7 +77,8 @@ pub struct Client {
 struct Broken(String);
 
 impl Client {
-    pub fn new(profile: &Profile) -> Done<Self> {
+    /// `lang` is the language of the server's messages.
+    pub fn new(profile: &Profile, lang: Lang) -> Done<Self> {
         let url = profile.config.people_url.clone();
         let bad = || Failure::usage(format!("{url:?} in the profile is not an https address"));
         let authority = url.strip_prefix("https://").ok_or_else(bad)?;
@@ -86,7 +89,7 @@ impl Client {
         let tls = Arc::new(trusting(&ca)?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Failure::fault("the network cannot be used").why(e))?;
-        Ok(Self { url, host, port, tls, token: profile.token()?, runtime })
+        Ok(Self { url, host, port, tls, token: profile.token()?, lang, runtime })
     }
 
     /// Sends and reads the whole answer, whatever its status.
@@ -152,6 +155,7 @@ impl Client {
             .header(HOST, format!("{}:{}", self.host, self.port))
             .header(AUTHORIZATION, format!("Bearer {}", *self.token))
             .header(CONTENT_TYPE, request.content_type)
+            .header(ACCEPT_LANGUAGE, self.lang.as_str())
             .body(Full::new(Bytes::from(request.body.clone())))
             .map_err(broken)?;
         let response = timeout(SILENCE, sender.send_request(message)).await;

@@ -1,5 +1,7 @@
 //! Runs the built `assent` binary as a person would.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod ceremony;
 mod help;
 mod manifests;
