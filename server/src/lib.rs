@@ -1,7 +1,10 @@
 //! The server: stores, serves, schedules, records, exports. Holds no key that can start a change.
 
 pub mod app;
+pub mod changes;
 pub mod cmdb;
+pub mod fleet;
 pub mod kernel;
 pub mod ledger;
+pub mod manifests;
 pub mod people;

@@ -220,7 +220,8 @@ impl Change {
         }
     }
 
-    fn usable(&self) -> impl Iterator<Item = Interval> + '_ {
+    /// The intervals that count, after `missed` is taken into account.
+    pub fn usable(&self) -> impl Iterator<Item = Interval> + '_ {
         let first = self.intervals.first().copied();
         let (take, stretched) = match self.missed {
             Missed::Skip => (1, None),

@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 4] = catalogues!["kernel", "ledger", "people", "cmdb"];
+const CATALOGUES: [(&str, &str, &str); 7] = catalogues!["kernel", "ledger", "people", "cmdb", "fleet", "manifests", "changes"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

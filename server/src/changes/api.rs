@@ -1,0 +1,309 @@
+//! Changes over HTTP: thin handlers around the functions of this slice.
+
+use super::approve::{self, Answer};
+use super::course::{self, By, Wish};
+use super::store::{self, Row};
+use super::view::{self, Step};
+use super::{bundle, plans, revise};
+use crate::fleet::Board;
+use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::agent::Agent;
+use crate::kernel::http::person::{Allowed, Approve, Operate, Propose, Read};
+use crate::manifests::Repository;
+use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
+use actix_web::{HttpResponse, get, post};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use shared::change::Change;
+use shared::digest::Digest;
+use shared::ids::ChangeId;
+use shared::lifecycle::{Outcome, State};
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use shared::wire::{ChangeFile, ChangeLine};
+use shared::{limits, strict};
+
+/// A page of changes.
+const PAGE: i64 = 200;
+
+/// Routes for people. Needs `Data<Repository>` and `Data<Board>`.
+pub fn people(config: &mut ServiceConfig) {
+    let large = |path: &str| web::resource(path).app_data(PayloadConfig::new(limits::ENVELOPE_BYTES));
+    config
+        .service(create)
+        .service(large("/v1/changes/{id}/revisions/{revision}").route(web::put().to(put_revision)))
+        .service(large("/v1/changes/{id}/approvals").route(web::post().to(post_approval)))
+        .service(submit)
+        .service(halt)
+        .service(resume)
+        .service(withdraw)
+        .service(close)
+        .service(list)
+        .service(show)
+        .service(show_course);
+}
+
+/// Routes for agents. Needs `Data<Board>`.
+pub fn agents(config: &mut ServiceConfig) {
+    let large = |path: &str| web::resource(path).app_data(PayloadConfig::new(limits::ENVELOPE_BYTES));
+    config.service(large("/agent/v1/plans").route(web::post().to(post_plan))).service(plan_again);
+}
+
+fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Error> {
+    Ok(strict::from_json(what, body, limits::ENVELOPE_BYTES).map_err(unreadable)?)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::bad_request("request.bad_json").with("detail", error)
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Debug, Clone, Serialize)]
+struct Created {
+    change_id: ChangeId,
+}
+
+/// Allots the next number.
+#[post("/v1/changes")]
+async fn create(
+    person: Allowed<Propose>,
+    _: Json<Nothing>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<Created>, Error> {
+    let now = clock.now();
+    let change_id = db.write("change.create", move |tx| store::insert(tx, &person.person, now)).await?;
+    Ok(Json(Created { change_id }))
+}
+
+/// Stores a signed revision. Sending the same again answers the same.
+async fn put_revision(
+    person: Allowed<Propose>,
+    place: Path<(ChangeId, u32)>,
+    body: Bytes,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    let change = Statement::<Change>::parse(&body).map_err(unreadable)?;
+    let (id, revision) = place.into_inner();
+    let work = move |tx: &mut Conn, now| revise::revise(tx, (&id, revision), &change, &person.person, now);
+    with.write("change.revise", work).await
+}
+
+/// Asks the hosts for plans.
+#[post("/v1/changes/{id}/submit")]
+async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
+    let work = move |tx: &mut Conn, now| course::wish(tx, &id, Wish::Submit, By::person(&person.person), now);
+    with.write("change.submit", work).await
+}
+
+#[post("/v1/changes/{id}/halt")]
+async fn halt(person: Allowed<Operate>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
+    with.wish(person, id.into_inner(), Wish::Halt, String::new()).await
+}
+
+#[post("/v1/changes/{id}/resume")]
+async fn resume(person: Allowed<Operate>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
+    with.wish(person, id.into_inner(), Wish::Resume, String::new()).await
+}
+
+#[post("/v1/changes/{id}/withdraw")]
+async fn withdraw(
+    person: Allowed<Operate>,
+    id: Path<ChangeId>,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    with.wish(person, id.into_inner(), Wish::Withdraw, String::new()).await
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Close {
+    outcome: Outcome,
+    #[serde(default)]
+    note: String,
+}
+
+/// A person says how it went.
+#[post("/v1/changes/{id}/close")]
+async fn close(
+    person: Allowed<Operate>,
+    id: Path<ChangeId>,
+    body: Json<Close>,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    let Close { outcome, note } = body.into_inner();
+    let judged = [Outcome::Successful, Outcome::SuccessfulWithIssues, Outcome::Failed, Outcome::RolledBack];
+    if !judged.contains(&outcome) {
+        return Err(Refusal::unprocessable("change.not_a_judgement")
+            .with("outcome", outcome.as_str())
+            .into());
+    }
+    if note.len() > limits::TEXT_BYTES {
+        return Err(Refusal::too_large("request.too_large").with("limit", limits::TEXT_BYTES).into());
+    }
+    with.wish(person, id.into_inner(), Wish::Close(outcome), note).await
+}
+
+/// Records an approval, rejection or withdrawal. Sending the same again changes nothing.
+async fn post_approval(
+    _: Allowed<Approve>,
+    id: Path<ChangeId>,
+    body: Bytes,
+    with: With,
+) -> Result<Json<Answer>, Error> {
+    let shared::wire::Approve { plan_set, approval } = read("the approval", &body)?;
+    let approval = Statement::open(approval).map_err(unreadable)?;
+    let sent = approve::Sent { plan_set, approval };
+    let (online, now) = (with.repository.online.clone(), with.clock.now());
+    let work = move |tx: &mut Conn| approve::approve(tx, &online, &id, &sent, now);
+    let answer = with.db.write("change.approve", work).await?;
+    with.told().await;
+    Ok(Json(answer))
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    state: Option<String>,
+    /// Only changes with a lower number.
+    before: Option<ChangeId>,
+}
+
+/// Newest first, at most 200.
+#[get("/v1/changes")]
+async fn list(
+    _: Allowed<Read>,
+    which: Query<Which>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<Vec<ChangeLine>>, Error> {
+    let Which { state, before } = which.into_inner();
+    let known = |state: &String| State::from_parts(state, None).is_some() || state == "closed";
+    if let Some(unknown) = state.as_ref().filter(|state| !known(state)) {
+        let refusal = Refusal::bad_request("change.unknown_state");
+        return Err(refusal.with("state", strict::shorten(unknown)).into());
+    }
+    let before = before.and_then(|id| id.as_str().strip_prefix("C-")?.parse().ok());
+    let now = clock.now();
+    let read = move |tx: &mut Conn| {
+        let rows = store::list(tx, state.as_deref(), before, PAGE)?;
+        view::lines(tx, &rows, now)
+    };
+    Ok(Json(db.read("change.list", read).await?))
+}
+
+/// Everything signed about the current revision.
+#[get("/v1/changes/{id}")]
+async fn show(
+    _: Allowed<Read>,
+    id: Path<ChangeId>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<ChangeFile>, Error> {
+    let now = clock.now();
+    Ok(Json(db.read("change.show", move |tx| view::file(tx, &id, now)).await?))
+}
+
+#[get("/v1/changes/{id}/course")]
+async fn show_course(_: Allowed<Read>, id: Path<ChangeId>, db: Data<Db>) -> Result<Json<Vec<Step>>, Error> {
+    Ok(Json(db.read("change.course", move |tx| view::course(tx, &id)).await?))
+}
+
+/// Takes in a plan. Sending the same again changes nothing.
+async fn post_plan(
+    agent: Agent,
+    body: Bytes,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    board: Data<Board>,
+    config: Data<Config>,
+) -> Result<HttpResponse, Error> {
+    let plan = shared::plan::open_plan(&body).map_err(unreadable)?;
+    let (now, who, site) = (clock.now(), agent.0.agent_id, config.site_id.clone());
+    let change = plan.body.change;
+    db.write("change.plan", move |tx| plans::accept(tx, (&site, who), &plan, now)).await?;
+    board.drop_wish(who, &change);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A host fetches a plan of its own again.
+#[get("/agent/v1/plans/{digest}")]
+async fn plan_again(agent: Agent, digest: Path<Digest>, db: Data<Db>) -> Result<HttpResponse, Error> {
+    let (digest, who) = (digest.into_inner(), agent.0.agent_id);
+    let bytes = db.read("change.plan_again", move |tx| plans::find_own(tx, &digest, who)).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(bytes))
+}
+
+/// What a handler needs that writes and then tells this node's memory.
+struct With {
+    db: Data<Db>,
+    clock: Data<Clock>,
+    repository: Data<Repository>,
+    board: Data<Board>,
+}
+
+impl actix_web::FromRequest for With {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(req: &actix_web::HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        let found = (|| {
+            Some(Self {
+                db: req.app_data::<Data<Db>>()?.clone(),
+                clock: req.app_data::<Data<Clock>>()?.clone(),
+                repository: req.app_data::<Data<Repository>>()?.clone(),
+                board: req.app_data::<Data<Board>>()?.clone(),
+            })
+        })();
+        std::future::ready(
+            found.ok_or_else(|| Error::fault("handling a change", "the listener is not wired")),
+        )
+    }
+}
+
+impl With {
+    /// Moves a change, lists what is active, and answers with its line: one transaction.
+    async fn write(
+        self,
+        name: &'static str,
+        work: impl Fn(&mut Conn, Timestamp) -> Result<Row, Error> + Send + 'static,
+    ) -> Result<Json<ChangeLine>, Error> {
+        let (online, now) = (self.repository.online.clone(), self.clock.now());
+        let write = move |tx: &mut Conn| {
+            let mut row = work(tx, now)?;
+            bundle::refresh(tx, &online, std::slice::from_mut(&mut row), now)?;
+            view::line(tx, &row, now)
+        };
+        let line = self.db.write(name, write).await?;
+        self.told().await;
+        Ok(Json(line))
+    }
+
+    async fn wish(
+        self,
+        person: Allowed<Operate>,
+        id: ChangeId,
+        wish: Wish,
+        note: String,
+    ) -> Result<Json<ChangeLine>, Error> {
+        let work = move |tx: &mut Conn, now| {
+            let by = By { person: Some(&person.person), note: &note };
+            course::wish(tx, &id, wish, by, now)
+        };
+        self.write("change.wish", work).await
+    }
+
+    /// This node shows at once what it has just written; the others notice within a second.
+    async fn told(&self) {
+        self.repository.files.expire();
+        if let Err(error) = self.board.refresh(&self.db).await {
+            tracing::warn!(error = error.chain(), "the work board will be brought up to date later");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Approvals, rejections and withdrawals: verified as hosts verify them, recorded, judged.
+
+use super::bundle;
+use super::course::{By, is_listed, lock, step, unfit};
+use super::judging::{Judged, Papers, judge_hosts, plan_set};
+use super::plans::plans_lock;
+use super::store::{self, Row, papers};
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use crate::ledger::{self, Document};
+use crate::manifests::Online;
+use serde::{Deserialize, Serialize};
+use shared::approval::{Approval, Decision};
+use shared::ids::ChangeId;
+use shared::ledger::LeafKind;
+use shared::lifecycle::{Event, State};
+use shared::plan::PlanSet;
+use shared::policy::verify_approval;
+use shared::statement::Statement;
+use shared::time::Timestamp;
+
+/// What became of an approval: the state of the change, and what counted for which hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    pub state: String,
+    pub lines: Vec<String>,
+}
+
+/// A statement about a change with the plan set that its person saw.
+pub(super) struct Sent {
+    pub plan_set: PlanSet,
+    pub approval: Statement<Approval>,
+}
+
+/// Records what a person signed. The same statement again changes nothing.
+pub(super) fn approve(
+    tx: &mut Conn,
+    online: &Online,
+    id: &ChangeId,
+    sent: &Sent,
+    now: Timestamp,
+) -> Result<Answer, Error> {
+    lock(tx)?;
+    let mut row = store::get(tx, id)?;
+    let statement = row.statement()?;
+    tx.lock(&plans_lock(&statement))?;
+    let mut papers = Papers::load(tx, &row)?;
+    if !papers::has_approval(tx, &sent.approval.digest)? {
+        check(tx, &row, &papers, sent, now)?;
+        record(tx, &row, sent, now)?;
+        papers.approvals.push(sent.approval.clone());
+        take(tx, &mut row, &papers, sent, now)?;
+        bundle::refresh(tx, online, std::slice::from_mut(&mut row), now)?;
+    }
+    let judged = judged(tx, &row, &papers, now)?;
+    Ok(Answer { state: row.state.clone(), lines: judged.lines })
+}
+
+fn judged(tx: &mut Conn, row: &Row, papers: &Papers, now: Timestamp) -> Result<Judged, Error> {
+    match row.plan_set()? {
+        Some(digest) => {
+            let set = plan_set(tx, &digest)?;
+            judge_hosts(tx, papers, &set, now)
+        }
+        None => Ok(Judged::default()),
+    }
+}
+
+fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+    let body = &sent.approval.body;
+    let change = &papers.change;
+    if body.change_id != change.body.change_id {
+        return Err(refuse("approval.other_change", "it is about another change").into());
+    }
+    if body.change != change.digest || body.revision != change.body.revision {
+        let refusal = Refusal::conflict("approval.other_revision").with("change", &row.id);
+        return Err(refusal.with("current", row.revision).with("signed", body.revision).into());
+    }
+    let state = row.state()?;
+    if state != State::InReview && !is_listed(state) {
+        return Err(unfit(row, Event::QuorumReached, "in_review").into());
+    }
+    verify_approval(&papers.policy, change, &sent.approval, now)
+        .map_err(|refused| refuse(refused.code, refused.message))?;
+    if sent.plan_set.change != change.digest || sent.plan_set.digest() != body.saw.plan_set {
+        return Err(refuse("approval.plan_set", "the plan set sent is not the one that was signed").into());
+    }
+    if body.decision != Decision::Approve {
+        return Ok(());
+    }
+    check_plans(tx, papers, &sent.plan_set)?;
+    let standing = papers.standing(now);
+    if standing.is_some_and(|standing| standing != body.saw.plan_set) {
+        return Err(Refusal::conflict("approval.other_plan_set").with("change", &row.id).into());
+    }
+    Ok(())
+}
+
+fn refuse(code: impl std::fmt::Display, why: impl std::fmt::Display) -> Refusal {
+    Refusal::unprocessable("approval.refused").with("code", code).with("why", why)
+}
+
+/// The set names plans that this server has, each the current one of a target of this revision.
+fn check_plans(tx: &mut Conn, papers: &Papers, set: &PlanSet) -> Result<(), Error> {
+    if set.plans.is_empty() {
+        return Err(refuse("approval.plan_set", "the plan set is empty").into());
+    }
+    let targets = store::list_targets(tx, &papers.change.digest)?;
+    let mut current = std::collections::BTreeMap::new();
+    for target in &targets {
+        if let Some(plan) = target.plan.as_deref() {
+            current.insert(target.agent()?, store::digest(plan)?);
+        }
+    }
+    let stale: Vec<String> = set
+        .plans
+        .iter()
+        .filter(|(agent, plan)| current.get(agent) != Some(plan))
+        .map(|(agent, _)| agent.to_string())
+        .collect();
+    if let Some(first) = stale.first() {
+        let refusal = Refusal::conflict("approval.stale_plans");
+        return Err(refusal.with("count", stale.len()).with("agent", first).into());
+    }
+    Ok(())
+}
+
+fn record(tx: &mut Conn, row: &Row, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+    let change = row.change_id()?;
+    let approval = &sent.approval;
+    let document = |kind, digest, bytes| {
+        Document::of_site(kind, digest, Some(change.clone()), bytes)
+            .map_err(|error| Error::fault("recording an approval", error))
+    };
+    let mut documents = Vec::new();
+    let counts = approval.body.decision == Decision::Approve;
+    if counts {
+        let bytes = sent.plan_set.to_bytes();
+        documents.push(document(LeafKind::PlanSet, sent.plan_set.digest(), bytes)?);
+    }
+    documents.push(document(LeafKind::Approval, approval.digest, approval.to_bytes())?);
+    ledger::record(tx, &documents, now)?;
+    if counts {
+        papers::record_plan_set(tx, &sent.plan_set, now)?;
+    }
+    papers::record_approval(tx, approval, now)?;
+    Ok(())
+}
+
+/// What follows from the statement for the change itself.
+fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+    let body = &sent.approval.body;
+    let by = By { person: Some(&body.person), note: &body.comment };
+    let state = row.state()?;
+    row.unpublished |= is_listed(state);
+    match body.decision {
+        Decision::Approve => {
+            row.plan_set = Some(body.saw.plan_set.0.to_vec());
+            row.planned = i32::try_from(sent.plan_set.plans.len()).unwrap_or(i32::MAX);
+            let enough = !judge_hosts(tx, papers, &sent.plan_set, now)?.allowed.is_empty();
+            match state {
+                State::InReview if enough => step(tx, row, Event::QuorumReached, by, now),
+                _ => store::update(tx, row),
+            }
+        }
+        Decision::Reject => match state {
+            State::InReview | State::Approved => step(tx, row, Event::Reject, by, now),
+            // Hosts may have begun: the bundle goes, an operator decides about the change.
+            _ => store::update(tx, row),
+        },
+        Decision::Withdraw => match state {
+            State::Approved | State::Halted => step(tx, row, Event::Withdraw, by, now),
+            _ => {
+                if state == State::InReview && papers.standing(now).is_none() {
+                    // Nobody stands behind the plans any more: hosts may plan again.
+                    (row.plan_set, row.planned) = (None, 0);
+                }
+                store::update(tx, row)
+            }
+        },
+    }
+}

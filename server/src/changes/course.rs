@@ -1,0 +1,180 @@
+//! The course of a change: every step goes through the shared state machine and leaves a record in the ledger.
+
+use super::store::{self, EventRow, Row};
+use crate::fleet;
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::generation;
+use crate::ledger::{self, Document};
+use crate::manifests;
+use serde::Serialize;
+use shared::digest::Digest;
+use shared::ids::{ChangeId, PersonId};
+use shared::ledger::LeafKind;
+use shared::lifecycle::{Event, Outcome, State};
+use shared::strict;
+use shared::time::Timestamp;
+
+/// Who moved the change, and what they said; nobody when it moved by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct By<'a> {
+    pub person: Option<&'a PersonId>,
+    pub note: &'a str,
+}
+
+impl<'a> By<'a> {
+    pub fn person(person: &'a PersonId) -> Self {
+        Self { person: Some(person), note: "" }
+    }
+}
+
+/// What the audit leaf stands for: no signature, but nobody can take it back unnoticed.
+#[derive(Serialize)]
+struct Record<'a> {
+    schema: &'static str,
+    change: &'a str,
+    version: i64,
+    revision: i32,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<&'a PersonId>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
+    at: Timestamp,
+}
+
+/// Locks in their one order: the repository, the ledger, then rows. Everything that moves a change starts here,
+/// so that no two of them think at the same time.
+pub(super) fn lock(tx: &mut Conn) -> Result<(), Error> {
+    manifests::lock(tx)?;
+    Ok(ledger::lock(tx)?)
+}
+
+pub(super) fn unfit(row: &Row, event: Event, needed: &'static str) -> Refusal {
+    Refusal::conflict("change.state")
+        .with("change", &row.id)
+        .with("state", &row.state)
+        .with("event", event)
+        .with("needed", needed)
+}
+
+/// Moves the change and writes its row. Fields of `row` that the caller set before are written along.
+pub(super) fn step(
+    tx: &mut Conn,
+    row: &mut Row,
+    event: Event,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let before = row.state()?;
+    let after = before.on(event).map_err(|error| unfit(row, event, error.needed))?;
+    row.state = after.as_str().into();
+    row.outcome = after.outcome().map(|outcome| outcome.as_str().into());
+    // The repository lists active changes; whatever enters or leaves that circle is listed anew.
+    row.unpublished |= is_listed(before) || is_listed(after);
+    if let State::Closed(_) = after {
+        row.closed = Some(now.0);
+    }
+    if event == Event::Submit {
+        row.submitted = Some(now.0);
+    }
+    let record = Record {
+        schema: "assent-change-event/1",
+        change: &row.id,
+        version: row.version + 1,
+        revision: row.revision,
+        event: &event.to_string(),
+        person: by.person,
+        note: by.note,
+        state: &row.state,
+        outcome: row.outcome.as_deref(),
+        at: now,
+    };
+    let bytes = strict::to_json(&record);
+    let document = Document::of_site(LeafKind::Audit, Digest::of(&bytes), Some(row.change_id()?), bytes);
+    let document = document.map_err(|error| Error::fault("recording a step of a change", error))?;
+    ledger::record_one(tx, &document, now)?;
+    store::update(tx, row)?;
+    if before == State::InReview || after == State::InReview {
+        generation::bump(tx, fleet::WISHES)?;
+    }
+    let event = EventRow {
+        version: row.version,
+        event: event.to_string(),
+        person: by.person.map(ToString::to_string),
+        note: by.note.into(),
+        state: row.state.clone(),
+        outcome: row.outcome.clone(),
+        at: now.0,
+    };
+    Ok(store::insert_event(tx, &row.id.clone(), &event)?)
+}
+
+/// States whose bundle is in the repository.
+pub(super) fn is_listed(state: State) -> bool {
+    matches!(state, State::Approved | State::Running | State::Halted)
+}
+
+/// What an operator or requester may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Submit,
+    Halt,
+    Resume,
+    Withdraw,
+    /// With a person's judgement of how it went.
+    Close(Outcome),
+}
+
+/// Carries out a person's wish. Asking for the state that is there already changes nothing.
+pub(super) fn wish(
+    tx: &mut Conn,
+    id: &ChangeId,
+    wish: Wish,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<Row, Error> {
+    lock(tx)?;
+    let mut row = store::get(tx, id)?;
+    let (event, there) = match wish {
+        Wish::Submit => (Event::Submit, State::InReview),
+        Wish::Halt => (Event::Halt, State::Halted),
+        Wish::Resume => (Event::Resume, State::Running),
+        Wish::Withdraw => (Event::Withdraw, State::Closed(Outcome::Withdrawn)),
+        Wish::Close(outcome) => (Event::Close(outcome), State::Closed(outcome)),
+    };
+    if row.state()? == there {
+        return Ok(row);
+    }
+    if wish == Wish::Submit {
+        row.statement()?;
+        if row.not_after.is_some_and(|end| end <= now.0) {
+            let end = Timestamp(row.not_after.unwrap_or_default());
+            return Err(Refusal::conflict("change.over").with("change", id).with("end", end).into());
+        }
+    }
+    step(tx, &mut row, event, by, now)?;
+    Ok(row)
+}
+
+/// Closes or reviews a change whose time is over. True when it moved.
+pub(super) fn tend(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<bool, Error> {
+    lock(tx)?;
+    let mut row = store::get(tx, id)?;
+    if row.not_after.is_none_or(|end| now.0 < end) {
+        return Ok(false);
+    }
+    let statement = row.statement()?;
+    let reported = store::list_targets(tx, &statement)?.iter().any(|target| target.report.is_some());
+    let event = match row.state()? {
+        State::Running => Event::Finished,
+        State::Halted if reported => Event::Finished,
+        State::Draft | State::InReview | State::Approved | State::Halted => Event::Expire,
+        State::Review | State::Closed(_) => return Ok(false),
+    };
+    step(tx, &mut row, event, By::default(), now)?;
+    Ok(true)
+}

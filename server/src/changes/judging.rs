@@ -1,0 +1,168 @@
+//! Judging approvals for every host of a plan set, as the hosts will do it again for themselves.
+
+use super::revise::refused;
+use super::store::papers::{self, PlanRow};
+use super::store::{self, Row};
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use crate::ledger;
+use crate::manifests;
+use shared::admit;
+use shared::approval::{Approval, Decision};
+use shared::change::Change;
+use shared::digest::Digest;
+use shared::ids::{AgentId, PersonId};
+use shared::plan::PlanSet;
+use shared::policy::{Case, Policy, Verdict, VerifiedApproval, judge, verify_approval};
+use shared::refusal::Code;
+use shared::risk::Risk;
+use shared::statement::Statement;
+use shared::strict;
+use shared::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The signed papers of a change's current revision. Read from the statements, never from columns.
+pub(super) struct Papers {
+    pub policy: Policy,
+    pub change: Statement<Change>,
+    pub approvals: Vec<Statement<Approval>>,
+}
+
+fn statement(tx: &mut Conn, digest: &Digest) -> Result<Vec<u8>, Error> {
+    ledger::find_statement(tx, digest)?.ok_or_else(|| store::damaged("a signed statement"))
+}
+
+impl Papers {
+    pub fn load(tx: &mut Conn, row: &Row) -> Result<Self, Error> {
+        let digest = row.statement()?;
+        let change = Statement::<Change>::parse(&statement(tx, &digest)?);
+        let change = change.ok().filter(|change| change.digest == digest);
+        let change = change.ok_or_else(|| store::damaged("a revision"))?;
+        let known = papers::list_approvals(tx, &digest)?;
+        let found = ledger::find_statements(tx, &known)?;
+        let mut approvals = Vec::with_capacity(known.len());
+        for digest in known {
+            let read = found.get(&digest).and_then(|bytes| Statement::<Approval>::parse(bytes).ok());
+            let read =
+                read.filter(|read| read.digest == digest).ok_or_else(|| store::damaged("an approval"))?;
+            approvals.push(read);
+        }
+        Ok(Self { policy: manifests::policy(tx)?.policy, change, approvals })
+    }
+
+    /// Those approvals that count for anything at `now`.
+    pub fn verified(&self, now: Timestamp) -> Vec<VerifiedApproval> {
+        let verify = |approval| verify_approval(&self.policy, &self.change, approval, now).ok();
+        self.approvals.iter().filter_map(verify).collect()
+    }
+
+    /// The plan set that somebody stands behind now: the latest word of that person is yes.
+    pub fn standing(&self, now: Timestamp) -> Option<Digest> {
+        let verified = self.verified(now);
+        let mut latest: BTreeMap<&PersonId, &VerifiedApproval> = BTreeMap::new();
+        let rank = |a: &VerifiedApproval| (a.body().at, a.body().decision != Decision::Approve);
+        for approval in &verified {
+            let slot = latest.entry(&approval.body().person).or_insert(approval);
+            if rank(approval) >= rank(slot) {
+                *slot = approval;
+            }
+        }
+        latest.values().find(|a| a.body().decision == Decision::Approve).map(|a| a.body().saw.plan_set)
+    }
+
+    /// Whoever published a manifest of the change; each is verified as it is listed now.
+    pub fn publishers(&self, tx: &mut Conn, now: Timestamp) -> Result<BTreeSet<PersonId>, Error> {
+        let mut publishers = BTreeSet::new();
+        for named in &self.change.body.manifests {
+            let published = manifests::find_published(tx, &named.sha256)?;
+            let published = published.ok_or_else(|| store::damaged("a published manifest"))?;
+            let verified =
+                admit::verify_manifest(&self.policy, &published.bytes, named, now).map_err(refused)?;
+            publishers.insert(verified.publisher().clone());
+        }
+        Ok(publishers)
+    }
+}
+
+/// The plan set with this digest, as it was approved.
+pub(super) fn plan_set(tx: &mut Conn, digest: &Digest) -> Result<PlanSet, Error> {
+    let bytes = statement(tx, digest)?;
+    let read = strict::from_json::<PlanSet>("the plan set", &bytes, shared::limits::BUNDLE_BYTES).ok();
+    read.filter(|set| set.digest() == *digest).ok_or_else(|| store::damaged("a plan set"))
+}
+
+/// What the approvals come to.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// Hosts that may change, in the order of their ids.
+    pub allowed: Vec<AgentId>,
+    /// For people: what counted, once for all hosts to which the same applies.
+    pub lines: Vec<String>,
+}
+
+/// Judges each host of the plan set by its own plan.
+pub(super) fn judge_hosts(
+    tx: &mut Conn,
+    papers: &Papers,
+    set: &PlanSet,
+    now: Timestamp,
+) -> Result<Judged, Error> {
+    let publishers = papers.publishers(tx, now)?;
+    let verified = papers.verified(now);
+    let digests: Vec<Digest> = set.plans.values().copied().collect();
+    let plans = papers::find_plans(tx, &papers.change.digest, &digests)?;
+    let plan_set = set.digest();
+    let mut judged = Judged::default();
+    let mut alike: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for (agent, digest) in set.plans.iter() {
+        let plan = plans.get(digest).filter(|plan| plan.agent == *agent);
+        let plan = plan.ok_or_else(|| store::damaged("the plan of a host"))?;
+        let (allowed, lines) = judge_host(papers, (plan, plan_set), &publishers, &verified, now);
+        if allowed {
+            judged.allowed.push(*agent);
+        }
+        *alike.entry(lines).or_default() += 1;
+    }
+    for (lines, hosts) in alike {
+        let shown = if hosts == 1 { "1 host".to_owned() } else { format!("{hosts} hosts") };
+        judged.lines.extend(lines.into_iter().map(|line| format!("{shown}: {line}")));
+    }
+    Ok(judged)
+}
+
+fn judge_host(
+    papers: &Papers,
+    (plan, plan_set): (&PlanRow, Digest),
+    publishers: &BTreeSet<PersonId>,
+    verified: &[VerifiedApproval],
+    now: Timestamp,
+) -> (bool, Vec<String>) {
+    let change = &papers.change.body;
+    if let Some(class) = plan.action_classes.iter().find(|class| !change.action_classes.contains(class)) {
+        let why = format!("{}: the plan contains {class}, which the author did not allow", Code::PlanClass);
+        return (false, vec![why]);
+    }
+    let case = Case {
+        change_type: change.change_type,
+        author: &change.author,
+        publishers,
+        agent: plan.agent,
+        host_class: &plan.host_class,
+        classes: &plan.action_classes,
+        risk: plan.action_classes.iter().map(|class| class.risk()).max().unwrap_or(Risk::Low),
+        plan_set,
+    };
+    let judgement = judge(&papers.policy, &case, verified, now);
+    let mut lines = judgement.lines;
+    match judgement.verdict {
+        Verdict::Allowed { persons, .. } => {
+            let persons: Vec<&str> = persons.iter().map(PersonId::as_str).collect();
+            lines.push(format!("approved by {}", persons.join(", ")));
+            (true, lines)
+        }
+        Verdict::Denied(refused) => {
+            lines.push(refused.to_string());
+            (false, lines)
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Changes: from the author's signed revision over the hosts' plans and people's approvals to the end.
+//!
+//! Owns states, plans, approvals and which bundle is in the repository. Never starts anything: a bundle that is
+//! not carried by signatures is not listed, and hosts check them again.
+//!
+//! Locks are taken in this order: repository, ledger, plans of a revision, rows.
+
+mod api;
+mod approve;
+mod bundle;
+mod course;
+mod judging;
+mod plans;
+mod reports;
+mod revise;
+mod store;
+mod view;
+
+pub use api::{agents, people};
+pub use approve::Answer;
+pub use plans::wishes;
+pub use reports::{on_receipt, on_refusal};
+pub use store::papers::RefusalRow;
+pub use store::{Row, Target};
+pub use view::{Step, course, file, line, lines};
+
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::Error;
+use crate::kernel::jobs::{Job, Tick};
+use crate::manifests::Repository;
+use shared::digest::Digest;
+use shared::ids::{AgentId, ChangeId};
+use shared::time::Timestamp;
+use std::time::Duration;
+
+/// Ends changes whose time is over, and hands receipts of earlier waves on through the repository.
+pub fn jobs(db: &Db, repository: &Repository) -> Vec<Job> {
+    let (over, listed) = (db.clone(), (db.clone(), repository.clone()));
+    let tend = move |tick: Tick| {
+        let db = over.clone();
+        async move { tend(&db, tick.now).await }
+    };
+    let publish = move |tick: Tick| {
+        let (db, repository) = listed.clone();
+        async move { publish(&db, &repository, tick.now).await }
+    };
+    vec![
+        Job::new("changes.tend", Duration::from_secs(30), tend),
+        Job::new("changes.publish", Duration::from_secs(3), publish),
+    ]
+}
+
+/// Each change in a transaction of its own: one that cannot be moved does not hold up the others.
+pub async fn tend(db: &Db, now: Timestamp) -> Result<(), Error> {
+    let over = db.read("change.over", move |tx| Ok::<_, Error>(store::list_over(tx, now)?)).await?;
+    for id in over {
+        let id: ChangeId = id.parse().map_err(|_| store::damaged("the id of a change"))?;
+        db.write("change.tend", move |tx| course::tend(tx, &id, now)).await?;
+    }
+    Ok(())
+}
+
+/// Lists what changed since the last time, all in one new version of the repository.
+pub async fn publish(db: &Db, repository: &Repository, now: Timestamp) -> Result<(), Error> {
+    let waiting = db.read("change.waiting", |tx| Ok::<_, Error>(!store::list_unpublished(tx)?.is_empty()));
+    if !waiting.await? {
+        return Ok(());
+    }
+    let online = repository.online.clone();
+    let refresh = move |tx: &mut Conn| {
+        course::lock(tx)?;
+        let mut rows = store::list_unpublished(tx)?;
+        bundle::refresh(tx, &online, &mut rows, now)
+    };
+    db.write("change.publish", refresh).await?;
+    repository.files.expire();
+    Ok(())
+}
+
+/// The change with this id.
+pub fn get(tx: &mut Conn, id: &ChangeId) -> Result<Row, Error> {
+    store::get(tx, id)
+}
+
+/// Changes created in `from..to`, by number.
+pub fn list_created(tx: &mut Conn, from: Timestamp, to: Timestamp) -> Result<Vec<String>, Error> {
+    Ok(store::list_created(tx, from, to)?)
+}
+
+/// The change that a revision with this digest belongs to.
+pub fn find_by_statement(tx: &mut Conn, statement: &Digest) -> Result<Option<Row>, Error> {
+    store::find_by_statement(tx, statement)
+}
+
+/// One host of a revision.
+pub fn find_target(tx: &mut Conn, change: &Digest, agent: AgentId) -> Result<Option<Target>, Error> {
+    Ok(store::find_target(tx, change, agent)?)
+}
+
+/// The newest refusal of a host about a revision.
+pub fn find_refusal(tx: &mut Conn, change: &Digest, agent: AgentId) -> Result<Option<RefusalRow>, Error> {
+    Ok(store::papers::find_refusal(tx, change, agent)?)
+}
+
+/// Who approved the plan set of a revision, by the recorded statements; for display.
+pub fn approvers(tx: &mut Conn, change: &Digest) -> Result<Vec<String>, Error> {
+    Ok(store::papers::list_approvers(tx, change)?)
+}
+
+/// Digests of everything signed about all revisions of a change, for evidence.
+#[derive(Debug, Clone, Default)]
+pub struct Dossier {
+    pub revisions: Vec<Digest>,
+    pub plan_sets: Vec<Digest>,
+    pub approvals: Vec<Digest>,
+    pub receipts: Vec<Digest>,
+    pub refusals: Vec<Digest>,
+    pub state: String,
+    pub outcome: Option<String>,
+    pub submitted: Option<Timestamp>,
+    pub closed: Option<Timestamp>,
+}
+
+pub fn dossier(tx: &mut Conn, id: &ChangeId) -> Result<Dossier, Error> {
+    let row = store::get(tx, id)?;
+    let mut dossier = Dossier {
+        state: row.state,
+        outcome: row.outcome,
+        submitted: row.submitted.map(Timestamp),
+        closed: row.closed.map(Timestamp),
+        ..Dossier::default()
+    };
+    for revision in store::list_revisions(tx, id.as_str())? {
+        dossier.plan_sets.extend(store::papers::list_plan_sets(tx, &revision)?);
+        dossier.approvals.extend(store::papers::list_approvals(tx, &revision)?);
+        for refusal in store::papers::list_refusals(tx, &revision)? {
+            dossier.refusals.push(store::digest(&refusal.statement)?);
+        }
+        for target in store::list_targets(tx, &revision)? {
+            if let Some(report) = target.report.as_deref() {
+                dossier.receipts.push(store::digest(report)?);
+            }
+        }
+        dossier.revisions.push(revision);
+    }
+    Ok(dossier)
+}

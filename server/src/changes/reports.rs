@@ -1,0 +1,59 @@
+//! What hosts report: receipts move a change on, refusals are kept for whoever asks why.
+
+use super::course::{By, step};
+use super::store::{self, papers};
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use shared::lifecycle::{Event, State};
+use shared::receipt::{Receipt, Refusal};
+use shared::statement::Statement;
+use shared::time::Timestamp;
+
+/// Takes note of a receipt that is recorded already. The caller holds the ledger's lock.
+///
+/// Never refuses: what a host did is a fact, whatever state the change is in. True when a change of this
+/// server is meant.
+pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -> Result<bool, Error> {
+    let body = &receipt.body;
+    let Some(mut row) = store::find_by_statement(tx, &body.change)? else { return Ok(false) };
+    let agent = body.header.agent_id;
+    let success = body.outcome.is_success();
+    if store::update_report(tx, &body.change, agent, &receipt.digest, success)? == 0 {
+        tracing::warn!(change = row.id, %agent, "a receipt of a host that is no target");
+        return Ok(false);
+    }
+    if row.statement()? != body.change {
+        return Ok(true);
+    }
+    if row.state()? == State::Approved {
+        step(tx, &mut row, Event::Started, By::default(), now)?;
+    }
+    let counts = store::count_targets(tx, &[body.change.0.to_vec()])?;
+    let reported = counts.get(body.change.0.as_slice()).map_or(0, |(_, reported)| *reported);
+    let all = row.planned > 0 && reported >= i64::from(row.planned);
+    match row.state()? {
+        State::Running | State::Halted if all => step(tx, &mut row, Event::Finished, By::default(), now)?,
+        State::Running | State::Halted if row.gated => {
+            // The next wave waits for this receipt; the publishing job hands it on.
+            row.unpublished = true;
+            store::update(tx, &mut row)?;
+        }
+        State::Running | State::Halted => {}
+        State::Draft | State::InReview | State::Approved | State::Review | State::Closed(_) => {
+            tracing::info!(change = row.id, state = row.state, %agent, "a receipt for a change that does not wait for it");
+        }
+    }
+    Ok(true)
+}
+
+/// Takes note of a refusal that is recorded already. True when it is about a revision of this server's.
+pub fn on_refusal(tx: &mut Conn, refusal: &Statement<Refusal>) -> Result<bool, Error> {
+    let body = &refusal.body;
+    let (Some(id), Some(revision)) = (&body.change_id, body.revision) else { return Ok(false) };
+    let Some(change) = store::find_revision(tx, id, revision)? else { return Ok(false) };
+    if store::find_target(tx, &change, body.header.agent_id)?.is_none() {
+        return Ok(false);
+    }
+    papers::record_refusal(tx, &change, refusal)?;
+    Ok(true)
+}

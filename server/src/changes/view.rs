@@ -1,0 +1,116 @@
+//! Changes as people and tools read them.
+
+use super::store::papers;
+use super::store::{self, Row};
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use crate::ledger;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::ids::ChangeId;
+use shared::time::Timestamp;
+use shared::wire::{ChangeFile, ChangeLine};
+use std::collections::BTreeMap;
+
+/// One step of a change's course.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub at: Timestamp,
+    pub event: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+/// The lines of a page of changes.
+pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLine>, Error> {
+    let statements: Vec<Vec<u8>> = rows.iter().filter_map(|row| row.statement.clone()).collect();
+    let counts = store::count_targets(tx, &statements)?;
+    rows.iter()
+        .map(|row| {
+            let count = row.statement.as_ref().and_then(|statement| counts.get(statement));
+            let (plans, reported) = count.copied().unwrap_or_default();
+            let small = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(ChangeLine {
+                change_id: row.change_id()?,
+                revision: row.revision(),
+                state: row.state.clone(),
+                outcome: row.outcome.clone(),
+                title: row.title.clone(),
+                author: row.author.parse().map_err(|_| store::damaged("an author"))?,
+                targets: row.targets.cast_unsigned(),
+                plans: small(plans),
+                reported: small(reported),
+                next_interval: row.intervals()?.into_iter().find(|interval| now < interval.until),
+            })
+        })
+        .collect()
+}
+
+pub fn line(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<ChangeLine, Error> {
+    lines(tx, std::slice::from_ref(row), now)?.pop().ok_or_else(|| store::damaged("a change"))
+}
+
+/// Everything signed about the current revision.
+pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, Error> {
+    let row = store::get(tx, id)?;
+    let digest = row.statement()?;
+    let targets = store::list_targets(tx, &digest)?;
+    let read = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(store::digest).transpose();
+    let plans: Vec<Digest> = collect(targets.iter().map(|target| read(&target.plan)))?;
+    let receipts: Vec<Digest> = collect(targets.iter().map(|target| read(&target.report)))?;
+    // The newest refusal of each host; the older ones are in the export.
+    let mut newest = BTreeMap::new();
+    for refusal in papers::list_refusals(tx, &digest)? {
+        newest.insert(refusal.agent, store::digest(&refusal.statement)?);
+    }
+    let approvals = papers::list_approvals(tx, &digest)?;
+    let plan_set = match row.plan_set()? {
+        Some(digest) => Some(super::judging::plan_set(tx, &digest)?),
+        None => None,
+    };
+    Ok(ChangeFile {
+        line: line(tx, &row, now)?,
+        change: envelopes(tx, &[digest])?.pop().ok_or_else(|| store::damaged("a revision"))?,
+        plans: envelopes(tx, &plans)?,
+        refusals: envelopes(tx, &newest.into_values().collect::<Vec<_>>())?,
+        plan_set,
+        approvals: envelopes(tx, &approvals)?,
+        receipts: envelopes(tx, &receipts)?,
+    })
+}
+
+fn collect(items: impl Iterator<Item = Result<Option<Digest>, Error>>) -> Result<Vec<Digest>, Error> {
+    items.filter_map(Result::transpose).collect()
+}
+
+/// The envelopes of these statements, in the order asked for.
+fn envelopes(tx: &mut Conn, digests: &[Digest]) -> Result<Vec<Envelope>, Error> {
+    let found = ledger::find_statements(tx, digests)?;
+    let read = |digest: &Digest| {
+        let bytes = found.get(digest).ok_or_else(|| store::damaged("a signed statement"))?;
+        Envelope::parse(bytes).map_err(|_| store::damaged("a signed statement"))
+    };
+    digests.iter().map(read).collect()
+}
+
+/// The course of a change, oldest step first.
+pub fn course(tx: &mut Conn, id: &ChangeId) -> Result<Vec<Step>, Error> {
+    store::get(tx, id)?;
+    let steps = store::list_events(tx, id.as_str())?;
+    let step = |row: store::EventRow| Step {
+        at: Timestamp(row.at),
+        event: row.event,
+        person: row.person,
+        note: row.note,
+        state: row.state,
+        outcome: row.outcome,
+    };
+    Ok(steps.into_iter().map(step).collect())
+}

@@ -1,0 +1,132 @@
+//! Publishing a manifest: checked as a host would, stored, recorded and signed in one transaction.
+
+use super::edition::policy;
+use super::model::{Accepted, Online, Publish, check_addition, odd, refused, unfit, unreadable};
+use super::repository::{self, New, lock, newest, seal};
+use super::store::{self, NewManifest};
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use crate::ledger::{self, Document};
+use shared::admit::{self, Verified};
+use shared::digest::Digest;
+use shared::ledger::LeafKind;
+use shared::limits;
+use shared::manifest::{Artifact, FileSource, FileWant, Manifest, Resource};
+use shared::publication::Publication;
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use shared::tuf::history::verify_root_chain;
+use shared::tuf::{Role, TargetFile, TargetName, Targets};
+
+/// A manifest whose own signature and form were checked.
+pub(super) struct Sent {
+    statement: Statement<Publication>,
+    bytes: Vec<u8>,
+    name: TargetName,
+}
+
+impl Sent {
+    /// Everything that does not depend on what is stored.
+    pub fn read(publish: &Publish) -> Result<Self, Error> {
+        let statement = Statement::<Publication>::open(publish.target.clone()).map_err(unreadable)?;
+        let manifest = &statement.body.manifest;
+        if manifest.team != publish.team {
+            return Err(odd(format!("{} belongs to team {}", manifest.id(), manifest.team)).into());
+        }
+        let name = statement.body.target_name().parse().map_err(refused)?;
+        Ok(Self { bytes: statement.to_bytes(), statement, name })
+    }
+
+    /// The blobs that hosts will ask for.
+    pub fn artifacts(&self) -> Vec<Artifact> {
+        let resources = self.statement.body.manifest.resources().iter();
+        let wanted = resources.filter_map(|resource| match resource {
+            Resource::File(file) => match &file.want {
+                FileWant::Present { source: FileSource::Artifact(artifact), .. } => Some(*artifact),
+                FileWant::Present { .. } | FileWant::Absent => None,
+            },
+            Resource::Directory(_) | Resource::Package(_) | Resource::Service(_) | Resource::Command(_) => {
+                None
+            }
+        });
+        wanted.collect()
+    }
+}
+
+/// Adds a manifest to its team's content. Sending the same again answers the same.
+pub(super) fn publish(
+    tx: &mut Conn,
+    online: &Online,
+    (publish, sent): (&Publish, &Sent),
+    now: Timestamp,
+) -> Result<Accepted, Error> {
+    lock(tx)?;
+    let role = Role::Content(publish.team.clone());
+    let bytes = publish.content.as_bytes();
+    let content = shared::tuf::profile::read_targets(&role, bytes).map_err(refused)?;
+    if let Some(known) = store::find_file(tx, &role, store::signed(content.version))?
+        && known.bytes == bytes
+    {
+        return Ok(Accepted { version: known.snapshot.cast_unsigned() });
+    }
+    check_team(tx, &role, bytes)?;
+    let verified = check_publisher(tx, sent, now)?;
+    let before = newest::<Targets>(tx, &role)?;
+    check_addition(before.as_ref(), &content, &sent.name, &TargetFile::of(&sent.bytes), publish.older)?;
+    store_manifest(tx, sent, &verified, now)?;
+    let new = New { role, version: content.version, expires: content.expires, bytes: bytes.to_vec() };
+    let version = seal(tx, online, &[new], now)?;
+    let trusted = repository::as_client(tx, now)?;
+    trusted.find(&sent.name).map_err(refused)?.ok_or_else(|| odd("hosts would not find it"))?;
+    Ok(Accepted { version })
+}
+
+/// The governance-signed targets delegate to the keys that signed this content.
+fn check_team(tx: &mut Conn, role: &Role, bytes: &[u8]) -> Result<(), Error> {
+    let roots: Vec<Vec<u8>> =
+        store::list_files(tx, &Role::Root)?.into_iter().map(|file| file.bytes).collect();
+    let root = verify_root_chain(&roots).map_err(repository::damaged)?.pop();
+    let targets = store::find_newest(tx, &Role::Targets)?;
+    let (Some(root), Some(targets)) = (root, targets) else {
+        return Err(Error::fault("publishing", "the site was not imported; restart the server"));
+    };
+    let targets = root.targets(&targets.bytes).map_err(repository::damaged)?;
+    targets.delegated(role, bytes).map_err(refused)?;
+    Ok(())
+}
+
+fn check_publisher(tx: &mut Conn, sent: &Sent, now: Timestamp) -> Result<Verified<Manifest>, Error> {
+    let current = policy(tx)?;
+    let verified = admit::verify_publication(&current.policy, &sent.bytes, now).map_err(unfit)?;
+    if sent.statement.body.at > now.plus(limits::CLOCK_SKEW_SECS) {
+        return Err(
+            odd(format!("it is signed for {}, which is in the future", sent.statement.body.at)).into()
+        );
+    }
+    Ok(verified)
+}
+
+fn store_manifest(
+    tx: &mut Conn,
+    sent: &Sent,
+    verified: &Verified<Manifest>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (manifest, digest) = (verified.get(), verified.digest());
+    let document = Document::of_site(LeafKind::Manifest, digest, None, sent.bytes.clone());
+    let document = document.map_err(|error| Error::fault("recording a publication", error))?;
+    ledger::record_one(tx, &document, now)?;
+    let target = sent.name.to_string();
+    store::record_target(tx, &target, &sent.bytes, now)?;
+    let new = NewManifest {
+        team: &manifest.team,
+        name: &manifest.name,
+        version: &manifest.version,
+        statement: &digest,
+        target: &target,
+        sha256: &Digest::of(&sent.bytes),
+        publisher: verified.publisher(),
+    };
+    store::record_manifest(tx, &new, now)?;
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! What a person needs to know of the site: who it is, how it is reached, and what ends when.
+
+use super::edition::policy;
+use super::store;
+use crate::kernel::config::Config;
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::ids::SiteId;
+use shared::time::Timestamp;
+use shared::tuf::Role;
+use std::path::Path;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// What the files of this node say; read once, at the start.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    site: SiteId,
+    people_url: String,
+    agent_address: String,
+    /// SHA-256 of the SubjectPublicKeyInfo of the people's listener.
+    pub server_spki: Digest,
+    certificates: Vec<Expiry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expiry {
+    /// A role of the repository, a certificate, or a person's key.
+    pub what: String,
+    pub expires: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    pub site: SiteId,
+    pub root_sha256: Digest,
+    pub server_spki: Digest,
+    pub people_url: String,
+    /// `host:port`
+    pub agent_address: String,
+    pub policy_version: u64,
+    pub log_vkey: String,
+    /// Soonest first.
+    pub expiry: Vec<Expiry>,
+}
+
+impl Facts {
+    pub fn read(config: &Config) -> Result<Self, Error> {
+        let (server_spki, people) = certificate(&config.people.cert)?;
+        let (_, agents) = certificate(&config.agents.cert)?;
+        let (_, authority) = certificate(&config.ca_cert)?;
+        let named =
+            [("people certificate", people), ("agents certificate", agents), ("site authority", authority)];
+        Ok(Self {
+            site: config.site_id.clone(),
+            people_url: config.people.url.clone(),
+            agent_address: with_port(config.agents.url.trim_start_matches("https://")),
+            server_spki,
+            certificates: named.map(|(what, expires)| Expiry { what: what.into(), expires }).into(),
+        })
+    }
+}
+
+fn with_port(address: &str) -> String {
+    let port = address.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()));
+    if port { address.to_owned() } else { format!("{address}:443") }
+}
+
+/// Digest of the public key and end of the first certificate in a file.
+fn certificate(path: &Path) -> Result<(Digest, Timestamp), Error> {
+    let doing = || format!("reading the certificate {}", path.display());
+    let der =
+        CertificateDer::from_pem_file(path).map_err(|error| Error::fault(doing(), error.to_string()))?;
+    let (_, read) =
+        X509Certificate::from_der(&der).map_err(|error| Error::fault(doing(), error.to_string()))?;
+    let end = Timestamp(read.validity().not_after.timestamp());
+    Ok((Digest::of(read.public_key().raw), end))
+}
+
+pub(super) fn site(tx: &mut Conn, facts: &Facts) -> Result<Site, Error> {
+    let policy = policy(tx)?.policy;
+    let missing = || Error::fault("describing the site", "its first root is missing; restart the server");
+    let root = store::find_file(tx, &Role::Root, 1)?.ok_or_else(missing)?;
+    let mut expiry = facts.certificates.clone();
+    for role in store::list_roles(tx)? {
+        if let Some(file) = store::find_newest(tx, &role)? {
+            expiry.push(Expiry { what: role.stored_file(), expires: Timestamp(file.expires) });
+        }
+    }
+    for person in &policy.persons {
+        let ends = person.keys.iter().filter_map(|key| key.not_after);
+        expiry.extend(ends.map(|expires| Expiry { what: format!("key of {}", person.id), expires }));
+    }
+    expiry.sort_by(|a, b| (a.expires, &a.what).cmp(&(b.expires, &b.what)));
+    Ok(Site {
+        site: facts.site.clone(),
+        root_sha256: Digest::of(&root.bytes),
+        server_spki: facts.server_spki,
+        people_url: facts.people_url.clone(),
+        agent_address: facts.agent_address.clone(),
+        policy_version: policy.version,
+        log_vkey: policy.log.vkeys.first().cloned().unwrap_or_default(),
+        expiry,
+    })
+}
