@@ -35,11 +35,17 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[command(flatten)]
+    Local(LocalCommand),
+    #[command(flatten)]
+    Online(OnlineCommand),
+}
+
+/// What works without a server (but for showing the keys).
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
     /// Make a site for one person: keys, policy, repository, server directory
     Init(InitArgs),
-    /// Hosts that join the site
-    #[command(subcommand)]
-    Agent(AgentCommand),
     /// Check manifests and list every problem with its line and remedy
     #[command(after_help = "Example: assent lint web-base.yaml")]
     Lint {
@@ -54,6 +60,25 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Verify an evidence bundle (a .tar file or a directory), offline
+    #[command(after_help = "Example: assent verify c-114.tar --root-sha256 HEX")]
+    Verify {
+        bundle: PathBuf,
+        /// The digest of the site's first root, from a source that you trust (default: that of --site)
+        #[arg(long, value_name = "HEX")]
+        root_sha256: Option<shared::digest::Digest>,
+    },
+    /// Your keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// What talks to the server.
+#[derive(Debug, Subcommand)]
+pub enum OnlineCommand {
+    /// Hosts that join the site
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Publish a signed manifest, or sign a YAML file and publish it
     #[command(after_help = "Example: assent publish web-base.yaml")]
     Publish {
@@ -120,20 +145,9 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Verify an evidence bundle (a .tar file or a directory), offline
-    #[command(after_help = "Example: assent verify c-114.tar --root-sha256 HEX")]
-    Verify {
-        bundle: PathBuf,
-        /// The digest of the site's first root, from a source that you trust (default: that of --site)
-        #[arg(long, value_name = "HEX")]
-        root_sha256: Option<shared::digest::Digest>,
-    },
     /// The site: its identity and when everything expires
     #[command(subcommand)]
     Site(SiteCommand),
-    /// Your keys
-    #[command(subcommand)]
-    Key(KeyCommand),
     /// The ledger
     #[command(subcommand)]
     Log(LogCommand),

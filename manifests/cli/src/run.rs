@@ -1,8 +1,8 @@
 //! From arguments to the one function that does the work, and from its failure to the exit code.
 
 use crate::args::{
-    AgentCommand, ArtifactCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand, LogCommand,
-    ManifestCommand, SiteCommand,
+    AgentCommand, ArtifactCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand, LocalCommand,
+    LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
@@ -37,48 +37,47 @@ pub fn main() -> ExitCode {
 
 fn run(global: &Global, command: Command) -> Done {
     match command {
-        Command::Init(args) => init::run(&args, &Secrets::new(global.passphrase_file.clone())),
-        Command::Lint { files } => source::lint(&files),
-        Command::Sign { file, out } => source::sign_file(global, &file, out.as_deref()),
-        Command::Verify { bundle, root_sha256 } => evidence::verify(global, &bundle, root_sha256),
-        Command::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
-        online => run_online(&Session::open(global)?, online),
+        Command::Local(command) => run_local(global, command),
+        Command::Online(command) => run_online(&Session::open(global)?, command),
     }
 }
 
-/// Commands that need the server.
-fn run_online(session: &Session, command: Command) -> Done {
+fn run_local(global: &Global, command: LocalCommand) -> Done {
     match command {
-        Command::Agent(AgentCommand::Token { host_class, label, minutes }) => {
+        LocalCommand::Init(args) => init::run(&args, &Secrets::new(global.passphrase_file.clone())),
+        LocalCommand::Lint { files } => source::lint(&files),
+        LocalCommand::Sign { file, out } => source::sign_file(global, &file, out.as_deref()),
+        LocalCommand::Verify { bundle, root_sha256 } => evidence::verify(global, &bundle, root_sha256),
+        LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
+        LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
+    }
+}
+
+fn run_online(session: &Session, command: OnlineCommand) -> Done {
+    use OnlineCommand as Do;
+    match command {
+        Do::Agent(AgentCommand::Token { host_class, label, minutes }) => {
             site::token(session, &host_class, &label, minutes)
         }
-        Command::Publish { file, older } => publish::run(session, &file, older),
-        Command::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
-        Command::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
-        Command::Change(command) => run_change(session, command),
-        Command::Approve { change, expires, only, comment, yes } => {
+        Do::Publish { file, older } => publish::run(session, &file, older),
+        Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
+        Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
+        Do::Change(command) => run_change(session, command),
+        Do::Approve { change, expires, only, comment, yes } => {
             let (expires, comment) = (expires.as_deref(), comment.as_str());
             approve::approve(session, &Wish { change: &change, expires, only: &only, comment, yes })
         }
-        Command::Reject { change, comment } => approve::refuse(session, &change, Decision::Reject, &comment),
-        Command::Withdraw { change, comment } => {
-            approve::refuse(session, &change, Decision::Withdraw, &comment)
-        }
-        Command::Why { host, change } => why::run(session, &host, &change),
-        Command::Ci(CiCommand::List { label, json }) => ci::list(session, &label, json),
-        Command::Ci(CiCommand::Show { host, json }) => ci::show(session, &host, json),
-        Command::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
-        Command::Export { change, period, out } => {
+        Do::Reject { change, comment } => approve::refuse(session, &change, Decision::Reject, &comment),
+        Do::Withdraw { change, comment } => approve::refuse(session, &change, Decision::Withdraw, &comment),
+        Do::Why { host, change } => why::run(session, &host, &change),
+        Do::Ci(CiCommand::List { label, json }) => ci::list(session, &label, json),
+        Do::Ci(CiCommand::Show { host, json }) => ci::show(session, &host, json),
+        Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
+        Do::Export { change, period, out } => {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }
-        Command::Site(SiteCommand::Show { json }) => site::show(session, json),
-        Command::Key(KeyCommand::Show { json }) => key::show(session, json),
-        Command::Log(LogCommand::Verify) => ledger::verify(session),
-        Command::Init(_)
-        | Command::Lint { .. }
-        | Command::Sign { .. }
-        | Command::Verify { .. }
-        | Command::Key(KeyCommand::Restore { .. }) => Ok(()),
+        Do::Site(SiteCommand::Show { json }) => site::show(session, json),
+        Do::Log(LogCommand::Verify) => ledger::verify(session),
     }
 }
 
