@@ -56,7 +56,9 @@ pub fn people_routes(config: &mut ServiceConfig) {
 pub fn agent_routes(config: &mut ServiceConfig) {
     config.service(work);
     // Facts are larger than other documents; JSON escapes make them no more than twice as long.
-    config.service(web::scope("/agent/v1/facts").configure(edge::extractors(2 * FACTS_BYTES)).service(put_facts));
+    config.service(
+        web::scope("/agent/v1/facts").configure(edge::extractors(2 * FACTS_BYTES)).service(put_facts),
+    );
 }
 
 /// A host joins with a one-time token. Sending the same enrolment again answers the same.

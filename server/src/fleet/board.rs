@@ -165,6 +165,16 @@ impl Board {
         (seen > 0).then_some(Timestamp(seen))
     }
 
+    /// The host's chain has grown up to and including `seq`.
+    pub fn recorded(&self, agent: AgentId, seq: u64) {
+        if let Some(entry) = self.write().get_mut(&agent)
+            && entry.standing.next_seq <= seq
+        {
+            entry.standing.next_seq = seq + 1;
+            entry.changed();
+        }
+    }
+
     /// A wished plan has arrived; other nodes learn it from the generation.
     pub fn drop_wish(&self, agent: AgentId, change: &Digest) {
         if let Some(entry) = self.write().get_mut(&agent)
@@ -195,7 +205,9 @@ impl Board {
         let mut hosts = self.write();
         for (standing, facts) in news.hosts {
             let entry = hosts.entry(standing.agent).or_insert_with(|| Entry::new(standing.clone()));
-            (entry.standing, entry.facts) = (standing, facts);
+            // This reading may be a little older than what `recorded` was told.
+            let next_seq = standing.next_seq.max(entry.standing.next_seq);
+            (entry.standing, entry.facts) = (Standing { next_seq, ..standing }, facts);
             entry.changed();
         }
         if let Some(wishes) = news.wishes {

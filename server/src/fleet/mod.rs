@@ -18,7 +18,7 @@ pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
 pub use join::Door;
 pub use limit::Limiter;
 pub use model::{ChainHead, Host, Labels};
-pub use store::{chain_heads, extend_chains, find, get, list, repair_head};
+pub use store::{allow_gaps, chain_heads, extend_chains, find, get, list, repair_head};
 
 use crate::cmdb::{self, EventKind, NewEvent};
 use crate::kernel::db::{Conn, Db};

@@ -67,6 +67,8 @@ pub struct ChainHead {
     /// Place of the last statement, from 1 (the enrolment).
     pub seq: u64,
     pub last: Digest,
+    /// The database was restored and may have lost statements that the host does not keep any more.
+    pub gap_allowed: bool,
 }
 
 /// What a check-in answers with, as far as fleet and CMDB know it.

@@ -63,6 +63,7 @@ diesel::table! {
         agent -> Text,
         seq -> BigInt,
         statement -> Binary,
+        gap_allowed -> Bool,
     }
 }
 
@@ -111,6 +112,7 @@ struct NewHeadRow {
     agent: String,
     seq: i64,
     statement: Vec<u8>,
+    gap_allowed: bool,
 }
 
 #[derive(Insertable)]
@@ -278,6 +280,7 @@ fn update_heads(tx: &mut Conn, heads: &BTreeMap<AgentId, (u64, Digest)>) -> Quer
             agent: agent.to_string(),
             seq: seq.cast_signed(),
             statement: statement.0.to_vec(),
+            gap_allowed: false,
         })
         .collect();
     for some in rows.chunks(ROWS) {
@@ -287,7 +290,8 @@ fn update_heads(tx: &mut Conn, heads: &BTreeMap<AgentId, (u64, Digest)>) -> Quer
             .do_update()
             .set((
                 host_head::seq.eq(excluded(host_head::seq)),
-                host_head::statement.eq(excluded(host_head::statement))
+                host_head::statement.eq(excluded(host_head::statement)),
+                host_head::gap_allowed.eq(excluded(host_head::gap_allowed)),
             ))
             .execute(c))?;
     }
@@ -313,17 +317,24 @@ pub fn chain_heads(tx: &mut Conn, agents: &[AgentId]) -> Result<BTreeMap<AgentId
     let mut all = BTreeMap::new();
     let agents: Vec<String> = agents.iter().map(AgentId::to_string).collect();
     for some in agents.chunks(ROWS) {
-        let rows: Vec<(String, i64, i64, Vec<u8>)> = host_head::table
+        let rows: Vec<(String, i64, i64, Vec<u8>, bool)> = host_head::table
             .inner_join(host::table)
             .filter(host::agent.eq_any(some))
-            .select((host::agent, host::ci, host_head::seq, host_head::statement))
+            .select((host::agent, host::ci, host_head::seq, host_head::statement, host_head::gap_allowed))
             .load(tx)?;
-        for (agent, ci, seq, last) in rows {
-            let head = ChainHead { ci: CiId(ci), seq: seq.cast_unsigned(), last: digest(&last)? };
+        for (agent, ci, seq, last, gap_allowed) in rows {
+            let (seq, last) = (seq.cast_unsigned(), digest(&last)?);
+            let head = ChainHead { ci: CiId(ci), seq, last, gap_allowed };
             all.insert(parse("agent id", &agent)?, head);
         }
     }
     Ok(all)
+}
+
+/// For the restore of an older database: each host's next statement may leave a gap, because what the host
+/// has proof of it does not keep, and this database has lost it.
+pub fn allow_gaps(tx: &mut Conn) -> QueryResult<usize> {
+    diesel::update(host_head::table).set(host_head::gap_allowed.eq(true)).execute(tx)
 }
 
 /// Sets the head of a chain to its last link, from which it can only differ if someone edited the database.

@@ -19,4 +19,4 @@ pub use api::routes;
 pub use check::check;
 pub use log::{Answer, Log, Question};
 pub use model::{Document, Placed};
-pub use store::{find_statement, find_statements, head, keep_statement, lock, record, record_one};
+pub use store::{find_statement, find_statements, head, keep_statement, known, lock, record, record_one};

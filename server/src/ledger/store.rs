@@ -194,6 +194,12 @@ pub fn record(tx: &mut Conn, documents: &[Document], now: Timestamp) -> Result<V
     Ok(placed)
 }
 
+/// Those of the statements that have a leaf in some log of this database.
+pub fn known(tx: &mut Conn, digests: &[Digest]) -> Result<HashSet<Digest>, Error> {
+    let keys: Vec<&[u8]> = digests.iter().map(|digest| digest.0.as_slice()).collect();
+    leaves_of(tx, &keys)?.iter().map(|(_, _, sha256)| digest(sha256)).collect()
+}
+
 fn leaves_of(tx: &mut Conn, digests: &[&[u8]]) -> QueryResult<Vec<(i64, i64, Vec<u8>)>> {
     let mut all = Vec::new();
     for some in digests.chunks(ROWS) {

@@ -140,7 +140,8 @@ CREATE TABLE host_chain (
 CREATE TABLE host_head (
     agent TEXT PRIMARY KEY NOT NULL REFERENCES host (agent),
     seq BIGINT NOT NULL,
-    statement BLOB NOT NULL
+    statement BLOB NOT NULL,
+    gap_allowed BOOLEAN NOT NULL
 );
 
 CREATE TABLE host_seen (

@@ -14,7 +14,8 @@ CREATE TABLE receipt (
     received BIGINT NOT NULL,
     ledger_index BIGINT NOT NULL
 );
-CREATE INDEX receipt_change ON receipt (change_id, revision);
+CREATE INDEX receipt_change ON receipt (change_id, agent, seq);
+CREATE INDEX receipt_finished ON receipt (finished);
 CREATE INDEX receipt_ci ON receipt (ci, ledger_index);
 
 CREATE TABLE refusal (
@@ -31,18 +32,9 @@ CREATE TABLE refusal (
     received BIGINT NOT NULL,
     ledger_index BIGINT NOT NULL
 );
-CREATE INDEX refusal_change ON refusal (change_id, revision);
+CREATE INDEX refusal_change ON refusal (change_id, agent, seq);
 
-CREATE TABLE standing (
-    agent TEXT NOT NULL,
-    change_id TEXT NOT NULL,
-    revision BIGINT NOT NULL,
-    seq BIGINT NOT NULL,
-    statement BLOB NOT NULL,
-    PRIMARY KEY (agent, change_id)
-);
-
-CREATE TABLE chain_alarm (
+CREATE TABLE alarm (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     at BIGINT NOT NULL,
     kind TEXT NOT NULL,

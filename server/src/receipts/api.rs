@@ -1,0 +1,60 @@
+//! Statements of hosts over HTTP, and the alarms they raised.
+
+use super::intake::{Intake, raise_forged};
+use super::model::{Alarm, Incoming};
+use super::store;
+use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
+use crate::kernel::db::Db;
+use crate::kernel::error::Error;
+use crate::kernel::http::agent::Agent;
+use crate::kernel::http::edge;
+use crate::kernel::http::person::{Allowed, Read};
+use actix_web::web::{self, Data, Json, ServiceConfig};
+use actix_web::{get, post};
+use shared::limits::ENVELOPE_BYTES;
+use shared::wire::{Record, Recorded};
+
+/// An envelope and the little around it.
+const BODY_BYTES: usize = ENVELOPE_BYTES + 4_096;
+
+/// Routes for agents. Needs `Data<Intake>`.
+pub fn agent_routes(config: &mut ServiceConfig) {
+    config.service(
+        web::scope("/agent/v1/statements").configure(edge::extractors(BODY_BYTES)).service(record_statement),
+    );
+}
+
+/// Routes for people.
+pub fn people_routes(config: &mut ServiceConfig) {
+    config.service(alarms);
+}
+
+/// Records a receipt or refusal of the connected host and proves it. Sending it again answers the same.
+#[post("")]
+async fn record_statement(
+    agent: Agent,
+    (db, clock, config): (Data<Db>, Data<Clock>, Data<Config>),
+    intake: Data<Intake>,
+    body: Json<Record>,
+) -> Result<Json<Recorded>, Error> {
+    let connected = agent.0.agent_id;
+    intake.check_rate(connected)?;
+    let Record { statement, log_size } = body.into_inner();
+    match Incoming::open(&statement, &config.site_id, connected) {
+        Ok(incoming) => Ok(Json(intake.record(incoming, log_size).await?)),
+        Err(Error::Refusal(refusal)) => {
+            let detail = refusal.with.first().map_or("", |(_, value)| value.as_str());
+            let detail = format!("{}: {detail}", refusal.code);
+            raise_forged(&db, connected, &statement.to_bytes(), detail, clock.now()).await?;
+            Err(refusal.into())
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What someone must look at: forked chains, other ledgers, forged statements. Newest first.
+#[get("/v1/alarms")]
+async fn alarms(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<Alarm>>, Error> {
+    Ok(Json(db.read("receipts.alarms", store::list_alarms).await?))
+}

@@ -1,0 +1,193 @@
+//! Statements of hosts: reading them, and their place in the host's chain. Pure.
+
+use crate::fleet::ChainHead;
+use crate::kernel::error::{Error, Refusal as Refused};
+use crate::ledger::Document;
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::ids::{AgentId, ChangeId, SiteId};
+use shared::ledger::LeafKind;
+use shared::ledger::leaf::NotALeaf;
+use shared::receipt::{Header, HostOutcome, Receipt, Refusal, open_chained};
+use shared::statement::{Predicate, Statement, type_of};
+use shared::time::Timestamp;
+
+/// A statement that a host signed with its own key, for this site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    Receipt(Box<Statement<Receipt>>),
+    Refusal(Box<Statement<Refusal>>),
+}
+
+impl Incoming {
+    /// Verifies signature, site, and that the connected host speaks for itself.
+    pub fn open(envelope: &Envelope, site: &SiteId, connected: AgentId) -> Result<Self, Error> {
+        let bad = |detail: String| Refused::unprocessable("statement.invalid").with("detail", detail);
+        let bytes = envelope.to_bytes();
+        let kind = type_of(envelope).map_err(|error| bad(error.to_string()))?;
+        let incoming = match kind.as_str() {
+            Receipt::TYPE => open_chained(&bytes, site).map(|statement| Self::Receipt(Box::new(statement))),
+            Refusal::TYPE => open_chained(&bytes, site).map(|statement| Self::Refusal(Box::new(statement))),
+            other => return Err(bad(format!("{:?} is not sent here", shared::strict::shorten(other))).into()),
+        };
+        let incoming = incoming.map_err(|error| bad(error.to_string()))?;
+        let claimed = incoming.header().agent_id;
+        if claimed != connected {
+            return Err(Refused::forbidden("statement.other_host").with("agent", claimed).into());
+        }
+        Ok(incoming)
+    }
+
+    pub fn header(&self) -> &Header {
+        match self {
+            Self::Receipt(statement) => &statement.body.header,
+            Self::Refusal(statement) => &statement.body.header,
+        }
+    }
+
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Receipt(statement) => statement.digest,
+            Self::Refusal(statement) => statement.digest,
+        }
+    }
+
+    pub fn change(&self) -> Option<(ChangeId, Option<u32>)> {
+        match self {
+            Self::Receipt(statement) => {
+                Some((statement.body.change_id.clone(), Some(statement.body.revision)))
+            }
+            Self::Refusal(statement) => Some((statement.body.change_id.clone()?, statement.body.revision)),
+        }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Receipt(statement) => statement.to_bytes(),
+            Self::Refusal(statement) => statement.to_bytes(),
+        }
+    }
+
+    pub(super) fn document(&self) -> Result<Document, NotALeaf> {
+        let kind = match self {
+            Self::Receipt(_) => LeafKind::Receipt,
+            Self::Refusal(_) => LeafKind::Refusal,
+        };
+        let Header { agent_id, seq, .. } = self.header();
+        let change = self.change().map(|(id, _)| id);
+        Document::of_host(kind, self.digest(), (*agent_id, *seq), change, self.to_bytes())
+    }
+}
+
+/// What becomes of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the next of its chain.
+    Next,
+    /// As `Next`, but statements before it were lost with a restored database.
+    NextAfterLoss { lost: u64 },
+    /// It was recorded before.
+    Again,
+    /// Something before it is missing.
+    Gap { expected: u64 },
+    /// Its place in the chain belongs to another statement: two machines speak as one host.
+    Fork,
+    /// The host is not enrolled here.
+    Unknown,
+}
+
+/// The place of a statement behind the chain's end. `known` says that it was recorded before.
+pub(super) fn judge(head: Option<&ChainHead>, header: &Header, known: bool) -> Verdict {
+    let Some(head) = head else { return Verdict::Unknown };
+    let expected = head.seq + 1;
+    match () {
+        () if known => Verdict::Again,
+        () if header.seq > expected && head.gap_allowed => {
+            Verdict::NextAfterLoss { lost: header.seq - expected }
+        }
+        () if header.seq > expected => Verdict::Gap { expected },
+        () if header.seq == expected && header.prev == Some(head.last) => Verdict::Next,
+        () => Verdict::Fork,
+    }
+}
+
+/// Something that a person must look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmKind {
+    /// Two different statements for one place of a host's chain.
+    ChainFork,
+    /// The end of a chain in the database was not its last statement.
+    ChainEdited,
+    /// A restored database had lost statements of this host.
+    ChainLoss,
+    /// A host saw another ledger than this one.
+    LogContradiction,
+    /// A host sent a statement that is not its own or not signed by it.
+    Forged,
+}
+
+impl AlarmKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChainFork => "chain_fork",
+            Self::ChainEdited => "chain_edited",
+            Self::ChainLoss => "chain_loss",
+            Self::LogContradiction => "log_contradiction",
+            Self::Forged => "forged",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct NewAlarm {
+    pub kind: AlarmKind,
+    pub agent: AgentId,
+    pub detail: String,
+    /// Digest of what raised it; the same alarm is recorded once.
+    pub evidence: Digest,
+    /// The statement that was not recorded, if it is one.
+    pub held: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Alarm {
+    pub id: i64,
+    pub at: Timestamp,
+    pub kind: String,
+    pub agent: String,
+    pub detail: String,
+    pub evidence: Digest,
+}
+
+/// A recorded receipt, as lists and exports need it; the statement itself is in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptLine {
+    pub statement: Digest,
+    pub agent: AgentId,
+    pub ci: crate::cmdb::CiId,
+    pub seq: u64,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub wave: u32,
+    pub outcome: HostOutcome,
+    pub self_approved: bool,
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    pub received: Timestamp,
+    pub ledger_index: u64,
+}
+
+/// A recorded refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalLine {
+    pub statement: Digest,
+    pub agent: AgentId,
+    pub seq: u64,
+    pub change_id: Option<ChangeId>,
+    pub revision: Option<u32>,
+    pub code: String,
+    pub message: String,
+    pub retry_at: Option<Timestamp>,
+    pub at: Timestamp,
+    pub ledger_index: u64,
+}

@@ -1,0 +1,295 @@
+//! One transaction for a batch of statements: chain, ledger, CMDB, change, news.
+//!
+//! Everything that follows from a statement happens with it or not at all. A statement that comes again
+//! changes nothing; one that contradicts the chain is kept as evidence beside it and raises an alarm.
+
+use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
+use super::store::{self, Recorded};
+use crate::cmdb::{self, CiId, EventKind, NewEvent, NewState};
+use crate::fleet::{self, ChainHead};
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use crate::kernel::outbox;
+use crate::ledger::{self, Document};
+use shared::approval::Approval;
+use shared::digest::Digest;
+use shared::ids::{AgentId, PersonId, ResourceId};
+use shared::plan::{Plan, Verb};
+use shared::receipt::{HostOutcome, Receipt, Refusal, StepResult, StepStatus};
+use shared::statement::Statement;
+use shared::time::Timestamp;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What happens further down and further up when a statement is recorded, in the same transaction.
+/// The functions must not refuse: what a host did is recorded whether or not it fits.
+#[derive(Clone, Copy)]
+pub struct Effects {
+    pub receipt: fn(&mut Conn, &Statement<Receipt>, Timestamp) -> Result<(), Error>,
+    pub refusal: fn(&mut Conn, &Statement<Refusal>, Timestamp) -> Result<(), Error>,
+    /// Outbox topics of slices further up; each gets a message with the digest of a new receipt as key.
+    pub topics: &'static [&'static str],
+}
+
+impl Effects {
+    pub const NONE: Self = Self { receipt: |_, _, _| Ok(()), refusal: |_, _, _| Ok(()), topics: &[] };
+}
+
+/// Judges and records a batch; the verdicts are in its order.
+pub(super) fn record(
+    tx: &mut Conn,
+    batch: &[&Incoming],
+    effects: Effects,
+    now: Timestamp,
+) -> Result<Vec<Verdict>, Error> {
+    ledger::lock(tx)?;
+    let mut chains = Chains::load(tx, batch)?;
+    let mut verdicts = Vec::with_capacity(batch.len());
+    for incoming in batch {
+        verdicts.push(chains.place(tx, incoming, now)?);
+    }
+    let taken: Vec<&Incoming> = batch
+        .iter()
+        .zip(&verdicts)
+        .filter(|(_, v)| matches!(v, Verdict::Next | Verdict::NextAfterLoss { .. } | Verdict::Again))
+        .map(|(incoming, _)| *incoming)
+        .collect();
+    if taken.is_empty() {
+        return Ok(verdicts);
+    }
+    let documents: Vec<Document> = taken
+        .iter()
+        .map(|incoming| incoming.document())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::fault("recording a statement", error))?;
+    let placed = ledger::record(tx, &documents, now)?;
+    if !chains.links.is_empty() {
+        fleet::extend_chains(tx, &chains.links)?;
+    }
+    let fresh: Vec<Recorded<'_>> = taken
+        .into_iter()
+        .zip(placed)
+        .filter(|(_, placed)| placed.fresh)
+        .filter_map(|(incoming, placed)| {
+            let ci = chains.heads.get(&incoming.header().agent_id)?.ci;
+            Some(Recorded { incoming, ci, index: placed.index })
+        })
+        .collect();
+    follow(tx, &fresh, effects, now)?;
+    Ok(verdicts)
+}
+
+/// The ends of the chains of a batch, as they grow while the batch is judged.
+struct Chains {
+    heads: BTreeMap<AgentId, ChainHead>,
+    known: HashSet<Digest>,
+    links: Vec<(AgentId, u64, Digest)>,
+}
+
+impl Chains {
+    fn load(tx: &mut Conn, batch: &[&Incoming]) -> Result<Self, Error> {
+        let digests: Vec<Digest> = batch.iter().map(|incoming| incoming.digest()).collect();
+        let agents: Vec<AgentId> = batch.iter().map(|incoming| incoming.header().agent_id).collect();
+        let known = ledger::known(tx, &digests)?;
+        Ok(Self { heads: fleet::chain_heads(tx, &agents)?, known, links: Vec::new() })
+    }
+
+    fn place(&mut self, tx: &mut Conn, incoming: &Incoming, now: Timestamp) -> Result<Verdict, Error> {
+        let (header, digest) = (incoming.header(), incoming.digest());
+        let agent = header.agent_id;
+        let known = self.known.contains(&digest);
+        let mut verdict = judge(self.heads.get(&agent), header, known);
+        // Links of this batch are not stored yet, so only a head that is as stored can be compared.
+        let untouched = self.links.iter().all(|(linked, ..)| *linked != agent);
+        if matches!(verdict, Verdict::Gap { .. } | Verdict::Fork)
+            && untouched
+            && fleet::repair_head(tx, agent)?
+        {
+            let detail = "the end of this host's chain was changed in the database; it was set right";
+            alarm(tx, AlarmKind::ChainEdited, incoming, detail.into(), None, now)?;
+            self.heads.extend(fleet::chain_heads(tx, &[agent])?);
+            verdict = judge(self.heads.get(&agent), header, known);
+        }
+        match &verdict {
+            Verdict::Next => self.link(incoming),
+            Verdict::NextAfterLoss { lost } => {
+                let detail =
+                    format!("{lost} statements before {} are not in the restored database", header.seq);
+                alarm(tx, AlarmKind::ChainLoss, incoming, detail, None, now)?;
+                self.link(incoming);
+            }
+            // Recorded, but its link was lost by hand: it is put back where it fits.
+            Verdict::Again if judge(self.heads.get(&agent), header, false) == Verdict::Next => {
+                self.link(incoming)
+            }
+            Verdict::Fork => {
+                let detail = format!("two statements claim place {} of this host's chain", header.seq);
+                alarm(tx, AlarmKind::ChainFork, incoming, detail.clone(), Some(incoming.to_bytes()), now)?;
+                fleet::hold(tx, agent, &detail, now)?;
+            }
+            Verdict::Again | Verdict::Gap { .. } | Verdict::Unknown => {}
+        }
+        Ok(verdict)
+    }
+
+    fn link(&mut self, incoming: &Incoming) {
+        let (header, digest) = (incoming.header(), incoming.digest());
+        if let Some(head) = self.heads.get_mut(&header.agent_id) {
+            (head.seq, head.last, head.gap_allowed) = (header.seq, digest, false);
+            self.links.push((header.agent_id, header.seq, digest));
+            self.known.insert(digest);
+        }
+    }
+}
+
+fn alarm(
+    tx: &mut Conn,
+    kind: AlarmKind,
+    incoming: &Incoming,
+    detail: String,
+    held: Option<Vec<u8>>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let agent = incoming.header().agent_id;
+    let new = NewAlarm { kind, agent, detail, evidence: incoming.digest(), held };
+    if store::record_alarm(tx, &new, now)? {
+        tracing::warn!(kind = kind.as_str(), %agent, detail = new.detail, "alarm");
+    }
+    Ok(())
+}
+
+/// Everything that follows from statements that are here for the first time.
+fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], effects: Effects, now: Timestamp) -> Result<(), Error> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    store::insert(tx, fresh, now)?;
+    let context = Context::load(tx, fresh)?;
+    let events: Vec<NewEvent> = fresh.iter().map(event).collect();
+    cmdb::insert_events(tx, &events)?;
+    let states = fresh.iter().flat_map(|recorded| context.states(recorded)).collect::<Vec<_>>();
+    cmdb::record_states(tx, &states)?;
+    for recorded in fresh {
+        match recorded.incoming {
+            Incoming::Receipt(statement) => {
+                (effects.receipt)(tx, statement, now)?;
+                for topic in effects.topics {
+                    outbox::put(tx, topic, &statement.digest.hex(), "{}", now)?;
+                }
+            }
+            Incoming::Refusal(statement) => (effects.refusal)(tx, statement, now)?,
+        }
+    }
+    Ok(())
+}
+
+fn event(recorded: &Recorded<'_>) -> NewEvent {
+    let statement = Some((recorded.incoming.digest(), recorded.index));
+    let (at, kind, summary) = match recorded.incoming {
+        Incoming::Receipt(receipt) => {
+            let kind = match receipt.body.outcome {
+                HostOutcome::Applied => EventKind::Applied,
+                HostOutcome::Unchanged => EventKind::Unchanged,
+                HostOutcome::RolledBack => EventKind::RolledBack,
+                HostOutcome::Failed => EventKind::Failed,
+            };
+            (receipt.body.finished, kind, summary(&receipt.body))
+        }
+        Incoming::Refusal(refusal) => {
+            (refusal.body.header.at, EventKind::Refused, refusal.body.reason.to_string())
+        }
+    };
+    let change = recorded.incoming.change().and_then(|(id, revision)| Some((id, revision?)));
+    NewEvent { change, statement, ..NewEvent::new(recorded.ci, at, kind, summary) }
+}
+
+/// What failed, in the host's words, or else what was touched.
+fn summary(receipt: &Receipt) -> String {
+    const NAMED: usize = 3;
+    if !receipt.note.is_empty() {
+        return receipt.note.clone();
+    }
+    let touched: Vec<&str> = receipt
+        .results
+        .iter()
+        .filter(|step| step.status == StepStatus::Done)
+        .map(|step| step.resource.as_str())
+        .collect();
+    let mut text = touched.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if touched.len() > NAMED {
+        text.push_str(&format!(" +{}", touched.len() - NAMED));
+    }
+    text
+}
+
+/// What the statements refer to, as far as this server has it: who approved, and what the plans say.
+struct Context {
+    persons: HashMap<Digest, PersonId>,
+    summaries: HashMap<(Digest, ResourceId, Verb), String>,
+}
+
+impl Context {
+    fn load(tx: &mut Conn, fresh: &[Recorded<'_>]) -> Result<Self, Error> {
+        let receipts = || {
+            fresh.iter().filter_map(|recorded| match recorded.incoming {
+                Incoming::Receipt(statement) => Some(&statement.body),
+                Incoming::Refusal(_) => None,
+            })
+        };
+        let mut wanted: Vec<Digest> =
+            receipts().flat_map(|receipt| receipt.approvals.iter().copied()).collect();
+        wanted.extend(receipts().map(|receipt| receipt.plan));
+        wanted.sort_unstable();
+        wanted.dedup();
+        let (mut persons, mut summaries) = (HashMap::new(), HashMap::new());
+        for (digest, bytes) in ledger::find_statements(tx, &wanted)? {
+            if let Ok(approval) = Statement::<Approval>::parse(&bytes) {
+                persons.insert(digest, approval.body.person);
+            } else if let Ok(plan) = Statement::<Plan>::parse(&bytes) {
+                let actions = plan.body.actions.into_iter();
+                summaries
+                    .extend(actions.map(|action| ((digest, action.resource, action.verb), action.summary)));
+            }
+        }
+        Ok(Self { persons, summaries })
+    }
+
+    fn states(&self, recorded: &Recorded<'_>) -> Vec<NewState> {
+        let Incoming::Receipt(statement) = recorded.incoming else { return Vec::new() };
+        let known = |step: &StepResult| self.state(statement, step, (recorded.ci, recorded.index));
+        statement.body.results.iter().filter_map(known).collect()
+    }
+
+    /// What a step says about its resource now; `None` when nothing changed.
+    fn state(
+        &self,
+        statement: &Statement<Receipt>,
+        step: &StepResult,
+        (ci, ledger_index): (CiId, u64),
+    ) -> Option<NewState> {
+        let state = match step.status {
+            StepStatus::Done | StepStatus::Unneeded => Some(step.after),
+            // It may be as before, as wanted, or neither.
+            StepStatus::Failed | StepStatus::UndoFailed | StepStatus::Unknown => None,
+            StepStatus::NotStarted | StepStatus::Undone => return None,
+        };
+        let receipt = &statement.body;
+        let planned = self.summaries.get(&(receipt.plan, step.resource.clone(), step.verb));
+        let mut approved_by: Vec<PersonId> =
+            receipt.approvals.iter().filter_map(|digest| self.persons.get(digest)).cloned().collect();
+        approved_by.sort_unstable();
+        approved_by.dedup();
+        Some(NewState {
+            ci,
+            resource: step.resource.clone(),
+            state,
+            verb: step.verb,
+            outcome: step.status,
+            summary: planned.cloned().unwrap_or_else(|| format!("{} {}", step.verb.as_str(), step.resource)),
+            change: (receipt.change_id.clone(), receipt.revision),
+            approved_by,
+            applied_at: receipt.finished,
+            receipt: statement.digest,
+            ledger_index,
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! All SQL of receipts, refusals and alarms.
+
+use super::model::{Alarm, Incoming, NewAlarm, ReceiptLine, RefusalLine};
+use crate::cmdb::{CiId, one_line};
+use crate::each;
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use diesel::prelude::*;
+use shared::digest::Digest;
+use shared::ids::{AgentId, ChangeId};
+use shared::receipt::{HostOutcome, Receipt, Refusal};
+use shared::statement::Statement;
+use shared::time::{Interval, Timestamp};
+use std::str::FromStr;
+
+diesel::table! {
+    receipt (statement) {
+        statement -> Binary,
+        agent -> Text,
+        ci -> BigInt,
+        seq -> BigInt,
+        change_id -> Text,
+        revision -> BigInt,
+        change_sha256 -> Binary,
+        wave -> BigInt,
+        outcome -> Text,
+        self_approved -> Bool,
+        started -> BigInt,
+        finished -> BigInt,
+        received -> BigInt,
+        ledger_index -> BigInt,
+    }
+}
+
+diesel::table! {
+    refusal (statement) {
+        statement -> Binary,
+        agent -> Text,
+        ci -> BigInt,
+        seq -> BigInt,
+        change_id -> Nullable<Text>,
+        revision -> Nullable<BigInt>,
+        code -> Text,
+        message -> Text,
+        retry_at -> Nullable<BigInt>,
+        at -> BigInt,
+        received -> BigInt,
+        ledger_index -> BigInt,
+    }
+}
+
+diesel::table! {
+    alarm (id) {
+        id -> BigInt,
+        at -> BigInt,
+        kind -> Text,
+        agent -> Text,
+        detail -> Text,
+        evidence -> Binary,
+        body -> Nullable<Binary>,
+    }
+}
+
+/// Newest alarms in a list.
+const ALARMS: i64 = 500;
+
+#[derive(Insertable, Queryable, Selectable)]
+#[diesel(table_name = receipt, treat_none_as_default_value = false)]
+struct ReceiptRow {
+    statement: Vec<u8>,
+    agent: String,
+    ci: i64,
+    seq: i64,
+    change_id: String,
+    revision: i64,
+    change_sha256: Vec<u8>,
+    wave: i64,
+    outcome: String,
+    self_approved: bool,
+    started: i64,
+    finished: i64,
+    received: i64,
+    ledger_index: i64,
+}
+
+#[derive(Insertable, Queryable, Selectable)]
+#[diesel(table_name = refusal, treat_none_as_default_value = false)]
+struct RefusalRow {
+    statement: Vec<u8>,
+    agent: String,
+    ci: i64,
+    seq: i64,
+    change_id: Option<String>,
+    revision: Option<i64>,
+    code: String,
+    message: String,
+    retry_at: Option<i64>,
+    at: i64,
+    received: i64,
+    ledger_index: i64,
+}
+
+/// A statement that was just recorded: its CI and its place in the ledger.
+pub(super) struct Recorded<'a> {
+    pub incoming: &'a Incoming,
+    pub ci: CiId,
+    pub index: u64,
+}
+
+pub(super) fn insert(tx: &mut Conn, all: &[Recorded<'_>], now: Timestamp) -> QueryResult<()> {
+    let (mut receipts, mut refusals) = (Vec::new(), Vec::new());
+    for recorded in all {
+        match recorded.incoming {
+            Incoming::Receipt(statement) => receipts.push(receipt_row(statement, recorded, now)),
+            Incoming::Refusal(statement) => refusals.push(refusal_row(statement, recorded, now)),
+        }
+    }
+    if !receipts.is_empty() {
+        each!(tx, |c| diesel::insert_into(receipt::table).values(&receipts).execute(c))?;
+    }
+    if !refusals.is_empty() {
+        each!(tx, |c| diesel::insert_into(refusal::table).values(&refusals).execute(c))?;
+    }
+    Ok(())
+}
+
+fn receipt_row(statement: &Statement<Receipt>, recorded: &Recorded<'_>, now: Timestamp) -> ReceiptRow {
+    let body = &statement.body;
+    ReceiptRow {
+        statement: statement.digest.0.to_vec(),
+        agent: body.header.agent_id.to_string(),
+        ci: recorded.ci.0,
+        seq: body.header.seq.cast_signed(),
+        change_id: body.change_id.to_string(),
+        revision: i64::from(body.revision),
+        change_sha256: body.change.0.to_vec(),
+        wave: i64::from(body.wave),
+        outcome: body.outcome.as_str().to_owned(),
+        self_approved: body.self_approved,
+        started: body.started.0,
+        finished: body.finished.0,
+        received: now.0,
+        ledger_index: recorded.index.cast_signed(),
+    }
+}
+
+fn refusal_row(statement: &Statement<Refusal>, recorded: &Recorded<'_>, now: Timestamp) -> RefusalRow {
+    let body = &statement.body;
+    RefusalRow {
+        statement: statement.digest.0.to_vec(),
+        agent: body.header.agent_id.to_string(),
+        ci: recorded.ci.0,
+        seq: body.header.seq.cast_signed(),
+        change_id: body.change_id.as_ref().map(ChangeId::to_string),
+        revision: body.revision.map(i64::from),
+        code: body.reason.code.as_str().to_owned(),
+        message: one_line(&body.reason.message),
+        retry_at: body.reason.retry_at.map(|at| at.0),
+        at: body.header.at.0,
+        received: now.0,
+        ledger_index: recorded.index.cast_signed(),
+    }
+}
+
+/// The same alarm about the same thing is kept once. True the first time.
+pub(super) fn record_alarm(tx: &mut Conn, new: &NewAlarm, now: Timestamp) -> QueryResult<bool> {
+    let row = (
+        alarm::at.eq(now.0),
+        alarm::kind.eq(new.kind.as_str()),
+        alarm::agent.eq(new.agent.to_string()),
+        alarm::detail.eq(one_line(&new.detail)),
+        alarm::evidence.eq(new.evidence.0.as_slice()),
+        alarm::body.eq(new.held.as_deref()),
+    );
+    let inserted =
+        each!(tx, |c| diesel::insert_into(alarm::table).values(row).on_conflict_do_nothing().execute(c))?;
+    Ok(inserted == 1)
+}
+
+/// Newest first.
+pub fn list_alarms(tx: &mut Conn) -> Result<Vec<Alarm>, Error> {
+    let columns = (alarm::id, alarm::at, alarm::kind, alarm::agent, alarm::detail, alarm::evidence);
+    let rows: Vec<(i64, i64, String, String, String, Vec<u8>)> =
+        alarm::table.order(alarm::id.desc()).limit(ALARMS).select(columns).load(tx)?;
+    let read = |(id, at, kind, agent, detail, evidence): (i64, i64, String, String, String, Vec<u8>)| {
+        Ok(Alarm { id, at: Timestamp(at), kind, agent, detail, evidence: digest(&evidence)? })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Receipts about a change, in the order of the ledger.
+pub fn list_by_change(tx: &mut Conn, change: &ChangeId) -> Result<Vec<ReceiptLine>, Error> {
+    let rows = receipt::table.filter(receipt::change_id.eq(change.as_str())).order(receipt::ledger_index);
+    rows.select(ReceiptRow::as_select()).load(tx)?.into_iter().map(read_receipt).collect()
+}
+
+/// Receipts of runs that finished in the interval, in the order of the ledger.
+pub fn list_by_time(tx: &mut Conn, interval: Interval) -> Result<Vec<ReceiptLine>, Error> {
+    let rows = receipt::table.filter(receipt::finished.ge(interval.from.0));
+    let rows = rows.filter(receipt::finished.lt(interval.until.0)).order(receipt::ledger_index);
+    rows.select(ReceiptRow::as_select()).load(tx)?.into_iter().map(read_receipt).collect()
+}
+
+/// Refusals about a change, in the order of the ledger.
+pub fn list_refusals(tx: &mut Conn, change: &ChangeId) -> Result<Vec<RefusalLine>, Error> {
+    let rows = refusal::table.filter(refusal::change_id.eq(change.as_str())).order(refusal::ledger_index);
+    rows.select(RefusalRow::as_select()).load(tx)?.into_iter().map(read_refusal).collect()
+}
+
+/// Why the host does not do the change: its newest refusal, unless it has reported a run since.
+pub fn find_standing(tx: &mut Conn, agent: AgentId, change: &ChangeId) -> Result<Option<RefusalLine>, Error> {
+    let refused = refusal::table
+        .filter(refusal::change_id.eq(change.as_str()))
+        .filter(refusal::agent.eq(agent.to_string()))
+        .order(refusal::seq.desc());
+    let newest: Option<RefusalRow> = refused.select(RefusalRow::as_select()).first(tx).optional()?;
+    let Some(newest) = newest else { return Ok(None) };
+    let ran: Option<i64> = receipt::table
+        .filter(receipt::change_id.eq(change.as_str()))
+        .filter(receipt::agent.eq(agent.to_string()))
+        .select(diesel::dsl::max(receipt::seq))
+        .first(tx)?;
+    if ran.is_some_and(|seq| seq > newest.seq) {
+        return Ok(None);
+    }
+    read_refusal(newest).map(Some)
+}
+
+fn read_receipt(row: ReceiptRow) -> Result<ReceiptLine, Error> {
+    let outcomes =
+        [HostOutcome::Applied, HostOutcome::Unchanged, HostOutcome::RolledBack, HostOutcome::Failed];
+    let outcome = outcomes.into_iter().find(|outcome| outcome.as_str() == row.outcome);
+    Ok(ReceiptLine {
+        statement: digest(&row.statement)?,
+        agent: parse(&row.agent)?,
+        ci: CiId(row.ci),
+        seq: row.seq.cast_unsigned(),
+        change_id: parse(&row.change_id)?,
+        revision: number(row.revision)?,
+        wave: number(row.wave)?,
+        outcome: outcome.ok_or_else(|| damaged(&row.outcome))?,
+        self_approved: row.self_approved,
+        started: Timestamp(row.started),
+        finished: Timestamp(row.finished),
+        received: Timestamp(row.received),
+        ledger_index: row.ledger_index.cast_unsigned(),
+    })
+}
+
+fn read_refusal(row: RefusalRow) -> Result<RefusalLine, Error> {
+    Ok(RefusalLine {
+        statement: digest(&row.statement)?,
+        agent: parse(&row.agent)?,
+        seq: row.seq.cast_unsigned(),
+        change_id: row.change_id.as_deref().map(parse).transpose()?,
+        revision: row.revision.map(number).transpose()?,
+        code: row.code,
+        message: row.message,
+        retry_at: row.retry_at.map(Timestamp),
+        at: Timestamp(row.at),
+        ledger_index: row.ledger_index.cast_unsigned(),
+    })
+}
+
+fn damaged(text: &str) -> Error {
+    Error::fault("reading receipts", format!("{text:?} in the database is not valid"))
+}
+
+fn parse<T: FromStr>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| damaged(text))
+}
+
+fn number(n: i64) -> Result<u32, Error> {
+    u32::try_from(n).map_err(|_| damaged(&n.to_string()))
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, Error> {
+    bytes.try_into().map(Digest).map_err(|_| damaged(&shared::digest::hex(bytes)))
+}
