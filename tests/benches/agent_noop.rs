@@ -1,0 +1,141 @@
+//! What it costs to find that nothing is to be done: `assent-agent plan` over a tree of correct files.
+//!
+//! References of the same run: `sha256sum` over the tree, and the floor, which parses the same manifest, renders
+//! the same templates and reads, hashes and stats the same files, and does nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise, with its place")]
+
+#[path = "measure/floor.rs"]
+mod floor;
+#[path = "measure/middle.rs"]
+mod middle;
+#[path = "measure/usage.rs"]
+mod usage;
+
+use middle::median;
+use serde_json::json;
+use shared::digest::Digest;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tests::{programs, root};
+use usage::Cost;
+
+const HOSTNAME: &str = "bench";
+const FILE_BYTES: usize = 1024;
+/// Number of files, and how often each program looks at them.
+const SIZES: [(usize, usize); 3] = [(100, 21), (1_000, 11), (10_000, 5)];
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    match args.get(1).map(String::as_str) {
+        Some("meter") => usage::meter(&args[2..]),
+        Some("floor-plan") => floor::plan(Path::new(&args[2]), Path::new(&args[3])),
+        _ => figures(),
+    }
+}
+
+fn figures() {
+    let per_file: Vec<f64> = SIZES.map(|(files, rounds)| figure(files, rounds) / files as f64).into();
+    let growth = |few: usize, many: usize| {
+        let files = SIZES[many].0 as f64 / SIZES[few].0 as f64;
+        1.0 + (per_file[many] / per_file[few]).log10() / files.log10()
+    };
+    println!(
+        "agent_noop growth: CPU ~ files^{:.2} up to 1000, files^{:.2} up to 10000",
+        growth(0, 1),
+        growth(1, 2)
+    );
+}
+
+/// Prints one line and gives the agent's CPU seconds.
+fn figure(files: usize, rounds: usize) -> f64 {
+    let tree = Tree::new(files);
+    let programs = [tree.agent(), tree.sha256sum(), tree.floor()];
+    let mut costs: [Vec<Cost>; 3] = Default::default();
+    for round in 0..=rounds {
+        for (command, costs) in programs.iter().zip(&mut costs) {
+            let (cost, said) = usage::run(command);
+            // The first round fills the file cache.
+            match round {
+                0 if command == &programs[0] => assert_nothing_to_do(&said),
+                0 => {}
+                _ => costs.push(cost),
+            }
+        }
+    }
+    let [agent, sum, floor] = costs.each_ref().map(|runs| median(runs.iter().map(|c| c.cpu)));
+    let [peak, _, floor_peak] = costs.each_ref().map(|runs| median(runs.iter().map(|c| c.peak_mib)));
+    println!(
+        "agent_noop {files} files: CPU {agent:.4} s, sha256sum {sum:.4} s, ratio {:.2}; floor-plan {floor:.4} s, \
+         ratio {:.2}; peak {peak:.1} MiB, floor-plan {floor_peak:.1} MiB",
+        agent / sum,
+        agent / floor
+    );
+    agent
+}
+
+fn assert_nothing_to_do(said: &str) {
+    assert!(said.contains(": 0 actions"), "the agent found something to do:\n{said}");
+}
+
+/// A private root with correct files, and the manifest that wants them.
+struct Tree {
+    dir: TempDir,
+    files: usize,
+}
+
+impl Tree {
+    /// Half of the files come from templates, half are artifacts named by digest.
+    fn new(files: usize) -> Self {
+        let dir = tempfile::Builder::new().prefix("assent-bench-").tempdir().unwrap();
+        let tree = Self { dir, files };
+        root::prepare(&tree.root(), HOSTNAME);
+        std::fs::write(tree.root().join("etc/assent/host-class"), "production\n").unwrap();
+        std::fs::create_dir(tree.root().join("f")).unwrap();
+        let text: String =
+            "key = value, one of many in this file\n".chars().cycle().take(FILE_BYTES - 10).collect();
+        let resources: Vec<_> = (0..files).map(|number| tree.add(number, &text)).collect();
+        let manifest = json!({
+            "manifest": "bench", "version": "1.0.0",
+            "parameters": { "t": { "type": "string", "default": text } }, "resources": resources,
+        });
+        std::fs::write(tree.manifest(), manifest.to_string()).unwrap();
+        tree
+    }
+
+    /// Writes one file; gives its resource.
+    fn add(&self, number: usize, text: &str) -> serde_json::Value {
+        let (path, ending) = (format!("/f/{number:04}"), format!("{HOSTNAME}{number:04}\n"));
+        let bytes = format!("{text}{ending}");
+        std::fs::write(self.path(number), &bytes).unwrap();
+        if number.is_multiple_of(2) {
+            return json!({ "file": { "path": path, "template": format!("{{{{params.t}}}}{{{{facts.hostname}}}}{number:04}\n") } });
+        }
+        let artifact = json!({ "sha256": Digest::of(bytes.as_bytes()), "length": bytes.len() });
+        json!({ "file": { "path": path, "artifact": artifact } })
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("r")
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.dir.path().join("manifest.json")
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
+        self.root().join(format!("f/{number:04}"))
+    }
+
+    fn agent(&self) -> Vec<PathBuf> {
+        vec![programs::own("assent-agent"), "plan".into(), self.manifest(), "--root".into(), self.root()]
+    }
+
+    fn sha256sum(&self) -> Vec<PathBuf> {
+        std::iter::once("sha256sum".into()).chain((0..self.files).map(|number| self.path(number))).collect()
+    }
+
+    fn floor(&self) -> Vec<PathBuf> {
+        vec![std::env::current_exe().unwrap(), "floor-plan".into(), self.manifest(), self.root()]
+    }
+}

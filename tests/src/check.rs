@@ -1,0 +1,144 @@
+//! What must hold after every step, whatever the step was.
+//!
+//! The ledger is computed again from its entries, has only grown, and holds each statement of a host once; no
+//! host changed in anything that its own receipt does not name; what a receipt calls undone is as it was.
+
+use crate::root::{self, Snapshot};
+use crate::world::World;
+use shared::digest::Digest;
+use shared::ledger::{Checkpoint, Leaf, LeafKind, Tile, TileKind, VerifierKey, merkle};
+use shared::policy::Policy;
+use shared::receipt::{HostOutcome, Receipt, StepStatus};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where commands of test manifests write; a receipt names a command, not its files.
+pub const COMMANDS_WRITE: &str = "/var/lib/lab";
+/// Where packages of the test repository put files.
+pub const PACKAGES_WRITE: &str = "/usr/share/lab";
+
+/// What earlier checks saw.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Leaf hashes of the ledger.
+    pub leaves: Vec<Digest>,
+    pub hosts: BTreeMap<String, Seen>,
+}
+
+/// A host at its last check.
+#[derive(Debug)]
+pub struct Seen {
+    pub snapshot: Snapshot,
+    /// Highest place in its chain whose receipt was judged.
+    pub last_seq: u64,
+}
+
+/// Reads the whole ledger over HTTP and computes it again.
+///
+/// # Panics
+/// It is not append-only, its signature or root is wrong, or a statement is in it twice.
+pub fn ledger(world: &mut World) {
+    if !world.nodes[0].is_running() {
+        return;
+    }
+    let leaves = read_ledger(world);
+    let hashes: Vec<Digest> = leaves.iter().map(Leaf::hash).collect();
+    let known = &world.memory.leaves;
+    assert!(
+        hashes.starts_with(known),
+        "the ledger of {} leaves does not continue the one of {}",
+        hashes.len(),
+        known.len()
+    );
+    world.memory.leaves = hashes;
+    let mut places = BTreeSet::new();
+    let mut digests = BTreeSet::new();
+    for leaf in &leaves {
+        if let (Some(agent), Some(seq)) = (leaf.agent, leaf.seq) {
+            assert!(places.insert((agent, seq)), "place {seq} of {agent} is in the ledger twice");
+        }
+        assert!(
+            digests.insert((leaf.kind, leaf.sha256)),
+            "{:?} {} is in the ledger twice",
+            leaf.kind,
+            leaf.sha256
+        );
+    }
+    for host in world.hosts.values() {
+        let waiting = host.spooled();
+        let statements = host.statements();
+        let all = statements.receipts.values().map(|r| (LeafKind::Receipt, r.digest));
+        let all = all.chain(statements.refusals.values().map(|r| (LeafKind::Refusal, r.digest)));
+        let missing: Vec<_> = all.filter(|at| !digests.contains(at)).collect();
+        assert!(
+            missing.len() <= waiting,
+            "{}: dropped from the spool, but not in the ledger: {missing:?}",
+            host.name
+        );
+    }
+}
+
+/// All leaves, after signature and root of the newest checkpoint were checked.
+pub fn read_ledger(world: &World) -> Vec<Leaf> {
+    let note = world.get("/v1/log/checkpoint").text();
+    let policy = std::fs::read(world.site().join("server/site/policy.json")).unwrap();
+    let vkey: VerifierKey = Policy::parse(&policy).unwrap().log.vkeys[0].parse().unwrap();
+    let checkpoint = Checkpoint::open(&note, &vkey).unwrap();
+    let mut leaves = Vec::new();
+    let mut index = 0;
+    while let Some(tile) = Tile::at(TileKind::Entries, index, checkpoint.size) {
+        let bytes = world.get(&format!("/v1/log/{tile}")).body;
+        leaves
+            .extend(tile.read_entries(&bytes).unwrap().into_iter().map(|entry| Leaf::parse(entry).unwrap()));
+        index += 1;
+    }
+    let hashes: Vec<Digest> = leaves.iter().map(Leaf::hash).collect();
+    assert_eq!(hashes.len() as u64, checkpoint.size);
+    assert_eq!(merkle::root_of(&hashes), checkpoint.root, "the root does not follow from the entries");
+    leaves
+}
+
+/// Compares a host with how it was at the last check, and with what its receipts since then say.
+///
+/// # Panics
+/// Something changed that no receipt names, or something undone is not as it was.
+pub fn host(world: &mut World, name: &str) {
+    let host = &world.hosts[name];
+    let now = root::snapshot(&host.root);
+    let seen = world.memory.hosts.get_mut(name).unwrap();
+    let receipts = host.statements().receipts;
+    let new: Vec<&Receipt> = receipts.range(seen.last_seq + 1..).map(|(_, r)| &r.body).collect();
+    for path in root::differences(&seen.snapshot, &now) {
+        assert!(
+            new.iter().any(|receipt| may_change(receipt, &path)),
+            "{name}: {path} changed from {:?} to {:?}, which no receipt since then says: {new:#?}",
+            seen.snapshot.get(&path),
+            now.get(&path)
+        );
+    }
+    seen.last_seq = receipts.keys().last().copied().unwrap_or(0).max(seen.last_seq);
+    seen.snapshot = now;
+}
+
+/// Whether a receipt explains that this path is not as it was.
+fn may_change(receipt: &Receipt, path: &str) -> bool {
+    let touched = |resource: &str| match resource.split_once(':') {
+        Some(("file" | "directory", what)) => what == path,
+        Some(("package", what)) => {
+            path.starts_with(PACKAGES_WRITE) || path.strip_prefix("dpkg:") == Some(what)
+        }
+        Some(("command", _)) => path.starts_with(COMMANDS_WRITE),
+        _ => false,
+    };
+    let undone = receipt.outcome == HostOutcome::RolledBack;
+    receipt.results.iter().any(|step| {
+        let acted = !matches!(step.status, StepStatus::NotStarted | StepStatus::Unneeded);
+        let command = step.resource.as_str().starts_with("command:");
+        acted && touched(step.resource.as_str()) && (!undone || command)
+    })
+}
+
+/// Accepts the present state of a host: the test itself changed it.
+pub fn accept(world: &mut World, name: &str) {
+    let snapshot = root::snapshot(&world.hosts[name].root);
+    world.memory.hosts.get_mut(name).unwrap().snapshot = snapshot;
+}

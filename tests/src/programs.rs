@@ -1,0 +1,91 @@
+//! The programs under test, the tools that tests need, and the one way to skip.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// One of our own programs, beside the test executable.
+///
+/// # Panics
+/// It was not built.
+pub fn own(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let dir = here.parent().and_then(Path::parent).unwrap();
+    let path = dir.join(name);
+    assert!(path.exists(), "{} is missing; run cargo build --workspace --bins first", path.display());
+    path
+}
+
+/// Whether a tool is installed; when it is not, the test is skipped under `name` (a failure when CI=true).
+pub fn has_tool(name: &str, tool: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).exists()));
+    if !found {
+        skip(name, &format!("{tool} is not installed"));
+    }
+    found
+}
+
+/// Records that a test could not run here.
+///
+/// # Panics
+/// When CI=true: what CI skips is not tested anywhere.
+pub fn skip(name: &str, reason: &str) {
+    assert!(!std::env::var("CI").is_ok_and(|v| v == "true"), "{name}: {reason}");
+    let Some(file) = std::env::var_os("ASSENT_TEST_SKIPS") else { return };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+    file.write_all(format!("{name}: {reason}\n").as_bytes()).unwrap();
+}
+
+/// What a program said and how it ended.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub command: String,
+    /// Exit code; -1 when it was killed.
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        Self::from(&format!("{command:?}"), &output)
+    }
+
+    pub fn from(command: &str, output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            command: command.into(),
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+
+    /// Both outputs, for searching.
+    pub fn all(&self) -> String {
+        format!("{}{}", self.out, self.err)
+    }
+
+    /// # Panics
+    /// It did not end with 0.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self}");
+        self
+    }
+
+    /// # Panics
+    /// It did not refuse (exit code 1) with this text.
+    pub fn refused(self, text: &str) -> Self {
+        assert!(self.code == 1 && self.all().contains(text), "expected a refusal with {text:?}: {self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ended with {}\n{}{}", self.command, self.code, self.out, self.err)
+    }
+}

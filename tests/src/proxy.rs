@@ -1,0 +1,169 @@
+//! What stands between agents and server: a wire that can be cut, a balancer over several nodes, and, with the
+//! server's own TLS key, a server that has been taken over.
+
+use crate::http::{Client, Message};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::Write as _;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Decides over one request; the function given to it asks the real server as the same agent. `None` cuts the
+/// connection without an answer.
+pub type Hook = dyn Fn(Message, &dyn Fn(Message) -> Message) -> Option<Message> + Send + Sync;
+
+enum Mode {
+    Through,
+    Cut,
+    Middle { tls: Arc<ServerConfig>, hook: Arc<Hook> },
+}
+
+struct Shared {
+    backends: Mutex<Vec<SocketAddr>>,
+    next: AtomicUsize,
+    mode: Mutex<Arc<Mode>>,
+    /// The site's CA, and where agents keep their certificate and key.
+    ca: PathBuf,
+    identities: Mutex<Vec<(PathBuf, PathBuf)>>,
+    stop: AtomicBool,
+}
+
+/// The address that agents know as their server.
+pub struct Proxy {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    pub fn start(listener: TcpListener, ca: &Path) -> Self {
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            backends: Mutex::default(),
+            next: AtomicUsize::new(0),
+            mode: Mutex::new(Arc::new(Mode::Through)),
+            ca: ca.to_owned(),
+            identities: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let inner = shared.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                if inner.stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let inner = inner.clone();
+                std::thread::spawn(move || inner.serve(connection));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Where connections go, in turn.
+    pub fn set_backends(&self, backends: &[SocketAddr]) {
+        *self.shared.backends.lock().unwrap() = backends.to_vec();
+    }
+
+    pub fn add_identity(&self, certificate: PathBuf, key: PathBuf) {
+        self.shared.identities.lock().unwrap().push((certificate, key));
+    }
+
+    pub fn through(&self) {
+        self.set(Mode::Through);
+    }
+
+    /// Every connection is closed at once.
+    pub fn cut(&self) {
+        self.set(Mode::Cut);
+    }
+
+    /// Takes the server over: `cert` and `key` are those of its agent port.
+    pub fn take_over(&self, cert: &Path, key: &Path, hook: Arc<Hook>) {
+        let verifier = WebPkiClientVerifier::builder_with_provider(
+            Arc::new(crate::http::roots(&self.shared.ca)),
+            crate::http::provider(),
+        );
+        let tls = ServerConfig::builder_with_provider(crate::http::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(crate::http::certificates(cert), crate::http::private_key(key))
+            .unwrap();
+        self.set(Mode::Middle { tls: Arc::new(tls), hook });
+    }
+
+    fn set(&self, mode: Mode) {
+        *self.shared.mode.lock().unwrap() = Arc::new(mode);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits in accept; when it is gone already there is nothing to wake.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+impl Shared {
+    fn serve(&self, connection: TcpStream) {
+        let mode = self.mode.lock().unwrap().clone();
+        match &*mode {
+            Mode::Cut => drop(connection),
+            Mode::Through => self.splice(connection),
+            Mode::Middle { tls, hook } => self.intercept(connection, tls.clone(), hook),
+        }
+    }
+
+    fn backend(&self) -> Option<SocketAddr> {
+        let backends = self.backends.lock().unwrap();
+        let turn = self.next.fetch_add(1, Ordering::SeqCst);
+        backends.get(turn % backends.len().max(1)).copied()
+    }
+
+    fn splice(&self, client: TcpStream) {
+        let Some(Ok(server)) = self.backend().map(TcpStream::connect) else { return };
+        let (Ok(client_read), Ok(server_write)) = (client.try_clone(), server.try_clone()) else { return };
+        let up = std::thread::spawn(move || pump(client_read, server_write));
+        pump(server, client);
+        // The other direction ended with the connection; a panic there would be a bug of this harness.
+        up.join().unwrap();
+    }
+
+    fn intercept(&self, tcp: TcpStream, tls: Arc<ServerConfig>, hook: &Arc<Hook>) {
+        let Ok(connection) = ServerConnection::new(tls) else { return };
+        let mut stream = StreamOwned::new(connection, tcp);
+        while let Ok(Some(request)) = Message::read(&mut stream, false) {
+            let Some(agent) = self.agent_behind(&stream.conn) else { return };
+            let ask = |request: Message| {
+                let reply = agent.send(request);
+                reply.with("connection", "keep-alive")
+            };
+            let Some(reply) = hook(request, &ask) else { return };
+            let reply = reply.clone().carrying(&reply.body).without("keep-alive");
+            if stream.write_all(&reply.to_bytes()).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The agent's own way to the real server, found by the certificate that it showed.
+    fn agent_behind(&self, connection: &ServerConnection) -> Option<Client> {
+        let shown = connection.peer_certificates()?.first()?;
+        let identities = self.identities.lock().unwrap();
+        let (cert, key) =
+            identities.iter().find(|(cert, _)| crate::http::certificates(cert).first() == Some(shown))?;
+        Some(Client::new(self.backend()?, &self.ca, Some((cert, key))))
+    }
+}
+
+/// Copies until either side closes, then closes both: a half-open wire would hide a cut.
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    let copied = std::io::copy(&mut from, &mut to);
+    if copied.is_err() {
+        // Nothing left to close when the other side is gone.
+        drop(from.shutdown(Shutdown::Both));
+    }
+    drop(to.shutdown(Shutdown::Write));
+}

@@ -1,0 +1,319 @@
+//! Scenarios as text that a person can read: one step a line, blocks are indented below their step.
+//!
+//! `C1`, `C2`, … stand for changes in the order in which a scenario names them. A step that must be refused is
+//! written as `refused "TEXT" STEP`.
+
+use crate::apt::{Package, Repository};
+use crate::check;
+use crate::programs::Said;
+use crate::world::{NewChange, World};
+use std::collections::BTreeMap;
+
+/// One line of a scenario.
+#[derive(Clone, Debug)]
+struct Step {
+    line: usize,
+    words: Vec<String>,
+    block: String,
+}
+
+/// What a scenario has made so far.
+struct Run<'w> {
+    world: &'w mut World,
+    changes: BTreeMap<String, String>,
+    repository: Option<Repository>,
+}
+
+/// Plays a scenario on a new world.
+///
+/// # Panics
+/// At the first step that does not end as written; the message has its line.
+pub fn play(name: &str, text: &str, world: &mut World) {
+    let mut run = Run { world, changes: BTreeMap::new(), repository: None };
+    for step in parse(text) {
+        let at = format!("{name}:{}: {}", step.line, step.words.join(" "));
+        if let Err(why) = run.step(&step.words, &step.block) {
+            panic!("{at}\n{why}");
+        }
+        run.world.check();
+    }
+}
+
+fn parse(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with(' ') {
+            let step = steps.last_mut().expect("a block belongs to a step");
+            step.block.push_str(line.strip_prefix("  ").unwrap_or(line));
+            step.block.push('\n');
+        } else if !line.is_empty() && !line.starts_with('#') {
+            steps.push(Step { line: number + 1, words: words(line), block: String::new() });
+        }
+    }
+    steps
+}
+
+/// Splits at spaces; `"…"` is one word, in which `\n` is a line break.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or_else(|| panic!("no closing quote: {line}")),
+            None => rest.split_once(' ').unwrap_or((rest, "")),
+        };
+        words.push(word.replace("\\n", "\n"));
+        rest = after.trim_start();
+    }
+    words
+}
+
+type Outcome = Result<(), String>;
+
+fn ensure(holds: bool, found: impl std::fmt::Display) -> Outcome {
+    if holds { Ok(()) } else { Err(format!("but: {found}")) }
+}
+
+fn done(said: Said) -> Outcome {
+    ensure(said.code == 0, said)
+}
+
+impl Run<'_> {
+    fn step(&mut self, words: &[String], block: &str) -> Outcome {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match *words.as_slice() {
+            ["repository"] => self.repository(block),
+            ["hosts", ref names @ ..] => self.hosts(names),
+            ["publish", name, version] => done(self.world.publish(name, version, block)),
+            ["change", alias, manifest, "on", targets, "window", window, ref more @ ..] => {
+                self.change(alias, manifest, targets, window, more)
+            }
+            ["refused", text, ref step @ ..] => self.refused(text, step),
+            ["tick", who] => self.tick(who, 1),
+            ["tick", who, times] => self.tick(who, times.trim_start_matches('x').parse().unwrap()),
+            ["clock", shift] => {
+                self.world.shift_clock(seconds(shift));
+                Ok(())
+            }
+            ["clock-of-hosts", shift] => {
+                self.world.offset += seconds(shift);
+                Ok(())
+            }
+            ["server", what] => self.server(what),
+            ["write", host, path, text] => self.write(host, path, text),
+            ["expect", ref what @ ..] => self.expect(what),
+            ["verify", alias] => self.verify(alias),
+            ref command => {
+                let args = self.command(command);
+                done(self.world.assent(&args.iter().map(String::as_str).collect::<Vec<_>>()))
+            }
+        }
+    }
+
+    /// `approve C1`, `reject C1 WHY`, and everything that begins with `assent` or is a subcommand of change.
+    fn command(&self, words: &[&str]) -> Vec<String> {
+        let id = |alias: &str| self.changes.get(alias).cloned().unwrap_or_else(|| alias.to_owned());
+        let all: Vec<String> = match *words {
+            ["approve", alias] => {
+                vec!["approve".into(), id(alias), "--yes".into(), "--expires".into(), "24h".into()]
+            }
+            ["reject", alias, why] => vec!["reject".into(), id(alias), "--comment".into(), why.into()],
+            ["unapprove", alias] => vec!["withdraw".into(), id(alias)],
+            [verb @ ("submit" | "halt" | "resume" | "withdraw"), alias] => {
+                vec!["change".into(), verb.into(), id(alias)]
+            }
+            ["close", alias, outcome] => {
+                vec!["change".into(), "close".into(), id(alias), "--outcome".into(), outcome.into()]
+            }
+            ["assent", ref rest @ ..] => rest.iter().map(|word| id(word)).collect(),
+            _ => panic!("no step is written like {words:?}"),
+        };
+        all
+    }
+
+    fn refused(&mut self, text: &str, step: &[&str]) -> Outcome {
+        let said = match *step {
+            ["publish", ..] => panic!("write what must be refused as an assent command"),
+            _ => {
+                let args = self.command(step);
+                self.world.assent(&args.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+        };
+        ensure(said.code != 0 && said.all().contains(text), said)
+    }
+
+    fn repository(&mut self, block: &str) -> Outcome {
+        let lines: Vec<Vec<&str>> = block.lines().map(|line| line.split_whitespace().collect()).collect();
+        let packages: Vec<Package<'_>> = lines
+            .iter()
+            .map(|line| Package { suite: line[0], name: line[1], version: line[2], postinst: "" })
+            .collect();
+        match &self.repository {
+            None => self.repository = Some(Repository::new(&packages)),
+            Some(repository) => {
+                packages.iter().for_each(|package| repository.add(package));
+                repository.sign();
+            }
+        }
+        Ok(())
+    }
+
+    /// `hosts a1 a2`, `hosts a1 with alpha`, `hosts v1 as vault`.
+    fn hosts(&mut self, names: &[&str]) -> Outcome {
+        let end = names.iter().position(|w| ["as", "with"].contains(w)).unwrap_or(names.len());
+        let (hosts, how) = names.split_at(end);
+        for host in hosts {
+            match *how {
+                [] => self.world.join(host, "production"),
+                ["as", class] => self.world.join(host, class),
+                ["with", ref packages @ ..] => {
+                    let repository = self.repository.as_ref().expect("a repository comes first");
+                    self.world.join_with_packages(host, repository, packages);
+                }
+                _ => panic!("hosts: {how:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, alias: &str, manifest: &str, targets: &str, window: &str, more: &[&str]) -> Outcome {
+        let manifests: Vec<&str> = manifest.split(',').collect();
+        let targets: Vec<&str> = targets.split(',').filter(|t| *t != "all").collect();
+        let new = NewChange { manifests: &manifests, targets: &targets, window, more };
+        let id = self.world.draft(&new);
+        self.changes.insert(alias.into(), id);
+        Ok(())
+    }
+
+    fn tick(&mut self, who: &str, times: usize) -> Outcome {
+        for _ in 0..times {
+            match who {
+                "all" => self.world.tick_all(),
+                host => drop(self.world.tick(host)),
+            }
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, what: &str) -> Outcome {
+        match what {
+            "stop" => self.world.stop_server(),
+            "start" => self.world.start_server(),
+            "kill" => self.world.kill_server(),
+            _ => panic!("server {what}"),
+        }
+        Ok(())
+    }
+
+    /// Somebody changes a host behind everybody's back.
+    fn write(&mut self, host: &str, path: &str, text: &str) -> Outcome {
+        std::fs::write(self.world.hosts[host].path(path), text).unwrap();
+        check::accept(self.world, host);
+        Ok(())
+    }
+
+    fn verify(&mut self, alias: &str) -> Outcome {
+        let (id, out) = (self.changes[alias].clone(), self.world.path(&format!("{alias}.tar")));
+        let out = out.to_str().unwrap();
+        done(self.world.assent(&["export", "--change", &id, "--out", out]))?;
+        done(self.world.assent(&["verify", out]))
+    }
+
+    fn expect(&mut self, what: &[&str]) -> Outcome {
+        match *what {
+            [alias, "is", ref state @ ..] => {
+                let (found, outcome) = self.world.state(&self.changes[alias]);
+                let found = [Some(found), outcome].into_iter().flatten().collect::<Vec<_>>();
+                ensure(found == state, format!("{alias} is {found:?}"))
+            }
+            [alias, "has", number, "plan", "classes"] => {
+                let found = self.plan_classes(alias);
+                ensure(found.to_string() == number, format!("{alias} has {found}"))
+            }
+            [host, "because", alias, ref why @ ..] => {
+                let (standing, code) = self.world.why(host, &self.changes[alias]);
+                let found = [standing.as_str(), code.as_str()];
+                ensure(found.starts_with(why), format!("{host}: {found:?}"))
+            }
+            [host, "receipt", alias, ref outcome @ ..] => {
+                let receipt = self.world.hosts[host].receipt(&self.changes[alias]);
+                let found = receipt.as_ref().map_or("none", |r| r.body.outcome.as_str());
+                let detail = receipt.as_ref().map(|r| (&r.body.note, &r.body.results, &r.body.health));
+                ensure(
+                    outcome == [found],
+                    format!("{host}: {found} {detail:#?}; refusals {:?}", self.codes(host, alias)),
+                )
+            }
+            [host, "refused", alias, code] => {
+                let found = self.codes(host, alias);
+                ensure(found.iter().any(|c| c == code), format!("{host} refused with {found:?}"))
+            }
+            [host, "shows", ref texts @ ..] => {
+                let said = self.world.assent(&["ci", "show", host]);
+                let missing = texts.iter().map(|text| self.changes.get(*text).map_or(*text, String::as_str));
+                let missing: Vec<&str> = missing.filter(|text| !said.out.contains(text)).collect();
+                ensure(missing.is_empty() && said.code == 0, format!("{missing:?} is not in {said}"))
+            }
+            [host, "says", text] => {
+                let said = self.world.tick_unchecked(host);
+                ensure(said.all().contains(text) && !said.err.contains("panicked"), said)
+            }
+            [host, ref state @ ..] => self.expect_on_host(host, state),
+            [] => panic!("expect what?"),
+        }
+    }
+
+    fn expect_on_host(&self, name: &str, what: &[&str]) -> Outcome {
+        let host = &self.world.hosts[name];
+        match *what {
+            ["file", path, text] => {
+                let found = host.read(path);
+                ensure(found.as_deref() == Some(text), format!("{path} on {name} is {found:?}"))
+            }
+            ["no", "file", path] => ensure(!host.path(path).exists(), format!("{path} on {name} exists")),
+            ["lines", path, number] => {
+                let found = host.lines(path);
+                ensure(found.to_string() == number, format!("{path} on {name} has {found} lines"))
+            }
+            ["package", package, version] => {
+                let found = crate::root::snapshot(&host.root).remove(&format!("dpkg:{package}"));
+                let wanted = format!("install ok installed\t{version}");
+                ensure(
+                    found.as_ref().is_some_and(|n| n.content == wanted),
+                    format!("{package} on {name} is {found:?}"),
+                )
+            }
+            ["spools", number] => {
+                let found = host.spooled();
+                ensure(found.to_string() == number, format!("{name} spools {found}"))
+            }
+            _ => panic!("expect {name} {what:?}"),
+        }
+    }
+
+    fn codes(&self, host: &str, alias: &str) -> Vec<String> {
+        self.world.hosts[host].refusal_codes(&self.changes[alias])
+    }
+
+    fn plan_classes(&self, alias: &str) -> usize {
+        let file = self.world.change_file(&self.changes[alias]);
+        let classes = file.plans.iter().map(|plan| {
+            let plan = shared::plan::open_plan(&plan.to_bytes()).unwrap();
+            plan.body.class_digest()
+        });
+        classes.collect::<std::collections::BTreeSet<_>>().len()
+    }
+}
+
+/// `+90m`, `-2h`, `+1825d`.
+fn seconds(text: &str) -> i64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => panic!("{text}: write s, m, h or d"),
+    };
+    number.trim_start_matches('+').parse::<i64>().unwrap() * unit
+}

@@ -1,0 +1,218 @@
+//! Hosts: a private root with an agent that is run one tick at a time.
+
+use super::{CLOCK, World};
+use crate::apt::Repository;
+use crate::programs::{self, Said};
+use crate::{check, root};
+use shared::envelope::Envelope;
+use shared::ids::{AgentId, SiteId};
+use shared::receipt::{Chained, Receipt, Refusal, open_chained};
+use shared::statement::{self, Predicate, Statement};
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One managed host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub name: String,
+    pub root: PathBuf,
+    pub site: SiteId,
+}
+
+/// The host's own statements by their place in its chain, as its state directory holds them.
+#[derive(Debug, Default)]
+pub struct Statements {
+    pub receipts: BTreeMap<u64, Statement<Receipt>>,
+    pub refusals: BTreeMap<u64, Statement<Refusal>>,
+}
+
+impl Host {
+    pub fn state(&self) -> PathBuf {
+        self.root.join("var/lib/assent")
+    }
+
+    /// A path on the host, as the host names it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    pub fn read(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.path(path)).ok()
+    }
+
+    /// Lines of a file; 0 when it does not exist.
+    pub fn lines(&self, path: &str) -> usize {
+        self.read(path).map_or(0, |text| text.lines().count())
+    }
+
+    pub fn agent(&self) -> AgentId {
+        let text = std::fs::read_to_string(self.state().join("site.json")).unwrap();
+        let site: serde_json::Value = serde_json::from_str(&text).unwrap();
+        site["agent"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub fn key(&self) -> shared::keys::SigningKey {
+        let pem = std::fs::read_to_string(self.state().join("identity.pem")).unwrap();
+        shared::keys::SigningKey::from_pem(&pem, None).unwrap()
+    }
+
+    /// Statements that wait for their proof.
+    pub fn spooled(&self) -> usize {
+        envelopes(&self.state().join("spool")).len()
+    }
+
+    /// Everything that this host has signed into its chain and still holds.
+    pub fn statements(&self) -> Statements {
+        let mut all = Statements::default();
+        for dir in ["spool", "sent"] {
+            for bytes in envelopes(&self.state().join(dir)) {
+                let envelope = Envelope::parse(&bytes).unwrap();
+                match statement::type_of(&envelope).unwrap().as_str() {
+                    Receipt::TYPE => insert(&mut all.receipts, &bytes, &self.site),
+                    Refusal::TYPE => insert(&mut all.refusals, &bytes, &self.site),
+                    _ => {}
+                }
+            }
+        }
+        all
+    }
+
+    /// The newest receipt for a change.
+    pub fn receipt(&self, change: &str) -> Option<Statement<Receipt>> {
+        self.statements().receipts.into_values().rfind(|r| r.body.change_id.as_str() == change)
+    }
+
+    /// Codes of all refusals for a change, oldest first.
+    pub fn refusal_codes(&self, change: &str) -> Vec<String> {
+        let about =
+            |r: &Statement<Refusal>| r.body.change_id.as_ref().is_some_and(|id| id.as_str() == change);
+        let refusals = self.statements().refusals.into_values().filter(about);
+        refusals.map(|r| r.body.reason.code.to_string()).collect()
+    }
+}
+
+fn envelopes(dir: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let files = entries.map(|e| e.unwrap().path());
+    let whole = files.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().ends_with(".json")));
+    whole.map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn insert<P: Chained>(map: &mut BTreeMap<u64, Statement<P>>, bytes: &[u8], site: &SiteId) {
+    let statement = open_chained::<P>(bytes, site).unwrap();
+    map.insert(statement.body.header().seq, statement);
+}
+
+impl World {
+    /// Joins a host with an empty package database.
+    pub fn join(&mut self, name: &str, host_class: &str) {
+        self.prepare(name);
+        self.enrol(name, host_class);
+    }
+
+    /// Joins a host that uses a package repository.
+    pub fn join_with_packages(&mut self, name: &str, repository: &Repository, packages: &[&str]) {
+        self.prepare(name);
+        root::install(&self.hosts[name].root, repository, packages);
+        self.enrol(name, "production");
+    }
+
+    fn prepare(&mut self, name: &str) {
+        let root = self.path(&format!("hosts/{name}"));
+        root::prepare(&root, name);
+        let profile = std::fs::read_to_string(self.site().join("cli.toml")).unwrap();
+        let profile: toml::Table = profile.parse().unwrap();
+        let site = profile["site"].as_str().unwrap().parse().unwrap();
+        self.hosts.insert(name.into(), Host { name: name.into(), root, site });
+    }
+
+    /// Makes a token with the command line and runs the command that it prints.
+    fn enrol(&mut self, name: &str, host_class: &str) {
+        let said =
+            self.assent(&["agent", "token", "--host-class", host_class, "--label", &format!("name={name}")]);
+        let order = join_order(&said.ok());
+        let host = &self.hosts[name];
+        let mut join = self.agent(host, &order.iter().map(String::as_str).collect::<Vec<_>>());
+        Said::of(join.args(["--hostname", name])).ok();
+        let state = host.state();
+        self.proxy.add_identity(state.join("tls.crt"), state.join("tls.key"));
+        let snapshot = root::snapshot(&host.root);
+        self.memory.hosts.insert(name.into(), check::Seen { snapshot, last_seq: 1 });
+    }
+
+    /// The agent of a host with this subcommand and options.
+    pub fn agent(&self, host: &Host, args: &[&str]) -> Command {
+        let mut command = Command::new(programs::own("assent-agent"));
+        command.env(CLOCK, self.offset.to_string()).env("LC_ALL", "C.UTF-8");
+        command.args(args).arg("--root").arg(&host.root);
+        command
+    }
+
+    /// One tick of one host's agent, then every invariant.
+    pub fn tick(&mut self, name: &str) -> Said {
+        self.settle();
+        let said = self.tick_unchecked(name);
+        check::host(self, name);
+        self.check();
+        said
+    }
+
+    /// One tick without checks, for hosts that are in the middle of something.
+    pub fn tick_unchecked(&self, name: &str) -> Said {
+        Said::of(&mut self.agent(&self.hosts[name], &["once"]))
+    }
+
+    /// One tick of every host, at the same time.
+    pub fn tick_all(&mut self) {
+        self.settle();
+        let children: Vec<_> = self
+            .hosts
+            .values()
+            .map(|host| {
+                let mut command = self.agent(host, &["once"]);
+                command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+                (host.name.clone(), command.stderr(std::process::Stdio::piped()).spawn().unwrap())
+            })
+            .collect();
+        for (name, child) in children {
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.signal(), None, "the agent of {name} was killed");
+            let said = Said::from(&format!("tick {name}"), &output);
+            assert!(!said.err.contains("panicked"), "{said}");
+        }
+        for name in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            check::host(self, &name);
+        }
+        self.check();
+    }
+
+    /// Ticks a host until it has signed a receipt for the change.
+    ///
+    /// # Panics
+    /// It has none after ten ticks.
+    pub fn tick_until_receipt(&mut self, name: &str, change: &str) -> Statement<Receipt> {
+        let mut last = None;
+        for _ in 0..10 {
+            last = Some(self.tick(name));
+            if let Some(receipt) = self.hosts[name].receipt(change) {
+                return receipt;
+            }
+        }
+        panic!(
+            "{name} has no receipt for {change}; refusals {:?}; {}",
+            self.hosts[name].refusal_codes(change),
+            last.unwrap()
+        );
+    }
+}
+
+/// The words of the join command that `assent agent token` prints, after the program's name.
+fn join_order(said: &Said) -> Vec<String> {
+    let text = said.out.replace("\\\n", " ");
+    let line =
+        text.lines().find(|line| line.contains("assent-agent join")).unwrap_or_else(|| panic!("{said}"));
+    let words = line.split_whitespace().skip_while(|word| !word.ends_with("assent-agent")).skip(1);
+    words.map(|word| word.trim_matches('\'').to_owned()).collect()
+}

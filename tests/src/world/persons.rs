@@ -1,0 +1,228 @@
+//! What persons do: publish, request, approve. The first person uses the command line for everything.
+
+use super::World;
+use crate::programs::Said;
+use shared::approval::{Approval, Decision, Saw};
+use shared::change::Change;
+use shared::keys::SigningKey;
+use shared::plan::PlanSet;
+use shared::policy::{Assurance, Match, Person, PersonKey, Policy, Require, Role, Rule};
+use shared::statement::Statement;
+use shared::tuf::writer::{self, KeySet};
+use shared::tuf::{Role as TufRole, Signed, Targets};
+use shared::wire::{Approve, ChangeFile};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A change as a test asks for it; everything else has a sensible value.
+#[derive(Clone, Debug)]
+pub struct NewChange<'a> {
+    pub manifests: &'a [&'a str],
+    /// Host names; empty means all.
+    pub targets: &'a [&'a str],
+    pub window: &'a str,
+    /// Further options of `assent change new`.
+    pub more: &'a [&'a str],
+}
+
+impl Default for NewChange<'_> {
+    fn default() -> Self {
+        Self { manifests: &[], targets: &[], window: "now..+2h", more: &[] }
+    }
+}
+
+/// A second approver, who is not the first person.
+pub struct Second {
+    pub key: SigningKey,
+}
+
+impl World {
+    /// Writes a manifest and publishes it: `body` is everything after name and version.
+    pub fn publish(&self, name: &str, version: &str, body: &str) -> Said {
+        let text = format!("manifest: {name}\nversion: \"{version}\"\ntitle: {name}\n{body}");
+        let file = self.file(&format!("{name}-{version}.yaml"), &text);
+        self.assent(&["publish", file.to_str().unwrap()])
+    }
+
+    /// Writes and signs a change; gives its id.
+    pub fn draft(&self, new: &NewChange<'_>) -> String {
+        let said = self.try_draft(new).ok();
+        let id = said.out.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find(|word| {
+            word.strip_prefix("C-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        });
+        id.unwrap_or_else(|| panic!("no change id: {said}")).to_owned()
+    }
+
+    pub fn try_draft(&self, new: &NewChange<'_>) -> Said {
+        let mut args = vec!["change", "new", "--window", new.window, "--zone", "UTC"];
+        args.extend(["--title", "A change of the tests", "--reason", "it is tested", "--undo", "by itself"]);
+        new.manifests.iter().for_each(|m| args.extend(["--manifest", m]));
+        new.targets.iter().for_each(|t| args.extend(["--target", t]));
+        if new.targets.is_empty() && !new.more.contains(&"--label") {
+            args.push("--all");
+        }
+        args.extend(new.more);
+        self.assent(&args)
+    }
+
+    pub fn submit(&self, change: &str) {
+        self.assent(&["change", "submit", change]).ok();
+    }
+
+    /// Approves as the first person, with the command line.
+    pub fn approve(&self, change: &str) -> Said {
+        self.assent(&["approve", change, "--yes", "--expires", "24h"])
+    }
+
+    /// From request to a plan of every host: draft, submit, one round of ticks.
+    pub fn request(&mut self, new: &NewChange<'_>) -> String {
+        let id = self.draft(new);
+        self.submit(&id);
+        self.tick_all();
+        id
+    }
+
+    /// From request to an approval that the server has published.
+    pub fn request_and_approve(&mut self, new: &NewChange<'_>) -> String {
+        let id = self.request(new);
+        self.approve(&id).ok();
+        id
+    }
+
+    /// What the server holds about a change.
+    pub fn change_file(&self, id: &str) -> ChangeFile {
+        serde_json::from_slice(&self.get(&format!("/v1/changes/{id}")).body).unwrap()
+    }
+
+    pub fn state(&self, id: &str) -> (String, Option<String>) {
+        let line = self.change_file(id).line;
+        (line.state, line.outcome)
+    }
+
+    /// `standing` and `code` of `GET /v1/why`.
+    pub fn why(&self, host: &str, id: &str) -> (String, String) {
+        let why = self.get(&format!("/v1/why/{host}/{id}")).json();
+        let text = |key: &str| why[key].as_str().unwrap_or_default().to_owned();
+        (text("standing"), text("code"))
+    }
+
+    /// One of the first person's keys.
+    pub fn own_key(&self, name: &str) -> SigningKey {
+        let pem = std::fs::read_to_string(self.site().join(format!("keys/{name}.pem"))).unwrap();
+        SigningKey::from_pem(&pem, Some(super::PASSPHRASE)).unwrap()
+    }
+
+    /// One of the keys that the server holds.
+    pub fn server_key(&self, name: &str) -> SigningKey {
+        let pem = std::fs::read_to_string(self.site().join(format!("server/keys/{name}.key"))).unwrap();
+        SigningKey::from_pem(&pem, None).unwrap()
+    }
+
+    pub fn policy(&self) -> Policy {
+        let targets = self.current_targets();
+        let file = targets.targets.values().next().unwrap();
+        let name = format!("/v1/tuf/{}.policy.json", file.hashes.sha256);
+        Policy::parse(&self.get(&name).body).unwrap()
+    }
+
+    /// The newest top-level targets that the server serves.
+    pub fn current_targets(&self) -> Targets {
+        let snapshot = self.current_snapshot();
+        let version = snapshot.pin(&TufRole::Targets).unwrap().version;
+        let bytes = self.get(&format!("/v1/tuf/{version}.targets.json")).body;
+        Signed::<Targets>::parse(&TufRole::Targets, &bytes).unwrap().signed
+    }
+
+    pub fn current_snapshot(&self) -> shared::tuf::Snapshot {
+        let timestamp = self.get("/v1/tuf/timestamp.json").body;
+        let timestamp =
+            Signed::<shared::tuf::Timestamp>::parse(&TufRole::Timestamp, &timestamp).unwrap().signed;
+        let version = timestamp.meta.snapshot.version;
+        let bytes = self.get(&format!("/v1/tuf/{version}.snapshot.json")).body;
+        Signed::parse(&TufRole::Snapshot, &bytes).unwrap().signed
+    }
+
+    /// A new edition of the policy, signed with the governance key and put before the server.
+    pub fn publish_policy(&self, policy: &Policy) {
+        let old = self.current_targets();
+        let teams =
+            BTreeMap::from([("main".parse().unwrap(), KeySet::one(self.own_key("publisher").public()))]);
+        let online = KeySet::one(self.server_key("online").public());
+        let text = String::from_utf8(shared::strict::to_json(policy)).unwrap();
+        let expires = self.now().plus(400 * 86_400);
+        let targets =
+            writer::targets_with_policy(old.version + 1, expires, text.as_bytes(), &teams, &online).unwrap();
+        let targets = Signed::by(targets, &[&self.own_key("governance")]).to_bytes();
+        let body = serde_json::json!({ "targets": String::from_utf8(targets).unwrap(), "policy": text });
+        let reply = self.api("POST", "/v1/tuf/policy", body.to_string().as_bytes());
+        assert!(reply.status() < 300, "policy: {} {}", reply.status(), reply.text());
+    }
+
+    /// Adds `berta`, and a rule: hosts of class `vault` need both persons.
+    pub fn add_second_person(&self) -> Second {
+        let key = SigningKey::from_seed(&[77; 32]);
+        let mut policy = self.policy();
+        policy.version += 1;
+        policy.one_person = false;
+        policy.persons.push(Person {
+            id: "berta".parse().unwrap(),
+            name: "Berta Beispiel".into(),
+            keys: vec![PersonKey {
+                public: key.public(),
+                roles: BTreeSet::from([Role::Approver]),
+                assurance: Assurance::Independent,
+                not_after: None,
+            }],
+        });
+        policy.rules.push(Rule {
+            name: "vault needs two".into(),
+            matches: Match { host_classes: Some([("vault".parse().unwrap())].into()), ..Match::default() },
+            require: Require {
+                approvals: 2,
+                distinct_from: BTreeSet::new(),
+                min_assurance: Assurance::Independent,
+                max_validity_h: 48,
+            },
+        });
+        self.publish_policy(&policy);
+        Second { key }
+    }
+
+    /// An approval as any program could write it; `bend` makes it wrong before it is signed.
+    pub fn sign_approval(
+        &self,
+        change: &Statement<Change>,
+        plans: &PlanSet,
+        person: &str,
+        key: &SigningKey,
+        bend: impl FnOnce(&mut Approval),
+    ) -> Statement<Approval> {
+        let now = self.now();
+        let mut approval = Approval {
+            site: change.body.site.clone(),
+            change_id: change.body.change_id.clone(),
+            revision: change.body.revision,
+            change: change.digest,
+            decision: Decision::Approve,
+            person: person.parse().unwrap(),
+            at: now,
+            expires: now.plus(86_400),
+            saw: Saw { plan_set: plans.digest(), renderer: "tests".into() },
+            agents: None,
+            nonce: shared::digest::hex(&plans.digest().0[..16]),
+            comment: String::new(),
+        };
+        bend(&mut approval);
+        Statement::sign(approval, key)
+    }
+
+    /// Sends an approval as the first person's program would.
+    pub fn send_approval(
+        &self,
+        id: &str,
+        plan_set: &PlanSet,
+        approval: &Statement<Approval>,
+    ) -> crate::http::Message {
+        let body = Approve { plan_set: plan_set.clone(), approval: approval.envelope.clone() };
+        self.api("POST", &format!("/v1/changes/{id}/approvals"), &serde_json::to_vec(&body).unwrap())
+    }
+}

@@ -1,0 +1,351 @@
+//! A server that has been taken over tries to make hosts change what nobody approved. Each attempt is a case of
+//! `research/trust.md` §7 with its number; every one must end in a signed refusal and an untouched host.
+
+use shared::approval::{Approval, Decision};
+use shared::bundle::Bundle;
+use shared::change::Change;
+use shared::keys::SigningKey;
+use shared::plan::PlanSet;
+use shared::statement::Statement;
+use shared::tuf::{Role, Signed, TargetName, writer};
+use std::sync::Arc;
+use tests::forge::{Forged, target};
+use tests::http::Message;
+use tests::world::{NewChange, Second};
+use tests::{World, check};
+
+const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
+
+/// Keys and hosts for a row of attacks; every change is planned before the server turns hostile.
+struct Stage<'w> {
+    world: &'w mut World,
+    anna: SigningKey,
+    berta: Second,
+    changes: Vec<String>,
+}
+
+impl<'w> Stage<'w> {
+    fn new(world: &'w mut World, changes: usize) -> Self {
+        let berta = world.add_second_person();
+        world.join("a1", "production");
+        world.join("v1", "vault");
+        world.publish("base", "1.0.0", MOTD).ok();
+        let new = NewChange { manifests: &["base@1.0.0"], ..NewChange::default() };
+        let changes: Vec<String> = (0..changes).map(|_| world.draft(&new)).collect();
+        changes.iter().for_each(|id| world.submit(id));
+        world.tick_all();
+        Self { anna: world.own_key("approver"), berta, changes, world }
+    }
+
+    /// The next unused change, fully approved as an honest bundle would be.
+    fn next(&mut self) -> Bundle {
+        let id = self.changes.pop().unwrap();
+        let mut bundle = self.world.bundle(&id);
+        bundle.approvals = vec![self.yes("anna", &bundle, |_| {}), self.yes("berta", &bundle, |_| {})];
+        bundle
+    }
+
+    fn yes(&self, person: &str, bundle: &Bundle, bend: impl FnOnce(&mut Approval)) -> Statement<Approval> {
+        let key = if person == "berta" { &self.berta.key } else { &self.anna };
+        self.world.sign_approval(&bundle.change, &bundle.plan_set, person, key, bend)
+    }
+
+    /// Serves the bundle under its own name and expects this refusal from the host.
+    fn refused(&mut self, host: &str, bundle: &Bundle, code: &str) {
+        let (name, bytes) = target(bundle);
+        self.refused_file(host, name, bytes, code);
+    }
+
+    fn refused_file(&mut self, host: &str, name: TargetName, bytes: Vec<u8>, code: &str) {
+        let TargetName::Change { id, .. } = name.clone() else { panic!("{name}") };
+        let forged = self.world.forge(&[(name, bytes)]);
+        self.world.take_over(forged);
+        let said = self.world.tick(host);
+        let host = &self.world.hosts[host];
+        let codes = host.refusal_codes(id.as_str());
+        assert!(codes.iter().any(|c| c == code), "expected {code} for {id}, found {codes:?}: {said}");
+        assert!(host.receipt(id.as_str()).is_none(), "{id} was run");
+        assert!(!host.path("/etc/motd").exists());
+        assert_eq!(host.spooled(), 0, "the refusal is on record");
+    }
+
+    /// The same server with a bundle in which everything is right: what was refused before was refused for
+    /// its one fault.
+    fn applied(&mut self, host: &str, bundle: &Bundle) {
+        let forged = self.world.forge(&[target(bundle)]);
+        self.world.take_over(forged);
+        let receipt = self.world.tick_until_receipt(host, bundle.change.body.change_id.as_str());
+        assert_eq!(receipt.body.outcome.as_str(), "applied");
+        assert!(self.world.hosts[host].path("/etc/motd").exists());
+    }
+}
+
+on_both! {
+    /// 15–17, 19–23, 26, 28, 30, 37
+    fn a_server_with_all_its_keys_cannot_start_an_unapproved_change(world) {
+        let mut stage = Stage::new(world, 16);
+        approvals_that_do_not_count(&mut stage);
+        approvals_of_something_else(&mut stage);
+        changes_that_were_altered(&mut stage);
+        let good = stage.next();
+        stage.applied("a1", &good);
+        stage.applied("v1", &good);
+        again_after_it_was_run(&mut stage, &good);
+    }
+}
+
+fn approvals_that_do_not_count(stage: &mut Stage<'_>) {
+    let mut bundle = stage.next();
+    bundle.approvals.clear();
+    stage.refused("a1", &bundle, "approval.missing");
+
+    let mut bundle = stage.next();
+    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.expires = a.at.plus(-1))];
+    stage.refused("a1", &bundle, "approval.expired");
+
+    let mut bundle = stage.next();
+    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.at = a.at.plus(3_600))];
+    stage.refused("a1", &bundle, "approval.invalid");
+
+    let mut bundle = stage.next();
+    let mallory = SigningKey::from_seed(&[66; 32]);
+    let signed = stage.world.sign_approval(&bundle.change, &bundle.plan_set, "mallory", &mallory, |_| {});
+    let posing = stage.world.sign_approval(&bundle.change, &bundle.plan_set, "anna", &mallory, |_| {});
+    bundle.approvals = vec![signed, posing];
+    stage.refused("a1", &bundle, "approval.unknown_key");
+
+    let mut bundle = stage.next();
+    let (one, two) =
+        (stage.yes("anna", &bundle, |_| {}), stage.yes("anna", &bundle, |a| a.nonce = "0".repeat(32)));
+    bundle.approvals = vec![one.clone(), two, one];
+    stage.refused("v1", &bundle, "approval.quorum");
+
+    let mut bundle = stage.next();
+    let no = stage.yes("berta", &bundle, |a| a.decision = Decision::Withdraw);
+    bundle.approvals = vec![stage.yes("anna", &bundle, |_| {}), no];
+    stage.refused("a1", &bundle, "approval.withdrawn");
+}
+
+fn approvals_of_something_else(stage: &mut Stage<'_>) {
+    let (mut bundle, other) = (stage.next(), stage.next());
+    bundle.approvals = other.approvals.clone();
+    stage.refused("a1", &bundle, "approval.other_change");
+
+    let mut bundle = other;
+    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.revision = 2)];
+    stage.refused("a1", &bundle, "approval.other_change");
+
+    let mut bundle = stage.next();
+    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.site = "00112233aabbccdd".parse().unwrap())];
+    stage.refused("a1", &bundle, "approval.other_change");
+
+    let mut bundle = stage.next();
+    let vault = stage.world.hosts["v1"].agent();
+    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.agents = Some(vec![vault]))];
+    stage.refused("a1", &bundle, "approval.quorum");
+
+    // A plan set in which the host's plan is another host's: signed as if it were this one's.
+    let mut bundle = stage.next();
+    let mut plans = bundle.plan_set.plans.clone();
+    let own = stage.world.hosts["a1"].agent();
+    let swapped = *plans.get(&vault).unwrap();
+    plans.insert(own, swapped);
+    bundle.plan_set = PlanSet { change: bundle.change.digest, plans };
+    bundle.approvals = vec![stage.yes("anna", &bundle, |_| {})];
+    stage.refused("a1", &bundle, "plan.missing");
+}
+
+/// The attacker has no author key, so an altered change carries the old signature or one of his own.
+fn changes_that_were_altered(stage: &mut Stage<'_>) {
+    let mallory = SigningKey::from_seed(&[66; 32]);
+    let bends: [fn(&mut Change); 2] = [
+        |change| change.intervals[0].from = change.intervals[0].from.plus(-7_200),
+        |change| change.manifests[0].sha256 = shared::digest::Digest::of(b"another manifest"),
+    ];
+    for bend in bends {
+        let mut bundle = stage.next();
+        let mut body = bundle.change.body.clone();
+        bend(&mut body);
+        let forged = Statement::sign(body, &mallory);
+        let mut envelope = forged.envelope.clone();
+        envelope.signatures.extend(bundle.change.envelope.signatures.clone());
+        bundle.plan_set.change = forged.digest;
+        bundle.change = Statement::open(envelope).unwrap();
+        stage.refused("a1", &bundle, "change.author");
+    }
+    // Somebody who may author at this site and at another signs for the other one.
+    let mut bundle = stage.next();
+    let mut body = bundle.change.body.clone();
+    body.site = "00112233aabbccdd".parse().unwrap();
+    bundle.change = Statement::sign(body, &stage.anna);
+    stage.refused("a1", &bundle, "change.site");
+    // The file of one revision under the name of another.
+    let bundle = stage.next();
+    let (_, bytes) = target(&bundle);
+    let id = bundle.change.body.change_id.clone();
+    stage.refused_file("a1", TargetName::Change { id, revision: 7 }, bytes, "change.invalid");
+}
+
+/// 18: the bundle disappears and comes back, and comes back once more after a restart of the agent (each tick
+/// is a new process).
+fn again_after_it_was_run(stage: &mut Stage<'_>, bundle: &Bundle) {
+    let id = bundle.change.body.change_id.to_string();
+    std::fs::remove_file(stage.world.hosts["a1"].path("/etc/motd")).unwrap();
+    check::accept(stage.world, "a1");
+    let nothing = stage.world.forge(&[]);
+    stage.world.take_over(nothing);
+    stage.world.tick("a1");
+    let forged = stage.world.forge(&[target(bundle)]);
+    stage.world.take_over(forged);
+    stage.world.tick("a1");
+    assert!(!stage.world.hosts["a1"].path("/etc/motd").exists(), "it ran twice");
+    assert!(stage.world.hosts["a1"].refusal_codes(&id).contains(&"change.replay".to_owned()));
+}
+
+on_both! {
+    /// 1, 2, 29: what was good once and is old now; 28: a policy that nobody with a governance key signed
+    fn an_edited_or_older_repository_is_refused_and_the_host_stays_as_it_is(world) {
+        let old = honest_files(world);
+        let mut stage = Stage::new(world, 2);
+        let (bundle, good) = (stage.next(), stage.next());
+        edited_policy(&mut stage, &bundle);
+        older_policy(&mut stage, &bundle, &old);
+        // A repository of yesterday, whole and once correctly signed.
+        let forged = Forged { timestamp_version: 3_000_000, ..old };
+        stage.world.take_over(forged);
+        let said = stage.world.tick("a1");
+        assert!(said.all().contains("tuf.") , "{said}");
+        assert!(!stage.world.hosts["a1"].path("/etc/motd").exists());
+        stage.applied("a1", &good);
+    }
+}
+
+/// Every metadata file that the server serves now.
+fn honest_files(world: &World) -> Forged {
+    let mut forged = Forged::default();
+    let get = |name: &str| world.get(&format!("/v1/tuf/{name}")).body;
+    forged.files.insert("timestamp.json".into(), get("timestamp.json"));
+    let snapshot = world.current_snapshot();
+    let name = Role::Snapshot.file(snapshot.version);
+    forged.files.insert(name.clone(), get(&name));
+    for (meta, pin) in snapshot.meta.iter() {
+        let name = meta.0.file(pin.version);
+        forged.files.insert(name.clone(), get(&name));
+    }
+    forged
+}
+
+/// The online key adds an approver of its own to the policy.
+fn edited_policy(stage: &mut Stage<'_>, bundle: &Bundle) {
+    let world = &*stage.world;
+    let mut policy = world.policy();
+    policy.version += 1;
+    policy.persons.retain(|p| p.id.as_str() != "berta");
+    let bytes = shared::strict::to_json(&policy);
+    let old = world.current_targets();
+    let teams = std::collections::BTreeMap::from([(
+        "main".parse().unwrap(),
+        writer::KeySet::one(world.own_key("publisher").public()),
+    )]);
+    let online = world.server_key("online");
+    let targets = writer::targets_with_policy(
+        old.version + 1,
+        world.now().plus(86_400),
+        &bytes,
+        &teams,
+        &writer::KeySet::one(online.public()),
+    );
+    let targets = Signed::by(targets.unwrap(), &[&online]);
+    let forged = world.forge_with(&[target(bundle)], Some((&targets, &bytes)));
+    nothing_happens(stage, forged, "tuf.");
+}
+
+/// The first edition of the policy, signed by governance, put back in place of the second.
+fn older_policy(stage: &mut Stage<'_>, bundle: &Bundle, old: &Forged) {
+    let world = &*stage.world;
+    let honest = world.current_snapshot();
+    let bytes = old.files.get("1.targets.json").expect("the site began with version 1");
+    let mut snapshot = honest.clone();
+    snapshot
+        .meta
+        .insert(shared::tuf::names::MetaName(Role::Targets), shared::tuf::metadata::MetaFile::of(1, bytes));
+    snapshot.version += 500_000;
+    let online = world.server_key("online");
+    let snapshot = Signed::by(snapshot, &[&online]);
+    let mut forged = world.forge(&[target(bundle)]);
+    let timestamp = writer::timestamp(2_000_000, world.now().plus(86_400), world.now(), &snapshot.to_bytes());
+    forged.timestamp_version = 2_000_000;
+    forged.files.insert("timestamp.json".into(), Signed::by(timestamp.unwrap(), &[&online]).to_bytes());
+    forged.files.insert(Role::Snapshot.file(snapshot.signed.version), snapshot.to_bytes());
+    forged.files.extend(
+        old.files.iter().filter(|(name, _)| name.contains("targets")).map(|(n, b)| (n.clone(), b.clone())),
+    );
+    nothing_happens(stage, forged, "tuf.rollback");
+}
+
+fn nothing_happens(stage: &mut Stage<'_>, forged: Forged, code: &str) {
+    stage.world.take_over(forged);
+    let said = stage.world.tick("a1");
+    assert!(said.all().contains(code), "expected {code}: {said}");
+    assert!(!stage.world.hosts["a1"].path("/etc/motd").exists());
+    let refusals = stage.world.hosts["a1"].statements().refusals;
+    let codes: Vec<&str> = refusals.values().map(|r| r.body.reason.code.as_str()).collect();
+    assert!(codes.iter().any(|c| c.starts_with(code)), "expected {code}, on record are {codes:?}");
+}
+
+on_both! {
+    /// 40: bytes change on the way, of the manifest and of an artifact
+    fn bytes_that_differ_from_what_was_signed_never_reach_the_disk(world) {
+        world.join("a1", "production");
+        let file = world.file("tool", "#!/bin/sh\necho tool\n");
+        let said = world.assent(&["artifact", "put", file.to_str().unwrap()]).ok();
+        let sha256 = shared::digest::Digest::of(&std::fs::read(&file).unwrap());
+        assert!(said.out.contains(&sha256.hex()), "{said}");
+        let body = format!("resources:\n  - file: {{path: /opt/tool, mode: \"0755\", artifact: {{sha256: {sha256}, length: 20}}}}\n");
+        world.publish("tools", "1.0.0", &body).ok();
+        let id = world.request_and_approve(&NewChange { manifests: &["tools@1.0.0"], ..NewChange::default() });
+        let flip = Arc::new(|request: Message, ask: &dyn Fn(Message) -> Message| {
+            let wanted = request.path().starts_with("/agent/v1/artifacts/");
+            let mut reply = ask(request);
+            if wanted && let Some(last) = reply.body.last_mut() {
+                *last ^= 1;
+            }
+            Some(reply)
+        });
+        world.hook(flip);
+        world.tick("a1");
+        assert!(!world.hosts["a1"].path("/opt/tool").exists());
+        assert!(world.hosts["a1"].refusal_codes(&id).contains(&"artifact.digest".to_owned()), "{:?}", world.hosts["a1"].refusal_codes(&id));
+        world.proxy.through();
+        let receipt = world.tick_until_receipt("a1", &id);
+        assert_eq!(receipt.body.outcome.as_str(), "applied");
+        assert_eq!(world.hosts["a1"].read("/opt/tool").as_deref(), Some("#!/bin/sh\necho tool\n"));
+    }
+}
+
+on_both! {
+    fn a_manifest_with_a_changed_byte_is_not_even_planned(world) {
+        world.join("a1", "production");
+        world.publish("base", "1.0.0", MOTD).ok();
+        let id = world.draft(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        world.submit(&id);
+        let flip = Arc::new(|request: Message, ask: &dyn Fn(Message) -> Message| {
+            let wanted = request.path().contains(".manifest.main.base.");
+            let mut reply = ask(request);
+            if wanted && let Some(byte) = reply.body.get_mut(40) {
+                *byte ^= 1;
+            }
+            Some(reply)
+        });
+        world.hook(flip);
+        world.tick("a1");
+        assert_eq!(world.change_file(&id).plans.len(), 0);
+        let codes = world.hosts["a1"].refusal_codes(&id);
+        assert!(!codes.is_empty(), "the host says why it does not plan");
+        let (standing, code) = world.why("a1", &id);
+        assert_eq!((standing.as_str(), code.as_str()), ("refused", codes[0].as_str()));
+        world.proxy.through();
+        world.tick("a1");
+        assert_eq!(world.change_file(&id).plans.len(), 1, "with the true bytes it plans");
+    }
+}

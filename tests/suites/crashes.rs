@@ -1,0 +1,327 @@
+//! Processes that die at the worst moment, replies that get lost, statements that come twice or too early.
+
+use shared::receipt::{Receipt, Refusal, StepStatus};
+use shared::statement::Statement;
+use shared::wire::Record;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tests::http::Message;
+use tests::programs::{has_tool, own};
+use tests::world::{CLOCK, NewChange};
+use tests::{Database, Said, World, check, root};
+
+/// Steps of every kind; the command leaves one line each time it runs.
+const STEPS: &str = "resources:
+  - directory: {path: /etc/app}
+  - file: {path: /etc/app/app.conf, content: \"x=1\\n\"}
+  - file: {path: /etc/motd, content: \"after\\n\", requires: [\"file:/etc/app/app.conf\"]}
+  - command: {name: count, run: [/bin/sh, -c, \"echo run >> var/lib/lab/runs\"], needed: always, requires: [\"file:/etc/motd\"]}
+  - file: {path: /etc/last, content: \"last\\n\", requires: [\"command:count\"]}
+health:
+  - {name: all there, command: {run: [/usr/bin/test, -e, etc/last]}}
+";
+
+fn approved(world: &mut World, body: &str) -> String {
+    world.publish("steps", "1.0.0", body).ok();
+    world.request_and_approve(&NewChange { manifests: &["steps@1.0.0"], ..NewChange::default() })
+}
+
+/// Runs the agent on a root of its own under strace, which kills it at the N-th call of one kind.
+fn killed_at(world: &World, root: &std::path::Path, call: &str, n: usize) -> bool {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when={n}")]);
+    strace.arg(own("assent-agent")).args(["once", "--root"]).arg(root).env(CLOCK, world.offset.to_string());
+    let status = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal() == Some(9) || status.code() == Some(137)
+}
+
+/// Kills the agent at every write of one run, each time on a copy of the same host, and lets it recover.
+///
+/// The server is away, so each copy is a possible course of the same history.
+#[test]
+fn an_agent_killed_at_any_write_repeats_nothing_and_tells_the_truth() {
+    if !has_tool(module_path!(), "strace") {
+        return;
+    }
+    let Some(mut world) = World::new(module_path!(), Database::Sqlite) else { return };
+    world.join("a1", "production");
+    let before = "before\n";
+    std::fs::write(world.hosts["a1"].path("/etc/motd"), before).unwrap();
+    check::accept(&mut world, "a1");
+    let change = pull_without_running(&mut world, STEPS);
+    let original = world.hosts["a1"].root.clone();
+    let mut points = 0;
+    for call in ["fsync", "fdatasync", "rename,renameat,renameat2", "unlink,unlinkat", "mkdir,mkdirat"] {
+        for n in 1.. {
+            let copy = world.path(&format!("copy-{points}"));
+            Said::of(Command::new("cp").arg("-a").arg(&original).arg(&copy)).ok();
+            let killed = killed_at(&world, &copy, call, n);
+            recovered(&mut world, &copy, &change, &format!("killed at {call} number {n}"), before);
+            std::fs::remove_dir_all(&copy).unwrap();
+            if !killed {
+                break;
+            }
+            points += 1;
+        }
+    }
+    assert!(points >= 20, "only {points} places to be killed at were found");
+}
+
+/// The host has everything that it needs and the server is gone before the window begins.
+fn pull_without_running(world: &mut World, body: &str) -> String {
+    world.publish("steps", "1.0.0", body).ok();
+    let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
+    let change = world.request_and_approve(&new);
+    world.tick("a1");
+    world.kill_server();
+    world.proxy.cut();
+    world.offset += 2 * 3_600;
+    change
+}
+
+/// After a crash the agent comes back, ends the run and signs what is true.
+fn recovered(world: &mut World, copy: &std::path::Path, change: &str, what: &str, before: &str) {
+    let mut host = world.hosts["a1"].clone();
+    host.root = copy.to_owned();
+    let mut said = None;
+    for _ in 0..3 {
+        said = Some(Said::of(&mut world.agent(&host, &["once"])));
+    }
+    let said = said.unwrap();
+    assert!(!said.err.contains("panicked"), "{what}: {said}");
+    let receipt = host.receipt(change).unwrap_or_else(|| panic!("{what}: no receipt: {said}"));
+    let all = host.statements().receipts.len();
+    assert_eq!(all, 1, "{what}: {all} receipts");
+    let lines = host.lines("/var/lib/lab/runs");
+    let status = |id: &str| receipt.body.results.iter().find(|r| r.resource.as_str() == id).map(|r| r.status);
+    let (motd, conf) = (host.read("/etc/motd"), host.path("/etc/app/app.conf").exists());
+    match receipt.body.outcome.as_str() {
+        "applied" => {
+            assert_eq!(lines, 1, "{what}: the command ran {lines} times");
+            assert_eq!((motd.as_deref(), conf), (Some("after\n"), true), "{what}");
+        }
+        "rolled_back" => {
+            assert_eq!((motd.as_deref(), conf), (Some(before), false), "{what}");
+            assert_eq!(lines, 0, "{what}: a command without undo ran, so not everything is undone");
+        }
+        "failed" => {
+            assert!(lines <= 1, "{what}: the command ran {lines} times");
+            let command = status("command:count");
+            assert!(
+                lines == 0
+                    || matches!(
+                        command,
+                        Some(StepStatus::Unknown | StepStatus::Done | StepStatus::UndoFailed)
+                    ),
+                "{what}: the command ran, the receipt says {command:?}"
+            );
+        }
+        other => panic!("{what}: {other}"),
+    }
+    let said = Said::of(&mut world.agent(&host, &["once"]));
+    assert_eq!(host.lines("/var/lib/lab/runs"), lines, "{what}: it ran again later: {said}");
+}
+
+on_both! {
+    /// 44, 45: the reply is lost after the server has made the statement durable
+    fn a_receipt_whose_answer_is_lost_is_on_record_once(world) {
+        world.join("a1", "production");
+        let id = approved(world, STEPS);
+        let lost = Arc::new(AtomicUsize::new(0));
+        let count = lost.clone();
+        world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+            let statement = request.path() == "/agent/v1/statements";
+            let reply = ask(request);
+            if statement && count.fetch_add(1, Ordering::SeqCst) < 3 {
+                return None;
+            }
+            Some(reply)
+        }));
+        for _ in 0..4 {
+            world.tick("a1");
+        }
+        assert!(lost.load(Ordering::SeqCst) > 3, "the receipt was sent again until it was proven");
+        world.proxy.through();
+        world.tick("a1");
+        assert_eq!(world.hosts["a1"].spooled(), 0);
+        assert_eq!(world.hosts["a1"].receipt(&id).unwrap().body.outcome.as_str(), "applied");
+        assert_eq!(world.change_file(&id).receipts.len(), 1);
+        assert_eq!(world.hosts["a1"].lines("/var/lib/lab/runs"), 1);
+    }
+}
+
+on_both! {
+    fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(world) {
+        for host in ["a1", "a2", "a3"] {
+            world.join(host, "production");
+        }
+        let id = approved(world, STEPS);
+        for round in 0..6u64 {
+            let children: Vec<_> = world.hosts.values().map(|host| {
+                let mut agent = world.agent(host, &["once"]);
+                agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+            }).collect();
+            std::thread::sleep(Duration::from_millis(25 + 45 * round));
+            world.kill_server();
+            for mut child in children {
+                child.wait().unwrap();
+            }
+            world.start_server();
+            for host in ["a1", "a2", "a3"] {
+                check::host(world, host);
+            }
+            world.check();
+        }
+        world.tick_all();
+        world.tick_all();
+        assert_eq!(world.change_file(&id).receipts.len(), 3);
+        for host in world.hosts.values() {
+            assert_eq!((host.spooled(), host.lines("/var/lib/lab/runs")), (0, 1), "{}", host.name);
+        }
+    }
+}
+
+on_both! {
+    /// 43, 44, 47
+    fn statements_twice_too_early_or_forked_are_answered_and_never_counted_twice(world) {
+        world.join("a1", "production");
+        world.join("a2", "production");
+        let id = approved(world, STEPS);
+        let receipt = world.tick_until_receipt("a1", &id);
+        world.tick("a1");
+        let host = world.as_host("a1");
+        let send = |statement: &shared::envelope::Envelope| {
+            let record = Record { statement: statement.clone(), log_size: None };
+            host.send(Message::request("POST", "/agent/v1/statements", &serde_json::to_vec(&record).unwrap()))
+        };
+        let size = check::read_ledger(world).len();
+        let (once, twice) = (send(&receipt.envelope), send(&receipt.envelope));
+        assert_eq!((once.status(), twice.status()), (200, 200), "{}", twice.text());
+        assert_eq!(once.json()["inclusion"], twice.json()["inclusion"]);
+        assert_eq!(check::read_ledger(world).len(), size, "a replay adds nothing");
+
+        let key = world.hosts["a1"].key();
+        let bent = |bend: &dyn Fn(&mut Receipt)| {
+            let mut body = receipt.body.clone();
+            bend(&mut body);
+            Statement::sign(body, &key).envelope
+        };
+        let early = send(&bent(&|r| r.header.seq += 5));
+        assert_eq!((early.status(), early.json()["code"].as_str()), (409, Some("chain.gap")), "{}", early.text());
+        let forked = send(&bent(&|r| r.note = "another story".into()));
+        assert_eq!((forked.status(), forked.json()["code"].as_str()), (409, Some("chain.fork")), "{}", forked.text());
+
+        // Another host's statement, and one that another key signed.
+        let foreign = world.as_host("a2").send(Message::request(
+            "POST",
+            "/agent/v1/statements",
+            &serde_json::to_vec(&Record { statement: receipt.envelope.clone(), log_size: None }).unwrap(),
+        ));
+        assert!((400..500).contains(&foreign.status()), "{}", foreign.text());
+        let stranger = shared::keys::SigningKey::from_seed(&[66; 32]);
+        let mut body = receipt.body.clone();
+        body.header.seq += 1;
+        body.header.prev = Some(receipt.digest);
+        let unsigned = send(&Statement::sign(body, &stranger).envelope);
+        assert!((400..500).contains(&unsigned.status()), "{}", unsigned.text());
+        world.check();
+        assert_eq!(world.change_file(&id).receipts.len(), 1);
+    }
+}
+
+/// Only PostgreSQL serves several nodes.
+#[test]
+fn two_servers_on_one_database_are_one_site() {
+    let Some(mut world) = World::new(module_path!(), Database::Postgresql) else { return };
+    world.add_node();
+    let hosts = ["a1", "a2", "a3", "a4"];
+    for host in hosts {
+        world.join(host, "production");
+    }
+    let id = approved(&mut world, STEPS);
+    for _ in 0..4 {
+        world.tick_all();
+    }
+    assert_eq!(world.change_file(&id).receipts.len(), 4);
+    let other = world.people_of(1).send(
+        Message::request("GET", &format!("/v1/changes/{id}"), b"")
+            .with("authorization", &format!("Bearer {}", world.token())),
+    );
+    assert_eq!(other.json()["line"]["reported"], 4, "{}", other.text());
+    for host in hosts {
+        assert_eq!(world.hosts[host].lines("/var/lib/lab/runs"), 1);
+        assert_eq!(world.hosts[host].spooled(), 0);
+    }
+    // One of them dies; the other goes on alone.
+    world.nodes[0].kill();
+    let alone = world.nodes[1].agents;
+    world.proxy.set_backends(&[([127, 0, 0, 1], alone).into()]);
+    for host in hosts {
+        assert_eq!(world.tick_unchecked(host).code, 0);
+    }
+}
+
+/// 47: a copy of the machine's disk, both of them online.
+#[test]
+fn a_cloned_host_is_noticed() {
+    let Some(mut world) = World::new(module_path!(), Database::Sqlite) else { return };
+    world.join("a1", "production");
+    world.publish("steps", "1.0.0", STEPS).ok();
+    let clone = world.path("clone");
+    Said::of(Command::new("cp").arg("-a").arg(&world.hosts["a1"].root).arg(&clone)).ok();
+    let id = world.request_and_approve(&NewChange { manifests: &["steps@1.0.0"], ..NewChange::default() });
+    world.tick_until_receipt("a1", &id);
+    world.tick("a1");
+    let mut host = world.hosts["a1"].clone();
+    host.root = clone;
+    let before = root::snapshot(&host.root);
+    let said = Said::of(&mut world.agent(&host, &["once"]));
+    assert!(said.all().contains("copy"), "{said}");
+    assert_eq!(
+        root::differences(&before, &root::snapshot(&host.root)),
+        Vec::<String>::new(),
+        "the copy changes nothing"
+    );
+    assert_eq!(world.change_file(&id).receipts.len(), 1);
+}
+
+/// State that is damaged holds the agent with a clear word; it never begins anew by itself.
+#[test]
+fn damaged_state_holds_the_agent_and_says_which_file() {
+    let Some(mut world) = World::new(module_path!(), Database::Sqlite) else { return };
+    world.join("a1", "production");
+    approved(&mut world, STEPS);
+    let original = world.hosts["a1"].root.clone();
+    let files = [
+        "identity.pem",
+        "site.json",
+        "chain.json",
+        "seen.json",
+        "contact.json",
+        "log_seen.json",
+        "tuf/root.json",
+    ];
+    let wrong: [&[u8]; 5] = [b"", b"{", b"\xff\xfe\x00", b"[1,2,3]", b"{\"seq\":1,\"seq\":2}"];
+    for file in files {
+        for (n, bytes) in wrong.iter().enumerate() {
+            let mut host = world.hosts["a1"].clone();
+            host.root = world.path(&format!("damaged-{n}-{}", file.replace('/', "-")));
+            Said::of(Command::new("cp").arg("-a").arg(&original).arg(&host.root)).ok();
+            std::fs::write(host.state().join(file), bytes).unwrap();
+            let said = Said::of(&mut world.agent(&host, &["once"]));
+            assert!(said.code != 0 && !said.err.contains("panicked"), "{file} {n}: {said}");
+            assert!(said.all().contains(file.rsplit('/').next().unwrap()), "{file} {n} is not named: {said}");
+            assert!(!host.path("/etc/last").exists(), "{file} {n}: it ran");
+            std::fs::remove_dir_all(&host.root).unwrap();
+        }
+    }
+    let said = world.tick("a1").ok();
+    assert!(world.hosts["a1"].path("/etc/last").exists(), "the untouched host goes on: {said}");
+    let refusals = world.hosts["a1"].statements().refusals;
+    let codes: Vec<&Statement<Refusal>> = refusals.values().collect();
+    assert!(codes.is_empty(), "{codes:?}");
+}

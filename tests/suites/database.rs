@@ -1,0 +1,171 @@
+//! Somebody writes into the database by hand. Pages may lie then; hosts do not follow (research/trust.md §7, 36).
+
+use shared::digest::Digest;
+use shared::keys::SigningKey;
+use shared::ledger::{Checkpoint, InclusionProof, Leaf, LeafKind, merkle};
+use shared::statement::Statement;
+use shared::wire::{Record, Recorded};
+use std::sync::Arc;
+use tests::http::Message;
+use tests::world::NewChange;
+use tests::{Database, World};
+
+const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
+
+/// A submitted change that both hosts have planned.
+fn planned(world: &mut World, targets: &[&str]) -> String {
+    for host in ["a1", "a2"] {
+        world.join(host, "production");
+    }
+    world.publish("base", "1.0.0", MOTD).ok();
+    world.request(&NewChange { manifests: &["base@1.0.0"], targets, ..NewChange::default() })
+}
+
+/// Writes while the server is down, so that nothing it remembers hides the edit.
+fn edit(world: &mut World, statements: &[String]) {
+    world.stop_server();
+    for sql in statements {
+        world.sql(sql);
+    }
+    world.start_server();
+}
+
+fn untouched(world: &World, host: &str) {
+    assert!(!world.hosts[host].path("/etc/motd").exists(), "{host} followed the database");
+}
+
+on_both! {
+    fn a_change_set_to_approved_by_hand_runs_nowhere(world) {
+        let id = planned(world, &[]);
+        edit(world, &[format!("UPDATE change SET state = 'approved', unpublished = true WHERE id = '{id}'")]);
+        world.tick_all();
+        world.tick_all();
+        untouched(world, "a1");
+        untouched(world, "a2");
+        assert!(world.hosts["a1"].receipt(&id).is_none());
+    }
+}
+
+on_both! {
+    fn a_host_mapped_to_another_ones_change_does_not_run_it(world) {
+        let id = planned(world, &["a1"]);
+        world.approve(&id).ok();
+        let (a1, a2) = (world.hosts["a1"].agent(), world.hosts["a2"].agent());
+        let key = world.hosts["a2"].key().public();
+        edit(world, &[
+            format!("UPDATE change_target SET agent = '{a2}' WHERE agent = '{a1}'"),
+            format!("UPDATE change_plan SET agent = '{a2}' WHERE agent = '{a1}'"),
+            format!("UPDATE host SET hostname = 'a1', labels = '{{\"name\":\"a1\"}}' WHERE agent = '{a2}'"),
+            format!("UPDATE host SET hostname = 'a2' WHERE agent = '{a1}'"),
+            format!("UPDATE host SET public_key = '{key}' WHERE agent = '{a1}'"),
+        ]);
+        world.tick_all();
+        world.tick_all();
+        untouched(world, "a2");
+        // The command line takes no host whose key is not the one that its id is made of.
+        let said = world.try_draft(&NewChange { manifests: &["base@1.0.0"], targets: &["a2"], ..NewChange::default() });
+        assert!(said.code != 0, "{said}");
+    }
+}
+
+on_both! {
+    fn an_approver_written_into_the_database_approves_nothing(world) {
+        let id = planned(world, &[]);
+        let token = "mallory".repeat(9);
+        let sha = Digest::of(token.as_bytes()).hex();
+        let blob = match world.database {
+            Database::Sqlite => format!("x'{sha}'"),
+            Database::Postgresql => format!("'\\x{sha}'::bytea"),
+        };
+        edit(world, &[
+            "INSERT INTO person (id, access, created) VALUES ('mallory', 'admin', 0)".to_owned(),
+            format!("INSERT INTO person_token (sha256, person, created) VALUES ({blob}, 'mallory', 0)"),
+        ]);
+        let file = world.change_file(&id);
+        let change = Statement::open(file.change).unwrap();
+        let plans = file.plan_set.unwrap();
+        let mallory = SigningKey::from_seed(&[66; 32]);
+        let approval = world.sign_approval(&change, &plans, "mallory", &mallory, |_| {});
+        let body = shared::wire::Approve { plan_set: plans, approval: approval.envelope.clone() };
+        let request = Message::request("POST", &format!("/v1/changes/{id}/approvals"), &serde_json::to_vec(&body).unwrap());
+        let reply = world.people().send(request.with("authorization", &format!("Bearer {token}")));
+        assert!((400..500).contains(&reply.status()), "{}", reply.text());
+        assert_eq!(world.state(&id).0, "in_review");
+        let blob = |digest: Digest| match world.database {
+            Database::Sqlite => format!("x'{digest}'"),
+            Database::Postgresql => format!("'\\x{digest}'::bytea"),
+        };
+        let text = blob(Digest::of(b"")).replace(&Digest::of(b"").hex(), &shared::digest::hex(&approval.to_bytes()));
+        edit(world, &[
+            format!("INSERT INTO statement (digest, kind, body, received) VALUES ({}, 'approval', {text}, 0)", blob(approval.digest)),
+            format!(
+                "INSERT INTO change_approval (statement, change, person, decision, plan_set, at, stored) \
+                 VALUES ({}, {}, 'mallory', 'approve', {}, 0, 0)",
+                blob(approval.digest), blob(change.digest), blob(body.plan_set.digest())
+            ),
+            format!("UPDATE change SET state = 'approved', unpublished = true WHERE id = '{id}'"),
+        ]);
+        world.tick_all();
+        world.tick_all();
+        untouched(world, "a1");
+        untouched(world, "a2");
+    }
+}
+
+on_both! {
+    /// 46: a log of its own for one host, correctly signed, that does not continue what the host has seen
+    fn a_host_does_not_accept_a_log_that_was_begun_anew(world) {
+        let id = planned(world, &[]);
+        world.approve(&id).ok();
+        world.tick("a2");
+        let (log, name) = (world.server_key("log"), format!("assent/{}", world.hosts["a1"].site));
+        world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+            if request.path() != "/agent/v1/statements" {
+                return Some(ask(request));
+            }
+            let record: Record = serde_json::from_slice(&request.body).unwrap();
+            Some(Message::reply(200, &serde_json::to_vec(&own_log(&record, &name, &log)).unwrap()))
+        }));
+        let seen = std::fs::read(world.hosts["a1"].state().join("log_seen.json")).unwrap();
+        let said = world.tick("a1");
+        assert!(said.all().contains("log"), "{said}");
+        assert!(world.hosts["a1"].spooled() > 0, "the statement waits for a true proof");
+        assert_eq!(std::fs::read(world.hosts["a1"].state().join("log_seen.json")).unwrap(), seen);
+        world.proxy.through();
+        world.tick("a1");
+        world.tick("a1");
+        assert_eq!(world.hosts["a1"].spooled(), 0);
+    }
+}
+
+/// A log that holds only this statement.
+fn own_log(record: &Record, name: &str, key: &SigningKey) -> Recorded {
+    let bytes = record.statement.to_bytes();
+    let kind = shared::statement::type_of(&record.statement).unwrap();
+    let leaf = if kind.contains("receipt") {
+        let body = Statement::<shared::receipt::Receipt>::parse(&bytes).unwrap().body;
+        Leaf::new(
+            LeafKind::Receipt,
+            record.statement.digest(),
+            Some(body.header.agent_id),
+            Some(body.header.seq),
+            Some(body.change_id),
+        )
+    } else {
+        let body = Statement::<shared::receipt::Refusal>::parse(&bytes).unwrap().body;
+        Leaf::new(
+            LeafKind::Refusal,
+            record.statement.digest(),
+            Some(body.header.agent_id),
+            Some(body.header.seq),
+            body.change_id,
+        )
+    };
+    let leaf = leaf.unwrap();
+    let checkpoint =
+        Checkpoint { origin: name.parse().unwrap(), size: 1, root: merkle::root_of(&[leaf.hash()]) };
+    let note = checkpoint.sign(key).unwrap().to_string();
+    let entry = String::from_utf8(leaf.to_bytes()).unwrap();
+    let inclusion = InclusionProof { leaf: entry, index: 0, hashes: Vec::new() };
+    Recorded { inclusion, checkpoint: note, consistency: None }
+}

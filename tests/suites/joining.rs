@@ -1,0 +1,102 @@
+//! Joining a site: no trust on first use, one token for one host (research/trust.md §7, 48–50).
+
+use shared::digest::Digest;
+use std::process::Command;
+use tests::http::Message;
+use tests::programs::own;
+use tests::world::CLOCK;
+use tests::{Said, World, root};
+
+/// The words of a fresh join command, as `--option value` pairs.
+fn order(world: &World) -> Vec<String> {
+    let said = world.assent(&["agent", "token", "--host-class", "production"]).ok();
+    let line = said.out.lines().find(|l| l.contains("assent-agent join")).unwrap().to_owned();
+    line.split_whitespace().skip_while(|w| *w != "join").skip(1).map(str::to_owned).collect()
+}
+
+fn with(order: &[String], option: &str, value: &str) -> Vec<String> {
+    let mut order = order.to_vec();
+    let at = order.iter().position(|w| w == option).unwrap();
+    order[at + 1] = value.to_owned();
+    order
+}
+
+fn join(world: &World, name: &str, order: &[String]) -> Said {
+    let dir = world.path(&format!("hosts/{name}"));
+    if !dir.exists() {
+        root::prepare(&dir, name);
+    }
+    let mut join = Command::new(own("assent-agent"));
+    join.env(CLOCK, world.offset.to_string()).arg("join").args(order);
+    Said::of(join.args(["--hostname", name, "--root"]).arg(dir))
+}
+
+fn has_joined(world: &World, name: &str) -> bool {
+    world.path(&format!("hosts/{name}/var/lib/assent/site.json")).exists()
+}
+
+on_both! {
+    fn a_join_command_works_once_and_only_for_the_server_and_site_that_it_pins(world) {
+        let good = order(world);
+        let other = Digest::of(b"other").hex();
+        for (what, order) in [
+            ("another root", with(&good, "--root-sha256", &other)),
+            ("another server key", with(&good, "--pin", &other)),
+            ("another secret", with(&good, "--token", &other)),
+            ("another site", with(&good, "--site", "00112233aabbccdd")),
+        ] {
+            let name = what.replace(' ', "-");
+            let said = join(world, &name, &order);
+            assert!(said.code != 0 && !said.err.contains("panicked"), "{what}: {said}");
+            assert!(!has_joined(world, &name), "{what}");
+        }
+        // What was refused before may have used the secret up; a new one is for one host only.
+        let fresh = order(world);
+        join(world, "first", &fresh).ok();
+        let said = join(world, "second", &fresh);
+        assert!(said.code != 0 && !has_joined(world, "second"), "{said}");
+        // The same host may ask again: its statement is the same.
+        let again = join(world, "first", &fresh);
+        assert!(again.all().contains("already"), "{again}");
+        let late = order(world);
+        world.shift_clock(3_700);
+        let said = join(world, "late", &late);
+        assert!(said.code != 0 && !has_joined(world, "late"), "{said}");
+        world.check();
+    }
+}
+
+on_both! {
+    /// 48: what counts is asked at every request, not only when a connection begins
+    fn a_disabled_host_is_out_at_once_and_back_when_it_is_enabled(world) {
+        world.join("a1", "production");
+        world.tick("a1");
+        let host = world.as_host("a1");
+        assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
+        let ci = world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap().to_owned();
+        assert!(world.api("POST", &format!("/v1/hosts/{ci}/disable"), b"").status() < 300);
+        let status = host.send(Message::request("GET", "/agent/v1/work", b"")).status();
+        assert!([401, 403].contains(&status), "{status}");
+        let said = world.tick("a1");
+        assert!(!said.err.contains("panicked"), "{said}");
+        assert!(world.api("POST", &format!("/v1/hosts/{ci}/enable"), b"").status() < 300);
+        assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
+    }
+}
+
+on_both! {
+    fn a_certificate_that_ran_out_is_renewed_with_the_hosts_own_key(world) {
+        world.join("a1", "production");
+        world.tick("a1");
+        let file = world.hosts["a1"].state().join("tls.crt");
+        let before = std::fs::read(&file).unwrap();
+        // Agent certificates live 90 days; the server's own still holds.
+        world.shift_clock(120 * 86_400);
+        world.tick("a1");
+        let said = world.tick("a1");
+        assert_ne!(std::fs::read(&file).unwrap(), before, "{said}");
+        assert!(world.hosts["a1"].state().join("site.json").exists());
+        let line = world.get("/v1/hosts").json()[0].clone();
+        assert!(line["last_seen"].is_string() || line["last_seen"].is_number(), "{line}");
+    }
+}

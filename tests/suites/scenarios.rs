@@ -1,0 +1,34 @@
+//! The texts in `scenarios/`, each on both databases.
+
+macro_rules! scenarios {
+    ($($name:ident = $file:literal),+ $(,)?) => {
+        $(on_both! {
+            fn $name(world) {
+                tests::script::play($file, include_str!(concat!("../scenarios/", $file)), world);
+            }
+        })+
+
+        /// A text that nobody plays would rot.
+        #[test]
+        fn every_scenario_in_the_folder_is_played() {
+            let played = [$($file),+];
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                assert!(played.contains(&name.as_str()), "{name} is not in the list above");
+            }
+        }
+    };
+}
+
+scenarios! {
+    an_approved_change_is_applied_once_and_can_be_proved = "approved-change.txt",
+    packages_go_exactly_where_they_were_approved = "packages.txt",
+    a_failing_health_check_takes_everything_back = "failing-health.txt",
+    nothing_starts_outside_its_window = "windows.txt",
+    whatever_stops_a_change_stops_it_on_the_host = "stops.txt",
+    a_host_that_would_do_more_than_approved_does_nothing = "drift.txt",
+    nobody_follows_a_failed_canary = "waves.txt",
+    hosts_work_without_the_server_and_catch_up = "server-away.txt",
+    everything_expired_means_no_new_change_and_nobody_dead = "expired.txt",
+}
