@@ -1,1 +1,34 @@
-//! placeholder
+//! The agent: pulls, verifies, plans, waits for its turn, applies, checks, undoes, reports.
+//!
+//! `run` is the only loop and `decide` its only choice; `host` is the only door to the machine, `disk` to the
+//! agent's own files, `server` to the network, `clock` to the time. Never: a change without all tokens of
+//! `shared::admit`.
+
+pub mod admit;
+pub mod clock;
+pub mod config;
+pub mod decide;
+pub mod disk;
+pub mod enrol;
+pub mod net;
+pub mod pull;
+pub mod receipt;
+pub mod server;
+pub mod spool;
+pub mod state;
+pub mod tls;
+pub mod host;
+pub mod resource;
+pub mod plan;
+pub mod hands;
+pub mod run;
+pub mod status;
+pub mod journal;
+pub mod health;
+pub mod facts;
+pub mod apply;
+pub mod undo;
+pub mod engine;
+
+#[cfg(test)]
+mod tests;

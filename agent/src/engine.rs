@@ -1,0 +1,134 @@
+//! The machine-changing half on one host: plan, apply, resume through the door to the machine and the journal.
+//!
+//! Never: the network, or the agent's chain of statements.
+
+use crate::apply::{self, Job, Stopped, Warrant, Watch};
+use crate::disk::Disk;
+use crate::facts;
+use crate::hands::{Hands, Order};
+use crate::host::{Fault, Host};
+use crate::journal::{Journal, Outcome};
+use crate::plan::{self, Ask, Planned};
+use crate::receipt::agent_version;
+use shared::change::Change;
+use shared::digest::Digest;
+use shared::facts::Facts;
+use shared::ids::{AgentId, HostClass};
+use shared::manifest::{Manifest, resolve_params};
+use shared::plan::Action;
+use shared::receipt::HostOutcome;
+use shared::refusal::{Code, Refused};
+use shared::strict::Map;
+use std::path::{Path, PathBuf};
+
+/// A machine with the journal of what is done to it.
+pub struct Engine<H, D> {
+    host: H,
+    journal: Journal<D>,
+    agent: AgentId,
+    class: HostClass,
+    artifacts: PathBuf,
+    hostname: String,
+}
+
+impl<H: Host, D: Disk> Engine<H, D> {
+    /// Opens the journal in `state/journal`.
+    ///
+    /// # Errors
+    /// A journal that cannot be read: nothing may start then.
+    pub fn open(host: H, disk: D, state: &Path, agent: AgentId, class: HostClass) -> Result<Self, Refused> {
+        let journal = Journal::open(disk, &state.join("journal")).map_err(storage)?;
+        let hostname = host.uname().nodename;
+        Ok(Self { host, journal, agent, class, artifacts: state.join("artifacts"), hostname })
+    }
+
+    /// The machine, for tests that look at it.
+    pub fn host(&mut self) -> &mut H {
+        &mut self.host
+    }
+
+    fn collect(&mut self) -> Result<Facts, Refused> {
+        let facts = facts::collect(&self.host, &self.class, agent_version()).map_err(plan::refused)?;
+        self.hostname.clone_from(&facts.hostname);
+        Ok(facts)
+    }
+}
+
+/// The journal's failures are the disk's.
+fn storage(fault: Fault) -> Refused {
+    Refused::new(Code::AgentStorage, fault.text())
+}
+
+impl<H: Host, D: Disk> Hands for Engine<H, D> {
+    fn facts(&mut self) -> Result<Facts, Refused> {
+        self.collect()
+    }
+
+    fn hostname(&self) -> String {
+        self.hostname.clone()
+    }
+
+    fn boot_id(&self) -> String {
+        // A host without one is told apart by nothing; its statements stay valid.
+        self.host.boot_id().unwrap_or_else(|_| "unknown".into())
+    }
+
+    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Vec<Action>, Refused> {
+        let facts = self.collect()?.view(self.agent);
+        let pairs = manifests.iter().copied().zip(&change.manifests);
+        let ask = Ask::new(pairs, &facts, change.downgrade)?;
+        let planned = plan::compute(&ask, &mut self.host)?;
+        for note in &planned.notes {
+            tracing::info!("{}: {note}", change.change_id);
+        }
+        Ok(planned.actions)
+    }
+
+    fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Outcome, Refused> {
+        let facts = self.collect()?.view(self.agent);
+        let Order { manifests, approved, window, turn, own_plan, plan } = order;
+        let warrant = Warrant { manifests, change: approved, window, turn };
+        let job = Job { plan: &plan, approved: &own_plan, facts: &facts, artifacts: &self.artifacts };
+        match apply::apply(warrant, &job, watch, &mut self.host, &mut self.journal) {
+            Ok(outcome) => Ok(outcome),
+            Err(Stopped::Refused(refused)) => Ok(nothing_done(&refused.to_string())),
+            Err(Stopped::Fault(fault)) => Err(storage(fault)),
+        }
+    }
+
+    fn resume(&mut self, change: Digest) -> Result<Option<Outcome>, Refused> {
+        apply::resume(change, &mut self.host, &mut self.journal).map_err(storage)
+    }
+
+    fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused> {
+        self.journal.receipt_made(receipt).map_err(storage)
+    }
+}
+
+/// A run that ended before its first step.
+pub fn nothing_done(why: &str) -> Outcome {
+    Outcome {
+        results: Vec::new(),
+        health: Vec::new(),
+        outcome: HostOutcome::RolledBack,
+        note: format!("nothing was changed: {why}"),
+    }
+}
+
+/// What a manifest with the defaults of its parameters would do here. Changes nothing.
+///
+/// # Errors
+/// `plan.failed` with the reason.
+pub fn plan_locally(
+    host: &mut impl Host,
+    manifest: &Manifest,
+    agent: AgentId,
+    class: HostClass,
+) -> Result<Planned, Refused> {
+    let facts = facts::collect(host, &class, agent_version()).map_err(plan::refused)?.view(agent);
+    let params = resolve_params(&manifest.parameters, &Map::default()).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Refused::new(Code::PlanFailed, all.join("; "))
+    })?;
+    plan::compute(&Ask { manifests: vec![(manifest, params)], facts: &facts, downgrade: true }, host)
+}

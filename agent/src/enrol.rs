@@ -1,0 +1,267 @@
+//! Joining a site, and renewing the TLS certificate. No trust on first use: the join command pins everything.
+//!
+//! Keys are made on the host and stay there. Each step is durable before the next; joining again after a
+//! break sends the same statement again. Never: accepts a root, site or server other than the pinned ones.
+
+use crate::clock::Clock;
+use crate::config::{ConfigError, Paths, host_class};
+use crate::disk::Disk;
+use crate::net::{Address, Limits, Link, NetError};
+use crate::receipt::agent_version;
+use crate::server::{self, Server};
+use crate::state::{self, Founding, Site, State, StateError};
+use crate::tls::{self, CertificateInfo, Trust};
+use shared::digest::Digest;
+use shared::ids::{HostClass, SiteId};
+use shared::keys::SigningKey;
+use shared::policy::Policy;
+use shared::receipt::{Enrolment, Header, Renewal, open_chained};
+use shared::statement::Statement;
+use shared::strict;
+use shared::time::Timestamp;
+use shared::tuf::profile;
+use shared::wire::{Join, Joined};
+use std::path::Path;
+
+/// What the join command says.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub site: SiteId,
+    pub root_sha256: Digest,
+    pub server: Address,
+    /// SHA-256 of the server's SubjectPublicKeyInfo.
+    pub pin: Digest,
+    pub token: String,
+    pub host_class: Option<HostClass>,
+    pub hostname: String,
+    pub boot_id: String,
+}
+
+/// Why a host did not join or got no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    #[error("this host belongs to site {0} already; remove its state directory to join another one")]
+    AlreadyJoined(SiteId),
+    #[error("the host class is not known; give --host-class, or write it into {path}")]
+    NoHostClass { path: String },
+    #[error("this host is pinned to class {pinned}, the join command says {given}")]
+    OtherHostClass { pinned: HostClass, given: HostClass },
+    #[error("the server's answer is refused: {0}")]
+    Answer(String),
+    #[error("cannot make a key: {0}")]
+    Key(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+/// Joins the host and leaves a complete state directory behind.
+///
+/// # Errors
+/// See [`EnrolError`]; nothing of a refused answer is kept.
+pub fn join(
+    paths: &Paths,
+    disk: &mut dyn Disk,
+    order: &Order,
+    clock: &Clock,
+    limits: Limits,
+) -> Result<Site, EnrolError> {
+    let dir = paths.state();
+    if let Some(site) = state::read_own::<Site>(disk, &dir.join("site.json"))? {
+        return Err(EnrolError::AlreadyJoined(site.site));
+    }
+    let now = clock.now();
+    let host_class = pin_host_class(paths, disk, order)?;
+    let key = own_key(&dir, disk)?;
+    let request = own_tls_key(&dir, disk)?;
+    let enrolment = enrolment(&dir, disk, order, &key, &host_class, &request.csr, now)?;
+    let mut link = Link::new(order.server.clone(), &Trust::Pinned(order.pin), clock, limits)?;
+    let join = Join { enrolment: enrolment.envelope.clone(), token: order.token.clone() };
+    let joined = server::join(&mut link, &join)?;
+    check_answer(order, &key, &request.key, &joined)?;
+    let site = Site {
+        site: order.site.clone(),
+        agent: key.public().agent_id(),
+        root_sha256: order.root_sha256,
+        pin: order.pin,
+        server: order.server.to_string(),
+        agent_address: joined.agent_address.clone(),
+    };
+    let founding = Founding {
+        site: &site,
+        root: joined.root.as_bytes(),
+        ca: joined.ca.as_bytes(),
+        certificate: joined.certificate.as_bytes(),
+        enrolment: enrolment.digest,
+        proof: joined.recorded.as_ref().map(strict::to_json),
+        now,
+    };
+    state::found(&dir, disk, &founding)?;
+    Ok(site)
+}
+
+/// The class is written once; a join command cannot change it later.
+fn pin_host_class(paths: &Paths, disk: &mut dyn Disk, order: &Order) -> Result<HostClass, EnrolError> {
+    let path = paths.host_class_file();
+    match (host_class(paths)?, order.host_class.clone()) {
+        (Some(pinned), Some(given)) if pinned != given => Err(EnrolError::OtherHostClass { pinned, given }),
+        (Some(pinned), _) => Ok(pinned),
+        (None, Some(given)) => {
+            put(disk, &path, format!("{given}\n").as_bytes())?;
+            Ok(given)
+        }
+        (None, None) => Err(EnrolError::NoHostClass { path: path.display().to_string() }),
+    }
+}
+
+fn put(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let io = |source| StateError::Io { action: "write", path: path.to_owned(), source };
+    disk.write(path, bytes).map_err(io)
+}
+
+fn own_key(dir: &Path, disk: &mut dyn Disk) -> Result<SigningKey, EnrolError> {
+    if let Some(key) = state::host_key(dir, disk)? {
+        return Ok(key);
+    }
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed).map_err(|e| EnrolError::Key(e.to_string()))?;
+    let key = SigningKey::from_seed(&seed);
+    let pem = key.to_pem().map_err(|e| EnrolError::Key(e.to_string()))?;
+    put(disk, &dir.join("identity.pem"), pem.as_bytes())?;
+    Ok(key)
+}
+
+fn own_tls_key(dir: &Path, disk: &mut dyn Disk) -> Result<tls::KeyRequest, EnrolError> {
+    let path = dir.join("tls.key");
+    let io = |source| StateError::Io { action: "read", path: path.clone(), source };
+    if let Some(pem) = disk.read(&path, 64 << 10).map_err(io)? {
+        return tls::key_request(&String::from_utf8_lossy(&pem)).map_err(EnrolError::Key);
+    }
+    let request = tls::new_key_request().map_err(EnrolError::Key)?;
+    put(disk, &path, request.key.as_bytes())?;
+    Ok(request)
+}
+
+/// The enrolment, made once for a token: the same statement goes out again when an answer was lost.
+fn enrolment(
+    dir: &Path,
+    disk: &mut dyn Disk,
+    order: &Order,
+    key: &SigningKey,
+    host_class: &HostClass,
+    csr: &str,
+    now: Timestamp,
+) -> Result<Statement<Enrolment>, EnrolError> {
+    let path = dir.join("spool/1.json");
+    let token = Digest::of(order.token.as_bytes());
+    let io = |source| StateError::Io { action: "read", path: path.clone(), source };
+    let before = disk.read(&path, 1 << 20).map_err(io)?;
+    // Anything but the statement for this very token is replaced; no server has accepted it.
+    let before = before.and_then(|bytes| open_chained::<Enrolment>(&bytes, &order.site).ok());
+    if let Some(made) = before.filter(|made| made.body.token == token && made.body.header.key == key.public())
+    {
+        return Ok(made);
+    }
+    let header = Header {
+        site: order.site.clone(),
+        agent_id: key.public().agent_id(),
+        key: key.public(),
+        host_class: host_class.clone(),
+        seq: 1,
+        prev: None,
+        at: now,
+        boot_id: order.boot_id.clone(),
+        agent_version: agent_version(),
+        log_seen: None,
+    };
+    let body = Enrolment { header, hostname: order.hostname.clone(), token, csr: csr.to_owned() };
+    let statement = Statement::sign(body, key);
+    put(disk, &path, &statement.to_bytes())?;
+    Ok(statement)
+}
+
+/// Everything that the join command pins, and that the certificate is for this host's keys.
+fn check_answer(order: &Order, key: &SigningKey, tls_key: &str, joined: &Joined) -> Result<(), EnrolError> {
+    let no = |why: String| Err(EnrolError::Answer(why));
+    let found = Digest::of(joined.root.as_bytes());
+    if found != order.root_sha256 {
+        return no(format!("its root has sha256 {found}, the join command says {}", order.root_sha256));
+    }
+    if joined.site != order.site {
+        return no(format!("it is of site {}, the join command says {}", joined.site, order.site));
+    }
+    if let Err(e) = profile::read_root(joined.root.as_bytes()) {
+        return no(e.to_string());
+    }
+    if let Err(why) = joined.agent_address.parse::<Address>() {
+        return no(why);
+    }
+    check_certificate(&order.site, key, tls_key, joined)
+}
+
+fn check_certificate(
+    site: &SiteId,
+    key: &SigningKey,
+    tls_key: &str,
+    joined: &Joined,
+) -> Result<(), EnrolError> {
+    let answer = EnrolError::Answer;
+    let agent = key.public().agent_id();
+    if joined.agent != agent {
+        return Err(answer(format!("it is for agent {}, this host is {agent}", joined.agent)));
+    }
+    CertificateInfo::read(joined.ca.as_bytes()).map_err(answer)?;
+    let certificate = CertificateInfo::read(joined.certificate.as_bytes()).map_err(answer)?;
+    if certificate.public != tls::public_of(tls_key).map_err(answer)? {
+        return Err(answer("its certificate is for another key".into()));
+    }
+    let name = format!("urn:assent:{site}:{agent}");
+    match certificate.uris.contains(&name) {
+        true => Ok(()),
+        false => Err(answer(format!("its certificate does not name {name}"))),
+    }
+}
+
+/// Asks for a new certificate; authorised by the host key, so it works after expiry as well.
+///
+/// Another certificate authority than the one in use is accepted only if the policy pins its key.
+///
+/// # Errors
+/// See [`EnrolError`]; the old certificate stays in use then.
+pub fn renew(
+    state: &mut State,
+    server: &mut dyn Server,
+    policy: Option<&Policy>,
+    now: Timestamp,
+) -> Result<CertificateInfo, EnrolError> {
+    let (site, agent_id) = (state.site().site.clone(), state.site().agent);
+    let tls_key = state.read_file("tls.key")?.unwrap_or_default();
+    let tls_key = zeroize::Zeroizing::new(String::from_utf8_lossy(&tls_key).into_owned());
+    let request = tls::key_request(&tls_key).map_err(EnrolError::Key)?;
+    let key = state.key();
+    let body = Renewal { site: site.clone(), agent_id, key: key.public(), at: now, csr: request.csr };
+    let renewal = Statement::sign(body, key);
+    let joined = server.renew(&renewal.envelope)?;
+    check_certificate(&site, state.key(), &tls_key, &joined)?;
+    let old = state.read_file("ca.crt")?.unwrap_or_default();
+    if old != joined.ca.as_bytes() {
+        check_new_authority(policy, &joined)?;
+        state.put("ca.crt", joined.ca.as_bytes())?;
+    }
+    state.put("tls.crt", joined.certificate.as_bytes())?;
+    server.use_trust(&server::stored_trust(state)?)?;
+    CertificateInfo::read(joined.certificate.as_bytes()).map_err(EnrolError::Answer)
+}
+
+fn check_new_authority(policy: Option<&Policy>, joined: &Joined) -> Result<(), EnrolError> {
+    let spki = CertificateInfo::read(joined.ca.as_bytes()).map_err(EnrolError::Answer)?.spki;
+    match policy {
+        Some(policy) if policy.ca_spki.contains(&spki) => Ok(()),
+        Some(_) | None => {
+            Err(EnrolError::Answer("its certificate authority is not one that the policy pins".into()))
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! `assent-agent`: the command line of the agent. Exit codes: 0 done, 1 refused, 2 usage, 3 fault.
+
+use agent::clock::Clock;
+use agent::config::{self, Config, Paths};
+use agent::disk::RealDisk;
+use agent::engine::Engine;
+use agent::enrol::{self, EnrolError, Order};
+use agent::host::{Host, Machine};
+use agent::net::{Address, NetError};
+use agent::receipt::agent_version;
+use agent::run::{Agent, Report, open_state};
+use agent::server::Remote;
+use agent::state::StateError;
+use agent::status::Status;
+use clap::{Parser, Subcommand};
+use shared::digest::Digest;
+use shared::ids::{AgentId, HostClass, SiteId};
+use shared::limits;
+use shared::manifest::Manifest;
+use shared::time::Timestamp;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Parser)]
+#[command(
+    name = "assent-agent",
+    version,
+    about = "Changes this host only with approvals that it has checked itself"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Join a site with the command line that the server gave
+    Join(JoinArgs),
+    /// Run as a daemon
+    Run(RootArg),
+    /// One tick: report, plan, apply what is due; then end
+    Once(RootArg),
+    /// Show what a compiled manifest (JSON) would do on this host; changes nothing
+    Plan {
+        file: PathBuf,
+        #[command(flatten)]
+        root: RootArg,
+    },
+    /// Show what the last tick found
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        root: RootArg,
+    },
+    /// Show the version
+    Version,
+}
+
+#[derive(clap::Args)]
+struct RootArg {
+    /// Everything that is managed is below this directory
+    #[arg(long, default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct JoinArgs {
+    /// Site id
+    #[arg(long)]
+    site: SiteId,
+    /// SHA-256 of the site's first root
+    #[arg(long)]
+    root_sha256: Digest,
+    /// Address of the server's people port, such as https://assent.example.org
+    #[arg(long)]
+    server: Address,
+    /// SHA-256 of the server's public key (SubjectPublicKeyInfo)
+    #[arg(long)]
+    pin: Digest,
+    /// One-time secret
+    #[arg(long)]
+    token: String,
+    /// Host class; pinned on this host by joining
+    #[arg(long)]
+    host_class: Option<HostClass>,
+    /// Name of this host; found out when not given
+    #[arg(long)]
+    hostname: Option<String>,
+    #[command(flatten)]
+    root: RootArg,
+}
+
+/// How a command ended without success, and its exit code.
+enum Failure {
+    Refused(String),
+    Fault(String),
+}
+
+impl Failure {
+    fn fault(error: impl std::fmt::Display) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Join(args) => join(&args),
+        Command::Run(args) => run(&args.root),
+        Command::Once(args) => once(&args.root),
+        Command::Plan { file, root } => plan(&file, &root.root),
+        Command::Status { json, root } => status(json, &root.root),
+        Command::Version => {
+            println!("assent-agent {}", agent_version());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Refused(why)) => {
+            eprintln!("error: {why}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Fault(why)) => {
+            eprintln!("error: {why}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn join(args: &JoinArgs) -> Result<(), Failure> {
+    let paths = Paths::new(&args.root.root);
+    let config = Config::load(&paths).map_err(Failure::fault)?;
+    let clock = Clock::from_env().map_err(Failure::Fault)?;
+    let machine = machine(&paths)?;
+    let hostname = match &args.hostname {
+        Some(name) => name.clone(),
+        None => hostname(&machine, args.host_class.as_ref())?,
+    };
+    let order = Order {
+        site: args.site.clone(),
+        root_sha256: args.root_sha256,
+        server: args.server.clone(),
+        pin: args.pin,
+        token: args.token.clone(),
+        host_class: args.host_class.clone(),
+        hostname,
+        boot_id: machine.boot_id().unwrap_or_else(|_| "unknown".into()),
+    };
+    let joined = enrol::join(&paths, &mut RealDisk, &order, &clock, config.limits());
+    let site = joined.map_err(|e| match e {
+        EnrolError::Net(NetError::Refused { .. })
+        | EnrolError::AlreadyJoined(_)
+        | EnrolError::NoHostClass { .. }
+        | EnrolError::OtherHostClass { .. }
+        | EnrolError::Answer(_) => Failure::Refused(e.to_string()),
+        EnrolError::Key(_) | EnrolError::Config(_) | EnrolError::State(_) | EnrolError::Net(_) => {
+            Failure::fault(e)
+        }
+    })?;
+    println!("joined site {} as agent {}", site.site, site.agent);
+    println!("try: assent-agent once --root {}", paths.root().display());
+    Ok(())
+}
+
+fn hostname(machine: &Machine, class: Option<&HostClass>) -> Result<String, Failure> {
+    let Some(class) = class.cloned().or_else(|| "none".parse().ok()) else { return Ok(String::new()) };
+    let facts = agent::facts::collect(machine, &class, agent_version());
+    facts.map(|facts| facts.hostname).map_err(|e| Failure::Fault(e.text()))
+}
+
+fn machine(paths: &Paths) -> Result<Machine, Failure> {
+    Machine::open(paths.root(), &paths.state()).map_err(|e| Failure::Fault(e.text()))
+}
+
+/// Only one agent may write a state directory; the lock goes with the process.
+fn lock(paths: &Paths) -> Result<File, Failure> {
+    let path = paths.state().join("lock");
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.map_err(|e| Failure::Fault(format!("cannot open {}: {e}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(e) => Err(Failure::Refused(format!("another agent works in {}: {e}", paths.state().display()))),
+    }
+}
+
+type RealAgent = Agent<Engine<Machine, RealDisk>, Remote>;
+
+fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
+    let config = Config::load(paths).map_err(Failure::fault)?;
+    start_log(&config.log);
+    // Before the lock, because its directory is made by joining.
+    let state = open_state(paths, Box::new(RealDisk)).map_err(not_joined)?;
+    let lock = lock(paths)?;
+    let clock = Clock::from_env().map_err(Failure::Fault)?;
+    let class = config::host_class(paths).map_err(Failure::fault)?;
+    let class = class.ok_or_else(|| Failure::Fault("etc/assent/host-class does not exist".into()))?;
+    let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), state.site().agent, class);
+    let engine = engine.map_err(|e| Failure::Fault(e.to_string()))?;
+    let agent = Agent::open(paths, clock, engine).map_err(Failure::fault)?;
+    Ok((agent, lock))
+}
+
+fn not_joined(error: StateError) -> Failure {
+    match error {
+        StateError::NotJoined { .. } => Failure::Refused(error.to_string()),
+        StateError::Io { .. } | StateError::Damaged { .. } => Failure::fault(error),
+    }
+}
+
+fn start_log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let built = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    // Set once in a process; a second time there is one already.
+    drop(built.try_init());
+}
+
+fn run(root: &Path) -> Result<(), Failure> {
+    let (mut agent, _lock) = open(&Paths::new(root))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::fault)?;
+    let (mut term, mut int) = runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let both =
+            signal(SignalKind::terminate()).and_then(|t| signal(SignalKind::interrupt()).map(|i| (t, i)));
+        both.map_err(Failure::fault)
+    })?;
+    // A signal during a tick waits for its end: a run is never torn by a stop of the service.
+    let sleep = |time: Duration| {
+        runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(time) => true,
+                _ = term.recv() => false,
+                _ = int.recv() => false,
+            }
+        })
+    };
+    agent.run(sleep, |_| {});
+    Ok(())
+}
+
+fn once(root: &Path) -> Result<(), Failure> {
+    let (mut agent, _lock) = open(&Paths::new(root))?;
+    let report = agent.once();
+    print(&report);
+    match report.went_through() {
+        true => Ok(()),
+        false => {
+            let why: Vec<_> = report.faults.iter().chain(&report.troubles).map(String::as_str).collect();
+            Err(Failure::Fault(why.join("; ")))
+        }
+    }
+}
+
+fn print(report: &Report) {
+    for line in &report.lines {
+        println!("{line}");
+    }
+    for told in report.standings.values() {
+        let code = told.code.map(|code| format!(" ({code}: {})", told.message)).unwrap_or_default();
+        println!("{} revision {}: {}{code}", told.change_id, told.revision, told.standing);
+    }
+    println!("next: {}", report.next);
+}
+
+fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
+    let paths = Paths::new(root);
+    let unreadable = |e: std::io::Error| Failure::Refused(format!("cannot read {}: {e}", file.display()));
+    let size = std::fs::metadata(file).map_err(unreadable)?.len();
+    if size > limits::MANIFEST_BYTES as u64 {
+        return Err(Failure::Refused(format!("{} is larger than a manifest may be", file.display())));
+    }
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let manifest = Manifest::from_json(&bytes)
+        .map_err(|e| Failure::Refused(format!("{} is not a compiled manifest: {e}", file.display())))?;
+    let class = config::host_class(&paths).map_err(Failure::fault)?;
+    let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
+    // A host that has not joined has no id yet; templates then see the id of no host.
+    let agent = open_state(&paths, Box::new(RealDisk)).map_or(AgentId::of_key(&[0; 32]), |s| s.site().agent);
+    let planned = agent::engine::plan_locally(&mut machine(&paths)?, &manifest, agent, class);
+    let planned = planned.map_err(|e| Failure::Refused(e.to_string()))?;
+    for action in &planned.actions {
+        println!("{} ({}, undo {})", action.summary, action.class, action.undo.undo.as_str());
+        for line in action.diff.iter().flat_map(|diff| diff.lines()) {
+            println!("    {line}");
+        }
+    }
+    for note in &planned.notes {
+        println!("note: {note}");
+    }
+    println!("{}: {} actions; nothing was changed", manifest.id(), planned.actions.len());
+    Ok(())
+}
+
+fn status(json: bool, root: &Path) -> Result<(), Failure> {
+    let state = open_state(&Paths::new(root), Box::new(RealDisk)).map_err(not_joined)?;
+    let status = Status::load(&state).map_err(Failure::fault)?;
+    let Some(status) = status else {
+        return Err(Failure::Refused("there was no tick yet; run assent-agent once".into()));
+    };
+    let now: Timestamp = Clock::from_env().map_err(Failure::Fault)?.now();
+    match json {
+        true => println!("{}", String::from_utf8_lossy(&status.to_bytes())),
+        false => print!("{}", status.text(now)),
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The duties towards the server: renewal, spool, check-in, facts, repository.
+
+use super::{Agent, Tick};
+use crate::decide::{Chore, ClockState, Standing};
+use crate::enrol::{self, EnrolError};
+use crate::hands::Hands;
+use crate::net::NetError;
+use crate::pull::{self, PullError, Repository, Source};
+use crate::receipt::Subject;
+use crate::server::{CheckIn, Server};
+use crate::spool::{self, SendError};
+use crate::state::StateError;
+use crate::tls::CertificateInfo;
+use shared::digest::Digest;
+use shared::policy::Policy;
+use shared::refusal::{Code, Refused};
+use shared::time::Timestamp;
+use shared::wire::{FactsReport, Work};
+
+/// Seconds between two attempts to renew a certificate.
+const RENEWAL_SECS: i64 = 3_600;
+
+impl<H: Hands, S: Server> Agent<H, S> {
+    /// Whether a new certificate is to be asked for.
+    pub(super) fn renewal(&self, now: Timestamp) -> Chore {
+        let memory = &self.memory;
+        let wanted = memory.tls_trouble || memory.certificate.as_ref().is_none_or(|c| c.wants_renewal(now));
+        if wanted && now >= memory.next_renewal { Chore::Due } else { Chore::Settled }
+    }
+
+    pub(super) fn renew(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        self.memory.next_renewal = tick.now.plus(RENEWAL_SECS);
+        self.memory.tls_trouble = false;
+        let policy = self.state.policy()?.and_then(|bytes| Policy::parse(&bytes).ok());
+        match enrol::renew(&mut self.state, &mut self.server, policy.as_ref(), tick.now) {
+            Ok(certificate) => {
+                tick.report.line(format!("new certificate until {}", certificate.not_after));
+                self.memory.certificate = Some(certificate);
+                tick.certificate = Chore::Settled;
+            }
+            Err(EnrolError::State(e)) => return Err(e),
+            Err(e) => {
+                tick.report.trouble(&format!("the certificate was not renewed: {e}"));
+                tick.certificate = Chore::Failed;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        match spool::flush(&mut self.state, &mut self.server) {
+            Ok(proven) => {
+                tick.spool = Chore::Settled;
+                if proven > 0 {
+                    tick.report.line(format!("{proven} statements are proven in the ledger"));
+                }
+                return Ok(());
+            }
+            Err(SendError::State(e)) => return Err(e),
+            Err(SendError::Net(e)) => self.lost(tick, "sending statements", &e),
+            Err(SendError::Gap { seq }) => {
+                self.memory.etag = None;
+                tick.report.line(format!("the server misses statements before {seq}"));
+            }
+            Err(e @ SendError::Clone { .. }) => {
+                tick.report.fault(&e.to_string());
+                tick.held = Some(e.to_string());
+            }
+            Err(e @ SendError::Fork { evidence, .. }) => {
+                tick.spool = Chore::Failed;
+                let subject = Subject { change_id: None, revision: None, evidence };
+                self.refuse(tick, subject, &Refused::new(Code::LogFork, e.to_string()))?;
+            }
+        }
+        tick.spool = Chore::Failed;
+        Ok(())
+    }
+
+    pub(super) fn check_in(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        let answer = self.server.check_in(self.memory.etag.as_deref());
+        match answer {
+            Ok(answer) => {
+                let server_time = self.heard(answer, tick)?;
+                tick.check_in = Chore::Settled;
+                tick.report.contact = tick.now;
+                // A clock that is ahead must not become the floor, so the server's time bounds it.
+                let floor = server_time.map_or(self.state.contact().floor, |at| at.min(tick.now));
+                self.state.advance(floor, Some(tick.now))?;
+                if tick.clock == ClockState::Suspect {
+                    self.report_clock(tick)?;
+                }
+            }
+            Err(e) => {
+                tick.check_in = Chore::Failed;
+                tick.facts = Chore::Failed;
+                self.lost(tick, "the check-in", &e);
+            }
+        }
+        let wait = self.poll_secs().max(tick.report.retry_after_secs);
+        self.memory.next_check_in = tick.now.plus(wait);
+        Ok(())
+    }
+
+    /// Remembers the work list; its time by the server's clock, when there was news.
+    fn heard(&mut self, answer: CheckIn, tick: &mut Tick) -> Result<Option<Timestamp>, StateError> {
+        match answer {
+            CheckIn::Unchanged => {
+                tick.report.line("checked in, nothing new");
+                Ok(None)
+            }
+            CheckIn::News { work, etag } => {
+                tick.report.line(format!("checked in, {} plans are wanted", work.plan_wishes.len()));
+                self.memory.etag = etag;
+                self.memory.sent.clear();
+                self.memory.facts_due = self.state.facts_sent() != work.facts;
+                let at = work.server_time;
+                self.check_chain(&work, tick)?;
+                self.memory.work = Some(*work);
+                Ok(Some(at))
+            }
+        }
+    }
+
+    /// Compares the two ends of the host's chain. A server that knows more than the host means that the state
+    /// is an old copy; one that knows less has lost statements that were proven.
+    fn check_chain(&mut self, work: &Work, tick: &mut Tick) -> Result<(), StateError> {
+        let known = self.state.chain().seq;
+        self.memory.resend_from = None;
+        if work.next_seq > known + 1 {
+            let why = format!(
+                "the server has statements of this host up to {}, this host knows {known}: its state is an old \
+                 copy, or there is a second one of this host; join it again",
+                work.next_seq - 1
+            );
+            tick.report.fault(&why);
+            tick.held = Some(why);
+        } else if work.next_seq <= known && work.next_seq > 0 {
+            let spooled = self.state.spooled()?;
+            let lost = spooled.first().is_none_or(|first| *first > work.next_seq);
+            self.memory.resend_from = lost.then_some(work.next_seq);
+        }
+        Ok(())
+    }
+
+    fn report_clock(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        let floor = self.state.contact().floor;
+        let skew = shared::limits::CLOCK_SKEW_SECS;
+        let Err(refused) = crate::admit::clock(tick.now, floor, skew) else { return Ok(()) };
+        let evidence = Digest::of(floor.to_string().as_bytes());
+        self.refuse(tick, Subject { change_id: None, revision: None, evidence }, &refused)
+    }
+
+    pub(super) fn resend(&mut self, from: u64, tick: &mut Tick) -> Result<(), StateError> {
+        self.memory.resend_from = None;
+        match spool::resend(&mut self.state, from)? {
+            Some(kept) if kept <= from => {
+                tick.report.line(format!("the server asks for statements from {from} on again"));
+            }
+            Some(_) | None => tick.report.trouble(&format!(
+                "the server asks for statements from {from} on, which are proven and no longer kept here"
+            )),
+        }
+        tick.spool = Chore::Due;
+        Ok(())
+    }
+
+    pub(super) fn send_facts(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        tick.facts = Chore::Settled;
+        let facts = match self.hands.facts() {
+            Ok(facts) => facts,
+            Err(refused) => {
+                tick.report.fault(&format!("the facts of this host cannot be read: {refused}"));
+                return Ok(());
+            }
+        };
+        let digest = Digest::of(&facts.to_json());
+        if self.state.facts_sent() == Some(digest) && !self.memory.facts_due {
+            return Ok(());
+        }
+        match self.server.send_facts(&FactsReport { at: tick.now, facts }) {
+            Ok(()) => {
+                self.state.set_facts_sent(digest)?;
+                self.memory.facts_due = false;
+                tick.report.line("facts sent");
+            }
+            Err(e) => {
+                tick.facts = Chore::Failed;
+                self.lost(tick, "sending facts", &e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps 2 to 4: the repository; afterwards every listed change is unjudged.
+    pub(super) fn refresh(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        tick.repository = None;
+        self.memory.standings.clear();
+        let pulled = match tick.offline {
+            true => pull::kept(&mut self.state, &mut self.server, tick.now),
+            false => pull::repository(&mut self.state, &mut self.server, tick.now),
+        };
+        let pulled = pulled.and_then(|r| self.check_authority(&r).map(|()| r));
+        match pulled {
+            Ok(repository) => self.opened(repository, tick),
+            Err(PullError::State(e)) => Err(e),
+            Err(PullError::Net(e)) => {
+                tick.refresh = Chore::Failed;
+                self.lost(tick, "reading the repository", &e);
+                Ok(())
+            }
+            Err(PullError::Refused(refused)) => {
+                tick.refresh = Chore::Failed;
+                let stored = self.state.tuf().others.values().map(Vec::as_slice).collect::<Vec<_>>();
+                let subject =
+                    Subject { change_id: None, revision: None, evidence: Digest::of_parts(&stored) };
+                self.refuse(tick, subject, &refused)
+            }
+        }
+    }
+
+    fn opened(&mut self, repository: Repository, tick: &mut Tick) -> Result<(), StateError> {
+        let listed = repository.trusted.changes().unwrap_or_default();
+        let mut keys: Vec<_> = listed.iter().map(|(id, revision, _)| ((*id).clone(), *revision)).collect();
+        keys.sort_by_key(|(id, revision)| (id.as_str().len(), id.as_str().to_owned(), *revision));
+        if repository.source == Source::Server {
+            pull::prune_cache(&mut self.state, &repository.trusted)?;
+            // A run that is no longer listed is over; if it is listed again later, that is a replay.
+            self.state.update_seen(|seen| {
+                for run in &mut seen.executed {
+                    run.listed &= keys.iter().any(|(id, rev)| *id == run.change_id && *rev == run.revision);
+                }
+            })?;
+        }
+        let expiries = repository.trusted.expiries().into_iter();
+        self.memory.expiries = expiries.map(|(role, at)| (role.to_string(), at)).collect();
+        self.memory.policy_version = repository.policy.version;
+        self.memory.told.retain(|key, _| keys.contains(key));
+        self.memory.standings = keys.into_iter().map(|key| (key, Standing::Unjudged)).collect();
+        tick.repository = Some(repository);
+        tick.refresh = Chore::Settled;
+        if crate::admit::clock(tick.now, self.state.contact().floor, shared::limits::CLOCK_SKEW_SECS).is_err()
+        {
+            tick.clock = ClockState::Suspect;
+            self.report_clock(tick)?;
+        }
+        // The first policy makes it possible to judge proofs.
+        if tick.spool == Chore::Settled && !self.state.spooled()?.is_empty() {
+            tick.spool = Chore::Due;
+        }
+        Ok(())
+    }
+
+    /// The certificate authority in use must be one that the policy pins, if it pins any.
+    fn check_authority(&self, repository: &Repository) -> Result<(), PullError> {
+        let pins = &repository.policy.ca_spki;
+        let Some(pem) = self.state.read_file("ca.crt")? else { return Ok(()) };
+        let pinned = CertificateInfo::read(&pem).is_ok_and(|ca| pins.contains(&ca.spki));
+        if pins.is_empty() || pinned {
+            return Ok(());
+        }
+        let message = "the certificate authority of the server is not one that the policy pins";
+        Err(Refused::new(Code::PolicyInvalid, message).into())
+    }
+
+    /// Notes a failed call; the network is not asked again in this tick when nobody answered.
+    pub(super) fn lost(&mut self, tick: &mut Tick, doing: &str, error: &NetError) {
+        match error {
+            NetError::Unreachable { .. } | NetError::Deadline { .. } => tick.offline = true,
+            NetError::Tls { .. } => {
+                tick.offline = true;
+                self.memory.tls_trouble = true;
+            }
+            NetError::Refused { retry_after_secs, .. } => {
+                tick.report.retry_after_secs = i64::from(retry_after_secs.unwrap_or(0).min(86_400));
+            }
+            NetError::TooSlow { .. }
+            | NetError::TooLarge { .. }
+            | NetError::Protocol { .. }
+            | NetError::Sink(_) => {}
+        }
+        tick.report.trouble(&format!("{doing} failed: {error}"));
+    }
+}

@@ -1,0 +1,369 @@
+//! The only loop: situation in, one decision, one step, until there is nothing left to do in this tick.
+//!
+//! Owns the agent and what it remembers between ticks; all of that may be lost at any moment. Never: choices of
+//! its own (`decide`), or a second way to start something.
+
+mod change;
+mod contact;
+mod report;
+mod start;
+
+pub use report::{Report, Told};
+
+use crate::admit;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Paths, host_class};
+use crate::decide::{
+    Action, ChangeKey, Chore, ClockState, Journal, Situation, Standing, Wishes, decide, splay_secs,
+};
+use crate::disk::{Disk, RealDisk};
+use crate::hands::Hands;
+use crate::net::NetError;
+use crate::pull::Repository;
+use crate::receipt::{self, Subject, Voice, agent_version};
+use crate::server::{Remote, Server};
+use crate::state::{State, StateError};
+use crate::status::{self, Status};
+use crate::tls::CertificateInfo;
+use shared::digest::Digest;
+use shared::ids::ChangeId;
+use shared::keys::PublicKey;
+use shared::limits;
+use shared::refusal::Refused;
+use shared::time::Timestamp;
+use shared::wire::Work;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Steps in one tick; more would mean that two decisions undo each other.
+const STEPS: usize = 10_000;
+
+/// Why an agent cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("the host class is not pinned: write it into {0}, as it was when the host joined")]
+    NoHostClass(String),
+}
+
+/// One agent. Ticks are synchronous and must not run on a thread of an asynchronous runtime.
+pub struct Agent<H, S> {
+    clock: Clock,
+    config: Config,
+    voice: Voice,
+    key: PublicKey,
+    state: State,
+    server: S,
+    hands: H,
+    memory: Memory,
+}
+
+/// What is remembered between ticks; losing it costs only repeated questions.
+struct Memory {
+    etag: Option<String>,
+    work: Option<Work>,
+    /// Digest of the wish (change statement) to the plan made for it.
+    plans: BTreeMap<Digest, Digest>,
+    /// Wishes answered since the server last changed its work list.
+    sent: BTreeSet<Digest>,
+    facts_due: bool,
+    /// The server misses proven statements from this place on.
+    resend_from: Option<u64>,
+    next_check_in: Timestamp,
+    certificate: Option<CertificateInfo>,
+    next_renewal: Timestamp,
+    tls_trouble: bool,
+    standings: Vec<(ChangeKey, Standing)>,
+    /// Readable standings of the last judgement, for the status.
+    told: BTreeMap<(ChangeId, u32), Told>,
+    policy_version: u64,
+    expiries: Vec<(String, Timestamp)>,
+}
+
+/// One tick in progress.
+struct Tick {
+    now: Timestamp,
+    spool: Chore,
+    check_in: Chore,
+    facts: Chore,
+    refresh: Chore,
+    certificate: Chore,
+    clock: ClockState,
+    /// Wishes that need no further look in this tick.
+    dealt: BTreeSet<Digest>,
+    repository: Option<Repository>,
+    /// Why nothing may start, whatever else holds.
+    held: Option<String>,
+    /// The own disk failed; a broken-off run has to wait.
+    storage: Storage,
+    /// The server did not answer in this tick.
+    offline: bool,
+    /// The last check failed for want of an answer: no statement is made about that.
+    unanswered: bool,
+    report: Report,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    Works,
+    Fails,
+}
+
+impl Tick {
+    /// A failing disk ends the step and bars every start; the duties towards the server go on, so that the
+    /// host is still heard. Nothing is signed about it, because signing needs that disk.
+    fn broken(&mut self, action: &Action, error: &StateError) {
+        self.report.fault(&error.refused().to_string());
+        self.held = Some(error.to_string());
+        self.storage = Storage::Fails;
+        match action {
+            Action::Renew => self.certificate = Chore::Failed,
+            Action::Flush => self.spool = Chore::Failed,
+            Action::CheckIn => self.check_in = Chore::Failed,
+            Action::SendFacts => self.facts = Chore::Failed,
+            Action::Resume
+            | Action::Resend { .. }
+            | Action::Refresh
+            | Action::Plan(_)
+            | Action::Judge(_)
+            | Action::Start(_)
+            | Action::Sleep { .. } => {}
+        }
+    }
+}
+
+impl<H: Hands> Agent<H, Remote> {
+    /// Opens the agent of `paths` with the real disk and the real server. Makes no contact yet.
+    ///
+    /// # Errors
+    /// Not joined, damaged state, bad settings.
+    pub fn open(paths: &Paths, clock: Clock, hands: H) -> Result<Self, OpenError> {
+        let config = Config::load(paths)?;
+        let state = State::open(&paths.state(), Box::new(RealDisk))?;
+        let remote = Remote::new(&state, &clock, config.limits())?;
+        Self::with(paths, config, clock, state, remote, hands)
+    }
+}
+
+impl<H: Hands, S: Server> Agent<H, S> {
+    /// The same with another server or disk at the doors.
+    ///
+    /// # Errors
+    /// No host class, unreadable plans.
+    pub fn with(
+        paths: &Paths,
+        config: Config,
+        clock: Clock,
+        mut state: State,
+        server: S,
+        hands: H,
+    ) -> Result<Self, OpenError> {
+        let class = host_class(paths)?;
+        let class =
+            class.ok_or_else(|| OpenError::NoHostClass(paths.host_class_file().display().to_string()))?;
+        let now = clock.now();
+        let plans = state.plans(now)?;
+        let certificate = state.read_file("tls.crt")?.and_then(|pem| CertificateInfo::read(&pem).ok());
+        let voice = Voice { host_class: class, boot_id: hands.boot_id(), agent_version: agent_version() };
+        let memory = Memory {
+            etag: None,
+            work: None,
+            plans: plans.iter().map(|plan| (plan.body.change, plan.digest)).collect(),
+            sent: BTreeSet::new(),
+            facts_due: true,
+            resend_from: None,
+            next_check_in: Timestamp(i64::MIN),
+            certificate,
+            next_renewal: Timestamp(i64::MIN),
+            tls_trouble: false,
+            standings: Vec::new(),
+            told: BTreeMap::new(),
+            policy_version: state.seen().policy_version,
+            expiries: Vec::new(),
+        };
+        let key = state.key().public();
+        Ok(Self { clock, config, voice, key, state, server, hands, memory })
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn server(&mut self) -> &mut S {
+        &mut self.server
+    }
+
+    pub fn hands(&mut self) -> &mut H {
+        &mut self.hands
+    }
+
+    /// A whole tick with a check-in, whether or not one is due.
+    pub fn once(&mut self) -> Report {
+        self.memory.next_check_in = Timestamp(i64::MIN);
+        self.tick()
+    }
+
+    /// Does everything that is due now. Never fails as a whole: what went wrong is in the report.
+    pub fn tick(&mut self) -> Report {
+        let mut tick = self.begin();
+        for _ in 0..STEPS {
+            let action = self.next(&tick);
+            tracing::debug!(?action, "next");
+            if let Action::Sleep { until } = action {
+                tick.report.next = until;
+                return self.finish(tick);
+            }
+            if let Err(e) = self.step(action.clone(), &mut tick) {
+                tick.broken(&action, &e);
+            }
+        }
+        tick.report.fault("the agent made no progress in this tick; please report this with its log");
+        self.finish(tick)
+    }
+
+    fn begin(&mut self) -> Tick {
+        let now = self.clock.now();
+        let clock = match admit::clock(now, self.state.contact().floor, limits::CLOCK_SKEW_SECS) {
+            Ok(()) => ClockState::Plausible,
+            Err(_) => ClockState::Suspect,
+        };
+        let due = now >= self.memory.next_check_in;
+        self.memory.standings.clear();
+        Tick {
+            now,
+            spool: Chore::Due,
+            check_in: if due { Chore::Due } else { Chore::Settled },
+            facts: if due { Chore::Due } else { Chore::Settled },
+            refresh: Chore::Due,
+            certificate: self.renewal(now),
+            clock,
+            dealt: BTreeSet::new(),
+            repository: None,
+            held: None,
+            storage: Storage::Works,
+            offline: false,
+            unanswered: false,
+            report: Report::new(now, now.plus(i64::from(self.config.poll_secs))),
+        }
+    }
+
+    fn next(&self, tick: &Tick) -> Action {
+        let wishes = self.wishes(tick);
+        let unfinished = self.state.running().is_some() && tick.storage == Storage::Works;
+        let situation = Situation {
+            journal: if unfinished { Journal::Unfinished } else { Journal::Empty },
+            clock: tick.clock,
+            certificate: tick.certificate,
+            spool: tick.spool,
+            check_in: tick.check_in,
+            facts: tick.facts,
+            refresh: if tick.held.is_some() { Chore::Failed } else { tick.refresh },
+            wishes: &wishes,
+            changes: &self.memory.standings,
+            next_check_in: self.memory.next_check_in,
+        };
+        decide(&situation, tick.now)
+    }
+
+    fn wishes(&self, tick: &Tick) -> Wishes {
+        let Some(work) = &self.memory.work else { return Wishes::default() };
+        let open = work.plan_wishes.iter().map(shared::envelope::Envelope::digest);
+        let plans = open.filter(|d| !self.memory.sent.contains(d) && !tick.dealt.contains(d)).collect();
+        Wishes { plans, resend_from: self.memory.resend_from.filter(|_| !tick.offline) }
+    }
+
+    fn step(&mut self, action: Action, tick: &mut Tick) -> Result<(), StateError> {
+        match action {
+            Action::Resume => self.resume(tick),
+            Action::Renew => self.renew(tick),
+            Action::Flush => self.flush(tick),
+            Action::CheckIn => self.check_in(tick),
+            Action::Resend { from } => self.resend(from, tick),
+            Action::SendFacts => self.send_facts(tick),
+            Action::Refresh => self.refresh(tick),
+            Action::Plan(wish) => self.plan(wish, tick),
+            Action::Judge(key) => self.judge(key, tick),
+            Action::Start(key) => self.start(key, tick),
+            Action::Sleep { .. } => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, mut tick: Tick) -> Report {
+        tick.report.standings = self.memory.told.clone();
+        let status = self.status(&tick);
+        if let Err(e) = self.state.put(status::FILE, &status.to_bytes()) {
+            tick.report.fault(&e.to_string());
+        }
+        tick.report
+    }
+
+    fn status(&self, tick: &Tick) -> Status {
+        let certificate = self.memory.certificate.as_ref().map(|c| c.not_after);
+        let mut expiries = self.memory.expiries.clone();
+        expiries.extend(certificate.map(|at| ("certificate".to_owned(), at)));
+        let contact = self.state.contact();
+        Status {
+            at: tick.now,
+            site: self.state.site().site.clone(),
+            agent: self.state.site().agent,
+            host_class: self.voice.host_class.clone(),
+            agent_version: self.voice.agent_version.clone(),
+            last_contact: if tick.offline { contact.last } else { contact.last.max(tick.report.contact) },
+            policy_version: self.memory.policy_version,
+            seq: self.state.chain().seq,
+            // A directory that cannot be listed is one of the problems already.
+            spooled: self.state.spooled().map_or(0, |s| s.len() as u64),
+            log_size: self.state.log_seen().map(|seen| seen.size),
+            expiries,
+            changes: self.memory.told.values().cloned().collect(),
+            problems: tick.report.problems(),
+            next: tick.report.next,
+        }
+    }
+
+    /// Says no, as a signed statement, as a line and in the status; changes nothing on the host.
+    fn refuse(&mut self, tick: &mut Tick, subject: Subject, reason: &Refused) -> Result<(), StateError> {
+        if std::mem::take(&mut tick.unanswered) {
+            // The network's failure is no judgement; it is reported as trouble.
+            return Ok(());
+        }
+        tick.report.refused(subject.change_id.clone(), subject.revision, reason.clone());
+        let said = receipt::refuse(&mut self.state, &self.voice, subject, reason, tick.now)?;
+        if said.is_some() && tick.spool == Chore::Settled {
+            tick.spool = Chore::Due;
+        }
+        Ok(())
+    }
+
+    /// The seconds between check-ins: the server's wish or the setting, and this host's share of the splay.
+    fn poll_secs(&self) -> i64 {
+        let asked =
+            self.memory.work.as_ref().map_or(self.config.poll_secs, |work| work.poll_s.clamp(1, 86_400));
+        i64::from(asked) + i64::from(splay_secs(self.state.site().agent, asked))
+    }
+
+    /// Runs until `stop` says so: ticks, and sleeps until the next one through `sleep`, which ends early when
+    /// the process is told to stop.
+    pub fn run(&mut self, mut sleep: impl FnMut(std::time::Duration) -> bool, mut tell: impl FnMut(&Report)) {
+        loop {
+            let report = self.tick();
+            tell(&report);
+            let secs = u64::try_from(report.next.since(self.clock.now())).unwrap_or(0);
+            if !sleep(std::time::Duration::from_secs(secs.clamp(1, 86_400))) {
+                return;
+            }
+        }
+    }
+}
+
+/// Opens only the state, for commands that look at it.
+///
+/// # Errors
+/// Not joined or damaged.
+pub fn open_state(paths: &Paths, disk: Box<dyn Disk>) -> Result<State, StateError> {
+    State::open(&paths.state(), disk)
+}

@@ -1,0 +1,234 @@
+//! Starting a change, and bringing a run to its receipt, also one that was broken off.
+
+use super::{Agent, Tick};
+use crate::admit::{self, Admitted};
+use crate::apply::Watch;
+use crate::decide::{ChangeKey, Chore};
+use crate::engine::nothing_done;
+use crate::hands::{Hands, Order};
+use crate::journal::Outcome;
+use crate::pull::{self, Repository};
+use crate::receipt;
+use crate::server::Server;
+use crate::state::{Executed, Running, StateError};
+use shared::digest::Digest;
+use shared::plan::Plan;
+use shared::receipt::{HostOutcome, TufVersions};
+use shared::refusal::{Code, Refused};
+use shared::time::Timestamp;
+use shared::tuf::TargetName;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// Between two looks at the stop orders while a change runs.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// After this many seconds of preparing, everything that depends on the time is judged again.
+const PREPARED_SECS: i64 = 5;
+
+/// A run that may begin, or why not and the digest of what was judged.
+type Prepared = Result<(Order, Running), (Digest, Refused)>;
+
+impl<H: Hands, S: Server> Agent<H, S> {
+    /// Steps 5 to 19 in one go, with tokens made now.
+    pub(super) fn start(&mut self, key: ChangeKey, tick: &mut Tick) -> Result<(), StateError> {
+        let prepared = self.prepare(&key, tick)?;
+        let (order, running) = match prepared {
+            Ok(prepared) => prepared,
+            Err((evidence, refused)) => return self.no(key, evidence, &refused, tick),
+        };
+        let (id, revision, count) = (&running.change_id, running.revision, order.plan.actions.len());
+        tick.report.line(format!("starting {id} revision {revision}: {count} actions"));
+        self.begin_run(&running, &order.approved)?;
+        let ended = self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))?;
+        self.end_run(running, ended, tick)
+    }
+
+    /// Everything before the first step: admission, artifacts, the plan of this moment.
+    fn prepare(&mut self, key: &ChangeKey, tick: &mut Tick) -> Result<Prepared, StateError> {
+        let bytes = match self.bundle_bytes(key, tick)? {
+            Ok(bytes) => bytes,
+            Err(refused) => return Ok(Err((Digest::of(refused.message.as_bytes()), refused))),
+        };
+        let evidence = Digest::of(&bytes);
+        let began = self.clock.now();
+        let mut admitted = match self.admitted(key, &bytes, tick, began)? {
+            Ok(admitted) => admitted,
+            Err(refused) => return Ok(Err((evidence, refused))),
+        };
+        let plan = match self.fresh_plan(&admitted, tick, began)? {
+            Ok(plan) => plan,
+            Err(refused) => return Ok(Err((evidence, refused))),
+        };
+        let now = self.clock.now();
+        if now.since(began) > PREPARED_SECS || now < began {
+            admitted = match self.admitted(key, &bytes, tick, now)? {
+                Ok(admitted) => admitted,
+                Err(refused) => return Ok(Err((evidence, refused))),
+            };
+        }
+        let Some(repository) = &tick.repository else {
+            return Ok(Err((evidence, Refused::new(Code::TufInvalid, "there is no verified repository"))));
+        };
+        let running = running(repository, &admitted, now);
+        let Admitted { manifests, approved, window, turn, own_plan } = admitted;
+        Ok(Ok((Order { manifests, approved, window, turn, own_plan, plan }, running)))
+    }
+
+    fn admitted(
+        &mut self,
+        key: &ChangeKey,
+        bytes: &[u8],
+        tick: &mut Tick,
+        now: Timestamp,
+    ) -> Result<Result<Admitted, Refused>, StateError> {
+        self.check(tick, now, |court, pulled| {
+            let target = TargetName::Change { id: key.0.clone(), revision: key.1 };
+            let valid = pulled.repository.trusted.still_valid(now, Some(&target));
+            valid.map_err(|e| pull::refused(&e))?;
+            let bundle = admit::open_bundle(court, &key.0, key.1, bytes)?;
+            admit::admit(court, &bundle, pulled)
+        })
+    }
+
+    /// Steps 16 and 17: artifacts on the disk, and a new plan that keeps to the approved one.
+    fn fresh_plan(
+        &mut self,
+        admitted: &Admitted,
+        tick: &mut Tick,
+        now: Timestamp,
+    ) -> Result<Result<Plan, Refused>, StateError> {
+        let change = admitted.approved.change();
+        let fetched = self.check(tick, now, |_, pulled| {
+            for wanted in admitted.manifests.iter().flat_map(|m| pull::artifacts_of(m.get())) {
+                let got = pull::artifact(pulled.state, pulled.server, wanted);
+                got.map_err(|e| pulled.refused(e, Code::ArtifactMissing))?;
+            }
+            Ok(())
+        })?;
+        if let Err(refused) = fetched {
+            return Ok(Err(refused));
+        }
+        let actions = match self.actions(&admitted.manifests, &change.body) {
+            Ok(actions) => actions,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let fresh = self.plan_body(change, actions, now);
+        let kept = admit::keeps_to(&fresh, &admitted.own_plan.body, &change.body);
+        Ok(kept.map(|()| fresh))
+    }
+
+    /// Durable before the first step: what runs, and that it counts as executed.
+    fn begin_run(&mut self, running: &Running, approved: &shared::admit::Approved) -> Result<(), StateError> {
+        self.note_revision(approved.change())?;
+        self.state.set_running(running.clone())?;
+        self.mark_executed(running, None)
+    }
+
+    fn mark_executed(&mut self, running: &Running, outcome: Option<HostOutcome>) -> Result<(), StateError> {
+        let run = running.clone();
+        self.state.update_seen(|seen| {
+            let listed = seen.executed(&run.change_id, run.revision).is_none_or(|before| before.listed);
+            seen.executed.retain(|e| e.change_id != run.change_id || e.revision != run.revision);
+            seen.executed.push(Executed {
+                change_id: run.change_id,
+                revision: run.revision,
+                change: run.change,
+                interval: run.interval,
+                not_after: run.not_after,
+                started: run.started,
+                outcome,
+                listed,
+            });
+            if outcome.is_some_and(HostOutcome::is_success) {
+                seen.applied.0.extend(run.manifests);
+            }
+        })
+    }
+
+    /// Hands the run over; between steps it looks for stop orders.
+    fn apply(&mut self, order: Order, running: &Running) -> Result<Outcome, Refused> {
+        let Self { hands, state, server, clock, .. } = self;
+        let doors = RefCell::new((state, server, Instant::now()));
+        let now = || clock.now();
+        let halted = || {
+            let (state, server, looked) = &mut *doors.borrow_mut();
+            if looked.elapsed() < LOOK_EVERY {
+                return false;
+            }
+            *looked = Instant::now();
+            // Best effort: a server that cannot be asked does not stop a run.
+            let repository = pull::repository(state, *server, clock.now());
+            repository.is_ok_and(|r| r.control.halted.contains(&running.change_id))
+        };
+        hands.apply(order, &Watch { now: &now, halted: &halted })
+    }
+
+    /// Receipt first, then everything that lets go of the run.
+    fn end_run(&mut self, running: Running, ended: Outcome, tick: &mut Tick) -> Result<(), StateError> {
+        tick.now = self.clock.now();
+        let receipt = receipt::receipt(&mut self.state, &self.voice, &running, ended, tick.now)?;
+        let outcome = receipt.body.outcome;
+        self.mark_executed(&running, Some(outcome))?;
+        self.hands.receipt_made(receipt.digest).map_err(|refused| self.journal_fails(&refused))?;
+        self.state.clear_running()?;
+        pull::drop_artifacts(&mut self.state)?;
+        let (id, revision) = (running.change_id, running.revision);
+        let note =
+            if receipt.body.note.is_empty() { String::new() } else { format!(": {}", receipt.body.note) };
+        tick.report.line(format!("{id} revision {revision} ended: {}{note}", outcome.as_str()));
+        self.tell(&(id.clone(), revision), outcome.as_str(), None);
+        tick.report.ran.push((id, revision, outcome));
+        // The host is another one now: facts, stop orders and every other change are looked at anew.
+        tick.spool = Chore::Due;
+        tick.facts = Chore::Due;
+        tick.refresh = Chore::Due;
+        Ok(())
+    }
+
+    fn journal_fails(&self, refused: &Refused) -> StateError {
+        let path = self.state.dir().join("journal");
+        StateError::Io { action: "use", path, source: std::io::Error::other(refused.message.clone()) }
+    }
+
+    /// A run that was broken off is brought to its end before anything else, without any network.
+    pub(super) fn resume(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        let Some(running) = self.state.running().cloned() else { return Ok(()) };
+        self.mark_executed(&running, None)?;
+        let ended = match self.hands.resume(running.change) {
+            Ok(Some(ended)) => ended,
+            Ok(None) => nothing_done("the agent was stopped before the first step"),
+            Err(refused) => return Err(self.journal_fails(&refused)),
+        };
+        tick.report.line(format!("{} was broken off and is brought to its end", running.change_id));
+        self.end_run(running, ended, tick)
+    }
+}
+
+/// What the receipt will say, known before the first step.
+fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Running {
+    let change = admitted.approved.change();
+    let versions = repository.trusted.versions();
+    let manifests = change.body.manifests.iter();
+    Running {
+        change_id: change.body.change_id.clone(),
+        revision: change.body.revision,
+        change: change.digest,
+        not_after: change.body.not_after,
+        wave: u32::try_from(admitted.turn.wave()).unwrap_or(u32::MAX),
+        interval: admitted.window.interval(),
+        plan: admitted.own_plan.digest,
+        plan_set: admitted.approved.plan_set(),
+        approvals: admitted.approved.approvals().to_vec(),
+        policy: repository.policy_sha256,
+        policy_version: repository.policy.version,
+        self_approved: admitted.approved.self_approved(),
+        tuf: TufVersions {
+            root: versions.root,
+            timestamp: versions.timestamp,
+            snapshot: versions.snapshot,
+            targets: versions.targets,
+        },
+        started: now,
+        manifests: manifests.map(|m| (admit::applied_key(m), m.version.clone())).collect(),
+    }
+}

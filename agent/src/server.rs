@@ -1,0 +1,207 @@
+//! The server as the host sees it: the calls of the agent port, typed. A door to the outside.
+//!
+//! Never: trust in what comes back; everything is verified by whoever asked.
+
+use crate::clock::Clock;
+use crate::net::{Address, Call, Limits, Link, NetError, Reply, Sink};
+use crate::state::{Site, State};
+use crate::tls::Trust;
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::limits;
+use shared::strict;
+use shared::wire::{FactsReport, Join, Joined, Problem, Record, Recorded, Work};
+
+/// A work list may carry many author-signed changes.
+const WORK_BYTES: u64 = 16 << 20;
+/// A proof is a few hundred hashes at most.
+const PROOF_BYTES: u64 = 1 << 20;
+
+/// The answer to a check-in.
+#[derive(Debug, Clone)]
+pub enum CheckIn {
+    Unchanged,
+    News { work: Box<Work>, etag: Option<String> },
+}
+
+/// The calls of the agent port. Each may be repeated without harm.
+pub trait Server {
+    /// Asks for work; `etag` is of the last answer.
+    fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError>;
+    /// A file of the site repository; `None` when it does not exist.
+    fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError>;
+    fn send_plan(&mut self, plan: &Envelope) -> Result<(), NetError>;
+    /// A plan that this host made and lost.
+    fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError>;
+    fn record(&mut self, record: &Record) -> Result<Recorded, NetError>;
+    fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError>;
+    /// Streams an artifact; `from` bytes are there already. `None` when the server does not have it.
+    fn artifact(
+        &mut self,
+        sha256: &Digest,
+        from: u64,
+        length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<()>, NetError>;
+    /// Asks for a new certificate with a signed `Renewal`.
+    fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError>;
+    /// Uses a new certificate from now on.
+    fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError>;
+}
+
+/// The real server: a kept connection to the agent port, and the people port when a certificate is renewed.
+pub struct Remote {
+    link: Link,
+    site: Site,
+    clock: Clock,
+    limits: Limits,
+}
+
+impl Remote {
+    /// Makes no contact yet.
+    ///
+    /// # Errors
+    /// Addresses, certificates or keys of the state that cannot be used.
+    pub fn new(state: &State, clock: &Clock, limits: Limits) -> Result<Self, NetError> {
+        let site = state.site().clone();
+        let link = agent_link(&site, &stored_trust(state)?, clock, limits)?;
+        Ok(Self { link, site, clock: clock.clone(), limits })
+    }
+}
+
+/// The certificates and the key in the state directory.
+///
+/// # Errors
+/// The disk's.
+pub fn stored_trust(state: &State) -> Result<Trust, NetError> {
+    let get = |name: &str| match state.read_file(name) {
+        Ok(bytes) => Ok(bytes.unwrap_or_default()),
+        Err(e) => Err(NetError::Tls { address: state.site().agent_address.clone(), why: e.to_string() }),
+    };
+    Ok(Trust::Site { ca: get("ca.crt")?, certificate: get("tls.crt")?, key: get("tls.key")? })
+}
+
+fn agent_link(site: &Site, trust: &Trust, clock: &Clock, limits: Limits) -> Result<Link, NetError> {
+    Link::new(address(&site.agent_address)?, trust, clock, limits)
+}
+
+fn address(text: &str) -> Result<Address, NetError> {
+    let invalid = |why| NetError::Unreachable { address: text.to_owned(), why };
+    text.parse().map_err(invalid)
+}
+
+impl Server for Remote {
+    fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError> {
+        let path = "/agent/v1/work";
+        let reply = self.link.call(&Call { etag, ..Call::get(path, WORK_BYTES) })?;
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return Ok(CheckIn::Unchanged);
+        }
+        let etag = reply.etag.clone();
+        Ok(CheckIn::News { work: Box::new(read(path, reply, WORK_BYTES)?), etag })
+    }
+
+    fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError> {
+        let path = format!("/agent/v1/tuf/{name}");
+        found(&path, self.link.call(&Call::get(&path, max_bytes))?)
+    }
+
+    fn send_plan(&mut self, plan: &Envelope) -> Result<(), NetError> {
+        let path = "/agent/v1/plans";
+        accepted(path, self.link.call(&Call::send(Method::POST, path, plan.to_bytes(), 0))?).map(drop)
+    }
+
+    fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError> {
+        let path = format!("/agent/v1/plans/{digest}");
+        let bytes = found(&path, self.link.call(&Call::get(&path, limits::ENVELOPE_BYTES as u64))?)?;
+        let invalid = |e: strict::ReadError| NetError::Protocol { what: path.clone(), why: e.to_string() };
+        bytes.map(|bytes| Envelope::parse(&bytes).map_err(invalid)).transpose()
+    }
+
+    fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
+        post(&mut self.link, Method::POST, "/agent/v1/statements", record)
+    }
+
+    fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
+        let path = "/agent/v1/facts";
+        accepted(path, self.link.call(&Call::send(Method::PUT, path, strict::to_json(report), 0))?).map(drop)
+    }
+
+    fn artifact(
+        &mut self,
+        sha256: &Digest,
+        from: u64,
+        length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<()>, NetError> {
+        self.link.download(&format!("/agent/v1/artifacts/{sha256}"), from, length, sink)
+    }
+
+    fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError> {
+        let trust = Trust::Pinned(self.site.pin);
+        let mut people = Link::new(address(&self.site.server)?, &trust, &self.clock, self.limits)?;
+        post(&mut people, Method::POST, "/v1/renew", &Renew { envelope: renewal })
+    }
+
+    fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError> {
+        self.link = agent_link(&self.site, trust, &self.clock, self.limits)?;
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Renew<'a> {
+    envelope: &'a Envelope,
+}
+
+/// Joins a site (people port, pinned key).
+///
+/// # Errors
+/// No answer, or the server's refusal.
+pub fn join(link: &mut Link, join: &Join) -> Result<Joined, NetError> {
+    post(link, Method::POST, "/v1/join", join)
+}
+
+fn post<T: DeserializeOwned>(
+    link: &mut Link,
+    method: Method,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, NetError> {
+    let reply = link.call(&Call::send(method, path, strict::to_json(body), PROOF_BYTES))?;
+    read(path, reply, PROOF_BYTES)
+}
+
+fn read<T: DeserializeOwned>(path: &str, reply: Reply, limit: u64) -> Result<T, NetError> {
+    let body = accepted(path, reply)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let protocol = |e: strict::ReadError| NetError::Protocol { what: path.into(), why: e.to_string() };
+    strict::from_json("the answer", &body, limit).map_err(protocol)
+}
+
+fn found(path: &str, reply: Reply) -> Result<Option<Vec<u8>>, NetError> {
+    if reply.status == StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    accepted(path, reply).map(Some)
+}
+
+/// The body of a success; anything else as the refusal that the server gave, or a protocol error.
+fn accepted(path: &str, reply: Reply) -> Result<Vec<u8>, NetError> {
+    if reply.status.is_success() {
+        return Ok(reply.body);
+    }
+    let (what, status) = (path.to_owned(), reply.status.as_u16());
+    let retry_after_secs = reply.retry_after_secs;
+    match strict::from_json::<Problem>("the problem", &reply.body, reply.body.len()) {
+        Ok(Problem { code, message, why, .. }) => {
+            let message = why.map_or(message.clone(), |why| format!("{message} ({why})"));
+            let (code, message) = (strict::shorten(&code), strict::shorten(&message));
+            Err(NetError::Refused { what, status, code, message, retry_after_secs })
+        }
+        Err(_) => Err(NetError::Protocol { what, why: format!("status {status} without a readable reason") }),
+    }
+}

@@ -1,0 +1,182 @@
+//! Statements on their way: each stays in `spool/` until the ledger proves that it has it.
+//!
+//! Owns: the check of the proof, the last checkpoint seen, and what a forked log means. Whoever starts after a
+//! crash goes on sending from the lowest place. Never: drops a statement without proof.
+
+use crate::net::NetError;
+use crate::server::Server;
+use crate::state::{State, StateError};
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::ledger::{Checkpoint, CheckpointError, KeyName, Proven, Unproven, VerifierKey};
+use shared::policy::Policy;
+use shared::receipt::LogSeen;
+use shared::strict;
+use shared::wire::{Record, Recorded};
+
+/// Proven statements that are kept for a server that lost them.
+const KEPT_AFTER_PROOF: usize = 256;
+
+/// Why sending stopped before the spool was empty.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The ledger is not the one that this host has seen before, or the proof is wrong.
+    #[error("statement {seq} stays in the spool: {why}")]
+    Fork { seq: u64, evidence: Digest, why: String },
+    /// The server misses an earlier statement; it says at the next check-in from where.
+    #[error("the server misses statements before {seq}")]
+    Gap { seq: u64 },
+    /// The server holds another statement at this place: this host was cloned, or its state is an old copy.
+    #[error("the server holds another statement of this host at place {seq}: is there a copy of this host?")]
+    Clone { seq: u64 },
+}
+
+/// Sends everything spooled, in order; returns how many statements were proven.
+///
+/// Without a policy nothing is sent yet, because its answer could not be judged.
+///
+/// # Errors
+/// The first thing that stops it; the rest stays spooled.
+pub fn flush(state: &mut State, server: &mut dyn Server) -> Result<usize, SendError> {
+    let Some(policy) = stored_policy(state)? else { return Ok(0) };
+    // Only what the chain knows goes out, or its place could be given away again.
+    state.adopt_spooled()?;
+    let mut proven = 0;
+    for seq in state.spooled()? {
+        let name = format!("spool/{seq}.json");
+        let Some(bytes) = state.read_file(&name)? else { continue };
+        let damaged = |why: String| StateError::Damaged { path: state.dir().join(&name), why };
+        let statement = Envelope::parse(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let digest = statement.digest();
+        let recorded = match enrolment_proof(state, seq)? {
+            Some(recorded) => recorded,
+            None => send(server, statement, seq, state.log_seen().map(|seen| seen.size))?,
+        };
+        let fork = |why: String| SendError::Fork { seq, evidence: digest, why };
+        let seen = verify(&policy, state.log_seen(), &recorded, &digest, seq).map_err(fork)?;
+        state.set_log_seen(seen)?;
+        state.rename(&name, &format!("sent/{seq}.json"))?;
+        state.remove(&format!("spool/{seq}.proof"))?;
+        proven += 1;
+    }
+    if proven > 0 {
+        prune_sent(state)?;
+    }
+    Ok(proven)
+}
+
+/// The proof that came with the answer to joining, kept until a policy could judge it.
+fn enrolment_proof(state: &State, seq: u64) -> Result<Option<Recorded>, StateError> {
+    let name = format!("spool/{seq}.proof");
+    let Some(bytes) = state.read_file(&name)? else { return Ok(None) };
+    let damaged =
+        |e: strict::ReadError| StateError::Damaged { path: state.dir().join(&name), why: e.to_string() };
+    strict::from_json("the proof", &bytes, bytes.len()).map(Some).map_err(damaged)
+}
+
+fn stored_policy(state: &State) -> Result<Option<Policy>, StateError> {
+    let Some(bytes) = state.policy()? else { return Ok(None) };
+    let path = state.dir().join("policy.json");
+    let damaged = |e: strict::ReadError| StateError::Damaged { path, why: e.to_string() };
+    Policy::parse(&bytes).map(Some).map_err(damaged)
+}
+
+fn send(
+    server: &mut dyn Server,
+    statement: Envelope,
+    seq: u64,
+    log_size: Option<u64>,
+) -> Result<Recorded, SendError> {
+    match server.record(&Record { statement, log_size }) {
+        Err(NetError::Refused { code, .. }) if code == "chain.gap" => Err(SendError::Gap { seq }),
+        Err(NetError::Refused { code, .. }) if code == "chain.fork" => Err(SendError::Clone { seq }),
+        answer => Ok(answer?),
+    }
+}
+
+/// Checks that the statement is in the ledger, and that this ledger continues the one seen before.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+fn verify(
+    policy: &Policy,
+    seen: Option<&LogSeen>,
+    recorded: &Recorded,
+    digest: &Digest,
+    seq: u64,
+) -> Result<LogSeen, String> {
+    let (proven, current) = prove(policy, recorded, digest)?;
+    if proven.leaf().seq.is_some_and(|s| s != seq) {
+        return Err(format!("its leaf names place {:?} instead of {seq}", proven.leaf().seq));
+    }
+    let new = proven.checkpoint();
+    if let Some(seen) = seen {
+        let origin: KeyName = seen.origin.parse().map_err(|e| format!("log_seen.json: {e}"))?;
+        let old = Checkpoint { origin, size: seen.size, root: seen.root };
+        continues(&old, new, recorded, current)?;
+    }
+    Ok(LogSeen { origin: new.origin.to_string(), size: new.size, root: new.root })
+}
+
+/// The proof under one of the policy's log keys, and whether that is the current one.
+fn prove(policy: &Policy, recorded: &Recorded, digest: &Digest) -> Result<(Proven, bool), String> {
+    let mut first = None;
+    for (place, vkey) in policy.log.vkeys.iter().enumerate() {
+        let key: VerifierKey = vkey.parse().map_err(|e| format!("the policy's log key: {e}"))?;
+        match Proven::check(&recorded.inclusion, &recorded.checkpoint, &key, digest) {
+            Ok(proven) => return Ok((proven, place == 0)),
+            // A checkpoint of another key says nothing about this one; what the right key's says counts.
+            Err(e @ Unproven::Checkpoint(CheckpointError::Note(_) | CheckpointError::OtherLog { .. })) => {
+                first = first.or(Some(e));
+            }
+            Err(e) => return Err(e.to_string()),
+        }
+    }
+    Err(first.map_or_else(|| "the policy names no log key".into(), |e| e.to_string()))
+}
+
+fn continues(old: &Checkpoint, new: &Checkpoint, recorded: &Recorded, current: bool) -> Result<(), String> {
+    if old.origin != new.origin {
+        // After a restore the site starts a new log; governance says so by putting its key first.
+        return match current {
+            true => Ok(()),
+            false => Err(format!("it is in the old log {}, this host has seen {}", new.origin, old.origin)),
+        };
+    }
+    if old.size == new.size && old.root == new.root {
+        return Ok(());
+    }
+    let Some(consistency) = &recorded.consistency else {
+        return Err(format!(
+            "no proof that the log of {} leaves continues the one of {}",
+            new.size, old.size
+        ));
+    };
+    consistency.check(old, new).map_err(|e| e.to_string())
+}
+
+/// Puts proven statements back into the spool from `seq` on, because the server asks for them again.
+///
+/// Returns the lowest place that is kept; statements before it cannot be sent again.
+///
+/// # Errors
+/// The disk's.
+pub fn resend(state: &mut State, seq: u64) -> Result<Option<u64>, StateError> {
+    let kept = state.sent()?;
+    for seq in kept.iter().filter(|kept| **kept >= seq).rev() {
+        state.rename(&format!("sent/{seq}.json"), &format!("spool/{seq}.json"))?;
+    }
+    Ok(kept.first().copied())
+}
+
+fn prune_sent(state: &mut State) -> Result<(), StateError> {
+    let sent = state.sent()?;
+    for seq in sent.iter().take(sent.len().saturating_sub(KEPT_AFTER_PROOF)) {
+        state.remove(&format!("sent/{seq}.json"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The documents of the state directory. Each says who goes on with it after a crash.
+
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::ids::{AgentId, ChangeId, SiteId};
+use shared::receipt::{HostOutcome, TufVersions};
+use shared::refusal::Code;
+use shared::strict::Map;
+use shared::time::{Interval, Timestamp};
+
+/// The site that this host belongs to; written last when joining, so its presence means "joined".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    pub site: SiteId,
+    pub agent: AgentId,
+    /// SHA-256 of the first root, from the join command.
+    pub root_sha256: Digest,
+    /// SHA-256 of the server's SubjectPublicKeyInfo on the people port, from the join command.
+    pub pin: Digest,
+    /// `host:port` of the people port (joining, renewal).
+    pub server: String,
+    /// `host:port` of the agent port.
+    pub agent_address: String,
+}
+
+/// The head of the host's own chain of statements. After a crash the spool may be one ahead; `State::open`
+/// takes that statement over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    pub seq: u64,
+    pub prev: Digest,
+}
+
+/// Highest revision of a change that was admitted, and which statement it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenRevision {
+    pub revision: u32,
+    pub change: Digest,
+    pub not_after: Timestamp,
+}
+
+/// A change that was started here. It never starts again, whatever is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executed {
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub change: Digest,
+    pub interval: Interval,
+    pub not_after: Timestamp,
+    pub started: Timestamp,
+    /// Absent while it runs; the resumed run sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<HostOutcome>,
+    /// The repository has not stopped listing it since. When it comes back later, that is a replay.
+    pub listed: bool,
+}
+
+/// What must not be forgotten about the past (`seen.json`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    pub policy_version: u64,
+    pub revisions: Map<ChangeId, SeenRevision>,
+    pub executed: Vec<Executed>,
+    /// Last applied version by `team/name`.
+    pub applied: Map<String, semver::Version>,
+}
+
+impl Seen {
+    pub fn executed(&self, change_id: &ChangeId, revision: u32) -> Option<&Executed> {
+        self.executed.iter().find(|e| e.change_id == *change_id && e.revision == revision)
+    }
+
+    /// Forgets changes that ended so long ago that the clock's floor alone refuses them.
+    pub(super) fn prune(&mut self, floor: Timestamp) {
+        let over = |not_after: Timestamp| not_after.plus(7 * 86_400) < floor;
+        self.executed.retain(|e| !over(e.not_after));
+        self.revisions.0.retain(|_, r| !over(r.not_after));
+    }
+}
+
+/// Times that bound the clock and the offline grace (`contact.json`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// The clock was at least here.
+    pub floor: Timestamp,
+    /// When the server last answered.
+    pub last: Timestamp,
+}
+
+/// A run that has begun (`running.json`): everything its receipt needs besides the journal. Written before
+/// the change counts as executed; whoever finds it at start resumes the journal and makes the receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub change: Digest,
+    pub not_after: Timestamp,
+    pub wave: u32,
+    pub interval: Interval,
+    pub plan: Digest,
+    pub plan_set: Digest,
+    pub approvals: Vec<Digest>,
+    pub policy: Digest,
+    pub policy_version: u64,
+    pub self_approved: bool,
+    pub tuf: TufVersions,
+    pub started: Timestamp,
+    /// `team/name` and version of each manifest, noted as applied when the run succeeds.
+    pub manifests: Vec<(String, semver::Version)>,
+}
+
+/// One refusal that was signed, for its rate limit (`refused.json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedBefore {
+    pub code: Code,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_id: Option<ChangeId>,
+    /// Digest of the message.
+    pub message: Digest,
+    pub at: Timestamp,
+}

@@ -1,0 +1,135 @@
+//! The power goes at every single write of a whole change, with the write lost, kept and torn; the disk fills
+//! up at every write; an answer is lost. Afterwards nothing happened twice and nothing that was said is lost.
+
+use super::Bench;
+use super::site::NOW;
+use crate::host::fake::Cut;
+use shared::bundle::Bundle;
+use shared::receipt::HostOutcome;
+use std::io::ErrorKind;
+
+/// A bench with an approved change that is about to run, and how many writes running it costs.
+fn ready() -> (Bench, Bundle) {
+    let mut bench = Bench::new();
+    bench.machine.file("/etc/motd", "before");
+    let bundle = bench.approved(1, |_| {});
+    bench.site.list(&bundle);
+    bench.machine.power.restore();
+    (bench, bundle)
+}
+
+fn writes_of_a_run() -> u64 {
+    let (mut bench, _) = ready();
+    assert_eq!(bench.tick().ran.len(), 1);
+    let writes = bench.machine.power.writes();
+    assert!(writes > 15, "{writes}");
+    writes
+}
+
+/// What must hold however the run was broken off: one receipt, and it tells the truth.
+fn check(bench: &mut Bench, what: &str) {
+    for minute in 1..4 {
+        bench.at(NOW.plus(minute * 60));
+        let report = bench.tick();
+        assert_eq!(report.faults, Vec::<String>::new(), "{what}: {:?}", report.lines);
+    }
+    let receipts = bench.site.receipts();
+    assert_eq!(receipts.len(), 1, "{what}: exactly one receipt");
+    let outcome = receipts[0].outcome;
+    let motd = bench.motd();
+    match outcome {
+        HostOutcome::Applied => assert_eq!(motd.as_deref(), Some("hello"), "{what}"),
+        HostOutcome::RolledBack => assert_eq!(motd.as_deref(), Some("before"), "{what}"),
+        HostOutcome::Unchanged | HostOutcome::Failed => panic!("{what}: {outcome:?} {:?}", receipts[0].note),
+    }
+    bench.site.check_chain();
+    let state = bench.agent.as_ref().unwrap().state();
+    assert_eq!((state.spooled().unwrap().len(), state.running()), (0, None), "{what}");
+}
+
+#[test]
+fn a_power_cut_at_any_write_leaves_one_true_receipt() {
+    for at in 0..writes_of_a_run() {
+        for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
+            let what = format!("write {at} {cut:?}");
+            let (mut bench, _) = ready();
+            bench.machine.power.cut(at, cut);
+            bench.tick();
+            assert!(bench.machine.power.is_off(), "{what}");
+            bench.agent = None;
+            bench.disk.restart();
+            bench.machine.power.restore();
+            bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            check(&mut bench, &what);
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_while_the_run_is_brought_to_its_end_leaves_one_true_receipt() {
+    let middle = writes_of_a_run() / 2;
+    for second in 0..12 {
+        let what = format!("write {middle}, then {second}");
+        let (mut bench, _) = ready();
+        bench.machine.power.cut(middle, Cut::Kept);
+        bench.tick();
+        bench.disk.restart();
+        bench.machine.power.restore();
+        bench.machine.power.cut(second, Cut::Lost);
+        if bench.boot().is_ok() {
+            bench.tick();
+        }
+        bench.disk.restart();
+        bench.machine.power.restore();
+        bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+        check(&mut bench, &what);
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_fault_that_says_so_and_not_a_crash() {
+    for at in 0..writes_of_a_run() {
+        let what = format!("no space at write {at}");
+        let (mut bench, _) = ready();
+        let check_ins = bench.site.0.borrow().check_ins;
+        bench.machine.power.fail(at, ErrorKind::StorageFull);
+        bench.tick();
+        assert_eq!(bench.site.0.borrow().check_ins, check_ins + 1, "{what}: the host is still heard");
+        bench.machine.power.restore();
+        check(&mut bench, &what);
+    }
+}
+
+#[test]
+fn a_lost_answer_makes_no_second_statement() {
+    let (mut bench, _) = ready();
+    bench.site.0.borrow_mut().lose_answer = true;
+    bench.tick();
+    check(&mut bench, "lost answer");
+}
+
+#[test]
+fn damaged_state_holds_the_agent_instead_of_starting_anew() {
+    for file in [
+        "seen.json",
+        "chain.json",
+        "site.json",
+        "identity.pem",
+        "contact.json",
+        "tuf/root.json",
+        "spool/9.json",
+    ] {
+        let (bench, _) = ready();
+        let mut bench = bench;
+        let path = super::dir().join(file);
+        crate::disk::Disk::write(&mut bench.disk, &path, b"{").unwrap();
+        let refused = bench.boot().err();
+        let refused = match file {
+            // Damage of trusted metadata shows when it is used.
+            "tuf/root.json" => bench.boot().map(|()| bench.tick().codes().len().to_string()).ok().or(refused),
+            _ => refused,
+        };
+        assert!(refused.is_some(), "{file}");
+        assert_eq!(bench.motd().as_deref(), Some("before"), "{file}");
+    }
+}

@@ -1,0 +1,543 @@
+//! A whole site in memory with real keys, documents, repository metadata and ledger; it speaks the agent port.
+//!
+//! Tests bend single parts of it; everything else stays validly signed.
+
+use crate::net::{NetError, Sink};
+use crate::server::{CheckIn, Server};
+use crate::tls::Trust;
+use shared::approval::{Approval, Decision, Saw};
+use shared::bundle::{Bundle, Control};
+use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::facts::Facts;
+use shared::ids::{AgentId, SiteId, Team};
+use shared::keys::{PublicKey, SigningKey};
+use shared::ledger::{
+    Checkpoint, ConsistencyProof, Frontier, InclusionProof, KeyName, Leaf, LeafKind, VerifierKey, tree,
+};
+use shared::manifest::Manifest;
+use shared::plan::{Plan, PlanSet, open_plan};
+use shared::policy::{
+    Assurance, ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role as Part,
+    Rule, SCHEMA,
+};
+use shared::publication::Publication;
+use shared::risk::ActionClass;
+use shared::statement::Statement;
+use shared::strict::{self, Map};
+use shared::time::{Interval, Timestamp};
+use shared::tuf::writer::{self, KeySet};
+use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName};
+use shared::wire::{FactsReport, Joined, Record, Recorded, Work};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+pub const NOW: Timestamp = Timestamp(1_800_000_000);
+
+pub fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(&[n; 32])
+}
+
+pub const AUTHOR: u8 = 1;
+pub const FIRST: u8 = 2;
+pub const FIRST_AGAIN: u8 = 3;
+pub const SECOND: u8 = 4;
+pub const PUBLISHER: u8 = 6;
+const GOVERNANCE: u8 = 10;
+const ONLINE: u8 = 11;
+const LOG: u8 = 12;
+pub const HOST: u8 = 20;
+
+pub fn site_id() -> SiteId {
+    "00112233aabbccdd".parse().unwrap()
+}
+
+fn log_name() -> KeyName {
+    "assent.test/ledger".parse().unwrap()
+}
+
+/// Two approvals of distinct persons who are neither author nor publisher.
+pub fn policy() -> Policy {
+    let person = |name: &str, keys: &[(u8, &[Part])]| Person {
+        id: name.parse().unwrap(),
+        name: name.into(),
+        keys: keys
+            .iter()
+            .map(|(n, roles)| PersonKey {
+                public: key(*n).public(),
+                roles: roles.iter().copied().collect(),
+                assurance: Assurance::Independent,
+                not_after: None,
+            })
+            .collect(),
+    };
+    Policy {
+        schema: SCHEMA.into(),
+        site: site_id(),
+        version: 5,
+        issued: NOW,
+        one_person: false,
+        persons: vec![
+            person("author", &[(AUTHOR, &[Part::Author, Part::Approver])]),
+            person("first", &[(FIRST, &[Part::Approver]), (FIRST_AGAIN, &[Part::Approver])]),
+            person("second", &[(SECOND, &[Part::Approver])]),
+            person("publisher", &[(PUBLISHER, &[Part::Publisher, Part::Approver])]),
+        ],
+        rules: vec![Rule {
+            name: "normal".into(),
+            matches: Match::default(),
+            require: Require {
+                approvals: 2,
+                distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
+                min_assurance: Assurance::Independent,
+                max_validity_h: 48,
+            },
+        }],
+        clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
+        log: LogRules { vkeys: vec![VerifierKey::new(log_name(), key(LOG).public()).to_string()] },
+        ca_spki: vec![],
+        server_urls: vec![],
+    }
+}
+
+/// The append-only ledger of the site.
+#[derive(Default)]
+pub struct Ledger {
+    frontier: Frontier,
+    nodes: BTreeMap<(u8, u64), Digest>,
+    leaves: Vec<String>,
+}
+
+impl Ledger {
+    pub fn append(&mut self, leaf: &Leaf) -> u64 {
+        self.leaves.push(String::from_utf8(leaf.to_bytes()).unwrap());
+        for node in self.frontier.append(leaf.hash()) {
+            self.nodes.insert((node.level, node.index), node.digest);
+        }
+        self.leaves.len() as u64 - 1
+    }
+
+    fn proof(&self, index: u64, from: Option<u64>) -> Recorded {
+        let size = self.frontier.size();
+        let checkpoint = Checkpoint { origin: log_name(), size, root: self.frontier.root() };
+        let hashes = tree::inclusion_proof(index, size, &self.nodes).unwrap();
+        let leaf = self.leaves[usize::try_from(index).unwrap()].clone();
+        let consistency = from.filter(|old| *old <= size).map(|old_size| ConsistencyProof {
+            old_size,
+            new_size: size,
+            hashes: tree::consistency_proof(old_size, size, &self.nodes).unwrap(),
+        });
+        Recorded {
+            inclusion: InclusionProof { leaf, index, hashes },
+            checkpoint: checkpoint.sign(&key(LOG)).unwrap().to_string(),
+            consistency,
+        }
+    }
+}
+
+/// What the server holds. Shared between the test and the agent.
+pub struct Held {
+    pub policy: Policy,
+    pub manifests: BTreeMap<TargetName, Vec<u8>>,
+    pub bundles: BTreeMap<TargetName, Vec<u8>>,
+    pub control: Control,
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub versions: u64,
+    snapshot: Option<Snapshot>,
+    pub wishes: Vec<Envelope>,
+    pub plans: BTreeMap<Digest, Envelope>,
+    pub statements: Vec<Envelope>,
+    pub ledger: Ledger,
+    indexes: BTreeMap<Digest, u64>,
+    pub facts: Vec<Facts>,
+    pub artifacts: BTreeMap<Digest, Vec<u8>>,
+    /// False: nobody answers.
+    pub online: bool,
+    /// The answer to the next statement is lost after it was recorded.
+    pub lose_answer: bool,
+    pub check_ins: u32,
+    pub now: Timestamp,
+}
+
+/// The agent's end of the site; clones are the same site.
+#[derive(Clone)]
+pub struct TestSite(pub Rc<RefCell<Held>>);
+
+pub fn team() -> Team {
+    "main".parse().unwrap()
+}
+
+/// A manifest in its compiled form with one file.
+pub fn manifest(version: &str, content: &str) -> Manifest {
+    let text = format!(
+        r#"{{"manifest":"web-base","version":"{version}","team":"main","title":"t",
+            "resources":[{{"file":{{"path":"/etc/motd","content":"{content}"}}}}]}}"#
+    );
+    Manifest::from_json(text.as_bytes()).unwrap()
+}
+
+impl TestSite {
+    pub fn new() -> Self {
+        let held = Held {
+            policy: policy(),
+            manifests: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            control: Control::default(),
+            files: BTreeMap::new(),
+            versions: 0,
+            snapshot: None,
+            wishes: vec![],
+            plans: BTreeMap::new(),
+            statements: vec![],
+            ledger: Ledger::default(),
+            indexes: BTreeMap::new(),
+            facts: vec![],
+            artifacts: BTreeMap::new(),
+            online: true,
+            lose_answer: false,
+            check_ins: 0,
+            now: NOW,
+        };
+        let site = Self(Rc::new(RefCell::new(held)));
+        let (governance, online) = (KeySet::one(key(GOVERNANCE).public()), KeySet::one(key(ONLINE).public()));
+        let root = writer::new_root(1, NOW.plus(400 * 86_400), &governance, &online).unwrap();
+        let root = Signed::by(root, &[&key(GOVERNANCE)]).to_bytes();
+        site.0.borrow_mut().files.insert("1.root.json".into(), root);
+        site.publish();
+        site
+    }
+
+    pub fn root(&self) -> Vec<u8> {
+        self.0.borrow().files["1.root.json"].clone()
+    }
+
+    /// Signs the whole repository again as it should be now.
+    pub fn publish(&self) {
+        let mut held = self.0.borrow_mut();
+        held.versions += 1;
+        let (version, now) = (held.versions, held.now);
+        let days = |n: i64| now.plus(n * 86_400);
+        let policy = strict::to_json(&held.policy);
+        let publishers = BTreeMap::from([(team(), KeySet::one(key(PUBLISHER).public()))]);
+        let online = KeySet::one(key(ONLINE).public());
+        let targets = writer::targets_with_policy(version, days(400), &policy, &publishers, &online).unwrap();
+        let control = strict::to_json(&held.control);
+        let mut files: BTreeMap<TargetName, Vec<u8>> = held.bundles.clone();
+        files.insert(TargetName::Control, control);
+        let listed = |files: &BTreeMap<TargetName, Vec<u8>>| -> Map<TargetName, TargetFile> {
+            files.iter().map(|(name, bytes)| (name.clone(), TargetFile::of(bytes))).collect()
+        };
+        let content = writer::content(version, days(400), &team(), listed(&held.manifests)).unwrap();
+        let changes = writer::changes(version, days(7), listed(&files)).unwrap();
+        let signed = [
+            (Role::Targets, Signed::by(targets, &[&key(GOVERNANCE)]).to_bytes()),
+            (Role::Content(team()), Signed::by(content, &[&key(PUBLISHER)]).to_bytes()),
+            (Role::Changes, Signed::by(changes, &[&key(ONLINE)]).to_bytes()),
+        ];
+        let pins: Vec<_> = signed.iter().map(|(role, bytes)| (role.clone(), bytes.as_slice())).collect();
+        let snapshot = writer::snapshot(version, days(7), held.snapshot.as_ref(), &pins).unwrap();
+        let snapshot_bytes = Signed::by(snapshot.clone(), &[&key(ONLINE)]).to_bytes();
+        let timestamp = writer::timestamp(version, days(1), now, &snapshot_bytes).unwrap();
+        let timestamp = Signed::by(timestamp, &[&key(ONLINE)]).to_bytes();
+        files.extend(held.manifests.clone());
+        files.insert(TargetName::Policy, policy);
+        for (name, bytes) in files {
+            held.files.insert(name.served_as(&TargetFile::of(&bytes)), bytes);
+        }
+        for (role, bytes) in signed {
+            held.files.insert(role.file(version), bytes);
+        }
+        held.files.insert(Role::Snapshot.file(version), snapshot_bytes);
+        held.files.insert("timestamp.json".into(), timestamp);
+        held.snapshot = Some(snapshot);
+    }
+
+    /// Publishes a manifest under its publisher's signature; gives what a change names.
+    pub fn add_manifest(&self, manifest: Manifest) -> ManifestUse {
+        let (name, version) = (manifest.name.clone(), manifest.version.clone());
+        let body = Publication {
+            site: site_id(),
+            publisher: "publisher".parse().unwrap(),
+            at: NOW,
+            source: Digest::of(b"source"),
+            manifest,
+        };
+        let statement = Statement::sign(body, &key(PUBLISHER));
+        let target = TargetName::Manifest { team: team(), name: name.clone(), version: version.clone() };
+        self.0.borrow_mut().manifests.insert(target, statement.to_bytes());
+        ManifestUse { team: team(), name, version, sha256: statement.digest, params: Map::default() }
+    }
+
+    /// Replaces the only manifest's statement by a bent one.
+    pub fn resign_manifest(&self, signer: u8, bend: impl FnOnce(&mut Publication)) {
+        let mut held = self.0.borrow_mut();
+        let bytes = held.manifests.values_mut().next().unwrap();
+        let mut body = Statement::<Publication>::parse(bytes).unwrap().body;
+        bend(&mut body);
+        *bytes = Statement::sign(body, &key(signer)).to_bytes();
+    }
+
+    pub fn only_manifest_digest(&self) -> Digest {
+        let held = self.0.borrow();
+        Statement::<Publication>::parse(held.manifests.values().next().unwrap()).unwrap().digest
+    }
+
+    /// A change of one manifest for the test host, not yet signed.
+    pub fn change(&self, number: u32, manifest: ManifestUse) -> Change {
+        let host = key(HOST).public();
+        let now = self.0.borrow().now;
+        Change {
+            site: site_id(),
+            change_id: format!("C-{number}").parse().unwrap(),
+            revision: 1,
+            change_type: ChangeType::Normal,
+            title: "Base of every web server".into(),
+            reason: "roll-out".into(),
+            author: "author".parse().unwrap(),
+            created: now.plus(-600),
+            manifests: vec![manifest],
+            targets: vec![Target { agent: host.agent_id(), key: host.digest() }],
+            intervals: vec![Interval { from: now.plus(-60), until: now.plus(3_600) }],
+            not_after: now.plus(100_000),
+            missed: Missed::Next,
+            waves: vec![],
+            plan_binding: PlanBinding::Within,
+            action_classes: BTreeSet::from([ActionClass::File, ActionClass::Package]),
+            downgrade: false,
+            reboot: Reboot::Never,
+            undo: UndoPlan { text: "the old file".into(), automatic: true },
+            supersedes: None,
+        }
+    }
+
+    /// Asks the host for a plan of the change.
+    pub fn wish(&self, change: &Statement<Change>) {
+        self.0.borrow_mut().wishes = vec![change.envelope.clone()];
+    }
+
+    /// The bundle with the plans that hosts sent for the change.
+    pub fn bundle(&self, change: &Statement<Change>) -> Bundle {
+        let held = self.0.borrow();
+        let plans = held.plans.values().map(|e| open_plan(&e.to_bytes()).unwrap());
+        let plans: Vec<Statement<Plan>> = plans.filter(|p| p.body.change == change.digest).collect();
+        let plans = plans.iter().map(|p| (p.body.agent_id, p.digest)).collect();
+        let plan_set = PlanSet { change: change.digest, plans };
+        Bundle { change: change.clone(), plan_set, approvals: vec![], gate_receipts: vec![] }
+    }
+
+    /// Lists a bundle and signs the repository again.
+    pub fn list(&self, bundle: &Bundle) {
+        let body = &bundle.change.body;
+        let name = TargetName::Change { id: body.change_id.clone(), revision: body.revision };
+        self.0.borrow_mut().bundles.insert(name, bundle.to_bytes());
+        self.publish();
+    }
+
+    pub fn unlist_all(&self) {
+        self.0.borrow_mut().bundles.clear();
+        self.publish();
+    }
+
+    /// Reasons of all refusals that the server has recorded.
+    pub fn refusals(&self) -> Vec<shared::receipt::Refusal> {
+        self.read_all::<shared::receipt::Refusal>()
+    }
+
+    pub fn receipts(&self) -> Vec<shared::receipt::Receipt> {
+        self.read_all::<shared::receipt::Receipt>()
+    }
+
+    fn read_all<P: shared::receipt::Chained>(&self) -> Vec<P> {
+        let held = self.0.borrow();
+        let open = |e: &Envelope| shared::receipt::open_chained::<P>(&e.to_bytes(), &site_id()).ok();
+        held.statements.iter().filter_map(open).map(|s| s.body).collect()
+    }
+
+    /// Forgets all recorded statements but the first `keep`, as a server restored from a backup does.
+    pub fn forget_statements(&self, keep: usize) {
+        let mut held = self.0.borrow_mut();
+        for gone in held.statements.split_off(keep) {
+            held.indexes.remove(&gone.digest());
+        }
+    }
+
+    /// Replaces the ledger by another one with the same name and key.
+    pub fn fork_ledger(&self) {
+        let mut held = self.0.borrow_mut();
+        let leaves = held.ledger.leaves.len();
+        held.ledger = Ledger::default();
+        for n in 0..=leaves {
+            let leaf = Leaf::new(LeafKind::Policy, Digest::of(&n.to_be_bytes()), None, None, None).unwrap();
+            held.ledger.append(&leaf);
+        }
+    }
+
+    /// The chain of the host as the server has it: unbroken, each place once.
+    pub fn check_chain(&self) {
+        let held = self.0.borrow();
+        let mut prev = None;
+        for (place, envelope) in held.statements.iter().enumerate() {
+            let header = crate::receipt::header_of(envelope).unwrap();
+            assert_eq!(header.seq, place as u64 + 1);
+            assert_eq!(header.prev, prev, "place {}", header.seq);
+            prev = Some(envelope.digest());
+        }
+    }
+}
+
+/// An approval by a person with one of the test keys.
+pub fn approval(bundle: &Bundle, name: &str, now: Timestamp) -> Approval {
+    let change = &bundle.change;
+    Approval {
+        site: change.body.site.clone(),
+        change_id: change.body.change_id.clone(),
+        revision: change.body.revision,
+        change: change.digest,
+        decision: Decision::Approve,
+        person: name.parse().unwrap(),
+        at: now.plus(-30),
+        expires: now.plus(86_400),
+        saw: Saw { plan_set: bundle.plan_set.digest(), renderer: "test".into() },
+        agents: None,
+        nonce: name.into(),
+        comment: String::new(),
+    }
+}
+
+pub fn approve(bundle: &mut Bundle, names: &[(&str, u8)], now: Timestamp) {
+    for (name, n) in names {
+        let body = approval(bundle, name, now);
+        bundle.approvals.push(Statement::sign(body, &key(*n)));
+    }
+}
+
+fn refused(what: &str, code: &str) -> NetError {
+    NetError::Refused {
+        what: what.into(),
+        status: 409,
+        code: code.into(),
+        message: "no".into(),
+        retry_after_secs: None,
+    }
+}
+
+impl Held {
+    fn answer<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, NetError>) -> Result<T, NetError> {
+        if !self.online {
+            return Err(NetError::Unreachable { address: "test".into(), why: "off".into() });
+        }
+        act(self)
+    }
+
+    /// As the contract says: the next place is recorded, the same again answers the same.
+    fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
+        let digest = record.statement.digest();
+        if !self.indexes.contains_key(&digest) {
+            let header = crate::receipt::header_of(&record.statement).unwrap();
+            assert!(record.statement.is_signed_by(&header.key));
+            let next = self.statements.len() as u64 + 1;
+            if header.seq > next {
+                return Err(refused("statement", "chain.gap"));
+            }
+            if header.seq < next {
+                return Err(refused("statement", "chain.fork"));
+            }
+            let (agent, seq) = (Some(header.agent_id), Some(header.seq));
+            let leaf = Leaf::new(LeafKind::Refusal, digest, agent, seq, None).unwrap();
+            let index = self.ledger.append(&leaf);
+            self.indexes.insert(digest, index);
+            self.statements.push(record.statement.clone());
+        }
+        if std::mem::take(&mut self.lose_answer) {
+            return Err(NetError::Unreachable { address: "test".into(), why: "the answer was lost".into() });
+        }
+        Ok(self.ledger.proof(self.indexes[&digest], record.log_size))
+    }
+}
+
+impl Server for TestSite {
+    fn check_in(&mut self, _etag: Option<&str>) -> Result<CheckIn, NetError> {
+        self.0.borrow_mut().answer(|held| {
+            held.check_ins += 1;
+            let work = Work {
+                server_time: held.now,
+                timestamp_version: held.versions,
+                plan_wishes: held.wishes.clone(),
+                next_seq: held.statements.len() as u64 + 1,
+                facts: held.facts.last().map(|f| Digest::of(&f.to_json())),
+                poll_s: 60,
+            };
+            Ok(CheckIn::News { work: Box::new(work), etag: None })
+        })
+    }
+
+    fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError> {
+        self.0.borrow_mut().answer(|held| {
+            let bytes = held.files.get(name).cloned();
+            match bytes {
+                Some(bytes) if bytes.len() as u64 > max_bytes => {
+                    Err(NetError::TooLarge { what: name.into(), limit: max_bytes })
+                }
+                bytes => Ok(bytes),
+            }
+        })
+    }
+
+    fn send_plan(&mut self, plan: &Envelope) -> Result<(), NetError> {
+        self.0.borrow_mut().answer(|held| {
+            held.plans.insert(plan.digest(), plan.clone());
+            Ok(())
+        })
+    }
+
+    fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError> {
+        self.0.borrow_mut().answer(|held| Ok(held.plans.get(digest).cloned()))
+    }
+
+    fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
+        self.0.borrow_mut().answer(|held| held.record(record))
+    }
+
+    fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
+        self.0.borrow_mut().answer(|held| {
+            held.facts.push(report.facts.clone());
+            Ok(())
+        })
+    }
+
+    fn artifact(
+        &mut self,
+        sha256: &Digest,
+        from: u64,
+        _length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<()>, NetError> {
+        self.0.borrow_mut().answer(|held| {
+            let Some(bytes) = held.artifacts.get(sha256) else { return Ok(None) };
+            let part = if from > 0 { crate::net::Part::Continued } else { crate::net::Part::FromStart };
+            let from = usize::try_from(from).unwrap();
+            let sent = sink.begin(part).and_then(|()| sink.bytes(&bytes[from..]));
+            sent.map_err(|e| NetError::Sink(e.to_string()))?;
+            Ok(Some(()))
+        })
+    }
+
+    fn renew(&mut self, _renewal: &Envelope) -> Result<Joined, NetError> {
+        Err(refused("renew", "not.here"))
+    }
+
+    fn use_trust(&mut self, _trust: &Trust) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+/// A key of nobody.
+pub fn stranger() -> PublicKey {
+    key(99).public()
+}
+
+pub fn host_id() -> AgentId {
+    key(HOST).public().agent_id()
+}

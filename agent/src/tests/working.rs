@@ -1,0 +1,200 @@
+//! The good way, and what must go on when something is missing.
+
+use super::site::{FIRST, NOW, approve};
+use super::{Bench, dir};
+use crate::disk::Disk;
+use crate::state::State;
+use shared::receipt::HostOutcome;
+use shared::refusal::Code;
+use shared::time::{Interval, Timestamp};
+
+#[test]
+fn a_change_is_planned_approved_applied_and_proven() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    assert_eq!(bench.motd(), None, "planning changes nothing");
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    assert_eq!(report.ran, [("C-1".parse().unwrap(), 1, HostOutcome::Applied)], "{:?}", report.lines);
+    assert_eq!(bench.motd().as_deref(), Some("hello"));
+    let receipts = bench.site.receipts();
+    let receipt = &receipts[0];
+    assert_eq!((receipts.len(), receipt.policy_version, receipt.approvals.len()), (1, 5, 2));
+    assert!(receipt.header.log_seen.is_some() && !receipt.self_approved);
+    bench.site.check_chain();
+    let state = State::open(&dir(), Box::new(bench.disk.clone())).unwrap();
+    assert_eq!(state.spooled().unwrap(), Vec::<u64>::new(), "everything is proven");
+    assert_eq!(state.running(), None);
+    // Still listed while other hosts run: no second run, and no complaint about it.
+    bench.boot().unwrap();
+    let report = bench.tick();
+    assert_eq!((report.ran.len(), report.codes()), (0, vec![]), "{:?}", report.lines);
+}
+
+#[test]
+fn the_agent_waits_for_its_interval_and_wakes_for_it() {
+    let mut bench = Bench::new();
+    let opens = NOW.plus(30);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(600) }];
+    });
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    assert_eq!((report.codes(), report.next), (vec![Code::TimeWindow], opens));
+    let check_ins = bench.site.0.borrow().check_ins;
+    bench.at(opens);
+    let report = bench.agent.as_mut().unwrap().tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    assert_eq!(bench.site.0.borrow().check_ins, check_ins, "no check-in was due");
+}
+
+#[test]
+fn without_a_server_what_is_stored_runs_and_what_was_said_waits() {
+    let mut bench = Bench::new();
+    let opens = NOW.plus(600);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(7_200) }];
+    });
+    bench.site.list(&bundle);
+    bench.tick();
+    bench.site.0.borrow_mut().online = false;
+    bench.at(opens);
+    let report = bench.tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    assert!(!report.went_through() && report.faults.is_empty());
+    assert_eq!(bench.site.receipts().len(), 0);
+    bench.site.0.borrow_mut().online = true;
+    bench.tick();
+    assert_eq!(bench.site.receipts().len(), 1);
+    bench.site.check_chain();
+}
+
+#[test]
+fn after_the_offline_grace_nothing_starts() {
+    let mut bench = Bench::new();
+    bench.site.0.borrow_mut().policy.clock.offline_grace_h = 1;
+    let opens = NOW.plus(2 * 3_600);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(5 * 3_600) }];
+    });
+    bench.site.list(&bundle);
+    bench.tick();
+    bench.site.0.borrow_mut().online = false;
+    bench.at(opens);
+    let report = bench.tick();
+    assert_eq!(report.codes(), [Code::TimeOffline], "{:?}", report.lines);
+    assert_eq!(bench.motd(), None);
+}
+
+#[test]
+fn expired_metadata_stops_changes_but_not_the_agent() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.site.list(&bundle);
+    // The server stops signing: its timestamp is a day old.
+    bench.clock.set(NOW.plus(86_400));
+    let before = bench.site.0.borrow().check_ins;
+    let report = bench.tick();
+    assert_eq!((report.codes(), bench.motd()), (vec![Code::TufExpired], None));
+    assert_eq!(bench.site.0.borrow().check_ins, before + 1);
+    assert!(report.went_through());
+    assert!(bench.site.refusals().iter().any(|r| r.reason.code == Code::TufExpired), "and it says so");
+}
+
+#[test]
+fn a_clock_that_went_back_only_reports() {
+    let mut bench = Bench::new();
+    bench.at(NOW.plus(86_400));
+    bench.site.publish();
+    bench.tick();
+    bench.clock.set(NOW.plus(3_600));
+    let report = bench.tick();
+    assert_eq!(report.codes(), [Code::TimeSuspect]);
+    assert!(report.went_through() && report.contact != Timestamp::default());
+}
+
+#[test]
+fn a_halt_in_the_repository_stops_a_change_before_it_starts() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.site.0.borrow_mut().control.halted = vec!["C-1".parse().unwrap()];
+    bench.refuses(&bundle, Code::ChangeHalted);
+    bench.site.0.borrow_mut().control.halted.clear();
+    bench.site.publish();
+    assert_eq!(bench.tick().ran.len(), 1);
+}
+
+#[test]
+fn refusals_are_signed_once_an_hour_not_once_a_tick() {
+    let mut bench = Bench::new();
+    let mut bundle = bench.approved(1, |_| {});
+    bundle.approvals.clear();
+    bench.site.list(&bundle);
+    for minute in 0..59 {
+        bench.at(NOW.plus(minute * 60));
+        assert_eq!(bench.tick().codes(), [Code::ApprovalMissing]);
+    }
+    assert_eq!(bench.site.refusals().len(), 1);
+    bench.at(NOW.plus(3_600 - 60));
+    bench.tick();
+    assert_eq!(bench.site.refusals().len(), 1);
+}
+
+#[test]
+fn facts_go_out_when_they_change_and_only_then() {
+    let mut bench = Bench::new();
+    bench.tick();
+    bench.tick();
+    assert_eq!(bench.site.0.borrow().facts.len(), 1);
+    bench.machine.file("/etc/hostname", "renamed\n");
+    bench.tick();
+    assert_eq!(bench.site.0.borrow().facts.last().unwrap().hostname, "renamed");
+}
+
+#[test]
+fn a_server_that_lost_statements_gets_them_again() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.site.list(&bundle);
+    bench.tick();
+    let all = bench.site.0.borrow().statements.clone();
+    bench.site.forget_statements(1);
+    // The ledger went on: only the server's own record is restored from an older state.
+    let report = bench.tick();
+    assert_eq!(bench.site.0.borrow().statements, all, "{:?}", report.lines);
+}
+
+#[test]
+fn a_second_copy_of_this_host_is_noticed_and_held() {
+    let mut bench = Bench::new();
+    let mut copy = Bench::new();
+    for sub in ["", "tuf", "plans", "spool", "sent"] {
+        for name in bench.disk.list(&dir().join(sub)).unwrap() {
+            let path = dir().join(sub).join(name);
+            let bytes = bench.disk.read(&path, u64::MAX).unwrap().unwrap();
+            copy.disk.write(&path, &bytes).unwrap();
+        }
+    }
+    let bundle = bench.approved(1, |_| {});
+    bench.site.list(&bundle);
+    bench.tick();
+    copy.site = bench.site.clone();
+    let report = copy.tick();
+    assert!(report.faults.iter().any(|f| f.contains("old copy")), "{:?}", report.lines);
+    assert_eq!((report.ran.len(), copy.motd()), (0, None));
+}
+
+#[test]
+fn a_forked_ledger_is_refused_and_the_statement_kept() {
+    let mut bench = Bench::new();
+    bench.tick();
+    bench.site.fork_ledger();
+    let mut bundle = bench.approved(1, |_| {});
+    bundle.approvals.clear();
+    approve(&mut bundle, &[("first", FIRST)], NOW);
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    assert!(report.codes().contains(&Code::LogFork), "{:?}", report.lines);
+    let state = State::open(&dir(), Box::new(bench.disk.clone())).unwrap();
+    assert!(!state.spooled().unwrap().is_empty());
+}

@@ -1,0 +1,193 @@
+//! Whom the host believes to be the server, and how the host proves itself: the only user of TLS settings.
+//!
+//! Two kinds of trust: a pinned public key (joining and renewal, works whatever certificates say), and the
+//! site's certificate authority with the host's own certificate. Also makes requests for certificates.
+
+use crate::clock::Clock;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use shared::digest::Digest;
+use shared::time::Timestamp;
+use std::sync::Arc;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// What the server must show.
+#[derive(Clone)]
+pub enum Trust {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    Pinned(Digest),
+    /// A certificate of the site CA; the host shows its own. All in PEM.
+    Site { ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8> },
+}
+
+/// The cryptography in use; one function, so that it can be exchanged.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// # Errors
+/// What is wrong with the certificates or the key.
+pub fn client_config(trust: &Trust, clock: &Clock) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| e.to_string())?;
+    match trust {
+        Trust::Pinned(pin) => {
+            let verifier = Arc::new(PinnedKey { pin: *pin, provider: provider() });
+            Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+        }
+        Trust::Site { ca, certificate, key } => {
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(ca)? {
+                roots.add(authority).map_err(|e| format!("the site's certificate authority: {e}"))?;
+            }
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| format!("tls.key: {e}"))?;
+            let builder = builder.with_root_certificates(roots);
+            let chain = certificates(certificate)?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| format!("tls.crt with tls.key: {e}"))
+        }
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err("there is no certificate in the PEM text".into()),
+        Ok(all) => Ok(all),
+        Err(e) => Err(format!("not a certificate in PEM: {e}")),
+    }
+}
+
+/// What the agent needs to know of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateInfo {
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub spki: Digest,
+    /// SHA-256 of the raw public key.
+    pub public: Vec<u8>,
+    /// URI names.
+    pub uris: Vec<String>,
+}
+
+impl CertificateInfo {
+    /// Reads the first certificate of a PEM text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(pem: &[u8]) -> Result<Self, String> {
+        let all = certificates(pem)?;
+        let first = all.first().ok_or("there is no certificate")?;
+        let (_, parsed) = X509Certificate::from_der(first).map_err(|e| format!("not a certificate: {e}"))?;
+        let names = parsed.subject_alternative_name().map_err(|e| e.to_string())?;
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        let uris = names.filter_map(|name| match name {
+            x509_parser::extensions::GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
+        });
+        Ok(Self {
+            not_before: Timestamp(parsed.validity().not_before.timestamp()),
+            not_after: Timestamp(parsed.validity().not_after.timestamp()),
+            spki: Digest::of(parsed.public_key().raw),
+            public: parsed.public_key().subject_public_key.data.to_vec(),
+            uris: uris.collect(),
+        })
+    }
+
+    /// From two thirds of its life on a certificate is renewed.
+    pub fn wants_renewal(&self, now: Timestamp) -> bool {
+        let life = self.not_after.since(self.not_before);
+        now >= self.not_before.plus(life / 3 * 2)
+    }
+}
+
+/// A fresh TLS key and a request for a certificate, both PEM.
+pub struct KeyRequest {
+    pub key: zeroize::Zeroizing<String>,
+    pub csr: String,
+}
+
+/// # Errors
+/// The cryptography failed.
+pub fn new_key_request() -> Result<KeyRequest, String> {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(|e| e.to_string())?;
+    request_for(key)
+}
+
+/// A request for the key that is in use already.
+///
+/// # Errors
+/// The key cannot be read.
+pub fn key_request(pem: &str) -> Result<KeyRequest, String> {
+    request_for(rcgen::KeyPair::from_pem(pem).map_err(|e| format!("tls.key: {e}"))?)
+}
+
+fn request_for(key: rcgen::KeyPair) -> Result<KeyRequest, String> {
+    let params = rcgen::CertificateParams::new(Vec::<String>::new()).map_err(|e| e.to_string())?;
+    let request = params.serialize_request(&key).map_err(|e| e.to_string())?;
+    let csr = request.pem().map_err(|e| e.to_string())?;
+    Ok(KeyRequest { key: key.serialize_pem().into(), csr })
+}
+
+/// The raw public key of a private key in PEM.
+///
+/// # Errors
+/// The key cannot be read.
+pub fn public_of(pem: &str) -> Result<Vec<u8>, String> {
+    use rcgen::PublicKeyData;
+    let key = rcgen::KeyPair::from_pem(pem).map_err(|e| format!("tls.key: {e}"))?;
+    Ok(key.der_bytes().to_vec())
+}
+
+/// Accepts exactly one public key, proven by the handshake signature; names and dates do not matter.
+#[derive(Debug)]
+struct PinnedKey {
+    pin: Digest,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedKey {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let bad = |e: String| rustls::Error::General(e);
+        let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|e| bad(e.to_string()))?;
+        let found = Digest::of(parsed.public_key().raw);
+        if found != self.pin {
+            let why = format!("the server's key is {found}, the join command pins {}", self.pin);
+            return Err(bad(why));
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
