@@ -28,4 +28,6 @@ mod database;
 mod evidence;
 mod input;
 mod joining;
+mod packages;
+mod rig;
 mod scenarios;
