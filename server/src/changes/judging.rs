@@ -85,7 +85,7 @@ impl Papers {
 }
 
 /// The plan set with this digest, as it was approved.
-pub(super) fn plan_set(tx: &mut Conn, digest: &Digest) -> Result<PlanSet, Error> {
+pub fn plan_set(tx: &mut Conn, digest: &Digest) -> Result<PlanSet, Error> {
     let bytes = statement(tx, digest)?;
     let read = strict::from_json::<PlanSet>("the plan set", &bytes, shared::limits::BUNDLE_BYTES).ok();
     read.filter(|set| set.digest() == *digest).ok_or_else(|| store::damaged("a plan set"))

@@ -18,11 +18,12 @@ mod view;
 
 pub use api::{agents, people};
 pub use approve::Answer;
+pub use judging::plan_set;
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
-pub use view::{Step, course, file, line, lines};
+pub use view::{Step, course, file, line, lines, receipts_before, revision};
 
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;

@@ -6,9 +6,11 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::ledger;
 use serde::{Deserialize, Serialize};
+use shared::change::Change;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::ChangeId;
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{ChangeFile, ChangeLine};
 use std::collections::BTreeMap;
@@ -113,4 +115,20 @@ pub fn course(tx: &mut Conn, id: &ChangeId) -> Result<Vec<Step>, Error> {
         outcome: row.outcome,
     };
     Ok(steps.into_iter().map(step).collect())
+}
+
+/// The current revision as its author signed it.
+pub fn revision(tx: &mut Conn, row: &Row) -> Result<Statement<Change>, Error> {
+    let bytes = ledger::find_statement(tx, &row.statement()?)?;
+    let read = bytes.and_then(|bytes| Statement::<Change>::parse(&bytes).ok());
+    read.ok_or_else(|| store::damaged("a revision"))
+}
+
+/// Receipts of the hosts in waves before `wave`.
+pub fn receipts_before(tx: &mut Conn, change: &Digest, wave: usize) -> Result<Vec<Envelope>, Error> {
+    let wave = i32::try_from(wave).unwrap_or(i32::MAX);
+    let targets = store::list_targets(tx, change)?.into_iter().filter(|target| target.wave < wave);
+    let reports: Vec<Digest> =
+        collect(targets.map(|target| target.report.as_deref().map(store::digest).transpose()))?;
+    envelopes(tx, &reports)
 }

@@ -1,0 +1,253 @@
+//! Collects everything that a bundle needs, byte for byte as stored, in one consistent reading.
+
+use super::model::{Exporter, Scope, Wish};
+use crate::changes::{self, Dossier};
+use crate::fleet;
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use crate::ledger::{self, Question};
+use crate::manifests;
+use crate::receipts;
+use shared::change::Change;
+use shared::digest::Digest;
+use shared::evidence::{Material, Query, Received, ServerChange, ServerWord};
+use shared::ids::{AgentId, ChangeId};
+use shared::ledger::{Checkpoint, ConsistencyProof, InclusionProof};
+use shared::plan::PlanSet;
+use shared::receipt::{Chained, Enrolment, LogSeen, Receipt, Refusal};
+use shared::statement::Statement;
+use shared::strict;
+use shared::time::Interval;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Proofs asked for at once.
+const PROOFS: usize = 1_000;
+
+fn missing(what: &str) -> Error {
+    Error::fault("collecting evidence", format!("{what} is missing; restore the database from a backup"))
+}
+
+pub(super) fn material(tx: &mut Conn, exporter: &Exporter, wish: &Wish) -> Result<Material, Error> {
+    let scope = wish.scope()?;
+    let ids = changes_of(tx, &scope)?;
+    let head = ledger::head(tx)?;
+    let mut server = ServerWord::default();
+    let mut found = Found::default();
+    for id in &ids {
+        let dossier = changes::dossier(tx, id)?;
+        server.changes.insert(id.clone(), server_change(&dossier));
+        found.change(tx, id, dossier, &mut server)?;
+    }
+    found.enrolments(tx)?;
+    let logged: Vec<Digest> = found.logged.iter().copied().collect();
+    let proofs = proofs(tx, exporter, &logged)?;
+    let consistency = consistency(tx, exporter, proofs.keys().next(), &found.seen(&head))?;
+    let repository = manifests::evidence(tx)?;
+    Ok(Material {
+        query: query(exporter, &scope, head.size),
+        statements: found.statements,
+        manifests: found.manifests,
+        plan_sets: found.plan_sets,
+        policies: repository.policies,
+        keys: repository.keys,
+        checkpoint: exporter.log.checkpoint(tx)?,
+        proofs,
+        consistency,
+        server,
+    })
+}
+
+fn query(exporter: &Exporter, scope: &Scope, log_size: u64) -> Query {
+    let (change, from, to) = match scope {
+        Scope::Change(id) => (Some(id.clone()), None, None),
+        Scope::Period(from, to) => (None, Some(*from), Some(*to)),
+    };
+    Query {
+        schema: Query::SCHEMA.into(),
+        site: exporter.site.clone(),
+        change,
+        from,
+        to,
+        log_size,
+        software: format!("assent-server {}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// The changes of the scope, by number.
+fn changes_of(tx: &mut Conn, scope: &Scope) -> Result<Vec<ChangeId>, Error> {
+    let (from, to) = match scope {
+        Scope::Change(id) => return Ok(vec![id.clone()]),
+        Scope::Period(from, to) => (*from, *to),
+    };
+    let mut ids = BTreeSet::new();
+    for id in changes::list_created(tx, from, to)? {
+        ids.insert(id.parse().map_err(|_| missing("the id of a change"))?);
+    }
+    ids.extend(
+        receipts::list_by_time(tx, Interval { from, until: to })?.into_iter().map(|line| line.change_id),
+    );
+    Ok(ids.into_iter().collect())
+}
+
+fn server_change(dossier: &Dossier) -> ServerChange {
+    ServerChange {
+        state: dossier.state.clone(),
+        outcome: dossier.outcome.clone(),
+        submitted_at: dossier.submitted,
+        closed_at: dossier.closed,
+    }
+}
+
+/// What has been collected so far.
+#[derive(Default)]
+struct Found {
+    statements: BTreeMap<Digest, Vec<u8>>,
+    manifests: BTreeMap<String, Vec<u8>>,
+    plan_sets: BTreeMap<Digest, Vec<u8>>,
+    /// What has a leaf of its own; plans are in the ledger through their plan sets.
+    logged: BTreeSet<Digest>,
+    hosts: BTreeSet<AgentId>,
+    seen: Vec<LogSeen>,
+}
+
+impl Found {
+    fn change(
+        &mut self,
+        tx: &mut Conn,
+        id: &ChangeId,
+        dossier: Dossier,
+        server: &mut ServerWord,
+    ) -> Result<(), Error> {
+        let received = receipts::list_by_change(tx, id)?;
+        let receipts: BTreeSet<Digest> =
+            received.iter().map(|line| line.statement).chain(dossier.receipts).collect();
+        for line in received {
+            let hostname = fleet::find(tx, line.agent)?.map(|host| host.hostname).unwrap_or_default();
+            let said = Received { at: line.received, ci: line.ci.to_string(), hostname };
+            server.received.insert(line.statement, said);
+        }
+        let refusals: BTreeSet<Digest> = receipts::list_refusals(tx, id)?
+            .into_iter()
+            .map(|line| line.statement)
+            .chain(dossier.refusals)
+            .collect();
+        self.plans(tx, &dossier.plan_sets)?;
+        for bytes in self.add(tx, &dossier.revisions)? {
+            let change = Statement::<Change>::parse(&bytes).map_err(|_| missing("a readable revision"))?;
+            self.publications(tx, &change.body)?;
+        }
+        self.add(tx, &dossier.approvals)?;
+        let receipts: Vec<Digest> = receipts.into_iter().collect();
+        for bytes in self.add(tx, &receipts)? {
+            self.host::<Receipt>(&bytes)?;
+        }
+        let refusals: Vec<Digest> = refusals.into_iter().collect();
+        for bytes in self.add(tx, &refusals)? {
+            self.host::<Refusal>(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Takes statements that have leaves; returns their bytes in the order asked for.
+    fn add(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<Vec<Vec<u8>>, Error> {
+        let found = self.take(tx, digests)?;
+        self.logged.extend(digests);
+        Ok(found)
+    }
+
+    fn take(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<Vec<Vec<u8>>, Error> {
+        let found = ledger::find_statements(tx, digests)?;
+        let mut all = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let bytes = found.get(digest).ok_or_else(|| missing("a signed statement"))?;
+            self.statements.insert(*digest, bytes.clone());
+            all.push(bytes.clone());
+        }
+        Ok(all)
+    }
+
+    /// Plan sets and the plans that they name.
+    fn plans(&mut self, tx: &mut Conn, sets: &[Digest]) -> Result<(), Error> {
+        for digest in sets {
+            let bytes = ledger::find_statement(tx, digest)?.ok_or_else(|| missing("a plan set"))?;
+            let set: PlanSet = strict::from_json("the plan set", &bytes, shared::limits::BUNDLE_BYTES)
+                .map_err(|_| missing("a readable plan set"))?;
+            let plans: Vec<Digest> = set.plans.values().copied().collect();
+            self.take(tx, &plans)?;
+            self.hosts.extend(set.plans.keys());
+            self.plan_sets.insert(*digest, bytes);
+            self.logged.insert(*digest);
+        }
+        Ok(())
+    }
+
+    fn publications(&mut self, tx: &mut Conn, change: &Change) -> Result<(), Error> {
+        for named in &change.manifests {
+            let published = manifests::find_published(tx, &named.sha256)?;
+            let published = published.ok_or_else(|| missing("a published manifest"))?;
+            self.logged.insert(published.statement);
+            self.manifests.insert(published.target, published.bytes);
+        }
+        Ok(())
+    }
+
+    /// Notes which host signed a statement and what it had seen of the ledger.
+    fn host<P: Chained>(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let statement =
+            Statement::<P>::parse(bytes).map_err(|_| missing("a readable statement of a host"))?;
+        let header = statement.body.header();
+        self.hosts.insert(header.agent_id);
+        self.seen.extend(header.log_seen.clone());
+        Ok(())
+    }
+
+    /// How each host came to belong to the site.
+    fn enrolments(&mut self, tx: &mut Conn) -> Result<(), Error> {
+        let hosts = std::mem::take(&mut self.hosts);
+        let mut digests = Vec::with_capacity(hosts.len());
+        for agent in hosts {
+            digests.extend(fleet::find(tx, agent)?.map(|host| host.enrolment));
+        }
+        for bytes in self.add(tx, &digests)? {
+            self.host::<Enrolment>(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Sizes of this log that hosts have seen and that are smaller than now.
+    fn seen(&self, head: &Checkpoint) -> BTreeSet<u64> {
+        let ours = self.seen.iter().filter(|seen| seen.origin == head.origin.as_str());
+        ours.map(|seen| seen.size).filter(|size| *size < head.size).collect()
+    }
+}
+
+fn proofs(
+    tx: &mut Conn,
+    exporter: &Exporter,
+    logged: &[Digest],
+) -> Result<BTreeMap<Digest, InclusionProof>, Error> {
+    let mut proofs = BTreeMap::new();
+    for some in logged.chunks(PROOFS) {
+        let questions: Vec<_> =
+            some.iter().map(|digest| Question { statement: *digest, since: None, seen: None }).collect();
+        for (digest, answer) in some.iter().zip(exporter.log.prove(tx, &questions)?) {
+            // A statement of a log before a restore has no leaf here; whoever verifies will say so.
+            proofs.extend(answer.map(|answer| (*digest, answer.recorded.inclusion)));
+        }
+    }
+    Ok(proofs)
+}
+
+/// From each smaller size to now; `known` is any statement that the log has.
+fn consistency(
+    tx: &mut Conn,
+    exporter: &Exporter,
+    known: Option<&Digest>,
+    sizes: &BTreeSet<u64>,
+) -> Result<Vec<ConsistencyProof>, Error> {
+    let Some(known) = known.copied() else { return Ok(Vec::new()) };
+    let questions: Vec<_> =
+        sizes.iter().map(|size| Question { statement: known, since: Some(*size), seen: None }).collect();
+    let answers = exporter.log.prove(tx, &questions)?;
+    Ok(answers.into_iter().flatten().filter_map(|answer| answer.recorded.consistency).collect())
+}

@@ -1,0 +1,27 @@
+//! Compliance: evidence bundles that an auditor verifies without this server.
+//!
+//! Owns which documents belong into a bundle, its archive form, and the record of what left the server.
+//! Never: the bundle's contents or checks; those are shared with whoever verifies it.
+
+mod api;
+mod collect;
+mod model;
+mod store;
+mod tar;
+
+pub use api::people;
+pub use model::{Exporter, Wish};
+
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use shared::evidence::{Files, Query, assemble, seal};
+
+/// Makes the bundle: the same wish at the same size of the ledger gives the same bytes.
+/// `tx` is a reading one: only what is durable is signed.
+pub fn export(tx: &mut Conn, exporter: &Exporter, wish: &Wish) -> Result<(Query, Files), Error> {
+    let material = collect::material(tx, exporter, wish)?;
+    let mut files =
+        assemble(&material).map_err(|flaw| Error::fault("assembling an evidence bundle", flaw))?;
+    seal(&mut files, exporter.signer());
+    Ok((material.query, files))
+}

@@ -1,0 +1,178 @@
+//! The answer to "why not yet?", judged from facts alone.
+
+use crate::kernel::i18n::Language;
+use shared::lifecycle::State;
+use shared::refusal::{Code, Refused};
+use shared::time::{Interval, Timestamp};
+
+/// A host that was not seen for so long is away: three times the longest pause between check-ins.
+const AWAY_SECS: i64 = 900;
+
+/// What is known of one host and one change.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub state: State,
+    pub target: Option<Target>,
+    pub enabled: bool,
+    pub held: bool,
+    pub last_seen: Option<Timestamp>,
+    /// The interval that is open, or why none is.
+    pub interval: Result<Interval, Refused>,
+    /// Whether the earlier waves let this host begin.
+    pub turn: Result<(), Refused>,
+    pub refusal: Option<HostRefusal>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub planned: bool,
+    /// The host's plan is in the plan set that people approved.
+    pub approved: bool,
+    /// How the host's report says it went.
+    pub succeeded: Option<bool>,
+}
+
+/// The host's own last word about this revision.
+#[derive(Debug, Clone)]
+pub(super) struct HostRefusal {
+    pub code: String,
+    pub message: String,
+    pub retry_at: Option<Timestamp>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waiting,
+    Refused,
+    /// The host had all it needs and was there; its report has not arrived.
+    Running,
+    Reported,
+    NotTargeted,
+}
+
+impl Standing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Running => "running",
+            Self::Reported => "reported",
+            Self::NotTargeted => "not_targeted",
+        }
+    }
+}
+
+/// `message` is the host's own; all other answers have their text in the catalogue under `why.<code>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Because {
+    pub standing: Standing,
+    pub code: String,
+    pub message: Option<String>,
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Because {
+    fn new(standing: Standing, code: &str) -> Self {
+        Self { standing, code: code.to_owned(), message: None, retry_at: None }
+    }
+
+    fn waiting(code: &str) -> Self {
+        Self::new(Standing::Waiting, code)
+    }
+
+    fn told(refused: &Refused) -> Self {
+        let standing = match refused.code {
+            Code::TimeOver => Standing::Refused,
+            _ => Standing::Waiting,
+        };
+        Self {
+            message: Some(refused.message.clone()),
+            retry_at: refused.retry_at,
+            ..Self::new(standing, refused.code.as_str())
+        }
+    }
+
+    fn host(refusal: &HostRefusal) -> Self {
+        let mut because = Self::new(Standing::Refused, &refusal.code);
+        because.message = Some(refusal.message.clone());
+        because.retry_at = refusal.retry_at;
+        because
+    }
+
+    /// The text in the reader's language.
+    pub fn text(&self, language: Language) -> String {
+        match &self.message {
+            Some(message) => message.clone(),
+            None => language.text(&format!("why.{}", self.code)).to_owned(),
+        }
+    }
+}
+
+/// The first thing that stands in the way, in the order in which people can do something about it.
+pub(super) fn because(facts: &Facts, now: Timestamp) -> Because {
+    let Some(target) = facts.target else {
+        return Because::new(Standing::NotTargeted, Code::ChangeNotForMe.as_str());
+    };
+    if let Some(succeeded) = target.succeeded {
+        return Because::new(Standing::Reported, if succeeded { "host.applied" } else { "host.failed" });
+    }
+    match facts.state {
+        State::Draft => Because::waiting("change.draft"),
+        State::InReview if target.planned => Because::waiting(Code::ApprovalMissing.as_str()),
+        State::InReview => planning(facts, now),
+        State::Halted => Because::waiting(Code::ChangeHalted.as_str()),
+        State::Review | State::Closed(_) => Because::new(Standing::Refused, "change.closed"),
+        State::Approved | State::Running => starting(facts, target, now),
+    }
+}
+
+/// The server waits for the host's plan.
+fn planning(facts: &Facts, now: Timestamp) -> Because {
+    match &facts.refusal {
+        Some(refusal) => Because::host(refusal),
+        None => presence(facts, now).unwrap_or_else(|| Because::waiting("plan.wished")),
+    }
+}
+
+fn starting(facts: &Facts, target: Target, now: Timestamp) -> Because {
+    if !target.approved {
+        return Because::new(Standing::Refused, Code::PlanMissing.as_str());
+    }
+    if let Some(away) = blocked(facts) {
+        return away;
+    }
+    let interval = match &facts.interval {
+        Ok(interval) => *interval,
+        Err(refused) => return Because::told(refused),
+    };
+    if let Err(refused) = &facts.turn {
+        return Because::told(refused);
+    }
+    // What the host said before this interval began no longer answers the question.
+    if let Some(refusal) = facts.refusal.as_ref().filter(|refusal| interval.contains(refusal.at)) {
+        return Because::host(refusal);
+    }
+    if let Some(away) = presence(facts, now) {
+        return Because { retry_at: None, ..away };
+    }
+    match facts.last_seen {
+        Some(seen) if seen >= interval.from => Because::new(Standing::Running, "host.busy"),
+        _ => Because::waiting("host.soon"),
+    }
+}
+
+fn blocked(facts: &Facts) -> Option<Because> {
+    if !facts.enabled {
+        return Some(Because::waiting("host.disabled"));
+    }
+    facts.held.then(|| Because::waiting("host.held"))
+}
+
+fn presence(facts: &Facts, now: Timestamp) -> Option<Because> {
+    if let Some(blocked) = blocked(facts) {
+        return Some(blocked);
+    }
+    let away = facts.last_seen.is_none_or(|seen| now.since(seen) > AWAY_SECS);
+    away.then(|| Because::waiting("host.away"))
+}
