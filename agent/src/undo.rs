@@ -9,6 +9,7 @@ use crate::resource::{Found, command, directory, file, package, service};
 use shared::digest::Digest;
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
+use std::collections::BTreeMap;
 
 /// What is there now, in the terms of the action's resource.
 pub fn look(action: &Action, host: &impl Host) -> Result<Found, Fault> {
@@ -127,7 +128,7 @@ fn put_back<H: Host, D: Disk>(
         Found::Service(found) => {
             service::undo(&service::unit_of(&action.resource).unwrap_or_default(), found, host)?
         }
-        Found::Package(found) => package::undo(&[(what, found)], host)?,
+        Found::Package(_) => return Err(Fault::Refused("packages are undone together".into())),
         Found::Command(found) => command::undo(found, host)?,
     }
     if crate::apply::is_unit_file(what) {
@@ -152,15 +153,17 @@ fn packages<H: Host, D: Disk>(
 ) -> Result<(), Fault> {
     let name = |n: usize| run.start.actions[n].resource.as_str().strip_prefix("package:").unwrap_or_default();
     let open: Vec<usize> = range.filter(|n| is_open(&run.steps[*n])).collect();
-    let found: Vec<(&str, &package::Found)> = open
-        .iter()
-        .filter_map(|n| match &run.steps[*n].before {
-            Some(Found::Package(found)) => Some((name(*n), found)),
-            _ => None,
-        })
-        .collect();
+    let (mut versions, mut holds) = (BTreeMap::new(), BTreeMap::new());
+    for n in &open {
+        let Some(Found::Package(found)) = &run.steps[*n].before else { continue };
+        // The first step of a package saw it as it was before the run. A hold step changes no version.
+        holds.entry(name(*n)).or_insert(found.held());
+        if run.start.actions[*n].package.is_some() {
+            versions.entry(name(*n)).or_insert(found);
+        }
+    }
     journal.write(open.iter().map(|n| Record::UndoBefore(Step(*n))).collect())?;
-    let undone = package::undo(&found, host);
+    let undone = package::undo(&versions, &holds, host);
     let mut records = Vec::new();
     for n in open {
         let Some(before) = &run.steps[n].before else { continue };

@@ -244,15 +244,20 @@ fn was_held(name: &str, inventory: &Inventory) -> bool {
     inspect(name, inventory).held()
 }
 
-/// Puts packages back to the versions that were found, in one transaction that touches nothing else.
+/// Puts packages back to the versions that were found, in one transaction that touches nothing else, and then
+/// hold marks (`true`: on hold) of those that are installed.
 ///
 /// # Errors
 /// An old version is no longer offered, or the solver would have to change other packages.
-pub fn undo(before: &[(&str, &Found)], host: &mut impl Host) -> Result<(), Fault> {
+pub fn undo(
+    versions: &BTreeMap<&str, &Found>,
+    holds: &BTreeMap<&str, bool>,
+    host: &mut impl Host,
+) -> Result<(), Fault> {
     host.settle_packages()?;
     let now = inventory(host)?;
     let mut request = Request { held: true, ..Request::default() };
-    for (name, found) in before {
+    for (name, found) in versions {
         let current = inspect(name, &now);
         match found.version() {
             Some(old) if current.version() != Some(old) || !current.is_whole() => {
@@ -270,21 +275,23 @@ pub fn undo(before: &[(&str, &Found)], host: &mut impl Host) -> Result<(), Fault
     }
     if !request.is_empty() {
         let expected = host.simulate(&request)?;
-        if let Some(other) = expected.iter().find(|c| !before.iter().any(|(name, _)| *name == c.name)) {
+        if let Some(other) = expected.iter().find(|c| !versions.contains_key(c.name.as_str())) {
             return Err(Fault::Refused(format!("undoing would also change package {}", other.name)));
         }
         host.transact(&request, &expected)?;
     }
-    restore_marks(before, host)
+    restore_holds(holds, host)
 }
 
-fn restore_marks(before: &[(&str, &Found)], host: &mut impl Host) -> Result<(), Fault> {
+fn restore_holds(holds: &BTreeMap<&str, bool>, host: &mut impl Host) -> Result<(), Fault> {
     let now = inventory(host)?;
     for (held, mark) in [(true, Mark::Hold), (false, Mark::Unhold)] {
-        let wrong = |(name, found): &&(&str, &Found)| {
-            found.version().is_some() && found.held() == held && was_held(name, &now) != held
+        let wrong = |name: &&str| {
+            let found = inspect(name, &now);
+            found.version().is_some() && found.held() != held
         };
-        let names: Vec<&str> = before.iter().filter(wrong).map(|(name, _)| *name).collect();
+        let wanted = holds.iter().filter(|(_, wanted)| **wanted == held).map(|(name, _)| *name);
+        let names: Vec<&str> = wanted.filter(wrong).collect();
         if !names.is_empty() {
             host.mark(mark, &names)?;
         }

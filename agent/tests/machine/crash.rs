@@ -1,0 +1,341 @@
+//! The power goes at every write, once with the write lost, once kept, once torn. Afterwards the outcome is
+//! true, nothing has run twice unnoticed, and the next run can start.
+
+use super::support::site::{Site, from_json, manifest};
+use agent::apply::Stopped;
+use agent::host::fake::{Cut, Deb, Fake, FakeDisk, World};
+use agent::host::{Installed, PackageState, Unit};
+use agent::journal::{Journal, Outcome, Standing};
+use serde_json::json;
+use shared::digest::Digest;
+use shared::receipt::{HostOutcome, StepStatus};
+use std::path::Path;
+
+fn machine() -> Fake {
+    let fake = Fake::default();
+    fake.file("/etc/app.conf", "old\n");
+    fake.file("/etc/gone", "remove me\n");
+    let old = Installed {
+        name: "app".into(),
+        arch: "all".into(),
+        version: "1.0".into(),
+        source: "app".into(),
+        source_version: "1.0".into(),
+        held: false,
+        state: PackageState::Installed,
+    };
+    let unit = |active: &str| Unit { loaded: true, active: active.into(), enabled: "disabled".into() };
+    {
+        let mut world = fake.world.borrow_mut();
+        world.packages.insert("app".into(), old);
+        world.units.insert("app.service".into(), unit("active"));
+        world.units.insert("job.service".into(), unit("inactive"));
+    }
+    *fake.debs.borrow_mut() = vec![
+        Deb::new("app", "1.0", &[], "Lab:stable"),
+        Deb::new("app", "1.1", &["lib"], "Lab:stable"),
+        Deb::new("lib", "2.0", &[], "Lab:stable"),
+    ];
+    fake
+}
+
+fn states() -> serde_json::Value {
+    json!([
+        { "directory": { "path": "/srv/app", "mode": "0750", "owner": "web" } },
+        { "file": { "path": "/srv/app/index", "content": "hello\n" } },
+        { "file": { "path": "/etc/app.conf", "content": "new\n", "mode": "0600", "on_change": ["service:app"] } },
+        { "file": { "path": "/etc/gone", "state": "absent" } },
+        { "package": { "name": "app", "version": "1.1", "hold": true, "on_change": ["service:app"] } },
+        { "service": { "name": "app", "enabled": true } },
+        { "service": { "name": "job", "state": "running" } },
+    ])
+}
+
+fn with_command(undo: bool) -> serde_json::Value {
+    let mut command = json!({ "name": "load", "run": ["/bin/load", "x"], "needed": "always" });
+    if undo {
+        command["undo"] = json!(["/bin/unload"]);
+    }
+    let mut all = states();
+    all.as_array_mut().unwrap().push(json!({ "command": command }));
+    all.as_array_mut().unwrap().push(json!({ "file": { "path": "/srv/last", "content": "last" } }));
+    all
+}
+
+fn journal(disk: &FakeDisk) -> Journal<FakeDisk> {
+    Journal::open(disk.clone(), Path::new("/journal")).unwrap()
+}
+
+/// What counts as the state of the machine; what ran and was restarted are events.
+fn still(world: &World) -> World {
+    World { ran: vec![], restarts: vec![], ..world.clone() }
+}
+
+struct Case<'a> {
+    site: &'a Site,
+    before: World,
+    applied: World,
+}
+
+impl Case<'_> {
+    /// The outcome must fit what the machine looks like.
+    fn check(&self, what: &str, host: &Fake, outcome: Option<&Outcome>) {
+        let world = host.world.borrow().clone();
+        for program in ["/bin/load x", "/bin/unload"] {
+            let times = world.ran.iter().filter(|r| *r == program).count();
+            assert!(times <= 1, "{what}: {program} ran {times} times");
+        }
+        let Some(outcome) = outcome else {
+            assert_eq!(world, self.before, "{what}: no run is known, so nothing may have changed");
+            return;
+        };
+        match outcome.outcome {
+            HostOutcome::Applied => assert_eq!(still(&world), still(&self.applied), "{what}: {outcome:#?}"),
+            HostOutcome::RolledBack => {
+                assert_eq!(still(&world), still(&self.before), "{what}: {outcome:#?}");
+                assert!(!outcome.note.is_empty(), "{what}");
+                let left = |s| matches!(s, StepStatus::Done | StepStatus::Unknown | StepStatus::UndoFailed);
+                assert!(!outcome.results.iter().any(|r| left(r.status)), "{what}: {outcome:#?}");
+                let ran = |p: &str| world.ran.iter().any(|r| r == p);
+                assert_eq!(ran("/bin/load x"), ran("/bin/unload") && ran("/bin/load x"), "{what}");
+            }
+            HostOutcome::Failed => {
+                // Only a command can leave something behind here, and the receipt names it.
+                assert!(outcome.note.contains("not as before: command:load"), "{what}: {outcome:#?}");
+                assert_eq!(still(&world), still(&self.before), "{what}: {outcome:#?}");
+            }
+            HostOutcome::Unchanged => panic!("{what}: something was to be done"),
+        }
+    }
+
+    /// Restarts the agent until the run has an end.
+    fn recover(
+        &self,
+        what: &str,
+        host: &mut Fake,
+        disk: &FakeDisk,
+        again: Option<(u64, Cut)>,
+    ) -> Option<Outcome> {
+        disk.restart();
+        host.power.restore();
+        if let Some((at, cut)) = again {
+            host.power.cut(at, cut);
+            if let Ok(mut second) = Journal::open(disk.clone(), Path::new("/journal")) {
+                let resumed = self.site.resume(host, &mut second);
+                assert!(host.power.is_off() || resumed.is_ok(), "{what}");
+            }
+            disk.restart();
+            host.power.restore();
+        }
+        let mut journal = journal(disk);
+        let outcome = self.site.resume(host, &mut journal).unwrap();
+        journal.receipt_made(Digest::of(b"receipt")).unwrap();
+        assert!(matches!(journal.standing(), Standing::Idle), "{what}");
+        outcome
+    }
+}
+
+/// Sweeps all writes of a run; answers how many outcomes of each kind there were.
+fn sweep(resources: serde_json::Value, again: bool) -> (usize, usize, usize) {
+    let site = Site::new(vec![manifest("app", resources)]);
+    let mut calm = machine();
+    let before = calm.world.borrow().clone();
+    let disk = FakeDisk::new(calm.power.clone());
+    let outcome = site.apply(&mut calm, &mut journal(&disk)).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    let writes = calm.power.writes();
+    let applied = calm.world.borrow().clone();
+    let case = Case { site: &site, before, applied };
+    let (mut counted, seconds) = ((0, 0, 0), if again { 40 } else { 1 });
+    for at in (0..writes).step_by(if again { 3 } else { 1 }) {
+        for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
+            for second in 0..seconds {
+                let what = format!("write {at} {cut:?}, then {second}");
+                let mut host = machine();
+                let disk = FakeDisk::new(host.power.clone());
+                host.power.cut(at, cut);
+                let stopped = site.apply(&mut host, &mut journal(&disk));
+                assert!(matches!(stopped, Err(Stopped::Fault(_))), "{what}: {stopped:?}");
+                let again = again.then_some((second, cut));
+                let outcome = case.recover(&what, &mut host, &disk, again);
+                case.check(&what, &host, outcome.as_ref());
+                match outcome.map(|o| o.outcome) {
+                    Some(HostOutcome::RolledBack) => counted.0 += 1,
+                    Some(HostOutcome::Applied) => counted.1 += 1,
+                    Some(HostOutcome::Failed) => counted.2 += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+    counted
+}
+
+#[test]
+fn states_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let (rolled_back, applied, failed) = sweep(states(), false);
+    assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn a_second_power_cut_while_undoing_changes_nothing_about_that() {
+    let (rolled_back, applied, failed) = sweep(states(), true);
+    assert!(rolled_back > 500 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn a_command_without_undo_makes_the_run_failed_and_is_named() {
+    let (rolled_back, applied, failed) = sweep(with_command(false), false);
+    assert!(rolled_back > 50 && applied > 2 && failed > 5, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn a_command_with_undo_is_undone_once() {
+    let (rolled_back, applied, failed) = sweep(with_command(true), false);
+    assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn the_broken_off_step_is_named() {
+    let site = Site::new(vec![manifest("app", states())]);
+    for at in 0.. {
+        let mut host = machine();
+        let disk = FakeDisk::new(host.power.clone());
+        host.power.cut(at, Cut::Lost);
+        assert!(site.apply(&mut host, &mut journal(&disk)).is_err());
+        let reached = host.world.borrow().nodes.contains_key("/srv/app/index");
+        disk.restart();
+        host.power.restore();
+        let Some(outcome) = site.resume(&mut host, &mut journal(&disk)).unwrap() else { continue };
+        if !reached {
+            continue;
+        }
+        // The first two files are there and the third write was lost.
+        assert_eq!(outcome.outcome, HostOutcome::RolledBack);
+        assert!(outcome.note.starts_with("step 3 unfinished (file:/etc/app.conf)"), "{}", outcome.note);
+        return;
+    }
+}
+
+#[test]
+fn a_full_disk_at_any_write_is_told_and_undone() {
+    let site = Site::new(vec![manifest("app", states())]);
+    let mut calm = machine();
+    let disk = FakeDisk::new(calm.power.clone());
+    site.apply(&mut calm, &mut journal(&disk)).unwrap();
+    let (mut stopped, mut rolled_back) = (0, 0);
+    for at in 0..calm.power.writes() {
+        let mut host = machine();
+        let before = host.world.borrow().clone();
+        let disk = FakeDisk::new(host.power.clone());
+        host.power.fail(at, std::io::ErrorKind::StorageFull);
+        let outcome = match site.apply(&mut host, &mut journal(&disk)) {
+            Ok(outcome) => Some(outcome),
+            Err(Stopped::Fault(_)) => {
+                stopped += 1;
+                site.resume(&mut host, &mut journal(&disk)).unwrap()
+            }
+            Err(Stopped::Refused(refused)) => panic!("{refused}"),
+        };
+        match outcome.map(|o| (o.outcome, o.note)) {
+            None => assert_eq!(*host.world.borrow(), before),
+            Some((HostOutcome::Applied, _)) => {}
+            Some((HostOutcome::RolledBack, note)) => {
+                rolled_back += 1;
+                assert!(!note.is_empty());
+                assert_eq!(still(&host.world.borrow()), still(&before), "write {at}: {note}");
+            }
+            Some(other) => panic!("write {at}: {other:?}"),
+        }
+    }
+    assert!(stopped > 3 && rolled_back > 5, "{stopped} {rolled_back}");
+}
+
+#[test]
+fn a_failed_health_check_undoes_everything() {
+    let text = json!({
+        "manifest": "app", "version": "1.0.0", "resources": states(),
+        "health": [{ "name": "answers", "command": { "run": ["/bin/check"] }, "retries": 0 }],
+    });
+    let site = Site::new(vec![from_json(&text)]);
+    for (code, expected) in
+        [(0, HostOutcome::Applied), (1, HostOutcome::Applied), (2, HostOutcome::RolledBack)]
+    {
+        let mut host = machine();
+        let before = still(&host.world.borrow());
+        host.exits.borrow_mut().insert("/bin/check".into(), code);
+        let disk = FakeDisk::new(host.power.clone());
+        let outcome = site.apply(&mut host, &mut journal(&disk)).unwrap();
+        assert_eq!((outcome.outcome, outcome.health[0].ok), (expected, code < 2), "{outcome:#?}");
+        let restarts = host.world.borrow().restarts.clone();
+        if code == 2 {
+            assert_eq!(still(&host.world.borrow()), before);
+            assert_eq!(restarts, ["app.service", "app.service"], "for the new state and for the old one");
+            assert!(outcome.note.starts_with("health check answers failed"), "{}", outcome.note);
+        } else {
+            assert_eq!(restarts, ["app.service"]);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_window_and_a_halt_stop_before_the_next_step() {
+    for (automatic, expected) in [(true, HostOutcome::RolledBack), (false, HostOutcome::Failed)] {
+        let mut site = Site::new(vec![manifest("app", states())]);
+        site.automatic_undo = automatic;
+        site.halt_after.set(Some(3));
+        let mut host = machine();
+        let disk = FakeDisk::new(host.power.clone());
+        let outcome = site.apply(&mut host, &mut journal(&disk)).unwrap();
+        assert_eq!(outcome.outcome, expected, "{outcome:#?}");
+        assert!(outcome.note.starts_with("halted by an operator"), "{}", outcome.note);
+        assert_eq!(outcome.results.last().unwrap().status, StepStatus::NotStarted);
+        site.halt_after.set(None);
+        site.tick_secs.set(1_000);
+        let mut host = machine();
+        let disk = FakeDisk::new(host.power.clone());
+        let outcome = site.apply(&mut host, &mut journal(&disk)).unwrap();
+        assert_eq!(outcome.outcome, expected);
+        assert!(outcome.note.starts_with("the window ended at"), "{}", outcome.note);
+    }
+}
+
+#[test]
+fn conditional_steps_run_only_for_their_reason() {
+    let resources = json!([
+        { "file": { "path": "/etc/app.conf", "content": "new\n", "on_change": ["service:app"] } },
+        { "service": { "name": "app" , "state": "running" } },
+        { "command": { "name": "once", "run": ["/bin/once"], "needed": { "missing": "/etc/app.conf" } } },
+        { "command": { "name": "reload", "run": ["/bin/reload"], "needed": { "changed": ["file:/etc/app.conf"] } } },
+        { "command": { "name": "guarded", "run": ["/bin/guarded"], "needed": { "unless": ["/bin/guard"] } } },
+    ]);
+    let site = Site::new(vec![manifest("app", resources)]);
+    let mut host = machine();
+    let disk = FakeDisk::new(host.power.clone());
+    let plan = site.plan(&mut host).unwrap();
+    let shown: Vec<_> = plan.iter().map(|a| a.summary.as_str()).collect();
+    assert_eq!(
+        shown,
+        [
+            "update /etc/app.conf: contents",
+            "run /bin/reload, if file:/etc/app.conf is changed",
+            "run /bin/guarded, unless /bin/guard succeeds (decided when it is applied)",
+            "restart app if it runs and file:/etc/app.conf is changed",
+        ]
+    );
+    assert_eq!(host.world.borrow().ran, Vec::<String>::new(), "planning runs nothing");
+    // Between planning and applying somebody has made the file right: nothing is changed, nothing restarts.
+    host.file("/etc/app.conf", "new\n");
+    let mut log = journal(&disk);
+    let outcome = site.apply_approved(plan, &mut host, &mut log).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Unchanged, "{outcome:#?}");
+    assert_eq!(host.world.borrow().ran, ["/bin/guard"]);
+    assert!(host.world.borrow().restarts.is_empty());
+    log.receipt_made(Digest::of(b"r")).unwrap();
+    host.file("/etc/app.conf", "other\n");
+    host.exits.borrow_mut().insert("/bin/guard".into(), 1);
+    let outcome = site.apply(&mut host, &mut log).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied);
+    assert_eq!(host.world.borrow().ran, ["/bin/guard", "/bin/reload", "/bin/guard", "/bin/guarded"]);
+    assert_eq!(host.world.borrow().restarts, ["app.service"]);
+}

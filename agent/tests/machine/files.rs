@@ -1,0 +1,308 @@
+//! Files and directories on real private roots.
+
+use super::support::site::{Site, manifest};
+use super::support::tree::{Tree, snapshot};
+use agent::apply::Stopped;
+use agent::disk::RealDisk;
+use agent::host::{Host, Machine};
+use agent::journal::Journal;
+use serde_json::{Value, json};
+use shared::digest::Digest;
+use shared::receipt::HostOutcome;
+use shared::refusal::Code;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::PathBuf;
+
+pub struct Bench {
+    dir: tempfile::TempDir,
+    pub machine: Machine,
+    pub journal: Journal<RealDisk>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["etc", "srv", "var/lib/assent"] {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        fs::write(dir.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/:/bin/false\n")
+            .unwrap();
+        fs::write(dir.path().join("etc/group"), "root:x:0:\nweb:x:33:\n").unwrap();
+        let state = dir.path().join("var/lib/assent");
+        let machine = Machine::open(dir.path(), &state).unwrap();
+        let journal = Journal::open(RealDisk, &state.join("journal")).unwrap();
+        Self { dir, machine, journal }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The root without the agent's own directory.
+    pub fn tree(&self) -> Tree {
+        snapshot(self.dir.path(), &["/var/lib/assent"])
+    }
+
+    pub fn site(&self, resources: Value) -> Site {
+        let mut site = Site::new(vec![manifest("base", resources)]);
+        site.artifacts = self.path("var/lib/assent/artifacts");
+        site
+    }
+}
+
+#[test]
+fn planning_changes_nothing_and_applying_does_what_was_planned() {
+    let mut bench = Bench::new();
+    fs::write(bench.path("etc/motd"), "old\n").unwrap();
+    fs::set_permissions(bench.path("etc/motd"), fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("/etc/passwd", bench.path("etc/link")).unwrap();
+    let site = bench.site(json!([
+        { "directory": { "path": "/srv/app", "owner": "web", "mode": "2750" } },
+        { "file": { "path": "/srv/app/on", "template": "host {{facts.hostname}}\n", "owner": "web" } },
+        { "file": { "path": "/etc/motd", "content": "new\n" } },
+        { "file": { "path": "/etc/link", "content": "a file now\n", "mode": "0640" } },
+        { "file": { "path": "/etc/secret", "content": "hunter2\n", "mode": "0600", "sensitive": true } },
+        { "file": { "path": "/etc/sudoers.d/web", "content": "x\n" } },
+        { "file": { "path": "/etc/none", "state": "absent" } },
+    ]));
+    fs::create_dir(bench.path("etc/sudoers.d")).unwrap();
+    let before = snapshot(bench.dir.path(), &[]);
+    let plan = site.plan(&mut bench.machine).unwrap();
+    assert_eq!(snapshot(bench.dir.path(), &[]), before);
+    let shown: Vec<_> =
+        plan.iter().map(|a| (a.summary.as_str(), a.class.as_str(), a.diff.as_deref())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("create the directory /srv/app: web:root 2750", "file", None),
+            ("create /srv/app/on: 10 bytes, web:root 0644", "file", Some("@@ -1 +1 @@\n+host web1\n")),
+            ("update /etc/motd: contents", "file", Some("@@ -1 +1 @@\n-old\n+new\n")),
+            (
+                "replace the link /etc/link (to /etc/passwd) by a file of 11 bytes, root:root 0640",
+                "file",
+                Some("@@ -1 +1 @@\n+a file now\n")
+            ),
+            ("create /etc/secret: 8 bytes, root:root 0600", "file", None),
+            (
+                "create /etc/sudoers.d/web: 2 bytes, root:root 0644",
+                "sensitive_file",
+                Some("@@ -1 +1 @@\n+x\n")
+            ),
+        ]
+    );
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    let tree = bench.tree();
+    assert!(tree["/srv/app"].starts_with("42750 33:0 "), "{}", tree["/srv/app"]);
+    assert!(tree["/etc/motd"].starts_with("100600 0:0 "), "mode stays as it was: {}", tree["/etc/motd"]);
+    assert_eq!(fs::read(bench.path("etc/link")).unwrap(), b"a file now\n");
+    assert!(
+        fs::read_to_string(bench.path("etc/passwd")).unwrap().starts_with("root"),
+        "the target is untouched"
+    );
+    assert_eq!(site.plan(&mut bench.machine).unwrap(), [], "a second run has nothing to do");
+    let journal = fs::read(bench.path("var/lib/assent/journal/run")).unwrap();
+    assert!(!journal.windows(7).any(|w| w == b"hunter2"), "secrets stay out of the journal");
+}
+
+#[test]
+fn undo_puts_back_bytes_mode_owner_and_links() {
+    let mut bench = Bench::new();
+    fs::write(bench.path("etc/a"), "a".repeat(100_000)).unwrap();
+    fs::set_permissions(bench.path("etc/a"), fs::Permissions::from_mode(0o4711)).unwrap();
+    chown(bench.path("etc/a"), Some(33), Some(33)).unwrap();
+    fs::set_permissions(bench.path("etc/a"), fs::Permissions::from_mode(0o4711)).unwrap();
+    fs::write(bench.path("etc/gone"), [0, 159, 255]).unwrap();
+    symlink("nowhere", bench.path("etc/link")).unwrap();
+    fs::set_permissions(bench.path("srv"), fs::Permissions::from_mode(0o700)).unwrap();
+    let before = bench.tree();
+    let site = bench.site(json!([
+        { "directory": { "path": "/srv", "mode": "0755", "group": "web" } },
+        { "directory": { "path": "/srv/new" } },
+        { "file": { "path": "/srv/new/f", "content": "f" } },
+        { "file": { "path": "/etc/a", "content": "b", "owner": "root", "mode": "0644" } },
+        { "file": { "path": "/etc/gone", "state": "absent" } },
+        { "file": { "path": "/etc/link", "content": "file" } },
+        { "command": { "name": "fail", "run": ["/bin/false"], "needed": "always", "undo": ["/bin/true"] } },
+    ]));
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{outcome:#?}");
+    assert!(outcome.note.contains("/bin/false ended with exit code 1"), "{}", outcome.note);
+    assert_eq!(bench.tree(), before);
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    assert_eq!(
+        fs::read_dir(bench.path("var/lib/assent/journal/saved")).unwrap().count(),
+        0,
+        "old contents are gone"
+    );
+}
+
+#[test]
+fn nothing_is_written_through_a_link_of_somebody_else_or_out_of_the_root() {
+    let mut bench = Bench::new();
+    let outside = tempfile::tempdir().unwrap();
+    symlink(outside.path(), bench.path("srv/out")).unwrap();
+    fs::create_dir(bench.path("srv/home")).unwrap();
+    chown(bench.path("srv/home"), Some(33), Some(33)).unwrap();
+    symlink("/etc", bench.path("srv/home/conf")).unwrap();
+    std::os::unix::fs::lchown(bench.path("srv/home/conf"), Some(33), Some(33)).unwrap();
+    symlink("/etc", bench.path("srv/ok")).unwrap();
+    for (path, expected) in [
+        ("/srv/out/x", "cannot open the directory of /srv/out/x"),
+        ("/srv/home/conf/x", "belongs to another account"),
+    ] {
+        let site = bench.site(json!([{ "file": { "path": path, "content": "x" } }]));
+        let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+        assert!(outcome.note.contains(expected), "{path}: {}", outcome.note);
+        assert_eq!(outcome.outcome, HostOutcome::RolledBack);
+        bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    }
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert!(!bench.path("etc/x").exists());
+    // A link of root is followed, inside the root.
+    let site = bench.site(json!([{ "file": { "path": "/srv/ok/x", "content": "x" } }]));
+    site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(fs::read(bench.path("etc/x")).unwrap(), b"x");
+    assert_eq!(site.plan(&mut bench.machine).unwrap(), []);
+}
+
+#[test]
+fn what_is_in_the_way_or_contradicts_is_refused_when_planning() {
+    let mut bench = Bench::new();
+    fs::create_dir(bench.path("etc/dir")).unwrap();
+    fs::write(bench.path("etc/file"), "").unwrap();
+    for (resources, expected) in [
+        (json!([{ "file": { "path": "/etc/dir", "content": "" } }]), "is a directory or device"),
+        (json!([{ "directory": { "path": "/etc/file" } }]), "exists and is no directory"),
+        (
+            json!([{ "file": { "path": "/proc/sys/x", "content": "" } }, { "service": { "name": "x", "enabled": true } }]),
+            "not available below a private root",
+        ),
+    ] {
+        let refused = bench.site(resources).plan(&mut bench.machine).unwrap_err();
+        assert!(refused.code == Code::PlanFailed && refused.message.contains(expected), "{refused}");
+    }
+    let file = json!([{ "file": { "path": "/etc/x", "content": "" } }]);
+    let directory = json!([{ "directory": { "path": "/etc/x" } }]);
+    for (second, expected) in
+        [(file.clone(), "wanted by a@1.0.0 and by b@1.0.0"), (directory, "as a file and as a directory")]
+    {
+        let site = Site::new(vec![manifest("a", file.clone()), manifest("b", second)]);
+        let refused = site.plan(&mut bench.machine).unwrap_err();
+        assert!(refused.message.contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn an_artifact_with_a_wrong_byte_is_refused_before_anything_changes() {
+    let mut bench = Bench::new();
+    let good = vec![7u8; 200_000];
+    let sha256 = Digest::of(&good);
+    let site = bench.site(json!([
+        { "file": { "path": "/etc/first", "content": "x" } },
+        { "file": { "path": "/srv/blob", "artifact": { "sha256": sha256, "length": good.len() } } },
+    ]));
+    fs::create_dir_all(&site.artifacts).unwrap();
+    let before = bench.tree();
+    let mut bad = good.clone();
+    bad[100_000] ^= 1;
+    for (bytes, code) in [(None, Code::ArtifactMissing), (Some(bad), Code::ArtifactDigest)] {
+        if let Some(bytes) = bytes {
+            fs::write(site.artifacts.join(sha256.hex()), bytes).unwrap();
+        }
+        match site.apply(&mut bench.machine, &mut bench.journal) {
+            Err(Stopped::Refused(refused)) => assert_eq!(refused.code, code),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(bench.tree(), before);
+    }
+    fs::write(site.artifacts.join(sha256.hex()), &good).unwrap();
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied);
+    assert_eq!(fs::read(bench.path("srv/blob")).unwrap(), good);
+}
+
+/// The file can still be exchanged between the check and its use: the bytes are hashed on their way into place.
+#[test]
+fn content_that_is_not_what_was_promised_never_gets_its_name() {
+    let mut bench = Bench::new();
+    let attrs = agent::host::Attrs { uid: 0, gid: 0, mode: 0o644 };
+    let put = bench.machine.put("/etc/x", &mut &b"evil"[..], Digest::of(b"good"), attrs);
+    assert!(matches!(put, Err(agent::host::Fault::Digest { .. })), "{put:?}");
+    let names: Vec<_> = fs::read_dir(bench.path("etc")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn more_than_what_was_approved_is_refused() {
+    let mut bench = Bench::new();
+    fs::write(bench.path("etc/two"), "right").unwrap();
+    let site = bench.site(json!([
+        { "file": { "path": "/etc/one", "content": "x" } },
+        { "file": { "path": "/etc/two", "content": "right" } },
+    ]));
+    let approved = site.plan(&mut bench.machine).unwrap();
+    assert_eq!(approved.len(), 1);
+    fs::write(bench.path("etc/two"), "drifted").unwrap();
+    match site.apply_approved(approved, &mut bench.machine, &mut bench.journal) {
+        Err(Stopped::Refused(refused)) => assert_eq!(refused.code, Code::PlanDrift),
+        other => panic!("{other:?}"),
+    }
+    assert!(!bench.path("etc/one").exists());
+}
+
+#[test]
+fn a_script_is_bound_to_its_bytes_and_runs_with_an_empty_environment() {
+    let mut bench = Bench::new();
+    let script = "#!/bin/sh\nenv | sort > \"$ASSENT_ROOT/srv/env\"\npwd > \"$ASSENT_ROOT/srv/pwd\"\n";
+    let site = bench.site(json!([
+        { "file": { "path": "/srv/run.sh", "content": script, "mode": "0755" } },
+        { "command": { "name": "run", "run": ["/srv/run.sh"], "needed": { "missing": "/srv/env" },
+                       "env": { "GREETING": "hi" }, "undo": ["/bin/true"] } },
+    ]));
+    let plan = site.plan(&mut bench.machine).unwrap();
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    let names: Vec<String> = fs::read_to_string(bench.path("srv/env"))
+        .unwrap()
+        .lines()
+        .map(|l| l.split('=').next().unwrap().to_owned())
+        .filter(|n| n != "_")
+        .collect();
+    assert_eq!(names, ["ASSENT_ROOT", "GREETING", "PATH", "PWD"]);
+    let root = bench.dir.path().canonicalize().unwrap();
+    assert_eq!(fs::read_to_string(bench.path("srv/pwd")).unwrap().trim(), root.to_str().unwrap());
+    assert_eq!(site.plan(&mut bench.machine).unwrap(), [], "not needed any more");
+    // The same command with another script is another effect.
+    let other = bench.site(json!([
+        { "file": { "path": "/srv/run.sh", "content": format!("{script}# more\n"), "mode": "0755" } },
+        { "command": { "name": "run", "run": ["/srv/run.sh"], "needed": "always",
+                       "env": { "GREETING": "hi" }, "undo": ["/bin/true"] } },
+    ]));
+    let changed = other.plan(&mut bench.machine).unwrap();
+    assert_ne!(changed.last().unwrap().after, plan.last().unwrap().after);
+}
+
+/// Figures are for people; the bound only catches a mistake in the order of growth.
+#[test]
+fn a_thousand_correct_files_are_checked_quickly() {
+    let mut bench = Bench::new();
+    let resources: Vec<Value> = (0..1_000)
+        .map(|n| json!({ "file": { "path": format!("/srv/file-{n}"), "content": format!("{n}\n").repeat(200), "mode": "0640" } }))
+        .collect();
+    let site = bench.site(Value::Array(resources));
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied);
+    let change = site.change();
+    let facts = super::support::site::facts();
+    let ask =
+        agent::plan::Ask::new(site.manifests.iter().zip(&change.body.manifests), &facts, false).unwrap();
+    let started = std::time::Instant::now();
+    let planned = agent::plan::compute(&ask, &mut bench.machine).unwrap();
+    let took = started.elapsed();
+    assert_eq!(planned.actions, []);
+    println!("1,000 files: {took:?}");
+    assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+}

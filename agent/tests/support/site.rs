@@ -1,0 +1,279 @@
+//! A site with one person whose approvals are real: every token comes from `shared::admit`.
+
+use agent::apply::{self, Job, Stopped, Warrant, Watch};
+use agent::disk::Disk;
+use agent::host::Host;
+use agent::journal::{Journal, Outcome};
+use agent::plan::{self, Ask};
+use shared::admit::{self, Me, Verified};
+use shared::approval::{Approval, Decision, Saw};
+use shared::bundle::{Bundle, Control};
+use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
+use shared::digest::Digest;
+use shared::facts::TemplateFacts;
+use shared::ids::{HostClass, SiteId};
+use shared::keys::SigningKey;
+use shared::manifest::Manifest;
+use shared::plan::{Action, Plan, PlanSet};
+use shared::policy::{
+    Assurance, ClockRules, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
+};
+use shared::publication::Publication;
+use shared::refusal::Refused;
+use shared::risk::ActionClass;
+use shared::statement::Statement;
+use shared::strict::Map;
+use shared::time::{Interval, Timestamp};
+use std::cell::Cell;
+use std::path::PathBuf;
+
+pub const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// The manifests of one change, and how it is run.
+pub struct Site {
+    person: SigningKey,
+    host: SigningKey,
+    pub manifests: Vec<Manifest>,
+    pub automatic_undo: bool,
+    pub downgrade: bool,
+    pub artifacts: PathBuf,
+    /// Seconds that pass at each look at the clock; the window is an hour.
+    pub tick_secs: Cell<i64>,
+    /// Steps after which an operator halts.
+    pub halt_after: Cell<Option<u32>>,
+}
+
+/// A manifest of resources, given as JSON.
+pub fn manifest(name: &str, resources: serde_json::Value) -> Manifest {
+    let text = serde_json::json!({ "manifest": name, "version": "1.0.0", "resources": resources });
+    from_json(&text)
+}
+
+pub fn from_json(text: &serde_json::Value) -> Manifest {
+    Manifest::from_json(text.to_string().as_bytes()).unwrap_or_else(|e| panic!("{e:?}\n{text:#}"))
+}
+
+pub fn facts() -> TemplateFacts {
+    TemplateFacts {
+        hostname: "web1".into(),
+        fqdn: "web1.example.org".into(),
+        os_id: "debian".into(),
+        os_version: "12".into(),
+        os_codename: "bookworm".into(),
+        kernel: "6.1".into(),
+        arch: "amd64".into(),
+        addresses: vec!["192.0.2.1".into()],
+        agent_id: "0".repeat(32),
+        host_class: "lab".into(),
+    }
+}
+
+fn all_classes() -> std::collections::BTreeSet<ActionClass> {
+    use ActionClass::{Command, File, Package, Reboot, SensitiveFile, Service, Trust};
+    [Command, File, Package, Reboot, SensitiveFile, Service, Trust].into()
+}
+
+impl Site {
+    pub fn new(manifests: Vec<Manifest>) -> Self {
+        Self {
+            person: SigningKey::from_seed(&[1; 32]),
+            host: SigningKey::from_seed(&[2; 32]),
+            manifests,
+            automatic_undo: true,
+            downgrade: false,
+            artifacts: PathBuf::from("/nonexistent"),
+            tick_secs: Cell::new(0),
+            halt_after: Cell::new(None),
+        }
+    }
+
+    fn id() -> SiteId {
+        "00112233aabbccdd".parse().unwrap()
+    }
+
+    fn policy(&self) -> Policy {
+        let key = PersonKey {
+            public: self.person.public(),
+            roles: [Role::Author, Role::Publisher, Role::Approver].into(),
+            assurance: Assurance::Independent,
+            not_after: None,
+        };
+        let require = Require {
+            approvals: 1,
+            distinct_from: [].into(),
+            min_assurance: Assurance::Independent,
+            max_validity_h: 48,
+        };
+        Policy {
+            schema: SCHEMA.into(),
+            site: Self::id(),
+            version: 1,
+            issued: NOW,
+            one_person: true,
+            persons: vec![Person { id: "anna".parse().unwrap(), name: "Anna".into(), keys: vec![key] }],
+            rules: vec![Rule { name: "any".into(), matches: Match::default(), require }],
+            clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
+            log: LogRules { vkeys: vec!["log".into()] },
+            ca_spki: vec![],
+            server_urls: vec![],
+        }
+    }
+
+    fn published(&self) -> Vec<(Statement<Publication>, ManifestUse)> {
+        let publish = |manifest: &Manifest| {
+            let statement = Statement::sign(
+                Publication {
+                    site: Self::id(),
+                    publisher: "anna".parse().unwrap(),
+                    at: NOW,
+                    source: Digest::of(b"source"),
+                    manifest: manifest.clone(),
+                },
+                &self.person,
+            );
+            let used = ManifestUse {
+                team: manifest.team.clone(),
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                sha256: statement.digest,
+                params: Map::default(),
+            };
+            (statement, used)
+        };
+        self.manifests.iter().map(publish).collect()
+    }
+
+    pub fn change(&self) -> Statement<Change> {
+        let change = Change {
+            site: Self::id(),
+            change_id: "C-1".parse().unwrap(),
+            revision: 1,
+            change_type: ChangeType::Normal,
+            title: "A change".into(),
+            reason: "A test".into(),
+            author: "anna".parse().unwrap(),
+            created: NOW,
+            manifests: self.published().into_iter().map(|(_, used)| used).collect(),
+            targets: vec![Target { agent: self.host.public().agent_id(), key: self.host.public().digest() }],
+            intervals: vec![Interval { from: NOW, until: NOW.plus(3_600) }],
+            not_after: NOW.plus(3_600),
+            missed: Missed::Skip,
+            waves: vec![],
+            plan_binding: PlanBinding::Within,
+            action_classes: all_classes(),
+            downgrade: self.downgrade,
+            reboot: Reboot::Never,
+            undo: UndoPlan { text: "put it back".into(), automatic: self.automatic_undo },
+            supersedes: None,
+        };
+        Statement::sign(change, &self.person)
+    }
+
+    /// What the host would do now.
+    pub fn plan(&self, host: &mut impl Host) -> Result<Vec<Action>, Refused> {
+        let change = self.change();
+        let facts = facts();
+        let uses = self.manifests.iter().zip(&change.body.manifests);
+        let ask = Ask::new(uses, &facts, self.downgrade)?;
+        plan::compute(&ask, host).map(|planned| planned.actions)
+    }
+
+    fn signed(&self, actions: Vec<Action>) -> Statement<Plan> {
+        let change = self.change();
+        let plan = Plan {
+            site: Self::id(),
+            agent_id: self.host.public().agent_id(),
+            key: self.host.public(),
+            hostname: "web1".into(),
+            host_class: "lab".parse().unwrap(),
+            change_id: change.body.change_id.clone(),
+            revision: 1,
+            change: change.digest,
+            at: NOW,
+            actions,
+            agent_version: semver::Version::new(0, 1, 0),
+        };
+        Statement::sign(plan, &self.host)
+    }
+
+    /// Every check of `shared::admit`, in order, for the approved plan.
+    fn warrant(&self, own: &Statement<Plan>) -> Warrant {
+        let (policy, change) = (self.policy(), self.change());
+        let class: HostClass = "lab".parse().unwrap();
+        let me = Me { key: self.host.public(), host_class: &class };
+        let verify = |(statement, used): &(Statement<Publication>, ManifestUse)| {
+            admit::verify_manifest(&policy, &statement.to_bytes(), used, NOW).unwrap()
+        };
+        let manifests: Vec<Verified<Manifest>> = self.published().iter().map(verify).collect();
+        let plan_set =
+            PlanSet { change: change.digest, plans: [(me.id(), own.digest)].into_iter().collect() };
+        let approval = Approval {
+            site: Self::id(),
+            change_id: change.body.change_id.clone(),
+            revision: 1,
+            change: change.digest,
+            decision: Decision::Approve,
+            person: "anna".parse().unwrap(),
+            at: NOW,
+            expires: NOW.plus(3_600),
+            saw: Saw { plan_set: plan_set.digest(), renderer: "test".into() },
+            agents: None,
+            nonce: "0".repeat(32),
+            comment: String::new(),
+        };
+        let approvals = vec![Statement::sign(approval, &self.person)];
+        let bundle = Bundle { change: change.clone(), plan_set, approvals, gate_receipts: vec![] };
+        let addressed = admit::address(&policy, change.clone(), &me, NOW).unwrap();
+        let publishers = manifests.iter().map(|m| m.publisher().clone()).collect();
+        let approved = admit::approve(&policy, &addressed, &bundle, own, &publishers, &me, NOW).unwrap();
+        Warrant {
+            manifests,
+            change: approved,
+            window: admit::in_window(&policy, &change.body, NOW, NOW).unwrap(),
+            turn: admit::turn(&change.body, &Control::default(), &[], me.id(), NOW).unwrap(),
+        }
+    }
+
+    /// Plans, has the plan approved, plans again and applies.
+    pub fn apply<H: Host, D: Disk>(
+        &self,
+        host: &mut H,
+        journal: &mut Journal<D>,
+    ) -> Result<Outcome, Stopped> {
+        let approved = self.plan(host).map_err(Stopped::Refused)?;
+        self.apply_approved(approved, host, journal)
+    }
+
+    /// The approved plan may be an older one than what the host would do now.
+    pub fn apply_approved<H: Host, D: Disk>(
+        &self,
+        approved: Vec<Action>,
+        host: &mut H,
+        journal: &mut Journal<D>,
+    ) -> Result<Outcome, Stopped> {
+        let approved = self.signed(approved);
+        let now = self.signed(self.plan(host).map_err(Stopped::Refused)?);
+        let facts = facts();
+        let job = Job { plan: &now.body, approved: &approved, facts: &facts, artifacts: &self.artifacts };
+        let (clock, asked) = (Cell::new(NOW), Cell::new(0));
+        let watch = Watch {
+            now: &|| {
+                clock.set(clock.get().plus(self.tick_secs.get()));
+                clock.get()
+            },
+            halted: &|| {
+                asked.set(asked.get() + 1);
+                self.halt_after.get().is_some_and(|steps| asked.get() > steps)
+            },
+        };
+        apply::apply(self.warrant(&approved), &job, &watch, host, journal)
+    }
+
+    pub fn resume<H: Host, D: Disk>(
+        &self,
+        host: &mut H,
+        journal: &mut Journal<D>,
+    ) -> Result<Option<Outcome>, agent::host::Fault> {
+        apply::resume(self.change().digest, host, journal)
+    }
+}
