@@ -3,7 +3,6 @@
 //! The tree is computed here from the log's tiles; the server's own proofs are not needed.
 
 use crate::error::{Context as _, Done, Failure};
-use crate::net::Client;
 use crate::session::Session;
 use crate::{files, term};
 use shared::digest::Digest;
@@ -13,6 +12,9 @@ use shared::limits;
 use std::collections::BTreeMap;
 
 const SEEN: &str = "checkpoint";
+
+/// Where tiles come from.
+type Tiles<'t> = dyn Fn(&Tile) -> Done<Vec<u8>> + 't;
 
 pub fn verify(session: &Session) -> Done {
     let site = session.site()?;
@@ -25,9 +27,10 @@ pub fn verify(session: &Session) -> Done {
         Some(bytes) => Some(seen(&bytes, &key)?),
         None => None,
     };
-    check_root(&session.api, &now)?;
+    let tiles = |tile: &Tile| session.api.tile(&tile.to_string());
+    check_root(&tiles, &now)?;
     if let Some(before) = &before {
-        check_growth(&session.api, before, &now)?;
+        check_growth(&tiles, before, &now)?;
     }
     files::replace(&path, note.as_bytes())?;
     let grown = match before {
@@ -50,8 +53,8 @@ fn seen(bytes: &[u8], key: &VerifierKey) -> Done<Checkpoint> {
 }
 
 /// Computes the signed root from the tiles that the server shows.
-fn check_root(api: &Client, now: &Checkpoint) -> Done {
-    let nodes = fetch(api, &tree::root_nodes(now.size), now.size)?;
+fn check_root(tiles: &Tiles<'_>, now: &Checkpoint) -> Done {
+    let nodes = fetch(tiles, &tree::root_nodes(now.size), now.size)?;
     let root = tree::root(now.size, &nodes).or_fault("the ledger's tiles are not complete")?;
     if root != now.root {
         return Err(Failure::refused("the ledger's tiles do not have the root that its key signed")
@@ -60,7 +63,7 @@ fn check_root(api: &Client, now: &Checkpoint) -> Done {
     Ok(())
 }
 
-fn check_growth(api: &Client, before: &Checkpoint, now: &Checkpoint) -> Done {
+fn check_growth(tiles: &Tiles<'_>, before: &Checkpoint, now: &Checkpoint) -> Done {
     let rewritten = "the ledger was rewritten or cut since this directory last looked";
     let fail = |why: String| {
         Err(Failure::refused(rewritten)
@@ -72,7 +75,7 @@ fn check_growth(api: &Client, before: &Checkpoint, now: &Checkpoint) -> Done {
     }
     let wanted =
         tree::consistency_nodes(before.size, now.size).or_fault("the ledger's tiles are not complete")?;
-    let nodes = fetch(api, &wanted, now.size)?;
+    let nodes = fetch(tiles, &wanted, now.size)?;
     let hashes = tree::consistency_proof(before.size, now.size, &nodes)
         .or_fault("the ledger's tiles are not complete")?;
     let proof = ConsistencyProof { old_size: before.size, new_size: now.size, hashes };
@@ -83,7 +86,7 @@ fn check_growth(api: &Client, before: &Checkpoint, now: &Checkpoint) -> Done {
 }
 
 /// The nodes from the tiles that hold them.
-fn fetch(api: &Client, wanted: &[tree::NodeRange], size: u64) -> Done<BTreeMap<(u8, u64), Digest>> {
+fn fetch(tiles: &Tiles<'_>, wanted: &[tree::NodeRange], size: u64) -> Done<BTreeMap<(u8, u64), Digest>> {
     let mut nodes = BTreeMap::new();
     let width = u64::from(TILE_WIDTH);
     for range in wanted {
@@ -95,9 +98,7 @@ fn fetch(api: &Client, wanted: &[tree::NodeRange], size: u64) -> Done<BTreeMap<(
             let kind = TileKind::Hashes { level: range.level / 8 };
             let tile = Tile::at(kind, index, size)
                 .ok_or_else(|| Failure::fault("the ledger's tiles are not complete"))?;
-            let hashes = tile
-                .read_hashes(&api.tile(&tile.to_string())?)
-                .or_fault("a tile of the ledger cannot be read")?;
+            let hashes = tile.read_hashes(&tiles(&tile)?).or_fault("a tile of the ledger cannot be read")?;
             let first = index * width;
             nodes.extend(
                 hashes.into_iter().enumerate().map(|(at, hash)| ((range.level, first + at as u64), hash)),
@@ -105,4 +106,61 @@ fn fetch(api: &Client, wanted: &[tree::NodeRange], size: u64) -> Done<BTreeMap<(
         }
     }
     Ok(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ledger::{Frontier, Node, merkle};
+
+    /// A log whose leaves are the numbers below `size`, from `fork` on other ones.
+    fn log(size: u64, fork: u64) -> (Checkpoint, BTreeMap<(u8, u64), Digest>) {
+        let mut frontier = Frontier::default();
+        let mut stored = BTreeMap::new();
+        for leaf in 0..size {
+            let text = if leaf < fork { format!("{leaf}") } else { format!("forged {leaf}") };
+            let hash = merkle::leaf_hash(text.as_bytes());
+            stored.insert((0, leaf), hash);
+            for Node { level, index, digest } in frontier.append(hash) {
+                stored.insert((level, index), digest);
+            }
+        }
+        (Checkpoint { origin: "test".parse().unwrap(), size, root: frontier.root() }, stored)
+    }
+
+    fn tiles(stored: &BTreeMap<(u8, u64), Digest>) -> impl Fn(&Tile) -> Done<Vec<u8>> {
+        move |tile| {
+            let range = tile.nodes();
+            let hashes: Option<Vec<_>> = (range.start..range.start + range.count)
+                .map(|at| stored.get(&(range.level, at)).copied())
+                .collect();
+            Ok(shared::ledger::tile::write_hashes(&hashes.unwrap()))
+        }
+    }
+
+    #[test]
+    fn a_log_that_only_grew_is_accepted_at_any_size() {
+        for (old, new) in [(0, 1), (1, 1), (3, 5), (255, 256), (256, 257), (300, 700), (700, 700)] {
+            let ((before, _), (now, stored)) = (log(old, u64::MAX), log(new, u64::MAX));
+            let tiles = tiles(&stored);
+            check_root(&tiles, &now).unwrap();
+            check_growth(&tiles, &before, &now).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_rewritten_cut_or_wrongly_signed_log_is_refused() {
+        let (before, _) = log(300, u64::MAX);
+        let (rewritten, stored) = log(700, 299);
+        check_root(&tiles(&stored), &rewritten).unwrap();
+        let failure = check_growth(&tiles(&stored), &before, &rewritten).unwrap_err();
+        assert!(failure.message.contains("rewritten or cut"), "{failure}");
+        let (cut, stored) = log(200, u64::MAX);
+        assert!(
+            check_growth(&tiles(&stored), &before, &cut).unwrap_err().message.contains("rewritten or cut")
+        );
+        let (mut wrong, stored) = log(10, u64::MAX);
+        wrong.root = before.root;
+        assert_eq!(check_root(&tiles(&stored), &wrong).unwrap_err().exit_code(), 1);
+    }
 }

@@ -47,7 +47,7 @@ pub fn show(session: &Session, json: bool) -> Done {
         (
             "policy",
             format!(
-                "version {}, {} persons, {} rules",
+                "version {} (persons: {}, rules: {})",
                 policy.version,
                 policy.persons.len(),
                 policy.rules.len()
@@ -75,7 +75,8 @@ fn pin_line(claimed: &Digest, seen: &Digest) -> String {
 fn expiries(told: Vec<Expiry>, verified: impl Iterator<Item = (String, Timestamp)>) -> Vec<Expiry> {
     let mut all: Vec<Expiry> = verified.map(|(what, expires)| Expiry { what, expires }).collect();
     let names: Vec<_> = all.iter().map(|line| line.what.clone()).collect();
-    all.extend(told.into_iter().filter(|line| !names.contains(&line.what)));
+    let known = |line: &Expiry| names.iter().any(|name| name == line.what.trim_end_matches(".json"));
+    all.extend(told.into_iter().filter(|line| !known(line)));
     all.sort_by_key(|line| line.expires);
     all
 }

@@ -141,8 +141,8 @@ fn only(review: &Review, names: &[String]) -> Done<Option<Vec<AgentId>>> {
         return Ok(None);
     }
     let find = |name: &String| {
-        let mut fitting =
-            review.set.plans.keys().filter(|id| review.host_name(**id) == *name || id.to_string() == *name);
+        let named = |id: &AgentId| review.plans.get(id).is_some_and(|plan| plan.body.hostname == *name);
+        let mut fitting = review.set.plans.keys().filter(|id| named(id) || id.to_string() == *name);
         match (fitting.next(), fitting.next()) {
             (Some(id), None) => Ok(*id),
             (None, _) => Err(Failure::usage(format!("{name} has no plan in this change"))

@@ -21,7 +21,7 @@ impl Choice<'_> {
     }
 }
 
-/// The chosen hosts by agent id, each verified.
+/// The chosen hosts by name, each verified.
 pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<(HostLine, Target)>> {
     let labels = pairs(choice.labels)?;
     let known = api.hosts(&[])?;
@@ -40,7 +40,12 @@ pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<(Hos
     if chosen.is_empty() {
         return Err(Failure::refused("no host is chosen by these options").remedy("see `assent ci list`"));
     }
-    chosen.into_values().map(|host| Ok((host.clone(), verified(api, site, host)?))).collect()
+    let mut hosts: Vec<_> = chosen.into_values().collect();
+    hosts.sort_by(|a, b| (&a.hostname, a.agent).cmp(&(&b.hostname, b.agent)));
+    hosts
+        .into_iter()
+        .map(|host| Ok((host.clone(), verified(site, host, &api.enrolment(&host.ci)?)?)))
+        .collect()
 }
 
 /// One host by CI, host name or agent id.
@@ -65,22 +70,21 @@ fn has_labels(host: &HostLine, labels: &[(String, String)]) -> bool {
 }
 
 /// The target as its own key proves it: id = hash of the key, and an enrolment signed with that key.
-fn verified(api: &Client, site: &SiteId, host: &HostLine) -> Done<Target> {
+fn verified(site: &SiteId, host: &HostLine, enrolment: &[u8]) -> Done<Target> {
     let name = &host.hostname;
     if host.agent_key.agent_id() != host.agent {
         return Err(Failure::refused(format!("the server names a key for {name} that is not its own"))
             .why(format!("agent id {} does not belong to the key", host.agent)));
     }
     let refused = format!("the enrolment of {name} does not prove that it belongs to this site");
-    let enrolment = open_chained::<Enrolment>(&api.enrolment(&host.ci)?, site).or_refuse(&*refused)?;
-    if enrolment.body.header.key != host.agent_key {
+    let enrolment = open_chained::<Enrolment>(enrolment, site).or_refuse(&*refused)?;
+    let header = &enrolment.body.header;
+    if header.key != host.agent_key {
         return Err(Failure::refused(refused).why("it is the enrolment of another key"));
     }
-    if enrolment.body.header.host_class != host.host_class {
-        eprintln!(
-            "note: the server lists {name} as {}, it enrolled as {}",
-            host.host_class, enrolment.body.header.host_class
-        );
+    if header.host_class != host.host_class {
+        let why = format!("listed as {}, enrolled as {}", host.host_class, header.host_class);
+        return Err(Failure::refused(format!("the server moved {name} to another host class")).why(why));
     }
     Ok(Target { agent: host.agent, key: host.agent_key.digest() })
 }
@@ -93,4 +97,87 @@ pub fn pairs(texts: &[String]) -> Done<Vec<(String, String)>> {
         found.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(bad)
     };
     texts.iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::digest::Digest;
+    use shared::keys::SigningKey;
+    use shared::receipt::Header;
+    use shared::statement::Statement;
+    use shared::time::Timestamp;
+
+    const SITE: &str = "00112233aabbccdd";
+
+    fn key(n: u8) -> SigningKey {
+        SigningKey::from_seed(&[n; 32])
+    }
+
+    fn line(n: u8) -> HostLine {
+        let public = key(n).public();
+        HostLine {
+            ci: format!("CI-{n}"),
+            hostname: "web1".into(),
+            agent: public.agent_id(),
+            agent_key: public,
+            host_class: "production".parse().unwrap(),
+            labels: [("role".to_owned(), "web".to_owned())].into_iter().collect(),
+            enabled: true,
+            last_seen: None,
+        }
+    }
+
+    /// The enrolment of host `n`, signed by `signer`.
+    fn enrolment(site: &str, n: u8, signer: u8) -> Vec<u8> {
+        let header = Header {
+            site: site.parse().unwrap(),
+            agent_id: key(n).public().agent_id(),
+            key: key(n).public(),
+            host_class: "production".parse().unwrap(),
+            seq: 1,
+            prev: None,
+            at: Timestamp(1_795_172_836),
+            boot_id: "b".into(),
+            agent_version: semver::Version::new(0, 1, 0),
+            log_seen: None,
+        };
+        let body = Enrolment { header, hostname: "web1".into(), token: Digest::of(b"t"), csr: "csr".into() };
+        Statement::sign(body, &key(signer)).to_bytes()
+    }
+
+    /// A database that maps a name to another machine, or to another class, does not move a change there.
+    #[test]
+    fn a_host_is_taken_only_with_its_own_key_enrolment_and_class() {
+        let site = SITE.parse().unwrap();
+        let target = verified(&site, &line(1), &enrolment(SITE, 1, 1)).unwrap();
+        assert_eq!((target.agent, target.key), (key(1).public().agent_id(), key(1).public().digest()));
+        let mut other_id = line(1);
+        other_id.agent = key(2).public().agent_id();
+        let mut moved = line(1);
+        moved.host_class = "lab".parse().unwrap();
+        for (host, bytes) in [
+            (other_id, enrolment(SITE, 1, 1)),
+            (moved, enrolment(SITE, 1, 1)),
+            (line(1), enrolment(SITE, 2, 2)),
+            (line(1), enrolment(SITE, 1, 2)),
+            (line(1), enrolment("ffffffffffffffff", 1, 1)),
+            (line(1), b"{}".to_vec()),
+        ] {
+            assert_eq!(verified(&site, &host, &bytes).unwrap_err().exit_code(), 1);
+        }
+    }
+
+    #[test]
+    fn names_must_be_unambiguous_and_labels_all_fit() {
+        let known = [line(1), line(2)];
+        assert!(find(&known, "web1").unwrap_err().message.contains("2 hosts are named web1"));
+        assert_eq!(find(&known, "CI-2").unwrap().agent, known[1].agent);
+        assert_eq!(find(&known, &known[0].agent.to_string()).unwrap().ci, "CI-1");
+        assert!(find(&known, "web9").is_err());
+        let labels = |text: &str| pairs(&text.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        assert!(has_labels(&known[0], &labels("role=web")));
+        assert!(!has_labels(&known[0], &labels("role=web stage=test")));
+        assert!(pairs(&["novalue".to_owned()]).is_err());
+    }
 }

@@ -4,6 +4,7 @@
 //! signature (state, counts) is kept apart in `line`.
 
 use crate::error::{Context as _, Done, Failure};
+use crate::text::clean;
 use shared::admit::{Verified, check_author};
 use shared::approval::Approval;
 use shared::change::{Change, ManifestUse};
@@ -140,9 +141,12 @@ impl Review {
         Ok(())
     }
 
-    /// The host's name as it signed it; the id when it has said nothing.
+    /// The host's name as it signed it, with its id where several hosts have that name; else the id.
     pub fn host_name(&self, id: AgentId) -> String {
-        self.plans.get(&id).map_or_else(|| id.to_string(), |plan| crate::text::clean(&plan.body.hostname))
+        let Some(plan) = self.plans.get(&id) else { return id.to_string() };
+        let name = clean(&plan.body.hostname);
+        let namesakes = self.plans.values().filter(|other| other.body.hostname == plan.body.hostname).count();
+        if namesakes > 1 { format!("{name} ({id})") } else { name }
     }
 }
 

@@ -23,7 +23,7 @@ use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeFile, ChangeLine};
 
-const NOW: Timestamp = Timestamp(1_795_172_836); // 2026-11-20T11:07:16Z
+pub const NOW: Timestamp = Timestamp(1_795_172_836); // 2026-11-20T11:07:16Z
 
 fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&[n; 32])
@@ -34,7 +34,7 @@ fn person(name: &str) -> PersonId {
 }
 
 /// `anna` (key 1) writes and approves, `ben` (key 2) approves, `carl` (key 3) publishes.
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     let with = |id: &str, name: &str, n: u8, roles: &[Role]| Person {
         id: person(id),
         name: name.into(),
@@ -190,7 +190,7 @@ fn plans(change: &Statement<Change>) -> Vec<Statement<Plan>> {
     ]
 }
 
-fn refusal() -> Statement<Refusal> {
+pub fn refusal() -> Statement<Refusal> {
     let header = Header {
         site: policy().site,
         agent_id: key(13).public().agent_id(),
@@ -300,6 +300,16 @@ fn approvals_that_count_and_those_that_do_not_are_told_apart() {
     ];
     let later = review(later).unwrap();
     check_golden("show.en.txt", &page(&later, Lang::En));
+}
+
+#[test]
+fn hosts_with_one_name_are_told_apart_by_their_ids() {
+    let change = change();
+    let twins = vec![plan(&change, 10, "vm", vec![motd()]), plan(&change, 11, "vm", vec![motd()])];
+    let review = review(file(twins)).unwrap();
+    let ids = [10, 11].map(|n| key(n).public().agent_id());
+    let text = page(&review, Lang::En);
+    assert!(ids.iter().all(|id| text.contains(&format!("vm ({id})"))), "{text}");
 }
 
 /// Each entry bends what the server sends; nothing of it may reach the question "approve?".

@@ -65,3 +65,52 @@ fn rendered(
     out.push_str(&format!("  last seen {seen}\n"));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOW, policy, refusal};
+    use super::*;
+
+    fn why(refusal: Option<Statement<Refusal>>) -> Why {
+        Why {
+            hostname: "web9".into(),
+            agent: super::super::tests::refusal().body.header.agent_id,
+            change_id: "C-7".parse().unwrap(),
+            standing: "refused".into(),
+            code: "plan.failed".into(),
+            message: "it failed".into(),
+            retry_at: Some(NOW.plus(5_400)),
+            last_seen: Some(NOW.plus(-40)),
+            refusal: refusal.map(|statement| statement.envelope),
+        }
+    }
+
+    #[test]
+    fn the_hosts_own_words_come_first_and_the_servers_are_marked() {
+        let zone = window::zone(Some("UTC")).unwrap();
+        let signed = why(Some(refusal()));
+        let refusal = checked(&signed, &policy().site).unwrap();
+        assert_eq!(
+            rendered(&signed, refusal.as_ref(), NOW, &zone),
+            "web9 and C-7: refused\n  plan.failed: apt is locked by another program\n  \
+             signed by the host Fri 2026-11-20 11:07 +00:00 (0 s ago)\n  \
+             the answer may change at Fri 2026-11-20 12:37 +00:00 (in 1 h 30 min)\n  \
+             last seen Fri 2026-11-20 11:06 +00:00 (40 s ago)\n"
+        );
+        assert!(
+            rendered(&why(None), None, NOW, &zone).contains("plan.failed: it failed (the server's word)")
+        );
+    }
+
+    #[test]
+    fn a_refusal_of_another_host_change_or_site_is_not_shown() {
+        let site = policy().site;
+        let mut other_host = why(Some(refusal()));
+        other_host.agent = "00112233445566778899aabbccddeeff".parse().unwrap();
+        assert!(checked(&other_host, &site).is_err());
+        let mut other_change = why(Some(refusal()));
+        other_change.change_id = "C-8".parse().unwrap();
+        assert!(checked(&other_change, &site).is_err());
+        assert!(checked(&why(Some(refusal())), &"ffffffffffffffff".parse().unwrap()).is_err());
+    }
+}
