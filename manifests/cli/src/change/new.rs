@@ -12,11 +12,11 @@ use shared::admit::{Verified, check_author};
 use shared::change::{
     Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
 };
-use shared::ids::{AgentId, ManifestName, Team};
+use shared::ids::{AgentId, ChangeId, ManifestName, Team};
 use shared::manifest::{Manifest, ParamName, ParamValue, ParameterType, resolve_params};
 use shared::statement::Statement;
 use shared::strict::Map;
-use shared::time::Interval;
+use shared::time::{Interval, Timestamp};
 use shared::wire::HostLine;
 use std::collections::BTreeMap;
 
@@ -24,17 +24,65 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     let site = session.site()?;
     let before = previous(session, args)?;
     let old = before.as_ref().map(|statement| &statement.body);
-    let manifests = manifests(session, &site, args, old)?;
     let (names, targets) = targets(session, args, old)?;
-    let waves = waves(args, old, &names, &targets)?;
     let intervals = intervals(session, args, old)?;
-    let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(Reboot::Never);
-    let not_after = not_after(session, args, &intervals)?;
+    let parts = Parts {
+        manifests: manifests(session, &site, args, old)?,
+        waves: waves(args, old, &names, &targets)?,
+        not_after: not_after(session, args, &intervals)?,
+        targets,
+        intervals,
+        words: Words::read(args, old)?,
+    };
+    // The number is asked for last: a mistake above must not use one up.
     let change_id = match &args.revise {
         Some(id) => id.clone(),
         None => session.api.new_change()?,
     };
-    let change = Change {
+    let mut change = written(session, args, old, parts, change_id);
+    change.supersedes = before.as_ref().map(|statement| statement.digest);
+    send(session, &site, change, &names)
+}
+
+/// What was looked up and checked.
+struct Parts {
+    manifests: Used,
+    targets: Vec<Target>,
+    waves: Vec<Wave>,
+    intervals: Vec<Interval>,
+    not_after: Timestamp,
+    words: Words,
+}
+
+/// What the author says in own words; none of it may be missing.
+struct Words {
+    title: String,
+    reason: String,
+    undo: String,
+}
+
+impl Words {
+    fn read(args: &NewArgs, old: Option<&Change>) -> Done<Self> {
+        Ok(Self {
+            title: given(&args.title, old.map(|o| &o.title), "--title")?,
+            reason: given(&args.reason, old.map(|o| &o.reason), "--reason")?,
+            undo: given(&args.undo, old.map(|o| &o.undo.text), "--undo")?,
+        })
+    }
+}
+
+/// The revision: what is given now, else what the last one had, else the default.
+fn written(
+    session: &Session,
+    args: &NewArgs,
+    old: Option<&Change>,
+    parts: Parts,
+    change_id: ChangeId,
+) -> Change {
+    let Parts { manifests, targets, waves, intervals, not_after, words } = parts;
+    let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(Reboot::Never);
+    let shown = effects::classes(manifests.iter().map(|(_, manifest)| manifest.get()), reboot);
+    Change {
         site: session.profile.config.site.clone(),
         change_id,
         revision: old.map_or(1, |o| o.revision.saturating_add(1)),
@@ -43,12 +91,10 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
             .map(ChangeType::from)
             .or(old.map(|o| o.change_type))
             .unwrap_or(ChangeType::Normal),
-        title: given(&args.title, old.map(|o| &o.title), "--title")?,
-        reason: given(&args.reason, old.map(|o| &o.reason), "--reason")?,
+        title: words.title,
+        reason: words.reason,
         author: session.profile.config.person.clone(),
         created: session.now,
-        action_classes: &effects::classes(manifests.iter().map(|(_, m)| m.get()), reboot)
-            | &args.allow.iter().copied().collect(),
         manifests: manifests.into_iter().map(|(named, _)| named).collect(),
         targets,
         intervals,
@@ -60,15 +106,15 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
             .map(PlanBinding::from)
             .or(old.map(|o| o.plan_binding))
             .unwrap_or(PlanBinding::Within),
+        action_classes: shown.into_iter().chain(args.allow.iter().copied()).collect(),
         downgrade: args.downgrade || old.is_some_and(|o| o.downgrade),
         reboot,
         undo: UndoPlan {
-            text: given(&args.undo, old.map(|o| &o.undo.text), "--undo")?,
+            text: words.undo,
             automatic: !args.no_auto_undo && old.is_none_or(|o| o.undo.automatic),
         },
-        supersedes: before.as_ref().map(|statement| statement.digest),
-    };
-    send(session, &site, change, &names)
+        supersedes: None,
+    }
 }
 
 fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId, String>) -> Done {
@@ -283,7 +329,7 @@ fn intervals(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Ve
     window::windows(&args.window, &window::zone(args.zone.as_deref())?, session.now)
 }
 
-fn not_after(session: &Session, args: &NewArgs, intervals: &[Interval]) -> Done<shared::time::Timestamp> {
+fn not_after(session: &Session, args: &NewArgs, intervals: &[Interval]) -> Done<Timestamp> {
     match &args.not_after {
         Some(text) => window::time(text, &window::zone(args.zone.as_deref())?, session.now),
         None => Ok(intervals.last().map_or(session.now, |interval| interval.until)),

@@ -8,16 +8,18 @@ use shared::digest::Digest;
 use shared::ids::{PersonId, SiteId};
 use shared::keys::SigningKey;
 use shared::strict;
-use shared::time::Timestamp;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// The first administrator. It holds the digest of the token, not the token.
+/// Which site this is and who its first administrator is. It holds the digest of the token, not the token.
 #[derive(Serialize)]
 struct Bootstrap<'a> {
+    site: &'a SiteId,
+    root_sha256: Digest,
     person: &'a PersonId,
+    name: &'a str,
     token_sha256: Digest,
-    created: Timestamp,
+    log_vkey: String,
 }
 
 /// The server's configuration file; its reader is the server.
@@ -63,9 +65,12 @@ pub fn write(dir: &Path, site: &Site<'_>, documents: &Documents, token: &str) ->
         files::write_new(&dir.join("site").join(name), bytes)?;
     }
     let bootstrap = Bootstrap {
+        site: &documents.site,
+        root_sha256: Digest::of(&documents.root),
         person: &site.args.person,
+        name: &site.args.name,
         token_sha256: Digest::of(token.as_bytes()),
-        created: site.now,
+        log_vkey: site.log_vkey(documents.site.as_str())?,
     };
     files::write_new(&dir.join("bootstrap.json"), &strict::to_json(&bootstrap))?;
     files::write_new(&dir.join("server.toml"), settings(dir, site, documents)?.as_bytes())
