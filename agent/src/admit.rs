@@ -66,26 +66,36 @@ pub fn open_bundle(court: &Court<'_>, id: &ChangeId, revision: u32, bytes: &[u8]
         );
         return Err(Refused::new(Code::ChangeInvalid, message));
     }
-    check_revision(court.seen, &bundle.change)?;
+    check_revision(court.seen, body)?;
     if court.control.halted.contains(id) {
         return Err(Refused::new(Code::ChangeHalted, format!("{id} is halted by an operator")));
     }
     Ok(bundle)
 }
 
-fn check_revision(seen: &Seen, change: &Statement<Change>) -> Result<(), Refused> {
-    let Some(known) = seen.revisions.get(&change.body.change_id) else { return Ok(()) };
-    let (id, revision) = (&change.body.change_id, change.body.revision);
+fn check_revision(seen: &Seen, change: &Change) -> Result<(), Refused> {
+    let Some(known) = seen.revisions.get(&change.change_id) else { return Ok(()) };
+    let (id, revision) = (&change.change_id, change.revision);
     if revision < known.revision {
         let message =
             format!("revision {revision} of {id} is older than {}, which this host has seen", known.revision);
         return Err(Refused::new(Code::ChangeRevision, message));
     }
-    if revision == known.revision && change.digest != known.change {
-        let message = format!("there are two different statements called {id} revision {revision}");
-        return Err(Refused::new(Code::ChangeRevision, message));
-    }
     Ok(())
+}
+
+/// After the author's signature: whoever signs one revision twice with different contents is not believed.
+fn check_same(seen: &Seen, change: &Statement<Change>) -> Result<(), Refused> {
+    let (id, revision) = (&change.body.change_id, change.body.revision);
+    let known = seen.revisions.get(id).filter(|known| known.revision == revision);
+    match known {
+        Some(known) if known.change != change.digest => {
+            let message =
+                format!("its author has signed two different statements as {id} revision {revision}");
+            Err(Refused::new(Code::ChangeRevision, message))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Steps 6 to 8, for planning: author, this host, manifests. Nothing is approved by that.
@@ -97,8 +107,9 @@ pub fn plannable(
     change: Statement<Change>,
     evidence: &mut dyn Evidence,
 ) -> Result<Plannable, Refused> {
-    check_revision(court.seen, &change)?;
+    check_revision(court.seen, &change.body)?;
     let addressed = admit::address(court.policy, change, court.me, court.now)?;
+    check_same(court.seen, addressed.change())?;
     let manifests = manifests(court, &addressed, evidence)?;
     Ok(Plannable { addressed, manifests })
 }

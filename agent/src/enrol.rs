@@ -199,6 +199,9 @@ fn check_answer(order: &Order, key: &SigningKey, tls_key: &str, joined: &Joined)
     if let Err(why) = joined.agent_address.parse::<Address>() {
         return no(why);
     }
+    if joined.recorded.is_none() {
+        return no("it has no proof that the enrolment is in the ledger".into());
+    }
     check_certificate(&order.site, key, tls_key, joined)
 }
 

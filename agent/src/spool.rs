@@ -167,7 +167,8 @@ fn continues(old: &Checkpoint, new: &Checkpoint, recorded: &Recorded, current: b
 /// The disk's.
 pub fn resend(state: &mut State, seq: u64) -> Result<Option<u64>, StateError> {
     let kept = state.sent()?;
-    for seq in kept.iter().filter(|kept| **kept >= seq).rev() {
+    // The enrolment is the server's since joining and is never sent this way.
+    for seq in kept.iter().filter(|kept| **kept >= seq.max(2)).rev() {
         state.rename(&format!("sent/{seq}.json"), &format!("spool/{seq}.json"))?;
     }
     Ok(kept.first().copied())

@@ -95,11 +95,11 @@ fn a_change_that_was_bent_after_approval() {
             |c| c.intervals = vec![Interval { from: NOW.plus(-9), until: NOW.plus(9) }],
             Code::ChangeRevision,
         ),
-        (FIRST, |c| c.title = "signed by no author".into(), Code::ChangeRevision),
+        (FIRST, |c| c.title = "signed by no author".into(), Code::ChangeAuthor),
         (AUTHOR, |c| c.revision = 2, Code::ChangeInvalid),
         (AUTHOR, |c| c.change_id = "C-2".parse().unwrap(), Code::ChangeInvalid),
-        (AUTHOR, |c| c.site = "ffffffffffffffff".parse().unwrap(), Code::ChangeRevision),
-        (AUTHOR, |c| c.targets[0].key = stranger().digest(), Code::ChangeRevision),
+        (AUTHOR, |c| c.site = "ffffffffffffffff".parse().unwrap(), Code::ChangeSite),
+        (AUTHOR, |c| c.targets[0].key = stranger().digest(), Code::ChangeNotForMe),
     ];
     for (signer, bend, code) in cases {
         let mut bench = Bench::new();

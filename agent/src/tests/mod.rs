@@ -5,6 +5,7 @@
 mod admission;
 mod crash;
 mod site;
+mod wire;
 mod working;
 
 use crate::clock::Clock;
@@ -21,6 +22,7 @@ use shared::ids::HostClass;
 use shared::receipt::{Enrolment, Header};
 use shared::refusal::Code;
 use shared::statement::Statement;
+use shared::strict;
 use shared::time::Timestamp;
 use site::{AUTHOR, FIRST, HOST, NOW, SECOND, TestSite, approve, host_id, key, manifest, site_id};
 use std::path::{Path, PathBuf};
@@ -97,7 +99,7 @@ impl Bench {
             ca: certificate.as_bytes(),
             certificate: certificate.as_bytes(),
             enrolment: enrolment.digest,
-            proof: None,
+            proof: Some(strict::to_json(&site.record_enrolment(&enrolment))),
             now: NOW,
         };
         found(&dir(), &mut disk, &founding).unwrap();

@@ -355,6 +355,12 @@ impl TestSite {
         held.statements.iter().filter_map(open).map(|s| s.body).collect()
     }
 
+    /// Records an enrolment as joining does, and proves it.
+    pub fn record_enrolment(&self, enrolment: &Statement<shared::receipt::Enrolment>) -> Recorded {
+        let record = Record { statement: enrolment.envelope.clone(), log_size: None };
+        self.0.borrow_mut().record(&record).unwrap()
+    }
+
     /// Forgets all recorded statements but the first `keep`, as a server restored from a backup does.
     pub fn forget_statements(&self, keep: usize) {
         let mut held = self.0.borrow_mut();
