@@ -17,11 +17,13 @@ pub(crate) use run::is_unit_file;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::digest::{Digest, Hasher};
 use shared::facts::TemplateFacts;
+use shared::ids::ResourceId;
 use shared::manifest::{FileSource, FileWant, HealthCheck, Manifest, Resource};
 use shared::plan::Plan;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -117,10 +119,11 @@ fn checks(ask: &Ask<'_>) -> Result<Vec<HealthCheck>, Refused> {
 
 /// Every artifact that the plan puts somewhere is there and is what the manifest names, before anything begins.
 fn check_artifacts(ask: &Ask<'_>, job: &Job<'_>) -> Result<(), Refused> {
+    let planned: BTreeSet<&ResourceId> = job.plan.actions.iter().map(|a| &a.resource).collect();
     for item in ask.resources()? {
         let Resource::File(want) = item.resource else { continue };
         let FileWant::Present { source: FileSource::Artifact(artifact), .. } = &want.want else { continue };
-        if !job.plan.actions.iter().any(|a| a.resource == item.id) {
+        if !planned.contains(&item.id) {
             continue;
         }
         let missing = |e: io::Error| {

@@ -8,6 +8,7 @@ pub mod admit;
 pub mod clock;
 pub mod config;
 pub mod decide;
+#[expect(clippy::disallowed_methods, reason = "the door to the agent's own files")]
 pub mod disk;
 pub mod enrol;
 pub mod net;
@@ -17,6 +18,7 @@ pub mod server;
 pub mod spool;
 pub mod state;
 pub mod tls;
+#[expect(clippy::disallowed_methods, reason = "the door to the machine")]
 pub mod host;
 pub mod resource;
 pub mod plan;
@@ -31,4 +33,5 @@ pub mod undo;
 pub mod engine;
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare files")]
 mod tests;

@@ -180,7 +180,7 @@ impl<'a, H: Host> Planner<'a, H> {
                 if let Some(digest) = want.digest() {
                     self.brought.insert(path, digest);
                 }
-                let action = file::diff(&want, &found, &self.accounts, self.host.default_owner())?;
+                let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 self.add(item, action);
             }
             Resource::Directory(wanted) => {

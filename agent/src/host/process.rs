@@ -76,11 +76,16 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The last lines of what it said, standard error first if there is any; one line.
+    /// The last lines of what it said, standard error first if there is any; one line. Of apt's output the
+    /// errors (`E: …`) are all that people need.
     pub fn tail(&self) -> String {
         let bytes = if self.stderr.iter().all(u8::is_ascii_whitespace) { &self.stdout } else { &self.stderr };
         let text = String::from_utf8_lossy(bytes);
-        let line = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" | ");
+        let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        if lines.iter().any(|l| l.starts_with("E: ")) {
+            lines.retain(|l| l.starts_with("E: "));
+        }
+        let line = lines.join(" | ");
         let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let skip = clean.chars().count().saturating_sub(600);
         clean.chars().skip(skip).collect()

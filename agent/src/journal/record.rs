@@ -113,7 +113,10 @@ fn one(bytes: &[u8]) -> Option<(Record, usize)> {
     let start = space + 1 + CHECK_BYTES + 1;
     let end = start.checked_add(length)?;
     let (check, json) = (bytes.get(space + 1..start - 1)?, bytes.get(start..end)?);
-    if bytes.get(end) != Some(&b'\n') || Digest::of(json).hex().as_bytes()[..CHECK_BYTES] != *check {
+    if bytes.get(end) != Some(&b'\n')
+        || bytes.get(start - 1) != Some(&b' ')
+        || Digest::of(json).hex().as_bytes()[..CHECK_BYTES] != *check
+    {
         return None;
     }
     Some((serde_json::from_slice(json).ok()?, end + 1))

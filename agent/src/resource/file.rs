@@ -5,6 +5,7 @@ use crate::host::{Accounts, Attrs, Entry, Fault, Host};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
+use shared::ids::ResourceId;
 use shared::manifest::{File, FileSource, FileWant, ParamValue};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
@@ -138,6 +139,7 @@ fn described(attrs: &NamedAttrs, content: Digest) -> Digest {
 /// # Errors
 /// Something other than a file is in the way.
 pub fn diff(
+    id: &ResourceId,
     want: &Want<'_>,
     found: &Found,
     accounts: &Accounts,
@@ -173,7 +175,7 @@ pub fn diff(
         _ => Reversibility { undo: UndoContract::Yes, why: String::new() },
     };
     Ok(Some(Action {
-        resource: shared::manifest::Resource::File(want.file.clone()).id(),
+        resource: id.clone(),
         verb,
         class: ActionClass::of_file(path, mode),
         before: (*found != Found::Absent).then_some(before),

@@ -72,9 +72,14 @@ pub struct NamedAttrs {
 impl WantedAttrs<'_> {
     fn named(&self, found: Option<Attrs>, accounts: &Accounts) -> NamedAttrs {
         let base = found.unwrap_or(self.default);
+        // Several names may have one number; what is found always has the first of them.
+        let user =
+            |n: &AccountName| accounts.uid(n.as_str()).map_or_else(|| n.to_string(), |id| accounts.user(id));
+        let group =
+            |n: &AccountName| accounts.gid(n.as_str()).map_or_else(|| n.to_string(), |id| accounts.group(id));
         NamedAttrs {
-            owner: self.owner.map_or_else(|| accounts.user(base.uid), ToString::to_string),
-            group: self.group.map_or_else(|| accounts.group(base.gid), ToString::to_string),
+            owner: self.owner.map_or_else(|| accounts.user(base.uid), user),
+            group: self.group.map_or_else(|| accounts.group(base.gid), group),
             mode: self.mode.unwrap_or(Mode::of_bits(base.mode)).to_string(),
         }
     }

@@ -1,10 +1,17 @@
 //! The machine-changing half of the agent, from outside: private roots with real apt and dpkg, and a machine in
 //! memory whose power goes at every single write.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests prepare files and run the tools they compare with"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod crash;
 mod files;
+mod health;
 mod packages;
 mod random;

@@ -87,6 +87,8 @@ impl Config {
         line("Dir::State::lists", &format!("{}/", quoted(&self.lists())?))?;
         line("Dir::Cache", &format!("{}/", quoted(&self.dir.join("cache"))?))?;
         line("Acquire::Languages", "none")?;
+        // Simulations write it too, and planning must leave no trace.
+        line("Dir::Log::Planner", "/dev/null")?;
         line("Dpkg::Use-Pty", "0")?;
         for option in self.dpkg_options() {
             line("DPkg::Options::", &option)?;
