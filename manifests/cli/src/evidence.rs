@@ -33,21 +33,32 @@ pub fn export(session: &Session, change: Option<&ChangeId>, period: Option<&str>
         (None, None) => return Err(Failure::usage("nothing to export").remedy("give --change or --period")),
     };
     let part = files::beside(out, ".part");
+    match fetch(session, &wish, &part) {
+        Ok(length) => {
+            files::rename(&part, out)?;
+            let shown = out.display();
+            term::print(&format!("{shown} written, {length} bytes\nnext: assent verify {shown}\n"))
+        }
+        Err(failure) => {
+            // The first failure is the one to tell; a left-over part is overwritten by the next export.
+            let _left_over = std::fs::remove_file(&part);
+            Err(failure)
+        }
+    }
+}
+
+/// Bytes written; durable.
+fn fetch(session: &Session, wish: &Wish<'_>, part: &Path) -> Done<usize> {
     let failed = format!("could not write {}", part.display());
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part);
     let mut file = file.or_fault(&*failed)?;
     let mut length = 0;
-    session.api.export(&wish, &mut |piece| {
+    session.api.export(wish, &mut |piece| {
         length += piece.len();
         file.write_all(piece).or_fault(&*failed)
     })?;
     file.sync_all().or_fault(&*failed)?;
-    files::rename(&part, out)?;
-    term::print(&format!(
-        "{} written, {length} bytes\nnext: assent verify {}\n",
-        out.display(),
-        out.display()
-    ))
+    Ok(length)
 }
 
 /// Verifies a bundle without any server. Refused when anything does not hold.
@@ -62,7 +73,7 @@ pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>) -> Done {
     if report.is_good() {
         return Ok(());
     }
-    let message = format!("{} does not hold: {} flaws", bundle.display(), report.flaws.len());
+    let message = format!("{} does not hold (flaws: {})", bundle.display(), report.flaws.len());
     Err(Failure::refused(message).remedy("ask for a new export, and keep this one as it is"))
 }
 

@@ -29,7 +29,7 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     let parts = Parts {
         manifests: manifests(session, &site, args, old)?,
         waves: waves(args, old, &names, &targets)?,
-        not_after: not_after(session, args, &intervals)?,
+        not_after: not_after(session, args, old, &intervals)?,
         targets,
         intervals,
         words: Words::read(args, old)?,
@@ -329,9 +329,16 @@ fn intervals(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Ve
     window::windows(&args.window, &window::zone(args.zone.as_deref())?, session.now)
 }
 
-fn not_after(session: &Session, args: &NewArgs, intervals: &[Interval]) -> Done<Timestamp> {
-    match &args.not_after {
-        Some(text) => window::time(text, &window::zone(args.zone.as_deref())?, session.now),
-        None => Ok(intervals.last().map_or(session.now, |interval| interval.until)),
+/// A new window also moves the end, unless the author says otherwise.
+fn not_after(
+    session: &Session,
+    args: &NewArgs,
+    old: Option<&Change>,
+    intervals: &[Interval],
+) -> Done<Timestamp> {
+    match (&args.not_after, old) {
+        (Some(text), _) => window::time(text, &window::zone(args.zone.as_deref())?, session.now),
+        (None, Some(old)) if args.window.is_empty() => Ok(old.not_after),
+        (None, _) => Ok(intervals.last().map_or(session.now, |interval| interval.until)),
     }
 }
