@@ -10,6 +10,7 @@ use crate::kernel::http::tls::{self, HotCert, HotVerifier};
 use crate::kernel::http::{CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::kernel::jobs::{self, Job, Runner};
 use crate::kernel::objects::Objects;
+use crate::site::Site;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -30,17 +31,16 @@ pub struct Kernel {
     pub objects: Objects,
 }
 
+/// Adds routes, and what their handlers need, to one listener; run once per worker thread.
+pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
 /// Routes, jobs and the agent gate of all slices.
 pub struct Slices {
-    pub people: fn(&mut ServiceConfig),
-    pub agents: fn(&mut ServiceConfig),
-    pub jobs: fn(&Kernel) -> Vec<Job>,
-    pub gate: fn(&Kernel) -> AgentGate,
+    pub people: Routes,
+    pub agents: Routes,
+    pub jobs: Vec<Job>,
+    pub gate: AgentGate,
 }
-
-/// The slices of this server. No agent is admitted until a slice that knows agents supplies the gate.
-pub const SLICES: Slices =
-    Slices { people: |_| {}, agents: |_| {}, jobs: |_| Vec::new(), gate: |_| AgentGate::new(|_| false) };
 
 impl Kernel {
     /// Connects, migrates and opens the object store. Blocks; call it outside of async code.
@@ -98,12 +98,11 @@ impl Certificates {
 }
 
 /// Starts listeners and jobs; needs the actix runtime.
-pub fn start(kernel: &Kernel, slices: &Slices) -> Result<Running, Error> {
+pub fn start(kernel: &Kernel, slices: Slices) -> Result<Running, Error> {
     let certificates = Certificates::load(&kernel.config)?;
-    let gate = (slices.gate)(kernel);
-    let people = listen_people(kernel, slices, &gate, &certificates)?;
-    let agents = listen_agents(kernel, slices, &gate, &certificates)?;
-    let runner = jobs::start(&kernel.db, &kernel.clock, &node_name()?, (slices.jobs)(kernel));
+    let people = listen_people(kernel, &slices, &certificates)?;
+    let agents = listen_agents(kernel, &slices, &certificates)?;
+    let runner = jobs::start(&kernel.db, &kernel.clock, &node_name()?, slices.jobs);
     let handles = [people.1, agents.1];
     Ok(Running { people: people.0, agents: agents.0, handles, runner, certificates })
 }
@@ -136,16 +135,15 @@ macro_rules! serve {
 fn listen_people(
     kernel: &Kernel,
     slices: &Slices,
-    gate: &AgentGate,
     certificates: &Certificates,
 ) -> Result<(SocketAddr, ServerHandle), Error> {
-    let (shared, gate, routes) = (kernel.clone(), gate.clone(), slices.people);
+    let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.people.clone());
     let server = HttpServer::new(move || {
         App::new()
             .wrap(from_fn(edge::edge))
             .configure(shared.data(&gate))
             .route("/healthz", web::get().to(healthz))
-            .configure(routes)
+            .configure(|config| routes(config))
     });
     let tls = tls::people(certificates.people.clone())?;
     serve!(server, kernel.config.people.listen, kernel.config.limits.connections, tls)
@@ -154,12 +152,14 @@ fn listen_people(
 fn listen_agents(
     kernel: &Kernel,
     slices: &Slices,
-    gate: &AgentGate,
     certificates: &Certificates,
 ) -> Result<(SocketAddr, ServerHandle), Error> {
-    let (shared, gate, routes) = (kernel.clone(), gate.clone(), slices.agents);
+    let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.agents.clone());
     let server = HttpServer::new(move || {
-        App::new().wrap(from_fn(edge::edge)).configure(shared.data(&gate)).configure(routes)
+        App::new()
+            .wrap(from_fn(edge::edge))
+            .configure(shared.data(&gate))
+            .configure(|config| routes(config))
     })
     .on_connect(agent::on_connect(kernel.config.site_id.clone()));
     let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone())?;
@@ -180,7 +180,8 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(fault)?;
-    let running = start(&kernel, &SLICES)?;
+    let site = Site::open(&kernel).await?;
+    let running = start(&kernel, site.slices(&kernel))?;
     tracing::info!(people = %running.people, agents = %running.agents, "ready");
     loop {
         tokio::select! {
@@ -194,7 +195,7 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
     }
     tracing::info!("stopping");
     running.stop().await;
-    Ok(())
+    site.close(&kernel).await
 }
 
 /// Host name for people, random part so that a restarted process is another holder of leases.

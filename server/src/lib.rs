@@ -3,8 +3,14 @@
 pub mod app;
 pub mod changes;
 pub mod cmdb;
+pub mod compliance;
 pub mod fleet;
 pub mod kernel;
 pub mod ledger;
 pub mod manifests;
 pub mod people;
+pub mod receipts;
+pub mod rollout;
+pub mod site;
+#[cfg(test)]
+mod testfleet;

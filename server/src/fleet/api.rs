@@ -4,7 +4,7 @@ use super::board::{Board, CheckIn};
 use super::join::{self, Door, ci_of};
 use super::limit::Limiter;
 use super::model::{Host, Labels, check_labels};
-use super::store::{self, Token};
+use super::store;
 use crate::cmdb::{self, EventKind, NewEvent};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
@@ -17,9 +17,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
 use actix_web::web::{self, Data, Json, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, get, post, put};
-use shared::digest::{Digest, hex};
 use shared::ids::PersonId;
-use shared::limits::{FACTS_BYTES, JOIN_TOKEN_SECS};
+use shared::limits::FACTS_BYTES;
 use shared::strict::Map;
 use shared::wire::{FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
 use std::net::IpAddr;
@@ -48,7 +47,7 @@ impl Strangers {
 
 /// Routes for people. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
 pub fn people_routes(config: &mut ServiceConfig) {
-    config.service(join_host).service(renew_host).service(invite);
+    config.service(join_host).service(renew_host).service(invite_host);
     config.service(hosts).service(set_labels).service(disable).service(enable).service(show_enrolment);
 }
 
@@ -89,33 +88,14 @@ async fn renew_host(
 
 /// A one-time secret for one host, with everything that its join command needs.
 #[post("/v1/join-tokens")]
-async fn invite(
+async fn invite_host(
     by: Allowed<ManageHosts>,
     (db, clock): (Data<Db>, Data<Clock>),
     door: Data<Door>,
     body: Json<Invite>,
 ) -> Result<Json<Invitation>, Error> {
-    let Invite { host_class, labels, minutes } = body.into_inner();
-    let seconds = i64::from(minutes) * 60;
-    if !(60..=JOIN_TOKEN_SECS).contains(&seconds) {
-        return Err(Refusal::unprocessable("join.bad_minutes").with("minutes", minutes).into());
-    }
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| Error::fault("drawing random bytes", error))?;
-    let (token, now) = (hex(&secret), clock.now());
-    let (sha256, expires) = (Digest::of(token.as_bytes()), now.plus(seconds));
-    let (labels, created_by, class) = (check_labels(labels)?, by.person, host_class.clone());
-    let row = Token { host_class: class, labels, created_by, expires, used_for: None };
-    db.write("fleet.invite", move |tx| Ok::<_, Error>(store::insert_token(tx, &sha256, &row, now)?)).await?;
-    Ok(Json(Invitation {
-        token,
-        expires,
-        host_class,
-        site: door.site().clone(),
-        root_sha256: door.root_sha256(),
-        server: door.people_url().to_owned(),
-        pin: door.pin(),
-    }))
+    let invitation = join::invite(&db, &door, body.into_inner(), by.person, clock.now()).await?;
+    Ok(Json(invitation))
 }
 
 /// Hosts by name; `label=name=value`, repeated, keeps those that have all these labels.

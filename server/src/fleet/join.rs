@@ -4,21 +4,21 @@
 
 use super::authority::{Authority, Issued};
 use super::board::Board;
-use super::model::check_hostname;
+use super::model::{check_hostname, check_labels};
 use super::store::{self, NewHost, Token};
 use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::{self, Document, Log, Question};
-use shared::digest::Digest;
-use shared::ids::{AgentId, SiteId};
+use shared::digest::{Digest, hex};
+use shared::ids::{AgentId, PersonId, SiteId};
 use shared::ledger::LeafKind;
-use shared::limits::CLOCK_SKEW_SECS;
+use shared::limits::{CLOCK_SKEW_SECS, JOIN_TOKEN_SECS};
 use shared::receipt::{Enrolment, Renewal, open_chained};
 use shared::statement::Statement;
 use shared::time::Timestamp;
-use shared::wire::{Join, Joined, Recorded};
+use shared::wire::{Invitation, Invite, Join, Joined, Recorded};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -55,18 +55,6 @@ impl Door {
         &self.0.site
     }
 
-    pub(super) fn root_sha256(&self) -> Digest {
-        Digest::of(self.0.root.as_bytes())
-    }
-
-    pub(super) fn people_url(&self) -> &str {
-        &self.0.people_url
-    }
-
-    pub(super) fn pin(&self) -> Digest {
-        self.0.pin
-    }
-
     fn joined(&self, agent: AgentId, certificate: String, recorded: Option<Recorded>) -> Joined {
         Joined {
             site: self.0.site.clone(),
@@ -94,6 +82,37 @@ fn pin(path: &std::path::Path) -> Result<Digest, Error> {
         .map_err(|error| Error::fault(doing(), error))?;
     let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| Error::fault(doing(), error))?;
     Ok(Digest::of(certificate.public_key().raw))
+}
+
+/// A one-time secret for one host, with everything that its join command needs.
+pub async fn invite(
+    db: &Db,
+    door: &Door,
+    invite: Invite,
+    by: PersonId,
+    now: Timestamp,
+) -> Result<Invitation, Error> {
+    let Invite { host_class, labels, minutes } = invite;
+    let seconds = i64::from(minutes) * 60;
+    if !(60..=JOIN_TOKEN_SECS).contains(&seconds) {
+        return Err(Refusal::unprocessable("join.bad_minutes").with("minutes", minutes).into());
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let token = hex(&secret);
+    let (sha256, expires) = (Digest::of(token.as_bytes()), now.plus(seconds));
+    let (labels, class) = (check_labels(labels)?, host_class.clone());
+    let row = Token { host_class: class, labels, created_by: by, expires, used_for: None };
+    db.write("fleet.invite", move |tx| Ok::<_, Error>(store::insert_token(tx, &sha256, &row, now)?)).await?;
+    Ok(Invitation {
+        token,
+        expires,
+        host_class,
+        site: door.site().clone(),
+        root_sha256: Digest::of(door.0.root.as_bytes()),
+        server: door.0.people_url.clone(),
+        pin: door.0.pin,
+    })
 }
 
 /// Lets a host in: uses up its token, records its enrolment, makes its CI and its certificate.

@@ -11,11 +11,11 @@ mod limit;
 mod model;
 mod store;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use api::{Strangers, agent_routes, people_routes};
 pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
-pub use join::Door;
+pub use join::{Door, invite, join, renew};
 pub use limit::Limiter;
 pub use model::{ChainHead, Host, Labels};
 pub use store::{allow_gaps, chain_heads, extend_chains, find, get, list, repair_head};

@@ -13,7 +13,8 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 7] = catalogues!["kernel", "ledger", "people", "cmdb", "fleet", "manifests", "changes"];
+const CATALOGUES: [(&str, &str, &str); 10] =
+    catalogues!["kernel", "ledger", "people", "cmdb", "fleet", "receipts", "manifests", "changes", "rollout", "compliance"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

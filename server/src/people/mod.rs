@@ -11,10 +11,12 @@ mod tests;
 pub use api::routes;
 pub use model::PersonLine;
 
+use crate::kernel::config::Config;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::http::person::PersonGate;
-use std::path::Path;
+use crate::ledger::Log;
+use shared::time::Timestamp;
 
 /// Recognises people by the digest of their token.
 pub fn gate(db: &Db) -> PersonGate {
@@ -26,9 +28,9 @@ pub fn gate(db: &Db) -> PersonGate {
 }
 
 /// Takes over the first administrator from `bootstrap.json` in the data directory, if the file is there.
-/// Reading it again changes nothing.
-pub async fn import_first_admin(db: &Db, data_dir: &Path) -> Result<(), Error> {
-    let path = data_dir.join("bootstrap.json");
+/// Reading it again changes nothing. A file of another site or another log key is a mix-up and stops the start.
+pub async fn import_first_admin(db: &Db, config: &Config, log: &Log, now: Timestamp) -> Result<(), Error> {
+    let path = config.data_dir.join("bootstrap.json");
     let doing = || format!("reading {}", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
@@ -37,5 +39,11 @@ pub async fn import_first_admin(db: &Db, data_dir: &Path) -> Result<(), Error> {
     };
     let first: model::Bootstrap = shared::strict::from_json("bootstrap.json", &bytes, 4_096)
         .map_err(|error| Error::fault(doing(), error))?;
-    db.write("people.bootstrap", move |tx| Ok::<_, Error>(store::record_bootstrap(tx, &first)?)).await
+    if first.site != config.site_id {
+        return Err(Error::fault(doing(), format!("it is for the site {}, this is {}", first.site, config.site_id)));
+    }
+    if first.log_vkey != log.vkey() {
+        return Err(Error::fault(doing(), format!("its log key is not the one in {}", config.log_key.display())));
+    }
+    db.write("people.bootstrap", move |tx| Ok::<_, Error>(store::record_bootstrap(tx, &first, now)?)).await
 }

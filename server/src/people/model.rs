@@ -4,16 +4,23 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::Access;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
-use shared::ids::PersonId;
+use shared::ids::{PersonId, SiteId};
+use shared::ledger::VerifierKey;
 use shared::time::Timestamp;
 
-/// `bootstrap.json`, written at the key ceremony: the first administrator.
+/// `bootstrap.json`, written at the key ceremony: the first administrator, and which site it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bootstrap {
+    pub site: SiteId,
+    /// Digest of `1.root.json`; checked where the repository is imported.
+    #[serde(rename = "root_sha256")]
+    pub _root: Digest,
     pub person: PersonId,
+    #[serde(rename = "name")]
+    pub _name: String,
     pub token_sha256: Digest,
-    pub created: Timestamp,
+    pub log_vkey: VerifierKey,
 }
 
 /// The longest life of a token that is asked for over the interface.

@@ -50,17 +50,17 @@ pub(super) fn find_caller(tx: &mut Conn, secret: &Digest, now: Timestamp) -> Res
 }
 
 /// Records the first administrator. A person who is here already keeps what was changed since.
-pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap) -> QueryResult<()> {
+pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap, now: Timestamp) -> QueryResult<()> {
     let row = (
         person::id.eq(first.person.as_str()),
         person::access.eq(Access::Admin.as_str()),
-        person::created.eq(first.created.0),
+        person::created.eq(now.0),
     );
     each!(tx, |c| diesel::insert_into(person::table).values(row).on_conflict_do_nothing().execute(c))?;
     let token = (
         person_token::sha256.eq(first.token_sha256.0.as_slice()),
         person_token::person.eq(first.person.as_str()),
-        person_token::created.eq(first.created.0),
+        person_token::created.eq(now.0),
     );
     each!(tx, |c| diesel::insert_into(person_token::table).values(token).on_conflict_do_nothing().execute(c))
         .map(drop)

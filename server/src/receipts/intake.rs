@@ -4,7 +4,7 @@
 //! a host that does not get the answer sends again and gets the same.
 
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict};
-use super::record::{Effects, record};
+use super::record::{Topics, record};
 use super::store;
 use crate::fleet::{Board, Limiter};
 use crate::kernel::clock::Clock;
@@ -47,15 +47,15 @@ struct Worker {
     log: Log,
     board: Board,
     clock: Clock,
-    effects: Effects,
+    topics: Topics,
 }
 
 impl Intake {
     /// Starts the worker on the current runtime.
-    pub fn start(db: &Db, log: &Log, board: &Board, clock: &Clock, effects: Effects) -> Self {
+    pub fn start(db: &Db, log: &Log, board: &Board, clock: &Clock, topics: Topics) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (db, log, board, clock) = (db.clone(), log.clone(), board.clone(), clock.clone());
-        tokio::spawn(Worker { db, log, board, clock, effects }.run(jobs));
+        tokio::spawn(Worker { db, log, board, clock, topics }.run(jobs));
         Self { queue, limiter: Arc::new(Limiter::new(HOST_BURST, HOST_PER_MINUTE)) }
     }
 
@@ -91,10 +91,10 @@ impl Worker {
 
     async fn write(&self, jobs: &[Job]) -> Result<Vec<Verdict>, Error> {
         let statements: Vec<Arc<Incoming>> = jobs.iter().map(|job| job.incoming.clone()).collect();
-        let (effects, now) = (self.effects, self.clock.now());
+        let (topics, now) = (self.topics, self.clock.now());
         let body = move |tx: &mut crate::kernel::db::Conn| {
             let batch: Vec<&Incoming> = statements.iter().map(|statement| &**statement).collect();
-            record(tx, &batch, effects, now)
+            record(tx, &batch, topics, now)
         };
         self.db.write("receipts.record", body).await
     }

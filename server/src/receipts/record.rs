@@ -5,6 +5,7 @@
 
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
 use super::store::{self, Recorded};
+use crate::changes;
 use crate::cmdb::{self, CiId, EventKind, NewEvent, NewState};
 use crate::fleet::{self, ChainHead};
 use crate::kernel::db::Conn;
@@ -15,30 +16,19 @@ use shared::approval::Approval;
 use shared::digest::Digest;
 use shared::ids::{AgentId, PersonId, ResourceId};
 use shared::plan::{Plan, Verb};
-use shared::receipt::{HostOutcome, Receipt, Refusal, StepResult, StepStatus};
+use shared::receipt::{HostOutcome, Receipt, StepResult, StepStatus};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What happens further down and further up when a statement is recorded, in the same transaction.
-/// The functions must not refuse: what a host did is recorded whether or not it fits.
-#[derive(Clone, Copy)]
-pub struct Effects {
-    pub receipt: fn(&mut Conn, &Statement<Receipt>, Timestamp) -> Result<(), Error>,
-    pub refusal: fn(&mut Conn, &Statement<Refusal>, Timestamp) -> Result<(), Error>,
-    /// Outbox topics of slices further up; each gets a message with the digest of a new receipt as key.
-    pub topics: &'static [&'static str],
-}
-
-impl Effects {
-    pub const NONE: Self = Self { receipt: |_, _, _| Ok(()), refusal: |_, _, _| Ok(()), topics: &[] };
-}
+/// Outbox topics of slices further up; each gets a message with the digest of a new receipt as key.
+pub type Topics = &'static [&'static str];
 
 /// Judges and records a batch; the verdicts are in its order.
 pub(super) fn record(
     tx: &mut Conn,
     batch: &[&Incoming],
-    effects: Effects,
+    topics: Topics,
     now: Timestamp,
 ) -> Result<Vec<Verdict>, Error> {
     ledger::lock(tx)?;
@@ -74,7 +64,7 @@ pub(super) fn record(
             Some(Recorded { incoming, ci, index: placed.index })
         })
         .collect();
-    follow(tx, &fresh, effects, now)?;
+    follow(tx, &fresh, topics, now)?;
     Ok(verdicts)
 }
 
@@ -158,7 +148,7 @@ fn alarm(
 }
 
 /// Everything that follows from statements that are here for the first time.
-fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], effects: Effects, now: Timestamp) -> Result<(), Error> {
+fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp) -> Result<(), Error> {
     if fresh.is_empty() {
         return Ok(());
     }
@@ -171,12 +161,12 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], effects: Effects, now: Timestam
     for recorded in fresh {
         match recorded.incoming {
             Incoming::Receipt(statement) => {
-                (effects.receipt)(tx, statement, now)?;
-                for topic in effects.topics {
+                changes::on_receipt(tx, statement, now)?;
+                for topic in topics {
                     outbox::put(tx, topic, &statement.digest.hex(), "{}", now)?;
                 }
             }
-            Incoming::Refusal(statement) => (effects.refusal)(tx, statement, now)?,
+            Incoming::Refusal(statement) => drop(changes::on_refusal(tx, statement)?),
         }
     }
     Ok(())

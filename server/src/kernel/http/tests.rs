@@ -128,9 +128,10 @@ impl Site {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let enabled = |_: &Kernel| AgentGate::new(|who| who.agent_id.to_string() == ENABLED);
-                let slices = Slices { people, agents, jobs: |_| Vec::new(), gate: enabled };
-                let running: Running = app::start(&kernel, &slices).unwrap();
+                let gate = AgentGate::new(|who| who.agent_id.to_string() == ENABLED);
+                let (people, agents) = (Arc::new(people), Arc::new(agents));
+                let slices = Slices { people, agents, jobs: Vec::new(), gate };
+                let running: Running = app::start(&kernel, slices).unwrap();
                 started.send((running.people, running.agents)).unwrap();
                 stopped.await.unwrap();
                 running.stop().await;

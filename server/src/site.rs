@@ -1,0 +1,105 @@
+//! The running site: what the slices keep in memory, opened in their order and handed to the listeners.
+
+use crate::app::{Kernel, Routes, Slices};
+use crate::fleet::{self, Board, Door, Sources, Strangers};
+use crate::kernel::error::Error;
+use crate::kernel::jobs::Job;
+use crate::ledger::{self, Log};
+use crate::manifests::{self, Repository};
+use crate::receipts::{self, Intake, Topics};
+use crate::{changes, cmdb, people, rollout};
+use actix_web::web::{Data, ServiceConfig};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Later slices that want to hear of receipts name their outbox topic here.
+const RECEIPT_TOPICS: Topics = &[];
+
+/// Open parts of all slices.
+pub struct Site {
+    log: Log,
+    door: Door,
+    board: Board,
+    repository: Repository,
+    intake: Intake,
+    /// Keeps the board up to date; every node has its own.
+    upkeep: JoinHandle<()>,
+}
+
+impl Site {
+    /// Opens the ledger, takes over what the key ceremony left, and reads what memory shows.
+    /// Needs the actix runtime.
+    pub async fn open(kernel: &Kernel) -> Result<Self, Error> {
+        let Kernel { config, db, clock, .. } = kernel;
+        let now = clock.now();
+        let log = Log::load(&config.log_key, &config.site_id)?;
+        log.open(db, now).await?;
+        people::import_first_admin(db, config, &log, now).await?;
+        let door = Door::open(config)?;
+        let repository = Repository::open(config)?;
+        repository.prepare(db, config, now).await?;
+        let sources = Sources { wishes: changes::wishes, timestamp_version: manifests::timestamp_version };
+        let board = Board::new(sources);
+        board.refresh(db).await?;
+        let intake = Intake::start(db, &log, &board, clock, RECEIPT_TOPICS);
+        let upkeep = tokio::spawn(fleet::keep_up(board.clone(), db.clone()));
+        Ok(Self { log, door, board, repository, intake, upkeep })
+    }
+
+    /// Routes, jobs and gate over these parts.
+    pub fn slices(&self, kernel: &Kernel) -> Slices {
+        Slices {
+            people: self.people(kernel),
+            agents: self.agents(),
+            jobs: self.jobs(kernel),
+            gate: fleet::gate(&self.board),
+        }
+    }
+
+    /// Stores what only memory knows; nothing is lost without it but when hosts were last seen.
+    pub async fn close(self, kernel: &Kernel) -> Result<(), Error> {
+        self.upkeep.abort();
+        self.board.flush_seen(&kernel.db).await
+    }
+
+    fn people(&self, kernel: &Kernel) -> Routes {
+        let (log, door, board) =
+            (Data::new(self.log.clone()), Data::new(self.door.clone()), self.board.clone());
+        let (repository, strangers) = (self.repository.clone(), Data::new(Strangers::default()));
+        let gate = people::gate(&kernel.db);
+        Arc::new(move |config: &mut ServiceConfig| {
+            config.app_data(log.clone()).app_data(door.clone()).app_data(strangers.clone());
+            config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
+            config.app_data(Data::new(gate.clone()));
+            for routes in [
+                ledger::routes,
+                people::routes,
+                cmdb::routes,
+                fleet::people_routes,
+                manifests::people,
+                changes::people,
+                rollout::people,
+                receipts::people_routes,
+            ] {
+                config.configure(routes);
+            }
+        })
+    }
+
+    fn agents(&self) -> Routes {
+        let (board, repository, intake) = (self.board.clone(), self.repository.clone(), self.intake.clone());
+        Arc::new(move |config: &mut ServiceConfig| {
+            config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
+            config.app_data(Data::new(intake.clone()));
+            for routes in [fleet::agent_routes, manifests::agents, changes::agents, receipts::agent_routes] {
+                config.configure(routes);
+            }
+        })
+    }
+
+    fn jobs(&self, kernel: &Kernel) -> Vec<Job> {
+        let mut jobs = self.repository.jobs(&kernel.db, &kernel.objects);
+        jobs.extend(changes::jobs(&kernel.db, &self.repository));
+        jobs
+    }
+}

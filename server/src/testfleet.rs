@@ -1,0 +1,339 @@
+//! A small fleet for tests: keys and certificates of a site on disk, real databases, and hosts that sign for
+//! themselves as agents do.
+
+use crate::fleet::{self, Board, Door, Sources};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
+use crate::kernel::db::{Conn, Connect, Db};
+use crate::kernel::error::Error;
+use crate::kernel::testdb::{TestDb, each_engine};
+use crate::ledger::{self, Log};
+use crate::receipts::Intake;
+use diesel::prelude::*;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::ids::{AgentId, SiteId};
+use shared::keys::SigningKey;
+use shared::plan::Verb;
+use shared::receipt::{
+    Enrolment, Header, HostOutcome, LogSeen, Receipt, Refusal, Renewal, StepResult, StepStatus, TufVersions,
+};
+use shared::refusal::{Code, Refused};
+use shared::statement::Statement;
+use shared::time::{Interval, Timestamp};
+use shared::wire::{Invite, Join, Joined, Recorded};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tempfile::TempDir;
+
+pub const SITE: &str = "0011223344556677";
+pub const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// One site on one database. `node` makes further server processes of it.
+pub struct World {
+    pub engine: &'static str,
+    pub url: String,
+    pub clock: Clock,
+    pub config: Config,
+    pub ca_pem: String,
+    pub node: Node,
+    _test: TestDb,
+    _dir: TempDir,
+}
+
+/// What one server process has: connections of its own and memory of its own.
+#[derive(Clone)]
+pub struct Node {
+    pub db: Db,
+    pub log: Log,
+    pub board: Board,
+    pub door: Door,
+    pub intake: Intake,
+}
+
+impl World {
+    /// One world per engine.
+    pub async fn each() -> Vec<Self> {
+        let mut all = Vec::new();
+        for test in tokio::task::spawn_blocking(each_engine).await.unwrap() {
+            all.push(Self::on(test).await);
+        }
+        all
+    }
+
+    async fn on(test: TestDb) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ca_pem = write_site(dir.path());
+        let listener = "listen = \"127.0.0.1:0\"\nurl = \"https://localhost:1\"\n";
+        let text = format!(
+            "site_id = \"{SITE}\"\ndata_dir = \"{}\"\nlanguage = \"en\"\n[people]\n{listener}[agents]\n{listener}",
+            dir.path().display()
+        );
+        let config = Config::parse("test.toml", &text, Some(test.url.clone())).unwrap();
+        let clock = Clock::fixed(NOW);
+        let node = Node::open(test.db.clone(), &config, &clock).await;
+        let (engine, url) = (test.engine, test.url.clone());
+        Self { engine, url, clock, config, ca_pem, node, _test: test, _dir: dir }
+    }
+
+    /// Another server process: on PostgreSQL with connections of its own, on SQLite, which one process has
+    /// to itself, with memory of its own.
+    pub async fn second_node(&self) -> Node {
+        let db = match self.engine {
+            "postgresql" => {
+                let url = self.url.clone();
+                let connect = move || Db::connect(&url, Connect { create: false }).unwrap();
+                tokio::task::spawn_blocking(connect).await.unwrap()
+            }
+            _ => self.node.db.clone(),
+        };
+        Node::open(db, &self.config, &self.clock).await
+    }
+
+    pub fn dir(&self) -> &Path {
+        self._dir.path()
+    }
+
+    /// Lets a host in and gives the world's answer.
+    pub async fn enrol(&self, host: &mut Host) -> Joined {
+        let join = host.join(&self.node.invite(host.class).await);
+        let joined = self.node.join(join, self.clock.now()).await.unwrap();
+        host.joined();
+        joined
+    }
+
+    pub async fn sql(&self, text: impl Into<String>) {
+        let text = text.into();
+        let run = move |tx: &mut Conn| diesel::sql_query(&text).execute(tx).map(drop).map_err(Error::from);
+        self.node.db.write("test.sql", run).await.unwrap();
+    }
+
+    /// What must hold of the database whatever happened.
+    pub async fn check(&self) {
+        let problems = self.node.db.read("test.check", ledger::check).await.unwrap();
+        assert_eq!(problems, [""; 0], "{}", self.engine);
+    }
+}
+
+impl Node {
+    async fn open(db: Db, config: &Config, clock: &Clock) -> Self {
+        let log = Log::load(&config.log_key, &config.site_id).unwrap();
+        log.open(&db, clock.now()).await.unwrap();
+        let (door, board) = (Door::open(config).unwrap(), Board::new(Sources::NONE));
+        board.refresh(&db).await.unwrap();
+        let intake = Intake::start(&db, &log, &board, clock, &[]);
+        Self { db, log, board, door, intake }
+    }
+
+    /// A join token for a host of this class, good for an hour.
+    pub async fn invite(&self, class: &str) -> String {
+        let invite = Invite { host_class: class.parse().unwrap(), labels: Default::default(), minutes: 60 };
+        let by = "admin".parse().unwrap();
+        fleet::invite(&self.db, &self.door, invite, by, NOW).await.unwrap().token
+    }
+
+    pub async fn join(&self, join: Join, now: Timestamp) -> Result<Joined, Error> {
+        fleet::join((&self.db, &self.log, &self.board, &self.door), join, now).await
+    }
+
+    /// Sends a statement as the host that it names would, over the intake.
+    pub async fn send(&self, envelope: &Envelope) -> Result<Recorded, Error> {
+        self.send_with(envelope, None).await
+    }
+
+    pub async fn send_with(&self, envelope: &Envelope, log_size: Option<u64>) -> Result<Recorded, Error> {
+        let agent = agent_of(envelope);
+        let incoming = crate::receipts::Incoming::open(envelope, &SITE.parse().unwrap(), agent)?;
+        self.intake.record(incoming, log_size).await
+    }
+}
+
+/// The agent that an envelope says to be from.
+pub fn agent_of(envelope: &Envelope) -> AgentId {
+    let statement: serde_json::Value = serde_json::from_slice(&envelope.payload).unwrap();
+    statement["predicate"]["header"]["agent_id"].as_str().unwrap().parse().unwrap()
+}
+
+fn write_site(dir: &Path) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = params.self_signed(&key).unwrap().pem();
+    let ca_key = key.serialize_pem();
+    let issuer = Issuer::new(params, key);
+    for part in ["tls", "keys", "site"] {
+        std::fs::create_dir(dir.join(part)).unwrap();
+    }
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    write("tls/ca.crt", &ca_pem);
+    write("tls/ca.key", &ca_key);
+    for name in ["people", "agents"] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
+        params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+        write(&format!("tls/{name}.crt"), &params.signed_by(&key, &issuer).unwrap().pem());
+        write(&format!("tls/{name}.key"), &key.serialize_pem());
+    }
+    write("keys/log.key", &SigningKey::from_seed(&[7; 32]).to_pem().unwrap());
+    write("site/1.root.json", "{\"signed\":{}}");
+    ca_pem
+}
+
+/// A host with its own key and chain.
+pub struct Host {
+    pub key: SigningKey,
+    pub tls: KeyPair,
+    pub class: &'static str,
+    pub name: String,
+    pub seq: u64,
+    pub prev: Option<Digest>,
+    pub log_seen: Option<LogSeen>,
+    pub enrolment: Option<Digest>,
+}
+
+impl Host {
+    pub fn new(number: u8) -> Self {
+        Self {
+            key: SigningKey::from_seed(&[number; 32]),
+            tls: KeyPair::generate().unwrap(),
+            class: "lab",
+            name: format!("host{number}"),
+            seq: 0,
+            prev: None,
+            log_seen: None,
+            enrolment: None,
+        }
+    }
+
+    /// The same key and chain on another machine.
+    pub fn copied(&self) -> Self {
+        Self {
+            key: SigningKey::from_seed(&self.key.seed()),
+            tls: KeyPair::generate().unwrap(),
+            class: self.class,
+            name: self.name.clone(),
+            log_seen: None,
+            enrolment: None,
+            ..*self
+        }
+    }
+
+    pub fn agent(&self) -> AgentId {
+        self.key.public().agent_id()
+    }
+
+    pub fn site() -> SiteId {
+        SITE.parse().unwrap()
+    }
+
+    pub fn header(&self) -> Header {
+        Header {
+            site: Self::site(),
+            agent_id: self.agent(),
+            key: self.key.public(),
+            host_class: self.class.parse().unwrap(),
+            seq: self.seq + 1,
+            prev: self.prev,
+            at: NOW,
+            boot_id: "boot".into(),
+            agent_version: semver::Version::new(0, 1, 0),
+            log_seen: self.log_seen.clone(),
+        }
+    }
+
+    pub fn csr(&self) -> String {
+        let params = CertificateParams::new(vec!["ignored.example".into()]).unwrap();
+        params.serialize_request(&self.tls).unwrap().pem().unwrap()
+    }
+
+    pub fn join(&mut self, token: &str) -> Join {
+        let (header, csr) = (self.header(), self.csr());
+        let body =
+            Enrolment { header, hostname: self.name.clone(), token: Digest::of(token.as_bytes()), csr };
+        let statement = Statement::sign(body, &self.key);
+        self.enrolment = Some(statement.digest);
+        Join { enrolment: statement.envelope, token: token.to_owned() }
+    }
+
+    /// The server took the last enrolment.
+    pub fn joined(&mut self) {
+        (self.seq, self.prev) = (1, self.enrolment);
+    }
+
+    pub fn renewal(&self, at: Timestamp) -> Envelope {
+        let (site, agent_id, key) = (Self::site(), self.agent(), self.key.public());
+        Statement::sign(Renewal { site, agent_id, key, at, csr: self.csr() }, &self.key).envelope
+    }
+
+    /// The next receipt of the chain; the chain goes on after it.
+    pub fn receipt(&mut self, edit: impl FnOnce(&mut Receipt)) -> Envelope {
+        let mut body = Receipt {
+            header: self.header(),
+            change_id: "C-1".parse().unwrap(),
+            revision: 1,
+            change: Digest::of(b"change"),
+            wave: 0,
+            interval: Interval { from: NOW, until: NOW.plus(3_600) },
+            plan: Digest::of(b"plan"),
+            plan_set: Digest::of(b"plan set"),
+            approvals: vec![],
+            policy: Digest::of(b"policy"),
+            policy_version: 1,
+            self_approved: false,
+            tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
+            started: NOW,
+            finished: NOW.plus(5),
+            results: vec![step("file:/etc/motd", "hello", StepStatus::Done)],
+            health: vec![],
+            outcome: HostOutcome::Applied,
+            note: String::new(),
+        };
+        edit(&mut body);
+        self.sign(body)
+    }
+
+    pub fn refusal(&mut self, edit: impl FnOnce(&mut Refusal)) -> Envelope {
+        let mut body = Refusal {
+            header: self.header(),
+            change_id: Some("C-1".parse().unwrap()),
+            revision: Some(1),
+            evidence: Digest::of(b"bundle"),
+            reason: Refused::until(Code::TimeWindow, "outside its window", NOW.plus(600)),
+        };
+        edit(&mut body);
+        self.sign(body)
+    }
+
+    fn sign<P: shared::receipt::Chained>(&mut self, body: P) -> Envelope {
+        let seq = body.header().seq;
+        let statement = Statement::sign(body, &self.key);
+        (self.seq, self.prev) = (seq, Some(statement.digest));
+        statement.envelope
+    }
+}
+
+pub fn step(resource: &str, after: &str, status: StepStatus) -> StepResult {
+    StepResult {
+        resource: resource.parse().unwrap(),
+        verb: Verb::Update,
+        before: None,
+        after: Digest::of(after.as_bytes()),
+        status,
+        ms: 3,
+        note: String::new(),
+    }
+}
+
+/// The code of a refusal; anything else is a failed test.
+pub fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> &'static str {
+    match result {
+        Err(Error::Refusal(refusal)) => refusal.code,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
