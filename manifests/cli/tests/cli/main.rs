@@ -5,6 +5,7 @@
 mod ceremony;
 mod help;
 mod manifests;
+mod terminal;
 
 use std::path::Path;
 use std::process::{Command, Output};
