@@ -3,7 +3,7 @@
 
 mod packages;
 
-use crate::host::{Accounts, Fault, Host};
+use crate::host::{Accounts, Entry, Fault, Host};
 use crate::resource::{command, directory, file, service};
 use packages::Packages;
 use shared::change::ManifestUse;
@@ -181,11 +181,13 @@ impl<'a, H: Host> Planner<'a, H> {
                     self.brought.insert(path, digest);
                 }
                 let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
+                self.need_parent(path, action.as_ref())?;
                 self.add(item, action);
             }
             Resource::Directory(wanted) => {
                 let found = directory::inspect(wanted.path.as_str(), self.host).map_err(refused)?;
                 let action = directory::diff(wanted, &found, &self.accounts, self.host.default_owner())?;
+                self.need_parent(wanted.path.as_str(), action.as_ref())?;
                 self.add(item, action);
             }
             Resource::Service(wanted) => {
@@ -197,6 +199,23 @@ impl<'a, H: Host> Planner<'a, H> {
             Resource::Package(_) => {}
         }
         Ok(())
+    }
+
+    /// What is created needs a directory to lie in: there, or made earlier in this plan.
+    fn need_parent(&self, path: &str, action: Option<&Action>) -> Result<(), Refused> {
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        if parent.is_empty() || !action.is_some_and(|a| a.verb == Verb::Create) {
+            return Ok(());
+        }
+        let comes = |a: &Action| {
+            // A package may bring it; only its installation tells.
+            a.package.is_some() || a.resource.as_str().strip_prefix("directory:") == Some(parent)
+        };
+        let there = self.host.look(parent).map_err(refused)? != Entry::Absent;
+        if there || self.planned.actions.iter().any(comes) {
+            return Ok(());
+        }
+        Err(failed(format!("{path} cannot be created: {parent} does not exist; add it as a directory")))
     }
 
     fn command(&mut self, item: &Item<'a>, wanted: &Command) -> Result<(), Refused> {

@@ -199,6 +199,10 @@ impl Apt {
         self.check_downloads(expected)?;
         let install = ["-q", "-y"].map(str::to_owned).into_iter().chain(common);
         self.exec(Exec::new("apt-get", install).timeout(TRANSACTION))?.success("apt-get install")?;
+        if let Err(fault) = self.config.forget_downloads() {
+            // The packages are installed; a full cache is for the next run to meet.
+            tracing::warn!("{}", fault.text());
+        }
         Ok(())
     }
 

@@ -254,6 +254,9 @@ fn a_tampered_package_file_is_not_installed() {
     assert!(outcome.note.contains("has sha256"), "{}", outcome.note);
     assert_eq!(bench.installed(), Vec::<String>::new());
     assert_eq!(bench.apply(&wanted).outcome, HostOutcome::Applied, "the bad file was thrown away");
+    let left = fs::read_dir(bench.root.state().join("apt/cache/archives")).unwrap();
+    let debs = left.filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "deb"));
+    assert_eq!(debs.count(), 0, "downloads do not pile up");
 }
 
 #[test]

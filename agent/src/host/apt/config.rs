@@ -105,6 +105,20 @@ impl Config {
         forget().map_err(Fault::io(format!("empty {}", self.lists().display())))
     }
 
+    /// Removes downloaded package files, so that years of updates do not fill the disk.
+    pub fn forget_downloads(&self) -> Result<(), Fault> {
+        let forget = || -> io::Result<()> {
+            for entry in fs::read_dir(self.archives())? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|e| e == "deb") {
+                    fs::remove_file(path)?;
+                }
+            }
+            Ok(())
+        };
+        forget().map_err(Fault::io(format!("empty {}", self.archives().display())))
+    }
+
     /// No prompts, no translations, no restarts of services that the plan does not name (needrestart(1)).
     pub fn environment(&self, exec: Exec) -> Exec {
         exec.env("APT_CONFIG", self.file().display().to_string())
