@@ -186,6 +186,8 @@ fn answer(mut connection: TcpStream, base: &Path) {
         let text = String::from_utf8_lossy(&head).into_owned();
         head.clear();
         let path = text.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+        // The one escape that names of package files need.
+        let path = path.replace("%2b", "+");
         let allowed = !path.contains("..") && (path.starts_with("dists/") || path.starts_with("pool/"));
         let (status, body) = match fs::read(base.join(&path)) {
             Ok(body) if allowed => ("200 OK", body),

@@ -8,10 +8,12 @@ use crate::proxy::Hook;
 use crate::world::World;
 use shared::bundle::{Bundle, Control};
 use shared::change::Change;
+use shared::plan::PlanSet;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::tuf::writer;
 use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName, Targets};
+use shared::wire::ChangeFile;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,11 +96,20 @@ impl World {
     pub fn bundle(&self, id: &str) -> Bundle {
         let file = self.change_file(id);
         Bundle {
+            plan_set: plan_set(&file),
             change: Statement::<Change>::open(file.change).unwrap(),
-            plan_set: file.plan_set.expect("hosts have planned"),
             approvals: file.approvals.into_iter().map(|a| Statement::open(a).unwrap()).collect(),
             gate_receipts: Vec::new(),
         }
+    }
+}
+
+/// The plans that hosts have sent, as an approver's program puts them together.
+pub fn plan_set(file: &ChangeFile) -> PlanSet {
+    let plans = file.plans.iter().map(|plan| shared::plan::open_plan(&plan.to_bytes()).unwrap());
+    PlanSet {
+        change: file.change.digest(),
+        plans: plans.map(|plan| (plan.body.agent_id, plan.digest)).collect(),
     }
 }
 

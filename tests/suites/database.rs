@@ -82,8 +82,8 @@ on_both! {
             format!("INSERT INTO person_token (sha256, person, created) VALUES ({blob}, 'mallory', 0)"),
         ]);
         let file = world.change_file(&id);
+        let plans = tests::forge::plan_set(&file);
         let change = Statement::open(file.change).unwrap();
-        let plans = file.plan_set.unwrap();
         let mallory = SigningKey::from_seed(&[66; 32]);
         let approval = world.sign_approval(&change, &plans, "mallory", &mallory, |_| {});
         let body = shared::wire::Approve { plan_set: plans, approval: approval.envelope.clone() };

@@ -2,22 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise, with its place")]
 
-/// Runs each body on SQLite and on PostgreSQL, with a world of its own.
+/// Runs each body on SQLite and on PostgreSQL side by side, with a world of its own.
 macro_rules! on_both {
     ($(#[doc = $doc:literal])* fn $name:ident($world:ident) $body:block) => {
         $(#[doc = $doc])*
-        fn $name($world: &mut tests::World) $body
-
-        mod $name {
-            #[test]
-            fn on_sqlite() {
-                tests::World::with(module_path!(), tests::Database::Sqlite, super::$name);
-            }
-
-            #[test]
-            fn on_postgresql() {
-                tests::World::with(module_path!(), tests::Database::Postgresql, super::$name);
-            }
+        #[test]
+        fn $name() {
+            tests::World::with_each(concat!(module_path!(), "::", stringify!($name)), |$world| $body);
         }
     };
 }

@@ -46,9 +46,10 @@ impl Job {
         format!("job.{job}")
     }
 
-    /// Long enough that a node which is merely slow keeps it.
+    /// Long enough that a node which is merely slow keeps it, short enough that the successor of a process
+    /// that was killed does not keep a halt or an approval from the hosts for long.
     fn ttl_secs(&self) -> i64 {
-        i64::try_from(self.every.as_secs()).unwrap_or(i64::MAX / 3).saturating_mul(3).max(60)
+        i64::try_from(self.every.as_secs()).unwrap_or(i64::MAX / 3).saturating_mul(3).max(20)
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Database {
 }
 
 /// Worlds at the same time; more only makes each slower and timeouts likelier on two cores.
-const WORLDS: usize = 3;
+const WORLDS: usize = 4;
 static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 struct Permit;
@@ -121,11 +121,21 @@ impl World {
         Some(world)
     }
 
-    /// Plays a test on a new site.
-    pub fn with(name: &str, database: Database, test: impl FnOnce(&mut Self)) {
-        if let Some(mut world) = Self::new(name, database) {
-            test(&mut world);
-        }
+    /// Plays a test on a new site of each database at the same time.
+    ///
+    /// # Panics
+    /// It fails on one of them; the message says on which.
+    pub fn with_each(name: &str, test: impl Fn(&mut Self) + Sync) {
+        let failed: Vec<Database> = std::thread::scope(|scope| {
+            let play = |database| {
+                let (name, test) = (format!("{name} on {database:?}"), &test);
+                let run = move || Self::new(&name, database).iter_mut().for_each(test);
+                (database, scope.spawn(run))
+            };
+            let runs = [Database::Sqlite, Database::Postgresql].map(play);
+            runs.into_iter().filter_map(|(database, run)| run.join().err().map(|_| database)).collect()
+        });
+        assert!(failed.is_empty(), "failed on {failed:?}");
     }
 
     pub fn site(&self) -> PathBuf {

@@ -58,6 +58,14 @@ pub async fn edge<B: MessageBody + 'static>(
                 let told = tell(error, response.status(), response.request(), &id, language);
                 response.into_response(told).map_into_right_body()
             }
+            // The framework refuses some requests by itself, such as a method that a path does not have.
+            None if response.status().is_client_error()
+                && !response.headers().contains_key(header::CONTENT_TYPE) =>
+            {
+                let status = response.status();
+                let refusal = Refusal::new("request.rejected", status).with("status", status.as_u16());
+                response.into_response(body(&refusal, &id, language)).map_into_right_body()
+            }
             None => response.map_into_left_body(),
         },
         Err(error) => {
