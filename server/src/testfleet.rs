@@ -109,6 +109,18 @@ impl World {
         self.node.db.write("test.sql", run).await.unwrap();
     }
 
+    /// The number `n` that a query gives.
+    pub async fn count(&self, text: impl Into<String>) -> i64 {
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            n: i64,
+        }
+        let text = text.into();
+        let run = move |tx: &mut Conn| Ok::<_, Error>(diesel::sql_query(&text).get_result::<Count>(tx)?.n);
+        self.node.db.read("test.count", run).await.unwrap()
+    }
+
     /// What must hold of the database whatever happened.
     pub async fn check(&self) {
         let problems = self.node.db.read("test.check", ledger::check).await.unwrap();
