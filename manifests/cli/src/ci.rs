@@ -5,9 +5,10 @@ use crate::change::{find_host, pairs};
 use crate::error::Done;
 use crate::session::Session;
 use crate::{term, text, window};
+use jiff::tz::TimeZone;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::wire::{CiFile, HostLine};
+use shared::wire::{CiEvent, CiFile, CiState, HostLine};
 
 pub fn list(session: &Session, labels: &[String], json: bool) -> Done {
     let mut hosts = session.api.hosts(&pairs(labels)?)?;
@@ -48,72 +49,64 @@ pub fn show(session: &Session, host: &str, json: bool) -> Done {
 /// History entries on one screen; `--json` has all.
 const HISTORY: usize = 20;
 
-fn rendered(file: &CiFile, zone: &jiff::tz::TimeZone) -> String {
+fn rendered(file: &CiFile, zone: &TimeZone) -> String {
     let line = &file.line;
-    let text_of = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), text::clean);
-    let at = |at: Timestamp| window::local(at, zone);
-    let mut out = format!(
-        "{} ({}), {} since {}\n",
-        text::clean(&line.name),
-        text::clean(&line.ci),
-        text::clean(&line.kind),
-        at(line.created)
-    );
-    let agent = line.agent.map_or("-".to_owned(), |id| id.to_string());
-    let class = line.host_class.as_ref().map_or("-".to_owned(), ToString::to_string);
-    let facts = line.facts_at.map_or("never reported".to_owned(), |when| format!("reported {}", at(when)));
-    let system = format!(
-        "{} {}, kernel {}, {}",
-        text_of(&line.os),
-        text_of(&line.os_version),
-        text_of(&line.kernel),
-        text_of(&line.arch)
-    );
-    let fields = [
-        ("agent", agent),
-        ("host class", class),
-        ("system", system),
-        ("agent version", text_of(&line.agent_version)),
-        ("facts", facts),
-    ];
-    let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![format!("  {label}"), value]).collect();
-    out.push_str(&text::table(&rows));
-    if let Some(facts) = &file.facts {
-        out.push_str(&format!(
-            "  {} packages, {} services, addresses {}\n",
-            facts.packages.len(),
-            facts.services.len(),
-            text::clean(&facts.addresses.join(" "))
-        ));
-    }
+    let (name, ci, kind) = (text::clean(&line.name), text::clean(&line.ci), text::clean(&line.kind));
+    let mut out = format!("{name} ({ci}), {kind} since {}\n", window::local(line.created, zone));
+    out.push_str(&head(file, zone));
     out.push_str("\nState as recorded from receipts\n");
+    out.push_str(&states(&file.states, zone));
+    out.push_str("\nHistory\n");
+    out.push_str(&history(&file.history, zone));
+    out
+}
+
+fn head(file: &CiFile, zone: &TimeZone) -> String {
+    let line = &file.line;
+    let or_dash = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), text::clean);
+    let [os, version, kernel, arch] = [&line.os, &line.os_version, &line.kernel, &line.arch].map(or_dash);
+    let reported = |when| format!("reported {}", window::local(when, zone));
     let mut rows = vec![
-        ["  RESOURCE", "LAST STEP", "CHANGE", "APPROVED BY", "WHEN", "LEDGER"].map(str::to_owned).to_vec(),
+        ("agent", line.agent.map_or("-".to_owned(), |id| id.to_string())),
+        ("host class", line.host_class.as_ref().map_or("-".to_owned(), ToString::to_string)),
+        ("system", format!("{os} {version}, kernel {kernel}, {arch}")),
+        ("agent version", or_dash(&line.agent_version)),
+        ("facts", line.facts_at.map_or("never reported".to_owned(), reported)),
     ];
-    rows.extend(file.states.iter().map(|state| {
+    if let Some(facts) = &file.facts {
+        rows.push(("packages", facts.packages.len().to_string()));
+        rows.push(("services", facts.services.len().to_string()));
+        rows.push(("addresses", text::clean(&facts.addresses.join(" "))));
+    }
+    let rows: Vec<_> = rows.into_iter().map(|(label, value)| vec![format!("  {label}"), value]).collect();
+    text::table(&rows)
+}
+
+fn states(states: &[CiState], zone: &TimeZone) -> String {
+    let titles = ["  RESOURCE", "LAST STEP", "CHANGE", "APPROVED BY", "WHEN", "LEDGER"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    rows.extend(states.iter().map(|state| {
         let by: Vec<_> = state.approved_by.iter().map(ToString::to_string).collect();
         vec![
             format!("  {}", text::clean(state.resource.as_str())),
             format!("{} {}", state.verb.as_str(), state.outcome.as_str()),
             format!("{}.{}", state.change_id, state.revision),
             by.join(", "),
-            at(state.applied_at),
+            window::local(state.applied_at, zone),
             state.ledger_index.to_string(),
         ]
     }));
-    out.push_str(&text::table(&rows));
-    out.push_str("\nHistory\n");
-    let rows: Vec<_> = file
-        .history
-        .iter()
-        .take(HISTORY)
-        .map(|event| {
-            let change = event.change_id.as_ref().map_or(String::new(), ToString::to_string);
-            vec![format!("  {}", at(event.at)), text::clean(&event.kind), change, text::clean(&event.summary)]
-        })
-        .collect();
-    out.push_str(&text::table(&rows));
-    out
+    text::table(&rows)
+}
+
+fn history(events: &[CiEvent], zone: &TimeZone) -> String {
+    let row = |event: &CiEvent| {
+        let change = event.change_id.as_ref().map_or(String::new(), ToString::to_string);
+        let when = format!("  {}", window::local(event.at, zone));
+        vec![when, text::clean(&event.kind), change, text::clean(&event.summary)]
+    };
+    let rows: Vec<_> = events.iter().take(HISTORY).map(row).collect();
+    text::table(&rows)
 }
 
 /// Sets and removes labels; labels only help to find hosts, they decide nothing.

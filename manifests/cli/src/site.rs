@@ -3,8 +3,9 @@
 use crate::author::list::print_json;
 use crate::change::pairs;
 use crate::error::{Done, Failure};
-use crate::net::api::Expiry;
+use crate::net::api::{Expiry, SiteInfo};
 use crate::session::Session;
+use crate::trust::Site;
 use crate::{term, text, window};
 use shared::digest::Digest;
 use shared::ids::HostClass;
@@ -29,31 +30,23 @@ pub fn show(session: &Session, json: bool) -> Done {
         site.trusted.expiries().into_iter().map(|(role, at)| (role.to_string(), at)),
     );
     if json {
-        return print_json(&crate::net::api::SiteInfo { expiry, ..info });
+        return print_json(&SiteInfo { expiry, ..info });
     }
-    let policy = &site.policy;
-    let versions = site.trusted.versions();
-    let approvals = if policy.one_person {
-        "one person approves alone (self-approval is stamped)"
-    } else {
-        "several persons"
-    };
+    term::print(&format!("{}\n{}", identity(&info, &site, &seen), expiry_table(&expiry, session.now)?))
+}
+
+fn identity(info: &SiteInfo, site: &Site, seen: &Digest) -> String {
+    let (policy, versions) = (&site.policy, site.trusted.versions());
+    let (persons, rules) = (policy.persons.len(), policy.rules.len());
+    let alone = "one person approves alone (self-approval is stamped)";
     let fields = [
         ("site", info.site.to_string()),
         ("first root", info.root_sha256.to_string()),
         ("people", text::clean(&info.people_url)),
         ("agents", text::clean(&info.agent_address)),
-        ("server key", pin_line(&info.server_spki, &seen)),
-        (
-            "policy",
-            format!(
-                "version {} (persons: {}, rules: {})",
-                policy.version,
-                policy.persons.len(),
-                policy.rules.len()
-            ),
-        ),
-        ("approval", approvals.to_owned()),
+        ("server key", pin_line(&info.server_spki, seen)),
+        ("policy", format!("version {} (persons: {persons}, rules: {rules})", policy.version)),
+        ("approval", if policy.one_person { alone } else { "several persons" }.to_owned()),
         (
             "repository",
             format!(
@@ -64,7 +57,7 @@ pub fn show(session: &Session, json: bool) -> Done {
         ("ledger key", policy.log.vkeys.first().cloned().unwrap_or_default()),
     ];
     let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect();
-    term::print(&format!("{}\n{}", text::table(&rows), expiry_table(&expiry, session.now)?))
+    text::table(&rows)
 }
 
 fn pin_line(claimed: &Digest, seen: &Digest) -> String {

@@ -229,7 +229,6 @@ fn goodbye(dir: &Path, site: &Site<'_>, documents: &Documents) -> String {
          {shown}/keys    keep this on your own machine and back it up; never copy it to the server\n\
          \n\
          next:\n\
-         assent-server migrate --config {shown}/server/server.toml\n\
          assent-server run --config {shown}/server/server.toml\n\
          export ASSENT_SITE={shown}\n\
          assent site show\n\

@@ -72,6 +72,10 @@ pub fn write(dir: &Path, site: &Site<'_>, documents: &Documents, token: &str) ->
         token_sha256: Digest::of(token.as_bytes()),
         log_vkey: site.log_vkey(documents.site.as_str())?,
     };
+    files::write_new(
+        &dir.join("first-start"),
+        b"the first start of the server makes the database and removes this file\n",
+    )?;
     files::write_new(&dir.join("bootstrap.json"), &strict::to_json(&bootstrap))?;
     files::write_new(&dir.join("server.toml"), settings(dir, site, documents)?.as_bytes())
 }
