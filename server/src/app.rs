@@ -19,6 +19,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The file in the data directory that allows the first start to make the database.
+const FIRST_START: &str = "first-start";
+
 /// Seconds that open requests get to finish when the process stops.
 const STOP_TIMEOUT_SECS: u64 = 20;
 
@@ -44,9 +47,18 @@ pub struct Slices {
 
 impl Kernel {
     /// Connects, migrates and opens the object store. Blocks; call it outside of async code.
+    ///
+    /// A new database is only made at the first start, which `assent init` announces with a file: a lost or
+    /// misspelt one must not be replaced by an empty ledger.
     pub fn open(config: Config, clock: Clock) -> Result<Self, Error> {
-        let db = Db::connect(&config.database_url, Connect { create: false })?;
+        let announced = config.data_dir.join(FIRST_START);
+        let create = announced.exists();
+        let db = Db::connect(&config.database_url, Connect { create })?;
         let objects = Objects::open(&config.data_dir, config.limits.object)?;
+        if create {
+            std::fs::remove_file(&announced)
+                .map_err(|error| Error::fault(format!("removing {}", announced.display()), error))?;
+        }
         Ok(Self { config: Arc::new(config), db, clock, objects })
     }
 
@@ -156,10 +168,7 @@ fn listen_agents(
 ) -> Result<(SocketAddr, ServerHandle), Error> {
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.agents.clone());
     let server = HttpServer::new(move || {
-        App::new()
-            .wrap(from_fn(edge::edge))
-            .configure(shared.data(&gate))
-            .configure(|config| routes(config))
+        App::new().wrap(from_fn(edge::edge)).configure(shared.data(&gate)).configure(|config| routes(config))
     })
     .on_connect(agent::on_connect(kernel.config.site_id.clone()));
     let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone())?;
