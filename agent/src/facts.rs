@@ -1,6 +1,6 @@
 //! Facts of the host, gathered through the door to the machine and cut to what is accepted.
 
-use crate::host::{Fault, Host, PackageState};
+use crate::host::{Entry, Fault, Host, PackageState};
 use shared::facts::{
     ADDRESSES, FACT_TEXT_BYTES, Facts, Kernel, Os, PACKAGES, Package, PackageStatus, SERVICES, Service,
 };
@@ -51,7 +51,10 @@ fn clean(text: &str) -> String {
 
 /// hostname(5) of the managed root, else the name that the kernel has.
 fn name(host: &impl Host) -> Result<String, Fault> {
-    let file = host.read("/etc/hostname", HOSTNAME_BYTES)?.unwrap_or_default();
+    let file = match host.look("/etc/hostname")? {
+        Entry::File { .. } => host.read("/etc/hostname", HOSTNAME_BYTES)?.unwrap_or_default(),
+        _ => Vec::new(),
+    };
     let text = String::from_utf8_lossy(&file);
     let line = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#'));
     Ok(clean(line.unwrap_or(&host.uname().nodename)))
@@ -63,11 +66,11 @@ fn os(host: &impl Host) -> Result<Os, Fault> {
     for path in ["/etc/os-release", "/usr/lib/os-release"] {
         // Usually a link; reading looks at the path itself only.
         let target = match host.look(path)? {
-            crate::host::Entry::Link { target } if target.starts_with("../") => {
+            Entry::Link { target } if target.starts_with("../") => {
                 target.trim_start_matches("..").to_owned()
             }
-            crate::host::Entry::Link { target } => target,
-            crate::host::Entry::File { .. } => path.to_owned(),
+            Entry::Link { target } => target,
+            Entry::File { .. } => path.to_owned(),
             _ => continue,
         };
         bytes = host.read(&target, OS_RELEASE_BYTES)?;

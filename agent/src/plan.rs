@@ -204,7 +204,7 @@ impl<'a, H: Host> Planner<'a, H> {
     /// What is created needs a directory to lie in: there, or made earlier in this plan.
     fn need_parent(&self, path: &str, action: Option<&Action>) -> Result<(), Refused> {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        if parent.is_empty() || !action.is_some_and(|a| a.verb == Verb::Create) {
+        if parent.is_empty() || action.is_none_or(|a| a.verb != Verb::Create) {
             return Ok(());
         }
         let comes = |a: &Action| {

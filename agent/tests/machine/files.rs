@@ -22,7 +22,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    fn at(dir: tempfile::TempDir) -> Self {
         for sub in ["etc", "srv", "var/lib/assent"] {
             fs::create_dir_all(dir.path().join(sub)).unwrap();
         }

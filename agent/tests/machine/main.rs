@@ -13,5 +13,6 @@ mod support;
 mod crash;
 mod files;
 mod health;
+mod killed;
 mod packages;
 mod random;
