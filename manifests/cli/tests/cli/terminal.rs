@@ -32,7 +32,9 @@ fn converse(dir: &Path, arguments: &[&str], mut answer: impl FnMut(&str) -> Stri
         let text = String::from_utf8_lossy(&piece[..n]);
         all.push_str(&text);
         recent.push_str(&text);
-        if recent.ends_with(": ") {
+        // Messages begin with a short word and a colon, and may arrive in pieces; prompts are sentences.
+        let line = recent.rsplit('\n').next().unwrap_or_default();
+        if line.ends_with(": ") && line.contains(char::is_uppercase) {
             let line = answer(&recent);
             writeln!(terminal, "{line}").unwrap();
             recent.clear();
