@@ -44,7 +44,8 @@ struct Port<'a> {
     url: &'a str,
 }
 
-/// `dir` exists and is empty but for its own empty directories.
+/// `dir` exists and is empty but for its own empty directories. `first-start` lets the first run create the
+/// database; without it a missing database is an error, never silently a new one.
 pub fn write(dir: &Path, site: &Site<'_>, documents: &Documents, token: &str) -> Done {
     for (name, key) in [("online", &site.keys.online), ("log", &site.keys.log)] {
         files::write_new(&dir.join(format!("keys/{name}.key")), plain(key)?.as_bytes())?;

@@ -59,6 +59,7 @@ fn every_file_is_private_and_the_layout_is_the_documented_one() {
             "keys/governance.pem",
             "keys/publisher.pem",
             "server/bootstrap.json",
+            "server/first-start",
             "server/keys/log.key",
             "server/keys/online.key",
             "server/server.toml",
