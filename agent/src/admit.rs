@@ -73,7 +73,11 @@ pub fn open_bundle(court: &Court<'_>, id: &ChangeId, revision: u32, bytes: &[u8]
     Ok(bundle)
 }
 
-fn check_revision(seen: &Seen, change: &Change) -> Result<(), Refused> {
+/// Part of step 5: nothing newer was seen.
+///
+/// # Errors
+/// `change.revision`.
+pub fn check_revision(seen: &Seen, change: &Change) -> Result<(), Refused> {
     let Some(known) = seen.revisions.get(&change.change_id) else { return Ok(()) };
     let (id, revision) = (&change.change_id, change.revision);
     if revision < known.revision {
@@ -107,7 +111,6 @@ pub fn plannable(
     change: Statement<Change>,
     evidence: &mut dyn Evidence,
 ) -> Result<Plannable, Refused> {
-    check_revision(court.seen, &change.body)?;
     let addressed = admit::address(court.policy, change, court.me, court.now)?;
     check_same(court.seen, addressed.change())?;
     let manifests = manifests(court, &addressed, evidence)?;

@@ -191,8 +191,6 @@ fn lock(paths: &Paths) -> Result<File, Failure> {
 type RealAgent = Agent<Engine<Machine, RealDisk>, Remote>;
 
 fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
-    let config = Config::load(paths).map_err(Failure::fault)?;
-    start_log(&config.log);
     // Before the lock, because its directory is made by joining.
     let state = open_state(paths, Box::new(RealDisk)).map_err(not_joined)?;
     let lock = lock(paths)?;
@@ -215,12 +213,17 @@ fn not_joined(error: StateError) -> Failure {
 fn start_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let built = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    let built = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time();
     // Set once in a process; a second time there is one already.
     drop(built.try_init());
 }
 
 fn run(root: &Path) -> Result<(), Failure> {
+    start_log(&Config::load(&Paths::new(root)).map_err(Failure::fault)?.log);
     let (mut agent, _lock) = open(&Paths::new(root))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::fault)?;

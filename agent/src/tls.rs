@@ -4,6 +4,7 @@
 //! site's certificate authority with the host's own certificate. Also makes requests for certificates.
 
 use crate::clock::Clock;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -12,6 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use shared::digest::Digest;
 use shared::time::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What the server must show.
@@ -45,7 +47,11 @@ pub fn client_config(trust: &Trust, clock: &Clock) -> Result<ClientConfig, Strin
                 roots.add(authority).map_err(|e| format!("the site's certificate authority: {e}"))?;
             }
             let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| format!("tls.key: {e}"))?;
-            let builder = builder.with_root_certificates(roots);
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+            let inner = inner.build().map_err(|e| format!("the site's certificate authority: {e}"))?;
+            let authorities = certificates(ca)?;
+            let verifier = Arc::new(SiteServer { inner, authorities });
+            let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
             let chain = certificates(certificate)?;
             builder.with_client_auth_cert(chain, key).map_err(|e| format!("tls.crt with tls.key: {e}"))
         }
@@ -141,6 +147,67 @@ pub fn public_of(pem: &str) -> Result<Vec<u8>, String> {
     use rcgen::PublicKeyData;
     let key = rcgen::KeyPair::from_pem(pem).map_err(|e| format!("tls.key: {e}"))?;
     Ok(key.der_bytes().to_vec())
+}
+
+/// A server of the site CA, by name and key, judged at a time at which its certificates are in force.
+///
+/// Nothing that changes the host rests on TLS, there is no revocation that an end date would replace, and a
+/// host must be heard when certificates or its own clock are off; so dates alone never cut it off.
+#[derive(Debug)]
+struct SiteServer {
+    inner: Arc<WebPkiServerVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+}
+
+impl SiteServer {
+    /// The time in force of all certificates that is nearest to `now`.
+    fn in_force(&self, end_entity: &CertificateDer<'_>, now: UnixTime) -> Option<UnixTime> {
+        let mut at = i64::try_from(now.as_secs()).ok()?;
+        for der in self.authorities.iter().chain([end_entity]) {
+            let (_, parsed) = X509Certificate::from_der(der).ok()?;
+            let validity = parsed.validity();
+            // Not `clamp`, which panics when a certificate ends before it begins.
+            at = at.max(validity.not_before.timestamp()).min(validity.not_after.timestamp());
+        }
+        let since = Duration::from_secs(u64::try_from(at).ok()?);
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
+impl ServerCertVerifier for SiteServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let at = self.in_force(end_entity, now).unwrap_or(now);
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Accepts exactly one public key, proven by the handshake signature; names and dates do not matter.

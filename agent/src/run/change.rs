@@ -156,6 +156,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 let message = format!("the change ended at {}", change.body.not_after);
                 return Err(Refused::new(Code::TimeOver, message));
             }
+            admit::check_revision(court.seen, &change.body)?;
             admit::plannable(court, change.clone(), pulled)
         })?;
         let plannable = match checked {

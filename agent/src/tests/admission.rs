@@ -170,6 +170,12 @@ fn an_older_revision_after_a_newer_one() {
     let first = bench.approved(1, |_| {});
     bench.planned(1, |change| change.revision = 2);
     bench.refuses(&first, Code::ChangeRevision);
+    // Nor is it planned again.
+    bench.site.unlist_all();
+    bench
+        .site
+        .wish(&Statement::sign(Change { title: "rev 1 again".into(), ..first.change.body }, &key(AUTHOR)));
+    assert_eq!(bench.tick().codes(), [Code::ChangeRevision]);
 }
 
 #[test]

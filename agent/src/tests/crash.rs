@@ -2,10 +2,12 @@
 //! up at every write; an answer is lost. Afterwards nothing happened twice and nothing that was said is lost.
 
 use super::Bench;
-use super::site::NOW;
+use super::site::{AUTHOR, FIRST, NOW, SECOND, approve, key, manifest};
+use crate::disk::Disk;
 use crate::host::fake::Cut;
 use shared::bundle::Bundle;
 use shared::receipt::HostOutcome;
+use shared::statement::Statement;
 use std::io::ErrorKind;
 
 /// A bench with an approved change that is about to run, and how many writes running it costs.
@@ -45,6 +47,23 @@ fn check(bench: &mut Bench, what: &str) {
     bench.site.check_chain();
     let state = bench.agent.as_ref().unwrap().state();
     assert_eq!((state.spooled().unwrap().len(), state.running()), (0, None), "{what}");
+    goes_on(bench, what);
+}
+
+/// The next change runs as if nothing had happened.
+fn goes_on(bench: &mut Bench, what: &str) {
+    let named = bench.site.add_manifest(manifest("1.3.0", "again"));
+    let change = Statement::sign(bench.site.change(2, named), &key(AUTHOR));
+    bench.site.publish();
+    bench.site.wish(&change);
+    bench.tick();
+    let mut bundle = bench.site.bundle(&change);
+    approve(&mut bundle, &[("first", FIRST), ("second", SECOND)], bench.clock.now());
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    let ran: Vec<_> = report.ran.iter().map(|(id, _, outcome)| (id.as_str(), *outcome)).collect();
+    assert_eq!(ran, [("C-2", HostOutcome::Applied)], "{what}: {:?}", report.lines);
+    assert_eq!(bench.motd().as_deref(), Some("again"), "{what}");
 }
 
 #[test]
@@ -58,11 +77,22 @@ fn a_power_cut_at_any_write_leaves_one_true_receipt() {
             assert!(bench.machine.power.is_off(), "{what}");
             bench.agent = None;
             bench.disk.restart();
+            executed_before_the_first_step(&bench, &what);
             bench.machine.power.restore();
             bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
             check(&mut bench, &what);
         }
     }
+}
+
+/// Where a journal exists, the change counts as executed already.
+fn executed_before_the_first_step(bench: &Bench, what: &str) {
+    let read = |name: &str| bench.disk.read(&super::dir().join(name), u64::MAX).unwrap();
+    let seen = String::from_utf8(read("seen.json").unwrap()).unwrap();
+    assert!(
+        read("journal/run").is_none() || seen.contains(r#""executed":[{"change_id":"C-1""#),
+        "{what}: {seen}"
+    );
 }
 
 #[test]
@@ -122,7 +152,7 @@ fn damaged_state_holds_the_agent_instead_of_starting_anew() {
         let (bench, _) = ready();
         let mut bench = bench;
         let path = super::dir().join(file);
-        crate::disk::Disk::write(&mut bench.disk, &path, b"{").unwrap();
+        bench.disk.write(&path, b"{").unwrap();
         let refused = bench.boot().err();
         let refused = match file {
             // Damage of trusted metadata shows when it is used.

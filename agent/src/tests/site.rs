@@ -23,6 +23,7 @@ use shared::policy::{
     Rule, SCHEMA,
 };
 use shared::publication::Publication;
+use shared::receipt::Renewal;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::{self, Map};
@@ -159,6 +160,35 @@ pub struct Held {
     pub lose_answer: bool,
     pub check_ins: u32,
     pub now: Timestamp,
+    /// Who certifies hosts; nobody at first.
+    pub authority: Option<Certifier>,
+}
+
+/// A certificate authority of a site.
+pub struct Certifier {
+    pub pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Certifier {
+    pub fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: rcgen::Issuer::from_ca_cert_pem(&pem, key).unwrap(), pem }
+    }
+
+    /// A client certificate for the key of a request, from the year `from` to the year `to`.
+    pub fn certify(&self, csr: &str, agent: AgentId, (from, to): (i32, i32)) -> String {
+        let request = rcgen::CertificateSigningRequestParams::from_pem(csr).unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        let name = format!("urn:assent:{}:{agent}", site_id());
+        params.subject_alt_names = vec![rcgen::SanType::URI(name.as_str().try_into().unwrap())];
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        params.signed_by(&request.public_key, &self.issuer).unwrap().pem()
+    }
 }
 
 /// The agent's end of the site; clones are the same site.
@@ -199,6 +229,7 @@ impl TestSite {
             lose_answer: false,
             check_ins: 0,
             now: NOW,
+            authority: None,
         };
         let site = Self(Rc::new(RefCell::new(held)));
         let (governance, online) = (KeySet::one(key(GOVERNANCE).public()), KeySet::one(key(ONLINE).public()));
@@ -530,8 +561,22 @@ impl Server for TestSite {
         })
     }
 
-    fn renew(&mut self, _renewal: &Envelope) -> Result<Joined, NetError> {
-        Err(refused("renew", "not.here"))
+    fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError> {
+        let renewal = Statement::<Renewal>::open(renewal.clone()).unwrap();
+        assert!(renewal.is_signed_by(&key(HOST).public()), "the host's own key authorises it");
+        let root = String::from_utf8(self.root()).unwrap();
+        self.0.borrow_mut().answer(|held| {
+            let authority = held.authority.as_ref().ok_or_else(|| refused("renew", "not.here"))?;
+            Ok(Joined {
+                site: site_id(),
+                agent: host_id(),
+                certificate: authority.certify(&renewal.body.csr, host_id(), (2027, 2030)),
+                ca: authority.pem.clone(),
+                agent_address: String::new(),
+                root,
+                recorded: None,
+            })
+        })
     }
 
     fn use_trust(&mut self, _trust: &Trust) -> Result<(), NetError> {

@@ -22,6 +22,7 @@ use shared::keys::SigningKey;
 use shared::manifest::Artifact;
 use shared::receipt::{Enrolment, open_chained};
 use shared::strict;
+use shared::time::Timestamp;
 use shared::wire::{Join, Joined, Recorded};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+/// Certifies servers and hosts.
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -46,7 +48,9 @@ impl Authority {
     /// A server certificate for `name` with its key, PEM.
     fn server(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2200, 1, 1);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
@@ -157,6 +161,26 @@ fn a_certificate_of_another_authority_is_not_the_server() {
     let served = serve(&ours, Box::new(|_, out| answer(out, "200 OK", b"")));
     assert!(link(&served, &trust(&ours)).call(&Call::get("/", 0)).is_ok());
     assert!(matches!(link(&served, &trust(&theirs)).call(&Call::get("/", 0)), Err(NetError::Tls { .. })));
+}
+
+/// Dates alone never cut a host off: it reports, also when certificates or its own clock are years off.
+#[test]
+fn a_server_whose_certificate_has_expired_is_still_the_server_and_a_foreign_one_is_not() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let client = crate::tls::new_key_request().unwrap();
+    let certificate = ours.client(&client.csr, "urn:assent:x:y").into_bytes();
+    let served = serve(&ours, Box::new(|_, out| answer(out, "200 OK", b"")));
+    for far in [Timestamp(100_000), Timestamp(100_000_000_000)] {
+        for (authority, reached) in [(&ours, true), (&theirs, false)] {
+            let (ca, key) = (authority.pem.clone().into_bytes(), client.key.as_bytes().to_vec());
+            let trust = Trust::Site { ca, certificate: certificate.clone(), key };
+            for (host, named) in [("127.0.0.1", true), ("localhost", false)] {
+                let address: Address = format!("{host}:{}", served.port).parse().unwrap();
+                let mut link = Link::new(address, &trust, &Clock::fixed(far), limits()).unwrap();
+                assert_eq!(link.call(&Call::get("/", 0)).is_ok(), reached && named, "{far} {host}");
+            }
+        }
+    }
 }
 
 #[test]

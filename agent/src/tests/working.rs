@@ -1,9 +1,10 @@
 //! The good way, and what must go on when something is missing.
 
-use super::site::{FIRST, NOW, approve};
+use super::site::{Certifier, FIRST, NOW, approve, host_id};
 use super::{Bench, dir};
 use crate::disk::Disk;
 use crate::state::State;
+use crate::tls::CertificateInfo;
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
 use shared::time::{Interval, Timestamp};
@@ -197,4 +198,61 @@ fn a_forked_ledger_is_refused_and_the_statement_kept() {
     assert!(report.codes().contains(&Code::LogFork), "{:?}", report.lines);
     let state = State::open(&dir(), Box::new(bench.disk.clone())).unwrap();
     assert!(!state.spooled().unwrap().is_empty());
+}
+
+/// Gives the bench a certificate of `authority` that ended years ago.
+fn with_old_certificate(bench: &mut Bench, authority: &Certifier) {
+    let request = crate::tls::new_key_request().unwrap();
+    let old = authority.certify(&request.csr, host_id(), (2020, 2021));
+    for (name, text) in [("tls.key", request.key.as_str()), ("tls.crt", &old), ("ca.crt", &authority.pem)] {
+        bench.disk.write(&dir().join(name), text.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn an_expired_certificate_is_renewed_by_the_hosts_own_key() {
+    let mut bench = Bench::new();
+    let authority = Certifier::new();
+    with_old_certificate(&mut bench, &authority);
+    // Nobody answers at first: the agent goes on and asks again after an hour.
+    let report = bench.tick();
+    assert!(report.troubles.iter().any(|t| t.contains("was not renewed")), "{:?}", report.lines);
+    bench.site.0.borrow_mut().authority = Some(authority);
+    assert!(bench.tick().went_through(), "not asked again at once");
+    bench.at(NOW.plus(3_601));
+    let report = bench.tick();
+    assert!(report.lines.iter().any(|l| l.contains("new certificate until 2030")), "{:?}", report.lines);
+    let now_used = bench.disk.read(&dir().join("tls.crt"), u64::MAX).unwrap().unwrap();
+    assert_eq!(CertificateInfo::read(&now_used).unwrap().not_after.to_string(), "2030-01-01T00:00:00Z");
+}
+
+#[test]
+fn a_new_certificate_authority_is_accepted_only_if_the_policy_pins_it() {
+    for pinned in [false, true] {
+        let mut bench = Bench::new();
+        let (old, new) = (Certifier::new(), Certifier::new());
+        let spki = |c: &Certifier| CertificateInfo::read(c.pem.as_bytes()).unwrap().spki;
+        let pins = if pinned { vec![spki(&old), spki(&new)] } else { vec![spki(&old)] };
+        bench.site.0.borrow_mut().policy.ca_spki = pins;
+        bench.site.publish();
+        with_old_certificate(&mut bench, &old);
+        bench.tick();
+        let new_pem = new.pem.clone();
+        bench.site.0.borrow_mut().authority = Some(new);
+        bench.at(NOW.plus(3_601));
+        bench.tick();
+        let ca = bench.disk.read(&dir().join("ca.crt"), u64::MAX).unwrap().unwrap();
+        assert_eq!(ca == new_pem.as_bytes(), pinned);
+    }
+}
+
+#[test]
+fn an_authority_that_the_policy_does_not_pin_stops_changes() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    let mut held = bench.site.0.borrow_mut();
+    held.policy.ca_spki = vec![shared::digest::Digest::of(b"another authority")];
+    held.policy.version += 1;
+    drop(held);
+    bench.refuses(&bundle, Code::PolicyInvalid);
 }
