@@ -14,6 +14,8 @@ mod plans;
 mod reports;
 mod revise;
 mod store;
+#[cfg(test)]
+pub(crate) mod tests;
 mod view;
 
 pub use api::{agents, people};

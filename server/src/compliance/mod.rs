@@ -8,6 +8,8 @@ mod collect;
 mod model;
 mod store;
 mod tar;
+#[cfg(test)]
+mod tests;
 
 pub use api::people;
 pub use model::{Exporter, Wish};

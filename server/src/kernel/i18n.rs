@@ -13,8 +13,18 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 10] =
-    catalogues!["kernel", "ledger", "people", "cmdb", "fleet", "receipts", "manifests", "changes", "rollout", "compliance"];
+const CATALOGUES: [(&str, &str, &str); 10] = catalogues![
+    "kernel",
+    "ledger",
+    "people",
+    "cmdb",
+    "fleet",
+    "receipts",
+    "manifests",
+    "changes",
+    "rollout",
+    "compliance"
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -14,6 +14,8 @@ mod publish;
 mod repository;
 mod site;
 mod store;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use api::{agents, people};
 pub use edition::{CurrentPolicy, policy};

@@ -5,6 +5,8 @@
 mod api;
 mod model;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use api::people;
 pub use store::why;

@@ -32,7 +32,10 @@ pub fn check_seal(files: &Files, signer: &PublicKey) -> Vec<Flaw> {
     if !files.get(SIGNATURE).is_some_and(|sig| signer.verifies(sums, sig)) {
         flaws.push(Flaw::at(SIGNATURE, "does not fit SHA256SUMS and the ledger's key"));
     }
-    if files.get(SIGNER).is_some_and(|pem| *pem != signer.to_pem().into_bytes()) {
+    if !files.get(SSH_SIGNATURE).is_some_and(|sig| sshsig::verifies(sig, signer, NAMESPACE, sums)) {
+        flaws.push(Flaw::at(SSH_SIGNATURE, "does not fit SHA256SUMS and the ledger's key"));
+    }
+    if files.get(SIGNER).is_none_or(|pem| *pem != signer.to_pem().into_bytes()) {
         flaws.push(Flaw::at(SIGNER, "is not the ledger's key that the policy names"));
     }
     let Ok(text) = std::str::from_utf8(sums) else { return vec![Flaw::at(SUMS, "is not text")] };

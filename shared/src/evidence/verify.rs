@@ -55,7 +55,7 @@ pub fn verify(files: &Files, root: Option<Digest>) -> Report {
             report.checked.push((files.len(), "files against the signed checksums"));
             check_ledger(&contents, &key, &mut report);
         }
-        Err(flaw) => report.flaws.push(flaw),
+        Err(flaw) => report.flaws.extend(unreadable(files, flaw)),
     }
     check_statements(&contents, &mut report);
     check_chains(&contents, &mut report);
@@ -63,13 +63,17 @@ pub fn verify(files: &Files, root: Option<Digest>) -> Report {
     report
 }
 
-/// A file cannot be read: the checksums still tell which bytes were changed, whoever made the list.
+/// A file cannot be read, or nobody knows whose list it is: the list still tells what does not fit it.
 fn unreadable(files: &Files, flaw: Flaw) -> Vec<Flaw> {
     let mut flaws = vec![flaw];
     let sums = files.get("SHA256SUMS").map(|s| String::from_utf8_lossy(s).into_owned()).unwrap_or_default();
     for (digest, path) in sums.lines().filter_map(|l| l.split_once("  ")) {
-        if files.get(path).is_some_and(|bytes| Digest::of(bytes).hex() != digest) {
-            flaws.push(Flaw::at(path, "its content does not fit its checksum: it was changed"));
+        match files.get(path) {
+            None => flaws.push(Flaw::at(path, "is listed in SHA256SUMS but missing")),
+            Some(bytes) if Digest::of(bytes).hex() != digest => {
+                flaws.push(Flaw::at(path, "its content does not fit its checksum: it was changed"));
+            }
+            Some(_) => {}
         }
     }
     flaws

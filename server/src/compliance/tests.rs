@@ -1,0 +1,199 @@
+//! Bundles of a real site verify offline; whatever is done to them afterwards is found and named.
+
+use super::Wish;
+use crate::changes::tests::world::{NOW, TOKEN, World, in_waves};
+use serde_json::json;
+use shared::approval::Decision;
+use shared::digest::Digest;
+use shared::evidence::{Files, verify};
+use shared::receipt::HostOutcome;
+use shared::refusal::Code;
+use shared::time::Timestamp;
+use std::process::Command;
+
+const DAY: i64 = 86_400;
+
+fn of_change(id: &shared::ids::ChangeId) -> Wish {
+    Wish { change_id: Some(id.clone()), from: None, to: None }
+}
+
+async fn files(world: &World, wish: &Wish) -> Files {
+    let (exporter, wish) = (world.node.exporter.clone(), wish.clone());
+    world.read(move |tx| super::export(tx, &exporter, &wish)).await.1
+}
+
+async fn tar(world: &World, wish: &Wish) -> Vec<u8> {
+    let body = shared::strict::to_json(wish);
+    let (status, bytes) = world.call_on(&world.node, ("POST", "/v1/exports"), TOKEN, body).await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
+    bytes
+}
+
+/// Two hosts in waves: one refused first and then applied, the other failed; one approver said no in between.
+async fn story(world: &mut World) -> shared::ids::ChangeId {
+    let base = world.publish("base", "1.0.0").await;
+    let of = world.in_review(&base, in_waves).await;
+    world.approve(&of, "ben").await;
+    world.clock.set(NOW.plus(3_700));
+    world.refuse(0, &of, Code::PlanDrift, None).await;
+    world.report(0, &of, HostOutcome::Applied).await;
+    world.clock.set(NOW.plus(3_750));
+    let path = format!("/v1/changes/{}/approvals", of.id);
+    world.good("POST", &path, world.approving(&of, "cora", Decision::Reject)).await;
+    world.clock.set(NOW.plus(3_800));
+    world.good("POST", &path, world.approving(&of, "cora", Decision::Approve)).await;
+    world.report(1, &of, HostOutcome::Failed).await;
+    world.good("POST", &format!("/v1/changes/{}/close", of.id), json!({"outcome": "failed"})).await;
+    of.id
+}
+
+fn root(world: &World) -> Digest {
+    Digest::of(&std::fs::read(world.data_dir().join("site/1.root.json")).unwrap())
+}
+
+#[actix_web::test]
+async fn an_export_verifies_without_the_server() {
+    for mut world in World::each(1, 2).await {
+        let id = story(&mut world).await;
+        let files = files(&world, &of_change(&id)).await;
+        let report = verify(&files, Some(root(&world)));
+        assert_eq!(report.flaws, [], "{}", world.engine);
+        let count = |what: &str| report.checked.iter().find(|(_, text)| text.starts_with(what)).unwrap().0;
+        assert_eq!(count("receipts"), 2);
+        assert_eq!(count("refusals"), 1);
+        assert_eq!(count("places in the hosts"), 2 + 1 + 2, "enrolments, refusal, receipts");
+        assert!(count("checkpoints seen by hosts") >= 2);
+        let csv = String::from_utf8(files["data/applications.csv"].clone()).unwrap();
+        assert_eq!(csv.lines().count(), 3, "{csv}");
+        assert!(csv.contains("web1") && csv.contains(",applied,"), "{csv}");
+    }
+}
+
+#[actix_web::test]
+async fn whatever_is_changed_afterwards_is_found_and_named() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "ben").await;
+        world.clock.set(NOW.plus(3_700));
+        world.report(0, &of, HostOutcome::Applied).await;
+        let good = files(&world, &of_change(&of.id)).await;
+        assert_eq!(verify(&good, Some(root(&world))).flaws, []);
+        for (path, bytes) in &good {
+            for at in [0, bytes.len() / 2, bytes.len() - 1] {
+                let mut bad = good.clone();
+                bad.get_mut(path).unwrap()[at] ^= 1;
+                let report = verify(&bad, Some(root(&world)));
+                // What carries the list of files cannot name the file by the list; it names itself.
+                let named =
+                    report.flaws.iter().any(|flaw| flaw.path == *path || flaw.path.starts_with("keys/"));
+                let outside = path == "SHA256SUMS" && !report.flaws.is_empty();
+                assert!(named || outside, "{} {path} at {at}: {:?}", world.engine, report.flaws);
+            }
+            let mut less = good.clone();
+            less.remove(path);
+            let flaws = verify(&less, Some(root(&world))).flaws;
+            assert!(
+                flaws.iter().any(|flaw| flaw.path == *path),
+                "{} without {path}: {flaws:?}",
+                world.engine
+            );
+        }
+        let mut more = good.clone();
+        more.insert("statements/extra.txt".into(), b"hello".to_vec());
+        more.insert("data/extra.csv".into(), b"hello".to_vec());
+        let flaws = verify(&more, None).flaws;
+        assert!(flaws.iter().any(|flaw| flaw.path.ends_with("extra.txt")), "{flaws:?}");
+        assert!(!verify(&good, Some(Digest::of(b"another site"))).is_good());
+    }
+}
+
+#[actix_web::test]
+async fn the_same_question_gives_the_same_bytes_until_the_ledger_grows() {
+    for mut world in World::each(1, 2).await {
+        let id = story(&mut world).await;
+        let first = tar(&world, &of_change(&id)).await;
+        world.clock.set(NOW.plus(5 * DAY));
+        let node = &world.node;
+        node.repository.prepare(&node.db, &world.config, world.now()).await.unwrap();
+        let second = world.second_node().await;
+        assert_eq!(tar(&world, &of_change(&id)).await, first, "{}", world.engine);
+        let body = shared::strict::to_json(&of_change(&id));
+        let (_, elsewhere) = world.call_on(&second, ("POST", "/v1/exports"), TOKEN, body).await;
+        assert_eq!(elsewhere, first, "{}: another node", world.engine);
+        world.publish("more", "1.0.0").await;
+        assert_ne!(tar(&world, &of_change(&id)).await, first);
+        let taken = world.good("GET", "/v1/exports", ()).await;
+        assert!(taken.as_array().unwrap().iter().all(|line| line["person"] == "anna"));
+        assert!(!taken.as_array().unwrap().is_empty());
+    }
+}
+
+#[actix_web::test]
+async fn common_tools_check_the_outer_layer() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "ben").await;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("bundle.tar"), tar(&world, &of_change(&of.id)).await).unwrap();
+        let run = |script: &str| {
+            let out = Command::new("bash").arg("-ec").arg(script).current_dir(dir.path()).output().unwrap();
+            let told = String::from_utf8_lossy(&out.stderr).into_owned();
+            (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned() + &told)
+        };
+        let commands = "tar xf bundle.tar && rm bundle.tar && sha256sum -c --strict --quiet SHA256SUMS && \
+            openssl pkeyutl -verify -pubin -inkey signer.pub -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig && \
+            comm -3 <(cut -c67- SHA256SUMS | LC_ALL=C sort) <(find . -type f ! -name 'SHA256SUMS*' ! -name signer.pub | cut -c3- | LC_ALL=C sort)";
+        let (good, told) = run(commands);
+        assert!(good && told.trim() == "Signature Verified Successfully", "{}: {told}", world.engine);
+        assert!(!run("echo x >> data/changes.csv; sha256sum -c --strict --quiet SHA256SUMS").0);
+    }
+}
+
+#[actix_web::test]
+async fn a_period_holds_what_was_created_or_reported_in_it() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "ben").await;
+        world.clock.set(NOW.plus(3_700));
+        world.report(0, &of, HostOutcome::Applied).await;
+        world.clock.set(NOW.plus(DAY));
+        let later = world.in_review(&base, |change| {
+            change.intervals.remove(0);
+        });
+        let later = later.await;
+        let period =
+            |from: Timestamp, to: Timestamp| Wish { change_id: None, from: Some(from), to: Some(to) };
+        for (from, to, expected) in [
+            (NOW, NOW.plus(1), vec![&of.id]),
+            (NOW.plus(3_600), NOW.plus(7_200), vec![&of.id]),
+            (NOW.plus(1), NOW.plus(3_600), vec![]),
+            (NOW.plus(DAY), NOW.plus(2 * DAY), vec![&later.id]),
+            (NOW, NOW.plus(2 * DAY), vec![&of.id, &later.id]),
+        ] {
+            let files = files(&world, &period(from, to)).await;
+            assert_eq!(verify(&files, None).flaws, [], "{} {from}", world.engine);
+            let csv = String::from_utf8(files["data/changes.csv"].clone()).unwrap();
+            let ids: Vec<_> = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap()).collect();
+            assert_eq!(
+                ids,
+                expected.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+                "{} {from}",
+                world.engine
+            );
+        }
+        for bad in [
+            json!({}),
+            json!({"change_id": of.id, "from": NOW, "to": NOW.plus(1)}),
+            json!({"from": NOW}),
+            json!({"from": NOW, "to": NOW}),
+            json!({"from": NOW, "to": NOW.plus(401 * DAY)}),
+        ] {
+            assert_eq!(world.code("POST", "/v1/exports", &bad).await, "export.bad_scope", "{bad}");
+        }
+        assert_eq!(world.code("POST", "/v1/exports", json!({"change_id": "C-99"})).await, "change.unknown");
+        assert_eq!(world.code("POST", "/v1/exports", json!({"change": "C-1"})).await, "request.bad_json");
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a host waits: the judgement as a table, and the whole path on both databases.
+
+use super::model::{Facts, HostRefusal, Standing, Target, because};
+use crate::changes::tests::world::{NOW, World, in_waves};
+use crate::kernel::i18n::Language;
+use serde_json::json;
+use shared::lifecycle::{Outcome, State};
+use shared::receipt::HostOutcome;
+use shared::refusal::{Code, Refused};
+use shared::time::{Interval, Timestamp};
+
+const OPEN: Interval = Interval { from: Timestamp(NOW.0 - 60), until: Timestamp(NOW.0 + 3_600) };
+
+fn ready() -> Facts {
+    Facts {
+        state: State::Approved,
+        target: Some(Target { planned: true, approved: true, succeeded: None }),
+        enabled: true,
+        held: false,
+        last_seen: Some(NOW.plus(-70)),
+        interval: Ok(OPEN),
+        turn: Ok(()),
+        refusal: None,
+    }
+}
+
+fn said(code: &str, at: Timestamp) -> Option<HostRefusal> {
+    Some(HostRefusal { code: code.into(), message: "said".into(), retry_at: Some(NOW.plus(300)), at })
+}
+
+fn target(planned: bool, approved: bool, succeeded: Option<bool>) -> Option<Target> {
+    Some(Target { planned, approved, succeeded })
+}
+
+#[test]
+fn the_first_thing_in_the_way_is_told() {
+    let window = Refused::until(Code::TimeWindow, "outside", NOW.plus(60));
+    let over = Refused::new(Code::TimeOver, "over");
+    let gate = Refused::until(Code::WaveGate, "watched", NOW.plus(90));
+    use Standing::{NotTargeted, Refused as No, Reported, Running, Waiting};
+    for (facts, standing, code) in [
+        (ready(), Waiting, "host.soon"),
+        (Facts { last_seen: Some(NOW), ..ready() }, Running, "host.busy"),
+        (Facts { target: None, ..ready() }, NotTargeted, "change.not_for_me"),
+        (Facts { target: target(true, true, Some(true)), ..ready() }, Reported, "host.applied"),
+        (
+            Facts { target: target(true, true, Some(false)), state: State::Review, ..ready() },
+            Reported,
+            "host.failed",
+        ),
+        (Facts { state: State::Draft, ..ready() }, Waiting, "change.draft"),
+        (Facts { state: State::InReview, ..ready() }, Waiting, "approval.missing"),
+        (
+            Facts { state: State::InReview, target: target(false, false, None), ..ready() },
+            Waiting,
+            "plan.wished",
+        ),
+        (
+            Facts {
+                state: State::InReview,
+                target: target(false, false, None),
+                refusal: said("plan.failed", NOW),
+                ..ready()
+            },
+            No,
+            "plan.failed",
+        ),
+        (
+            Facts { state: State::InReview, target: target(false, false, None), last_seen: None, ..ready() },
+            Waiting,
+            "host.away",
+        ),
+        (Facts { state: State::Halted, ..ready() }, Waiting, "change.halted"),
+        (Facts { state: State::Closed(Outcome::Expired), ..ready() }, No, "change.closed"),
+        (Facts { target: target(true, false, None), ..ready() }, No, "plan.missing"),
+        (Facts { enabled: false, ..ready() }, Waiting, "host.disabled"),
+        (Facts { held: true, ..ready() }, Waiting, "host.held"),
+        (Facts { interval: Err(window.clone()), ..ready() }, Waiting, "time.window"),
+        (Facts { interval: Err(over), ..ready() }, No, "time.over"),
+        (Facts { turn: Err(gate), ..ready() }, Waiting, "wave.gate"),
+        (Facts { refusal: said("plan.drift", NOW), ..ready() }, No, "plan.drift"),
+        (Facts { refusal: said("time.window", NOW.plus(-61)), ..ready() }, Waiting, "host.soon"),
+        (Facts { last_seen: Some(NOW.plus(-901)), ..ready() }, Waiting, "host.away"),
+    ] {
+        let answer = because(&facts, NOW);
+        assert_eq!((answer.standing, answer.code.as_str()), (standing, code), "{facts:?}");
+        for language in [Language::De, Language::En] {
+            assert!(!answer.text(language).starts_with("why."), "{code} has a text in {}", language.tag());
+        }
+    }
+    let waiting = because(&Facts { interval: Err(window), ..ready() }, NOW);
+    assert_eq!(waiting.retry_at, Some(NOW.plus(60)), "the next moment at which the answer may change");
+}
+
+#[actix_web::test]
+async fn the_answer_follows_the_change() {
+    for mut world in World::each(1, 2).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, in_waves).await;
+        let why = async |world: &World, host: &str| {
+            let told = world.good("GET", &format!("/v1/why/{host}/{}", of.id), ()).await;
+            (told["standing"].as_str().unwrap().to_owned(), told["code"].as_str().unwrap().to_owned(), told)
+        };
+        let is = |told: &(String, String, serde_json::Value), standing: &str, code: &str| {
+            assert_eq!((told.0.as_str(), told.1.as_str()), (standing, code), "{}", told.2);
+        };
+        is(&why(&world, "web1").await, "waiting", "approval.missing");
+        world.approve(&of, "ben").await;
+        let told = why(&world, "web1").await;
+        is(&told, "waiting", "time.window");
+        assert_eq!(told.2["retry_at"], json!(NOW.plus(3_600)), "{}", world.engine);
+        world.clock.set(NOW.plus(3_700));
+        is(&why(&world, "web2").await, "waiting", "wave.gate");
+        is(&why(&world, "web1").await, "waiting", "host.away");
+        world.refuse(0, &of, Code::PlanDrift, Some(NOW.plus(4_000))).await;
+        let told = why(&world, "web1").await;
+        is(&told, "refused", "plan.drift");
+        assert_eq!(
+            (&told.2["retry_at"], &told.2["message"]),
+            (&json!(NOW.plus(4_000)), &json!("for the test"))
+        );
+        assert!(told.2["refusal"]["payload"].is_string(), "the signed refusal comes along");
+        world.report(0, &of, HostOutcome::Applied).await;
+        is(&why(&world, "web1").await, "reported", "host.applied");
+        let told = why(&world, "web2").await;
+        is(&told, "waiting", "wave.gate");
+        assert_eq!(told.2["retry_at"], json!(NOW.plus(3_765)), "until the soak is over");
+        world.good("POST", &format!("/v1/changes/{}/halt", of.id), json!({})).await;
+        is(&why(&world, "web2").await, "waiting", "change.halted");
+        assert_eq!(world.code("GET", &format!("/v1/why/nobody/{}", of.id), ()).await, "host.not_found");
+        assert_eq!(world.code("GET", "/v1/why/web1/C-99", ()).await, "change.unknown");
+        world.good("POST", "/v1/changes", json!({})).await;
+        assert_eq!(world.good("GET", "/v1/why/web1/C-2", ()).await["code"], "change.draft");
+    }
+}
