@@ -1,6 +1,7 @@
 //! The running site: what the slices keep in memory, opened in their order and handed to the listeners.
 
 use crate::app::{Kernel, Routes, Slices};
+use crate::compliance::{self, Exporter};
 use crate::fleet::{self, Board, Door, Sources, Strangers};
 use crate::kernel::error::Error;
 use crate::kernel::jobs::Job;
@@ -21,6 +22,7 @@ pub struct Site {
     door: Door,
     board: Board,
     repository: Repository,
+    exporter: Exporter,
     intake: Intake,
     /// Keeps the board up to date; every node has its own.
     upkeep: JoinHandle<()>,
@@ -38,12 +40,13 @@ impl Site {
         let door = Door::open(config)?;
         let repository = Repository::open(config)?;
         repository.prepare(db, config, now).await?;
+        let exporter = Exporter::open(config, &log)?;
         let sources = Sources { wishes: changes::wishes, timestamp_version: manifests::timestamp_version };
         let board = Board::new(sources);
         board.refresh(db).await?;
         let intake = Intake::start(db, &log, &board, clock, RECEIPT_TOPICS);
         let upkeep = tokio::spawn(fleet::keep_up(board.clone(), db.clone()));
-        Ok(Self { log, door, board, repository, intake, upkeep })
+        Ok(Self { log, door, board, repository, exporter, intake, upkeep })
     }
 
     /// Routes, jobs and gate over these parts.
@@ -66,11 +69,11 @@ impl Site {
         let (log, door, board) =
             (Data::new(self.log.clone()), Data::new(self.door.clone()), self.board.clone());
         let (repository, strangers) = (self.repository.clone(), Data::new(Strangers::default()));
-        let gate = people::gate(&kernel.db);
+        let (exporter, gate) = (Data::new(self.exporter.clone()), people::gate(&kernel.db));
         Arc::new(move |config: &mut ServiceConfig| {
             config.app_data(log.clone()).app_data(door.clone()).app_data(strangers.clone());
             config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
-            config.app_data(Data::new(gate.clone()));
+            config.app_data(Data::new(gate.clone())).app_data(exporter.clone());
             for routes in [
                 ledger::routes,
                 people::routes,
@@ -80,6 +83,7 @@ impl Site {
                 changes::people,
                 rollout::people,
                 receipts::people_routes,
+                compliance::people,
             ] {
                 config.configure(routes);
             }

@@ -25,7 +25,6 @@ pub use repository::{Evidence, evidence, import, lock, resign, set_changes, time
 pub use site::Facts;
 pub use store::Published;
 
-use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
@@ -84,11 +83,6 @@ impl Repository {
             Job::new("site.resign", Duration::from_secs(60), sign),
             Job::new("uploads.sweep", Duration::from_secs(3_600), sweep),
         ]
-    }
-
-    /// Imports and signs with the process's clock; for callers that have no `now` of their own yet.
-    pub async fn prepare_now(&self, db: &Db, config: &Config, clock: &Clock) -> Result<(), Error> {
-        self.prepare(db, config, clock.now()).await
     }
 }
 
