@@ -66,9 +66,7 @@ fn os(host: &impl Host) -> Result<Os, Fault> {
     for path in ["/etc/os-release", "/usr/lib/os-release"] {
         // Usually a link; reading looks at the path itself only.
         let target = match host.look(path)? {
-            Entry::Link { target } if target.starts_with("../") => {
-                target.trim_start_matches("..").to_owned()
-            }
+            Entry::Link { target } if target.starts_with("../") => target.trim_start_matches("..").to_owned(),
             Entry::Link { target } => target,
             Entry::File { .. } => path.to_owned(),
             _ => continue,

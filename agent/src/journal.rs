@@ -4,6 +4,7 @@
 //! Owns: the order on disk. Never: what is done (`apply`, `undo`). The last record may be torn by a crash; it
 //! is recognised by its length and checksum and counts as not written.
 
+mod pack;
 mod record;
 
 use crate::disk::Disk;
@@ -12,11 +13,18 @@ use crate::resource::{Found, Saved};
 pub use record::{Outcome, Record, Start, Step};
 use shared::digest::Digest;
 use shared::receipt::{HealthResult, StepStatus};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A run of 20,000 steps with long records.
 const JOURNAL_BYTES: u64 = 1 << 30;
+/// A group of files whose contents are short enough to be read by people.
+const PACK_BYTES: u64 = 64 << 20;
+const PACK: &str = "pack-";
+const KEEP: &str = "keep the old contents of files";
 
 /// Where the journal stands. Each standing names who goes on from it.
 #[derive(Debug)]
@@ -60,7 +68,12 @@ pub struct Journal<D> {
     disk: D,
     dir: PathBuf,
     log: Option<Log>,
+    /// Where packed contents lie, once somebody asks.
+    packs: RefCell<Option<Packs>>,
 }
+
+/// Pack and place of each packed content.
+type Packs = BTreeMap<Digest, (String, Range<usize>)>;
 
 impl<D: Disk> Journal<D> {
     /// Reads the journal in `dir` (made when it is first written).
@@ -68,7 +81,7 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// Not readable, or damaged before its last record: nothing may then be started.
     pub fn open(disk: D, dir: &Path) -> Result<Self, Fault> {
-        let mut journal = Self { disk, dir: dir.to_owned(), log: None };
+        let mut journal = Self { disk, dir: dir.to_owned(), log: None, packs: RefCell::new(None) };
         let path = journal.path();
         let fail = || Fault::io(format!("read the journal {}", path.display()));
         let bytes = journal.disk.read(&path, JOURNAL_BYTES).map_err(fail())?.unwrap_or_default();
@@ -142,11 +155,19 @@ impl<D: Disk> Journal<D> {
         records.into_iter().try_for_each(|record| self.tell(record)).map_err(fail())
     }
 
-    /// Keeps old contents for undo; durable when it returns.
-    pub fn save(&mut self, bytes: &[u8]) -> Result<Digest, Fault> {
-        let digest = Digest::of(bytes);
-        self.disk.write(&self.saved(digest), bytes).map_err(Fault::io("keep the old contents of a file"))?;
-        Ok(digest)
+    /// Keeps the old contents of a group of files for undo, in one pack; durable when it returns.
+    pub fn save(&mut self, group: usize, contents: &[Vec<u8>]) -> Result<(), Fault> {
+        if contents.is_empty() {
+            return Ok(());
+        }
+        self.packs.replace(None);
+        let path = self.dir.join("saved").join(format!("{PACK}{group}"));
+        self.disk.write(&path, &pack::write(contents)).map_err(Fault::io(KEEP))
+    }
+
+    /// Keeps one large old content; durable when it returns.
+    pub fn save_one(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.disk.write(&self.saved(Digest::of(bytes)), bytes).map_err(Fault::io(KEEP))
     }
 
     /// The receipt is signed and spooled: old contents are no longer needed.
@@ -157,6 +178,7 @@ impl<D: Disk> Journal<D> {
         self.write(vec![Record::ReceiptMade(receipt)])?;
         let fail = || Fault::io("remove old contents of files");
         let dir = self.dir.join("saved");
+        self.packs.replace(None);
         for name in self.disk.list(&dir).map_err(fail())? {
             self.disk.remove(&dir.join(name)).map_err(fail())?;
         }
@@ -205,11 +227,35 @@ impl<D: Disk> Journal<D> {
     }
 }
 
+impl<D: Disk> Journal<D> {
+    /// The packed content with this digest.
+    fn packed(&self, digest: Digest) -> io::Result<Option<Vec<u8>>> {
+        let dir = self.dir.join("saved");
+        if self.packs.borrow().is_none() {
+            let mut index = BTreeMap::new();
+            for name in self.disk.list(&dir)?.into_iter().filter(|name| name.starts_with(PACK)) {
+                let bytes = self.disk.read(&dir.join(&name), PACK_BYTES)?.unwrap_or_default();
+                index.extend(pack::index(&bytes)?.into_iter().map(|(d, range)| (d, (name.clone(), range))));
+            }
+            self.packs.replace(Some(index));
+        }
+        let index = self.packs.borrow();
+        let Some((name, range)) = index.as_ref().and_then(|index| index.get(&digest)) else {
+            return Ok(None);
+        };
+        let bytes = self.disk.read(&dir.join(name), PACK_BYTES)?.unwrap_or_default();
+        Ok(bytes.get(range.clone()).map(<[u8]>::to_vec))
+    }
+}
+
 impl<D: Disk> Saved for Journal<D> {
     fn open(&self, digest: Digest) -> Result<Box<dyn Read + '_>, Fault> {
         let fail = || Fault::io("read the old contents of a file");
         let limit = crate::resource::file::SAVED_BYTES;
-        let bytes = self.disk.read(&self.saved(digest), limit).map_err(fail())?;
+        let bytes = match self.packed(digest).map_err(fail())? {
+            Some(bytes) => Some(bytes),
+            None => self.disk.read(&self.saved(digest), limit).map_err(fail())?,
+        };
         let bytes =
             bytes.ok_or_else(|| Fault::Refused("the old contents of the file were not kept".into()))?;
         Ok(Box::new(Cursor::new(bytes)))

@@ -11,6 +11,9 @@ use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
 use std::collections::BTreeMap;
 
+/// Steps whose undoing becomes durable together.
+const GROUP: usize = 64;
+
 /// What is there now, in the terms of the action's resource.
 pub fn look(action: &Action, host: &impl Host) -> Result<Found, Fault> {
     let id = action.resource.as_str();
@@ -59,6 +62,8 @@ pub fn is_as_before(action: &Action, before: &Found, host: &impl Host) -> Result
 pub fn unwind<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
     let Some(run) = journal.log().cloned() else { return Ok(()) };
     let mut next = run.steps.len();
+    // Not yet durable ends of states: putting a state back again is harmless, a sync for each is not.
+    let mut ends = Vec::new();
     while next > 0 {
         let n = next - 1;
         next = n;
@@ -66,13 +71,18 @@ pub fn unwind<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
             continue;
         }
         if is_package(&run, n) {
+            journal.write(std::mem::take(&mut ends))?;
             let first = (0..=n).rev().take_while(|i| is_package(&run, *i)).last().unwrap_or(n);
             packages(&run, first..n + 1, host, journal)?;
             next = first;
         } else {
-            one(&run, n, host, journal)?;
+            one(&run, n, host, journal, &mut ends)?;
+        }
+        if ends.len() >= GROUP {
+            journal.write(std::mem::take(&mut ends))?;
         }
     }
+    journal.write(ends)?;
     restarts(&run, host, journal)
 }
 
@@ -87,32 +97,49 @@ fn is_package(run: &Log, n: usize) -> bool {
     matches!(run.steps[n].before, Some(Found::Package(_)))
 }
 
-fn one<H: Host, D: Disk>(run: &Log, n: usize, host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
+fn one<H: Host, D: Disk>(
+    run: &Log,
+    n: usize,
+    host: &mut H,
+    journal: &mut Journal<D>,
+    ends: &mut Vec<Record>,
+) -> Result<(), Fault> {
     let (action, step) = (&run.start.actions[n], &run.steps[n]);
     let Some(before) = &step.before else { return Ok(()) };
     if let Found::Command(found) = before {
-        if found.undo.is_none() {
-            // Nothing can be undone; the step keeps its status, and the outcome counts it as remaining.
-            return Ok(());
-        }
-        if step.undoing {
-            let why = "the agent was stopped while the undo command ran; it is not run twice".to_owned();
-            return journal.write(vec![Record::UndoAfter(Step(n), Some(why))]);
-        }
-    } else if !step.undoing && is_as_before(action, before, host).unwrap_or(false) {
-        return unchanged(step, n, journal);
+        return command(n, found, step, host, journal);
     }
-    journal.write(vec![Record::UndoBefore(Step(n))])?;
+    if is_as_before(action, before, host).unwrap_or(false) {
+        // A failed step without a lasting effect keeps the status that tells what happened.
+        if step.undoing || !matches!(step.after, Some((StepStatus::Failed, ..))) {
+            ends.push(Record::UndoAfter(Step(n), None));
+        }
+        return Ok(());
+    }
     let undone = put_back(action, before, host, journal).and_then(|()| verify(action, before, host));
-    journal.write(vec![Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text()))])
+    ends.push(Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text())));
+    Ok(())
 }
 
-/// A step without a lasting effect: it keeps the status that tells what happened, unless it counted as done.
-fn unchanged<D: Disk>(step: &StepLog, n: usize, journal: &mut Journal<D>) -> Result<(), Fault> {
-    match step.after {
-        Some((StepStatus::Failed, ..)) => Ok(()),
-        _ => journal.write(vec![Record::UndoAfter(Step(n), None)]),
+/// Without an undo command nothing can be undone: the step keeps its status, and the outcome counts it as
+/// remaining.
+fn command<H: Host, D: Disk>(
+    n: usize,
+    found: &command::Found,
+    step: &StepLog,
+    host: &mut H,
+    journal: &mut Journal<D>,
+) -> Result<(), Fault> {
+    if found.undo.is_none() {
+        return Ok(());
     }
+    if step.undoing {
+        let why = "the agent was stopped while the undo command ran; it is not run twice".to_owned();
+        return journal.write(vec![Record::UndoAfter(Step(n), Some(why))]);
+    }
+    journal.write(vec![Record::UndoBefore(Step(n))])?;
+    let undone = command::undo(found, host);
+    journal.write(vec![Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text()))])
 }
 
 fn put_back<H: Host, D: Disk>(
@@ -129,7 +156,7 @@ fn put_back<H: Host, D: Disk>(
             service::undo(&service::unit_of(&action.resource).unwrap_or_default(), found, host)?
         }
         Found::Package(_) => return Err(Fault::Refused("packages are undone together".into())),
-        Found::Command(found) => command::undo(found, host)?,
+        Found::Command(_) => return Err(Fault::Refused("commands are undone by themselves".into())),
     }
     if crate::apply::is_unit_file(what) {
         host.reload_units()?;

@@ -120,10 +120,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     /// Answers the failure and where the next group starts.
     fn files(&mut self, group: Range<usize>) -> Result<(Option<String>, usize), Fault> {
-        let mut found = Vec::new();
-        let mut records = Vec::new();
+        let (mut found, mut records, mut old) = (Vec::new(), Vec::new(), Vec::new());
         for n in group.clone() {
-            match self.find(n) {
+            match self.find(n, &mut old) {
                 Ok(before) => {
                     records.push(Record::Before(Step(n), before.clone()));
                     found.push(before);
@@ -133,8 +132,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 Err(_) => break,
             }
         }
+        self.journal.save(group.start, &old)?;
         self.journal.write(records)?;
         let end = group.start + found.len();
+        let staged = self.stage(group.start, &found);
         let mut after = Vec::new();
         let mut failure = None;
         for (n, before) in group.zip(&found) {
@@ -143,14 +144,50 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             }
             if failure.is_some() {
                 after.push(Record::After(Step(n), StepStatus::NotStarted, 0, String::new()));
+                self.unstage(n, &staged);
                 continue;
             }
             let started = Instant::now();
-            let went = self.put(n, before);
+            let went = self.put(n, before, &staged);
             failure = self.note(n, went, started, &mut after);
+        }
+        if let Err(fault) = self.host.sync_committed() {
+            failure.get_or_insert(fault.text());
         }
         self.journal.write(after)?;
         Ok((failure, end))
+    }
+
+    /// Writes the new contents of the whole group beside their places. What cannot be written now, such as a
+    /// file in a directory that the group itself makes, is written at its turn, and its error comes up there.
+    fn stage(&mut self, first: usize, found: &[Found]) -> BTreeSet<usize> {
+        let artifacts = self.job.artifacts;
+        let mut staged = BTreeSet::new();
+        for (n, before) in (first..).zip(found) {
+            let Found::File(found) = before else { continue };
+            let Ok(item) = self.item(&self.actions[n]) else { continue };
+            let Resource::File(want) = item.resource else { continue };
+            let done = super::want(item, want, self.job.facts).and_then(|want| {
+                file::stage(&want, found, self.host, &|digest| super::artifact(artifacts, digest))
+            });
+            if let Ok(true) = done {
+                staged.insert(n);
+            }
+        }
+        if !staged.is_empty() && self.host.sync_staged().is_err() {
+            staged.iter().for_each(|n| self.unstage(*n, &staged));
+            staged.clear();
+        }
+        staged
+    }
+
+    fn unstage(&mut self, n: usize, staged: &BTreeSet<usize>) {
+        let path = self.actions[n].resource.as_str().strip_prefix("file:").unwrap_or_default();
+        if staged.contains(&n)
+            && let Err(fault) = self.host.sweep(path)
+        {
+            tracing::warn!("{}", fault.text());
+        }
     }
 
     fn failed_before(&mut self, n: usize, fault: &Fault) -> Result<Option<String>, Fault> {
@@ -159,8 +196,8 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         Ok(Some(format!("step {} ({}) failed: {note}", n + 1, self.actions[n].resource)))
     }
 
-    /// Looks at the state before a step and keeps what undoing it needs.
-    fn find(&mut self, n: usize) -> Result<Found, Fault> {
+    /// Looks at the state before a step; `old` gets the contents that undoing it needs.
+    fn find(&mut self, n: usize, old: &mut Vec<Vec<u8>>) -> Result<Found, Fault> {
         let action = &self.actions[n];
         let item = self.item(action)?;
         match item.resource {
@@ -168,26 +205,31 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 directory::inspect(want.path.as_str(), self.host).map(Found::Directory)
             }
             Resource::File(want) => {
-                let path = want.path.as_str();
-                let found = file::inspect(path, self.host)?;
-                if let file::Found::File { length, digest, content, .. } = &found
-                    && *length <= file::SAVED_BYTES
-                {
-                    let bytes = match content {
-                        Some(bytes) => bytes.clone(),
-                        None => self.host.read(path, file::SAVED_BYTES)?.unwrap_or_default(),
-                    };
-                    if self.journal.save(&bytes)? != *digest {
-                        return Err(Fault::Refused(format!("{path} changes while it is read")));
-                    }
-                }
+                let found = file::inspect(want.path.as_str(), self.host)?;
+                self.keep(want.path.as_str(), &found, old)?;
                 Ok(Found::File(found))
             }
             _ => Err(Fault::Refused(format!("{} is no file", action.resource))),
         }
     }
 
-    fn put(&mut self, n: usize, before: &Found) -> Went {
+    fn keep(&mut self, path: &str, found: &file::Found, old: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
+        match found {
+            file::Found::File { content: Some(bytes), .. } => old.push(bytes.clone()),
+            // Large ones are kept at once, so that a group never fills the memory.
+            file::Found::File { length, digest, .. } if *length <= file::SAVED_BYTES => {
+                let bytes = self.host.read(path, file::SAVED_BYTES)?.unwrap_or_default();
+                if Digest::of(&bytes) != *digest {
+                    return Err(Fault::Refused(format!("{path} changes while it is read")));
+                }
+                self.journal.save_one(&bytes)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, n: usize, before: &Found, staged: &BTreeSet<usize>) -> Went {
         let action = &self.actions[n];
         let item = self.item(action)?;
         let accounts = self.host.accounts()?;
@@ -199,13 +241,18 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 directory::apply(want, found, self.host)?;
             }
             (Resource::File(want), Found::File(found)) => {
+                let path = want.path.as_str();
                 if file::digest(found, &accounts) == action.after {
                     return Ok((StepStatus::Unneeded, String::new()));
                 }
-                let artifacts = self.job.artifacts;
-                let want = super::want(item, want, self.job.facts)?;
-                file::apply(&want, found, self.host, &|digest| super::artifact(artifacts, digest))?;
-                self.stale_units |= is_unit_file(want.file.path.as_str());
+                if staged.contains(&n) {
+                    self.host.commit(path)?;
+                } else {
+                    let artifacts = self.job.artifacts;
+                    let want = super::want(item, want, self.job.facts)?;
+                    file::apply(&want, found, self.host, &|digest| super::artifact(artifacts, digest))?;
+                }
+                self.stale_units |= is_unit_file(path);
             }
             _ => return Err(Fault::Refused(format!("{} is neither file nor directory", action.resource))),
         }

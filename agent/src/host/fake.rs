@@ -146,6 +146,8 @@ pub struct Fake {
     pub debs: Rc<RefCell<Vec<Deb>>>,
     /// Exit codes of programs; 0 for those not named.
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
+    /// Gone with the process that wrote them.
+    staged: BTreeMap<String, Node>,
 }
 
 pub const ROOT: Attrs = Attrs { uid: 0, gid: 0, mode: 0o644 };
@@ -161,6 +163,7 @@ impl Default for Fake {
             world: Rc::new(RefCell::new(world)),
             debs: Rc::default(),
             exits: Rc::default(),
+            staged: BTreeMap::new(),
         }
     }
 }
@@ -221,7 +224,13 @@ impl Host for Fake {
         }
     }
 
-    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault> {
+    fn stage(
+        &mut self,
+        path: &str,
+        content: &mut dyn Read,
+        digest: Digest,
+        attrs: Attrs,
+    ) -> Result<(), Fault> {
         self.need_parent(path)?;
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes).map_err(Fault::io(format!("write {path}")))?;
@@ -229,12 +238,29 @@ impl Host for Fake {
         if found != digest {
             return Err(Fault::Digest { what: format!("the content for {path}"), expected: digest, found });
         }
+        self.change(&format!("write {path}"), |_| {})?;
+        self.staged.insert(path.to_owned(), Node::File(attrs, bytes));
+        Ok(())
+    }
+
+    fn sync_staged(&mut self) -> Result<(), Fault> {
+        self.change("make staged files durable", |_| {})
+    }
+
+    fn commit(&mut self, path: &str) -> Result<(), Fault> {
+        let none = || Fault::Refused(format!("nothing is staged for {path}"));
+        let node = self.staged.remove(path).ok_or_else(none)?;
         self.change(&format!("write {path}"), |world| {
-            world.nodes.insert(path.to_owned(), Node::File(attrs, bytes));
+            world.nodes.insert(path.to_owned(), node);
         })
     }
 
-    fn sweep(&mut self, _path: &str) -> Result<(), Fault> {
+    fn sync_committed(&mut self) -> Result<(), Fault> {
+        self.change("make names durable", |_| {})
+    }
+
+    fn sweep(&mut self, path: &str) -> Result<(), Fault> {
+        self.staged.remove(path);
         Ok(())
     }
 

@@ -121,31 +121,42 @@ fn unfinished(name: &str) -> String {
     format!(".{short}.assent-unfinished")
 }
 
-pub fn put(
+/// A file that is written beside its place.
+#[derive(Debug)]
+pub struct Staged {
+    dir: OwnedFd,
+    file: File,
+}
+
+/// Writes the file under its temporary name.
+pub fn stage(
     root: &Root,
     path: &str,
     content: &mut dyn Read,
     digest: Digest,
     attrs: Attrs,
-) -> Result<(), Fault> {
+) -> Result<Staged, Fault> {
     let (dir, name) = root.parent(path)?;
     let temporary = unfinished(name);
     clear(&dir, &temporary).map_err(Fault::io(format!("write {path}")))?;
     let written = write(&dir, &temporary, content, attrs).map_err(Fault::io(format!("write {path}")));
-    let finished = written.and_then(|found| {
+    let checked = written.and_then(|(file, found)| {
         if found != digest {
             return Err(Fault::Digest { what: format!("the content for {path}"), expected: digest, found });
         }
-        rename(&dir, &temporary, name).map_err(Fault::io(format!("write {path}")))
+        Ok(file)
     });
-    if finished.is_err() {
-        // The first error counts; what stays is overwritten by the next try.
-        drop(clear(&dir, &temporary));
+    match checked {
+        Ok(file) => Ok(Staged { dir, file }),
+        Err(fault) => {
+            // The first error counts; what stays is overwritten by the next try.
+            drop(clear(&dir, &temporary));
+            Err(fault)
+        }
     }
-    finished
 }
 
-fn write(dir: &OwnedFd, name: &str, content: &mut dyn Read, attrs: Attrs) -> io::Result<Digest> {
+fn write(dir: &OwnedFd, name: &str, content: &mut dyn Read, attrs: Attrs) -> io::Result<(File, Digest)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
     let mut hasher = Hasher::default();
@@ -154,8 +165,27 @@ fn write(dir: &OwnedFd, name: &str, content: &mut dyn Read, attrs: Attrs) -> io:
         file.write_all(piece)
     })?;
     own(&file, attrs)?;
-    file.sync_all()?;
-    Ok(hasher.finish())
+    Ok((file, hasher.finish()))
+}
+
+impl Staged {
+    pub fn sync(&self, path: &str) -> Result<(), Fault> {
+        self.file.sync_all().map_err(Fault::io(format!("write {path}")))
+    }
+
+    /// Gives the file its name; the directory that then needs a sync.
+    pub fn commit(self, path: &str) -> Result<OwnedFd, Fault> {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let temporary = unfinished(name);
+        match rustix::fs::renameat(&self.dir, &temporary, &self.dir, name) {
+            Ok(()) => Ok(self.dir),
+            Err(e) => {
+                // The first error counts; what stays is overwritten by the next try.
+                drop(clear(&self.dir, &temporary));
+                Err(Fault::Io { doing: format!("write {path}"), source: e.into() })
+            }
+        }
+    }
 }
 
 /// Owner first: changing it clears the set-id bits.
@@ -174,7 +204,7 @@ fn rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
 }
 
 /// The walk opens directories without the right to read; fsync needs a real descriptor.
-fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
+pub fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::fsync(rustix::fs::openat(dir, ".", flags, Mode::empty())?)?)
 }

@@ -4,6 +4,7 @@
 //! device for tests and demonstrations, not a sandbox.
 
 use super::apt::Apt;
+use super::files::Staged;
 use super::packages::{Installed, Mark, Offer, PackageChange, Request};
 use super::path::Root;
 use super::process::{self, Exec, Ran};
@@ -11,9 +12,11 @@ use super::systemd::{self, Unit, UnitVerb};
 use super::{Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// passwd(5) and group(5) of hosts with many local accounts.
@@ -23,6 +26,9 @@ const ACCOUNT_BYTES: u64 = 16 << 20;
 pub struct Machine {
     root: Root,
     apt: Apt,
+    staged: BTreeMap<String, Staged>,
+    /// Directories with names that are not durable yet, by path.
+    renamed: BTreeMap<String, OwnedFd>,
 }
 
 impl Machine {
@@ -35,7 +41,7 @@ impl Machine {
         let opened = Root::open(root).map_err(Fault::io(format!("open the root {}", root.display())))?;
         let state = std::path::absolute(state).map_err(Fault::io("find the state directory"))?;
         let apt = Apt::new(opened.dir(), opened.is_whole(), state.join("apt"));
-        Ok(Self { root: opened, apt })
+        Ok(Self { root: opened, apt, staged: BTreeMap::new(), renamed: BTreeMap::new() })
     }
 
     fn services(&self) -> Result<(), Fault> {
@@ -64,11 +70,41 @@ impl Host for Machine {
         files::read(&self.root, path, limit)
     }
 
-    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault> {
-        files::put(&self.root, path, content, digest, attrs)
+    fn stage(
+        &mut self,
+        path: &str,
+        content: &mut dyn Read,
+        digest: Digest,
+        attrs: Attrs,
+    ) -> Result<(), Fault> {
+        let staged = files::stage(&self.root, path, content, digest, attrs)?;
+        self.staged.insert(path.to_owned(), staged);
+        Ok(())
+    }
+
+    fn sync_staged(&mut self) -> Result<(), Fault> {
+        self.staged.iter().try_for_each(|(path, staged)| staged.sync(path))
+    }
+
+    fn commit(&mut self, path: &str) -> Result<(), Fault> {
+        let none = || Fault::Refused(format!("nothing is staged for {path}"));
+        let dir = self.staged.remove(path).ok_or_else(none)?.commit(path)?;
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        self.renamed.insert(parent.to_owned(), dir);
+        Ok(())
+    }
+
+    fn sync_committed(&mut self) -> Result<(), Fault> {
+        let sync = |(path, dir): (&String, &OwnedFd)| {
+            files::sync_dir(dir).map_err(Fault::io(format!("make the files in {path} durable")))
+        };
+        let synced = self.renamed.iter().try_for_each(sync);
+        self.renamed.clear();
+        synced
     }
 
     fn sweep(&mut self, path: &str) -> Result<(), Fault> {
+        self.staged.remove(path);
         files::sweep(&self.root, path)
     }
 

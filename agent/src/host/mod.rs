@@ -109,8 +109,28 @@ pub trait Host {
     /// All bytes of a regular file of at most `limit` bytes.
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault>;
     /// Puts a regular file in one step and durably; refuses content whose digest is not `digest`.
-    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault>;
-    /// Removes what a broken-off `put` left beside `path`.
+    fn put(&mut self, path: &str, content: &mut dyn Read, digest: Digest, attrs: Attrs) -> Result<(), Fault> {
+        self.stage(path, content, digest, attrs)?;
+        self.sync_staged()?;
+        self.commit(path)?;
+        self.sync_committed()
+    }
+    /// Writes a file beside `path` that [`Host::commit`] puts there. Many files share the syncs: a disk needs
+    /// about as long for one as for a hundred.
+    fn stage(
+        &mut self,
+        path: &str,
+        content: &mut dyn Read,
+        digest: Digest,
+        attrs: Attrs,
+    ) -> Result<(), Fault>;
+    /// Makes all staged files durable; to be called before the first [`Host::commit`].
+    fn sync_staged(&mut self) -> Result<(), Fault>;
+    /// Gives a staged file its name, in one step.
+    fn commit(&mut self, path: &str) -> Result<(), Fault>;
+    /// Makes all names given since the last call durable.
+    fn sync_committed(&mut self) -> Result<(), Fault>;
+    /// Removes what a `stage` without `commit` left beside `path`.
     fn sweep(&mut self, path: &str) -> Result<(), Fault>;
     /// Puts a symbolic link in one step.
     fn put_link(&mut self, path: &str, target: &str) -> Result<(), Fault>;

@@ -226,10 +226,37 @@ fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
     if old == new { None } else { textdiff::unified(old, new) }
 }
 
-/// Brings the file about. `artifact` opens the bytes of an artifact; they are hashed again on their way.
+/// Writes new contents beside their place, to be committed at the step's turn. False when the step needs no new
+/// contents. `artifact` opens the bytes of an artifact; they are hashed again on their way.
 ///
 /// # Errors
 /// The machine's; [`Fault::Digest`] when an artifact is not what the manifest names.
+pub fn stage(
+    want: &Want<'_>,
+    found: &Found,
+    host: &mut impl Host,
+    artifact: &dyn Fn(Digest) -> Result<Box<dyn Read>, Fault>,
+) -> Result<bool, Fault> {
+    let Some(digest) = want.digest() else { return Ok(false) };
+    let before = match found {
+        Found::File { digest: now, .. } if *now == digest => return Ok(false),
+        Found::File { attrs, .. } => Some(*attrs),
+        _ => None,
+    };
+    let path = want.file.path.as_str();
+    let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;
+    match &want.content {
+        Content::Absent => return Ok(false),
+        Content::Bytes(bytes) => host.stage(path, &mut &bytes[..], digest, attrs)?,
+        Content::Artifact { sha256, .. } => host.stage(path, &mut artifact(*sha256)?, digest, attrs)?,
+    }
+    Ok(true)
+}
+
+/// Brings the file about by itself.
+///
+/// # Errors
+/// As for [`stage`].
 pub fn apply(
     want: &Want<'_>,
     found: &Found,
@@ -237,19 +264,18 @@ pub fn apply(
     artifact: &dyn Fn(Digest) -> Result<Box<dyn Read>, Fault>,
 ) -> Result<(), Fault> {
     let path = want.file.path.as_str();
-    let Some(digest) = want.digest() else { return host.remove(path) };
-    let before = match found {
-        Found::File { attrs, .. } => Some(*attrs),
-        _ => None,
-    };
-    let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;
-    if matches!(found, Found::File { digest: found, .. } if *found == digest) {
-        return host.set_attrs(path, attrs);
+    if stage(want, found, host, artifact)? {
+        host.sync_staged()?;
+        host.commit(path)?;
+        return host.sync_committed();
     }
-    match &want.content {
-        Content::Absent => host.remove(path),
-        Content::Bytes(bytes) => host.put(path, &mut &bytes[..], digest, attrs),
-        Content::Artifact { sha256, .. } => host.put(path, &mut artifact(*sha256)?, digest, attrs),
+    match (&want.content, found) {
+        (Content::Absent, _) => host.remove(path),
+        (_, Found::File { attrs, .. }) => {
+            let attrs = want.attrs(host.default_owner()).numeric(Some(*attrs), &host.accounts()?)?;
+            host.set_attrs(path, attrs)
+        }
+        _ => Err(Fault::Refused(format!("{path} is not as it was a moment ago"))),
     }
 }
 
