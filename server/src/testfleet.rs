@@ -1,16 +1,22 @@
 //! A small fleet for tests: keys and certificates of a site on disk, real databases, and hosts that sign for
 //! themselves as agents do.
 
+use crate::app::{self, Kernel, Slices};
 use crate::fleet::{self, Board, Door, Sources};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Connect, Db};
 use crate::kernel::error::Error;
+use crate::kernel::http::tests::Connection;
 use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
-use crate::receipts::Intake;
+use crate::receipts::{self, Intake};
+use crate::{cmdb, people};
+use actix_web::web::{Data, ServiceConfig};
 use diesel::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, SiteId};
@@ -23,8 +29,10 @@ use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{Invite, Join, Joined, Recorded};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 pub const SITE: &str = "0011223344556677";
@@ -159,6 +167,110 @@ impl Node {
         let incoming = crate::receipts::Incoming::open(envelope, &SITE.parse().unwrap(), agent)?;
         self.intake.record(incoming, log_size).await
     }
+}
+
+/// A node that listens on both ports, in a thread with its own actix runtime.
+pub struct Served {
+    pub people: SocketAddr,
+    pub agents: SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let (Some(stop), Some(thread)) = (self.stop.take(), self.thread.take()) {
+            stop.send(()).unwrap();
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl World {
+    /// Serves the slices up to receipts, without the repository. Blocks.
+    pub fn serve(&self) -> Served {
+        let (config, clock) = (self.config.clone(), self.clock.clone());
+        let (started, addresses) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let kernel = Kernel::open(config, clock).unwrap();
+            actix_web::rt::System::new().block_on(async move {
+                let node = Node::open(kernel.db.clone(), &kernel.config, &kernel.clock).await;
+                let upkeep = tokio::spawn(fleet::keep_up(node.board.clone(), node.db.clone()));
+                let running = app::start(&kernel, node.slices()).unwrap();
+                started.send((running.people, running.agents)).unwrap();
+                stopped.await.unwrap();
+                upkeep.abort();
+                running.stop().await;
+            });
+        });
+        let (people, agents) = addresses.recv().unwrap();
+        Served { people, agents, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// A connection that trusts the site's certificate authority, as a host if it has a certificate.
+    pub fn connect(&self, to: SocketAddr, host: Option<(&Host, &Joined)>) -> Connection {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(crate::kernel::http::tls::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match host {
+            None => config.with_no_client_auth(),
+            Some((host, joined)) => {
+                let certificate = CertificateDer::from_pem_slice(joined.certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::try_from(host.tls.serialize_der()).unwrap();
+                config.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        Connection::new(to, config)
+    }
+}
+
+impl Node {
+    fn slices(&self) -> Slices {
+        let people = self.clone();
+        let gate = people::gate(&self.db);
+        let strangers = Data::new(fleet::Strangers::default());
+        let people = move |config: &mut ServiceConfig| {
+            config.app_data(Data::new(people.log.clone())).app_data(Data::new(people.board.clone()));
+            config.app_data(Data::new(people.door.clone())).app_data(Data::new(gate.clone()));
+            config.app_data(strangers.clone());
+            for routes in
+                [ledger::routes, people::routes, cmdb::routes, fleet::people_routes, receipts::people_routes]
+            {
+                config.configure(routes);
+            }
+        };
+        let agents = self.clone();
+        let agents = move |config: &mut ServiceConfig| {
+            config.app_data(Data::new(agents.board.clone())).app_data(Data::new(agents.intake.clone()));
+            config.configure(fleet::agent_routes).configure(receipts::agent_routes);
+        };
+        let (people, agents) = (Arc::new(people), Arc::new(agents));
+        Slices { people, agents, jobs: Vec::new(), gate: fleet::gate(&self.board) }
+    }
+}
+
+/// Status, `ETag` and JSON body of one request on an open connection.
+pub fn ask(
+    connection: &mut Connection,
+    (method, path): (&str, &str),
+    headers: &str,
+    body: &str,
+) -> (u16, String, serde_json::Value) {
+    let length = body.len();
+    let response = connection
+        .send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Language: en\r\n{headers}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .unwrap_or_else(|error| panic!("{method} {path} {headers}: {error}"));
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap_or_default();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, tag.to_owned(), serde_json::from_str(body).unwrap_or_default())
 }
 
 /// The agent that an envelope says to be from.
@@ -308,6 +420,12 @@ impl Host {
         };
         edit(&mut body);
         self.sign(body)
+    }
+
+    /// A receipt at a later place of the chain.
+    pub fn sign_after(mut self, seq: u64) -> Envelope {
+        self.seq = seq;
+        self.receipt(|_| {})
     }
 
     pub fn refusal(&mut self, edit: impl FnOnce(&mut Refusal)) -> Envelope {

@@ -71,14 +71,12 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
-        // Whole days: a day before now for hosts whose clock is late, and the end of the last day.
+        // The beginning says nothing that counts, and a host whose clock is late must be able to connect.
+        params.not_before = date_time_ymd(2000, 1, 1);
         let not_after = Timestamp(now.plus((DAYS + 1) * DAY_SECS).0.div_euclid(DAY_SECS) * DAY_SECS);
-        (params.not_before, params.not_after) = match (date(now.plus(-DAY_SECS)), date(not_after)) {
-            (Some((y, m, d)), Some((to_y, to_m, to_d))) => {
-                (date_time_ymd(y, m, d), date_time_ymd(to_y, to_m, to_d))
-            }
-            _ => return Err(Error::fault("issuing a certificate", "the clock shows no year of four digits")),
-        };
+        let (year, month, day) = date(not_after)
+            .ok_or_else(|| Error::fault("issuing a certificate", "the clock shows no year of four digits"))?;
+        params.not_after = date_time_ymd(year, month, day);
         let certificate = params.signed_by(&request.public_key, &self.0.issuer).map_err(fault)?;
         Ok(Issued { pem: certificate.pem(), not_after })
     }

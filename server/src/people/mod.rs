@@ -40,10 +40,16 @@ pub async fn import_first_admin(db: &Db, config: &Config, log: &Log, now: Timest
     let first: model::Bootstrap = shared::strict::from_json("bootstrap.json", &bytes, 4_096)
         .map_err(|error| Error::fault(doing(), error))?;
     if first.site != config.site_id {
-        return Err(Error::fault(doing(), format!("it is for the site {}, this is {}", first.site, config.site_id)));
+        return Err(Error::fault(
+            doing(),
+            format!("it is for the site {}, this is {}", first.site, config.site_id),
+        ));
     }
     if first.log_vkey != log.vkey() {
-        return Err(Error::fault(doing(), format!("its log key is not the one in {}", config.log_key.display())));
+        return Err(Error::fault(
+            doing(),
+            format!("its log key is not the one in {}", config.log_key.display()),
+        ));
     }
     db.write("people.bootstrap", move |tx| Ok::<_, Error>(store::record_bootstrap(tx, &first, now)?)).await
 }

@@ -10,6 +10,8 @@ mod record;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use api::{agent_routes, people_routes};
 pub use intake::Intake;

@@ -177,10 +177,11 @@ impl Drop for Site {
     }
 }
 
-struct Connection(rustls::StreamOwned<rustls::ClientConnection, TcpStream>);
+/// One kept-alive connection to a server whose certificate is for `localhost`.
+pub(crate) struct Connection(rustls::StreamOwned<rustls::ClientConnection, TcpStream>);
 
 impl Connection {
-    fn new(to: SocketAddr, config: rustls::ClientConfig) -> Self {
+    pub(crate) fn new(to: SocketAddr, config: rustls::ClientConfig) -> Self {
         let tcp = TcpStream::connect(to).unwrap();
         tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -189,7 +190,7 @@ impl Connection {
     }
 
     /// Status line, headers and body of one request on this connection.
-    fn send(&mut self, request: &str) -> std::io::Result<String> {
+    pub(crate) fn send(&mut self, request: &str) -> std::io::Result<String> {
         self.0.write_all(request.as_bytes())?;
         let mut response = Vec::new();
         loop {
@@ -204,7 +205,8 @@ impl Connection {
             let length = head
                 .lines()
                 .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if read == 0 || length.is_some_and(|length: usize| body.len() >= length) {
+            let bodyless = ["HTTP/1.1 204", "HTTP/1.1 304"].iter().any(|start| head.starts_with(start));
+            if read == 0 || bodyless || length.is_some_and(|length: usize| body.len() >= length) {
                 return Ok(text);
             }
         }

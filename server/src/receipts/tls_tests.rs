@@ -1,0 +1,201 @@
+//! Hosts and people over real TLS: joining, checking in, facts, statements, being shut out.
+
+use crate::kernel::http::tests::Connection;
+use crate::testfleet::{Host, NOW, Served, World, ask};
+use shared::digest::Digest;
+use shared::facts::{Facts, Kernel, Os};
+use shared::ledger::Proven;
+use shared::wire::{CiFile, FactsReport, HostLine, Invitation, Joined, Record, Recorded, Renew, Work};
+
+const ADMIN: &str = "admin-token";
+const READER: &str = "reader-token";
+
+/// A world with two persons and one listening node.
+async fn served() -> Vec<(World, Served)> {
+    let mut all = Vec::new();
+    for world in World::each().await {
+        for (person, access, token) in [("anna", "admin", ADMIN), ("rita", "reader", READER)] {
+            let sha256 = Digest::of(token.as_bytes()).hex();
+            let sha256 =
+                if world.engine == "sqlite" { format!("X'{sha256}'") } else { format!("'\\x{sha256}'") };
+            world
+                .sql(format!("INSERT INTO person (id, access, created) VALUES ('{person}', '{access}', 0)"))
+                .await;
+            world
+                .sql(format!(
+                    "INSERT INTO person_token (sha256, person, created) VALUES ({sha256}, '{person}', 0)"
+                ))
+                .await;
+        }
+        let served = tokio::task::block_in_place(|| world.serve());
+        all.push((world, served));
+    }
+    all
+}
+
+fn as_person(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// Invites and joins a host over the people port.
+fn join(people: &mut Connection, host: &mut Host) -> Joined {
+    let invite = r#"{"host_class":"lab","labels":{"role":"web"},"minutes":10}"#;
+    let (status, _, invitation) = ask(people, ("POST", "/v1/join-tokens"), &as_person(ADMIN), invite);
+    assert_eq!(status, 200, "{invitation}");
+    let invitation: Invitation = read(invitation);
+    let join = serde_json::to_string(&host.join(&invitation.token)).unwrap();
+    let (status, _, joined) = ask(people, ("POST", "/v1/join"), "", &join);
+    assert_eq!(status, 200, "{joined}");
+    host.joined();
+    read(joined)
+}
+
+fn facts() -> Facts {
+    let os = Os {
+        id: "debian".into(),
+        version: "12".into(),
+        codename: "bookworm".into(),
+        name: "Debian 12".into(),
+    };
+    Facts {
+        hostname: "host1".into(),
+        fqdn: "host1.example".into(),
+        os,
+        kernel: Kernel { release: "6.1.0".into() },
+        arch: "amd64".into(),
+        packages: vec![],
+        services: vec![],
+        addresses: vec![],
+        agent_version: semver::Version::new(0, 1, 0),
+        host_class: "lab".parse().unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_joins_checks_in_reports_and_is_shut_out_on_its_open_connection() {
+    for (world, served) in served().await {
+        tokio::task::block_in_place(|| life_of_a_host(&world, &served));
+        tokio::task::block_in_place(|| drop(served));
+        world.check().await;
+    }
+}
+
+fn life_of_a_host(world: &World, served: &Served) {
+    let (mut people, mut host) = (world.connect(served.people, None), Host::new(1));
+    let joined = join(&mut people, &mut host);
+    let mut agent = world.connect(served.agents, Some((&host, &joined)));
+
+    let (status, tag, work) = ask(&mut agent, ("GET", "/agent/v1/work"), "", "");
+    let work: Work = read(work);
+    assert_eq!((status, work.next_seq, work.facts), (200, 2, None), "{}", world.engine);
+    let known = format!("If-None-Match: {tag}\r\n");
+    assert_eq!(ask(&mut agent, ("GET", "/agent/v1/work"), &known, "").0, 304);
+
+    let report = serde_json::to_string(&FactsReport { at: NOW, facts: facts() }).unwrap();
+    assert_eq!(ask(&mut agent, ("PUT", "/agent/v1/facts"), "", &report).0, 204);
+    let (status, tag, work) = ask(&mut agent, ("GET", "/agent/v1/work"), &known, "");
+    assert_eq!((status, read::<Work>(work).facts), (200, Some(Digest::of(&facts().to_json()))));
+
+    let statement = host.receipt(|_| {});
+    let record = serde_json::to_string(&Record { statement: statement.clone(), log_size: Some(1) }).unwrap();
+    for _ in 0..2 {
+        let (status, _, recorded) = ask(&mut agent, ("POST", "/agent/v1/statements"), "", &record);
+        assert_eq!(status, 200, "{recorded}");
+        let Recorded { inclusion, checkpoint, consistency } = read(recorded);
+        Proven::check(&inclusion, &checkpoint, &world.node.log.vkey(), &statement.digest()).unwrap();
+        assert!(consistency.is_some());
+    }
+    let known = format!("If-None-Match: {tag}\r\n");
+    let (status, _, work) = ask(&mut agent, ("GET", "/agent/v1/work"), &known, "");
+    assert_eq!((status, read::<Work>(work).next_seq), (200, 3));
+    forged_and_early(&mut agent, &mut host);
+    as_people_see_it(&mut people, &host, &statement.digest());
+
+    let disable = ("POST", "/v1/hosts/host1/disable");
+    assert_eq!(ask(&mut people, disable, &as_person(READER), "").0, 403);
+    assert_eq!(ask(&mut people, disable, &as_person(ADMIN), "").0, 204);
+    for (method, path) in
+        [("GET", "/agent/v1/work"), ("POST", "/agent/v1/statements"), ("PUT", "/agent/v1/facts")]
+    {
+        let (status, _, problem) = ask(&mut agent, (method, path), "", "");
+        assert_eq!((status, problem["code"].as_str()), (403, Some("agent.not_enabled")), "{method} {path}");
+    }
+    let renewal = serde_json::to_string(&Renew { envelope: host.renewal(NOW) }).unwrap();
+    assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 403);
+    assert_eq!(ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), "").0, 204);
+    assert_eq!(ask(&mut agent, ("GET", "/agent/v1/work"), "", "").0, 200, "on the same connection");
+    assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
+}
+
+fn forged_and_early(agent: &mut Connection, host: &mut Host) {
+    let mut other = Host::new(2);
+    other.joined();
+    other.prev = Some(Digest::of(b"elsewhere"));
+    let early = host.copied().sign_after(5);
+    for (statement, status, code) in
+        [(other.receipt(|_| {}), 403, "statement.other_host"), (early, 409, "chain.gap")]
+    {
+        let record = serde_json::to_string(&Record { statement, log_size: None }).unwrap();
+        let (got, _, problem) = ask(agent, ("POST", "/agent/v1/statements"), "", &record);
+        assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{problem}");
+    }
+}
+
+fn as_people_see_it(people: &mut Connection, host: &Host, receipt: &Digest) {
+    let reader = as_person(READER);
+    let (status, _, ci) = ask(people, ("GET", "/v1/cis/host1"), &reader, "");
+    assert_eq!(status, 200, "{ci}");
+    let ci: CiFile = read(ci);
+    assert_eq!((ci.line.agent, ci.line.kernel.as_deref()), (Some(host.agent()), Some("6.1.0")));
+    assert_eq!((ci.states[0].receipt, ci.facts), (*receipt, Some(facts())));
+    for (query, found) in [("", 1), ("?label=role=web", 1), ("?label=role=web&label=site=x", 0)] {
+        let (_, _, hosts) = ask(people, ("GET", &format!("/v1/hosts{query}")), &reader, "");
+        let hosts: Vec<HostLine> = read(hosts);
+        assert_eq!(hosts.len(), found, "{query}");
+        assert!(hosts.iter().all(|line| line.last_seen == Some(NOW) && line.agent_key == host.key.public()));
+    }
+    assert_eq!(ask(people, ("GET", "/v1/hosts?role=web"), &reader, "").0, 400);
+    let enrolment = ask(people, ("GET", "/v1/hosts/CI-1/enrolment"), &reader, "");
+    assert_eq!((enrolment.0, enrolment.2["payloadType"].as_str()), (200, Some(shared::envelope::IN_TOTO)));
+    let (_, _, alarms) = ask(people, ("GET", "/v1/alarms"), &reader, "");
+    assert_eq!(alarms[0]["kind"], "forged", "{alarms}");
+    let proof = format!("/v1/log/proof?digest={receipt}&since=1");
+    assert_eq!(ask(people, ("GET", &proof), &reader, "").0, 200);
+    let statement = format!("/v1/statements/{receipt}");
+    let missing = format!("/v1/statements/{}", Digest::of(b"?"));
+    for (path, status) in [
+        (statement.as_str(), 200),
+        (&missing, 404),
+        ("/v1/log/checkpoint", 200),
+        ("/v1/log/tile/0/000.p/3", 200),
+        ("/v1/log/tile/entries/000.p/3", 200),
+        ("/v1/log/tile/0/000", 404),
+        ("/v1/log/tile/../x", 404),
+        ("/v1/cis", 200),
+        ("/v1/cis/nobody", 404),
+        ("/v1/people", 403),
+    ] {
+        assert_eq!(ask(people, ("GET", path), &reader, "").0, status, "{path}");
+        for stranger in [String::new(), as_person("guess"), "Authorization: Basic x\r\n".into()] {
+            assert_eq!(ask(people, ("GET", path), &stranger, "").0, 401, "{path} {stranger}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_knocks_too_often_waits() {
+    for (world, served) in served().await {
+        tokio::task::block_in_place(|| {
+            let mut people = world.connect(served.people, None);
+            let join = serde_json::to_string(&Host::new(1).join("guess")).unwrap();
+            let mut answers = (0..80).map(|_| ask(&mut people, ("POST", "/v1/join"), "", &join).0);
+            assert!(answers.by_ref().take(60).all(|status| status == 403));
+            assert!(answers.any(|status| status == 429), "{}", world.engine);
+            drop(served);
+        });
+    }
+}
