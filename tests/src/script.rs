@@ -230,11 +230,7 @@ impl Run<'_> {
                 let found = self.plan_classes(alias);
                 ensure(found.to_string() == number, format!("{alias} has {found}"))
             }
-            [host, "because", alias, ref why @ ..] => {
-                let (standing, code) = self.world.why(host, &self.changes[alias]);
-                let found = [standing.as_str(), code.as_str()];
-                ensure(found.starts_with(why), format!("{host}: {found:?}"))
-            }
+            [host, "because", alias, ref why @ ..] => self.because(host, alias, why),
             [host, "receipt", alias, ref outcome @ ..] => {
                 let receipt = self.world.hosts[host].receipt(&self.changes[alias]);
                 let found = receipt.as_ref().map_or("none", |r| r.body.outcome.as_str());
@@ -261,6 +257,16 @@ impl Run<'_> {
             [host, ref state @ ..] => self.expect_on_host(host, state),
             [] => panic!("expect what?"),
         }
+    }
+
+    /// The server and the command line give the same reason.
+    fn because(&self, host: &str, alias: &str, why: &[&str]) -> Outcome {
+        let id = &self.changes[alias];
+        let (standing, code) = self.world.why(host, id);
+        let found = [standing.as_str(), code.as_str()];
+        ensure(found.starts_with(why), format!("{host}: {found:?}"))?;
+        let said = self.world.assent(&["why", host, id]);
+        ensure(said.code == 0 && why.get(1).is_none_or(|code| said.out.contains(code)), said)
     }
 
     fn expect_on_host(&self, name: &str, what: &[&str]) -> Outcome {

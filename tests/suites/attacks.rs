@@ -6,8 +6,11 @@ use shared::bundle::Bundle;
 use shared::change::Change;
 use shared::keys::SigningKey;
 use shared::plan::PlanSet;
+use shared::receipt::HostOutcome;
 use shared::statement::Statement;
-use shared::tuf::{Role, Signed, TargetName, writer};
+use shared::tuf::metadata::MetaFile;
+use shared::tuf::names::MetaName;
+use shared::tuf::{Role, Signed, Snapshot, TargetName, writer};
 use std::sync::Arc;
 use tests::forge::{Forged, target};
 use tests::http::Message;
@@ -263,23 +266,18 @@ fn edited_policy(stage: &mut Stage<'_>, bundle: &Bundle) {
 /// The first edition of the policy, signed by governance, put back in place of the second.
 fn older_policy(stage: &mut Stage<'_>, bundle: &Bundle, old: &Forged) {
     let world = &*stage.world;
-    let honest = world.current_snapshot();
-    let bytes = old.files.get("1.targets.json").expect("the site began with version 1");
-    let mut snapshot = honest.clone();
-    snapshot
-        .meta
-        .insert(shared::tuf::names::MetaName(Role::Targets), shared::tuf::metadata::MetaFile::of(1, bytes));
-    snapshot.version += 500_000;
-    let online = world.server_key("online");
-    let snapshot = Signed::by(snapshot, &[&online]);
     let mut forged = world.forge(&[target(bundle)]);
-    let timestamp = writer::timestamp(2_000_000, world.now().plus(86_400), world.now(), &snapshot.to_bytes());
-    forged.timestamp_version = 2_000_000;
-    forged.files.insert("timestamp.json".into(), Signed::by(timestamp.unwrap(), &[&online]).to_bytes());
-    forged.files.insert(Role::Snapshot.file(snapshot.signed.version), snapshot.to_bytes());
-    forged.files.extend(
-        old.files.iter().filter(|(name, _)| name.contains("targets")).map(|(n, b)| (n.clone(), b.clone())),
-    );
+    let name = forged.files.keys().find(|name| name.ends_with(".snapshot.json")).unwrap().clone();
+    let mut snapshot = Signed::<Snapshot>::parse(&Role::Snapshot, &forged.files[&name]).unwrap().signed;
+    let bytes = old.files.get("1.targets.json").expect("the site began with version 1");
+    snapshot.meta.insert(MetaName(Role::Targets), MetaFile::of(1, bytes));
+    let (online, now) = (world.server_key("online"), world.now());
+    let snapshot = Signed::by(snapshot, &[&online]).to_bytes();
+    let timestamp = writer::timestamp(forged.timestamp_version, now.plus(86_400), now, &snapshot).unwrap();
+    forged.files.insert("timestamp.json".into(), Signed::by(timestamp, &[&online]).to_bytes());
+    forged.files.insert(name, snapshot);
+    let policies = old.files.iter().filter(|(name, _)| name.contains("targets"));
+    forged.files.extend(policies.map(|(name, bytes)| (name.clone(), bytes.clone())));
     nothing_happens(stage, forged, "tuf.rollback");
 }
 
@@ -347,5 +345,75 @@ on_both! {
         world.proxy.through();
         world.tick("a1");
         assert_eq!(world.change_file(&id).plans.len(), 1, "with the true bytes it plans");
+    }
+}
+
+on_both! {
+    /// 38: receipts of a canary that another key signed, that are about another change, or that tell of a failure
+    fn a_later_wave_does_not_start_on_receipts_that_do_not_count(world) {
+        world.join("a1", "production");
+        world.join("a2", "production");
+        world.publish("base", "1.0.0", MOTD).ok();
+        let waves = &["--canary", "a1", "--soak", "1s"];
+        let new = NewChange { manifests: &["base@1.0.0"], more: waves, ..NewChange::default() };
+        let ids = [world.request(&new), world.request(&new)];
+        let anna = world.own_key("approver");
+        let [bundle, other] = ids.map(|id| {
+            let mut bundle = world.bundle(&id);
+            bundle.approvals = vec![world.sign_approval(&bundle.change, &bundle.plan_set, "anna", &anna, |_| {})];
+            bundle
+        });
+        let forged = world.forge(&[target(&other)]);
+        world.take_over(forged);
+        let true_receipt = world.tick_until_receipt("a1", other.change.body.change_id.as_str());
+        let canary = world.hosts["a1"].key();
+        let about_this = |outcome: HostOutcome, key: &SigningKey| {
+            let mut body = true_receipt.body.clone();
+            body.change_id = bundle.change.body.change_id.clone();
+            body.change = bundle.change.digest;
+            body.finished = body.finished.plus(-60);
+            body.outcome = outcome;
+            Statement::sign(body, key).envelope
+        };
+        let stranger = SigningKey::from_seed(&[66; 32]);
+        for receipts in [
+            vec![],
+            vec![true_receipt.envelope.clone()],
+            vec![about_this(HostOutcome::Applied, &stranger)],
+            vec![about_this(HostOutcome::RolledBack, &canary)],
+            vec![about_this(HostOutcome::Applied, &canary), about_this(HostOutcome::Failed, &canary)],
+        ] {
+            let attempt = Bundle { gate_receipts: receipts, ..bundle.clone() };
+            let forged = world.forge(&[target(&attempt)]);
+            world.take_over(forged);
+            world.tick("a2");
+            let codes = world.hosts["a2"].refusal_codes(bundle.change.body.change_id.as_str());
+            assert!(codes.contains(&"wave.gate".to_owned()), "{codes:?}");
+            assert!(!world.hosts["a2"].path("/etc/motd").exists());
+        }
+        let good = Bundle { gate_receipts: vec![about_this(HostOutcome::Applied, &canary)], ..bundle };
+        let forged = world.forge(&[target(&good)]);
+        world.take_over(forged);
+        world.tick_until_receipt("a2", good.change.body.change_id.as_str());
+    }
+}
+
+on_both! {
+    /// 17: the old revision comes back, with its approvals
+    fn an_older_revision_of_a_change_is_refused(world) {
+        world.join("a1", "production");
+        world.publish("base", "1.0.0", MOTD).ok();
+        let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        let anna = world.own_key("approver");
+        let mut old = world.bundle(&id);
+        old.approvals = vec![world.sign_approval(&old.change, &old.plan_set, "anna", &anna, |_| {})];
+        world.assent(&["change", "new", "--revise", &id, "--reason", "second thoughts"]).ok();
+        world.submit(&id);
+        world.tick("a1");
+        let forged = world.forge(&[target(&old)]);
+        world.take_over(forged);
+        world.tick("a1");
+        assert!(!world.hosts["a1"].path("/etc/motd").exists());
+        assert!(world.hosts["a1"].refusal_codes(&id).contains(&"change.revision".to_owned()));
     }
 }

@@ -53,7 +53,7 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
         ("deep objects", b"{\"a\":".repeat(100_000)),
         ("an empty envelope", envelope.as_bytes().to_vec()),
         ("an empty envelope in a record", format!(r#"{{"statement":{envelope}}}"#).into_bytes()),
-        ("too large", vec![b' '; 33 << 20]),
+        ("too large", vec![b' '; 6 << 20]),
     ]
 }
 

@@ -30,5 +30,7 @@ scenarios! {
     a_host_that_would_do_more_than_approved_does_nothing = "drift.txt",
     nobody_follows_a_failed_canary = "waves.txt",
     hosts_work_without_the_server_and_catch_up = "server-away.txt",
+    a_host_with_a_wrong_clock_starts_nothing = "clock.txt",
+    a_new_revision_begins_without_approvals = "revisions.txt",
     everything_expired_means_no_new_change_and_nobody_dead = "expired.txt",
 }
