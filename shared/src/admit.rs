@@ -17,7 +17,7 @@ use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
 use crate::statement::Statement;
 use crate::time::{Interval, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A manifest that the repository lists now and that a current publisher signed.
 #[derive(Clone, Debug)]
@@ -319,22 +319,22 @@ pub fn turn(
     let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else { return Ok(Turn { wave }) };
     let earlier: BTreeSet<AgentId> =
         change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
-    let mut heard = BTreeSet::new();
-    let (mut good, mut bad, mut last) = (0, 0, Timestamp::default());
+    // A host that told two ends counts as failed: the server chooses what it shows, and in which order.
+    let mut ends: BTreeMap<AgentId, bool> = BTreeMap::new();
+    let mut last = Timestamp::default();
     for envelope in gate_receipts {
         let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
         let body = &receipt.body;
         let counts = body.change_id == change.change_id && body.revision == change.revision;
-        if !counts || !earlier.contains(&body.header.agent_id) || !heard.insert(body.header.agent_id) {
+        if !counts || !earlier.contains(&body.header.agent_id) {
             continue;
         }
-        if body.outcome.is_success() {
-            good += 1
-        } else {
-            bad += 1
-        }
+        *ends.entry(body.header.agent_id).or_insert(true) &= body.outcome.is_success();
         last = last.max(body.finished);
     }
+    let count =
+        |good: bool| u32::try_from(ends.values().filter(|end| **end == good).count()).unwrap_or(u32::MAX);
+    let (good, bad) = (count(true), count(false));
     if bad > gate.max_fail {
         let message = format!("{bad} hosts of earlier waves failed; at most {} may", gate.max_fail);
         return Err(Refused::new(Code::WaveGate, message));
