@@ -99,10 +99,6 @@ impl World {
         Node::open(db, &self.config, &self.clock).await
     }
 
-    pub fn dir(&self) -> &Path {
-        self._dir.path()
-    }
-
     /// Lets a host in and gives the world's answer.
     pub async fn enrol(&self, host: &mut Host) -> Joined {
         let join = host.join(&self.node.invite(host.class).await);

@@ -3,6 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use rcgen::{CertificateParams, KeyPair};
+use shared::digest::Digest;
+use shared::ids::SiteId;
+use shared::keys::SigningKey;
+use shared::ledger::VerifierKey;
+use shared::time::Timestamp;
+use shared::tuf::Signed;
+use shared::tuf::writer::{self, KeySet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -11,25 +18,58 @@ use std::process::{Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_assent-server");
 
+/// What the key ceremony leaves in the data directory, and a configuration for it.
 fn configuration(dir: &Path) -> String {
-    fs::create_dir_all(dir.join("tls")).unwrap();
     for name in ["people", "agents", "ca"] {
         let key = KeyPair::generate().unwrap();
         let cert = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-        fs::write(dir.join(format!("tls/{name}.crt")), cert.pem()).unwrap();
-        let path = dir.join(format!("tls/{name}.key"));
-        fs::write(&path, key.serialize_pem()).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write(&dir.join(format!("tls/{name}.crt")), cert.pem().as_bytes());
+        write(&dir.join(format!("tls/{name}.key")), key.serialize_pem().as_bytes());
     }
+    let site = site(dir);
     let text = format!(
-        "site_id = \"0011223344556677\"\ndata_dir = \"{}\"\n\
+        "site_id = \"{site}\"\ndata_dir = \"{}\"\n\
          [people]\nlisten = \"127.0.0.1:0\"\nurl = \"https://localhost\"\n\
          [agents]\nlisten = \"127.0.0.1:0\"\nurl = \"https://localhost\"\n",
         dir.display()
     );
     let path = dir.join("server.toml");
-    fs::write(&path, text).unwrap();
+    write(&path, text.as_bytes());
     path.display().to_string()
+}
+
+/// Keys and the first files of a site with one person; gives its id.
+fn site(dir: &Path) -> SiteId {
+    let key = |n: u8| SigningKey::from_seed(&[n; 32]);
+    let (governance, online, log, publisher) = (key(1), key(2), key(3), key(4));
+    let set = |key: &SigningKey| KeySet::one(key.public());
+    let end = Timestamp(4_000_000_000);
+    let root = writer::new_root(1, end, &set(&governance), &set(&online)).unwrap();
+    let root = Signed::by(root, &[&governance]).to_bytes();
+    let site: SiteId = Digest::of(&root).hex()[..16].parse().unwrap();
+    let vkey = VerifierKey::new(format!("assent.{site}").parse().unwrap(), log.public());
+    let policy = serde_json::json!({
+        "schema": "assent-policy/1", "site": site, "version": 1, "issued": Timestamp(0), "one_person": true,
+        "persons": [], "rules": [], "clock": {"max_skew_s": 300, "offline_grace_h": 24},
+        "log": {"vkeys": [vkey]}, "ca_spki": [], "server_urls": []
+    });
+    let policy = policy.to_string().into_bytes();
+    let teams = [("main".parse().unwrap(), set(&publisher))].into();
+    let targets = writer::targets_with_policy(1, end, &policy, &teams, &set(&online)).unwrap();
+    let content = writer::content(1, end, &"main".parse().unwrap(), Default::default()).unwrap();
+    write(&dir.join("site/1.root.json"), &root);
+    write(&dir.join("site/1.targets.json"), &Signed::by(targets, &[&governance]).to_bytes());
+    write(&dir.join("site/1.content.main.json"), &Signed::by(content, &[&publisher]).to_bytes());
+    write(&dir.join("site/policy.json"), &policy);
+    write(&dir.join("keys/online.key"), online.to_pem().unwrap().as_bytes());
+    write(&dir.join("keys/log.key"), log.to_pem().unwrap().as_bytes());
+    site
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn call(arguments: &[&str]) -> Output {
@@ -85,7 +125,7 @@ fn config_explain_names_value_and_origin() {
         let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().map(str::to_owned).collect()
     };
-    assert_eq!(row("site_id"), ["site_id", "0011223344556677", "line", "1"]);
+    assert_eq!(row("site_id")[2..], ["line", "1"]);
     assert_eq!(row("language"), ["language", "de", "default"]);
     let environment = Command::new(PROGRAM)
         .args(["config", "explain", &config])

@@ -98,6 +98,16 @@ struct HostRow {
     not_after: i64,
 }
 
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = join_token)]
+struct TokenRow {
+    host_class: String,
+    labels: String,
+    created_by: String,
+    expires: i64,
+    used_for: Option<Vec<u8>>,
+}
+
 #[derive(Insertable)]
 #[diesel(table_name = host_chain, treat_none_as_default_value = false)]
 struct NewChainRow {
@@ -195,24 +205,14 @@ pub(super) fn insert_token(tx: &mut Conn, sha256: &Digest, token: &Token, now: T
 }
 
 pub(super) fn find_token(tx: &mut Conn, sha256: &Digest) -> Result<Option<Token>, Error> {
-    let row: Option<(String, String, String, i64, Option<Vec<u8>>)> = join_token::table
-        .find(sha256.0.as_slice())
-        .select((
-            join_token::host_class,
-            join_token::labels,
-            join_token::created_by,
-            join_token::expires,
-            join_token::used_for,
-        ))
-        .first(tx)
-        .optional()?;
-    let Some((host_class, labels, created_by, expires, used_for)) = row else { return Ok(None) };
+    let row = join_token::table.find(sha256.0.as_slice()).select(TokenRow::as_select());
+    let Some(row) = row.first(tx).optional()? else { return Ok(None) };
     Ok(Some(Token {
-        host_class: parse("host class", &host_class)?,
-        labels: read_labels(&labels)?,
-        created_by: parse("person id", &created_by)?,
-        expires: Timestamp(expires),
-        used_for: used_for.as_deref().map(digest).transpose()?,
+        host_class: parse("host class", &row.host_class)?,
+        labels: read_labels(&row.labels)?,
+        created_by: parse("person id", &row.created_by)?,
+        expires: Timestamp(row.expires),
+        used_for: row.used_for.as_deref().map(digest).transpose()?,
     }))
 }
 

@@ -110,8 +110,7 @@ pub fn lock(tx: &mut Conn) -> QueryResult<()> {
 
 /// The log that grows, if one was opened.
 pub(super) fn find_current(tx: &mut Conn) -> Result<Option<Head>, Error> {
-    let row: Option<(i64, String, i64, Vec<u8>)> =
-        ledger_log::table.order(ledger_log::id.desc()).first(tx).optional()?;
+    let row: Option<LogRow> = ledger_log::table.order(ledger_log::id.desc()).first(tx).optional()?;
     let Some((log, origin, size, bytes)) = row else { return Ok(None) };
     let frontier = Frontier::from_bytes(&bytes).map_err(|error| damaged("the head", error))?;
     if i64::try_from(frontier.size()) != Ok(size) {
@@ -360,8 +359,10 @@ pub(super) fn list_entries(tx: &mut Conn, log: i64, range: NodeRange) -> QueryRe
     row.order(ledger_leaf::idx).select(ledger_leaf::entry).load(tx)
 }
 
-/// All logs: number, origin, size and the bytes of the frontier.
-pub(super) fn list_logs(tx: &mut Conn) -> QueryResult<Vec<(i64, String, i64, Vec<u8>)>> {
+/// A log as it is stored: number, origin, size and the bytes of the frontier.
+pub(super) type LogRow = (i64, String, i64, Vec<u8>);
+
+pub(super) fn list_logs(tx: &mut Conn) -> QueryResult<Vec<LogRow>> {
     ledger_log::table.order(ledger_log::id).load(tx)
 }
 

@@ -6,7 +6,8 @@ use crate::kernel::error::Error;
 use shared::digest::Digest;
 use shared::ledger::tile::TILE_WIDTH;
 use shared::ledger::{NodeRange, Nodes};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
@@ -38,8 +39,8 @@ impl Tiles {
         for range in ranges {
             let last = (range.start + range.count.max(1) - 1) / WIDTH;
             for tile in range.start / WIDTH..=last {
-                if !loaded.0.contains_key(&(range.level, tile)) {
-                    loaded.0.insert((range.level, tile), self.tile(tx, (log, range.level, tile))?);
+                if let Entry::Vacant(missing) = loaded.0.entry((range.level, tile)) {
+                    missing.insert(self.tile(tx, (log, range.level, tile))?);
                 }
             }
         }
