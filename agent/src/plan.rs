@@ -224,7 +224,7 @@ impl<'a, H: Host> Planner<'a, H> {
             return Ok(());
         }
         let scripts = command::scripts(&wanted.run, &self.brought, self.host).map_err(refused)?;
-        self.add(item, Some(command::action(wanted, &scripts)));
+        self.add(item, Some(command::action(wanted, &scripts)?));
         Ok(())
     }
 

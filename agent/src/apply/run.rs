@@ -165,10 +165,11 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         let mut staged = BTreeSet::new();
         for (n, before) in (first..).zip(found) {
             let Found::File(found) = before else { continue };
+            let after = self.actions[n].after;
             let Ok(item) = self.item(&self.actions[n]) else { continue };
             let Resource::File(want) = item.resource else { continue };
             let done = super::want(item, want, self.job.facts).and_then(|want| {
-                file::stage(&want, found, self.host, &|digest| super::artifact(artifacts, digest))
+                file::stage(&want, found, after, self.host, &|digest| super::artifact(artifacts, digest))
             });
             if let Ok(true) = done {
                 staged.insert(n);
@@ -238,7 +239,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 if directory::digest(found, &accounts) == action.after {
                     return Ok((StepStatus::Unneeded, String::new()));
                 }
-                directory::apply(want, found, self.host)?;
+                directory::apply(want, found, action.after, self.host)?;
             }
             (Resource::File(want), Found::File(found)) => {
                 let path = want.path.as_str();
@@ -250,7 +251,8 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 } else {
                     let artifacts = self.job.artifacts;
                     let want = super::want(item, want, self.job.facts)?;
-                    file::apply(&want, found, self.host, &|digest| super::artifact(artifacts, digest))?;
+                    let artifact = |digest| super::artifact(artifacts, digest);
+                    file::apply(&want, found, action.after, self.host, &artifact)?;
                 }
                 self.stale_units |= is_unit_file(path);
             }

@@ -8,6 +8,7 @@ use super::{Attrs, Entry, Fault, Scan};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use shared::digest::{Digest, Hasher};
+use shared::limits;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,6 +16,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Kernel file systems answer to reads and writes with actions; they are not files to be managed.
 const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 const PIECE: usize = 64 << 10;
+/// Whoever may write a managed file must not keep the agent busy for ever: no file is wanted that is larger.
+const SCANNED_BYTES: u64 = limits::ARTIFACT_BYTES;
 
 pub fn look(root: &Root, path: &str) -> Result<Entry, Fault> {
     let fail = |e: Errno| Fault::Io { doing: format!("look at {path}"), source: e.into() };
@@ -76,12 +79,19 @@ pub fn scan(root: &Root, path: &str, keep: u64) -> Result<Scan, Fault> {
         let entry = Entry::File { attrs, length: content.len() as u64 };
         return Ok(Scan { entry, digest: Some(Digest::of(&content)), content: Some(content) });
     }
+    let large = || Fault::Refused(format!("{path} has more than {SCANNED_BYTES} bytes and is not managed"));
+    if length > SCANNED_BYTES {
+        return Err(large());
+    }
     let mut hasher = Hasher::default();
-    let length = copy(&mut file, &mut |piece| {
+    let length = copy(&mut file.take(SCANNED_BYTES + 1), &mut |piece| {
         hasher.update(piece);
         Ok(())
     })
     .map_err(fail())?;
+    if length > SCANNED_BYTES {
+        return Err(large());
+    }
     Ok(Scan { entry: Entry::File { attrs, length }, digest: Some(hasher.finish()), content: None })
 }
 

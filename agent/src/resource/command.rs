@@ -1,11 +1,13 @@
 //! Programs that a manifest runs. Nothing tells what a program did, so a broken-off run stays unknown.
 
-use super::state;
+use super::{refuse, state};
 use crate::host::{Entry, Exec, Fault, Host};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
+use shared::limits;
 use shared::manifest::{Argv, Command, EnvName, Needed, Resource};
 use shared::plan::{Action, Verb};
+use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
 use std::collections::BTreeMap;
@@ -64,8 +66,40 @@ pub fn is_needed(
     })
 }
 
+/// Everything that an approval of the command binds, whole, for whoever approves it: what is cut in the summary
+/// may be what counts.
+///
+/// # Errors
+/// It is longer than people can be shown.
+fn listing(want: &Command, scripts: &[(String, Digest)]) -> Result<String, Refused> {
+    let words = |argv: &Argv| {
+        let quoted = argv.as_slice().iter().map(|item| format!("{:?}", item.as_str()));
+        quoted.collect::<Vec<_>>().join(" ")
+    };
+    let mut text = format!("run {}\n", words(&want.run));
+    if let Needed::Unless(guard) = &want.needed {
+        text.push_str(&format!("unless {}\n", words(guard)));
+    }
+    if let Some(undo) = &want.undo {
+        text.push_str(&format!("undo {}\n", words(undo)));
+    }
+    want.env.iter().for_each(|(name, value)| text.push_str(&format!("env {name}={value:?}\n")));
+    scripts.iter().for_each(|(path, sha256)| text.push_str(&format!("script {path} sha256 {sha256}\n")));
+    text.push_str(&format!("timeout {} s\n", want.timeout_s));
+    if text.len() > limits::DIFF_BYTES {
+        let name = &want.name;
+        return Err(refuse(format!(
+            "command {name} is too long to be shown to whoever approves it; put its text into a file of the manifest"
+        )));
+    }
+    Ok(text)
+}
+
 /// The action of a command that is needed as far as looking tells.
-pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Action {
+///
+/// # Errors
+/// The command is too long to be shown.
+pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Result<Action, Refused> {
     let resource = Resource::Command(want.clone());
     let condition = match &want.needed {
         Needed::Always => String::new(),
@@ -76,17 +110,17 @@ pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Action {
         }
         Needed::Unless(guard) => format!(", unless {} succeeds (decided when it is applied)", shown(guard)),
     };
-    Action {
+    Ok(Action {
         resource: resource.id(),
         verb: Verb::Run,
         class: ActionClass::Command,
         before: None,
         after: digest(want, scripts),
         summary: format!("run {}{condition}", shown(&want.run)),
-        diff: None,
+        diff: Some(listing(want, scripts)?),
         undo: resource.undo().into(),
         package: None,
-    }
+    })
 }
 
 fn shown(argv: &Argv) -> String {

@@ -92,12 +92,25 @@ pub fn diff(
     }))
 }
 
-pub fn apply(want: &Directory, found: &Found, host: &mut impl Host) -> Result<(), Fault> {
-    let before = match found {
+/// Brings the directory to the approved end `after`.
+///
+/// # Errors
+/// The machine's; owner or mode that the manifest leaves open are not as they were when the plan was made.
+pub fn apply(want: &Directory, found: &Found, after: Digest, host: &mut impl Host) -> Result<(), Fault> {
+    let now = match found {
         Found::Directory { attrs } => Some(*attrs),
         Found::Absent | Found::Other => None,
     };
-    let attrs = attrs(want, host.default_owner()).numeric(before, &host.accounts()?)?;
+    let (accounts, wanted) = (host.accounts()?, attrs(want, host.default_owner()));
+    // Where a new one was planned, a package may have brought it since.
+    let ends = |before| state(&("directory", wanted.named(before, &accounts))) == after;
+    let before = [now, None].into_iter().find(|before| ends(*before)).ok_or_else(|| {
+        let path = &want.path;
+        Fault::Refused(format!(
+            "{path} would not become what was approved, because something changed; plan again"
+        ))
+    })?;
+    let attrs = wanted.numeric(before, &accounts)?;
     match found {
         Found::Directory { .. } => host.set_attrs(want.path.as_str(), attrs),
         Found::Absent | Found::Other => host.make_dir(want.path.as_str(), attrs),

@@ -156,7 +156,7 @@ pub fn diff(
         _ => None,
     };
     let wanted = want.attrs(default_owner).named(before_attrs, accounts);
-    let after = want.digest().map_or_else(absent, |content| described(&wanted, content));
+    let after = end(want, before_attrs, accounts, default_owner);
     let before = digest(found, accounts);
     if before == after {
         return Ok(None);
@@ -226,23 +226,50 @@ fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
     if old == new { None } else { textdiff::unified(old, new) }
 }
 
-/// Writes new contents beside their place, to be committed at the step's turn. False when the step needs no new
-/// contents. `artifact` opens the bytes of an artifact; they are hashed again on their way.
+/// What owner, group and mode that the manifest leaves open are taken from, so that the end is the approved
+/// one: the file as it is now, or nothing where a new file was planned and a package has brought one since.
 ///
 /// # Errors
-/// The machine's; [`Fault::Digest`] when an artifact is not what the manifest names.
+/// Neither leads to `after`: owner or mode of the file, or facts in its template, have changed since the plan.
+fn basis(want: &Want<'_>, found: &Found, after: Digest, host: &impl Host) -> Result<Option<Attrs>, Fault> {
+    let now = match found {
+        Found::File { attrs, .. } => Some(*attrs),
+        _ => None,
+    };
+    let accounts = host.accounts()?;
+    let ends = |before| end(want, before, &accounts, host.default_owner()) == after;
+    [now, None].into_iter().find(|before| ends(*before)).ok_or_else(|| {
+        let path = &want.file.path;
+        Fault::Refused(format!(
+            "{path} would not become what was approved, because something changed; plan again"
+        ))
+    })
+}
+
+/// The digest of the state that the file is brought to from one with the attributes `before`.
+fn end(want: &Want<'_>, before: Option<Attrs>, accounts: &Accounts, default_owner: (u32, u32)) -> Digest {
+    let wanted = want.attrs(default_owner).named(before, accounts);
+    want.digest().map_or_else(absent, |content| described(&wanted, content))
+}
+
+/// Writes new contents beside their place, to be committed at the step's turn. False when the step needs no new
+/// contents. `after` is the approved end. `artifact` opens the bytes of an artifact; they are hashed again on their way.
+///
+/// # Errors
+/// The machine's; [`Fault::Digest`] when an artifact is not what the manifest names; the file would not become
+/// the approved one.
 pub fn stage(
     want: &Want<'_>,
     found: &Found,
+    after: Digest,
     host: &mut impl Host,
     artifact: &dyn Fn(Digest) -> Result<Box<dyn Read>, Fault>,
 ) -> Result<bool, Fault> {
     let Some(digest) = want.digest() else { return Ok(false) };
-    let before = match found {
-        Found::File { digest: now, .. } if *now == digest => return Ok(false),
-        Found::File { attrs, .. } => Some(*attrs),
-        _ => None,
-    };
+    if matches!(found, Found::File { digest: now, .. } if *now == digest) {
+        return Ok(false);
+    }
+    let before = basis(want, found, after, host)?;
     let path = want.file.path.as_str();
     let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;
     match &want.content {
@@ -260,19 +287,21 @@ pub fn stage(
 pub fn apply(
     want: &Want<'_>,
     found: &Found,
+    after: Digest,
     host: &mut impl Host,
     artifact: &dyn Fn(Digest) -> Result<Box<dyn Read>, Fault>,
 ) -> Result<(), Fault> {
     let path = want.file.path.as_str();
-    if stage(want, found, host, artifact)? {
+    if stage(want, found, after, host, artifact)? {
         host.sync_staged()?;
         host.commit(path)?;
         return host.sync_committed();
     }
     match (&want.content, found) {
         (Content::Absent, _) => host.remove(path),
-        (_, Found::File { attrs, .. }) => {
-            let attrs = want.attrs(host.default_owner()).numeric(Some(*attrs), &host.accounts()?)?;
+        (_, Found::File { .. }) => {
+            let before = basis(want, found, after, host)?;
+            let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;
             host.set_attrs(path, attrs)
         }
         _ => Err(Fault::Refused(format!("{path} is not as it was a moment ago"))),

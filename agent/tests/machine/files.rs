@@ -307,3 +307,67 @@ fn a_thousand_correct_files_are_checked_quickly() {
     println!("1,000 files: {took:?}");
     assert!(took < std::time::Duration::from_secs(2), "{took:?}");
 }
+
+/// Who may write beside a managed file must not choose what it becomes between plan and step.
+#[test]
+fn a_file_becomes_what_was_approved_or_is_left_alone() {
+    let mut bench = Bench::new();
+    fs::write(bench.path("srv/tool"), "old").unwrap();
+    fs::set_permissions(bench.path("srv/tool"), fs::Permissions::from_mode(0o600)).unwrap();
+    let mut site = bench.site(json!([
+        { "command": { "name": "meddle", "run": ["/bin/chmod", "4755", "srv/tool"], "needed": "always" } },
+        { "file": { "path": "/srv/tool", "content": "new", "requires": ["command:meddle"] } },
+    ]));
+    site.automatic_undo = false;
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Failed, "{outcome:#?}");
+    assert!(outcome.note.contains("would not become what was approved"), "{}", outcome.note);
+    assert_eq!(fs::read(bench.path("srv/tool")).unwrap(), b"old");
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    // What a package brings to a place where a new file was planned gets the approved owner and mode.
+    let site = bench.site(json!([
+        { "command": { "name": "bring", "run": ["/bin/sh", "-c", "umask 077; mkdir srv/d; echo x > srv/d/conf"], "needed": "always" } },
+        { "directory": { "path": "/srv/d", "requires": ["command:bring"] } },
+        { "file": { "path": "/srv/d/conf", "content": "new", "requires": ["directory:/srv/d"] } },
+    ]));
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    let tree = bench.tree();
+    assert!(tree["/srv/d"].starts_with("40755 0:0 "), "{}", tree["/srv/d"]);
+    assert!(tree["/srv/d/conf"].starts_with("100644 0:0 "), "{}", tree["/srv/d/conf"]);
+}
+
+#[test]
+fn a_file_without_end_does_not_keep_the_agent_busy() {
+    let mut bench = Bench::new();
+    let file = fs::File::create(bench.path("srv/conf")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let site = bench.site(json!([{ "file": { "path": "/srv/conf", "content": "new" } }]));
+    let refused = site.plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("/srv/conf has more than"), "{refused}");
+}
+
+/// The summary is one line; what is approved is shown whole.
+#[test]
+fn a_command_is_shown_whole_before_it_is_approved() {
+    let mut bench = Bench::new();
+    let script = format!("echo {}; rm -rf /srv", "x".repeat(100));
+    let command = |script: &str| {
+        json!([{ "command": {
+            "name": "tidy", "run": ["/bin/sh", "-c", script], "needed": { "unless": ["/bin/false", "guard"] },
+            "undo": ["/bin/true", "back"], "env": { "LD_PRELOAD": "/srv/x.so" },
+        } }])
+    };
+    let plan = bench.site(command(&script)).plan(&mut bench.machine).unwrap();
+    let shown = plan[0].diff.as_deref().unwrap();
+    for part in [
+        script.as_str(),
+        "unless \"/bin/false\" \"guard\"",
+        "undo \"/bin/true\" \"back\"",
+        "env LD_PRELOAD=\"/srv/x.so\"",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let refused = bench.site(command(&"x".repeat(16 << 10))).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("too long to be shown"), "{refused}");
+}
