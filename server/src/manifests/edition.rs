@@ -1,6 +1,7 @@
 //! Policy editions: which one counts now, and how governance brings the next one.
 
 use super::model::{Accepted, Edition, Online, odd, refused, unreadable};
+use super::publish::record_metadata;
 use super::repository::{self, New, lock, newest, seal};
 use super::store;
 use crate::kernel::db::Conn;
@@ -71,12 +72,14 @@ pub(super) fn publish(
         return Ok(Accepted { version: known.snapshot.cast_unsigned() });
     }
     let (root, new_root) = root(tx, sent.root.as_deref())?;
-    root.targets(sent.targets.as_bytes()).map_err(refused)?;
     check(tx, &targets, sent.policy.as_bytes(), now)?;
     online.check(root.root(), &targets)?;
-    record(tx, sent.policy.as_bytes(), new_root.map(str::as_bytes), now)?;
+    if !record(tx, sent.policy.as_bytes(), new_root.map(str::as_bytes), now)? {
+        record_metadata(tx, sent.targets.as_bytes(), now)?;
+    }
     let version =
         seal_with(tx, online, (&targets, &sent.targets), new_root.map(|text| (root.root(), text)), now)?;
+    // The signatures of governance are checked here, in the way in which hosts check them.
     repository::as_client(tx, now)?;
     Ok(Accepted { version })
 }

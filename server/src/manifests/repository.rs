@@ -142,6 +142,9 @@ pub fn set_changes(
     if after == listed && version > 1 {
         return Ok(());
     }
+    if let Some((root, targets)) = anchors(tx)? {
+        online.check(&root, &targets)?;
+    }
     let new = changes(online, version, after, now)?;
     seal(tx, online, &[new], now).map(drop)
 }

@@ -248,7 +248,7 @@ async fn governance_brings_a_new_policy_and_the_server_cannot() {
         };
         let (old, new) = (policy(1, 1), policy(2, 2));
         let mut forged = sent(2, &new);
-        forged.targets = forged.targets.replace("\"version\":2", "\"version\":3");
+        forged.targets = forged.targets.replace("1.0.34", "1.0.33");
         let other = Edition { policy: text(policy(2, 1)), ..sent(2, &new) };
         let foreign = strict::to_json(&world::policy(&"ffffffffffffffff".parse().unwrap(), 3, 1));
         for (what, edition, code) in [
@@ -270,7 +270,13 @@ async fn governance_brings_a_new_policy_and_the_server_cannot() {
         let current = world.read(super::policy).await;
         assert_eq!((current.policy.version, current.digest), (2, Digest::of(&new)));
         assert_eq!(world.code("POST", "/v1/tuf/policy", sent(3, &old)).await, "policy.not_newer");
+        let size = world.checkpoint().await.size;
         world.good("POST", "/v1/tuf/policy", sent(3, &new)).await;
+        assert_eq!(
+            world.checkpoint().await.size,
+            size + 1,
+            "a renewal of the same policy has a leaf as well"
+        );
         let site = world.good("GET", "/v1/site", ()).await;
         assert_eq!((&site["policy_version"], &site["site"]), (&json!(2), &json!(world.site)));
         let what: Vec<_> =

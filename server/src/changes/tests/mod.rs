@@ -380,7 +380,7 @@ async fn halting_stops_and_resuming_goes_on() {
 
 #[actix_web::test]
 async fn the_next_wave_gets_the_receipts_of_the_one_before() {
-    for mut world in World::each(1, 2).await {
+    for mut world in World::each(1, 3).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, in_waves).await;
         world.approve(&of, "ben").await;
@@ -403,6 +403,12 @@ async fn the_next_wave_gets_the_receipts_of_the_one_before() {
         assert_eq!(turn(NOW.plus(3_800)).unwrap().wave(), 1);
         world.publish_waiting().await;
         assert_eq!(world.bundle(&name).await, bundle, "nothing new, nothing signed");
+        world.clock.set(NOW.plus(3_800));
+        world.report(1, &of, HostOutcome::Failed).await;
+        world.publish_waiting().await;
+        let gate = world.bundle(&name).await.gate_receipts;
+        assert_eq!(gate.len(), 2, "{}: the last wave hears of both", world.engine);
+        assert_ne!(gate[0].digest(), receipt, "failures come first");
     }
 }
 

@@ -1,0 +1,307 @@
+//! A real site for tests of the slices: its files as the key ceremony writes them, a real database, real
+//! signatures. People come in over HTTP; hosts join over HTTP and speak through the functions behind it.
+
+mod ceremony;
+mod work;
+
+pub use ceremony::{NOW, PUBLISHER, TOKEN, approver, content, key, policy, root, targets};
+pub use work::{answer, in_waves};
+
+use crate::changes;
+use crate::compliance::{self, Exporter};
+use crate::fleet::{self, Board, Door, Sources, Strangers};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
+use crate::kernel::db::{Conn, Connect, Db};
+use crate::kernel::error::Error;
+use crate::kernel::http::edge;
+use crate::kernel::objects::Objects;
+use crate::kernel::testdb::{TestDb, each_engine};
+use crate::ledger::{self, Log};
+use crate::manifests::{self, Repository};
+use crate::receipts::Intake;
+use crate::{people, rollout};
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App, test};
+use ceremony::{LOG, ONLINE, certificates, write};
+use rcgen::{CertificateParams, KeyPair};
+use shared::change::Target;
+use shared::digest::{Digest, hex};
+use shared::ids::{HostClass, SiteId};
+use shared::keys::SigningKey;
+use shared::policy::Policy;
+use shared::receipt::{Enrolment, Header};
+use shared::statement::Statement;
+use shared::strict::{self, Map};
+use shared::time::Timestamp;
+use shared::tuf::{TargetFile, TargetName};
+use shared::wire::{Invitation, Invite, Join};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// One server process with its memory.
+pub struct Node {
+    pub db: Db,
+    pub repository: Repository,
+    pub board: Board,
+    pub intake: Intake,
+    pub exporter: Exporter,
+}
+
+pub struct World {
+    pub engine: &'static str,
+    pub node: Node,
+    pub config: Config,
+    pub clock: Clock,
+    pub log: Log,
+    pub objects: Objects,
+    pub site: SiteId,
+    pub policy: Policy,
+    pub hosts: Vec<Host>,
+    /// Versions and listings of the repository as the publisher and governance know them.
+    pub content: (u64, Map<TargetName, TargetFile>),
+    door: Door,
+    pub url: String,
+    dir: TempDir,
+    _test: TestDb,
+}
+
+/// A managed machine: its key and the end of its chain.
+pub struct Host {
+    pub key: SigningKey,
+    pub name: String,
+    seq: u64,
+    prev: Option<Digest>,
+}
+
+impl Host {
+    pub fn agent(&self) -> shared::ids::AgentId {
+        self.key.public().agent_id()
+    }
+
+    /// A machine that nobody let in.
+    pub fn stranger(number: u8) -> Self {
+        Self { key: key(number), name: "stranger".into(), seq: 0, prev: None }
+    }
+
+    pub fn target(&self) -> Target {
+        Target { agent: self.agent(), key: self.key.public().digest() }
+    }
+}
+
+impl Node {
+    async fn start(db: Db, config: &Config, log: &Log, clock: &Clock) -> Self {
+        let repository = Repository::open(config).unwrap();
+        repository.prepare(&db, config, clock.now()).await.unwrap();
+        let sources = Sources { wishes: changes::wishes, timestamp_version: manifests::timestamp_version };
+        let board = Board::new(sources);
+        board.refresh(&db).await.unwrap();
+        let intake = Intake::start(&db, log, &board, clock, &[]);
+        let exporter = Exporter::open(config, log).unwrap();
+        Self { db, repository, board, intake, exporter }
+    }
+}
+
+impl World {
+    /// One world per database engine, with `hosts` machines and a rule that asks for `approvals`.
+    pub async fn each(approvals: u32, hosts: usize) -> Vec<Self> {
+        let mut all = Vec::new();
+        for test in tokio::task::spawn_blocking(each_engine).await.unwrap() {
+            let mut world = Self::new(test, approvals).await;
+            for n in 0..hosts {
+                world.join(n).await;
+            }
+            all.push(world);
+        }
+        all
+    }
+
+    async fn new(test: TestDb, approvals: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = root(1, ONLINE);
+        let site: SiteId = hex(&Digest::of(&root).0[..8]).parse().unwrap();
+        let policy = policy(&site, 1, approvals);
+        let document = strict::to_json(&policy);
+        write(&dir.path().join("site/1.root.json"), &root);
+        write(&dir.path().join("site/policy.json"), &document);
+        write(&dir.path().join("site/1.targets.json"), targets(1, &document));
+        write(&dir.path().join("site/1.content.main.json"), content(1, Map::default(), PUBLISHER));
+        write(&dir.path().join("keys/online.key"), key(ONLINE).to_pem().unwrap().as_bytes());
+        write(&dir.path().join("keys/log.key"), key(LOG).to_pem().unwrap().as_bytes());
+        certificates(dir.path());
+        let bootstrap = serde_json::json!({
+            "site": site, "root_sha256": Digest::of(&root), "person": "anna", "name": "Anna",
+            "token_sha256": Digest::of(TOKEN.as_bytes()), "log_vkey": policy.log.vkeys[0],
+        });
+        write(&dir.path().join("bootstrap.json"), bootstrap.to_string());
+        let text = format!(
+            "site_id = \"{site}\"\ndata_dir = \"{}\"\n[people]\nurl = \"https://localhost\"\n[agents]\nurl = \"https://localhost:8444\"\n",
+            dir.path().display()
+        );
+        let config = Config::parse("test.toml", &text, Some(test.url.clone())).unwrap();
+        let clock = Clock::fixed(NOW);
+        let log = Log::load(&config.log_key, &config.site_id).unwrap();
+        log.open(&test.db, NOW).await.unwrap();
+        people::import_first_admin(&test.db, &config, &log, NOW).await.unwrap();
+        let node = Node::start(test.db.clone(), &config, &log, &clock).await;
+        Self {
+            engine: test.engine,
+            node,
+            clock,
+            objects: Objects::open(&config.data_dir, config.limits.object).unwrap(),
+            door: Door::open(&config).unwrap(),
+            config,
+            log,
+            site,
+            policy,
+            hosts: Vec::new(),
+            content: (1, Map::default()),
+            url: test.url.clone(),
+            dir,
+            _test: test,
+        }
+    }
+
+    /// A second process on the same database; SQLite allows one only, so there it shares the connection.
+    pub async fn second_node(&self) -> Node {
+        let db = if self.engine == "sqlite" {
+            self.node.db.clone()
+        } else {
+            let url = self.url.clone();
+            tokio::task::spawn_blocking(move || Db::connect(&url, Connect { create: false }).unwrap())
+                .await
+                .unwrap()
+        };
+        Node::start(db, &self.config, &self.log, &self.clock).await
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One request to the people's port of `node`.
+    pub async fn call_on(
+        &self,
+        node: &Node,
+        (method, path): (&str, &str),
+        token: &str,
+        body: Vec<u8>,
+    ) -> (u16, Vec<u8>) {
+        let app = App::new()
+            .wrap(from_fn(edge::edge))
+            .app_data(Data::new(self.clock.clone()))
+            .app_data(Data::new(node.db.clone()))
+            .app_data(Data::new(self.objects.clone()))
+            .app_data(Data::new(self.config.clone()))
+            .app_data(Data::new(self.log.clone()))
+            .app_data(Data::new(self.door.clone()))
+            .app_data(Data::new(Strangers::default()))
+            .app_data(Data::new(node.board.clone()))
+            .app_data(Data::new(node.repository.clone()))
+            .app_data(Data::new(node.exporter.clone()))
+            .app_data(Data::new(people::gate(&node.db)))
+            .configure(edge::extractors(self.config.limits.body))
+            .configure(ledger::routes)
+            .configure(fleet::people_routes)
+            .configure(manifests::people)
+            .configure(changes::people)
+            .configure(rollout::people)
+            .configure(compliance::people);
+        let app = test::init_service(app).await;
+        let request = test::TestRequest::with_uri(path)
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .peer_addr("127.0.0.1:1".parse().unwrap())
+            .insert_header(("authorization", format!("Bearer {token}")))
+            .insert_header(("accept-language", "en"))
+            .insert_header(("content-type", "application/json"))
+            .set_payload(body)
+            .to_request();
+        let response = test::call_service(&app, request).await;
+        let status = response.status().as_u16();
+        (status, test::read_body(response).await.to_vec())
+    }
+
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl serde::Serialize,
+    ) -> (u16, serde_json::Value) {
+        let (status, bytes) = self.call_on(&self.node, (method, path), TOKEN, strict::to_json(&body)).await;
+        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// A request that must succeed.
+    pub async fn good(&self, method: &str, path: &str, body: impl serde::Serialize) -> serde_json::Value {
+        let (status, answer) = self.call(method, path, body).await;
+        assert!(status < 300, "{} {method} {path}: {status} {answer}", self.engine);
+        answer
+    }
+
+    /// The code of a request that must be refused.
+    pub async fn code(&self, method: &str, path: &str, body: impl serde::Serialize) -> String {
+        let (status, answer) = self.call(method, path, body).await;
+        assert!((400..500).contains(&status), "{} {method} {path}: {status} {answer}", self.engine);
+        answer["code"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn write<T: Send + 'static>(
+        &self,
+        body: impl Fn(&mut Conn) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.node.db.write("test", body).await
+    }
+
+    pub async fn read<T: Send + 'static>(
+        &self,
+        body: impl Fn(&mut Conn) -> Result<T, Error> + Send + 'static,
+    ) -> T {
+        self.node.db.read("test", body).await.unwrap()
+    }
+
+    pub async fn sql(&self, text: &'static str) {
+        use diesel::RunQueryDsl as _;
+        self.write(move |tx| Ok(diesel::sql_query(text).execute(tx).map(drop)?)).await.unwrap();
+    }
+
+    /// Lets a new machine in through the join command's interface.
+    async fn join(&mut self, n: usize) {
+        let class: HostClass = "production".parse().unwrap();
+        let invite = Invite { host_class: class.clone(), labels: Map::default(), minutes: 10 };
+        let invitation: Invitation =
+            serde_json::from_value(self.good("POST", "/v1/join-tokens", invite).await).unwrap();
+        let mut host = Host { key: key(100 + n as u8), name: format!("web{}", n + 1), seq: 0, prev: None };
+        let csr = CertificateParams::new(Vec::new()).unwrap();
+        let csr = csr.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+        let header = self.header(&mut host);
+        let token = Digest::of(invitation.token.as_bytes());
+        let body = Enrolment { header, hostname: host.name.clone(), token, csr };
+        let enrolment = Statement::sign(body, &host.key);
+        host.prev = Some(enrolment.digest);
+        let join = Join { enrolment: enrolment.envelope, token: invitation.token };
+        self.good("POST", "/v1/join", join).await;
+        self.hosts.push(host);
+    }
+
+    fn header(&self, host: &mut Host) -> Header {
+        host.seq += 1;
+        Header {
+            site: self.site.clone(),
+            agent_id: host.agent(),
+            key: host.key.public(),
+            host_class: "production".parse().unwrap(),
+            seq: host.seq,
+            prev: host.prev,
+            at: self.now(),
+            boot_id: "boot".into(),
+            agent_version: semver::Version::new(0, 1, 0),
+            log_seen: None,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What people and hosts do in a test: signed documents, sent as they are in reality.
+
+use super::ceremony::{AUTHOR, DAY, NOW, PUBLISHER, approver, content, key};
+use super::{Host, World};
+use crate::changes::{self, approve, bundle, course, plans};
+use crate::kernel::error::{Error, Refusal};
+use crate::ledger;
+use crate::manifests;
+use crate::receipts::Incoming;
+use shared::approval::{Approval, Decision, Saw};
+use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, UndoPlan, Wave};
+use shared::digest::Digest;
+use shared::ids::ChangeId;
+use shared::ledger::Checkpoint;
+use shared::manifest::Manifest;
+use shared::plan::{Action, Plan, PlanSet, Reversibility, UndoContract, Verb};
+use shared::publication::Publication;
+use shared::receipt::{
+    HostOutcome, LogSeen, Receipt, Refusal as HostRefusal, StepResult, StepStatus, TufVersions,
+};
+use shared::refusal::{Code, Refused};
+use shared::risk::ActionClass;
+use shared::statement::Statement;
+use shared::strict::Map;
+use shared::time::{Interval, Timestamp};
+use shared::tuf::{TargetFile, TargetName};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl World {
+    pub fn publication(&self, name: &str, version: &str, text: &str) -> Statement<Publication> {
+        let manifest = serde_json::json!({
+            "manifest": name, "version": version, "team": "main", "title": "Test",
+            "resources": [{"file": {"path": "/etc/motd", "content": text}}], "on_drift": "report",
+        });
+        let manifest = Manifest::from_json(manifest.to_string().as_bytes()).unwrap();
+        let body = Publication {
+            site: self.site.clone(),
+            publisher: "pia".parse().unwrap(),
+            at: NOW.plus(-900),
+            source: Digest::of(b"yaml"),
+            manifest,
+        };
+        Statement::sign(body, &key(PUBLISHER))
+    }
+
+    /// The request that publishes this manifest next, and what the repository lists afterwards.
+    pub fn publishing(
+        &self,
+        published: &Statement<Publication>,
+    ) -> (manifests::Publish, Map<TargetName, TargetFile>) {
+        let (version, mut listed) = self.content.clone();
+        let name: TargetName = published.body.target_name().parse().unwrap();
+        listed.insert(name, TargetFile::of(&published.to_bytes()));
+        let text = String::from_utf8(content(version + 1, listed.clone(), PUBLISHER)).unwrap();
+        let target = published.envelope.clone();
+        (manifests::Publish { team: "main".parse().unwrap(), content: text, target, older: false }, listed)
+    }
+
+    /// Publishes a manifest over HTTP.
+    pub async fn publish(&mut self, name: &str, version: &str) -> ManifestUse {
+        let published = self.publication(name, version, version);
+        let (request, listed) = self.publishing(&published);
+        self.good("POST", "/v1/tuf/publish", &request).await;
+        self.content = (self.content.0 + 1, listed);
+        used(&published)
+    }
+
+    /// A revision of all hosts in waves of one each when `gate` is given.
+    pub fn change(&self, id: &ChangeId, revision: u32, manifest: &ManifestUse) -> Change {
+        Change {
+            site: self.site.clone(),
+            change_id: id.clone(),
+            revision,
+            change_type: ChangeType::Normal,
+            title: format!("Base of every web server, {revision}"),
+            reason: "first roll-out".into(),
+            author: "anna".parse().unwrap(),
+            created: self.now(),
+            manifests: vec![manifest.clone()],
+            targets: self.hosts.iter().map(Host::target).collect(),
+            intervals: vec![
+                Interval { from: NOW.plus(3_600), until: NOW.plus(7_200) },
+                Interval { from: NOW.plus(DAY), until: NOW.plus(DAY + 3_600) },
+            ],
+            not_after: NOW.plus(2 * DAY),
+            missed: Missed::Next,
+            waves: Vec::new(),
+            plan_binding: PlanBinding::Within,
+            action_classes: BTreeSet::from([ActionClass::File]),
+            downgrade: false,
+            reboot: Reboot::Never,
+            undo: UndoPlan { text: "restore the old file".into(), automatic: true },
+            supersedes: None,
+        }
+    }
+
+    /// A change that all hosts have planned for, in review.
+    pub async fn in_review(&mut self, manifest: &ManifestUse, bend: impl Fn(&mut Change)) -> Reviewed {
+        let created = self.good("POST", "/v1/changes", serde_json::json!({})).await;
+        let id: ChangeId = serde_json::from_value(created["change_id"].clone()).unwrap();
+        let mut change = self.change(&id, 1, manifest);
+        bend(&mut change);
+        let change = Statement::sign(change, &key(AUTHOR));
+        self.good("PUT", &format!("/v1/changes/{id}/revisions/1"), &change.envelope).await;
+        self.good("POST", &format!("/v1/changes/{id}/submit"), serde_json::json!({})).await;
+        let mut plans = BTreeMap::new();
+        for host in &self.hosts {
+            let plan = self.plan(host, &change, "hello");
+            self.send_plan(host, &plan).await.unwrap();
+            plans.insert(host.agent(), plan);
+        }
+        Reviewed { id, change, plans }
+    }
+
+    pub fn sign(&self, change: Change) -> Statement<Change> {
+        Statement::sign(change, &key(AUTHOR))
+    }
+
+    pub fn plan(&self, host: &Host, change: &Statement<Change>, text: &str) -> Statement<Plan> {
+        let action = Action {
+            resource: "file:/etc/motd".parse().unwrap(),
+            verb: Verb::Create,
+            class: ActionClass::File,
+            before: None,
+            after: Digest::of(text.as_bytes()),
+            summary: "create file:/etc/motd".into(),
+            diff: None,
+            undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+            package: None,
+        };
+        let body = Plan {
+            site: self.site.clone(),
+            agent_id: host.agent(),
+            key: host.key.public(),
+            hostname: host.name.clone(),
+            host_class: "production".parse().unwrap(),
+            change_id: change.body.change_id.clone(),
+            revision: change.body.revision,
+            change: change.digest,
+            at: self.now(),
+            actions: vec![action],
+            agent_version: semver::Version::new(0, 1, 0),
+        };
+        Statement::sign(body, &host.key)
+    }
+
+    pub async fn send_plan(&self, host: &Host, plan: &Statement<Plan>) -> Result<(), Error> {
+        let (site, agent) = (self.site.clone(), host.agent());
+        let bytes = plan.to_bytes();
+        let now = self.now();
+        self.write(move |tx| {
+            let plan = shared::plan::open_plan(&bytes)
+                .map_err(|e| Refusal::bad_request("request.bad_json").with("detail", e))?;
+            plans::accept(tx, (&site, agent), &plan, now)
+        })
+        .await
+    }
+
+    pub fn approval(&self, of: &Reviewed, name: &str, decision: Decision) -> Approval {
+        Approval {
+            site: self.site.clone(),
+            change_id: of.id.clone(),
+            revision: of.change.body.revision,
+            change: of.change.digest,
+            decision,
+            person: name.parse().unwrap(),
+            at: self.now(),
+            expires: self.now().plus(2 * DAY),
+            saw: Saw { plan_set: of.plan_set().digest(), renderer: "test".into() },
+            agents: None,
+            nonce: format!("{name}-{}-{}", decision.as_str(), self.now()),
+            comment: String::new(),
+        }
+    }
+
+    pub fn approving(&self, of: &Reviewed, name: &str, decision: Decision) -> shared::wire::Approve {
+        let approval = Statement::sign(self.approval(of, name, decision), &key(approver(name)));
+        shared::wire::Approve { plan_set: of.plan_set(), approval: approval.envelope }
+    }
+
+    pub async fn approve(&self, of: &Reviewed, name: &str) -> serde_json::Value {
+        let sent = self.approving(of, name, Decision::Approve);
+        self.good("POST", &format!("/v1/changes/{}/approvals", of.id), sent).await
+    }
+
+    pub async fn state(&self, id: &ChangeId) -> String {
+        let id = id.clone();
+        self.read(move |tx| Ok(changes::get(tx, &id)?.state)).await
+    }
+
+    /// Bundles that hosts would find now, by name, verified as a host does.
+    pub async fn listed(&self) -> Vec<String> {
+        let now = self.now();
+        let trusted = self.read(move |tx| manifests::tests::as_client(tx, now)).await;
+        trusted.changes().unwrap().iter().map(|(id, revision, _)| format!("{id}.{revision}")).collect()
+    }
+
+    pub async fn bundle(&self, name: &str) -> shared::bundle::Bundle {
+        let now = self.now();
+        let name: TargetName = name.parse().unwrap();
+        let trusted = self.read(move |tx| manifests::tests::as_client(tx, now)).await;
+        let file = *trusted.find(&name).unwrap().unwrap();
+        let (bytes, _) =
+            self.node.repository.files.get(&self.node.db, &name.served_as(&file)).await.unwrap().unwrap();
+        file.check(&name, &bytes).unwrap();
+        shared::bundle::Bundle::parse(&bytes).unwrap()
+    }
+
+    pub async fn checkpoint(&self) -> Checkpoint {
+        self.read(ledger::head).await
+    }
+
+    /// The host's receipt for the change, sent and proven.
+    pub async fn report(&mut self, n: usize, of: &Reviewed, outcome: HostOutcome) -> Digest {
+        let head = self.checkpoint().await;
+        let policy = self.read(manifests::policy).await;
+        let mut host = self.hosts.remove(n);
+        let plan = &of.plans[&host.agent()];
+        let mut header = self.header(&mut host);
+        header.log_seen = Some(LogSeen { origin: head.origin.to_string(), size: head.size, root: head.root });
+        let status = if outcome.is_success() { StepStatus::Done } else { StepStatus::Failed };
+        let step = &plan.body.actions[0];
+        let approvals = self.approvals_of(&of.change.digest).await;
+        let body = Receipt {
+            header,
+            change_id: of.id.clone(),
+            revision: of.change.body.revision,
+            change: of.change.digest,
+            wave: u32::try_from(of.change.body.wave_of(host.agent()).unwrap()).unwrap(),
+            interval: of.change.body.interval_at(self.now()).unwrap(),
+            plan: plan.digest,
+            plan_set: of.plan_set().digest(),
+            approvals,
+            policy: policy.digest,
+            policy_version: policy.policy.version,
+            self_approved: false,
+            tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
+            started: self.now(),
+            finished: self.now().plus(5),
+            results: vec![StepResult {
+                resource: step.resource.clone(),
+                verb: step.verb,
+                before: None,
+                after: step.after,
+                status,
+                ms: 5,
+                note: String::new(),
+            }],
+            health: Vec::new(),
+            outcome,
+            note: String::new(),
+        };
+        let receipt = Statement::sign(body, &host.key);
+        host.prev = Some(receipt.digest);
+        self.send(&host, &receipt.envelope).await;
+        self.hosts.insert(n, host);
+        receipt.digest
+    }
+
+    async fn approvals_of(&self, change: &Digest) -> Vec<Digest> {
+        let change = *change;
+        self.read(move |tx| changes::store::papers::list_approvals(tx, &change)).await
+    }
+
+    async fn send(&self, host: &Host, envelope: &shared::envelope::Envelope) {
+        let incoming = Incoming::open(envelope, &self.site, host.agent()).unwrap();
+        self.node.intake.record(incoming, None).await.unwrap();
+    }
+
+    /// The host says that it does not do the change.
+    pub async fn refuse(&mut self, n: usize, of: &Reviewed, code: Code, retry_at: Option<Timestamp>) {
+        let mut host = self.hosts.remove(n);
+        let body = HostRefusal {
+            header: self.header(&mut host),
+            change_id: Some(of.id.clone()),
+            revision: Some(of.change.body.revision),
+            evidence: of.change.digest,
+            reason: Refused { code, message: "for the test".into(), retry_at },
+        };
+        let refusal = Statement::sign(body, &host.key);
+        host.prev = Some(refusal.digest);
+        self.send(&host, &refusal.envelope).await;
+        self.hosts.insert(n, host);
+    }
+
+    /// What the publishing job does.
+    pub async fn publish_waiting(&self) {
+        changes::publish(&self.node.db, &self.node.repository, self.now()).await.unwrap();
+    }
+
+    /// Publishes what a row says, as an intruder with the database would have it done.
+    pub async fn refresh_all(&self) -> Result<(), Error> {
+        let (online, now) = (self.node.repository.online.clone(), self.now());
+        self.write(move |tx| {
+            course::lock(tx)?;
+            let mut rows = changes::store::list_unpublished(tx)?;
+            bundle::refresh(tx, &online, &mut rows, now)
+        })
+        .await
+    }
+}
+
+pub fn used(published: &Statement<Publication>) -> ManifestUse {
+    let manifest = &published.body.manifest;
+    ManifestUse {
+        team: manifest.team.clone(),
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        sha256: published.digest,
+        params: Map::default(),
+    }
+}
+
+/// Each host its own wave; the later ones wait for one success of the earlier ones.
+pub fn in_waves(change: &mut Change) {
+    let gate = shared::change::Gate { min_success: 1, max_fail: 0, soak_s: 60 };
+    change.waves = change
+        .targets
+        .iter()
+        .enumerate()
+        .map(|(n, target)| Wave { agents: vec![target.agent], gate: (n > 0).then_some(gate) })
+        .collect();
+}
+
+/// A change in review with the plans of its hosts.
+pub struct Reviewed {
+    pub id: ChangeId,
+    pub change: Statement<Change>,
+    pub plans: BTreeMap<shared::ids::AgentId, Statement<Plan>>,
+}
+
+impl Reviewed {
+    pub fn plan_set(&self) -> PlanSet {
+        let plans = self.plans.iter().map(|(agent, plan)| (*agent, plan.digest)).collect();
+        PlanSet { change: self.change.digest, plans }
+    }
+}
+
+pub fn answer(value: &serde_json::Value) -> approve::Answer {
+    serde_json::from_value(value.clone()).unwrap()
+}
