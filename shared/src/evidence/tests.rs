@@ -351,3 +351,18 @@ fn a_receipt_that_no_approval_covers_is_a_flaw() {
         assert!(found.contains(why), "{why}: {found}");
     }
 }
+
+/// A rejection that the server kept back, or that came too late, is told and does not make the host a liar.
+#[test]
+fn a_no_that_the_host_did_not_hear_is_a_remark() {
+    let files = bundle(|_, case| {
+        let mut no = case.approval("second");
+        no.decision = crate::approval::Decision::Reject;
+        no.at = NOW.plus(-5);
+        no.site = case.bundle.change.body.site.clone();
+        case.add(no, 4);
+    });
+    let report = verify(&files, None);
+    assert_eq!(flaws(&files), "");
+    assert!(report.remarks.iter().any(|r| r.contains("second said reject")), "{:?}", report.remarks);
+}

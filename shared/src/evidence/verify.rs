@@ -2,6 +2,7 @@
 
 use super::{Contents, Files, Flaw, check_seal, rebuild, tables};
 use crate::admit::{self, Me};
+use crate::approval::Decision;
 use crate::digest::Digest;
 use crate::ledger::{Checkpoint, Proven, VerifierKey};
 use crate::plan::Action;
@@ -238,6 +239,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
         if let Some(why) = receipt_flaw(contents, receipt) {
             report.flaws.push(Flaw::at(format!("statements/{}.json", receipt.digest), why));
         }
+        report.remarks.extend(unheard(contents, receipt));
         if receipt.body.self_approved {
             let host = receipt.body.header.agent_id;
             report
@@ -254,6 +256,24 @@ pub(super) fn receipt_flaw(contents: &Contents, receipt: &Statement<Receipt>) ->
     covered(contents, &receipt.body).err()
 }
 
+/// Somebody said no before the host started, and the host had not been told: true, and worth knowing.
+fn unheard(contents: &Contents, receipt: &Statement<Receipt>) -> Vec<String> {
+    let body = &receipt.body;
+    let no = contents
+        .approvals
+        .values()
+        .map(|a| &a.body)
+        .filter(|a| a.change == body.change && a.decision != Decision::Approve && a.at <= body.started);
+    no.map(|a| {
+        let (person, at) = (&a.person, a.at);
+        format!(
+            "{person} said {} to {} at {at}; {} started at {} without having heard of it, or {person} agreed again",
+            a.decision.as_str(), body.change_id, body.header.agent_id, body.started
+        )
+    })
+    .collect()
+}
+
 fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     let now = receipt.started;
     let policy =
@@ -265,7 +285,7 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     let addressed = admit::address(policy, bundle.change.clone(), &me, now).map_err(|e| e.to_string())?;
     let publishers = publishers(contents, policy, &bundle.change.body, now)?;
     let mut bundle = bundle;
-    bundle.approvals.retain(|a| receipt.approvals.contains(&a.digest) || a.body.at <= now);
+    bundle.approvals.retain(|a| receipt.approvals.contains(&a.digest));
     let approved = admit::approve(policy, &addressed, &bundle, plan, &publishers, &me, now)
         .map_err(|e| e.to_string())?;
     let missing = receipt.approvals.iter().find(|d| !contents.approvals.contains_key(d));
