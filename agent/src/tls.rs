@@ -67,10 +67,12 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
+/// A third of the 90 days that a certificate lives: time to notice that renewing fails.
+const RENEW_BEFORE_SECS: i64 = 30 * 86_400;
+
 /// What the agent needs to know of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateInfo {
-    pub not_before: Timestamp,
     pub not_after: Timestamp,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub spki: Digest,
@@ -96,7 +98,6 @@ impl CertificateInfo {
             _ => None,
         });
         Ok(Self {
-            not_before: Timestamp(parsed.validity().not_before.timestamp()),
             not_after: Timestamp(parsed.validity().not_after.timestamp()),
             spki: Digest::of(parsed.public_key().raw),
             public: parsed.public_key().subject_public_key.data.to_vec(),
@@ -104,10 +105,9 @@ impl CertificateInfo {
         })
     }
 
-    /// From two thirds of its life on a certificate is renewed.
+    /// In its last month a certificate is renewed. Its beginning says nothing about when it was issued.
     pub fn wants_renewal(&self, now: Timestamp) -> bool {
-        let life = self.not_after.since(self.not_before);
-        now >= self.not_before.plus(life / 3 * 2)
+        now >= self.not_after.plus(-RENEW_BEFORE_SECS)
     }
 }
 

@@ -50,8 +50,9 @@ on_both! {
         let added = "comm -3 <(cut -c67- SHA256SUMS | LC_ALL=C sort) <(find . -type f ! -name 'SHA256SUMS*' ! -name signer.pub | cut -c3- | LC_ALL=C sort)";
         assert_eq!(shell(&dir, added).ok().out, "");
         receipts_are_signed_by_their_hosts(world, &dir);
-        let table = fs::read_to_string(dir.join("data/applications.csv")).unwrap();
-        assert!(table.contains(&id) && table.contains("anna"), "{table}");
+        let table = |name: &str| fs::read_to_string(dir.join(format!("data/{name}.csv"))).unwrap();
+        assert!(table("applications").contains(&id) && table("applications").contains("/etc/motd"));
+        assert!(table("approvals").contains(&id) && table("approvals").contains("anna"));
         // The same question at the same size of the ledger gives the same bytes, also as a folder.
         let again = world.path("again.tar");
         world.assent(&["export", "--change", &id, "--out", again.to_str().unwrap()]).ok();

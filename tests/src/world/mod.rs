@@ -201,9 +201,12 @@ impl World {
 
     /// Talks to the agent port as one of the hosts would.
     pub fn as_host(&self, name: &str) -> Client {
-        let state = self.hosts[name].state();
-        let identity = (state.join("tls.crt"), state.join("tls.key"));
-        let address = SocketAddr::from(([127, 0, 0, 1], self.nodes[0].agents));
+        self.agent_door(&self.hosts[name], self.nodes[0].agents)
+    }
+
+    fn agent_door(&self, host: &Host, port: u16) -> Client {
+        let identity = (host.state().join("tls.crt"), host.state().join("tls.key"));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         Client::new(address, &self.site().join("ca.crt"), Some((&identity.0, &identity.1)))
     }
 
@@ -248,7 +251,22 @@ impl World {
                 "the server does not finish: {}",
                 self.sql("SELECT * FROM outbox")
             );
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(std::time::Duration::from_millis(150));
+        }
+        let newest = self.sql("SELECT max(version) FROM site_file WHERE role = 'timestamp'");
+        let newest: u64 = newest.trim().parse().unwrap();
+        let running = self.nodes.iter().filter(|node| node.is_running());
+        for door in running
+            .filter_map(|node| self.hosts.values().next().map(|host| self.agent_door(host, node.agents)))
+        {
+            // A host that is not let in learns nothing from any node; there is nothing to wait for.
+            while let Ok(reply) = door.try_send(Message::request("GET", "/agent/v1/work", b""))
+                && reply.status() == 200
+                && reply.json()["timestamp_version"].as_u64().is_some_and(|known| known < newest)
+            {
+                assert!(std::time::Instant::now() < deadline, "a node does not learn of version {newest}");
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
         }
     }
 
