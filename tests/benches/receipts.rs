@@ -33,10 +33,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tests::{Database, World, pg};
 
-const AGENTS: usize = 64;
+const HOSTS: usize = 256;
 const ROUNDS: usize = 3;
-/// Of each host in each round.
-const RECEIPTS: usize = 80;
+/// Changes in each round, so receipts of each host: one for each change, as in reality.
+const CHANGES: usize = 4;
 const REFERENCE: Duration = Duration::from_millis(1_500);
 
 fn main() {
@@ -51,26 +51,24 @@ fn main() {
 
 fn figure(name: &str, world: &World) {
     let server = SocketAddr::from(([127, 0, 0, 1], world.nodes[0].agents));
-    let mut agents = fleet::enrol(world, AGENTS);
-    let campaign = Campaign::run(world, &agents, server);
+    let mut agents = fleet::enrol(world, HOSTS);
+    Campaign::prepare(world);
     let pids = process::own("assent-server");
     let (mut rates, mut micros, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let before = log_size(world);
     for _ in 0..ROUNDS {
-        let hosts: Vec<_> =
-            agents.iter_mut().map(|agent| (agent.tls.clone(), sign(&campaign, agent))).collect();
+        let campaigns: Vec<_> = (0..CHANGES).map(|_| Campaign::run(world, &agents, server)).collect();
+        let hosts = agents.iter_mut().map(|agent| (agent.tls.clone(), sign(&campaigns, agent))).collect();
+        let before = log_size(world);
         let reference_before = reference(world);
         let (rate, cpu) = round(server, &pids, hosts);
         ratios.push(2.0 * rate / (reference_before + reference(world)));
         rates.push(rate);
         micros.push(cpu);
+        check(world, &campaigns, &agents, log_size(world) - before);
     }
-    let recorded = log_size(world) - before;
-    assert!(recorded >= (AGENTS * ROUNDS * RECEIPTS) as u64, "only {recorded} leaves for {ROUNDS} rounds");
-    check_cmdb(world, &campaign, &agents[0]);
     let (rate, ratio) = (median(rates), median(ratios));
     println!(
-        "receipts {name} {AGENTS} hosts: {rate:.0}/s durable, plain rows {:.0}/s, ratio {ratio:.2}; \
+        "receipts {name} {HOSTS} hosts: {rate:.0}/s durable, plain rows {:.0}/s, ratio {ratio:.2}; \
          {:.0} us server CPU each",
         rate / ratio,
         median(micros)
@@ -85,14 +83,14 @@ fn reference(world: &World) -> f64 {
 }
 
 /// Bodies without their end, which says how much of the log the host has seen.
-fn sign(campaign: &Campaign, agent: &mut Agent) -> Vec<String> {
+fn sign(campaigns: &[Campaign], agent: &mut Agent) -> Vec<String> {
     let record = |statement: Vec<u8>| format!("{{\"statement\":{}", String::from_utf8(statement).unwrap());
-    (0..RECEIPTS).map(|_| record(campaign.receipt(agent).to_bytes())).collect()
+    campaigns.iter().map(|campaign| record(campaign.receipt(agent).to_bytes())).collect()
 }
 
 /// Sends everything; gives receipts per second and microseconds of server CPU for each.
 fn round(server: SocketAddr, pids: &[u32], hosts: Vec<(Arc<ClientConfig>, Vec<String>)>) -> (f64, f64) {
-    let receipts = (hosts.len() * RECEIPTS) as f64;
+    let receipts = (hosts.len() * CHANGES) as f64;
     let start = Arc::new(Start::new(pids.to_vec(), hosts.len()));
     let common = start.clone();
     link::spread(hosts, move |(tls, records)| {
@@ -111,7 +109,7 @@ async fn send(mut link: Link, records: &[String]) {
     let mut seen = 1;
     for record in records {
         let request =
-            campaign::post("/agent/v1/statements", format!("{record},\"log_size\":{seen}}}").as_bytes());
+            link::post("/agent/v1/statements", format!("{record},\"log_size\":{seen}}}").as_bytes());
         let status = link.call(&request).await.unwrap();
         let answer = String::from_utf8_lossy(link.body());
         assert_eq!(status, 200, "{answer}");
@@ -130,12 +128,17 @@ fn log_size(world: &World) -> u64 {
     note.lines().nth(1).unwrap().parse().unwrap()
 }
 
-/// The last receipt of a host is what its entry shows.
-fn check_cmdb(world: &World, campaign: &Campaign, agent: &Agent) {
+/// Every receipt is a leaf, every change has all its reports, and the entries show the last receipts.
+fn check(world: &World, campaigns: &[Campaign], agents: &[Agent], leaves: u64) {
+    assert!(leaves >= (HOSTS * CHANGES) as u64, "{leaves} leaves for {HOSTS} hosts and {CHANGES} changes");
+    for campaign in campaigns {
+        let line = world.change_file(&campaign.id).line;
+        assert_eq!((line.reported as usize, line.state.as_str()), (HOSTS, "review"), "{line:?}");
+    }
+    let agent = &agents[HOSTS / 2];
     let file = world.get(&format!("/v1/cis/{}", agent.hostname)).json();
-    let last = serde_json::to_value(agent.header.prev).unwrap();
+    let (last, change) = (serde_json::to_value(agent.header.prev).unwrap(), &campaigns[CHANGES - 1].id);
     let states = file["states"].as_array().unwrap();
-    let shown =
-        |state: &serde_json::Value| state["receipt"] == last && state["change_id"] == campaign.id.as_str();
+    let shown = |state: &serde_json::Value| state["receipt"] == last && state["change_id"] == change.as_str();
     assert!(!states.is_empty() && states.iter().all(shown), "{file:#}");
 }

@@ -1,16 +1,18 @@
-//! One real change over all simulated hosts: requested, planned by each host, approved by a person; and the
-//! receipts about it that the hosts sign.
+//! Real changes over all simulated hosts: requested, planned by each host, approved by a person; and the
+//! receipts about them that the hosts sign.
 
 use crate::fleet::Agent;
 use crate::link::{self, Link};
 use shared::change::Change;
 use shared::digest::Digest;
+use shared::ids::AgentId;
 use shared::plan::{Action, Plan, Reversibility, UndoContract, Verb};
 use shared::receipt::{Header, HealthResult, HostOutcome, Receipt, StepResult, StepStatus, TufVersions};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::Interval;
 use shared::wire::ChangeFile;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use tests::World;
 use tests::world::NewChange;
@@ -21,29 +23,37 @@ const FILES: [&str; 2] = ["/etc/motd", "/etc/bench.conf"];
 pub struct Campaign {
     pub id: String,
     change: Statement<Change>,
+    plans: HashMap<AgentId, Digest>,
     plan_set: Digest,
     approvals: Vec<Digest>,
 }
 
 impl Campaign {
-    /// From request to approval.
-    pub fn run(world: &World, agents: &[Agent], server: SocketAddr) -> Self {
+    /// Publishes the manifest of all campaigns.
+    pub fn prepare(world: &World) {
         let file = |path| format!("  - file: {{ path: {path}, content: \"bench\\n\", mode: \"0644\" }}\n");
         world.publish("bench", "1.0.0", &format!("resources:\n{}", FILES.map(file).concat())).ok();
+    }
+
+    /// From request to approval.
+    pub fn run(world: &World, agents: &[Agent], server: SocketAddr) -> Self {
         let id = world.draft(&NewChange { manifests: &["bench@1.0.0"], ..NewChange::default() });
         world.submit(&id);
         let change: ChangeFile = world.change_file(&id);
         let change = Statement::<Change>::open(change.change).unwrap();
-        let requests: Vec<_> = agents.iter().map(|agent| (agent.tls.clone(), plan(agent, &change))).collect();
-        link::spread(requests, move |(tls, plan)| async move {
+        let planned: Vec<_> = agents.iter().map(|agent| (agent, plan(agent, &change))).collect();
+        let plans = planned.iter().map(|(agent, plan)| (agent.header.agent_id, plan.digest)).collect();
+        let requests = planned.iter().map(|(agent, plan)| (agent.tls.clone(), plan.to_bytes())).collect();
+        link::spread(requests, move |(tls, plan): (_, Vec<u8>)| async move {
             let mut link = Link::open(server, tls).await;
-            let status = link.call(&post("/agent/v1/plans", &plan)).await.unwrap();
+            let status = link.call(&link::post("/agent/v1/plans", &plan)).await.unwrap();
             assert_eq!(status, 204, "{}", String::from_utf8_lossy(link.body()));
         });
         world.approve(&id).ok();
         let file = world.change_file(&id);
         let plan_set = file.plan_set.unwrap().digest();
-        Self { id, change, plan_set, approvals: file.approvals.iter().map(|a| a.digest()).collect() }
+        let approvals = file.approvals.iter().map(|approval| approval.digest()).collect();
+        Self { id, change, plans, plan_set, approvals }
     }
 
     /// The next receipt of a host's chain, which moves on.
@@ -66,7 +76,7 @@ impl Campaign {
             change: self.change.digest,
             wave: 0,
             interval: Interval { from: at, until: at.plus(3_600) },
-            plan: Digest::of(b"plan"),
+            plan: self.plans[&agent.header.agent_id],
             plan_set: self.plan_set,
             approvals: self.approvals.clone(),
             policy: Digest::of(b"policy"),
@@ -87,7 +97,7 @@ impl Campaign {
     }
 }
 
-fn plan(agent: &Agent, change: &Statement<Change>) -> Vec<u8> {
+fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
     let action = |path: &&str| Action {
         resource: format!("file:{path}").parse().unwrap(),
         verb: Verb::Update,
@@ -112,14 +122,5 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Vec<u8> {
         actions: FILES.iter().map(action).collect(),
         agent_version: agent.header.agent_version.clone(),
     };
-    Statement::sign(plan, &agent.key).to_bytes()
-}
-
-/// A whole request.
-pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
+    Statement::sign(plan, &agent.key)
 }

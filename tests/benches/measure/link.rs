@@ -5,10 +5,10 @@
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -24,7 +24,14 @@ pub struct Link {
 
 impl Link {
     pub async fn open(address: SocketAddr, tls: Arc<ClientConfig>) -> Self {
-        let tcp = TcpStream::connect(address).await.unwrap();
+        Self::open_from(Ipv4Addr::LOCALHOST, address, tls).await
+    }
+
+    /// From an address of its own.
+    pub async fn open_from(source: Ipv4Addr, address: SocketAddr, tls: Arc<ClientConfig>) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((source, 0))).unwrap();
+        let tcp = socket.connect(address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let stream = TlsConnector::from(tls).connect(ServerName::from(address.ip()), tcp).await.unwrap();
         Self { stream, received: Vec::with_capacity(16 << 10), head: 0 }
@@ -70,6 +77,15 @@ impl Link {
     fn length(&self) -> usize {
         self.header("content-length").and_then(|value| value.parse().ok()).unwrap_or_default()
     }
+}
+
+/// A request with a JSON body, ready to be sent.
+pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// Runs one task for each item, spread over the threads of the generator, and gathers what they give.
