@@ -5,7 +5,7 @@
 
 mod http;
 
-use crate::host::{Exec, Host};
+use crate::host::{Exec, Fault, Host};
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::manifest::{CommandProbe, HealthCheck, HttpProbe, ParamValue, Probe, ServiceProbe, TcpProbe};
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A service has to stay up for so long: one that cannot read its settings is up for a moment as well.
+const STAYS: Duration = Duration::from_secs(2);
 /// What people read of a check's output.
 const OUTPUT_CHARS: usize = 1_000;
 
@@ -119,7 +121,21 @@ fn command(probe: &CommandProbe, timeout: Duration, host: &mut impl Host) -> Res
 }
 
 fn service(probe: &ServiceProbe, host: &impl Host) -> Result<String, String> {
-    let unit = host.unit(&probe.name.unit()).map_err(|fault| fault.text())?;
+    let name = probe.name.unit();
+    let look = || {
+        let unit = host.unit(&name)?;
+        Ok((unit, host.invocation(&name)?))
+    };
+    let (unit, first) = look().map_err(|fault: Fault| fault.text())?;
     let text = format!("{} is {}", probe.name, if unit.loaded { unit.active.as_str() } else { "not there" });
-    if unit.active == "active" { Ok(text) } else { Err(text) }
+    if unit.active != "active" {
+        return Err(text);
+    }
+    thread::sleep(STAYS);
+    match look().map_err(|fault| fault.text())? {
+        (unit, second) if unit.active == "active" && first == second => Ok(text),
+        (unit, _) => {
+            Err(format!("{} did not stay up for {} s and is {}", probe.name, STAYS.as_secs(), unit.active))
+        }
+    }
 }

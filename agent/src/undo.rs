@@ -52,7 +52,11 @@ pub fn is_as_before(action: &Action, before: &Found, host: &impl Host) -> Result
     if matches!(before, Found::Command(_)) || action.verb == Verb::Restart {
         return Ok(false);
     }
-    Ok(state(action, &look(action, host)?, host)? == state(action, before, host)?)
+    let now = look(action, host)?;
+    if let (Found::Service(before), Found::Service(now)) = (before, &now) {
+        return Ok(service::is_as_before(before, now, action.verb));
+    }
+    Ok(state(action, &now, host)? == state(action, before, host)?)
 }
 
 /// Undoes every step that was begun and not yet undone. What cannot be undone is recorded with the reason.
@@ -210,7 +214,11 @@ fn restarts<H: Host, D: Disk>(run: &Log, host: &mut H, journal: &mut Journal<D>)
         }
         journal.write(vec![Record::UndoBefore(Step(n))])?;
         let unit = service::unit_of(&action.resource).unwrap_or_default();
-        let undone = if before.is_active() { host.set_unit(UnitVerb::Restart, &unit) } else { Ok(()) };
+        let undone = match before.is_active() {
+            true => host.set_unit(UnitVerb::Restart, &unit),
+            // Its package started it in this run, and is gone or has stopped it again.
+            false => service::forget_failure(&unit, before, host),
+        };
         journal.write(vec![Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text()))])?;
     }
     Ok(())

@@ -31,6 +31,9 @@ pub struct Run<'a, H, D> {
     changed: BTreeSet<ResourceId>,
     /// Unit files have changed since systemd last read them.
     stale_units: bool,
+    /// Services of the plan before the first step: packages start and stop them as well, and an undo goes back
+    /// to this.
+    units: BTreeMap<String, service::Found>,
 }
 
 /// How a step went: its status and a note, or why it failed.
@@ -62,6 +65,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             journal,
             changed: BTreeSet::new(),
             stale_units: false,
+            units: BTreeMap::new(),
         }
     }
 
@@ -70,6 +74,12 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// # Errors
     /// Only the journal's.
     pub fn steps(mut self) -> Result<Option<String>, Fault> {
+        for unit in self.actions.iter().filter_map(|action| service::unit_of(&action.resource)) {
+            // A fault comes up again with the step itself.
+            if let Ok(found) = service::inspect(&unit, self.host) {
+                self.units.insert(unit, found);
+            }
+        }
         let mut next = 0;
         while next < self.actions.len() {
             if let Some(why) = self.ended(next) {
@@ -375,7 +385,8 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     fn find_other(&self, action: &Action) -> Result<Found, Fault> {
         if let Some(unit) = service::unit_of(&action.resource) {
-            return service::inspect(&unit, self.host).map(Found::Service);
+            let found = self.units.get(&unit).cloned();
+            return found.map_or_else(|| service::inspect(&unit, self.host), Ok).map(Found::Service);
         }
         match self.item(action)?.resource {
             Resource::Package(want) => {
@@ -387,21 +398,22 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         }
     }
 
-    fn service(&mut self, action: &Action, found: &service::Found) -> Went {
+    fn service(&mut self, action: &Action, before: &service::Found) -> Went {
         let unit = service::unit_of(&action.resource)
             .ok_or_else(|| Fault::Refused(format!("{} names no unit", action.resource)))?;
-        let unneeded = if action.verb == Verb::Restart {
-            !found.is_active() || !self.is_caused(&action.resource)
-        } else {
-            service::digest(found, action.verb) == action.after
+        let now = service::inspect(&unit, self.host)?;
+        let Some(verb) = service::due(action.verb, &now, self.is_caused(&action.resource)) else {
+            let moved = action.verb != Verb::Restart && !service::is_as_before(before, &now, action.verb);
+            return Ok(match moved {
+                // Done all the same, so that an undo takes it back.
+                true => (StepStatus::Done, "an earlier step of this run has done it".into()),
+                false => (StepStatus::Unneeded, String::new()),
+            });
         };
-        if unneeded {
-            return Ok((StepStatus::Unneeded, String::new()));
-        }
         if std::mem::take(&mut self.stale_units) {
             self.host.reload_units()?;
         }
-        service::apply(&unit, action.verb, self.host)?;
+        service::apply(&unit, verb, self.host)?;
         Ok((StepStatus::Done, String::new()))
     }
 

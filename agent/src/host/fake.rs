@@ -391,8 +391,14 @@ impl Host for Fake {
                 UnitVerb::Stop => found.active = "inactive".into(),
                 UnitVerb::Enable => found.enabled = "enabled".into(),
                 UnitVerb::Disable => found.enabled = "disabled".into(),
+                UnitVerb::ResetFailed => found.active = "inactive".into(),
             }
         })
+    }
+
+    fn invocation(&self, unit: &str) -> Result<String, Fault> {
+        let restarts = self.world.borrow().restarts.iter().filter(|name| *name == unit).count();
+        Ok(format!("{restarts}"))
     }
 
     fn reload_units(&mut self) -> Result<(), Fault> {

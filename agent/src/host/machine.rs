@@ -194,6 +194,11 @@ impl Host for Machine {
         systemd::set(verb, unit)
     }
 
+    fn invocation(&self, unit: &str) -> Result<String, Fault> {
+        self.services()?;
+        systemd::invocation(unit)
+    }
+
     fn reload_units(&mut self) -> Result<(), Fault> {
         if self.services().is_err() {
             return Ok(());

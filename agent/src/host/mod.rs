@@ -166,6 +166,8 @@ pub trait Host {
     /// Refuses where there is no systemd of this machine.
     fn unit(&self, unit: &str) -> Result<Unit, Fault>;
     fn set_unit(&mut self, verb: UnitVerb, unit: &str) -> Result<(), Fault>;
+    /// Names the present run of a unit: another one each time it is started, empty when it never was.
+    fn invocation(&self, unit: &str) -> Result<String, Fault>;
     /// Makes systemd read changed unit files.
     fn reload_units(&mut self) -> Result<(), Fault>;
     /// All service units that systemd knows; empty without systemd.

@@ -10,13 +10,18 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(600);
 const LIST_BYTES: usize = 4 << 20;
 
+/// SubState of a unit that ended by itself and waits for its next try. systemd counts it as `activating`, but it
+/// is neither up nor stopped.
+pub const FALLING: &str = "auto-restart";
+
 /// Run and boot state of one unit in systemd's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
     /// False when no unit file is there.
     pub loaded: bool,
-    /// ActiveState, such as `active`, `inactive` or `failed`.
+    /// ActiveState, such as `active`, `inactive` or `failed`; [`FALLING`] between two tries of a unit that does
+    /// not stay up.
     pub active: String,
     /// UnitFileState, such as `enabled`, `disabled`, `static` or `masked`; empty when it has none.
     pub enabled: String,
@@ -25,6 +30,15 @@ pub struct Unit {
 impl Unit {
     pub fn is_active(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading" | "activating")
+    }
+
+    /// It does not stay up and waits for its next try.
+    pub fn is_falling(&self) -> bool {
+        self.active == FALLING
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.active == "failed"
     }
 
     pub fn is_enabled(&self) -> bool {
@@ -39,6 +53,8 @@ pub enum UnitVerb {
     Restart,
     Enable,
     Disable,
+    /// Forgets that it failed, so that it is as one that was never started.
+    ResetFailed,
 }
 
 impl UnitVerb {
@@ -49,6 +65,7 @@ impl UnitVerb {
             Self::Restart => "restart",
             Self::Enable => "enable",
             Self::Disable => "disable",
+            Self::ResetFailed => "reset-failed",
         }
     }
 }
@@ -63,17 +80,29 @@ fn systemctl<const N: usize>(arguments: [&str; N]) -> Exec {
 }
 
 pub fn show(unit: &str) -> Result<Unit, Fault> {
-    let properties = "--property=LoadState,ActiveState,UnitFileState";
-    let ran = run(&systemctl(["show", "--no-pager", properties, "--", unit]))?.success("systemctl show")?;
-    let text = String::from_utf8_lossy(&ran.stdout);
-    let value = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (active, enabled) = (value("ActiveState"), value("UnitFileState"));
-    Ok(Unit { loaded: value("LoadState") == "loaded" || value("LoadState") == "masked", active, enabled })
+    let text = properties(unit, "--property=LoadState,ActiveState,SubState,UnitFileState")?;
+    Ok(parse(&text))
+}
+
+fn properties(unit: &str, which: &str) -> Result<String, Fault> {
+    let ran = run(&systemctl(["show", "--no-pager", which, "--", unit]))?.success("systemctl show")?;
+    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+fn value(text: &str, name: &str) -> String {
+    let find = |line: &str| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+    text.lines().find_map(find).unwrap_or_default()
+}
+
+fn parse(text: &str) -> Unit {
+    let (load, sub) = (value(text, "LoadState"), value(text, "SubState"));
+    let active = if sub == FALLING { sub } else { value(text, "ActiveState") };
+    Unit { loaded: load == "loaded" || load == "masked", active, enabled: value(text, "UnitFileState") }
+}
+
+/// InvocationID: another one each time the unit is started; empty when it never was (systemd.exec(5)).
+pub fn invocation(unit: &str) -> Result<String, Fault> {
+    Ok(value(&properties(unit, "--property=InvocationID")?, "InvocationID"))
 }
 
 pub fn set(verb: UnitVerb, unit: &str) -> Result<(), Fault> {
@@ -121,6 +150,21 @@ fn join(files: &str, units: &str) -> Vec<(String, Unit)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_between_two_tries_is_neither_up_nor_stopped() {
+        let text = |active: &str, sub: &str| {
+            format!("LoadState=loaded\nActiveState={active}\nSubState={sub}\nUnitFileState=enabled\n")
+        };
+        let falling = parse(&text("activating", "auto-restart"));
+        assert_eq!(
+            (falling.active.as_str(), falling.is_active(), falling.is_enabled()),
+            (FALLING, false, true)
+        );
+        assert!(parse(&text("activating", "start")).is_active());
+        let gone = parse("LoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n");
+        assert_eq!((gone.loaded, gone.active.as_str(), gone.enabled.as_str()), (false, "inactive", ""));
+    }
 
     #[test]
     fn unit_files_and_loaded_units_are_joined() {

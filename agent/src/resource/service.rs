@@ -22,8 +22,21 @@ pub fn inspect(unit: &str, host: &impl Host) -> Result<Found, Fault> {
     host.unit(unit)
 }
 
-fn runs(active: bool) -> Digest {
-    state(&("service", if active { "running" } else { "stopped" }))
+fn runs(found: &Found) -> Digest {
+    match found.is_active() {
+        true => running(),
+        // Neither of the two that a manifest can want, so that both of them are something to be done.
+        false if found.is_falling() => state(&("service", "falling")),
+        false => stopped(),
+    }
+}
+
+fn running() -> Digest {
+    state(&("service", "running"))
+}
+
+fn stopped() -> Digest {
+    state(&("service", "stopped"))
 }
 
 fn boots(enabled: bool) -> Digest {
@@ -34,14 +47,26 @@ fn boots(enabled: bool) -> Digest {
 pub fn digest(found: &Found, verb: Verb) -> Digest {
     match verb {
         Verb::Enable | Verb::Disable => boots(found.is_enabled()),
-        _ => runs(found.is_active()),
+        _ => runs(found),
+    }
+}
+
+/// Whether a unit is again as it was found before a step with this verb. Having failed is no state to leave
+/// behind, although systemd counts it as stopped; one that kept falling is not expected to fall at this moment.
+pub fn is_as_before(before: &Found, now: &Found, verb: Verb) -> bool {
+    let failed_since = now.has_failed() && !before.has_failed();
+    let falls_again = before.is_falling() && now.is_active();
+    match verb {
+        Verb::Enable | Verb::Disable => digest(before, verb) == digest(now, verb),
+        _ => falls_again || (runs(before) == runs(now) && !failed_since),
     }
 }
 
 /// At most two actions: boot first, then run.
 ///
 /// # Errors
-/// There is no such unit and the change does not bring one (`comes` says whether it may).
+/// There is no such unit and the change does not bring one (`comes` says whether it may), or it is one that
+/// cannot be started or enabled.
 pub fn diff(want: &Service, found: &Found, comes: bool) -> Result<Vec<Action>, Refused> {
     let name = &want.name;
     if !found.loaded && !comes {
@@ -49,6 +74,9 @@ pub fn diff(want: &Service, found: &Found, comes: bool) -> Result<Vec<Action>, R
             "the host has no unit {}; bring its package or unit file first",
             name.unit()
         )));
+    }
+    if let Some(why) = bar(want, found) {
+        return Err(refuse(format!("{} {why}", name.unit())));
     }
     let mut actions = Vec::new();
     let mut push = |verb: Verb, before, after, what: &str| {
@@ -70,13 +98,46 @@ pub fn diff(want: &Service, found: &Found, comes: bool) -> Result<Vec<Action>, R
         push(verb, boots(found.is_enabled()), boots(enabled), &what);
     }
     if let Some(wanted) = want.state {
-        let wanted = wanted == ServiceState::Running;
-        if wanted != found.is_active() {
-            let verb = if wanted { Verb::Start } else { Verb::Stop };
-            push(verb, runs(found.is_active()), runs(wanted), &format!(" (is {})", found.active));
+        let (verb, after) = match wanted {
+            ServiceState::Running => (Verb::Start, running()),
+            ServiceState::Stopped => (Verb::Stop, stopped()),
+        };
+        if runs(found) != after {
+            push(verb, runs(found), after, &format!(" (is {})", found.active));
         }
     }
     Ok(actions)
+}
+
+/// Why systemd would refuse what is wanted.
+fn bar(want: &Service, found: &Found) -> Option<&'static str> {
+    match found.enabled.as_str() {
+        "masked" | "masked-runtime" if want.enabled == Some(true) => {
+            Some("is masked; unmask it on the host first")
+        }
+        "masked" | "masked-runtime" if want.state == Some(ServiceState::Running) && !found.is_active() => {
+            Some("is masked; unmask it on the host first")
+        }
+        "static" | "transient" if want.enabled == Some(true) => {
+            Some("has no [Install] section, so it cannot be enabled; leave enabled out")
+        }
+        _ => None,
+    }
+}
+
+/// What a step has to do now, after everything before it in the run; `caused` says that a resource which
+/// restarts this service has really changed. `None`: nothing.
+///
+/// A package may have started its service before the settings of this run were there; then a start is a restart.
+pub fn due(verb: Verb, now: &Found, caused: bool) -> Option<Verb> {
+    match verb {
+        Verb::Restart => (now.is_active() && caused).then_some(Verb::Restart),
+        Verb::Start if now.is_active() => caused.then_some(Verb::Restart),
+        Verb::Start => Some(Verb::Start),
+        Verb::Stop => (runs(now) != stopped()).then_some(Verb::Stop),
+        Verb::Enable => (!now.is_enabled()).then_some(Verb::Enable),
+        _ => now.is_enabled().then_some(verb),
+    }
 }
 
 /// The restart that follows if one of `causes` is really changed.
@@ -116,7 +177,7 @@ pub fn apply(unit: &str, verb: Verb, host: &mut impl Host) -> Result<(), Fault> 
     let found = host.unit(unit)?;
     let ok = match verb {
         Verb::Start | Verb::Restart => found.is_active(),
-        Verb::Stop => !found.is_active(),
+        Verb::Stop => runs(&found) == stopped(),
         Verb::Enable => found.is_enabled(),
         _ => !found.is_enabled(),
     };
@@ -132,8 +193,85 @@ pub fn undo(unit: &str, before: &Found, host: &mut impl Host) -> Result<(), Faul
     if now.is_enabled() != before.is_enabled() && now.loaded {
         host.set_unit(if before.is_enabled() { UnitVerb::Enable } else { UnitVerb::Disable }, unit)?;
     }
-    if now.is_active() != before.is_active() && now.loaded {
-        host.set_unit(if before.is_active() { UnitVerb::Start } else { UnitVerb::Stop }, unit)?;
+    if runs(&now) != runs(before) && now.loaded {
+        let ran = before.is_active() || before.is_falling();
+        host.set_unit(if ran { UnitVerb::Start } else { UnitVerb::Stop }, unit)?;
+    }
+    forget_failure(unit, before, host)
+}
+
+/// A unit that failed only in this run does not stay in the list of failed ones.
+pub fn forget_failure(unit: &str, before: &Found, host: &mut impl Host) -> Result<(), Fault> {
+    if host.unit(unit)?.has_failed() && !before.has_failed() {
+        host.set_unit(UnitVerb::ResetFailed, unit)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fake::Fake;
+
+    fn unit(active: &str, enabled: &str) -> Found {
+        Found { loaded: true, active: active.into(), enabled: enabled.into() }
+    }
+
+    fn want(state: Option<ServiceState>, enabled: Option<bool>) -> Service {
+        Service { name: "x".parse().unwrap(), state, enabled, requires: vec![], on_change: vec![] }
+    }
+
+    #[test]
+    fn a_falling_unit_is_neither_running_nor_stopped() {
+        let found = unit("auto-restart", "enabled");
+        for (state, verb) in [(ServiceState::Running, Verb::Start), (ServiceState::Stopped, Verb::Stop)] {
+            let actions = diff(&want(Some(state), None), &found, false).unwrap();
+            assert_eq!(actions.iter().map(|a| a.verb).collect::<Vec<_>>(), [verb]);
+            assert_eq!(actions[0].summary, format!("{} x (is auto-restart)", verb.as_str()));
+        }
+    }
+
+    #[test]
+    fn what_systemd_would_refuse_is_refused_when_planning() {
+        for (enabled, wanted, why) in [
+            ("masked", want(None, Some(true)), "x.service is masked"),
+            ("masked", want(Some(ServiceState::Running), None), "x.service is masked"),
+            ("static", want(None, Some(true)), "no [Install] section"),
+        ] {
+            let refused = diff(&wanted, &unit("inactive", enabled), false).unwrap_err();
+            assert!(refused.message.contains(why), "{}", refused.message);
+        }
+        assert_eq!(diff(&want(None, Some(false)), &unit("inactive", "static"), false).unwrap(), []);
+    }
+
+    #[test]
+    fn a_start_is_a_restart_when_the_service_runs_without_the_new_settings() {
+        let (up, down) = (unit("active", "enabled"), unit("inactive", "disabled"));
+        assert_eq!(due(Verb::Start, &up, true), Some(Verb::Restart));
+        assert_eq!(due(Verb::Start, &up, false), None);
+        assert_eq!(due(Verb::Start, &down, true), Some(Verb::Start));
+        assert_eq!(due(Verb::Restart, &down, true), None);
+        assert_eq!(due(Verb::Restart, &up, false), None);
+        assert_eq!((due(Verb::Enable, &up, true), due(Verb::Disable, &down, true)), (None, None));
+    }
+
+    #[test]
+    fn undoing_leaves_no_failed_and_no_falling_unit() {
+        for (before, now, after) in [
+            ("inactive", "failed", "inactive"),
+            ("inactive", "auto-restart", "inactive"),
+            ("failed", "active", "inactive"),
+            ("active", "inactive", "active"),
+            ("auto-restart", "inactive", "active"),
+        ] {
+            let mut host = Fake::default();
+            let (before, now) = (unit(before, "disabled"), unit(now, "enabled"));
+            assert!(!is_as_before(&before, &now, Verb::Start), "{before:?} {now:?}");
+            host.world.borrow_mut().units.insert("x.service".into(), now.clone());
+            undo("x.service", &before, &mut host).unwrap();
+            let found = host.unit("x.service").unwrap();
+            assert_eq!((found.active.as_str(), found.is_enabled()), (after, false), "{before:?} {now:?}");
+            assert!(is_as_before(&before, &found, Verb::Start), "{before:?} {found:?}");
+        }
+    }
 }
