@@ -11,6 +11,7 @@ pub mod apt;
 pub mod check;
 pub mod forge;
 pub mod http;
+pub mod machine;
 pub mod pg;
 pub mod programs;
 pub mod proxy;

@@ -158,8 +158,12 @@ impl Machine {
 
     /// Lets the machine's systemd run a program and waits for its end.
     pub fn exec(&self, command: &[&str]) -> Said {
-        let through = ["systemd-run", "--pipe", "--wait", "--quiet", "--collect", "--"];
-        self.enter(&[&through, command].concat()).unwrap_or_else(|| panic!("{} is off", self.name))
+        let mut through: Vec<String> =
+            ["systemd-run", "--pipe", "--wait", "--quiet", "--collect", "--"].map(str::to_owned).into();
+        // systemd replaces variables in command lines itself (systemd.service(5)).
+        through.extend(command.iter().map(|word| word.replace('$', "$$")));
+        self.enter(&through.iter().map(String::as_str).collect::<Vec<_>>())
+            .unwrap_or_else(|| panic!("{} is off", self.name))
     }
 
     /// Output of a program that must succeed.
