@@ -157,8 +157,8 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let own_plan = evidence.own_plan(own)?;
     let own_plan =
         own_plan.ok_or_else(|| missing("this host's approved plan is neither here nor on the server"))?;
-    let publishers = manifests.iter().map(|m| m.publisher().clone()).collect();
-    let approved = admit::approve(policy, &addressed, bundle, &own_plan, &publishers, me, now)?;
+    let sources = admit::Sources::of(&manifests);
+    let approved = admit::approve(policy, &addressed, bundle, &own_plan, &sources, me, now)?;
     let change = &bundle.change.body;
     let window = admit::in_window(policy, change, now, court.last_contact)?;
     let turn = admit::turn(change, court.control, &bundle.gate_receipts, me.id(), now)?;

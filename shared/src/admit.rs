@@ -9,12 +9,13 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::ids::{AgentId, HostClass, PersonId};
 use crate::keys::PublicKey;
-use crate::manifest::Manifest;
+use crate::manifest::{HealthCheck, Manifest};
 use crate::plan::Plan;
 use crate::policy::{Case, Policy, Role, Verdict, judge, verify_approval};
 use crate::publication::Publication;
 use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
+use crate::risk::{ActionClass, risk_of};
 use crate::statement::Statement;
 use crate::time::{Interval, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,34 @@ impl<T> Verified<T> {
     /// Digest of the signed statement.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+}
+
+/// What the manifests of a change bring to its judgement besides the actions of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    publishers: BTreeSet<PersonId>,
+    classes: BTreeSet<ActionClass>,
+}
+
+impl Sources {
+    pub fn of<'m>(manifests: impl IntoIterator<Item = &'m Verified<Manifest>>) -> Self {
+        let mut sources = Self::default();
+        for manifest in manifests {
+            sources.publishers.insert(manifest.publisher().clone());
+            sources.classes.extend(manifest.get().health.iter().filter_map(HealthCheck::class));
+        }
+        sources
+    }
+
+    pub fn publishers(&self) -> &BTreeSet<PersonId> {
+        &self.publishers
+    }
+
+    /// The classes of everything that runs for these manifests: the actions of the plan, and programs of
+    /// health checks, which are no actions but run with the same power.
+    pub fn classes_with(&self, plan: impl IntoIterator<Item = ActionClass>) -> BTreeSet<ActionClass> {
+        self.classes.iter().copied().chain(plan).collect()
     }
 }
 
@@ -221,14 +250,15 @@ pub fn verify_publication(
 
 /// Steps 9 to 12: enough distinct persons approved this revision, this plan set and this host's plan.
 ///
-/// `own_plan` is the host's stored plan; classes and risk are taken from it and from nothing else.
+/// `own_plan` is the host's stored plan; classes and risk are taken from it and from `sources`, which are of
+/// the verified manifests of the change.
 /// Besides the token the lines explain what counted.
 pub fn approve(
     policy: &Policy,
     addressed: &Addressed,
     bundle: &Bundle,
     own_plan: &Statement<Plan>,
-    publishers: &BTreeSet<PersonId>,
+    sources: &Sources,
     me: &Me<'_>,
     now: Timestamp,
 ) -> Result<Approved, Refused> {
@@ -245,9 +275,9 @@ pub fn approve(
     if own_plan.body.change != change.digest {
         return Err(Refused::new(Code::PlanMissing, "this host's plan was made for another revision"));
     }
-    let classes = own_plan.body.classes();
+    let classes = sources.classes_with(own_plan.body.classes());
     if let Some(class) = classes.iter().find(|c| !change.body.action_classes.contains(c)) {
-        let message = format!("the plan contains {class}, which the author did not allow for this change");
+        let message = format!("the change would run {class}, which its author did not allow");
         return Err(Refused::new(Code::PlanClass, message));
     }
     let mut first_problem = None;
@@ -266,11 +296,11 @@ pub fn approve(
     let case = Case {
         change_type: change.body.change_type,
         author: &change.body.author,
-        publishers,
+        publishers: sources.publishers(),
         agent: me.id(),
         host_class: me.host_class,
         classes: &classes,
-        risk: own_plan.body.risk(),
+        risk: risk_of(&classes),
         plan_set: bundle.plan_set.digest(),
     };
     match judge(policy, &case, &verified, now).verdict {

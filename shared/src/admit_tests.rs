@@ -1,27 +1,44 @@
 //! Attack cases on admission: each refused with its code, each beside the case that is accepted.
 
-use crate::admit::{address, admit_policy, approve, in_window, turn};
+use crate::admit::{Sources, address, admit_policy, approve, in_window, turn, verify_publication};
 use crate::approval::Decision;
 use crate::bundle::{Bundle, Control};
 use crate::change::{Change, Gate, Missed, PlanBinding, Wave};
 use crate::digest::Digest;
 use crate::fixtures::{self as fix, Case, NOW, action, change_body, host_class, key, me, person_id, policy};
+use crate::manifest::Manifest;
 use crate::policy::{Assurance, Policy};
+use crate::publication::Publication;
 use crate::refusal::Code;
 use crate::risk::ActionClass;
 use crate::statement::Statement;
 use crate::time::Timestamp;
-use std::collections::BTreeSet;
 
 /// Runs steps 5 to 12 as a host does; the bundle goes through its bytes.
 fn admit(policy: &Policy, case: &Case, now: Timestamp) -> Result<bool, Code> {
     let class = host_class();
     let bundle = Bundle::parse(&case.bundle.to_bytes()).unwrap();
-    let publishers = BTreeSet::from([person_id("publisher")]);
+    let sources = sources("[]");
     let addressed = address(policy, bundle.change.clone(), &me(&class), now).map_err(|r| r.code)?;
-    approve(policy, &addressed, &bundle, &case.plan, &publishers, &me(&class), now)
+    approve(policy, &addressed, &bundle, &case.plan, &sources, &me(&class), now)
         .map(|approved| approved.self_approved())
         .map_err(|r| r.code)
+}
+
+/// What the manifest of the change brings, read as a host does.
+fn sources(health: &str) -> Sources {
+    let manifest = format!(
+        r#"{{"manifest":"m","version":"1.0.0","resources":[{{"file":{{"path":"/etc/motd","content":"x"}}}}],"health":{health}}}"#
+    );
+    let body = Publication {
+        site: fix::policy(1).site,
+        publisher: person_id("publisher"),
+        at: NOW,
+        source: Digest::of(b"yaml"),
+        manifest: Manifest::from_json(manifest.as_bytes()).unwrap(),
+    };
+    let published = Statement::sign(body, &key(6)).to_bytes();
+    Sources::of([&verify_publication(&fix::policy(1), &published, NOW).unwrap()])
 }
 
 fn approved_by(names: &[(&str, u8)]) -> Case {
@@ -305,4 +322,34 @@ fn types_are_not_confused() {
     let envelope = crate::envelope::Envelope::sign(bent.into_bytes(), &key(1));
     assert!(Statement::<Change>::open(envelope).unwrap_err().to_string().contains("subjects"));
     assert_eq!(policy(1).persons[2].keys[1].assurance, Assurance::ServerRendered);
+}
+
+/// A program in a health check runs with the power of a command, so it needs what a command needs.
+#[test]
+fn a_program_that_checks_health_is_judged_as_a_command() {
+    let class = host_class();
+    let me = me(&class);
+    let health = r#"[{"name":"ok","command":{"run":["/bin/sh","-c","id"]}}]"#;
+    let judged = |allowed: &[ActionClass], policy: &Policy, health: &str| {
+        let mut change = change_body();
+        change.action_classes = allowed.iter().copied().collect();
+        let mut case = Case::of(change);
+        let approval = case.approval("first");
+        case.add(approval, 2);
+        let addressed = address(policy, case.bundle.change.clone(), &me, NOW).unwrap();
+        approve(policy, &addressed, &case.bundle, &case.plan, &sources(health), &me, NOW)
+            .map_err(|r| r.code)
+            .map(drop)
+    };
+    let mut strict = policy(1);
+    let mut commands = strict.rules[0].clone();
+    (commands.name, commands.require.approvals) = ("commands".into(), 2);
+    commands.matches.action_classes = Some([ActionClass::Command].into());
+    strict.rules.push(commands);
+    let both = [ActionClass::File, ActionClass::Command];
+    assert_eq!(judged(&both, &strict, health), Err(Code::ApprovalQuorum));
+    assert_eq!(judged(&[ActionClass::File], &strict, health), Err(Code::PlanClass));
+    assert_eq!(judged(&both, &policy(1), health), Ok(()));
+    let outside = r#"[{"name":"ok","tcp":{"host":"localhost","port":80}}]"#;
+    assert_eq!(judged(&[ActionClass::File], &strict, outside), Ok(()));
 }

@@ -1,6 +1,7 @@
 //! What kinds of effect an action can have, and how much may go wrong with each.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The kind of effect; policies and authors bound changes by it.
@@ -45,8 +46,8 @@ impl ActionClass {
 
     /// The class of a change to the file at `path` with `mode` (permission bits).
     pub fn of_file(path: &str, mode: Option<u32>) -> Self {
-        const TRUST: [&str; 3] = ["/etc/assent", "/var/lib/assent", "/usr/bin/assent-agent"];
-        const SENSITIVE: [&str; 24] = [
+        const TRUST: &[&str] = &["/etc/assent", "/var/lib/assent", "/usr/bin/assent-agent"];
+        const SENSITIVE: &[&str] = &[
             "/etc/sudoers",
             "/etc/sudoers.d",
             "/etc/ssh",
@@ -62,8 +63,6 @@ impl ActionClass {
             "/etc/cron.daily",
             "/etc/cron.hourly",
             "/etc/systemd",
-            "/usr/lib/systemd",
-            "/lib/systemd",
             "/etc/apt",
             "/etc/ld.so.preload",
             "/etc/ld.so.conf.d",
@@ -71,16 +70,73 @@ impl ActionClass {
             "/etc/nsswitch.conf",
             "/etc/udev",
             "/etc/init.d",
+            "/etc/rc.local",
+            "/etc/anacrontab",
+            "/var/spool/cron",
+            "/etc/profile",
+            "/etc/environment",
+            "/etc/bash.bashrc",
+            "/etc/ld.so.conf",
+            "/etc/ld.so.cache",
+            "/etc/sudo.conf",
+            "/etc/doas.conf",
+            "/etc/login.defs",
+            "/etc/shells",
+            "/etc/polkit-1",
+            "/etc/dbus-1",
+            "/etc/tmpfiles.d",
+            "/etc/sysusers.d",
+            "/etc/modprobe.d",
+            "/etc/modules-load.d",
+            "/etc/sysctl.conf",
+            "/etc/sysctl.d",
+            "/etc/kernel",
+            "/etc/grub.d",
+            "/etc/default/grub",
+            "/etc/logrotate.d",
+            "/etc/NetworkManager/dispatcher.d",
+            "/etc/dpkg",
+            "/etc/yum.repos.d",
+            "/etc/zypp",
+            "/etc/pki",
+            "/etc/ca-certificates",
+            "/etc/ssl/certs",
+            "/var/lib/dpkg",
+            "/run/systemd",
+            "/var/run/systemd",
+            "/dev",
+            "/proc",
+            "/sys",
+            "/boot",
+            "/bin",
+            "/sbin",
+            "/lib",
+            "/lib32",
+            "/lib64",
+            "/usr/bin",
+            "/usr/sbin",
+            "/usr/lib",
+            "/usr/lib32",
+            "/usr/lib64",
+            "/usr/libexec",
+            "/usr/local",
+            "/usr/share/dbus-1",
+            "/usr/share/polkit-1",
         ];
         let under = |dirs: &[&str]| {
             dirs.iter()
                 .any(|d| path.strip_prefix(d).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         };
-        if under(&TRUST) {
+        if under(TRUST) {
             return Self::Trust;
         }
         let special_bits = mode.is_some_and(|m| m & 0o7000 != 0);
-        if special_bits || under(&SENSITIVE) || path.contains("/.ssh/") || path.starts_with("/etc/cron.") {
+        if special_bits
+            || under(SENSITIVE)
+            || path.contains("/.ssh/")
+            || path.ends_with("/.ssh")
+            || path.starts_with("/etc/cron.")
+        {
             return Self::SensitiveFile;
         }
         Self::File
@@ -97,6 +153,11 @@ impl ActionClass {
             Self::Trust => "trust",
         }
     }
+}
+
+/// The highest risk among classes; `low` for none.
+pub fn risk_of(classes: &BTreeSet<ActionClass>) -> Risk {
+    classes.iter().map(|class| class.risk()).max().unwrap_or(Risk::Low)
 }
 
 impl fmt::Display for ActionClass {
@@ -136,6 +197,12 @@ mod tests {
             ("/etc/sudoers-readme", None, ActionClass::File),
             ("/home/x/.ssh/authorized_keys", None, ActionClass::SensitiveFile),
             ("/etc/cron.weekly/x", None, ActionClass::SensitiveFile),
+            ("/usr/local/sbin/apt-get", None, ActionClass::SensitiveFile),
+            ("/bin/sh", None, ActionClass::SensitiveFile),
+            ("/proc/self/root/etc/motd", None, ActionClass::SensitiveFile),
+            ("/usr/share/doc/app/README", None, ActionClass::File),
+            ("/etc/dpkg/dpkg.cfg.d/x", None, ActionClass::SensitiveFile),
+            ("/home/x/.ssh", None, ActionClass::SensitiveFile),
             ("/etc/assent/agent.toml", None, ActionClass::Trust),
         ] {
             assert_eq!(ActionClass::of_file(path, mode), class, "{path}");

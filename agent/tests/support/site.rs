@@ -224,8 +224,8 @@ impl Site {
         let approvals = vec![Statement::sign(approval, &self.person)];
         let bundle = Bundle { change: change.clone(), plan_set, approvals, gate_receipts: vec![] };
         let addressed = admit::address(&policy, change.clone(), &me, NOW).unwrap();
-        let publishers = manifests.iter().map(|m| m.publisher().clone()).collect();
-        let approved = admit::approve(&policy, &addressed, &bundle, own, &publishers, &me, NOW).unwrap();
+        let sources = admit::Sources::of(&manifests);
+        let approved = admit::approve(&policy, &addressed, &bundle, own, &sources, &me, NOW).unwrap();
         Warrant {
             manifests,
             change: approved,

@@ -110,6 +110,7 @@ words! {
     None: "none", "keine";
     Until: "until", "bis";
     NotCounted: "does not count", "zählt nicht";
+    HealthChecks: "Health checks after the change", "Prüfungen nach der Änderung";
     Receipts: "Receipts", "Quittungen";
     PlanSetDigest: "plan set", "Plansatz";
     TypeToApprove: "type the change id to approve", "zum Genehmigen die Änderungsnummer eingeben";

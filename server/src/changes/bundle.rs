@@ -118,8 +118,8 @@ fn as_host(
     let plan = open_plan(&bytes).map_err(|_| store::damaged("a plan"))?;
     let me = Me { key: plan.body.key, host_class: &plan.body.host_class };
     let addressed = admit::address(&papers.policy, bundle.change.clone(), &me, now).map_err(refused)?;
-    let publishers = papers.publishers(tx, now)?;
-    admit::approve(&papers.policy, &addressed, bundle, &plan, &publishers, &me, now).map_err(refused)?;
+    let sources = papers.sources(tx, now)?;
+    admit::approve(&papers.policy, &addressed, bundle, &plan, &sources, &me, now).map_err(refused)?;
     Ok(())
 }
 

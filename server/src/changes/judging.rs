@@ -7,7 +7,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::ledger;
 use crate::manifests;
-use shared::admit;
+use shared::admit::{self, Sources};
 use shared::approval::{Approval, Decision};
 use shared::change::Change;
 use shared::digest::Digest;
@@ -15,11 +15,11 @@ use shared::ids::{AgentId, PersonId};
 use shared::plan::PlanSet;
 use shared::policy::{Case, Policy, Verdict, VerifiedApproval, judge, verify_approval};
 use shared::refusal::Code;
-use shared::risk::Risk;
+use shared::risk::risk_of;
 use shared::statement::Statement;
 use shared::strict;
 use shared::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The signed papers of a change's current revision. Read from the statements, never from columns.
 pub(super) struct Papers {
@@ -70,17 +70,17 @@ impl Papers {
         latest.values().find(|a| a.body().decision == Decision::Approve).map(|a| a.body().saw.plan_set)
     }
 
-    /// Whoever published a manifest of the change; each is verified as it is listed now.
-    pub fn publishers(&self, tx: &mut Conn, now: Timestamp) -> Result<BTreeSet<PersonId>, Error> {
-        let mut publishers = BTreeSet::new();
+    /// What the manifests of the change bring to its judgement; each is verified as it is listed now.
+    pub fn sources(&self, tx: &mut Conn, now: Timestamp) -> Result<Sources, Error> {
+        let mut all = Vec::with_capacity(self.change.body.manifests.len());
         for named in &self.change.body.manifests {
             let published = manifests::find_published(tx, &named.sha256)?;
             let published = published.ok_or_else(|| store::damaged("a published manifest"))?;
             let verified =
                 admit::verify_manifest(&self.policy, &published.bytes, named, now).map_err(refused)?;
-            publishers.insert(verified.publisher().clone());
+            all.push(verified);
         }
-        Ok(publishers)
+        Ok(Sources::of(&all))
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn judge_hosts(
     set: &PlanSet,
     now: Timestamp,
 ) -> Result<Judged, Error> {
-    let publishers = papers.publishers(tx, now)?;
+    let sources = papers.sources(tx, now)?;
     let verified = papers.verified(now);
     let digests: Vec<Digest> = set.plans.values().copied().collect();
     let plans = papers::find_plans(tx, &papers.change.digest, &digests)?;
@@ -117,7 +117,7 @@ pub(super) fn judge_hosts(
     for (agent, digest) in set.plans.iter() {
         let plan = plans.get(digest).filter(|plan| plan.agent == *agent);
         let plan = plan.ok_or_else(|| store::damaged("the plan of a host"))?;
-        let (allowed, lines) = judge_host(papers, (plan, plan_set), &publishers, &verified, now);
+        let (allowed, lines) = judge_host(papers, (plan, plan_set), &sources, &verified, now);
         if allowed {
             judged.allowed.push(*agent);
         }
@@ -133,23 +133,25 @@ pub(super) fn judge_hosts(
 fn judge_host(
     papers: &Papers,
     (plan, plan_set): (&PlanRow, Digest),
-    publishers: &BTreeSet<PersonId>,
+    sources: &Sources,
     verified: &[VerifiedApproval],
     now: Timestamp,
 ) -> (bool, Vec<String>) {
     let change = &papers.change.body;
-    if let Some(class) = plan.action_classes.iter().find(|class| !change.action_classes.contains(class)) {
-        let why = format!("{}: the plan contains {class}, which the author did not allow", Code::PlanClass);
+    let classes = sources.classes_with(plan.action_classes.iter().copied());
+    if let Some(class) = classes.iter().find(|class| !change.action_classes.contains(class)) {
+        let why =
+            format!("{}: the change would run {class}, which its author did not allow", Code::PlanClass);
         return (false, vec![why]);
     }
     let case = Case {
         change_type: change.change_type,
         author: &change.author,
-        publishers,
+        publishers: sources.publishers(),
         agent: plan.agent,
         host_class: &plan.host_class,
-        classes: &plan.action_classes,
-        risk: plan.action_classes.iter().map(|class| class.risk()).max().unwrap_or(Risk::Low),
+        classes: &classes,
+        risk: risk_of(&classes),
         plan_set,
     };
     let judgement = judge(&papers.policy, &case, verified, now);

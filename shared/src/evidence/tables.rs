@@ -191,7 +191,8 @@ fn index(contents: &Contents, digest: &Digest) -> String {
 
 fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
     let body = &change.body;
-    let approvals: Vec<_> = contents.approvals.values().filter(|a| a.body.change == change.digest).collect();
+    let of_this = contents.approvals.values().filter(|a| a.body.change == change.digest);
+    let approvals: Vec<_> = of_this.filter(|a| is_accepted(contents, a)).collect();
     let given: Vec<_> = approvals.iter().filter(|a| a.body.decision == Decision::Approve).collect();
     let receipts: Vec<_> = contents.receipts.values().filter(|r| r.body.change == change.digest).collect();
     let plans = contents.plans.values().filter(|p| p.body.change == change.digest);
@@ -328,6 +329,13 @@ pub(super) fn policy_at(contents: &Contents, at: Timestamp) -> Option<&Policy> {
     let by_version: BTreeMap<u64, &Policy> = contents.policies.values().map(|p| (p.version, p)).collect();
     let before = by_version.values().rev().find(|p| p.issued <= at).copied();
     before.or_else(|| by_version.values().next().copied())
+}
+
+/// Whether some edition of the policy accepts the statement as its person's word at the time of signing.
+pub(super) fn is_accepted(contents: &Contents, approval: &Statement<Approval>) -> bool {
+    let Some(change) = contents.changes.get(&approval.body.change) else { return false };
+    let at = approval.body.at;
+    contents.policies.values().any(|policy| verify_approval(policy, change, approval, at).is_ok())
 }
 
 fn approval_row(contents: &Contents, approval: &Statement<Approval>) -> Vec<String> {

@@ -337,12 +337,13 @@ fn a_new_seal_does_not_cover_a_changed_table_proof_or_statement() {
 #[test]
 fn a_receipt_that_no_approval_covers_is_a_flaw() {
     type Bend = fn(&mut Receipt, &mut Case);
-    let bends: [(&str, Bend); 7] = [
+    let bends: [(&str, Bend); 8] = [
         ("another interval", |r, _| r.interval.until = NOW.plus(9_999)),
         ("window", |r, _| r.started = NOW.plus(-61)),
         ("not in the approved plan", |r, _| r.results[0].after = Digest::of(b"evil")),
         ("self_approved", |r, _| r.self_approved = true),
         ("approval.", |_, case| case.bundle.approvals.clear()),
+        ("nobody has approved it", |r, _| r.approvals.clear()),
         ("policy that it names", |r, _| r.policy = Digest::of(b"x")),
         ("plan that it names", |r, _| r.plan = Digest::of(b"x")),
     ];
@@ -365,4 +366,21 @@ fn a_no_that_the_host_did_not_hear_is_a_remark() {
     let report = verify(&files, None);
     assert_eq!(flaws(&files), "");
     assert!(report.remarks.iter().any(|r| r.contains("second said reject")), "{:?}", report.remarks);
+}
+
+/// Who holds the ledger's key can add statements, but not the word of another person.
+#[test]
+fn an_approval_that_its_person_did_not_sign_is_a_flaw_and_counts_in_no_table() {
+    let files = bundle(|_, case| {
+        let mut forged = case.approval("second");
+        forged.site = case.bundle.change.body.site.clone();
+        case.add(forged, 9);
+    });
+    assert!(
+        flaws(&files).contains("no policy edition accepts it as the word of second"),
+        "{}",
+        flaws(&files)
+    );
+    let changes = String::from_utf8(files["data/changes.csv"].clone()).unwrap();
+    assert!(changes.contains(",1,first,") && !changes.contains("second"), "{changes}");
 }

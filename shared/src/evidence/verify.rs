@@ -1,7 +1,7 @@
 //! Verifies a bundle: the same checks that hosts made, made again by somebody who trusts nobody.
 
-use super::{Contents, Files, Flaw, check_seal, rebuild, tables};
-use crate::admit::{self, Me};
+use super::{Contents, Files, Flaw, check_seal, rebuild, tables, tables::is_accepted};
+use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
 use crate::ledger::{Checkpoint, Proven, VerifierKey};
@@ -235,6 +235,15 @@ fn check_statements(contents: &Contents, report: &mut Report) {
         }
     }
     report.checked.push((contents.changes.len(), "changes signed by an author of the policy"));
+    for approval in contents.approvals.values() {
+        if !is_accepted(contents, approval) {
+            let why = format!("no policy edition accepts it as the word of {}", approval.body.person);
+            report.flaws.push(Flaw::at(format!("statements/{}.json", approval.digest), why));
+        }
+    }
+    report
+        .checked
+        .push((contents.approvals.len(), "approvals, rejections and withdrawals signed by approvers"));
     for receipt in contents.receipts.values() {
         if let Some(why) = receipt_flaw(contents, receipt) {
             report.flaws.push(Flaw::at(format!("statements/{}.json", receipt.digest), why));
@@ -283,11 +292,11 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     let plan = contents.plans.get(&receipt.plan).ok_or("the plan that it names is not in the bundle")?;
     let me = Me { key: receipt.header.key, host_class: &receipt.header.host_class };
     let addressed = admit::address(policy, bundle.change.clone(), &me, now).map_err(|e| e.to_string())?;
-    let publishers = publishers(contents, policy, &bundle.change.body, now)?;
+    let sources = sources(contents, policy, &bundle.change.body, now)?;
     let mut bundle = bundle;
     bundle.approvals.retain(|a| receipt.approvals.contains(&a.digest));
-    let approved = admit::approve(policy, &addressed, &bundle, plan, &publishers, &me, now)
-        .map_err(|e| e.to_string())?;
+    let approved =
+        admit::approve(policy, &addressed, &bundle, plan, &sources, &me, now).map_err(|e| e.to_string())?;
     let missing = receipt.approvals.iter().find(|d| !contents.approvals.contains_key(d));
     if let Some(missing) = missing {
         return Err(format!("the approval {missing} that it names is not in the bundle"));
@@ -308,22 +317,22 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     }
 }
 
-fn publishers(
+fn sources(
     contents: &Contents,
     policy: &Policy,
     change: &crate::change::Change,
     now: crate::time::Timestamp,
-) -> Result<BTreeSet<crate::ids::PersonId>, String> {
-    let mut publishers = BTreeSet::new();
+) -> Result<Sources, String> {
+    let mut all = Vec::new();
     for named in &change.manifests {
         let (_, bytes, _) = contents
             .manifests
             .get(&named.sha256)
             .ok_or_else(|| format!("{} is not in the bundle", named.label()))?;
         let verified = admit::verify_manifest(policy, bytes, named, now).map_err(|e| e.to_string())?;
-        publishers.insert(verified.publisher().clone());
+        all.push(verified);
     }
-    Ok(publishers)
+    Ok(Sources::of(&all))
 }
 
 /// Places in a host's chain are taken once, and each statement names the one before.

@@ -1,6 +1,7 @@
 //! Health checks: how a host proves after an apply that it still does its work.
 
 use super::values::{Argv, ServiceName};
+use crate::risk::ActionClass;
 use serde::{Deserialize, Serialize};
 
 /// One check; it passes, or fails after all its tries, which undoes the change.
@@ -73,6 +74,16 @@ pub struct CommandProbe {
 pub struct ServiceProbe {
     /// Unit name; `.service` is implied.
     pub name: ServiceName,
+}
+
+impl HealthCheck {
+    /// The kind of effect that running the check can have; looking from outside has none.
+    pub fn class(&self) -> Option<ActionClass> {
+        match self.probe {
+            Probe::Command(_) => Some(ActionClass::Command),
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Service(_) => None,
+        }
+    }
 }
 
 impl HttpProbe {

@@ -1,7 +1,7 @@
 //! Which kinds of effect a manifest can have: the author's upper bound in the signed change.
 
 use shared::change::Reboot;
-use shared::manifest::{Body, FileWant, Manifest, Resource};
+use shared::manifest::{Body, FileWant, HealthCheck, Manifest, Resource};
 use shared::risk::ActionClass;
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ pub fn classes<'m>(
 ) -> BTreeSet<ActionClass> {
     let mut classes = BTreeSet::new();
     for manifest in manifests {
+        classes.extend(manifest.health.iter().filter_map(HealthCheck::class));
         match &manifest.body {
             Body::Patch(_) => {
                 classes.insert(ActionClass::Package);
@@ -67,5 +68,8 @@ mod tests {
         assert!(found.contains(&ActionClass::Reboot));
         let patch = yaml::compile(b"manifest: p\nversion: \"1.0.0\"\npatch: { select: security }\n").unwrap();
         assert_eq!(classes([&patch], Reboot::Never), [ActionClass::Package].into());
+        let text = b"manifest: p\nversion: \"1.0.0\"\npatch: { select: all }\nhealth:\n  - { name: ok, command: { run: [/bin/true] } }\n";
+        let found = classes([&yaml::compile(text).unwrap()], Reboot::Never);
+        assert_eq!(found, [ActionClass::Package, ActionClass::Command].into());
     }
 }

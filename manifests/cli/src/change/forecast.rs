@@ -8,6 +8,7 @@ use shared::ids::AgentId;
 use shared::plan::Plan;
 use shared::policy::{Case, Policy, judge, verify_approval};
 use shared::refusal::Refused;
+use shared::risk::risk_of;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ fn admitted(
 ) -> Result<(), Refused> {
     let me = Me { key: plan.body.key, host_class: &plan.body.host_class };
     let addressed = admit::address(policy, review.change.clone(), &me, now)?;
-    admit::approve(policy, &addressed, bundle, plan, &review.publishers(), &me, now).map(|_| ())
+    admit::approve(policy, &addressed, bundle, plan, &review.sources(), &me, now).map(|_| ())
 }
 
 fn explained(
@@ -72,15 +73,16 @@ fn explained(
         .iter()
         .filter_map(|a| verify_approval(policy, &review.change, a, now).ok())
         .collect();
-    let (publishers, classes) = (review.publishers(), plan.body.classes());
+    let sources = review.sources();
+    let classes = sources.classes_with(plan.body.classes());
     let case = Case {
         change_type: review.change.body.change_type,
         author: &review.change.body.author,
-        publishers: &publishers,
+        publishers: sources.publishers(),
         agent: plan.body.agent_id,
         host_class: &plan.body.host_class,
         classes: &classes,
-        risk: plan.body.risk(),
+        risk: risk_of(&classes),
         plan_set: review.set.digest(),
     };
     judge(policy, &case, &verified, now).lines

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use shared::approval::Decision;
 use shared::change::{Missed, PlanBinding, Reboot};
 use shared::ids::AgentId;
+use shared::manifest::Probe;
 use shared::plan::{Action, UndoContract};
 use shared::policy::Policy;
 use shared::risk::ActionClass;
@@ -37,6 +38,7 @@ pub fn render(review: &Review, policy: &Policy, style: &Style<'_>) -> String {
     for (at, class) in classes.iter().enumerate() {
         view.class(&mut page, class, at + 1, classes.len());
     }
+    view.health(&mut page);
     view.uncovered(&mut page);
     view.approvals(&mut page);
     view.receipts(&mut page);
@@ -192,6 +194,34 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         }
         for line in action.diff.iter().flat_map(|diff| clean_lines(diff)) {
             page.line(&format!("    | {line}"));
+        }
+    }
+
+    /// Programs that hosts run for their health checks are in no plan, but run with the same power.
+    fn health(&self, page: &mut Page) {
+        let checks: Vec<_> = self.review.manifests.iter().flat_map(|m| &m.get().health).collect();
+        if checks.is_empty() {
+            return;
+        }
+        page.blank();
+        page.line(self.word(Word::HealthChecks));
+        for check in checks {
+            let name = clean(&check.name);
+            match &check.probe {
+                Probe::Command(probe) => {
+                    let items = probe.run.as_slice().iter().map(|item| format!("{:?}", item.as_str()));
+                    let run = items.collect::<Vec<_>>().join(" ");
+                    page.alarm(&format!(
+                        "{name} [{}] ({})",
+                        ActionClass::Command,
+                        self.word(Word::Attention)
+                    ));
+                    page.line(&format!("    {}", clean(&run)));
+                }
+                Probe::Http(probe) => page.line(&format!("- {name}: {}", clean(&probe.url))),
+                Probe::Tcp(probe) => page.line(&format!("- {name}: {}:{}", clean(&probe.host), probe.port)),
+                Probe::Service(probe) => page.line(&format!("- {name}: {}", probe.name)),
+            }
         }
     }
 

@@ -5,11 +5,11 @@
 
 use crate::error::{Context as _, Done, Failure};
 use crate::text::clean;
-use shared::admit::{Verified, check_author};
+use shared::admit::{Sources, Verified, check_author};
 use shared::approval::Approval;
 use shared::change::{Change, ManifestUse};
 use shared::envelope::Envelope;
-use shared::ids::{AgentId, ChangeId, PersonId};
+use shared::ids::{AgentId, ChangeId};
 use shared::manifest::Manifest;
 use shared::plan::{Plan, PlanSet, open_plan};
 use shared::policy::{Policy, VerifiedApproval, verify_approval};
@@ -18,7 +18,7 @@ use shared::refusal::Refused;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{ChangeFile, ChangeLine};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub struct Review {
     /// The server's word.
@@ -115,8 +115,9 @@ impl Review {
         outside.partition(|id| !self.plans.contains_key(id))
     }
 
-    pub fn publishers(&self) -> BTreeSet<PersonId> {
-        self.manifests.iter().map(|manifest| manifest.publisher().clone()).collect()
+    /// What the manifests bring to the judgement besides the plans.
+    pub fn sources(&self) -> Sources {
+        Sources::of(&self.manifests)
     }
 
     /// The first reason why nobody should approve this now.

@@ -462,3 +462,21 @@ fn effects_beyond_the_authors_bound_are_marked_and_not_admitted() {
     );
     assert_eq!(Forecast::of(&policy(), &review, Some(&approval(&review, "ben", 2)), NOW).allowed(), 0);
 }
+
+/// A program of a health check is in no plan; whoever approves sees it all the same, and whole.
+#[test]
+fn the_approver_sees_the_programs_of_health_checks() {
+    let text = format!(
+        "manifest: web-base\nversion: \"1.2.0\"\nresources:\n- file: {{ path: /etc/motd, content: hello }}\n\
+         health:\n- {{ name: fine, command: {{ run: [/bin/sh, -c, \"true {}; id\"] }} }}\n",
+        "x".repeat(100)
+    );
+    let mut body = publication().body;
+    body.manifest = yaml::compile(text.as_bytes()).unwrap();
+    let published = Statement::sign(body, &key(3)).to_bytes();
+    let verified = |_: &ManifestUse| Ok(verify_publication(&policy(), &published, NOW).unwrap());
+    let id = "C-7".parse().unwrap();
+    let review = Review::of(&policy(), &id, file(plans(&change())), verified, NOW).unwrap();
+    let shown = page(&review, Lang::En);
+    assert!(shown.contains("fine [command]") && shown.contains("xx; id\""), "{shown}");
+}
