@@ -4,7 +4,8 @@
 mod packages;
 
 use crate::host::{Accounts, Entry, Fault, Host};
-use crate::resource::{command, directory, file, service};
+use crate::resource::wanted::{Sight, Wanted, wanted};
+use crate::resource::{command, directory, file, parts, service};
 use packages::Packages;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
@@ -14,6 +15,7 @@ use shared::manifest::{Body, Command, Manifest, ParamValue, Resource, order, res
 use shared::plan::{Action, Verb};
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is planned: the manifests of one change in its order, each with the values of its parameters.
@@ -79,12 +81,21 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The same path as a file and as a directory in two manifests.
+/// The same path as a whole by two resources of two manifests, or as a whole by one and in part by another.
 fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
-    let mut paths = BTreeSet::new();
-    for path in items.iter().filter_map(|item| item.resource.path()) {
-        if !paths.insert(path) {
-            return Err(failed(format!("{path} is wanted as a file and as a directory")));
+    let mut paths: BTreeMap<Cow<'_, str>, &ResourceId> = BTreeMap::new();
+    for item in items {
+        if let Some(path) = item.resource.path()
+            && let Some(other) = paths.insert(path.clone(), &item.id)
+        {
+            return Err(failed(format!("{path} is wanted as a whole by {other} and by {}", item.id)));
+        }
+    }
+    for item in items {
+        if let Some(path) = item.resource.edits()
+            && let Some(other) = paths.get(path)
+        {
+            return Err(failed(format!("{path} is wanted as a whole by {other} and in part by {}", item.id)));
         }
     }
     Ok(())
@@ -127,6 +138,8 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
         planned: Planned::default(),
         causes: BTreeMap::new(),
         brought: BTreeMap::new(),
+        files: BTreeMap::new(),
+        made: BTreeSet::new(),
     };
     let mut rest = items.as_slice();
     for (manifest, _) in &ask.manifests {
@@ -164,6 +177,10 @@ struct Planner<'a, H> {
     causes: BTreeMap<ResourceId, Vec<ResourceId>>,
     /// Files with contents that this change brings or keeps.
     brought: BTreeMap<&'a str, Digest>,
+    /// Paths that parts of this plan change, as they leave them.
+    files: BTreeMap<String, file::Found>,
+    /// Directories that parts of this plan make.
+    made: BTreeSet<String>,
 }
 
 impl<'a, H: Host> Planner<'a, H> {
@@ -182,7 +199,10 @@ impl<'a, H: Host> Planner<'a, H> {
                 }
                 let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(path, action.as_ref())?;
-                self.add(item, action);
+                if let Some(action) = action {
+                    let check = parts::check(&item.id, &want, &self.sight(item), &self.brought)?;
+                    self.add(item, check.into_iter().chain([action]));
+                }
             }
             Resource::Directory(wanted) => {
                 let found = directory::inspect(wanted.path.as_str(), self.host).map_err(refused)?;
@@ -197,14 +217,63 @@ impl<'a, H: Host> Planner<'a, H> {
             }
             Resource::Command(wanted) => self.command(item, wanted)?,
             Resource::Package(_) => {}
+            _ => self.parts(item)?,
         }
         Ok(())
     }
 
+    fn parts(&mut self, item: &Item<'a>) -> Result<(), Refused> {
+        let sight = self.sight(item);
+        let all = match wanted(item, self.ask.facts, &sight)? {
+            None => return Err(failed(format!("{} is of a kind that is not known here", item.id))),
+            Some(Wanted::Later(path)) => {
+                let action = parts::later(item, path);
+                self.add(item, Some(action));
+                return Ok(());
+            }
+            Some(Wanted::Parts(all)) => all,
+        };
+        let found = parts::inspect(&all, &sight)?;
+        let actions = parts::diff(item, &all, &found, &sight, &self.brought)?;
+        if actions.is_empty() {
+            return Ok(());
+        }
+        self.made.extend(parts::made(&all, &found).map(str::to_owned));
+        for (part, found) in all.iter().zip(&found) {
+            if let (parts::Part::File(want), parts::Found::File { path, found }) = (part, found) {
+                if *found == file::Found::Absent {
+                    self.need_directory(path)?;
+                }
+                let outcome = want.outcome(found, &self.accounts, self.host.default_owner());
+                self.files.insert(path.clone(), outcome);
+            }
+        }
+        self.add(item, actions);
+        Ok(())
+    }
+
+    /// The host as the plan leaves it so far.
+    fn sight(&self, item: &Item<'_>) -> Sight<'_, H> {
+        let installs = |a: &Action| {
+            a.package.as_ref().is_some_and(|pin| pin.to.is_some())
+                && item.resource.requires().contains(&a.resource)
+        };
+        Sight {
+            host: &*self.host,
+            accounts: &self.accounts,
+            files: &self.files,
+            comes: self.planned.actions.iter().any(installs),
+        }
+    }
+
     /// What is created needs a directory to lie in: there, or made earlier in this plan.
     fn need_parent(&self, path: &str, action: Option<&Action>) -> Result<(), Refused> {
+        if action.is_none_or(|a| a.verb != Verb::Create) { Ok(()) } else { self.need_directory(path) }
+    }
+
+    fn need_directory(&self, path: &str) -> Result<(), Refused> {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        if parent.is_empty() || action.is_none_or(|a| a.verb != Verb::Create) {
+        if parent.is_empty() || self.made.contains(parent) {
             return Ok(());
         }
         let comes = |a: &Action| {

@@ -11,7 +11,7 @@ use shared::admit::admit_policy;
 use shared::bundle::Control;
 use shared::digest::{Digest, Hasher};
 use shared::limits;
-use shared::manifest::{Artifact, FileSource, FileWant, Manifest, Resource};
+use shared::manifest::{Artifact, Manifest, Resource};
 use shared::policy::Policy;
 use shared::refusal::{Code, Refused};
 use shared::time::Timestamp;
@@ -207,13 +207,7 @@ pub fn prune_cache(state: &mut State, trusted: &Trusted) -> Result<(), StateErro
 
 /// The artifacts that a manifest's files come from.
 pub fn artifacts_of(manifest: &Manifest) -> impl Iterator<Item = Artifact> + '_ {
-    manifest.resources().iter().filter_map(|resource| match resource {
-        Resource::File(file) => match &file.want {
-            FileWant::Present { source: FileSource::Artifact(artifact), .. } => Some(*artifact),
-            FileWant::Present { .. } | FileWant::Absent => None,
-        },
-        Resource::Directory(_) | Resource::Package(_) | Resource::Service(_) | Resource::Command(_) => None,
-    })
+    manifest.resources().iter().filter_map(Resource::artifact)
 }
 
 /// Where a complete artifact lies: `artifacts/<sha256>` below the state directory.

@@ -5,7 +5,7 @@
 use crate::disk::Disk;
 use crate::host::{Fault, Host, UnitVerb};
 use crate::journal::{Journal, Log, Record, Step, StepLog};
-use crate::resource::{Found, command, directory, file, package, service};
+use crate::resource::{Found, command, directory, file, package, parts, service};
 use shared::digest::Digest;
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
@@ -14,9 +14,14 @@ use std::collections::BTreeMap;
 /// Steps whose undoing becomes durable together.
 const GROUP: usize = 64;
 
-/// What is there now, in the terms of the action's resource.
-pub fn look(action: &Action, host: &impl Host) -> Result<Found, Fault> {
+/// What is there now, in the terms of the action's resource and of what was found before.
+pub fn look(action: &Action, before: &Found, host: &impl Host) -> Result<Found, Fault> {
     let id = action.resource.as_str();
+    match before {
+        Found::Parts(found) => return parts::look(found, host).map(Found::Parts),
+        Found::Check(path) => return Ok(Found::Check(path.clone())),
+        _ => {}
+    }
     match id.split_once(':') {
         Some(("file", path)) => file::inspect(path, host).map(Found::File),
         Some(("directory", path)) => directory::inspect(path, host).map(Found::Directory),
@@ -43,7 +48,8 @@ pub fn state(action: &Action, found: &Found, host: &impl Host) -> Result<Digest,
             }
         }
         Found::Service(found) => service::digest(found, action.verb),
-        Found::Command(_) => action.after,
+        Found::Parts(found) => parts::digest(found, &host.accounts()?),
+        Found::Command(_) | Found::Check(_) => action.after,
     })
 }
 
@@ -52,7 +58,7 @@ pub fn is_as_before(action: &Action, before: &Found, host: &impl Host) -> Result
     if matches!(before, Found::Command(_)) || action.verb == Verb::Restart {
         return Ok(false);
     }
-    let now = look(action, host)?;
+    let now = look(action, before, host)?;
     if let (Found::Service(before), Found::Service(now)) = (before, &now) {
         return Ok(service::is_as_before(before, now, action.verb));
     }
@@ -82,12 +88,23 @@ pub fn unwind<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
         } else {
             one(&run, n, host, journal, &mut ends)?;
         }
-        if ends.len() >= GROUP {
+        // A state between two edits of one file is not to be put back once what is before it is back.
+        if ends.len() >= GROUP || continues(&run, n) {
             journal.write(std::mem::take(&mut ends))?;
         }
     }
     journal.write(ends)?;
     restarts(&run, host, journal)
+}
+
+/// Whether an earlier step of the run was about the same file.
+fn continues(run: &Log, n: usize) -> bool {
+    let Some(Found::Parts(all)) = &run.steps[n].before else { return false };
+    let is_earlier = |other: &parts::Found| all.iter().any(|part| part.place() == other.place());
+    run.steps[..n].iter().any(|step| match &step.before {
+        Some(Found::Parts(others)) => others.iter().any(is_earlier),
+        _ => false,
+    })
 }
 
 /// Begun, perhaps with an effect, and not undone.
@@ -152,6 +169,7 @@ fn put_back<H: Host, D: Disk>(
     host: &mut H,
     journal: &Journal<D>,
 ) -> Result<(), Fault> {
+    // For parts of a file: path and name, which begins with the path all the same.
     let what = action.resource.as_str().split_once(':').map_or("", |(_, what)| what);
     match before {
         Found::File(found) => file::undo(what, found, host, journal)?,
@@ -160,6 +178,9 @@ fn put_back<H: Host, D: Disk>(
             service::undo(&service::unit_of(&action.resource).unwrap_or_default(), found, host)?
         }
         Found::Package(_) => return Err(Fault::Refused("packages are undone together".into())),
+        Found::Parts(found) => parts::undo(found, host, journal)?,
+        // Nothing is left behind, so it is always as before.
+        Found::Check(_) => {}
         Found::Command(_) => return Err(Fault::Refused("commands are undone by themselves".into())),
     }
     if crate::apply::is_unit_file(what) {

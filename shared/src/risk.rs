@@ -16,7 +16,8 @@ pub enum ActionClass {
     Package,
     /// Restart of the machine.
     Reboot,
-    /// A file that decides who may log in, what runs, or which software is trusted.
+    /// A file, account or kernel parameter that decides who may log in, what runs, or which software is
+    /// trusted.
     SensitiveFile,
     /// A program run by the change.
     Command,
@@ -197,6 +198,7 @@ mod tests {
             ("/etc/sudoers-readme", None, ActionClass::File),
             ("/home/x/.ssh/authorized_keys", None, ActionClass::SensitiveFile),
             ("/etc/cron.weekly/x", None, ActionClass::SensitiveFile),
+            ("/etc/sysctl.d/x.conf", None, ActionClass::SensitiveFile),
             ("/usr/local/sbin/apt-get", None, ActionClass::SensitiveFile),
             ("/bin/sh", None, ActionClass::SensitiveFile),
             ("/proc/self/root/etc/motd", None, ActionClass::SensitiveFile),

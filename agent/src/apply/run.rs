@@ -5,12 +5,14 @@ use crate::disk::Disk;
 use crate::host::{Fault, Host, Mark};
 use crate::journal::{Journal, Record, Step};
 use crate::plan::Item;
-use crate::resource::{Found, command, directory, file, package, service};
+use crate::resource::wanted::{Sight, Wanted, wanted};
+use crate::resource::{Found, command, directory, file, package, parts, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::manifest::{Command, Resource};
 use shared::plan::{Action, PackagePin, Verb};
 use shared::receipt::StepStatus;
+use shared::refusal::Refused;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Instant;
@@ -34,6 +36,8 @@ pub struct Run<'a, H, D> {
     /// Services of the plan before the first step: packages start and stop them as well, and an undo goes back
     /// to this.
     units: BTreeMap<String, service::Found>,
+    /// Contents that a checker has accepted in a step of its own, with their path.
+    accepted: BTreeSet<(String, Digest)>,
 }
 
 /// How a step went: its status and a note, or why it failed.
@@ -52,7 +56,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             let resolved = super::want(item, want, job.facts).ok()?;
             Some((want.path.as_str(), resolved.digest()?))
         };
-        let runs = items.iter().any(|item| matches!(item.resource, Resource::Command(_)));
+        let runs = items
+            .iter()
+            .any(|item| matches!(item.resource, Resource::Command(_)) || item.resource.checker().is_some());
         Self {
             explicit: crate::plan::explicit(items),
             // Only commands need it, and rendering everything again is not free.
@@ -66,6 +72,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             changed: BTreeSet::new(),
             stale_units: false,
             units: BTreeMap::new(),
+            accepted: BTreeSet::new(),
         }
     }
 
@@ -119,7 +126,12 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Class::Files => GROUP,
             Class::Other => 1,
         };
-        let same = |a: &&Action| class(a) == class(&self.actions[start]);
+        // What is found before a step is looked at for the whole group: a file that is edited twice ends it.
+        let mut edited = BTreeSet::new();
+        let same = |a: &&Action| {
+            let again = self.items.get(&a.resource).and_then(|item| item.resource.edits());
+            class(a) == class(&self.actions[start]) && again.is_none_or(|path| edited.insert(path))
+        };
         start + self.actions[start..].iter().take(limit).take_while(same).count()
     }
 
@@ -220,13 +232,38 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 self.keep(want.path.as_str(), &found, old)?;
                 Ok(Found::File(found))
             }
-            _ => Err(Fault::Refused(format!("{} is no file", action.resource))),
+            _ => {
+                let (_, found) = self.parts(item)?;
+                for part in &found {
+                    if let parts::Found::File { path, found } = part {
+                        self.keep(path, found, old)?;
+                    }
+                }
+                Ok(Found::Parts(found))
+            }
+        }
+    }
+
+    /// What the resource wants of the host as it is now, and what is there.
+    fn parts(&self, item: &Item<'a>) -> Result<(Vec<parts::Part<'a>>, Vec<parts::Found>), Fault> {
+        let (accounts, files) = (self.host.accounts()?, BTreeMap::new());
+        let sight = Sight { host: &*self.host, accounts: &accounts, files: &files, comes: false };
+        let refused = |refused: Refused| Fault::Refused(refused.message);
+        match wanted(item, self.job.facts, &sight).map_err(refused)? {
+            Some(Wanted::Parts(all)) => {
+                let found = parts::inspect(&all, &sight).map_err(refused)?;
+                Ok((all, found))
+            }
+            Some(Wanted::Later(path)) => Err(Fault::Refused(format!("{path} does not exist"))),
+            None => Err(Fault::Refused(format!("{} is no file", item.id))),
         }
     }
 
     fn keep(&mut self, path: &str, found: &file::Found, old: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
         match found {
-            file::Found::File { content: Some(bytes), .. } => old.push(bytes.clone()),
+            file::Found::File { content: Some(bytes), length, .. } if *length <= file::READABLE_BYTES => {
+                old.push(bytes.clone());
+            }
             // Large ones are kept at once, so that a group never fills the memory.
             file::Found::File { length, digest, .. } if *length <= file::SAVED_BYTES => {
                 let bytes = self.host.read(path, file::SAVED_BYTES)?.unwrap_or_default();
@@ -256,18 +293,93 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 if file::digest(found, &accounts) == action.after {
                     return Ok((StepStatus::Unneeded, String::new()));
                 }
+                let mut want = super::want(item, want, self.job.facts)?;
+                self.waive(&mut want);
                 if staged.contains(&n) {
+                    file::check(&want, self.host)?;
                     self.host.commit(path)?;
                 } else {
                     let artifacts = self.job.artifacts;
-                    let want = super::want(item, want, self.job.facts)?;
                     let artifact = |digest| super::artifact(artifacts, digest);
                     file::apply(&want, found, action.after, self.host, &artifact)?;
                 }
                 self.stale_units |= is_unit_file(path);
             }
+            (_, Found::Parts(before)) => return self.put_parts(action, item, before),
             _ => return Err(Fault::Refused(format!("{} is neither file nor directory", action.resource))),
         }
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// Earlier steps of the group may have changed what is wanted or found; what comes of it must be the plan's.
+    fn put_parts(&mut self, action: &Action, item: &Item<'a>, before: &[parts::Found]) -> Went {
+        let (mut all, found) = self.parts(item)?;
+        let accounts = self.host.accounts()?;
+        let now = parts::digest(&found, &accounts);
+        if now != parts::digest(before, &accounts) {
+            return Err(Fault::Refused("it has changed since it was looked at a moment ago".into()));
+        }
+        let after = parts::after(&item.id, &all, &found, self.host)?;
+        let known = action.after != parts::unseen(item.resource);
+        if now == if known { action.after } else { after } {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        if known && after != action.after {
+            return Err(Fault::Refused(format!(
+                "the result would not be the approved one, because {} is not as it was when this was planned; plan again",
+                found.first().map_or("it", parts::Found::place)
+            )));
+        }
+        for part in &mut all {
+            if let parts::Part::File(want) = part {
+                self.waive(want);
+            }
+        }
+        parts::apply(&item.id, &all, &found, self.host)?;
+        self.stale_units |= found.iter().any(|part| is_unit_file(part.place()));
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// A check that was a step of its own is not run again.
+    fn waive(&self, want: &mut file::Want<'_>) {
+        if want.digest().is_some_and(|digest| self.accepted.contains(&(want.path.to_string(), digest))) {
+            want.checker = None;
+        }
+    }
+
+    /// Lets a checker judge the new contents before the step that puts them.
+    fn check(&mut self, action: &Action) -> Went {
+        let item = self.item(action)?;
+        let wants: Vec<file::Want<'_>> = match item.resource {
+            Resource::File(file) => vec![super::want(item, file, self.job.facts)?],
+            _ => {
+                let file = |part| if let parts::Part::File(want) = part { Some(want) } else { None };
+                self.parts(item)?.0.into_iter().filter_map(file).collect()
+            }
+        };
+        let want = wants.into_iter().find(|want| want.checker.is_some());
+        let Some((want, checker)) = want.and_then(|want| want.checker.clone().map(|c| (want, c))) else {
+            return Err(Fault::Refused(format!("{} has no check", action.resource)));
+        };
+        let scripts = command::scripts(checker.argv(), &self.brought, self.host)?;
+        if parts::checked(&want.path, &checker, &scripts) != action.after {
+            return Err(Fault::Refused("a script of the check is not the approved one; plan again".into()));
+        }
+        let found = file::inspect(&want.path, self.host)?;
+        let (accounts, owner) = (self.host.accounts()?, self.host.default_owner());
+        let change = file::diff(&item.id, &want, &found, &accounts, owner);
+        let Some(change) = change.map_err(|refused| Fault::Refused(refused.message))? else {
+            return Ok((StepStatus::Unneeded, String::new()));
+        };
+        let artifacts = self.job.artifacts;
+        let artifact = |digest| super::artifact(artifacts, digest);
+        if !file::stage(&want, &found, change.after, self.host, &artifact)? {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        self.host.sync_staged()?;
+        file::check(&want, self.host)?;
+        self.host.sweep(&want.path)?;
+        self.accepted.extend(want.digest().map(|digest| (want.path.to_string(), digest)));
         Ok((StepStatus::Done, String::new()))
     }
 
@@ -375,7 +487,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Found::Service(found) => self.service(action, found),
             Found::Package(found) => self.mark(action, found),
             Found::Command(_) => self.command(action),
-            Found::File(_) | Found::Directory(_) => Err(Fault::Refused("not a step of its own".into())),
+            Found::Check(_) => self.check(action),
+            Found::File(_) | Found::Directory(_) | Found::Parts(_) => {
+                Err(Fault::Refused("not a step of its own".into()))
+            }
         };
         let mut records = Vec::new();
         let failure = self.note(n, went, started, &mut records);
@@ -389,6 +504,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             return found.map_or_else(|| service::inspect(&unit, self.host), Ok).map(Found::Service);
         }
         match self.item(action)?.resource {
+            Resource::File(want) => Ok(Found::Check(want.path.to_string())),
+            resource if resource.checker().is_some() => {
+                Ok(Found::Check(resource.edits().map(str::to_owned).unwrap_or_default()))
+            }
             Resource::Package(want) => {
                 let inventory = package::inventory(self.host)?;
                 Ok(Found::Package(package::inspect(want.name.as_str(), &inventory)))
@@ -472,11 +591,26 @@ enum Class {
     Other,
 }
 
+/// Kinds whose steps share the syncs of the journal.
+const IN_GROUPS: [&str; 11] = [
+    "file",
+    "directory",
+    "symlink",
+    "line",
+    "block",
+    "setting",
+    "sysctl",
+    "sudoers",
+    "authorized_keys",
+    "hostname",
+    "timezone",
+];
+
 fn class(action: &Action) -> Class {
     let id = action.resource.as_str();
     if action.package.is_some() {
         Class::Packages
-    } else if id.starts_with("file:") || id.starts_with("directory:") {
+    } else if IN_GROUPS.contains(&id.split(':').next().unwrap_or_default()) && action.verb != Verb::Run {
         Class::Files
     } else {
         Class::Other

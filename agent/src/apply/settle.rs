@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::health;
 use crate::host::{Fault, Host};
 use crate::journal::{Journal, Log, Outcome, Record, Step, StepLog};
-use crate::resource::{Found, package};
+use crate::resource::{Found, package, parts};
 use crate::undo;
 use shared::plan::Action;
 use shared::receipt::{HostOutcome, StepResult, StepStatus};
@@ -29,9 +29,7 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
             (_, Some((status, ..))) => *status,
             (None, None) => StepStatus::NotStarted,
             (Some(before), None) => {
-                if matches!(before, Found::File(_)) {
-                    sweep(&run.start.actions[n], host)?;
-                }
+                sweep(&run.start.actions[n], before, host)?;
                 let (status, note) = judge(&run.start.actions[n], before, host)?;
                 records.push(Record::After(Step(n), status, 0, note.to_owned()));
                 status
@@ -52,10 +50,18 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
     Ok(run.failure.or_else(|| unfinished.map(stopped)))
 }
 
-fn sweep(action: &Action, host: &mut impl Host) -> Result<(), Fault> {
-    match action.resource.as_str().strip_prefix("file:") {
-        Some(path) => host.sweep(path),
-        None => Ok(()),
+/// Removes what an unfinished step has left beside the files that it was about.
+fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fault> {
+    match before {
+        Found::File(_) => {
+            action.resource.as_str().strip_prefix("file:").map_or(Ok(()), |path| host.sweep(path))
+        }
+        Found::Check(path) => host.sweep(path),
+        Found::Parts(all) => all.iter().try_for_each(|part| match part {
+            parts::Found::File { path, .. } => host.sweep(path),
+            parts::Found::Directory { .. } | parts::Found::Kernel { .. } => Ok(()),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -67,8 +73,11 @@ fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatu
             "the agent was stopped while it ran; nothing tells whether it ended",
         ));
     }
+    if matches!(before, Found::Check(_)) {
+        return Ok((StepStatus::NotStarted, ""));
+    }
     let old = undo::state(action, before, host)?;
-    let now_found = undo::look(action, host)?;
+    let now_found = undo::look(action, before, host)?;
     let now = undo::state(action, &now_found, host)?;
     let done = match (&action.package, &now_found) {
         (Some(pin), Found::Package(found)) => package::is_at(pin, found),
@@ -165,6 +174,24 @@ fn result(action: &Action, step: &StepLog) -> StepResult {
     }
 }
 
+/// Whether each part is as this step found it, or, where earlier steps have changed the same thing and are undone,
+/// as the first of them found it.
+fn as_before_or_at_first(run: &Log, before: &[parts::Found], host: &impl Host) -> Result<bool, Fault> {
+    let accounts = host.accounts()?;
+    let of_run = || {
+        let found = run.steps.iter().filter_map(|step| step.before.as_ref());
+        found.filter_map(|found| if let Found::Parts(all) = found { Some(all) } else { None }).flatten()
+    };
+    for (part, now) in before.iter().zip(parts::look(before, host)?) {
+        let digest = |found: &parts::Found| parts::digest(std::slice::from_ref(found), &accounts);
+        let first = of_run().find(|other| other.place() == part.place()).unwrap_or(part);
+        if digest(&now) != digest(part) && digest(&now) != digest(first) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether a step of a failed run has left the host other than it was.
 fn leaves_something(run: &Log, n: usize, result: &StepResult, host: &impl Host) -> Result<bool, Fault> {
     Ok(match result.status {
@@ -172,6 +199,7 @@ fn leaves_something(run: &Log, n: usize, result: &StepResult, host: &impl Host) 
         StepStatus::Done | StepStatus::UndoFailed | StepStatus::Unknown => true,
         StepStatus::Failed => match &run.steps[n].before {
             None => false,
+            Some(Found::Parts(before)) => !as_before_or_at_first(run, before, host)?,
             Some(before) => !undo::is_as_before(&run.start.actions[n], before, host)?,
         },
     })

@@ -3,12 +3,22 @@
 //! Never NSS: a plan must not depend on a directory server, and the root may not be the agent's own.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+/// The account files are ours while this lives; empty where nobody else uses them.
+#[derive(Debug, Default)]
+pub struct AccountLock {
+    /// Closing it lets go.
+    pub(super) _file: Option<OwnedFd>,
+}
 
 /// Names and numbers in both directions; the first entry of a name or number counts, as for libc.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     users: Table,
     groups: Table,
+    /// Main group and home directory of each user.
+    homes: BTreeMap<String, (u32, String)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +30,16 @@ struct Table {
 impl Accounts {
     /// Reads the two files; lines that are not entries are skipped, as libc does.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
-        Self { users: Table::parse(passwd), groups: Table::parse(group) }
+        let mut homes = BTreeMap::new();
+        for line in String::from_utf8_lossy(passwd).lines() {
+            let fields: Vec<&str> = line.split(':').collect();
+            if let [name, _, _, gid, _, home, ..] = fields.as_slice()
+                && let Ok(gid) = gid.parse()
+            {
+                homes.entry((*name).to_owned()).or_insert((gid, (*home).to_owned()));
+            }
+        }
+        Self { users: Table::parse(passwd), groups: Table::parse(group), homes }
     }
 
     pub fn uid(&self, name: &str) -> Option<u32> {
@@ -29,6 +48,11 @@ impl Accounts {
 
     pub fn gid(&self, name: &str) -> Option<u32> {
         self.groups.by_name.get(name).copied().or((name == "root").then_some(0))
+    }
+
+    /// Number of the main group and home directory of a user.
+    pub fn home(&self, name: &str) -> Option<(u32, &str)> {
+        self.homes.get(name).map(|(gid, home)| (*gid, home.as_str()))
     }
 
     /// The name of a user, or its number where it has none.

@@ -9,8 +9,9 @@ pub use disk::FakeDisk;
 pub use packages::Deb;
 
 use super::packages::{Installed, Mark, Offer, PackageChange, Request};
-use super::{Accounts, Attrs, Entry, Exec, Fault, Host, Ran, Scan, Uname, Unit, UnitVerb};
+use super::{AccountLock, Accounts, Attrs, Entry, Exec, Fault, Host, Ran, Scan, Uname, Unit, UnitVerb};
 use shared::digest::Digest;
+use shared::manifest::Checker;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -131,6 +132,8 @@ pub struct World {
     pub nodes: BTreeMap<String, Node>,
     pub packages: BTreeMap<String, Installed>,
     pub units: BTreeMap<String, Unit>,
+    /// Kernel parameters by their path.
+    pub kernel: BTreeMap<String, String>,
     /// Programs that were run, as one line each.
     pub ran: Vec<String>,
     /// Restarts of units.
@@ -306,11 +309,49 @@ impl Host for Fake {
     }
 
     fn accounts(&self) -> Result<Accounts, Fault> {
-        Ok(Accounts::parse(b"root:x:0:0::/:/\nweb:x:33:33::/:/\n", b"root:x:0:\nweb:x:33:\n"))
+        let read = |path| match self.node(path) {
+            Some(Node::File(_, bytes)) => bytes,
+            _ => Vec::new(),
+        };
+        let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
+        if passwd.is_empty() && group.is_empty() {
+            return Ok(Accounts::parse(b"root:x:0:0::/:/\nweb:x:33:33::/:/\n", b"root:x:0:\nweb:x:33:\n"));
+        }
+        Ok(Accounts::parse(&passwd, &group))
     }
 
     fn default_owner(&self) -> (u32, u32) {
         (0, 0)
+    }
+
+    fn check(&mut self, path: &str, checker: &Checker) -> Result<Ran, Fault> {
+        if !self.staged.contains_key(path) {
+            return Err(Fault::Refused(format!("nothing is staged for {path}")));
+        }
+        let (program, arguments) = checker.for_file(path);
+        self.run(&Exec::new(program, arguments))
+    }
+
+    fn has_program(&self, _path: &str) -> Result<bool, Fault> {
+        Ok(true)
+    }
+
+    fn has_kernel(&self) -> bool {
+        true
+    }
+
+    fn kernel(&self, path: &str) -> Result<Option<String>, Fault> {
+        Ok(self.world.borrow().kernel.get(path).cloned())
+    }
+
+    fn set_kernel(&mut self, path: &str, value: &str) -> Result<(), Fault> {
+        self.change(&format!("write {path}"), |world| {
+            world.kernel.insert(path.to_owned(), value.to_owned());
+        })
+    }
+
+    fn lock_accounts(&mut self) -> Result<AccountLock, Fault> {
+        Ok(AccountLock::default())
     }
 
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault> {

@@ -4,18 +4,21 @@
 //! name, and is on disk (file and directory) before the call returns.
 
 use super::path::Root;
-use super::{Attrs, Entry, Fault, Scan};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
+use super::{AccountLock, Attrs, Entry, Fault, Scan};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use shared::digest::{Digest, Hasher};
 use shared::limits;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// Kernel file systems answer to reads and writes with actions; they are not files to be managed.
 const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 const PIECE: usize = 64 << 10;
+/// As long as lckpwdf(3) waits for others.
+const ACCOUNTS_WAIT: Duration = Duration::from_secs(15);
 /// Whoever may write a managed file must not keep the agent busy for ever: no file is wanted that is larger.
 const SCANNED_BYTES: u64 = limits::ARTIFACT_BYTES;
 
@@ -129,6 +132,31 @@ fn copy(from: &mut dyn Read, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io:
 fn unfinished(name: &str) -> String {
     let short: String = name.chars().take(60).collect();
     format!(".{short}.assent-unfinished")
+}
+
+/// Where [`stage`] puts what is to become `path`.
+pub fn staged_at(path: &str) -> String {
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    format!("{dir}/{}", unfinished(name))
+}
+
+/// The lock of lckpwdf(3), which waits as long as that.
+pub fn lock_accounts(root: &Root) -> Result<AccountLock, Fault> {
+    let fail = || Fault::io("lock the account files");
+    let (dir, name) = root.parent("/etc/.pwd.lock")?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file =
+        rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o600)).map_err(|e| fail()(e.into()))?;
+    let started = Instant::now();
+    loop {
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(AccountLock { _file: Some(file) }),
+            Err(Errno::AGAIN | Errno::ACCESS) if started.elapsed() < ACCOUNTS_WAIT => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(e) => return Err(fail()(e.into())),
+        }
+    }
 }
 
 /// A file that is written beside its place.

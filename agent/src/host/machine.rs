@@ -9,16 +9,20 @@ use super::packages::{Installed, Mark, Offer, PackageChange, Request};
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::systemd::{self, Unit, UnitVerb};
-use super::{Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files};
+use super::{AccountLock, Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
+use shared::manifest::Checker;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
+/// What judges a file only has to read it.
+const CHECK: Duration = Duration::from_secs(60);
 /// passwd(5) and group(5) of hosts with many local accounts.
 const ACCOUNT_BYTES: u64 = 16 << 20;
 
@@ -140,6 +144,42 @@ impl Host for Machine {
 
     fn default_owner(&self) -> (u32, u32) {
         (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    }
+
+    fn check(&mut self, path: &str, checker: &Checker) -> Result<Ran, Fault> {
+        let staged = self.root.outside(&files::staged_at(path));
+        let (program, arguments) = checker.for_file(&staged.display().to_string());
+        self.run(&Exec::new(program, arguments).timeout(CHECK))
+    }
+
+    fn has_program(&self, path: &str) -> Result<bool, Fault> {
+        let here = !matches!(self.look(path)?, Entry::Absent | Entry::Directory { .. });
+        // As for running: below a private root the machine's own programs stand in.
+        Ok(here || (!self.root.is_whole() && Path::new(path).is_file()))
+    }
+
+    fn has_kernel(&self) -> bool {
+        self.root.is_whole()
+    }
+
+    fn kernel(&self, path: &str) -> Result<Option<String>, Fault> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Fault::io(format!("read {path}"))(e)),
+        }
+    }
+
+    fn set_kernel(&mut self, path: &str, value: &str) -> Result<(), Fault> {
+        if !self.has_kernel() {
+            return Err(Fault::Refused("kernel parameters are not available below a private root".into()));
+        }
+        fs::write(path, format!("{value}\n")).map_err(Fault::io(format!("write {path}")))
+    }
+
+    /// A private root has no other users of its account files.
+    fn lock_accounts(&mut self) -> Result<AccountLock, Fault> {
+        if self.root.is_whole() { files::lock_accounts(&self.root) } else { Ok(AccountLock::default()) }
     }
 
     /// Below a private root a program of that root goes before one of the machine.

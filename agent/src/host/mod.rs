@@ -13,7 +13,7 @@ mod path;
 pub mod process;
 mod systemd;
 
-pub use accounts::Accounts;
+pub use accounts::{AccountLock, Accounts};
 pub use machine::Machine;
 pub use packages::{Installed, Mark, Offer, PackageChange, PackageState, Request};
 pub use process::{Exec, Ran};
@@ -21,6 +21,7 @@ pub use systemd::{Unit, UnitVerb};
 
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
+use shared::manifest::Checker;
 use std::io::{self, Read};
 
 /// Why the machine did not do what was asked.
@@ -145,6 +146,19 @@ pub trait Host {
     fn accounts(&self) -> Result<Accounts, Fault>;
     /// Owner and group of new files when nothing else is wanted: root, or the agent's own account.
     fn default_owner(&self) -> (u32, u32);
+
+    /// Runs the checker on what is staged for `path`. A bad exit code is an answer, not a fault.
+    fn check(&mut self, path: &str, checker: &Checker) -> Result<Ran, Fault>;
+    /// Whether a program of this absolute path could be run.
+    fn has_program(&self, path: &str) -> Result<bool, Fault>;
+
+    /// Whether the running kernel is the managed machine's; it is not below a private root.
+    fn has_kernel(&self) -> bool;
+    /// The value of a kernel parameter by its path below `/proc/sys`, without white space around it.
+    fn kernel(&self, path: &str) -> Result<Option<String>, Fault>;
+    fn set_kernel(&mut self, path: &str, value: &str) -> Result<(), Fault>;
+    /// Keeps other tools from the account files as long as the answer lives (lckpwdf(3)).
+    fn lock_accounts(&mut self) -> Result<AccountLock, Fault>;
 
     /// Runs a program to its end. A bad exit code is an answer, not a fault.
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault>;

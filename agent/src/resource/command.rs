@@ -123,7 +123,14 @@ pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Result<Action, Re
     })
 }
 
-fn shown(argv: &Argv) -> String {
+/// Program, arguments and bound scripts, whole, for whoever approves.
+pub(super) fn listed(argv: &Argv, scripts: &[(String, Digest)]) -> String {
+    let mut text = format!("run {:?}\n", argv.as_slice());
+    scripts.iter().for_each(|(path, sha256)| text.push_str(&format!("script {path} sha256 {sha256}\n")));
+    text
+}
+
+pub(super) fn shown(argv: &Argv) -> String {
     argv.as_slice().iter().map(|item| shared::strict::shorten(item)).collect::<Vec<_>>().join(" ")
 }
 

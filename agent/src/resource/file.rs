@@ -1,4 +1,5 @@
-//! Regular files: contents, owner, group, mode; or their absence.
+//! Regular files: contents, owner, group, mode; or their absence. Links and parts of files are brought about
+//! here too, once their kind has said what the whole is to be.
 
 use super::{NamedAttrs, Saved, WantedAttrs, absent, refuse, state, textdiff};
 use crate::host::{Accounts, Attrs, Entry, Fault, Host};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
-use shared::manifest::{File, FileSource, FileWant, ParamValue};
+use shared::manifest::{AccountName, Checker, File, FileSource, FileWant, Mode, ParamValue};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
@@ -16,17 +17,28 @@ use std::borrow::Cow;
 use std::io::Read;
 
 /// Contents that are kept for a readable difference; longer ones are compared by digest.
-const READABLE_BYTES: u64 = 64 << 10;
+pub const READABLE_BYTES: u64 = 64 << 10;
+/// A file of which a part is edited; configuration files are far below.
+pub const EDITED_BYTES: u64 = 4 << 20;
 /// Old contents that are kept for undo; configuration files are far below.
 pub const SAVED_BYTES: u64 = 32 << 20;
 
 const NEW: Attrs = Attrs { uid: 0, gid: 0, mode: 0o644 };
 
-/// A file resource with its contents resolved.
+/// What one path is to be, with its contents resolved.
 #[derive(Clone, Debug)]
 pub struct Want<'a> {
-    pub file: &'a File,
+    pub path: Cow<'a, str>,
     pub content: Content<'a>,
+    pub owner: Option<AccountName>,
+    pub group: Option<AccountName>,
+    pub mode: Option<Mode>,
+    /// Contents stay out of the plan.
+    pub sensitive: bool,
+    /// Only a part of the file is the author's; what else it holds is shown with care.
+    pub part: bool,
+    /// Must accept the contents before they get their name.
+    pub checker: Option<Cow<'a, Checker>>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +50,8 @@ pub enum Content<'a> {
         sha256: Digest,
         length: u64,
     },
+    /// No file but a symbolic link.
+    Link(Cow<'a, str>),
 }
 
 /// What was at the path.
@@ -69,25 +83,49 @@ pub fn resolve<'a>(
     params: &Map<String, ParamValue>,
     facts: &TemplateFacts,
 ) -> Result<Want<'a>, Refused> {
-    let content = match &file.want {
-        FileWant::Absent => Content::Absent,
-        FileWant::Present { source: FileSource::Content(text), .. } => Content::Bytes(text.as_bytes().into()),
-        FileWant::Present { source: FileSource::Template(text), .. } => {
+    let path = file.path.as_str().into();
+    let FileWant::Present { source, owner, group, mode, sensitive, validate } = &file.want else {
+        return Ok(Want::plain(path, Content::Absent));
+    };
+    let content = match source {
+        FileSource::Content(text) => Content::Bytes(text.as_bytes().into()),
+        FileSource::Template(text) => {
             let text = template::render(text, params, facts)
                 .map_err(|problem| refuse(format!("{}: {problem}", file.path)))?;
             Content::Bytes(text.into_bytes().into())
         }
-        FileWant::Present { source: FileSource::Artifact(artifact), .. } => {
+        FileSource::Artifact(artifact) => {
             Content::Artifact { sha256: artifact.sha256, length: artifact.length }
         }
     };
-    Ok(Want { file, content })
+    Ok(Want {
+        path,
+        content,
+        owner: owner.clone(),
+        group: group.clone(),
+        mode: *mode,
+        sensitive: *sensitive,
+        part: false,
+        checker: validate.as_ref().map(Cow::Borrowed),
+    })
 }
 
-impl Want<'_> {
+impl<'a> Want<'a> {
+    /// Owner, group and mode stay as they are.
+    pub fn plain(path: Cow<'a, str>, content: Content<'a>) -> Self {
+        let (owner, group, mode) = (None, None, None);
+        Self { path, content, owner, group, mode, sensitive: false, part: false, checker: None }
+    }
+
+    /// The whole text of a file of which a part is edited.
+    pub fn part(path: Cow<'a, str>, text: String) -> Self {
+        Self { part: true, ..Self::plain(path, Content::Bytes(text.into_bytes().into())) }
+    }
+
+    /// Digest of the bytes; none for a link or nothing.
     pub fn digest(&self) -> Option<Digest> {
         match &self.content {
-            Content::Absent => None,
+            Content::Absent | Content::Link(_) => None,
             Content::Bytes(bytes) => Some(Digest::of(bytes)),
             Content::Artifact { sha256, .. } => Some(*sha256),
         }
@@ -95,21 +133,41 @@ impl Want<'_> {
 
     fn attrs(&self, default_owner: (u32, u32)) -> WantedAttrs<'_> {
         let default = Attrs { uid: default_owner.0, gid: default_owner.1, ..NEW };
-        match &self.file.want {
-            FileWant::Absent => WantedAttrs { owner: None, group: None, mode: None, default },
-            FileWant::Present { owner, group, mode, .. } => {
-                WantedAttrs { owner: owner.as_ref(), group: group.as_ref(), mode: *mode, default }
-            }
-        }
+        WantedAttrs { owner: self.owner.as_ref(), group: self.group.as_ref(), mode: self.mode, default }
     }
 
-    fn is_sensitive(&self) -> bool {
-        matches!(self.file.want, FileWant::Present { sensitive: true, .. })
+    /// What is found once this is brought about, as later steps of a plan see it.
+    pub fn outcome(&self, found: &Found, accounts: &Accounts, default_owner: (u32, u32)) -> Found {
+        let before = match found {
+            Found::File { attrs, .. } => Some(*attrs),
+            _ => None,
+        };
+        let wanted = self.attrs(default_owner);
+        // An account that the plan is yet to bring has no number; only the contents count for what follows.
+        let attrs = wanted.numeric(before, accounts).unwrap_or(before.unwrap_or(wanted.default));
+        match &self.content {
+            Content::Absent => Found::Absent,
+            Content::Link(target) => Found::Link { target: target.to_string() },
+            Content::Artifact { sha256, length } => {
+                Found::File { attrs, length: *length, digest: *sha256, content: None }
+            }
+            Content::Bytes(bytes) => Found::File {
+                attrs,
+                length: bytes.len() as u64,
+                digest: Digest::of(bytes),
+                content: Some(bytes.to_vec()),
+            },
+        }
     }
 }
 
 pub fn inspect(path: &str, host: &impl Host) -> Result<Found, Fault> {
-    let scan = host.scan(path, READABLE_BYTES)?;
+    inspect_up_to(path, READABLE_BYTES, host)
+}
+
+/// With the contents of files of at most `keep` bytes.
+pub fn inspect_up_to(path: &str, keep: u64, host: &impl Host) -> Result<Found, Fault> {
+    let scan = host.scan(path, keep)?;
     Ok(match (scan.entry, scan.digest) {
         (Entry::Absent, _) => Found::Absent,
         (Entry::File { attrs, length }, Some(digest)) => {
@@ -125,9 +183,13 @@ pub fn digest(found: &Found, accounts: &Accounts) -> Digest {
     match found {
         Found::Absent => absent(),
         Found::File { attrs, digest, .. } => described(&NamedAttrs::of(*attrs, accounts), *digest),
-        Found::Link { target } => state(&("link", target)),
+        Found::Link { target } => linked(target),
         Found::Other => state(&"other"),
     }
+}
+
+fn linked(target: &str) -> Digest {
+    state(&("link", target))
 }
 
 fn described(attrs: &NamedAttrs, content: Digest) -> Digest {
@@ -145,10 +207,11 @@ pub fn diff(
     accounts: &Accounts,
     default_owner: (u32, u32),
 ) -> Result<Option<Action>, Refused> {
-    let path = want.file.path.as_str();
+    let path = &*want.path;
     if *found == Found::Other {
+        let what = if matches!(want.content, Content::Link(_)) { "link" } else { "file" };
         return Err(refuse(format!(
-            "{path} is a directory or device and is not replaced by a file; remove it first"
+            "{path} is a directory or device and is not replaced by a {what}; remove it first"
         )));
     }
     let before_attrs = match found {
@@ -188,30 +251,50 @@ pub fn diff(
 }
 
 fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accounts) -> String {
-    let path = &want.file.path;
+    let path = &want.path;
     let length = match &want.content {
         Content::Absent => return format!("remove {path}"),
         Content::Bytes(bytes) => bytes.len() as u64,
         Content::Artifact { length, .. } => *length,
+        Content::Link(target) => return link_summary(path, target, found),
+    };
+    let accepted = match &want.checker {
+        Some(checker) if checker.only_reads() => format!(", once {} accepts it", checker.argv().program()),
+        _ => String::new(),
     };
     let (attrs, digest) = match found {
         Found::File { attrs, digest, .. } => (attrs, digest),
         Found::Link { target } => {
             let target = shared::strict::shorten(target);
-            return format!("replace the link {path} (to {target}) by a file of {length} bytes, {wanted}");
+            return format!(
+                "replace the link {path} (to {target}) by a file of {length} bytes, {wanted}{accepted}"
+            );
         }
-        Found::Absent | Found::Other => return format!("create {path}: {length} bytes, {wanted}"),
+        Found::Absent | Found::Other => return format!("create {path}: {length} bytes, {wanted}{accepted}"),
     };
     let mut parts = Vec::new();
     if want.digest() != Some(*digest) {
         parts.push("contents".to_owned());
     }
     parts.extend(NamedAttrs::of(*attrs, accounts).differences(wanted));
-    format!("update {path}: {}", parts.join(", "))
+    format!("update {path}: {}{accepted}", parts.join(", "))
+}
+
+fn link_summary(path: &str, target: &str, found: &Found) -> String {
+    let target = shared::strict::shorten(target);
+    match found {
+        Found::Link { target: old } => {
+            format!("point the link {path} to {target} (is {})", shared::strict::shorten(old))
+        }
+        Found::File { length, .. } => {
+            format!("replace the file {path} ({length} bytes) by a link to {target}")
+        }
+        Found::Absent | Found::Other => format!("create the link {path} to {target}"),
+    }
 }
 
 fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
-    if want.is_sensitive() {
+    if want.sensitive {
         return None;
     }
     let old: &[u8] = match found {
@@ -219,11 +302,17 @@ fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
         _ => b"",
     };
     let new: &[u8] = match &want.content {
-        Content::Bytes(bytes) if bytes.len() as u64 <= READABLE_BYTES => bytes,
+        Content::Bytes(bytes) if want.part || bytes.len() as u64 <= READABLE_BYTES => bytes,
         // A removed file may hold secrets that nobody declared; its digest is in `before`.
-        Content::Bytes(_) | Content::Artifact { .. } | Content::Absent => return None,
+        Content::Bytes(_) | Content::Artifact { .. } | Content::Absent | Content::Link(_) => return None,
     };
-    if old == new { None } else { textdiff::unified(old, new) }
+    // What others wrote into a file that not everybody may read stays on the host.
+    let closed = matches!(found, Found::File { attrs, .. } if attrs.mode & 0o004 == 0);
+    match old == new {
+        true => None,
+        false if want.part && closed => textdiff::added(old, new),
+        false => textdiff::unified(old, new),
+    }
 }
 
 /// What owner, group and mode that the manifest leaves open are taken from, so that the end is the approved
@@ -239,7 +328,7 @@ fn basis(want: &Want<'_>, found: &Found, after: Digest, host: &impl Host) -> Res
     let accounts = host.accounts()?;
     let ends = |before| end(want, before, &accounts, host.default_owner()) == after;
     [now, None].into_iter().find(|before| ends(*before)).ok_or_else(|| {
-        let path = &want.file.path;
+        let path = &want.path;
         Fault::Refused(format!(
             "{path} would not become what was approved, because something changed; plan again"
         ))
@@ -248,6 +337,9 @@ fn basis(want: &Want<'_>, found: &Found, after: Digest, host: &impl Host) -> Res
 
 /// The digest of the state that the file is brought to from one with the attributes `before`.
 fn end(want: &Want<'_>, before: Option<Attrs>, accounts: &Accounts, default_owner: (u32, u32)) -> Digest {
+    if let Content::Link(target) = &want.content {
+        return linked(target);
+    }
     let wanted = want.attrs(default_owner).named(before, accounts);
     want.digest().map_or_else(absent, |content| described(&wanted, content))
 }
@@ -270,20 +362,36 @@ pub fn stage(
         return Ok(false);
     }
     let before = basis(want, found, after, host)?;
-    let path = want.file.path.as_str();
+    let path = &*want.path;
     let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;
     match &want.content {
-        Content::Absent => return Ok(false),
+        Content::Absent | Content::Link(_) => return Ok(false),
         Content::Bytes(bytes) => host.stage(path, &mut &bytes[..], digest, attrs)?,
         Content::Artifact { sha256, .. } => host.stage(path, &mut artifact(*sha256)?, digest, attrs)?,
     }
     Ok(true)
 }
 
+/// Lets the checker, if there is one, judge what is staged; what it does not accept is swept away.
+///
+/// # Errors
+/// It does not accept the contents, or cannot be run.
+pub fn check(want: &Want<'_>, host: &mut impl Host) -> Result<(), Fault> {
+    let Some(checker) = &want.checker else { return Ok(()) };
+    let judged = host.check(&want.path, checker).and_then(|ran| ran.success(checker.argv().program()));
+    match judged {
+        Ok(_) => Ok(()),
+        Err(fault) => {
+            host.sweep(&want.path)?;
+            Err(Fault::Refused(format!("{} is not changed: {}", want.path, fault.text())))
+        }
+    }
+}
+
 /// Brings the file about by itself.
 ///
 /// # Errors
-/// As for [`stage`].
+/// As for [`stage`] and [`check`].
 pub fn apply(
     want: &Want<'_>,
     found: &Found,
@@ -291,14 +399,16 @@ pub fn apply(
     host: &mut impl Host,
     artifact: &dyn Fn(Digest) -> Result<Box<dyn Read>, Fault>,
 ) -> Result<(), Fault> {
-    let path = want.file.path.as_str();
+    let path = &*want.path;
     if stage(want, found, after, host, artifact)? {
         host.sync_staged()?;
+        check(want, host)?;
         host.commit(path)?;
         return host.sync_committed();
     }
     match (&want.content, found) {
         (Content::Absent, _) => host.remove(path),
+        (Content::Link(target), _) => host.put_link(path, target),
         (_, Found::File { .. }) => {
             let before = basis(want, found, after, host)?;
             let attrs = want.attrs(host.default_owner()).numeric(before, &host.accounts()?)?;

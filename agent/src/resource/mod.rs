@@ -3,13 +3,20 @@
 //! `diff` is pure. `undo` takes what `inspect` found before and nothing of the manifest, so that an interrupted
 //! run can be undone from the journal alone. Never: order, journal, or whether anything may happen.
 
+mod authorized_keys;
+mod block;
 pub mod command;
 pub mod directory;
 pub mod file;
+mod line;
+mod lines;
 pub mod package;
+pub mod parts;
 pub mod patch;
 pub mod service;
+mod setting;
 mod textdiff;
+pub mod wanted;
 
 use crate::host::{Accounts, Attrs, Fault};
 use serde::{Deserialize, Serialize};
@@ -28,6 +35,9 @@ pub enum Found {
     Package(package::Found),
     Service(service::Found),
     Command(command::Found),
+    Parts(Vec<parts::Found>),
+    /// A check of what is to become the file at this path; it leaves nothing behind.
+    Check(String),
 }
 
 /// The old contents of files, kept beside the journal by their digest.

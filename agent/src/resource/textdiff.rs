@@ -15,8 +15,6 @@ enum Line<'a> {
 
 /// The difference of two texts, without file names; `None` when one of them is no text.
 pub fn unified(old: &[u8], new: &[u8]) -> Option<String> {
-    let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
-    let text = |bytes| std::str::from_utf8(bytes).ok().filter(|t| t.chars().all(printable));
     let (old, new) = (text(old)?, text(new)?);
     let lines = compare(&old.lines().collect::<Vec<_>>(), &new.lines().collect::<Vec<_>>());
     let mut shown = render(&lines);
@@ -26,6 +24,28 @@ pub fn unified(old: &[u8], new: &[u8]) -> Option<String> {
         }
     }
     Some(cap(shown))
+}
+
+/// Only what is new, for files whose other contents stay on the host; how many lines go is told.
+pub fn added(old: &[u8], new: &[u8]) -> Option<String> {
+    let (old, new) = (text(old)?, text(new)?);
+    let lines = compare(&old.lines().collect::<Vec<_>>(), &new.lines().collect::<Vec<_>>());
+    let gone = lines.iter().filter(|line| matches!(line, Line::Old(_))).count();
+    let mut shown = String::from("(not everybody may read this file: its other lines are not shown)\n");
+    if gone > 0 {
+        shown.push_str(&format!("-({gone} lines)\n"));
+    }
+    for line in &lines {
+        if let Line::New(text) = line {
+            shown.push_str(&format!("+{text}\n"));
+        }
+    }
+    Some(cap(shown))
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+    std::str::from_utf8(bytes).ok().filter(|t| t.chars().all(printable))
 }
 
 fn cap(mut text: String) -> String {
@@ -133,6 +153,12 @@ mod tests {
         );
         assert_eq!(unified(b"", b"a\n").unwrap(), "@@ -1 +1 @@\n+a\n");
         assert!(unified(b"a", b"a\n").unwrap().contains("old text has no line break"));
+    }
+
+    #[test]
+    fn what_is_there_already_can_be_left_out() {
+        let shown = added(b"secret=1\nport=2\n", b"secret=1\nport=3\n").unwrap();
+        assert!(shown.ends_with("-(1 lines)\n+port=3\n") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

@@ -25,8 +25,21 @@ fn machine() -> Fake {
         state: PackageState::Installed,
     };
     let unit = |active: &str| Unit { loaded: true, active: active.into(), enabled: "disabled".into() };
+    fake.file("/etc/hosts", "localhost");
+    fake.file("/etc/hostname", "old\n");
+    fake.file("/etc/timezone", "Etc/UTC\n");
+    fake.file("/zone", "");
+    fake.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv:/bin/false\n");
+    fake.file("/etc/group", "root:x:0:\nweb:x:33:\n");
     {
         let mut world = fake.world.borrow_mut();
+        let zone = world.nodes.remove("/zone").unwrap();
+        world.nodes.insert("/usr/share/zoneinfo/Europe/Berlin".into(), zone);
+        for (key, value) in
+            [("net/ipv4/ip_forward", "1"), ("kernel/sysrq", "438"), ("kernel/hostname", "old")]
+        {
+            world.kernel.insert(format!("/proc/sys/{key}"), value.into());
+        }
         world.packages.insert("app".into(), old);
         world.units.insert("app.service".into(), unit("active"));
         world.units.insert("job.service".into(), unit("inactive"));
@@ -48,6 +61,27 @@ fn states() -> serde_json::Value {
         { "package": { "name": "app", "version": "1.1", "hold": true, "on_change": ["service:app"] } },
         { "service": { "name": "app", "enabled": true } },
         { "service": { "name": "job", "state": "running" } },
+    ])
+}
+
+/// Kinds of several parts, several edits of one file, and checks.
+fn edits() -> serde_json::Value {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6eR4sCRB0gVZgzy8nW0+8mDqnnFhzuLGJ4ZKoWMHgQ";
+    json!([
+        { "symlink": { "path": "/srv/link", "target": "x" } },
+        { "symlink": { "path": "/etc/gone", "target": "hosts" } },
+        { "line": { "path": "/etc/hosts", "name": "one", "line": "1" } },
+        { "block": { "path": "/etc/hosts", "name": "two", "content": "2", "validate": ["/bin/check", "{file}"] } },
+        { "setting": { "path": "/etc/hosts", "key": "three", "value": "3", "on_change": ["service:app"] } },
+        { "service": { "name": "app", "enabled": true } },
+        { "directory": { "path": "/etc/sysctl.d" } },
+        { "sysctl": { "key": "net.ipv4.ip_forward", "value": "0" } },
+        { "sysctl": { "key": "kernel.sysrq", "value": "0" } },
+        { "directory": { "path": "/etc/sudoers.d" } },
+        { "sudoers": { "name": "web", "content": "x\n" } },
+        { "authorized_keys": { "user": "web", "keys": [key] } },
+        { "hostname": { "name": "web1" } },
+        { "timezone": { "zone": "Europe/Berlin" } },
     ])
 }
 
@@ -135,8 +169,8 @@ impl Case<'_> {
     }
 }
 
-/// Sweeps all writes of a run; answers how many outcomes of each kind there were.
-fn sweep(resources: serde_json::Value, again: bool) -> (usize, usize, usize) {
+/// Sweeps all writes of a run, or every so many of them with a second cut after the first; answers how many outcomes of each kind there were.
+fn sweep(resources: serde_json::Value, again: Option<usize>) -> (usize, usize, usize) {
     let site = Site::new(vec![manifest("app", resources)]);
     let mut calm = machine();
     let before = calm.world.borrow().clone();
@@ -146,8 +180,8 @@ fn sweep(resources: serde_json::Value, again: bool) -> (usize, usize, usize) {
     let writes = calm.power.writes();
     let applied = calm.world.borrow().clone();
     let case = Case { site: &site, before, applied };
-    let (mut counted, seconds) = ((0, 0, 0), if again { 40 } else { 1 });
-    for at in (0..writes).step_by(if again { 3 } else { 1 }) {
+    let (mut counted, seconds) = ((0, 0, 0), if again.is_some() { 40 } else { 1 });
+    for at in (0..writes).step_by(again.unwrap_or(1)) {
         for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
             for second in 0..seconds {
                 let what = format!("write {at} {cut:?}, then {second}");
@@ -156,7 +190,7 @@ fn sweep(resources: serde_json::Value, again: bool) -> (usize, usize, usize) {
                 host.power.cut(at, cut);
                 let stopped = site.apply(&mut host, &mut journal(&disk));
                 assert!(matches!(stopped, Err(Stopped::Fault(_))), "{what}: {stopped:?}");
-                let again = again.then_some((second, cut));
+                let again = again.map(|_| (second, cut));
                 let outcome = case.recover(&what, &mut host, &disk, again);
                 case.check(&what, &host, outcome.as_ref());
                 match outcome.map(|o| o.outcome) {
@@ -173,25 +207,37 @@ fn sweep(resources: serde_json::Value, again: bool) -> (usize, usize, usize) {
 
 #[test]
 fn states_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
-    let (rolled_back, applied, failed) = sweep(states(), false);
+    let (rolled_back, applied, failed) = sweep(states(), None);
     assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
 }
 
 #[test]
+fn edits_and_parts_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let (rolled_back, applied, failed) = sweep(edits(), None);
+    assert!(rolled_back > 100 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn a_second_power_cut_while_undoing_edits_changes_nothing_about_that() {
+    let (rolled_back, applied, failed) = sweep(edits(), Some(11));
+    assert!(rolled_back > 500 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
 fn a_second_power_cut_while_undoing_changes_nothing_about_that() {
-    let (rolled_back, applied, failed) = sweep(states(), true);
+    let (rolled_back, applied, failed) = sweep(states(), Some(3));
     assert!(rolled_back > 500 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
 }
 
 #[test]
 fn a_command_without_undo_makes_the_run_failed_and_is_named() {
-    let (rolled_back, applied, failed) = sweep(with_command(false), false);
+    let (rolled_back, applied, failed) = sweep(with_command(false), None);
     assert!(rolled_back > 50 && applied > 2 && failed > 5, "{rolled_back} {applied} {failed}");
 }
 
 #[test]
 fn a_command_with_undo_is_undone_once() {
-    let (rolled_back, applied, failed) = sweep(with_command(true), false);
+    let (rolled_back, applied, failed) = sweep(with_command(true), None);
     assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
 }
 
@@ -219,7 +265,12 @@ fn the_broken_off_step_is_named() {
 
 #[test]
 fn a_full_disk_at_any_write_is_told_and_undone() {
-    let site = Site::new(vec![manifest("app", states())]);
+    for resources in [states(), edits()] {
+        full_disk(&Site::new(vec![manifest("app", resources)]));
+    }
+}
+
+fn full_disk(site: &Site) {
     let mut calm = machine();
     let disk = FakeDisk::new(calm.power.clone());
     site.apply(&mut calm, &mut journal(&disk)).unwrap();

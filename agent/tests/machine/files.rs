@@ -186,9 +186,10 @@ fn what_is_in_the_way_or_contradicts_is_refused_when_planning() {
     }
     let file = json!([{ "file": { "path": "/etc/x", "content": "" } }]);
     let directory = json!([{ "directory": { "path": "/etc/x" } }]);
-    for (second, expected) in
-        [(file.clone(), "wanted by a@1.0.0 and by b@1.0.0"), (directory, "as a file and as a directory")]
-    {
+    for (second, expected) in [
+        (file.clone(), "wanted by a@1.0.0 and by b@1.0.0"),
+        (directory, "as a whole by file:/etc/x and by directory:/etc/x"),
+    ] {
         let site = Site::new(vec![manifest("a", file.clone()), manifest("b", second)]);
         let refused = site.plan(&mut bench.machine).unwrap_err();
         assert!(refused.message.contains(expected), "{refused}");

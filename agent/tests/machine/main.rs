@@ -11,6 +11,7 @@
 mod support;
 
 mod crash;
+mod edits;
 mod files;
 mod health;
 mod killed;

@@ -7,20 +7,30 @@
 //! Planning executes nothing of a manifest on a host: before an approval a manifest is only read and compared.
 //! A guard program (`needed: {unless: …}`) therefore runs at apply time; its plan says so.
 
+mod account;
+mod edit;
 mod health;
+mod names;
 mod order;
 mod parameters;
 mod resource;
 #[cfg(feature = "authoring")]
 pub mod schema;
 mod suggest;
+mod system;
 mod text;
 mod validate;
 mod values;
 #[cfg(feature = "authoring")]
 pub mod yaml;
 
+pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
+pub use edit::{Block, BlockSource, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant};
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
+pub use names::{
+    AuthorizedKey, Checker, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
+    SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
+};
 pub use order::{Cycle, order};
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
 pub use resource::{
@@ -28,6 +38,7 @@ pub use resource::{
     ResourceKind, Service, ServiceState, Undo,
 };
 pub(crate) use suggest::suggest;
+pub use system::{Hostname, Symlink, Sysctl, Timezone};
 pub use validate::{PROBLEMS, validate};
 pub use values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, NameGlob, NotAValue, PackageName,

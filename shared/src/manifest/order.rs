@@ -85,15 +85,14 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
 }
 
 /// Directories of the manifest in which the path of `resource` lies.
-fn enclosing<'a>(
-    resource: &'a Resource,
-    index: &'a BTreeMap<&ResourceId, usize>,
-) -> impl Iterator<Item = usize> + 'a {
-    let path = resource.path().map_or("", |path| path.as_str());
-    path.match_indices('/').filter(|(at, _)| *at > 0).filter_map(move |(at, _)| {
-        let id: ResourceId = format!("directory:{}", &path[..at]).parse().ok()?;
+fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<usize> {
+    let path = resource.path().or(resource.edits().map(Into::into)).unwrap_or_default();
+    let above = path.match_indices('/').filter(|(at, _)| *at > 0).map(|(at, _)| &path[..at]);
+    let directory = |above: &str| {
+        let id: ResourceId = format!("directory:{above}").parse().ok()?;
         index.get(&id).copied()
-    })
+    };
+    above.filter_map(directory).collect()
 }
 
 /// One cycle among the resources that still wait. Each of them waits for another one that waits,

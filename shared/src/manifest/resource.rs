@@ -1,13 +1,49 @@
 //! Resources: what a manifest wants of one host. Never says how it is done; that is the agent's.
 
+use super::account::{AuthorizedKeys, Group, Sudoers, User};
+use super::edit::{Block, Line, Setting};
+use super::names::Checker;
+use super::system::{Hostname, Symlink, Sysctl, Timezone};
 use super::text::{FileText, PackageText};
 use super::values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, PackageName, PackageVersion, ServiceName,
 };
 use crate::digest::Digest;
 use crate::ids::ResourceId;
+use crate::risk::ActionClass;
 use crate::strict::Map;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// The written form of a kind: its own keys, then the two that every kind has.
+macro_rules! resource {
+    (
+        $(#[doc = $doc:literal])*
+        #[schemars = $name:tt $(, $($extra:tt)*)?]
+        $(#[$meta:meta])*
+        struct $type:ident { $($fields:tt)* }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "authoring", schemars(rename = $name $(, $($extra)*)?))]
+        #[serde(deny_unknown_fields)]
+        $(#[$meta])*
+        pub struct $type {
+            $($fields)*
+            /// Ids of resources that are done first, such as `package:app`.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
+            pub requires: Vec<crate::ids::ResourceId>,
+            /// Ids of services that are restarted when this resource was changed, such as `service:app`.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
+            pub on_change: Vec<crate::ids::ResourceId>,
+        }
+    };
+}
+pub(super) use resource;
 
 /// One resource; in YAML and JSON a map with exactly one key, its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +55,17 @@ pub enum Resource {
     Package(Package),
     Service(Service),
     Command(Command),
+    Symlink(Symlink),
+    Line(Line),
+    Block(Block),
+    Setting(Setting),
+    Sysctl(Sysctl),
+    Sudoers(Sudoers),
+    AuthorizedKeys(AuthorizedKeys),
+    Group(Group),
+    User(User),
+    Hostname(Hostname),
+    Timezone(Timezone),
 }
 
 /// The kind of a resource, without its contents.
@@ -30,6 +77,17 @@ pub enum ResourceKind {
     Package,
     Service,
     Command,
+    Symlink,
+    Line,
+    Block,
+    Setting,
+    Sysctl,
+    Sudoers,
+    AuthorizedKeys,
+    Group,
+    User,
+    Hostname,
+    Timezone,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -54,6 +112,8 @@ pub enum FileWant {
         mode: Option<Mode>,
         /// Contents never appear in plans, receipts or logs; digests do.
         sensitive: bool,
+        /// Must accept the file before it goes live.
+        validate: Option<Checker>,
     },
 }
 
@@ -234,12 +294,46 @@ impl Command {
     }
 }
 
+impl Directory {
+    /// A directory that exists, however it is.
+    pub fn at(path: AbsolutePath) -> Self {
+        Self { path, owner: None, group: None, mode: None, requires: Vec::new(), on_change: Vec::new() }
+    }
+}
+
 impl Needed {
     /// True when only running the guard tells, which planning must not do.
     pub fn decided_at_apply(&self) -> bool {
         matches!(self, Self::Unless(_))
     }
 }
+
+/// The same for whatever kind a resource is.
+macro_rules! of_any {
+    ($resource:expr, $own:ident => $what:expr) => {
+        match $resource {
+            Resource::File($own) => $what,
+            Resource::Directory($own) => $what,
+            Resource::Package($own) => $what,
+            Resource::Service($own) => $what,
+            Resource::Command($own) => $what,
+            Resource::Symlink($own) => $what,
+            Resource::Line($own) => $what,
+            Resource::Block($own) => $what,
+            Resource::Setting($own) => $what,
+            Resource::Sysctl($own) => $what,
+            Resource::Sudoers($own) => $what,
+            Resource::AuthorizedKeys($own) => $what,
+            Resource::Group($own) => $what,
+            Resource::User($own) => $what,
+            Resource::Hostname($own) => $what,
+            Resource::Timezone($own) => $what,
+        }
+    };
+}
+
+/// Bytes of what follows the kind in a resource id.
+const ID_BYTES: usize = 280;
 
 impl Resource {
     pub fn kind(&self) -> ResourceKind {
@@ -249,20 +343,52 @@ impl Resource {
             Self::Package(_) => ResourceKind::Package,
             Self::Service(_) => ResourceKind::Service,
             Self::Command(_) => ResourceKind::Command,
+            Self::Symlink(_) => ResourceKind::Symlink,
+            Self::Line(_) => ResourceKind::Line,
+            Self::Block(_) => ResourceKind::Block,
+            Self::Setting(_) => ResourceKind::Setting,
+            Self::Sysctl(_) => ResourceKind::Sysctl,
+            Self::Sudoers(_) => ResourceKind::Sudoers,
+            Self::AuthorizedKeys(_) => ResourceKind::AuthorizedKeys,
+            Self::Group(_) => ResourceKind::Group,
+            Self::User(_) => ResourceKind::User,
+            Self::Hostname(_) => ResourceKind::Hostname,
+            Self::Timezone(_) => ResourceKind::Timezone,
         }
     }
 
-    /// `kind:what`, unique within a valid manifest.
+    /// `kind:what`, unique within a valid manifest. What lies in a file is `kind:path:name`; a long path
+    /// gives way to its digest there.
     ///
     /// # Panics
     /// Never: the values' own limits keep every id within the rule of [`ResourceId`].
     pub fn id(&self) -> ResourceId {
-        let what = match self {
-            Self::File(file) => file.path.as_str(),
-            Self::Directory(directory) => directory.path.as_str(),
-            Self::Package(package) => package.name.as_str(),
-            Self::Service(service) => service.name.as_str(),
-            Self::Command(command) => command.name.as_str(),
+        let what: Cow<'_, str> = match self {
+            Self::File(file) => file.path.as_str().into(),
+            Self::Directory(directory) => directory.path.as_str().into(),
+            Self::Package(package) => package.name.as_str().into(),
+            Self::Service(service) => service.name.as_str().into(),
+            Self::Command(command) => command.name.as_str().into(),
+            Self::Symlink(link) => link.path.as_str().into(),
+            Self::Line(line) => format!("{}:{}", line.path, line.name).into(),
+            Self::Block(block) => format!("{}:{}", block.path, block.name).into(),
+            Self::Setting(Setting { path, section: Some(section), key, .. }) => {
+                format!("{path}:[{section}]{key}").into()
+            }
+            Self::Setting(setting) => format!("{}:{}", setting.path, setting.key).into(),
+            Self::Sysctl(sysctl) => sysctl.key.as_str().into(),
+            Self::Sudoers(sudoers) => sudoers.name.as_str().into(),
+            Self::AuthorizedKeys(keys) => keys.user.as_str().into(),
+            Self::Group(group) => group.name.as_str().into(),
+            Self::User(user) => user.name.as_str().into(),
+            Self::Hostname(hostname) => hostname.name.as_str().into(),
+            Self::Timezone(timezone) => timezone.zone.as_str().into(),
+        };
+        // Tabs may stand within keys of settings, but not within ids.
+        let what = if what.len() > ID_BYTES || what.contains('\t') {
+            Cow::Owned(Digest::of(what.as_bytes()).hex())
+        } else {
+            what
         };
         #[expect(clippy::expect_used, reason = "paths and names are shorter and stricter than an id")]
         format!("{}:{what}", self.kind().as_str()).parse().expect("a value makes an id")
@@ -270,44 +396,112 @@ impl Resource {
 
     /// Ids that are done first.
     pub fn requires(&self) -> &[ResourceId] {
-        match self {
-            Self::File(File { requires, .. })
-            | Self::Directory(Directory { requires, .. })
-            | Self::Package(Package { requires, .. })
-            | Self::Service(Service { requires, .. })
-            | Self::Command(Command { requires, .. }) => requires,
-        }
+        of_any!(self, own => &own.requires)
     }
 
     /// Services that are restarted when this resource was changed.
     pub fn on_change(&self) -> &[ResourceId] {
+        of_any!(self, own => &own.on_change)
+    }
+
+    /// The path that belongs to this resource as a whole: no other one may name it.
+    pub fn path(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::File(File { on_change, .. })
-            | Self::Directory(Directory { on_change, .. })
-            | Self::Package(Package { on_change, .. })
-            | Self::Service(Service { on_change, .. })
-            | Self::Command(Command { on_change, .. }) => on_change,
+            Self::File(file) => Some(file.path.as_str().into()),
+            Self::Directory(directory) => Some(directory.path.as_str().into()),
+            Self::Symlink(link) => Some(link.path.as_str().into()),
+            Self::Sudoers(sudoers) => Some(sudoers.path().into()),
+            Self::Hostname(_) => Some(Hostname::PATH.into()),
+            Self::Timezone(_) => Some(Timezone::PATH.into()),
+            _ => None,
         }
     }
 
-    /// The path that a file or directory manages.
-    pub fn path(&self) -> Option<&AbsolutePath> {
+    /// The file of which a part belongs to this resource; others may own other parts.
+    pub fn edits(&self) -> Option<&str> {
         match self {
-            Self::File(file) => Some(&file.path),
-            Self::Directory(directory) => Some(&directory.path),
-            Self::Package(_) | Self::Service(_) | Self::Command(_) => None,
+            Self::Line(line) => Some(line.path.as_str()),
+            Self::Block(block) => Some(block.path.as_str()),
+            Self::Setting(setting) => Some(setting.path.as_str()),
+            Self::Sysctl(_) => Some(Sysctl::PATH),
+            _ => None,
         }
+    }
+
+    /// The program that must accept a file of this resource before it goes live.
+    pub fn checker(&self) -> Option<Cow<'_, Checker>> {
+        match self {
+            Self::File(File { want: FileWant::Present { validate, .. }, .. }) => {
+                validate.as_ref().map(Cow::Borrowed)
+            }
+            Self::Line(Line { validate, .. })
+            | Self::Block(Block { validate, .. })
+            | Self::Setting(Setting { validate, .. }) => validate.as_ref().map(Cow::Borrowed),
+            Self::Sudoers(Sudoers { content: Some(_), .. }) => Some(Cow::Owned(Checker::visudo())),
+            _ => None,
+        }
+    }
+
+    /// The blob of the repository that this resource needs.
+    pub fn artifact(&self) -> Option<Artifact> {
+        match self {
+            Self::File(File {
+                want: FileWant::Present { source: FileSource::Artifact(artifact), .. },
+                ..
+            }) => Some(*artifact),
+            _ => None,
+        }
+    }
+
+    /// Every class that an action of this resource can have, as far as the manifest alone tells.
+    pub fn classes(&self) -> BTreeSet<ActionClass> {
+        let own = match self {
+            Self::File(file) => {
+                let mode = match &file.want {
+                    FileWant::Present { mode, .. } => *mode,
+                    FileWant::Absent => None,
+                };
+                ActionClass::of_file(file.path.as_str(), mode.map(|mode| mode.bits()))
+            }
+            // Sticky and set-group-id bits of a directory grant nobody anything; hosts judge it the same way.
+            Self::Directory(own) => {
+                ActionClass::of_file(own.path.as_str(), own.mode.map(|mode| mode.bits() & 0o777))
+            }
+            Self::Package(_) => ActionClass::Package,
+            Self::Service(_) => ActionClass::Service,
+            Self::Command(_) => ActionClass::Command,
+            Self::Symlink(link) => ActionClass::of_file(link.path.as_str(), None),
+            Self::Line(line) => ActionClass::of_file(line.path.as_str(), None),
+            Self::Block(block) => ActionClass::of_file(block.path.as_str(), None),
+            Self::Setting(setting) => ActionClass::of_file(setting.path.as_str(), None),
+            Self::Hostname(_) => ActionClass::of_file(Hostname::PATH, None),
+            Self::Timezone(_) => ActionClass::of_file(Timezone::PATH, None),
+            Self::Sysctl(_) | Self::Sudoers(_) | Self::AuthorizedKeys(_) | Self::Group(_) | Self::User(_) => {
+                ActionClass::SensitiveFile
+            }
+        };
+        let mut classes = BTreeSet::from([own]);
+        if self.checker().is_some_and(|checker| !checker.only_reads()) {
+            classes.insert(ActionClass::Command);
+        }
+        if !self.on_change().is_empty() {
+            classes.insert(ActionClass::Service);
+        }
+        classes
     }
 
     /// The undo contract of this resource.
     pub fn undo(&self) -> Undo {
         match self {
-            Self::File(_) | Self::Directory(_) | Self::Service(_) => Undo::Yes,
             Self::Package(_) => Undo::Partly("only if the old version is still available"),
             Self::Command(Command { undo: Some(_), .. }) => {
                 Undo::Partly("through the undo command that the manifest gives")
             }
             Self::Command(_) => Undo::No("the manifest gives no undo command"),
+            Self::User(_) | Self::Group(_) => Undo::Partly(
+                "the entries come back as they were; files and processes of the account are not touched",
+            ),
+            _ => Undo::Yes,
         }
     }
 }
@@ -320,6 +514,17 @@ impl ResourceKind {
             Self::Package => "package",
             Self::Service => "service",
             Self::Command => "command",
+            Self::Symlink => "symlink",
+            Self::Line => "line",
+            Self::Block => "block",
+            Self::Setting => "setting",
+            Self::Sysctl => "sysctl",
+            Self::Sudoers => "sudoers",
+            Self::AuthorizedKeys => "authorized_keys",
+            Self::Group => "group",
+            Self::User => "user",
+            Self::Hostname => "hostname",
+            Self::Timezone => "timezone",
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Generated from the types, so that a key exists in one place only. Newtypes appear as `format`.
 
+use super::names::{Checker, LinePattern};
 use super::values::{Argv, Mode};
 use super::{Manifest, ParamValue};
 use schemars::generate::SchemaSettings;
@@ -65,6 +66,8 @@ macro_rules! value_schema {
 value_schema! {
     Mode "Mode" { "type": "string", "format": Mode::FORMAT, "pattern": "^[0-7]{3,4}$" }
     Argv "Argv" { "type": "array", "format": Argv::FORMAT, "minItems": 1, "items": { "type": "string" } }
+    Checker "Checker" { "type": "array", "format": Argv::FORMAT, "minItems": 2, "items": { "type": "string" } }
+    LinePattern "LinePattern" { "type": "string", "format": LinePattern::FORMAT }
     ParamValue "ParamValue" { "type": ["string", "integer", "boolean"] }
 }
 

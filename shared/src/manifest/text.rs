@@ -1,5 +1,6 @@
 //! The written form of resources whose keys depend on each other, and its reading into exact types.
 
+use super::names::Checker;
 use super::resource::{Artifact, File, FileSource, FileWant, Package, PackageWant};
 use super::values::{AbsolutePath, AccountName, Mode, PackageName, PackageVersion};
 use crate::ids::ResourceId;
@@ -9,15 +10,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-enum Presence {
+pub(super) enum Presence {
     #[default]
     Present,
     Absent,
 }
 
 impl Presence {
-    fn is_present(&self) -> bool {
+    pub(super) fn is_present(&self) -> bool {
         *self == Self::Present
+    }
+
+    pub(super) fn of(present: bool) -> Self {
+        if present { Self::Present } else { Self::Absent }
     }
 }
 
@@ -56,6 +61,9 @@ pub struct FileText {
     /// True keeps the contents out of plans, receipts and logs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     sensitive: bool,
+    /// Program and arguments that must accept the file before it goes live; `{file}` stands for the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    validate: Option<Checker>,
     /// Ids of resources that are done first, such as `package:app`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
@@ -104,7 +112,7 @@ pub enum Contradiction {
     )]
     FileSource(String),
     #[error(
-        "file {0} is absent, so owner, group, mode and sensitive say nothing; only path, requires and on_change with state: absent"
+        "file {0} is absent, so owner, group, mode, sensitive and validate say nothing; only path, requires and on_change with state: absent"
     )]
     AbsentFile(String),
     #[error("package {0} has no version; an exact version, or state: absent")]
@@ -113,12 +121,16 @@ pub enum Contradiction {
         "package {0} is absent, so version and hold say nothing; only name, requires and on_change with state: absent"
     )]
     AbsentPackage(String),
+    /// Which resource, and what is wrong with its keys.
+    #[error("{0} {1}")]
+    Keys(String, &'static str),
 }
 
 impl TryFrom<FileText> for File {
     type Error = Contradiction;
     fn try_from(text: FileText) -> Result<Self, Contradiction> {
-        let FileText { path, state, content, template, artifact, owner, group, mode, sensitive, .. } = text;
+        let FileText { path, state, content, template, artifact, .. } = text;
+        let FileText { owner, group, mode, sensitive, validate, .. } = text;
         let source = match (content, template, artifact) {
             (Some(content), None, None) => Some(FileSource::Content(content)),
             (None, Some(template), None) => Some(FileSource::Template(template)),
@@ -127,10 +139,16 @@ impl TryFrom<FileText> for File {
             _ => return Err(Contradiction::FileSource(path.to_string())),
         };
         let want = match (state, source) {
-            (Presence::Present, Some(source)) => FileWant::Present { source, owner, group, mode, sensitive },
+            (Presence::Present, Some(source)) => {
+                FileWant::Present { source, owner, group, mode, sensitive, validate }
+            }
             (Presence::Present, None) => return Err(Contradiction::FileSource(path.to_string())),
             (Presence::Absent, None)
-                if owner.is_none() && group.is_none() && mode.is_none() && !sensitive =>
+                if owner.is_none()
+                    && group.is_none()
+                    && mode.is_none()
+                    && !sensitive
+                    && validate.is_none() =>
             {
                 FileWant::Absent
             }
@@ -152,10 +170,11 @@ impl From<File> for FileText {
             group: None,
             mode: None,
             sensitive: false,
+            validate: None,
             requires: file.requires,
             on_change: file.on_change,
         };
-        let FileWant::Present { source, owner, group, mode, sensitive } = file.want else {
+        let FileWant::Present { source, owner, group, mode, sensitive, validate } = file.want else {
             return text;
         };
         match source {
@@ -163,7 +182,7 @@ impl From<File> for FileText {
             FileSource::Template(template) => text.template = Some(template),
             FileSource::Artifact(artifact) => text.artifact = Some(artifact),
         }
-        Self { state: Presence::Present, owner, group, mode, sensitive, ..text }
+        Self { state: Presence::Present, owner, group, mode, sensitive, validate, ..text }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::order::order;
 use super::{
-    Body, Command, FileSource, FileWant, HealthCheck, Manifest, Needed, ParamName, Patch, Probe, Problem,
-    Resource, ResourceKind, Select, suggest,
+    Block, BlockSource, BlockWant, Body, Command, FileSource, FileWant, HealthCheck, Manifest, Needed,
+    ParamName, Patch, Probe, Problem, Resource, ResourceKind, Select, Sudoers, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
 use crate::strict::shorten;
 use crate::template;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Parameters in one manifest.
@@ -123,18 +124,27 @@ impl Check<'_> {
             self.problem("resources", "the manifest wants nothing", "add at least one resource");
         }
         let mut first: BTreeMap<ResourceId, usize> = BTreeMap::new();
-        let mut paths: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut paths: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
         for (index, resource) in resources.iter().enumerate() {
             let id = resource.id();
             let kind = resource.kind().as_str();
-            let earlier = resource.path().and_then(|path| paths.get(path.as_str()).copied());
+            let earlier = resource.path().and_then(|path| paths.get(&path).copied());
             if let Some(earlier) = first.get(&id).copied().or(earlier) {
                 let message = format!("{id} is already managed by resources[{earlier}]");
                 self.problem(format!("resources[{index}].{kind}"), message, "merge the two resources");
             }
             first.entry(id).or_insert(index);
             if let Some(path) = resource.path() {
-                paths.entry(path.as_str()).or_insert(index);
+                paths.entry(path).or_insert(index);
+            }
+        }
+        for (index, resource) in resources.iter().enumerate() {
+            if let Some(path) = resource.edits()
+                && let Some(whole) = paths.get(path)
+            {
+                let place = format!("resources[{index}].{}", resource.kind().as_str());
+                let message = format!("{path} belongs as a whole to resources[{whole}]");
+                self.problem(place, message, "put this part into that resource");
             }
         }
         for (index, resource) in resources.iter().enumerate() {
@@ -159,7 +169,25 @@ impl Check<'_> {
             Resource::Service(service) if service.state.is_none() && service.enabled.is_none() => {
                 self.problem(place, "the service wants nothing", "give state, enabled or both");
             }
-            Resource::Service(_) | Resource::Directory(_) | Resource::Package(_) => {}
+            Resource::Block(block) => self.block(place, block),
+            Resource::Sudoers(Sudoers { content: Some(content), .. }) => {
+                self.content(&format!("{place}.content"), content);
+                if !content.ends_with('\n') {
+                    self.problem(
+                        format!("{place}.content"),
+                        "the last rule has no line break",
+                        "end it with one; write the rules as a block with |",
+                    );
+                }
+            }
+            Resource::AuthorizedKeys(keys) => {
+                self.count(&format!("{place}.keys"), keys.keys.len(), LIST_ITEMS)
+            }
+            Resource::User(User { want: UserWant::Present(fields), .. }) => {
+                let groups = fields.groups.as_ref().map_or(0, Vec::len);
+                self.count(&format!("{place}.groups"), groups, LIST_ITEMS);
+            }
+            _ => {}
         }
     }
 
@@ -190,12 +218,7 @@ impl Check<'_> {
 
     fn source(&mut self, place: &str, source: &FileSource) {
         match source {
-            FileSource::Content(content) if content.len() > CONTENT_BYTES => {
-                let message = format!("the content has {} bytes", content.len());
-                let remedy = format!("use at most {CONTENT_BYTES} bytes, or an artifact");
-                self.problem(format!("{place}.content"), message, remedy);
-            }
-            FileSource::Content(_) => {}
+            FileSource::Content(content) => self.content(&format!("{place}.content"), content),
             FileSource::Template(text) => self.template(&format!("{place}.template"), text),
             FileSource::Artifact(artifact) if artifact.length > limits::ARTIFACT_BYTES => {
                 let message = format!("the artifact has {} bytes", artifact.length);
@@ -203,6 +226,29 @@ impl Check<'_> {
                 self.problem(format!("{place}.artifact.length"), message, remedy);
             }
             FileSource::Artifact(_) => {}
+        }
+    }
+
+    fn content(&mut self, place: &str, content: &str) {
+        if content.len() > CONTENT_BYTES {
+            let message = format!("the content has {} bytes", content.len());
+            self.problem(place, message, format!("use at most {CONTENT_BYTES} bytes, or an artifact"));
+        }
+    }
+
+    fn block(&mut self, place: &str, block: &Block) {
+        let BlockWant::Present { source, .. } = &block.want else { return };
+        let (text, place) = match source {
+            BlockSource::Content(text) => (text, format!("{place}.content")),
+            BlockSource::Template(text) => (text, format!("{place}.template")),
+        };
+        self.content(&place, text);
+        if matches!(source, BlockSource::Template(_)) {
+            self.template(&place, text);
+        }
+        let (begin, end) = block.markers();
+        if text.lines().any(|line| line.trim() == begin || line.trim() == end) {
+            self.problem(place, "the block contains its own marker line", "remove it; markers are added");
         }
     }
 

@@ -64,6 +64,8 @@ macro_rules! text_value {
     };
 }
 
+pub(super) use text_value;
+
 /// The longest path: the resource id `directory:<path>` must fit its 300 bytes.
 const PATH_BYTES: usize = 280;
 
@@ -74,7 +76,7 @@ fn absolute_path(text: &str) -> bool {
         && segments.is_some_and(|mut all| all.all(|s| !matches!(s, "" | "." | "..")))
 }
 
-fn made_of(text: &str, longest: usize, first: fn(u8) -> bool, others: &[u8]) -> bool {
+pub(super) fn made_of(text: &str, longest: usize, first: fn(u8) -> bool, others: &[u8]) -> bool {
     (1..=longest).contains(&text.len())
         && first(text.as_bytes()[0])
         && text.bytes().all(|c| c.is_ascii_alphanumeric() || others.contains(&c))
@@ -257,6 +259,11 @@ pub const ARGUMENT_BYTES: usize = 16 << 10;
 
 impl Argv {
     pub const FORMAT: &'static str = "argv";
+
+    /// A program and its arguments that are known to be right.
+    pub(super) fn of(items: &[&str]) -> Self {
+        Self(items.iter().map(|&item| item.to_owned()).collect())
+    }
 
     pub fn program(&self) -> &str {
         &self.0[0]

@@ -1,7 +1,7 @@
 //! Which kinds of effect a manifest can have: the author's upper bound in the signed change.
 
 use shared::change::Reboot;
-use shared::manifest::{Body, FileWant, HealthCheck, Manifest, Resource};
+use shared::manifest::{Body, HealthCheck, Manifest, Resource};
 use shared::risk::ActionClass;
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub fn classes<'m>(
                 classes.insert(ActionClass::Package);
             }
             Body::Resources(resources) => {
-                resources.iter().for_each(|resource| of_resource(resource, &mut classes))
+                classes.extend(resources.iter().flat_map(Resource::classes));
             }
         }
     }
@@ -26,28 +26,6 @@ pub fn classes<'m>(
         classes.insert(ActionClass::Reboot);
     }
     classes
-}
-
-fn of_resource(resource: &Resource, classes: &mut BTreeSet<ActionClass>) {
-    classes.insert(match resource {
-        Resource::File(file) => {
-            let mode = match &file.want {
-                FileWant::Present { mode, .. } => *mode,
-                FileWant::Absent => None,
-            };
-            ActionClass::of_file(file.path.as_str(), mode.map(|mode| mode.bits()))
-        }
-        // Sticky and set-group-id bits of a directory grant nobody anything; hosts judge it the same way.
-        Resource::Directory(directory) => {
-            ActionClass::of_file(directory.path.as_str(), directory.mode.map(|mode| mode.bits() & 0o777))
-        }
-        Resource::Package(_) => ActionClass::Package,
-        Resource::Service(_) => ActionClass::Service,
-        Resource::Command(_) => ActionClass::Command,
-    });
-    if !resource.on_change().is_empty() {
-        classes.insert(ActionClass::Service);
-    }
 }
 
 #[cfg(test)]

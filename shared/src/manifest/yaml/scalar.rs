@@ -3,6 +3,10 @@
 use super::tree::Data;
 use crate::digest::Digest;
 use crate::ids::{ManifestName, ResourceId, Team};
+use crate::manifest::names::{
+    AuthorizedKey, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
+    SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
+};
 use crate::manifest::values::{
     AbsolutePath, AccountName, CommandName, EnvName, Mode, NameGlob, PackageName, PackageVersion, ParamName,
     ServiceName,
@@ -161,6 +165,20 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         ParamName::FORMAT => parse::<ParamName>(text),
         NameGlob::FORMAT => parse::<NameGlob>(text),
         Mode::FORMAT => parse::<Mode>(text),
+        AuthorizedKey::FORMAT => parse::<AuthorizedKey>(text),
+        CommentMark::FORMAT => parse::<CommentMark>(text),
+        HostName::FORMAT => parse::<HostName>(text),
+        LinePattern::FORMAT => parse::<LinePattern>(text),
+        LineText::FORMAT => parse::<LineText>(text),
+        LinkTarget::FORMAT => parse::<LinkTarget>(text),
+        PartName::FORMAT => parse::<PartName>(text),
+        SectionName::FORMAT => parse::<SectionName>(text),
+        SettingKey::FORMAT => parse::<SettingKey>(text),
+        SettingValue::FORMAT => parse::<SettingValue>(text),
+        SudoersName::FORMAT => parse::<SudoersName>(text),
+        SysctlKey::FORMAT => parse::<SysctlKey>(text),
+        UserComment::FORMAT => parse::<UserComment>(text),
+        ZoneName::FORMAT => parse::<ZoneName>(text),
         _ => Ok(()),
     }
 }

@@ -4,7 +4,10 @@
 
 use super::scalar::{self, Refused};
 use super::tree::{Data, Entry, Node};
-use crate::manifest::{Argv, File, PROBLEMS, Package, Problem, suggest};
+use crate::manifest::{
+    Argv, AuthorizedKeys, Block, File, Group, Line, PROBLEMS, Package, Problem, Setting, Sudoers, Symlink,
+    Sysctl, User, suggest,
+};
 use crate::strict::shorten;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -62,6 +65,15 @@ impl<'s> Shape<'s> {
         match schema.get("$ref").and_then(Value::as_str) {
             Some("#/$defs/File") => self.convert::<File>(value, node.line, place),
             Some("#/$defs/Package") => self.convert::<Package>(value, node.line, place),
+            Some("#/$defs/Symlink") => self.convert::<Symlink>(value, node.line, place),
+            Some("#/$defs/Line") => self.convert::<Line>(value, node.line, place),
+            Some("#/$defs/Block") => self.convert::<Block>(value, node.line, place),
+            Some("#/$defs/Setting") => self.convert::<Setting>(value, node.line, place),
+            Some("#/$defs/Sysctl") => self.convert::<Sysctl>(value, node.line, place),
+            Some("#/$defs/Sudoers") => self.convert::<Sudoers>(value, node.line, place),
+            Some("#/$defs/AuthorizedKeys") => self.convert::<AuthorizedKeys>(value, node.line, place),
+            Some("#/$defs/Group") => self.convert::<Group>(value, node.line, place),
+            Some("#/$defs/User") => self.convert::<User>(value, node.line, place),
             _ => Some(value),
         }
     }
@@ -72,7 +84,9 @@ impl<'s> Shape<'s> {
         if let Err(error) = T::deserialize(&value)
             && !known
         {
-            let (message, remedy) = scalar::split(&error.to_string(), "; ");
+            let text = error.to_string();
+            // Values that only the type checks tell their rule behind a colon.
+            let (message, remedy) = scalar::split(&text, if text.contains("; ") { "; " } else { ": " });
             self.problem(place, line, message, remedy);
         }
         Some(value)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 mod bad_inputs;
 
 const EVERY_KIND: &str = include_str!("../golden/every-kind.yaml");
+const EDITS: &str = include_str!("../golden/edits.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
 
@@ -30,7 +31,7 @@ fn problems(yaml: impl AsRef<[u8]>) -> Vec<Problem> {
 
 #[test]
 fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
-    for (name, yaml) in [("every-kind", EVERY_KIND), ("patch", PATCH), ("least", LEAST)] {
+    for (name, yaml) in [("every-kind", EVERY_KIND), ("edits", EDITS), ("patch", PATCH), ("least", LEAST)] {
         let manifest = compile(yaml.as_bytes()).unwrap_or_else(|p| panic!("{name}: {p:#?}"));
         let mut json = manifest.to_json();
         assert_eq!(Manifest::from_json(&json).as_ref(), Ok(&manifest), "{name}");
@@ -64,13 +65,39 @@ fn the_sample_means_what_it_says() {
 }
 
 #[test]
+fn kinds_that_edit_have_ids_paths_and_classes() {
+    let manifest = compile(EDITS.as_bytes()).unwrap();
+    let told: Vec<String> = manifest
+        .resources()
+        .iter()
+        .map(|r| {
+            let classes: Vec<&str> = r.classes().iter().map(|c| c.as_str()).collect();
+            let path = r.path().map(|p| format!(" owns {p}")).or(r.edits().map(|p| format!(" edits {p}")));
+            format!("{}{} {}", r.id(), path.unwrap_or_default(), classes.join("+"))
+        })
+        .collect();
+    golden("src/manifest/golden/edits.txt", format!("{}\n", told.join("\n")).as_bytes());
+    let ids: Vec<String> =
+        order(&manifest).unwrap().into_iter().map(|i| manifest.resources()[i].id().to_string()).collect();
+    let at = |id: &str| ids.iter().position(|other| other == id).unwrap_or_else(|| panic!("{id} in {ids:?}"));
+    for (earlier, later) in [
+        ("directory:/etc/app", "symlink:/etc/app/old"),
+        ("directory:/etc/app", "block:/etc/app/rules:base"),
+        ("block:/etc/app/rules:base", "block:/etc/app/rules:gone"),
+        ("user:web", "authorized_keys:web"),
+    ] {
+        assert!(at(earlier) < at(later), "{earlier} before {later}: {ids:?}");
+    }
+}
+
+#[test]
 fn the_schema_is_pinned_and_accepts_what_compiles() {
     let schema = schema::schema();
     let mut text = serde_json::to_vec_pretty(&schema).unwrap();
     text.push(b'\n');
     golden("../manifests/schema/manifest.schema.json", &text);
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for (name, yaml) in [("every-kind", EVERY_KIND), ("patch", PATCH), ("least", LEAST)] {
+    for (name, yaml) in [("every-kind", EVERY_KIND), ("edits", EDITS), ("patch", PATCH), ("least", LEAST)] {
         let json = compile(yaml.as_bytes()).unwrap().to_json();
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert!(validator.is_valid(&value), "{name}: {:?}", validator.validate(&value));
@@ -83,6 +110,10 @@ fn the_schema_is_pinned_and_accepts_what_compiles() {
         r#"{"manifest":"a","version":"1.0.0","resources":[{"file":{"path":"/a","content":null}}]}"#,
         r#"{"manifest":"a","version":"1.0.0","resources":[{"file":{"path":"/a","content":""},"x":1}]}"#,
         r#"{"manifest":"a","version":"1.0.0","resources":[{"package":{"name":"a"}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"symlink":{"path":"/a"}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"setting":{"path":"/a","key":"k"}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"user":{"name":"a","uid":70000}}]}"#,
+        r#"{"manifest":"a","version":"1.0.0","resources":[{"hostname":{"name":"a","x":1}}]}"#,
         r#"{"manifest":"a","version":"1.0.0","patch":{"select":"some"}}"#,
         r#"{"manifest":"a","version":"1.0.0","patch":{"select":"all"},"health":[{"name":"x"}]}"#,
     ] {
@@ -160,10 +191,10 @@ fn byte_order_mark_and_windows_line_ends_are_fine() {
 proptest::proptest! {
     #[test]
     fn no_mutation_panics(
-        which in 0usize..3,
-        edits in proptest::collection::vec((0usize..4000, 0usize..4, proptest::sample::select(b":{}[]-\"'|>&*!%#,? \n\t0a\xff~\\".to_vec())), 1..12),
+        which in 0usize..4,
+        edits in proptest::collection::vec((0usize..6000, 0usize..4, proptest::sample::select(b":{}[]-\"'|>&*!%#,? \n\t0a\xff~\\".to_vec())), 1..12),
     ) {
-        let mut bytes = [EVERY_KIND, PATCH, LEAST][which].as_bytes().to_vec();
+        let mut bytes = [EVERY_KIND, EDITS, PATCH, LEAST][which].as_bytes().to_vec();
         for (at, kind, byte) in edits {
             let at = at % bytes.len();
             match kind {

@@ -1,0 +1,391 @@
+//! Kinds that are brought about as one or more parts: whole files, links, directories, kernel parameters.
+//!
+//! A kind says what each part is to be (`wanted`); looking, comparing, applying in order and undoing in reverse
+//! order are the same for all.
+
+use super::wanted::Sight;
+use super::{Saved, command, directory, file, refuse, state};
+use crate::host::{Accounts, Fault, Host};
+use crate::plan::Item;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::ids::ResourceId;
+use shared::limits;
+use shared::manifest::{Checker, Directory, Resource};
+use shared::plan::{Action, Reversibility, UndoContract, Verb};
+use shared::refusal::Refused;
+use shared::risk::ActionClass;
+use std::collections::BTreeMap;
+
+/// What one part is to be.
+#[derive(Clone, Debug)]
+pub enum Part<'a> {
+    File(file::Want<'a>),
+    Directory(Directory),
+    Kernel { path: String, value: &'a str },
+}
+
+/// One part as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Found {
+    File { path: String, found: file::Found },
+    Directory { path: String, found: directory::Found },
+    Kernel { path: String, value: String },
+}
+
+impl Part<'_> {
+    fn look<H: Host>(&self, sight: &Sight<'_, H>) -> Result<Found, Refused> {
+        Ok(match self {
+            Self::File(want) => Found::File { path: want.path.to_string(), found: sight.file(&want.path)? },
+            Self::Directory(want) => {
+                let path = want.path.to_string();
+                let found = directory::inspect(&path, sight.host).map_err(|fault| refuse(fault.text()))?;
+                Found::Directory { path, found }
+            }
+            Self::Kernel { path, .. } => {
+                let value = sight.host.kernel(path).map_err(|fault| refuse(fault.text()))?;
+                let none = || refuse(format!("the running kernel has no parameter {path}"));
+                Found::Kernel { path: path.clone(), value: value.ok_or_else(none)? }
+            }
+        })
+    }
+}
+
+/// What is there now, part by part.
+///
+/// # Errors
+/// The machine's, as a reason not to go on.
+pub(crate) fn inspect<H: Host>(parts: &[Part<'_>], sight: &Sight<'_, H>) -> Result<Vec<Found>, Refused> {
+    parts.iter().map(|part| part.look(sight)).collect()
+}
+
+/// The same parts as before a step, as they are now.
+pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
+    let again = |found: &Found| {
+        Ok(match found {
+            Found::File { path, .. } => Found::File { path: path.clone(), found: file::inspect(path, host)? },
+            Found::Directory { path, .. } => {
+                Found::Directory { path: path.clone(), found: directory::inspect(path, host)? }
+            }
+            Found::Kernel { path, .. } => {
+                Found::Kernel { path: path.clone(), value: host.kernel(path)?.unwrap_or_default() }
+            }
+        })
+    };
+    before.iter().map(again).collect()
+}
+
+impl Found {
+    /// The path that it is about.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::File { path, .. } | Self::Directory { path, .. } | Self::Kernel { path, .. } => path,
+        }
+    }
+}
+
+/// The digest that plans and receipts name for a found state. One file alone counts as that file.
+pub fn digest(found: &[Found], accounts: &Accounts) -> Digest {
+    together(found.iter().map(|part| one(part, accounts)).collect())
+}
+
+fn one(found: &Found, accounts: &Accounts) -> Digest {
+    match found {
+        Found::File { found, .. } => file::digest(found, accounts),
+        Found::Directory { found, .. } => directory::digest(found, accounts),
+        Found::Kernel { path, value } => kernel(path, value),
+    }
+}
+
+/// The kernel writes tabs where people write blanks.
+fn kernel(path: &str, value: &str) -> Digest {
+    state(&("kernel", path, value.split_whitespace().collect::<Vec<_>>()))
+}
+
+fn together(digests: Vec<Digest>) -> Digest {
+    match digests.as_slice() {
+        [only] => *only,
+        _ => state(&("parts", digests)),
+    }
+}
+
+/// The actions that bring the resource about: at most a check of its own and the change.
+///
+/// # Errors
+/// Something is in the way.
+pub(crate) fn diff<H: Host>(
+    item: &Item<'_>,
+    parts: &[Part<'_>],
+    found: &[Found],
+    sight: &Sight<'_, H>,
+    brought: &BTreeMap<&str, Digest>,
+) -> Result<Vec<Action>, Refused> {
+    let (mut changes, mut after, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+    for (part, found) in parts.iter().zip(found) {
+        let change = change(&item.id, part, found, sight)?;
+        after.push(change.as_ref().map_or_else(|| one(found, sight.accounts), |action| action.after));
+        if let (Part::File(want), Some(_)) = (part, &change) {
+            checks.extend(check(&item.id, want, sight, brought)?);
+        }
+        changes.extend(change);
+    }
+    let Some(mut all) = merged(changes) else { return Ok(Vec::new()) };
+    all.class = sharper(all.class, item.resource);
+    all.before = (all.verb != Verb::Create).then(|| digest(found, sight.accounts));
+    all.after = together(after);
+    all.undo = weaker(all.undo, item.resource);
+    checks.push(all);
+    Ok(checks)
+}
+
+/// The digest of what comes of the parts.
+///
+/// # Errors
+/// Something is in the way.
+pub(crate) fn after(
+    id: &ResourceId,
+    parts: &[Part<'_>],
+    found: &[Found],
+    host: &impl Host,
+) -> Result<Digest, Fault> {
+    let (accounts, files) = (host.accounts()?, BTreeMap::new());
+    let sight = Sight { host, accounts: &accounts, files: &files, comes: false };
+    let each = |(part, found): (&Part<'_>, &Found)| {
+        let change = change(id, part, found, &sight).map_err(|refused| Fault::Refused(refused.message))?;
+        Ok(change.map_or_else(|| one(found, &accounts), |action| action.after))
+    };
+    Ok(together(parts.iter().zip(found).map(each).collect::<Result<_, Fault>>()?))
+}
+
+/// The action of one part.
+fn change<H: Host>(
+    id: &ResourceId,
+    part: &Part<'_>,
+    found: &Found,
+    sight: &Sight<'_, H>,
+) -> Result<Option<Action>, Refused> {
+    let default_owner = sight.host.default_owner();
+    match (part, found) {
+        (Part::File(want), Found::File { found, .. }) => {
+            file::diff(id, want, found, sight.accounts, default_owner)
+        }
+        (Part::Directory(want), Found::Directory { found, .. }) => {
+            let action = directory::diff(want, found, sight.accounts, default_owner)?;
+            Ok(action.map(|action| Action { resource: id.clone(), ..action }))
+        }
+        (Part::Kernel { path, value }, Found::Kernel { value: now, .. }) => {
+            let (before, after) = (kernel(path, now), kernel(path, value));
+            let name = path.trim_start_matches("/proc/sys/").replace('/', ".");
+            let now = shared::strict::shorten(now);
+            Ok((before != after).then(|| Action {
+                resource: id.clone(),
+                verb: Verb::Update,
+                class: ActionClass::File,
+                before: Some(before),
+                after,
+                summary: format!("set {name} to {value} in the running kernel (is {now})"),
+                diff: None,
+                undo: once_only(path),
+                package: None,
+            }))
+        }
+        _ => Err(refuse(format!("{id} is not as it was a moment ago"))),
+    }
+}
+
+/// Parameters that the kernel lets nobody take back before the next boot.
+fn once_only(path: &str) -> Reversibility {
+    const ONE_WAY: [&str; 4] = [
+        "/proc/sys/kernel/modules_disabled",
+        "/proc/sys/kernel/kexec_load_disabled",
+        "/proc/sys/kernel/unprivileged_bpf_disabled",
+        "/proc/sys/kernel/yama/ptrace_scope",
+    ];
+    if ONE_WAY.contains(&path) {
+        let why = "the kernel may not take this value back before the next boot".to_owned();
+        return Reversibility { undo: UndoContract::Partly, why };
+    }
+    Reversibility { undo: UndoContract::Yes, why: String::new() }
+}
+
+/// Several parts are one action: what they do together.
+fn merged(changes: Vec<Action>) -> Option<Action> {
+    let all = |verb: Verb| changes.iter().all(|c| c.verb == verb);
+    let verb = if all(Verb::Create) {
+        Verb::Create
+    } else if all(Verb::Remove) {
+        Verb::Remove
+    } else {
+        Verb::Update
+    };
+    let mut changes = changes.into_iter();
+    let mut merged = changes.next()?;
+    merged.verb = verb;
+    for next in changes {
+        merged.summary = format!("{}; {}", merged.summary, next.summary);
+        merged.diff = match (merged.diff, next.diff) {
+            (Some(one), Some(other)) => Some(one + &other),
+            (one, other) => one.or(other),
+        };
+        merged.class = merged.class.max(next.class);
+        if next.undo.undo > merged.undo.undo {
+            merged.undo = next.undo;
+        }
+    }
+    Some(merged)
+}
+
+/// Some kinds decide who has which power, wherever their files lie.
+fn sharper(class: ActionClass, resource: &Resource) -> ActionClass {
+    match resource {
+        Resource::Sysctl(_) | Resource::Sudoers(_) | Resource::AuthorizedKeys(_) => {
+            class.max(ActionClass::SensitiveFile)
+        }
+        _ => class,
+    }
+}
+
+fn weaker(undo: Reversibility, resource: &Resource) -> Reversibility {
+    let own = Reversibility::from(resource.undo());
+    if own.undo > undo.undo { own } else { undo }
+}
+
+/// The check as an action of its own, unless the checker is known to do nothing but read the file.
+///
+/// # Errors
+/// The host does not have the program, and nothing of the plan brings it.
+pub(crate) fn check<H: Host>(
+    id: &ResourceId,
+    want: &file::Want<'_>,
+    sight: &Sight<'_, H>,
+    brought: &BTreeMap<&str, Digest>,
+) -> Result<Option<Action>, Refused> {
+    let Some(checker) = want.checker.as_deref().filter(|_| want.digest().is_some()) else { return Ok(None) };
+    let program = checker.argv().program();
+    let there = sight.host.has_program(program).map_err(|fault| refuse(fault.text()))?;
+    if !there && !sight.comes && !brought.contains_key(program) {
+        return Err(refuse(format!(
+            "{id} is to be checked with {program}, which the host does not have; require the package that brings it"
+        )));
+    }
+    if checker.only_reads() {
+        return Ok(None);
+    }
+    let scripts =
+        command::scripts(checker.argv(), brought, sight.host).map_err(|fault| refuse(fault.text()))?;
+    let shown = command::listed(checker.argv(), &scripts);
+    if shown.len() > limits::DIFF_BYTES {
+        return Err(refuse(format!(
+            "the check of {id} is too long to be shown to whoever approves it; put its text into a file"
+        )));
+    }
+    Ok(Some(Action {
+        resource: id.clone(),
+        verb: Verb::Run,
+        class: ActionClass::Command,
+        before: None,
+        after: checked(&want.path, checker, &scripts),
+        summary: format!(
+            "run {} on the new {} before it goes live",
+            command::shown(checker.argv()),
+            want.path
+        ),
+        diff: Some(shown),
+        undo: Reversibility {
+            undo: UndoContract::Partly,
+            why: "a check has nothing to take back; what the program does besides is not taken back".into(),
+        },
+        package: None,
+    }))
+}
+
+/// What an approval of a check binds: the file, program and arguments, and the scripts among them.
+pub fn checked(path: &str, checker: &Checker, scripts: &[(String, Digest)]) -> Digest {
+    state(&("check", path, checker, scripts))
+}
+
+/// The action for a file that a package of the same plan brings: bound is what is wanted of it.
+pub(crate) fn later(item: &Item<'_>, path: &str) -> Action {
+    let class = item.resource.classes();
+    let class = class.into_iter().filter(|c| *c != ActionClass::Service).max().unwrap_or(ActionClass::File);
+    let check = item.resource.checker();
+    let check = check.map_or_else(String::new, |c| format!(", once {} accepts it", command::shown(c.argv())));
+    Action {
+        resource: item.id.clone(),
+        verb: Verb::Update,
+        class,
+        before: None,
+        after: unseen(item.resource),
+        summary: format!("edit {path} when its package has brought it ({}){check}", item.id),
+        diff: Some(String::from_utf8_lossy(&shared::strict::to_json(item.resource)).into_owned()),
+        undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        package: None,
+    }
+}
+
+/// What an approval binds of an edit whose result cannot be known yet.
+pub fn unseen(resource: &Resource) -> Digest {
+    state(&("edit", resource))
+}
+
+/// Brings the parts about, in order; those that are right already are left alone.
+///
+/// # Errors
+/// The machine's, or a checker does not accept a file.
+pub(crate) fn apply(
+    id: &ResourceId,
+    parts: &[Part<'_>],
+    found: &[Found],
+    host: &mut impl Host,
+) -> Result<(), Fault> {
+    for (part, found) in parts.iter().zip(found) {
+        let accounts = host.accounts()?;
+        let files = BTreeMap::new();
+        let sight = Sight { host: &*host, accounts: &accounts, files: &files, comes: false };
+        let needed = change(id, part, found, &sight).map_err(|refused| Fault::Refused(refused.message))?;
+        let Some(needed) = needed else { continue };
+        match (part, found) {
+            (Part::File(want), Found::File { found, .. }) => {
+                let none =
+                    |digest: Digest| Err(Fault::Refused(format!("{digest} is no artifact of this kind")));
+                file::apply(want, found, needed.after, host, &none)?;
+            }
+            (Part::Directory(want), Found::Directory { found, .. }) => {
+                directory::apply(want, found, needed.after, host)?
+            }
+            (Part::Kernel { path, value }, _) => host.set_kernel(path, value)?,
+            _ => return Err(Fault::Refused("a part is not as it was a moment ago".into())),
+        }
+    }
+    Ok(())
+}
+
+/// Puts back what was found before, the last part first.
+///
+/// # Errors
+/// The machine's; the parts that come after it in the undoing are not tried.
+pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result<(), Fault> {
+    for part in before.iter().rev() {
+        match part {
+            Found::File { path, found } => file::undo(path, found, host, saved)?,
+            Found::Directory { path, found } => directory::undo(path, found, host)?,
+            Found::Kernel { path, value } => {
+                if host.kernel(path)?.as_ref() != Some(value) {
+                    host.set_kernel(path, value)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Directories that the parts make, for what is to lie in them.
+pub fn made<'p>(parts: &'p [Part<'_>], found: &'p [Found]) -> impl Iterator<Item = &'p str> {
+    parts.iter().zip(found).filter_map(|pair| match pair {
+        (Part::Directory(want), Found::Directory { found: directory::Found::Absent, .. }) => {
+            Some(want.path.as_str())
+        }
+        _ => None,
+    })
+}
