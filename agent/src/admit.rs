@@ -161,7 +161,7 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let approved = admit::approve(policy, &addressed, bundle, &own_plan, &sources, me, now)?;
     let change = &bundle.change.body;
     let window = admit::in_window(policy, change, now, court.last_contact)?;
-    let turn = admit::turn(change, court.control, &bundle.gate_receipts, me.id(), now)?;
+    let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
     not_executed(court.seen, change)?;
     Ok(Admitted { manifests, approved, window, turn, own_plan })
 }

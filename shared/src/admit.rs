@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::ids::{AgentId, HostClass, PersonId};
 use crate::keys::PublicKey;
+use crate::limits;
 use crate::manifest::{HealthCheck, Manifest};
 use crate::plan::Plan;
 use crate::policy::{Case, Policy, Role, Verdict, judge, verify_approval};
@@ -331,12 +332,13 @@ pub fn in_window(
 
 /// Step 14: nothing halts the change and the gate of the host's wave holds.
 pub fn turn(
-    change: &Change,
+    statement: &Statement<Change>,
     control: &Control,
     gate_receipts: &[Envelope],
     me: AgentId,
     now: Timestamp,
 ) -> Result<Turn, Refused> {
+    let change = &statement.body;
     if control.halted.contains(&change.change_id) {
         return Err(Refused::new(
             Code::ChangeHalted,
@@ -355,12 +357,15 @@ pub fn turn(
     for envelope in gate_receipts {
         let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
         let body = &receipt.body;
-        let counts = body.change_id == change.change_id && body.revision == change.revision;
-        if !counts || !earlier.contains(&body.header.agent_id) {
+        if body.change != statement.digest || !earlier.contains(&body.header.agent_id) {
             continue;
         }
-        *ends.entry(body.header.agent_id).or_insert(true) &= body.outcome.is_success();
-        last = last.max(body.finished);
+        // An end in the future would put off everybody else for as long as one host likes.
+        let possible = body.finished <= now.plus(limits::CLOCK_SKEW_SECS);
+        *ends.entry(body.header.agent_id).or_insert(true) &= body.outcome.is_success() && possible;
+        if possible {
+            last = last.max(body.finished);
+        }
     }
     let count =
         |good: bool| u32::try_from(ends.values().filter(|end| **end == good).count()).unwrap_or(u32::MAX);

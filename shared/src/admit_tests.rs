@@ -5,10 +5,12 @@ use crate::approval::Decision;
 use crate::bundle::{Bundle, Control};
 use crate::change::{Change, Gate, Missed, PlanBinding, Wave};
 use crate::digest::Digest;
+use crate::envelope::Envelope;
 use crate::fixtures::{self as fix, Case, NOW, action, change_body, host_class, key, me, person_id, policy};
 use crate::manifest::Manifest;
 use crate::policy::{Assurance, Policy};
 use crate::publication::Publication;
+use crate::receipt::HostOutcome;
 use crate::refusal::Code;
 use crate::risk::ActionClass;
 use crate::statement::Statement;
@@ -297,16 +299,44 @@ fn a_plan_may_shrink_but_not_grow_unless_it_must_be_exact() {
 #[test]
 fn a_halt_stops_and_a_gate_needs_real_receipts() {
     let me = fix::host().public().agent_id();
-    let change = change_body();
-    let halted = Control { halted: vec![change.change_id.clone()] };
+    let body = change_body();
+    let halted = Control { halted: vec![body.change_id.clone()] };
+    let change = Statement::sign(body.clone(), &key(1));
     assert_eq!(turn(&change, &Control::default(), &[], me, NOW).unwrap().wave(), 0);
     assert_eq!(turn(&change, &halted, &[], me, NOW).unwrap_err().code, Code::ChangeHalted);
-    let mut waves = change;
-    let canary = key(21).public().agent_id();
+    let canary = key(21).public();
     let gate = Some(Gate { min_success: 1, max_fail: 0, soak_s: 60 });
-    waves.waves = vec![Wave { agents: vec![canary], gate: None }, Wave { agents: vec![me], gate }];
-    assert_eq!(turn(&waves, &Control::default(), &[], me, NOW).unwrap_err().code, Code::WaveGate);
-    assert_eq!(turn(&waves, &Control::default(), &[], canary, NOW).unwrap().wave(), 0);
+    let mut waves = body;
+    waves.targets.push(crate::change::Target { agent: canary.agent_id(), key: canary.digest() });
+    waves.waves = vec![Wave { agents: vec![canary.agent_id()], gate: None }, Wave { agents: vec![me], gate }];
+    assert_eq!(waves.problems(), Vec::<String>::new());
+    let waved = Statement::sign(waves.clone(), &key(1));
+    let told = |finished: Timestamp, of: &Statement<Change>, outcome| {
+        fix::receipt(&key(21), of, finished, outcome).envelope
+    };
+    let asked = |receipts: &[Envelope], now| {
+        turn(&waved, &Control::default(), receipts, me, now).map(|t| t.wave()).map_err(|r| r.code)
+    };
+    let good = told(NOW.plus(-60), &waved, HostOutcome::Applied);
+    assert_eq!(turn(&waved, &Control::default(), &[], canary.agent_id(), NOW).unwrap().wave(), 0);
+    assert_eq!(asked(&[], NOW), Err(Code::WaveGate));
+    assert_eq!(asked(std::slice::from_ref(&good), NOW), Ok(1));
+    assert_eq!(asked(std::slice::from_ref(&good), NOW.plus(-1)), Err(Code::WaveGate), "not soaked yet");
+    let failed = told(NOW.plus(-70), &waved, HostOutcome::RolledBack);
+    let future = told(NOW.plus(301), &waved, HostOutcome::Applied);
+    let other = told(NOW.plus(-60), &change, HostOutcome::Applied);
+    for (why, receipts) in [
+        ("a failed end counts, whatever else is shown", vec![good.clone(), failed.clone()]),
+        ("the order does not matter", vec![failed, good]),
+        ("an end in the future is no success", vec![future]),
+        ("a receipt of another statement", vec![other]),
+    ] {
+        assert_eq!(asked(&receipts, NOW), Err(Code::WaveGate), "{why}");
+    }
+    waves.waves[1].gate = Some(Gate { min_success: 0, max_fail: 0, soak_s: 0 });
+    assert!(waves.problems().iter().any(|p| p.contains("at least one success")));
+    waves.waves[1].gate = None;
+    assert!(waves.problems().iter().any(|p| p.contains("needs a gate")));
 }
 
 /// A statement of one type is never taken for another, and the subjects must fit.

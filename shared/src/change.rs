@@ -185,6 +185,10 @@ impl Change {
         need(self.not_after <= end, "a change ends at most 90 days after it was created");
         need(self.intervals.iter().all(|i| i.until <= self.not_after), "an interval ends after not_after");
         need(self.waves_partition_targets(&agents), "waves must name each target exactly once");
+        let gates: Vec<_> = self.waves.iter().map(|w| w.gate).collect();
+        need(gates.iter().flatten().all(|g| g.min_success >= 1), "a gate needs at least one success");
+        need(gates.iter().skip(1).all(Option::is_some), "every wave but the first needs a gate");
+        need(gates.first().is_none_or(Option::is_none), "the first wave has nobody before it to wait for");
         problems
     }
 

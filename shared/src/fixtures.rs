@@ -12,6 +12,7 @@ use crate::policy::{
     Assurance, ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule,
     SCHEMA,
 };
+use crate::receipt::{Header, HostOutcome, Receipt, TufVersions};
 use crate::risk::ActionClass;
 use crate::statement::Statement;
 use crate::time::{Interval, Timestamp};
@@ -184,4 +185,48 @@ impl Case {
     pub fn add(&mut self, approval: Approval, key_number: u8) {
         self.bundle.approvals.push(Statement::sign(approval, &key(key_number)));
     }
+}
+
+/// What `host` says of a run of `change` that ended at `finished`.
+pub fn receipt(
+    host: &SigningKey,
+    change: &Statement<Change>,
+    finished: Timestamp,
+    outcome: HostOutcome,
+) -> Statement<Receipt> {
+    let key = host.public();
+    let header = Header {
+        site: change.body.site.clone(),
+        agent_id: key.agent_id(),
+        key,
+        host_class: host_class(),
+        seq: 2,
+        prev: Some(Digest::of(b"enrolment")),
+        at: finished,
+        boot_id: "boot".into(),
+        agent_version: semver::Version::new(0, 1, 0),
+        log_seen: None,
+    };
+    let body = Receipt {
+        header,
+        change_id: change.body.change_id.clone(),
+        revision: change.body.revision,
+        change: change.digest,
+        wave: 0,
+        interval: change.body.intervals[0],
+        plan: Digest::of(b"plan"),
+        plan_set: Digest::of(b"plan set"),
+        approvals: vec![],
+        policy: Digest::of(b"policy"),
+        policy_version: 5,
+        self_approved: false,
+        tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
+        started: finished,
+        finished,
+        results: vec![],
+        health: vec![],
+        outcome,
+        note: String::new(),
+    };
+    Statement::sign(body, host)
 }

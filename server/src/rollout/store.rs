@@ -15,6 +15,7 @@ use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::State;
 use shared::refusal::{Code, Refused};
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::Why;
 
@@ -86,7 +87,7 @@ fn facts(
         held: host.held.is_some(),
         last_seen: None,
         interval: change.body.interval_at(now),
-        turn: turn(tx, &change.digest, &change.body, (row.state()?, host.agent), now)?,
+        turn: turn(tx, &change, (row.state()?, host.agent), now)?,
         refusal: refusal.map(|refusal| HostRefusal {
             code: refusal.code.clone(),
             message: refusal.message.clone(),
@@ -99,17 +100,17 @@ fn facts(
 /// The gate of the host's wave, by the same function that the host uses.
 fn turn(
     tx: &mut Conn,
-    digest: &Digest,
-    change: &Change,
+    change: &Statement<Change>,
     (state, agent): (State, AgentId),
     now: Timestamp,
 ) -> Result<Result<(), Refused>, Error> {
-    let Some(wave) = change.wave_of(agent) else {
+    let Some(wave) = change.body.wave_of(agent) else {
         return Ok(Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave")));
     };
-    let gated = change.waves.get(wave).is_some_and(|wave| wave.gate.is_some());
+    let gated = change.body.waves.get(wave).is_some_and(|wave| wave.gate.is_some());
     let active = matches!(state, State::Approved | State::Running);
-    let receipts = if gated && active { changes::receipts_before(tx, digest, wave)? } else { Vec::new() };
+    let receipts =
+        if gated && active { changes::receipts_before(tx, &change.digest, wave)? } else { Vec::new() };
     Ok(admit::turn(change, &Control::default(), &receipts, agent, now).map(drop))
 }
 
