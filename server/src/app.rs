@@ -10,6 +10,7 @@ use crate::kernel::http::tls::{self, HotCert, HotVerifier};
 use crate::kernel::http::{CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::kernel::jobs::{self, Job, Runner};
 use crate::kernel::objects::Objects;
+use crate::openapi;
 use crate::site::Site;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
@@ -60,6 +61,34 @@ impl Kernel {
                 .map_err(|error| Error::fault(format!("removing {}", announced.display()), error))?;
         }
         Ok(Self { config: Arc::new(config), db, clock, objects })
+    }
+
+    /// All that the people's listener serves.
+    pub(crate) fn people(
+        &self,
+        gate: &AgentGate,
+        routes: &Routes,
+    ) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let (data, routes) = (self.data(gate), routes.clone());
+        move |service| {
+            service
+                .configure(data)
+                .route("/healthz", web::get().to(healthz))
+                .route("/v1/openapi.json", web::get().to(openapi::describe))
+                .configure(|service| routes(service));
+        }
+    }
+
+    /// All that the agents' listener serves.
+    pub(crate) fn agents(
+        &self,
+        gate: &AgentGate,
+        routes: &Routes,
+    ) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let (data, routes) = (self.data(gate), routes.clone());
+        move |service| {
+            service.configure(data).configure(|service| routes(service));
+        }
     }
 
     fn data(&self, gate: &AgentGate) -> impl FnOnce(&mut ServiceConfig) + use<> {
@@ -151,11 +180,7 @@ fn listen_people(
 ) -> Result<(SocketAddr, ServerHandle), Error> {
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.people.clone());
     let server = HttpServer::new(move || {
-        App::new()
-            .wrap(from_fn(edge::edge))
-            .configure(shared.data(&gate))
-            .route("/healthz", web::get().to(healthz))
-            .configure(|config| routes(config))
+        App::new().wrap(from_fn(edge::edge)).configure(shared.people(&gate, &routes))
     });
     let tls = tls::people(certificates.people.clone())?;
     serve!(server, kernel.config.people.listen, kernel.config.limits.connections, tls)
@@ -168,7 +193,7 @@ fn listen_agents(
 ) -> Result<(SocketAddr, ServerHandle), Error> {
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.agents.clone());
     let server = HttpServer::new(move || {
-        App::new().wrap(from_fn(edge::edge)).configure(shared.data(&gate)).configure(|config| routes(config))
+        App::new().wrap(from_fn(edge::edge)).configure(shared.agents(&gate, &routes))
     })
     .on_connect(agent::on_connect(kernel.config.site_id.clone()));
     let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone())?;

@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod kernel;
 pub mod ledger;
 pub mod manifests;
+pub mod openapi;
 pub mod people;
 pub mod receipts;
 pub mod rollout;

@@ -97,6 +97,7 @@ impl fmt::Debug for Digest {
 }
 
 strict::text_serde!(Digest);
+strict::text_schema!(Digest, "A SHA-256 digest.", { "pattern": "^[0-9a-f]{64}$" });
 
 #[cfg(test)]
 mod tests {

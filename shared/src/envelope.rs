@@ -15,6 +15,7 @@ pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// One signature. `keyid` is a hint and never used for a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignatureEntry {
     #[serde(default)]
     pub keyid: String,
@@ -24,9 +25,14 @@ pub struct SignatureEntry {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Wire {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = IN_TOTO)))]
     payload_type: String,
+    /// The signed document, an in-toto statement.
+    #[cfg_attr(feature = "schema", schemars(extend("contentEncoding" = "base64")))]
     payload: String,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ENVELOPE_SIGNATURES)))]
     signatures: Vec<SignatureEntry>,
 }
 
@@ -127,6 +133,18 @@ impl Serialize for Envelope {
         let payload = BASE64.encode(&self.payload);
         Wire { payload_type: IN_TOTO.into(), payload, signatures: self.signatures.clone() }
             .serialize(serializer)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Envelope {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Envelope".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut schema = Wire::json_schema(generator);
+        schema.insert("description".to_owned(), "A signed document (DSSE 1.0).".into());
+        schema
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The facts of one host at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Facts {
     /// Short host name.
     pub hostname: String,
@@ -30,6 +31,7 @@ pub struct Facts {
 /// Fields of os-release(5): ID, VERSION_ID, VERSION_CODENAME, PRETTY_NAME; empty where it has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Os {
     pub id: String,
     pub version: String,
@@ -39,6 +41,7 @@ pub struct Os {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kernel {
     /// `uname -r` of the running kernel.
     pub release: String,
@@ -47,6 +50,7 @@ pub struct Kernel {
 /// One package that the package manager knows on the host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Package {
     pub name: String,
     pub version: String,
@@ -59,6 +63,7 @@ pub struct Package {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PackageStatus {
     Installed,
     /// Installed and not to be upgraded by others.
@@ -72,6 +77,7 @@ pub enum PackageStatus {
 /// One systemd unit of type service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Service {
     /// Unit name without `.service`.
     pub name: String,

@@ -16,8 +16,8 @@ pub struct NotAnId {
 }
 
 macro_rules! name_id {
-    ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:literal, $valid:expr) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $type:ident, $kind:literal, $rule:literal, $schema:tt, $valid:expr) => {
+        $(#[doc = $doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $type(String);
 
@@ -47,6 +47,7 @@ macro_rules! name_id {
             }
         }
         strict::text_serde!($type);
+        strict::text_schema!($type, concat!($($doc),*), $schema);
     };
 }
 
@@ -61,27 +62,38 @@ fn lower_name(text: &str, longest: usize) -> bool {
 
 name_id!(
     /// One installation: 16 hex digits, derived from its first root.
-    SiteId, "site id", "16 lower-case hex digits", |t| unhex::<8>(t).is_some()
+    SiteId, "site id", "16 lower-case hex digits",
+    { "pattern": "^[0-9a-f]{16}$" },
+    |t| unhex::<8>(t).is_some()
 );
 name_id!(
     /// A person of the policy, such as `anna` or `p-7`.
-    PersonId, "person id", "1 to 32 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 32)
+    PersonId, "person id", "1 to 32 of a-z, 0-9 and single '-', starting with a letter",
+    { "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 32 },
+    |t| lower_name(t, 32)
 );
 name_id!(
     /// A publishing team; names the repository role `content.<team>`.
-    Team, "team name", "1 to 32 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 32)
+    Team, "team name", "1 to 32 of a-z, 0-9 and single '-', starting with a letter",
+    { "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 32 },
+    |t| lower_name(t, 32)
 );
 name_id!(
     /// The name of a manifest within its team.
-    ManifestName, "manifest name", "1 to 64 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 64)
+    ManifestName, "manifest name", "1 to 64 of a-z, 0-9 and single '-', starting with a letter",
+    { "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 64 },
+    |t| lower_name(t, 64)
 );
 name_id!(
     /// A host class, pinned in a file on the host at enrolment (`production`, `lab`, …).
-    HostClass, "host class", "1 to 32 of a-z, 0-9 and single '-', starting with a letter", |t| lower_name(t, 32)
+    HostClass, "host class", "1 to 32 of a-z, 0-9 and single '-', starting with a letter",
+    { "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 32 },
+    |t| lower_name(t, 32)
 );
 name_id!(
     /// A change: `C-` and a number from 1, allotted by the server.
     ChangeId, "change id", "C- and a number, such as C-114",
+    { "pattern": "^C-[1-9][0-9]{0,11}$" },
     |t| t.strip_prefix("C-").is_some_and(|n| {
         (1..=12).contains(&n.len()) && n.bytes().all(|c| c.is_ascii_digit()) && !n.starts_with('0')
     })
@@ -89,6 +101,10 @@ name_id!(
 name_id!(
     /// A resource within a manifest: `kind:what`, such as `file:/etc/motd`.
     ResourceId, "resource id", "kind:what, at most 300 characters, no control characters",
+    {
+        "pattern": "^[a-z][a-z0-9]*([-_][a-z0-9]+)*:[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+        "maxLength": 300
+    },
     |t| t.len() <= 300
         && t.split_once(':').is_some_and(|(kind, what)| lower_name(&kind.replace('_', "-"), 32) && !what.is_empty())
         && !t.chars().any(char::is_control)
@@ -131,6 +147,11 @@ impl fmt::Debug for AgentId {
 }
 
 strict::text_serde!(AgentId);
+strict::text_schema!(
+    AgentId,
+    "A host's identity: the first 128 bit of the SHA-256 of its own ed25519 public key.",
+    { "pattern": "^[0-9a-f]{32}$" }
+);
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +176,57 @@ mod tests {
             ("file:/a\nb", false),
         ] {
             assert_eq!(text.parse::<ResourceId>().is_ok(), good, "{text}");
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn both<T: FromStr + schemars::JsonSchema>(text: &str) -> (bool, bool) {
+        let schema = schemars::schema_for!(T);
+        (text.parse::<T>().is_ok(), jsonschema::is_valid(schema.as_value(), &text.into()))
+    }
+
+    /// The rules are written twice, as code and as patterns of the schemas.
+    #[cfg(feature = "schema")]
+    #[test]
+    fn schemas_accept_what_is_an_id_and_nothing_else() {
+        let hex = |n: usize| "0f".repeat(n / 2);
+        let names =
+            ["web", "web-base", "w1", "Web", "web--base", "web-", "-web", "1web", "web.base", "wéb", ""];
+        let more = ["C-1", "C-0", "C-01", "c-1", "C-999999999999", "C-1234567890123", " C-1", "C-1\n"];
+        let resources =
+            ["file:/etc/motd", "file:", "/etc/motd", "file:/a\nb", "ssh_key:a", "a:b:c", "file:\u{85}"];
+        let times = ["2026-11-20T11:07:16Z", "2026-11-20 11:07:16Z", "2026-11-20T11:07:16.5Z"];
+        let keys = [
+            "1b2b",
+            "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=",
+            "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1x=",
+        ];
+        let long = [
+            hex(16),
+            hex(32),
+            hex(64),
+            hex(64).to_uppercase(),
+            "a".repeat(33),
+            "a".repeat(64),
+            "a".repeat(65),
+        ];
+        let texts = names.iter().chain(&more).chain(&resources).chain(&times).chain(&keys).copied();
+        for text in texts.chain(long.iter().map(String::as_str)) {
+            for (name, (parsed, valid)) in [
+                ("site", both::<SiteId>(text)),
+                ("person", both::<PersonId>(text)),
+                ("team", both::<Team>(text)),
+                ("manifest", both::<ManifestName>(text)),
+                ("class", both::<HostClass>(text)),
+                ("change", both::<ChangeId>(text)),
+                ("resource", both::<ResourceId>(text)),
+                ("agent", both::<AgentId>(text)),
+                ("digest", both::<Digest>(text)),
+                ("time", both::<crate::time::Timestamp>(text)),
+                ("key", both::<crate::keys::PublicKey>(text)),
+            ] {
+                assert_eq!(parsed, valid, "{name} {text:?}");
+            }
         }
     }
 }

@@ -97,6 +97,11 @@ impl fmt::Debug for PublicKey {
 }
 
 strict::text_serde!(PublicKey);
+strict::text_schema!(
+    PublicKey,
+    "A public ed25519 key: base64 of its 32 bytes.",
+    { "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$" }
+);
 
 /// A private ed25519 key. Not printable, not comparable.
 pub struct SigningKey(ed25519_dalek::SigningKey);

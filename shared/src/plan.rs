@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Verb {
     Create,
     Update,
@@ -233,6 +234,7 @@ pub fn open_plan(bytes: &[u8]) -> Result<Statement<Plan>, ReadError> {
 /// What goes where: for each host the digest of its plan. Approvals sign the digest of these bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanSet {
     /// Digest of the change's statement.
     pub change: Digest,

@@ -83,6 +83,7 @@ impl Predicate for Renewal {
 /// How one step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum StepStatus {
     Done,
     /// Planned, but at its turn there was nothing left to do.

@@ -126,6 +126,36 @@ macro_rules! text_serde {
 }
 pub(crate) use text_serde;
 
+/// The JSON Schema of a type that [`text_serde`] writes as text: what it is, and the rules of its text.
+macro_rules! text_schema {
+    ($type:ident, $about:expr, { $($rules:tt)* }) => {
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "description": $about.trim(), $($rules)* })
+            }
+        }
+    };
+}
+pub(crate) use text_schema;
+
+/// Like the map inside it.
+#[cfg(feature = "schema")]
+impl<K: Ord + schemars::JsonSchema, V: schemars::JsonSchema> schemars::JsonSchema for Map<K, V> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        BTreeMap::<K, V>::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        BTreeMap::<K, V>::json_schema(generator)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,10 +48,16 @@ impl FromStr for Timestamp {
 }
 
 strict::text_serde!(Timestamp);
+strict::text_schema!(
+    Timestamp,
+    "RFC 3339 in UTC with whole seconds.",
+    { "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" }
+);
 
 /// From `from` (inclusive) to `until` (exclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interval {
     pub from: Timestamp,
     pub until: Timestamp,

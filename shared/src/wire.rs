@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Answer to a check-in that has news (`200`); nothing new is `304` with the same `ETag`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Work {
     pub server_time: Timestamp,
     /// Version of `timestamp.json`; the host refreshes when it is newer than its own.
@@ -28,6 +29,7 @@ pub struct Work {
 /// A host's facts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FactsReport {
     pub at: Timestamp,
     pub facts: Facts,
@@ -36,6 +38,7 @@ pub struct FactsReport {
 /// The server has made a statement durable and proves it: the host may drop it from its spool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recorded {
     pub inclusion: InclusionProof,
     /// Signed note of the checkpoint that the proof leads to.
@@ -48,6 +51,7 @@ pub struct Recorded {
 /// A statement to be recorded; `log_size` is the checkpoint that the host holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
     pub statement: Envelope,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +61,7 @@ pub struct Record {
 /// A host joins (no client certificate yet; the server's key is pinned by the join command).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Join {
     pub enrolment: Envelope,
     /// The one-time secret of the join command.
@@ -66,6 +71,7 @@ pub struct Join {
 /// The answer to a join or a renewal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Joined {
     pub site: SiteId,
     pub agent: AgentId,
@@ -85,6 +91,7 @@ pub struct Joined {
 /// How every endpoint says no.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// Stable code, such as `change.state`.
     pub code: String,
@@ -101,6 +108,7 @@ pub struct Problem {
 /// A managed host as the server lists it. `agent_key` can be checked against `agent` by anybody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostLine {
     pub ci: String,
     pub hostname: String,
@@ -116,6 +124,7 @@ pub struct HostLine {
 /// A change in lists.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeLine {
     pub change_id: ChangeId,
     pub revision: u32,
@@ -134,6 +143,7 @@ pub struct ChangeLine {
 /// Everything the server holds about one change; whoever needs certainty verifies the statements in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeFile {
     pub line: ChangeLine,
     pub change: Envelope,
@@ -150,6 +160,7 @@ pub struct ChangeFile {
 /// An approval with the plan set that its person saw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approve {
     pub plan_set: crate::plan::PlanSet,
     pub approval: Envelope,
@@ -158,6 +169,7 @@ pub struct Approve {
 /// Why a host is not changing yet, for one change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Why {
     pub hostname: String,
     pub agent: AgentId,
@@ -178,6 +190,7 @@ pub struct Why {
 /// An entry of the CMDB in lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CiLine {
     /// Such as `CI-7`.
     pub ci: String,
@@ -209,6 +222,7 @@ pub struct CiLine {
 /// One entry of the CMDB with everything recorded about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CiFile {
     pub line: CiLine,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +236,7 @@ pub struct CiFile {
 /// What the last receipt said about one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CiState {
     pub resource: crate::ids::ResourceId,
     /// Digest of the state; absent when the host could not say what is there now.
@@ -242,6 +257,7 @@ pub struct CiState {
 /// One entry of a CI's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
@@ -264,6 +280,7 @@ pub struct CiEvent {
 /// Asks for a join token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Invite {
     pub host_class: crate::ids::HostClass,
     #[serde(default)]
@@ -275,6 +292,7 @@ pub struct Invite {
 /// Everything that the join command of one host needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Invitation {
     /// The one-time secret; it is in this answer only.
     pub token: String,
@@ -291,6 +309,7 @@ pub struct Invitation {
 /// A host asks for a new certificate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Renew {
     /// A signed `Renewal`.
     pub envelope: Envelope,

@@ -15,6 +15,7 @@ use crate::kernel::http::person::{Allowed, Approve, Operate, Propose, Read};
 use crate::manifests::Repository;
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::change::Change;
@@ -60,12 +61,12 @@ fn unreadable(error: impl std::fmt::Display) -> Refusal {
     Refusal::bad_request("request.bad_json").with("detail", error)
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
-#[derive(Debug, Clone, Serialize)]
-struct Created {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Created {
     change_id: ChangeId,
 }
 
@@ -121,9 +122,9 @@ async fn withdraw(
     with.wish(person, id.into_inner(), Wish::Withdraw, String::new()).await
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Close {
+pub(crate) struct Close {
     outcome: Outcome,
     #[serde(default)]
     note: String,
@@ -167,9 +168,9 @@ async fn post_approval(
     Ok(Json(answer))
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Which {
+pub(crate) struct Which {
     state: Option<String>,
     /// Only changes with a lower number.
     before: Option<ChangeId>,

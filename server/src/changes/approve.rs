@@ -9,6 +9,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::{self, Document};
 use crate::manifests::Online;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::approval::{Approval, Decision};
 use shared::ids::ChangeId;
@@ -20,8 +21,9 @@ use shared::statement::Statement;
 use shared::time::Timestamp;
 
 /// What became of an approval: the state of the change, and what counted for which hosts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ApprovalAnswer")]
 pub struct Answer {
     pub state: String,
     pub lines: Vec<String>,

@@ -18,6 +18,7 @@ mod store;
 pub(crate) mod tests;
 mod view;
 
+pub(crate) use api::{Close, Created, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
 pub use judging::plan_set;

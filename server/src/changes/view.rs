@@ -5,6 +5,7 @@ use super::store::{self, Row};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::ledger;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::change::Change;
 use shared::digest::Digest;
@@ -16,8 +17,9 @@ use shared::wire::{ChangeFile, ChangeLine};
 use std::collections::BTreeMap;
 
 /// One step of a change's course.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CourseStep")]
 pub struct Step {
     pub at: Timestamp,
     pub event: String,

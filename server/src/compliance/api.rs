@@ -9,6 +9,7 @@ use crate::kernel::http::person::{Allowed, Export, Read};
 use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{Data, Json, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::digest::Digest;
 use shared::ids::PersonId;
@@ -50,8 +51,9 @@ async fn export(
 }
 
 /// A bundle that left the server.
-#[derive(Debug, Serialize)]
-struct Line {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExportLine")]
+pub(crate) struct Line {
     id: String,
     person: PersonId,
     at: Timestamp,

@@ -11,6 +11,7 @@ mod tar;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use api::Line;
 pub use api::people;
 pub use model::{Exporter, Wish};
 

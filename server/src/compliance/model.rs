@@ -3,6 +3,7 @@
 use crate::kernel::config::Config;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::Log;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::ids::{ChangeId, SiteId};
 use shared::keys::SigningKey;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 const LONGEST_SECS: i64 = 400 * 86_400;
 
 /// One change, or all changes that were created or reported on in a period.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExportWish")]
 pub struct Wish {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_id: Option<ChangeId>,

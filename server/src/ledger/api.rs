@@ -8,6 +8,7 @@ use crate::kernel::http::person::{Allowed, Read};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use actix_web::{HttpResponse, get};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::digest::Digest;
 use shared::ledger::Tile;
@@ -39,9 +40,9 @@ async fn checkpoint(_: Allowed<Read>, db: Data<Db>, log: Data<Log>) -> Result<Ht
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(note))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ProofOf {
+pub(crate) struct ProofOf {
     digest: Digest,
     /// Size of the checkpoint that the asker holds.
     since: Option<u64>,

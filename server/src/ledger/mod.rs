@@ -15,6 +15,7 @@ mod store;
 mod tests;
 mod tiles;
 
+pub(crate) use api::ProofOf;
 pub use api::routes;
 pub use check::check;
 pub use log::{Answer, Log, Question};

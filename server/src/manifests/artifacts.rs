@@ -12,6 +12,7 @@ use actix_web::body::SizedStream;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Json, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, get, head, patch, post};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::PersonId;
@@ -24,25 +25,25 @@ const STALE_SECS: i64 = 86_400;
 /// Uploads of one person at a time: each holds disk space.
 const OPEN_UPLOADS: i64 = 32;
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Announced {
+pub(crate) struct Announced {
     sha256: Digest,
     /// Bytes.
     length: u64,
 }
 
 /// `offset` equal to the announced length means: finished, nothing is to be sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Begun {
+pub(crate) struct Begun {
     pub id: String,
     pub offset: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Continued {
+pub(crate) struct Continued {
     pub offset: u64,
 }
 
@@ -109,9 +110,9 @@ async fn open(
     Err(Refusal::conflict("upload.running").with("digest", sha256).into())
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct At {
+pub(crate) struct At {
     offset: u64,
 }
 

@@ -18,11 +18,12 @@ mod store;
 pub(crate) mod tests;
 
 pub use api::{agents, people};
+pub(crate) use artifacts::{Announced, At, Begun, Continued};
 pub use edition::{CurrentPolicy, policy};
 pub use files::Files;
 pub use model::{Accepted, Edition, Online, Publish};
 pub use repository::{Evidence, evidence, import, lock, resign, set_changes, timestamp_version};
-pub use site::Facts;
+pub use site::{Facts, Site};
 pub use store::Published;
 
 use crate::kernel::config::Config;

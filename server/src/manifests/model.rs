@@ -1,6 +1,7 @@
 //! Requests, the online key, and the pure rules of what may be added to a team's content.
 
 use crate::kernel::error::{Error, Refusal};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::envelope::Envelope;
 use shared::ids::Team;
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A manifest with its team's next metadata.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
     pub team: Team,
@@ -26,8 +27,9 @@ pub struct Publish {
 }
 
 /// A new edition of the policy, signed by governance. The same policy with new metadata renews its validity.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PolicyEdition")]
 pub struct Edition {
     pub targets: String,
     pub policy: String,
@@ -36,7 +38,7 @@ pub struct Edition {
 }
 
 /// The snapshot from which on the repository contains what was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
     pub version: u64,

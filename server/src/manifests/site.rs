@@ -7,6 +7,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::SiteId;
@@ -26,7 +27,7 @@ pub struct Facts {
     certificates: Vec<Expiry>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {
     /// A role of the repository, a certificate, or a person's key.
@@ -34,7 +35,7 @@ pub struct Expiry {
     pub expires: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     pub site: SiteId,

@@ -10,6 +10,7 @@ mod tests;
 
 pub use api::routes;
 pub use model::PersonLine;
+pub(crate) use model::{Grant, Granted};
 
 use crate::kernel::config::Config;
 use crate::kernel::db::Db;

@@ -2,6 +2,7 @@
 
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::Access;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::{PersonId, SiteId};
@@ -26,9 +27,9 @@ pub(super) struct Bootstrap {
 /// The longest life of a token that is asked for over the interface.
 const TOKEN_DAYS: u32 = 400;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Grant {
+pub(crate) struct Grant {
     pub access: String,
     pub days: u32,
 }
@@ -48,14 +49,14 @@ impl Grant {
 }
 
 /// The secret is shown once and never stored.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Granted {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Granted {
     pub person: PersonId,
     pub token: String,
     pub expires: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PersonLine {
     pub person: String,
     pub access: String,

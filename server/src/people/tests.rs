@@ -111,7 +111,9 @@ fn a_bootstrap_file_with_more_in_it_is_refused() {
 }
 
 /// Handlers that need no authority, and why it is safe; every other one names it in its signature.
-const PUBLIC: [&str; 4] = [
+const PUBLIC: [&str; 5] = [
+    // The description of the interface; the same for everybody.
+    "describe",
     // Says that the server is there, and nothing else.
     "healthz",
     // A one-time token and the host's own key.

@@ -149,7 +149,7 @@ pub struct NewAlarm {
     pub held: Option<Vec<u8>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Alarm {
     pub id: i64,
     pub at: Timestamp,

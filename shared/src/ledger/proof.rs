@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// That one leaf is at one place of a log; which log, its checkpoint says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InclusionProof {
     /// The entry of the log, byte for byte (leaves are JSON text).
     pub leaf: String,
@@ -26,6 +27,7 @@ pub struct InclusionProof {
 /// That the log with `old_size` leaves is a prefix of the one with `new_size` leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsistencyProof {
     pub old_size: u64,
     pub new_size: u64,

@@ -1,0 +1,499 @@
+//! Every route of both listeners. A new route is described here or a test fails.
+
+use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
+use crate::kernel::http::person::{
+    Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
+};
+use crate::{changes, compliance, ledger, manifests, people, receipts};
+use schemars::JsonSchema;
+use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::ids::{ChangeId, PersonId};
+use shared::strict::Map;
+use shared::wire;
+
+/// Keeps the hosts that have all these labels.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "the handler reads pairs, because a query struct cannot hold repeated names")]
+struct Hosts {
+    /// `name=value`; may be repeated.
+    label: Option<Vec<String>>,
+}
+
+const DONE: &[Answer] = &[answer(204, "done", Content::Nothing)];
+const LINE: &[Answer] = &[answer(200, "the change afterwards", json::<wire::ChangeLine>())];
+const BYTES: Content = Content::Bytes("application/octet-stream");
+const BLOB: &[Answer] = &[answer(200, "the whole artifact", BYTES), answer(206, "the wanted part", BYTES)];
+const RANGE: &[(&str, &str)] = &[("Range", "`bytes=a-` or `bytes=a-b`; other forms are ignored")];
+const NAMED: &[&str] = &["host.not_found", "ci.ambiguous"];
+const MOVED: &[&str] = &["change.unknown", "change.state", "change.moved"];
+
+/// By the part of the server that answers.
+pub const ROUTES: &[(&str, &[Route])] = &[
+    ("server", SERVER),
+    ("fleet", FLEET),
+    ("cmdb", CMDB),
+    ("people", PEOPLE),
+    ("repository", REPOSITORY),
+    ("artifacts", ARTIFACTS),
+    ("changes", CHANGES),
+    ("receipts", RECEIPTS),
+    ("ledger", LEDGER),
+    ("compliance", COMPLIANCE),
+];
+
+const SERVER: &[Route] = &[
+    route(("GET", "/healthz"), "health", PUBLIC, "Says whether the server and its database answer.")
+        .answers(&[answer(200, "`ok`", Content::Bytes("text/plain"))]),
+    route(("GET", "/v1/openapi.json"), "describe", PUBLIC, "Gives this document.").answers(&[answer(
+        200,
+        "this document",
+        Content::Bytes("application/json"),
+    )]),
+];
+
+const FLEET: &[Route] = &[
+    route(
+        ("POST", "/v1/join"),
+        "joinHost",
+        PUBLIC,
+        "Lets a host in that signed an enrolment and has a join token.",
+    )
+    .takes(json::<wire::Join>())
+    .answers(&[answer(200, "what the host needs to connect", json::<wire::Joined>())])
+    .refuses(&[
+        "request.too_many",
+        "join.bad_enrolment",
+        "join.bad_hostname",
+        "join.bad_csr",
+        "join.token_unknown",
+        "join.token_used",
+        "join.token_expired",
+        "join.host_class",
+        "join.known_host",
+    ]),
+    route(("POST", "/v1/renew"), "renewHost", PUBLIC, "Gives a host a new certificate, by a signed renewal.")
+        .takes(json::<wire::Renew>())
+        .answers(&[answer(200, "what the host needs to connect", json::<wire::Joined>())])
+        .refuses(&[
+            "request.too_many",
+            "renew.bad_request",
+            "renew.clock",
+            "renew.unknown_host",
+            "renew.stale",
+            "agent.not_enabled",
+            "join.bad_csr",
+        ]),
+    route(
+        ("POST", "/v1/join-tokens"),
+        "inviteHost",
+        may::<ManageHosts>(),
+        "Makes a join token for one host.",
+    )
+    .takes(json::<wire::Invite>())
+    .answers(&[answer(200, "the token, shown once", json::<wire::Invitation>())])
+    .refuses(&["join.bad_minutes", "host.bad_label", "host.too_many_labels"]),
+    route(("GET", "/v1/hosts"), "listHosts", may::<Read>(), "Lists the hosts by name.")
+        .query::<Hosts>()
+        .answers(&[answer(200, "the hosts", json::<Vec<wire::HostLine>>())]),
+    route(
+        ("PUT", "/v1/hosts/{ci}/labels"),
+        "labelHost",
+        may::<ManageHosts>(),
+        "Replaces the labels of a host.",
+    )
+    .parts(&[text("ci")])
+    .takes(json::<Map<String, String>>())
+    .answers(DONE)
+    .refuses(&["host.not_found", "ci.ambiguous", "host.bad_label", "host.too_many_labels"]),
+    route(
+        ("POST", "/v1/hosts/{ci}/disable"),
+        "disableHost",
+        may::<ManageHosts>(),
+        "Shuts a host out at once.",
+    )
+    .parts(&[text("ci")])
+    .answers(DONE)
+    .refuses(NAMED),
+    route(
+        ("POST", "/v1/hosts/{ci}/enable"),
+        "enableHost",
+        may::<ManageHosts>(),
+        "Lets a host in again, and ends a hold.",
+    )
+    .parts(&[text("ci")])
+    .answers(DONE)
+    .refuses(NAMED),
+    route(
+        ("GET", "/v1/hosts/{ci}/enrolment"),
+        "showEnrolment",
+        may::<Read>(),
+        "Gives the statement with which a host joined.",
+    )
+    .parts(&[text("ci")])
+    .answers(&[answer(200, "a signed Enrolment", json::<Envelope>())])
+    .refuses(NAMED),
+    route(("GET", "/agent/v1/work"), "checkIn", HOST, "Tells a host what is new for it.")
+        .headers(&[("If-None-Match", "the `ETag` of the last answer")])
+        .answers(&[
+            answer(200, "news, with an `ETag`", json::<wire::Work>()),
+            answer(304, "nothing is new", Content::Nothing),
+        ]),
+    route(("PUT", "/agent/v1/facts"), "reportFacts", HOST, "Takes in what a host says of itself.")
+        .takes(json::<wire::FactsReport>())
+        .answers(DONE)
+        .refuses(&["facts.bad", "facts.host_class"]),
+];
+
+const CMDB: &[Route] =
+    &[
+        route(("GET", "/v1/cis"), "listCis", may::<Read>(), "Lists the entries of the CMDB.")
+            .answers(&[answer(200, "the entries", json::<Vec<wire::CiLine>>())]),
+        route(
+            ("GET", "/v1/cis/{name}"),
+            "showCi",
+            may::<Read>(),
+            "Shows one entry, by id or name: facts, recorded state per resource, history.",
+        )
+        .parts(&[text("name")])
+        .answers(&[answer(200, "the entry", json::<wire::CiFile>())])
+        .refuses(&["ci.not_found", "ci.ambiguous"]),
+    ];
+
+const PEOPLE: &[Route] = &[
+    route(("GET", "/v1/people"), "listPeople", may::<ManagePeople>(), "Lists who has access to the server.")
+        .answers(&[answer(200, "the persons", json::<Vec<people::PersonLine>>())]),
+    route(
+        ("POST", "/v1/people/{person}/tokens"),
+        "grantAccess",
+        may::<ManagePeople>(),
+        "Gives a person access and a token.",
+    )
+    .parts(&[part::<PersonId>("person")])
+    .takes(json::<people::Grant>())
+    .answers(&[answer(200, "the token, shown once", json::<people::Granted>())])
+    .refuses(&["person.bad_access", "person.bad_days", "person.last_admin"]),
+    route(
+        ("DELETE", "/v1/people/{person}"),
+        "endAccess",
+        may::<ManagePeople>(),
+        "Ends all access of a person.",
+    )
+    .parts(&[part::<PersonId>("person")])
+    .answers(DONE)
+    .refuses(&["person.not_found", "person.last_admin"]),
+];
+
+const REPOSITORY: &[Route] = &[
+    route(
+        ("GET", "/v1/site"),
+        "showSite",
+        may::<Read>(),
+        "Says who the site is, how it is reached, what ends when.",
+    )
+    .answers(&[answer(200, "the site", json::<manifests::Site>())]),
+    route(("GET", "/v1/tuf/{file}"), "fetchTuf", may::<Read>(), "Gives a file of the site's TUF repository.")
+        .parts(&[text("file")])
+        .answers(&[answer(200, "the file", Content::Bytes("application/json"))])
+        .refuses(&["site.no_file"]),
+    route(
+        ("GET", "/agent/v1/tuf/{file}"),
+        "fetchTufAsHost",
+        HOST,
+        "Gives a file of the site's TUF repository.",
+    )
+    .parts(&[text("file")])
+    .answers(&[answer(200, "the file", Content::Bytes("application/json"))])
+    .refuses(&["site.no_file"]),
+    route(
+        ("POST", "/v1/tuf/publish"),
+        "publishManifest",
+        may::<Publish>(),
+        "Adds a manifest that its publisher signed.",
+    )
+    .takes(json::<manifests::Publish>())
+    .answers(&[answer(200, "the snapshot that contains it", json::<manifests::Accepted>())])
+    .refuses(&[
+        "manifest.artifact_missing",
+        "manifest.artifact_length",
+        "manifest.older",
+        "manifest.removed",
+        "manifest.replaced",
+        "site.not_next",
+        "site.refused",
+    ]),
+    route(
+        ("POST", "/v1/tuf/policy"),
+        "publishPolicy",
+        may::<Publish>(),
+        "Takes over a policy edition that governance signed.",
+    )
+    .takes(json::<manifests::Edition>())
+    .answers(&[answer(200, "the snapshot that contains it", json::<manifests::Accepted>())])
+    .refuses(&["policy.not_newer", "site.not_next", "site.online_key", "site.refused"]),
+];
+
+const ARTIFACTS: &[Route] = &[
+    route(
+        ("POST", "/v1/uploads"),
+        "beginUpload",
+        may::<Publish>(),
+        "Begins an upload, or says where an earlier one of the same file goes on.",
+    )
+    .takes(json::<manifests::Announced>())
+    .answers(&[answer(200, "where to send, and from which byte", json::<manifests::Begun>())])
+    .refuses(&["object.too_large", "object.digest_mismatch", "upload.running", "upload.too_many"]),
+    route(
+        ("PATCH", "/v1/uploads/{id}"),
+        "continueUpload",
+        may::<Publish>(),
+        "Appends bytes; the last ones make the artifact if the digest is right.",
+    )
+    .parts(&[text("id")])
+    .query::<manifests::At>()
+    .takes(BYTES)
+    .answers(&[answer(200, "the bytes that are there now", json::<manifests::Continued>())])
+    .refuses(&[
+        "object.digest_mismatch",
+        "object.too_large",
+        "object.wrong_offset",
+        "upload.too_long",
+        "upload.unknown",
+    ]),
+    route(
+        ("GET", "/v1/artifacts/{sha256}"),
+        "fetchArtifact",
+        may::<Read>(),
+        "Gives an artifact or a part of it.",
+    )
+    .parts(&[part::<Digest>("sha256")])
+    .headers(RANGE)
+    .answers(BLOB)
+    .refuses(&["object.not_found", "object.bad_range"]),
+    route(
+        ("HEAD", "/v1/artifacts/{sha256}"),
+        "findArtifact",
+        may::<Read>(),
+        "Says whether an artifact is there, and how long it is. Refusals have no body.",
+    )
+    .parts(&[part::<Digest>("sha256")])
+    .answers(&[answer(200, "it is there; its length is in `Content-Length`", Content::Nothing)])
+    .refuses(&["object.not_found"]),
+    route(
+        ("GET", "/agent/v1/artifacts/{sha256}"),
+        "fetchArtifactAsHost",
+        HOST,
+        "Gives an artifact or a part of it.",
+    )
+    .parts(&[part::<Digest>("sha256")])
+    .headers(RANGE)
+    .answers(BLOB)
+    .refuses(&["object.not_found", "object.bad_range"]),
+];
+
+const CHANGES: &[Route] = &[
+    route(("POST", "/v1/changes"), "createChange", may::<Propose>(), "Allots the number of a new change.")
+        .takes(json::<changes::Nothing>())
+        .answers(&[answer(200, "the number", json::<changes::Created>())]),
+    route(("GET", "/v1/changes"), "listChanges", may::<Read>(), "Lists changes, newest first, at most 200.")
+        .query::<changes::Which>()
+        .answers(&[answer(200, "the changes", json::<Vec<wire::ChangeLine>>())])
+        .refuses(&["change.unknown_state"]),
+    route(
+        ("GET", "/v1/changes/{id}"),
+        "showChange",
+        may::<Read>(),
+        "Gives everything signed about the current revision.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(&[answer(200, "the change", json::<wire::ChangeFile>())])
+    .refuses(&["change.unknown", "change.no_revision"]),
+    route(
+        ("GET", "/v1/changes/{id}/course"),
+        "showCourse",
+        may::<Read>(),
+        "Lists the steps of a change so far.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(&[answer(200, "the steps, oldest first", json::<Vec<changes::Step>>())])
+    .refuses(&["change.unknown"]),
+    route(
+        ("PUT", "/v1/changes/{id}/revisions/{revision}"),
+        "putRevision",
+        may::<Propose>(),
+        "Stores a Change that its author signed as the next revision.",
+    )
+    .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .takes(json::<Envelope>())
+    .answers(LINE)
+    .refuses(&[
+        "change.unknown",
+        "change.state",
+        "change.moved",
+        "change.refused",
+        "change.revision_taken",
+        "change.not_next",
+        "change.other_author",
+        "change.over",
+        "change.manifest_unknown",
+        "change.bad_targets",
+    ]),
+    route(("POST", "/v1/changes/{id}/submit"), "submitChange", may::<Propose>(), "Asks the hosts for plans.")
+        .parts(&[part::<ChangeId>("id")])
+        .answers(LINE)
+        .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision", "change.over"]),
+    route(
+        ("POST", "/v1/changes/{id}/approvals"),
+        "approveChange",
+        may::<Approve>(),
+        "Records a signed approval, rejection or withdrawal.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .takes(json::<wire::Approve>())
+    .answers(&[answer(200, "what counts now for which hosts", json::<changes::Answer>())])
+    .refuses(&[
+        "change.unknown",
+        "change.no_revision",
+        "change.state",
+        "change.moved",
+        "approval.refused",
+        "approval.other_revision",
+        "approval.other_plan_set",
+        "approval.stale_plans",
+    ]),
+    route(
+        ("POST", "/v1/changes/{id}/halt"),
+        "haltChange",
+        may::<Operate>(),
+        "Stops a change: no host begins it any more.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(LINE)
+    .refuses(MOVED),
+    route(
+        ("POST", "/v1/changes/{id}/resume"),
+        "resumeChange",
+        may::<Operate>(),
+        "Lets a halted change go on.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(LINE)
+    .refuses(MOVED),
+    route(("POST", "/v1/changes/{id}/withdraw"), "withdrawChange", may::<Operate>(), "Ends a change undone.")
+        .parts(&[part::<ChangeId>("id")])
+        .answers(LINE)
+        .refuses(MOVED),
+    route(
+        ("POST", "/v1/changes/{id}/close"),
+        "closeChange",
+        may::<Operate>(),
+        "Closes a reviewed change with a person's judgement of how it went.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .takes(json::<changes::Close>())
+    .answers(LINE)
+    .refuses(&["change.unknown", "change.state", "change.moved", "change.not_a_judgement"]),
+    route(
+        ("GET", "/v1/why/{host}/{change}"),
+        "explain",
+        may::<Read>(),
+        "Says why a host is not changing yet, for one change.",
+    )
+    .parts(&[text("host"), part::<ChangeId>("change")])
+    .answers(&[answer(200, "the first thing in the way", json::<wire::Why>())])
+    .refuses(&["host.not_found", "ci.ambiguous", "change.unknown"]),
+    route(("POST", "/agent/v1/plans"), "sendPlan", HOST, "Takes in a Plan that its host signed.")
+        .takes(json::<Envelope>())
+        .answers(DONE)
+        .refuses(&[
+            "plan.no_target",
+            "plan.not_wanted",
+            "plan.other_agent",
+            "plan.other_change",
+            "plan.unknown_change",
+        ]),
+    route(("GET", "/agent/v1/plans/{digest}"), "fetchPlan", HOST, "Gives a host a plan of its own again.")
+        .parts(&[part::<Digest>("digest")])
+        .answers(&[answer(200, "a signed Plan", json::<Envelope>())])
+        .refuses(&["plan.unknown"]),
+];
+
+const RECEIPTS: &[Route] = &[
+    route(
+        ("POST", "/agent/v1/statements"),
+        "recordStatement",
+        HOST,
+        "Records a Receipt or Refusal of the host and proves it.",
+    )
+    .takes(json::<wire::Record>())
+    .answers(&[answer(200, "the proof", json::<wire::Recorded>())])
+    .refuses(&[
+        "chain.gap",
+        "chain.fork",
+        "statement.invalid",
+        "statement.other_host",
+        "statement.too_many",
+    ]),
+    route(
+        ("GET", "/v1/alarms"),
+        "listAlarms",
+        may::<Read>(),
+        "Lists what someone must look at: forked chains, other ledgers, forged statements.",
+    )
+    .answers(&[answer(200, "the alarms, newest first", json::<Vec<receipts::Alarm>>())]),
+];
+
+const LEDGER: &[Route] = &[
+    route(
+        ("GET", "/v1/statements/{digest}"),
+        "fetchStatement",
+        may::<Read>(),
+        "Gives a recorded document byte for byte.",
+    )
+    .parts(&[part::<Digest>("digest")])
+    .answers(&[answer(
+        200,
+        "an envelope, or a document that is not signed",
+        Content::Bytes("application/json"),
+    )])
+    .refuses(&["ledger.unknown_statement"]),
+    route(
+        ("GET", "/v1/log/checkpoint"),
+        "fetchCheckpoint",
+        may::<Read>(),
+        "Gives the newest signed checkpoint (C2SP tlog-checkpoint).",
+    )
+    .answers(&[answer(200, "a signed note", Content::Bytes("text/plain"))]),
+    route(
+        ("GET", "/v1/log/proof"),
+        "prove",
+        may::<Read>(),
+        "Proves that a document is in the ledger, and that an older checkpoint is of the same one.",
+    )
+    .query::<ledger::ProofOf>()
+    .answers(&[answer(200, "the proof", json::<wire::Recorded>())])
+    .refuses(&["ledger.unknown_statement"]),
+    route(
+        ("GET", "/v1/log/{tile:tile/.+}"),
+        "fetchTile",
+        may::<Read>(),
+        "Gives a tile of the ledger (C2SP tlog-tiles), such as `tile/0/000`; slashes are not escaped.",
+    )
+    .parts(&[text("tile")])
+    .answers(&[answer(200, "the tile", BYTES)])
+    .refuses(&["ledger.no_tile"]),
+];
+
+const COMPLIANCE: &[Route] = &[
+    route(
+        ("POST", "/v1/exports"),
+        "export",
+        may::<Export>(),
+        "Gives the evidence bundle of one change, or of a period, and records who took it.",
+    )
+    .takes(json::<compliance::Wish>())
+    .answers(&[answer(200, "a tar archive", Content::Bytes("application/x-tar"))])
+    .refuses(&["export.bad_scope", "change.unknown"]),
+    route(("GET", "/v1/exports"), "listExports", may::<Read>(), "Lists who took which bundle, oldest first.")
+        .answers(&[answer(200, "the bundles", json::<Vec<compliance::Line>>())]),
+];

@@ -1,0 +1,300 @@
+//! Real requests and answers against the schemas of the document.
+
+use super::routes::{Port, Reply, listener, send};
+use crate::changes::tests::world::{NOW, TOKEN, World};
+use crate::openapi::document;
+use crate::testfleet::{self, ask};
+use serde_json::{Value, json};
+use shared::approval::Decision;
+use shared::digest::Digest;
+use shared::facts::{Facts, Kernel, Os, Package, PackageStatus, Service};
+use shared::receipt::HostOutcome;
+use shared::refusal::Code;
+use shared::wire::{FactsReport, Record, Renew};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+/// Compares what goes over the wire with the document, and remembers which operations answered well.
+struct Judge {
+    document: Value,
+    answered: RefCell<BTreeSet<String>>,
+}
+
+impl Judge {
+    fn new() -> Self {
+        Self { document: document(), answered: RefCell::default() }
+    }
+
+    /// The operation that a path belongs to, the one with the fewest variable parts first.
+    fn operation(&self, method: &str, path: &str) -> &Value {
+        let path = path.split('?').next().unwrap();
+        let fits = |template: &str| {
+            let (template, path): (Vec<_>, Vec<_>) =
+                (template.split('/').collect(), path.split('/').collect());
+            let same = |(a, b): (&&str, &&str)| a.starts_with('{') || a == b;
+            let open = template.last() == Some(&"{tile}") && path.len() > template.len();
+            (open || template.len() == path.len()) && template.iter().zip(&path).all(same)
+        };
+        let paths = self.document["paths"].as_object().unwrap();
+        let found = paths.iter().filter(|(template, _)| fits(template));
+        let found = found.min_by_key(|(template, _)| template.matches('{').count());
+        &found.unwrap_or_else(|| panic!("{path} is not described")).1[method.to_lowercase()]
+    }
+
+    fn problems(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut root = schema.clone();
+        root["components"] = self.document["components"].clone();
+        let validator = jsonschema::draft202012::new(&root).unwrap();
+        validator.iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect()
+    }
+
+    fn request(&self, (method, path): (&str, &str), body: &[u8]) {
+        let operation = self.operation(method, path);
+        let Some(content) = operation["requestBody"]["content"].get("application/json") else { return };
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let problems = self.problems(&content["schema"], &body);
+        assert!(problems.is_empty(), "{method} {path}: {problems:?} in {body}");
+    }
+
+    fn answer(&self, (method, path): (&str, &str), status: u16, media: &str, bytes: &[u8]) {
+        let operation = self.operation(method, path);
+        let responses = &operation["responses"];
+        let rejected = &self.document["components"]["responses"]["Rejected"];
+        let response = responses.get(status.to_string()).unwrap_or(rejected);
+        assert!(status >= 400 || responses.get(status.to_string()).is_some(), "{method} {path}: {status}");
+        let Some(content) = response["content"].as_object() else {
+            assert!(bytes.is_empty(), "{method} {path} has a body");
+            self.note(operation);
+            return;
+        };
+        let media = media.split(';').next().unwrap();
+        let described = content.get(media).unwrap_or_else(|| panic!("{method} {path} answers {media:?}"));
+        if let Some(schema) = described.get("schema") {
+            let value: Value = serde_json::from_slice(bytes).unwrap();
+            let problems = self.problems(schema, &value);
+            assert!(problems.is_empty(), "{method} {path}: {problems:?} in {value}");
+            if let Some(codes) = response["x-codes"].as_array() {
+                assert!(codes.contains(&value["code"]), "{method} {path}: {value}");
+            }
+        }
+        if status < 400 {
+            self.note(operation);
+        }
+    }
+
+    fn note(&self, operation: &Value) {
+        self.answered.borrow_mut().insert(operation["operationId"].as_str().unwrap().to_owned());
+    }
+
+    fn answered(self) -> Vec<String> {
+        self.answered.into_inner().into_iter().collect()
+    }
+}
+
+#[test]
+fn the_judge_refuses_what_is_not_described() {
+    let judge = Judge::new();
+    let content =
+        |operation: &Value| operation["responses"]["200"]["content"]["application/json"]["schema"].clone();
+    let schema = content(judge.operation("POST", "/v1/changes"));
+    assert_eq!(judge.problems(&schema, &json!({ "change_id": "C-1" })), [""; 0]);
+    for bad in [json!({}), json!({ "change_id": "C-0" }), json!({ "change_id": 1 }), json!([])] {
+        assert!(!judge.problems(&schema, &bad).is_empty(), "{bad}");
+    }
+    let schema = content(judge.operation("GET", "/v1/hosts/CI-1/enrolment"));
+    let envelope = json!({ "payloadType": "application/vnd.in-toto+json", "payload": "e30=", "signatures": [{ "keyid": "", "sig": "" }] });
+    assert_eq!(judge.problems(&schema, &envelope), [""; 0]);
+    for (key, value) in [("more", json!(1)), ("payloadType", json!("text")), ("signatures", json!([]))] {
+        let mut bad = envelope.clone();
+        bad[key] = value;
+        assert!(!judge.problems(&schema, &bad).is_empty(), "{key}");
+    }
+}
+
+/// A change's whole way, then every question that people ask.
+#[actix_web::test]
+async fn people_get_what_is_described() {
+    let mut world = World::each(1, 2).await.remove(0);
+    let base = world.publish("base", "1.0.0").await;
+    let of = world.in_review(&base, |_| {}).await;
+    world.approve(&of, "ben").await;
+    world.clock.set(NOW.plus(3_700));
+    let receipt = world.report(0, &of, HostOutcome::Applied).await;
+    world.refuse(1, &of, Code::TimeWindow, Some(NOW.plus(86_400))).await;
+    let draft = world.good("POST", "/v1/changes", json!({})).await["change_id"].clone();
+
+    let (app, judge) = (listener(&world, Port::People).await, Judge::new());
+    let call = async |method: &str, path: &str, body: Vec<u8>| -> Reply {
+        if !body.is_empty() {
+            judge.request((method, path), &body);
+        }
+        let reply = send(&app, (method, path), Some(TOKEN), body).await;
+        judge.answer((method, path), reply.status, &reply.media, &reply.bytes);
+        reply
+    };
+    let id = &of.id;
+    let draft = draft.as_str().unwrap();
+    for path in [
+        "/healthz",
+        "/v1/openapi.json",
+        "/v1/site",
+        "/v1/tuf/timestamp.json",
+        "/v1/hosts",
+        "/v1/hosts/web1/enrolment",
+        "/v1/cis",
+        "/v1/cis/web1",
+        "/v1/people",
+        "/v1/changes",
+        "/v1/alarms",
+        "/v1/exports",
+        "/v1/log/checkpoint",
+        "/v1/log/tile/0/000.p/1",
+        "/v1/changes?state=running&before=C-100",
+        &format!("/v1/changes/{id}"),
+        &format!("/v1/changes/{id}/course"),
+        &format!("/v1/changes/{draft}/course"),
+        &format!("/v1/why/web1/{id}"),
+        &format!("/v1/why/web2/{id}"),
+        &format!("/v1/statements/{receipt}"),
+        &format!("/v1/log/proof?digest={receipt}"),
+        &format!("/v1/log/proof?digest={receipt}&since=1"),
+    ] {
+        let reply = call("GET", path, vec![]).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.json());
+    }
+    let served: Value = serde_json::from_slice(&call("GET", "/v1/openapi.json", vec![]).await.bytes).unwrap();
+    assert_eq!(served, judge.document);
+
+    let json = |value: Value| value.to_string().into_bytes();
+    let blob = b"an artifact";
+    let announced = json(json!({ "sha256": Digest::of(blob), "length": blob.len() }));
+    let begun = call("POST", "/v1/uploads", announced).await.json();
+    let append = format!("/v1/uploads/{}?offset=0", begun["id"].as_str().unwrap());
+    let reply = send(&app, ("PATCH", &append), Some(TOKEN), blob.to_vec()).await;
+    judge.answer(("PATCH", &append), reply.status, &reply.media, &reply.bytes);
+    let artifact = format!("/v1/artifacts/{}", Digest::of(blob));
+    assert_eq!(call("GET", &artifact, vec![]).await.bytes, blob);
+
+    let (publish, _) = world.publishing(&world.publication("base", "1.1.0", "text"));
+    let again = shared::strict::to_json(&world.approving(&of, "ben", Decision::Approve));
+    let revision =
+        shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
+    for (method, path, body, status) in [
+        ("POST", "/v1/changes".to_owned(), json(json!({})), 200),
+        (
+            "POST",
+            "/v1/join-tokens".into(),
+            json(json!({ "host_class": "lab", "labels": {"a": "b"}, "minutes": 5 })),
+            200,
+        ),
+        ("PUT", "/v1/hosts/web2/labels".into(), json(json!({ "role": "web" })), 204),
+        ("POST", "/v1/hosts/web2/disable".into(), vec![], 204),
+        ("POST", "/v1/hosts/web2/enable".into(), vec![], 204),
+        ("POST", "/v1/people/rita/tokens".into(), json(json!({ "access": "reader", "days": 3 })), 200),
+        ("DELETE", "/v1/people/rita".into(), vec![], 204),
+        ("POST", "/v1/tuf/publish".into(), shared::strict::to_json(&publish), 200),
+        ("PUT", format!("/v1/changes/{draft}/revisions/1"), revision, 200),
+        ("POST", format!("/v1/changes/{draft}/submit"), vec![], 200),
+        ("POST", format!("/v1/changes/{draft}/withdraw"), vec![], 200),
+        ("POST", format!("/v1/changes/{id}/approvals"), again, 200),
+        ("POST", format!("/v1/changes/{id}/halt"), vec![], 200),
+        ("POST", format!("/v1/changes/{id}/resume"), vec![], 200),
+        ("POST", "/v1/exports".into(), json(json!({ "change_id": id })), 200),
+        // And refusals.
+        ("GET", "/v1/changes/C-999".into(), vec![], 404),
+        ("GET", "/v1/changes/x".into(), vec![], 400),
+        ("GET", "/v1/changes?state=odd".into(), vec![], 400),
+        ("POST", format!("/v1/changes/{draft}/halt"), vec![], 409),
+        ("POST", format!("/v1/changes/{id}/close"), json(json!({ "outcome": "expired" })), 422),
+        ("POST", "/v1/join-tokens".into(), json(json!({ "host_class": "lab", "minutes": 61 })), 422),
+        ("GET", "/v1/log/tile/9/999".into(), vec![], 404),
+    ] {
+        let reply = call(method, &path, body).await;
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.json());
+    }
+    let head = send(&app, ("HEAD", &artifact), Some(TOKEN), vec![]).await;
+    assert_eq!(head.status, 200);
+
+    let answered = judge.answered();
+    let described = super::routes::on(Port::People).map(|route| route.id);
+    let open: Vec<_> = described.filter(|id| !answered.iter().any(|seen| seen == id)).collect();
+    // Hosts join and renew below; the others have tests of their own in their slices.
+    assert_eq!(open, ["joinHost", "renewHost", "publishPolicy", "findArtifact", "closeChange"]);
+}
+
+fn facts() -> Facts {
+    let text = String::from;
+    Facts {
+        hostname: text("host1"),
+        fqdn: text("host1.example"),
+        os: Os {
+            id: text("debian"),
+            version: text("12"),
+            codename: text("bookworm"),
+            name: text("Debian 12"),
+        },
+        kernel: Kernel { release: text("6.1.0") },
+        arch: text("amd64"),
+        packages: vec![Package {
+            name: text("openssl"),
+            version: text("3.0.15-1"),
+            arch: text("amd64"),
+            source: text("openssl"),
+            source_version: text("3.0.15-1"),
+            status: PackageStatus::Held,
+        }],
+        services: vec![Service { name: text("ssh"), active: text("active"), enabled: text("enabled") }],
+        addresses: vec![text("192.0.2.7")],
+        agent_version: semver::Version::new(0, 1, 0),
+        host_class: "lab".parse().unwrap(),
+    }
+}
+
+/// A host over real TLS: joining, renewing, checking in, facts, statements, and how it is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_get_what_is_described() {
+    let world = testfleet::World::each().await.remove(0);
+    let (token, mut host) = (world.node.invite("lab").await, testfleet::Host::new(1));
+    let served = tokio::task::block_in_place(|| world.serve());
+    let judge = Judge::new();
+    let call = |connection: &mut _, to: (&str, &str), body: &[u8]| {
+        if !body.is_empty() {
+            judge.request(to, body);
+        }
+        let (status, tag, value) = ask(connection, to, "", std::str::from_utf8(body).unwrap());
+        let bytes = if value.is_null() { vec![] } else { value.to_string().into_bytes() };
+        judge.answer(to, status, "application/json", &bytes);
+        (status, tag, value)
+    };
+    tokio::task::block_in_place(|| {
+        let mut people = world.connect(served.people, None);
+        let join = shared::strict::to_json(&host.join(&token));
+        let (status, _, joined) = call(&mut people, ("POST", "/v1/join"), &join);
+        assert_eq!(status, 200, "{joined}");
+        host.joined();
+        let joined = serde_json::from_value(joined).unwrap();
+        let renew = shared::strict::to_json(&Renew { envelope: host.renewal(testfleet::NOW) });
+        assert_eq!(call(&mut people, ("POST", "/v1/renew"), &renew).0, 200);
+
+        let mut agent = world.connect(served.agents, Some((&host, &joined)));
+        let work = ("GET", "/agent/v1/work");
+        let (status, tag, _) = call(&mut agent, work, b"");
+        assert_eq!(status, 200);
+        let (status, ..) = ask(&mut agent, work, &format!("If-None-Match: {tag}\r\n"), "");
+        assert_eq!(status, 304);
+        judge.answer(work, status, "", b"");
+        let report = shared::strict::to_json(&FactsReport { at: testfleet::NOW, facts: facts() });
+        assert_eq!(call(&mut agent, ("PUT", "/agent/v1/facts"), &report).0, 204);
+        assert_eq!(call(&mut agent, work, b"").0, 200);
+
+        let receipt = Record { statement: host.receipt(|_| {}), log_size: Some(1) };
+        let statements = ("POST", "/agent/v1/statements");
+        let (status, _, recorded) = call(&mut agent, statements, &shared::strict::to_json(&receipt));
+        assert!(status == 200 && recorded["consistency"].is_object(), "{recorded}");
+        let late = Record { statement: host.sign_after(7), log_size: None };
+        let (status, _, problem) = call(&mut agent, statements, &shared::strict::to_json(&late));
+        assert_eq!((status, problem["code"].as_str()), (409, Some("chain.gap")));
+        drop(served);
+    });
+    assert_eq!(judge.answered(), ["checkIn", "joinHost", "recordStatement", "renewHost", "reportFacts"]);
+}

@@ -1,0 +1,5 @@
+//! The description against the code: what is registered, what is refused, what is answered, and its own form.
+
+mod answers;
+mod form;
+mod routes;
