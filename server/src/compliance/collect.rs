@@ -118,7 +118,15 @@ impl Found {
         dossier: Dossier,
         server: &mut ServerWord,
     ) -> Result<(), Error> {
-        let received = receipts::list_by_change(tx, id)?;
+        let mut targets = BTreeSet::new();
+        for bytes in self.add(tx, &dossier.revisions)? {
+            let change = Statement::<Change>::parse(&bytes).map_err(|_| missing("a readable revision"))?;
+            targets.extend(change.body.targets.iter().map(|target| target.agent));
+            self.publications(tx, &change.body)?;
+        }
+        // A host that the change does not name can claim what it likes; that is no evidence of this change.
+        let mut received = receipts::list_by_change(tx, id)?;
+        received.retain(|line| targets.contains(&line.agent));
         let receipts: BTreeSet<Digest> =
             received.iter().map(|line| line.statement).chain(dossier.receipts).collect();
         for line in received {
@@ -132,10 +140,6 @@ impl Found {
             .chain(dossier.refusals)
             .collect();
         self.plans(tx, &dossier.plan_sets)?;
-        for bytes in self.add(tx, &dossier.revisions)? {
-            let change = Statement::<Change>::parse(&bytes).map_err(|_| missing("a readable revision"))?;
-            self.publications(tx, &change.body)?;
-        }
         self.add(tx, &dossier.approvals)?;
         let receipts: Vec<Digest> = receipts.into_iter().collect();
         for bytes in self.add(tx, &receipts)? {

@@ -69,6 +69,23 @@ async fn an_export_verifies_without_the_server() {
     }
 }
 
+/// What a host claims about a change that does not name it is kept, but is no evidence of that change.
+#[actix_web::test]
+async fn claims_of_hosts_that_are_no_targets_stay_outside() {
+    for mut world in World::each(1, 2).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |change| change.targets.truncate(1)).await;
+        world.approve(&of, "ben").await;
+        world.clock.set(NOW.plus(3_700));
+        world.report(0, &of, HostOutcome::Applied).await;
+        world.report(1, &of, HostOutcome::Applied).await;
+        let files = files(&world, &of_change(&of.id)).await;
+        assert_eq!(verify(&files, Some(root(&world))).flaws, [], "{}", world.engine);
+        let csv = String::from_utf8(files["data/applications.csv"].clone()).unwrap();
+        assert_eq!(csv.lines().count(), 2, "{csv}");
+    }
+}
+
 #[actix_web::test]
 async fn whatever_is_changed_afterwards_is_found_and_named() {
     for mut world in World::each(1, 1).await {
