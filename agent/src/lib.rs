@@ -5,32 +5,32 @@
 //! `shared::admit`.
 
 pub mod admit;
+pub mod apply;
 pub mod clock;
 pub mod config;
 pub mod decide;
 #[expect(clippy::disallowed_methods, reason = "the door to the agent's own files")]
 pub mod disk;
+pub mod engine;
 pub mod enrol;
+pub mod facts;
+pub mod hands;
+pub mod health;
+#[expect(clippy::disallowed_methods, reason = "the door to the machine")]
+pub mod host;
+pub mod journal;
 pub mod net;
+pub mod plan;
 pub mod pull;
 pub mod receipt;
+pub mod resource;
+pub mod run;
 pub mod server;
 pub mod spool;
 pub mod state;
-pub mod tls;
-#[expect(clippy::disallowed_methods, reason = "the door to the machine")]
-pub mod host;
-pub mod resource;
-pub mod plan;
-pub mod hands;
-pub mod run;
 pub mod status;
-pub mod journal;
-pub mod health;
-pub mod facts;
-pub mod apply;
+pub mod tls;
 pub mod undo;
-pub mod engine;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests prepare files")]

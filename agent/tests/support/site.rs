@@ -230,7 +230,7 @@ impl Site {
             manifests,
             change: approved,
             window: admit::in_window(&policy, &change.body, NOW, NOW).unwrap(),
-            turn: admit::turn(&change.body, &Control::default(), &[], me.id(), NOW).unwrap(),
+            turn: admit::turn(&change, &Control::default(), &[], me.id(), NOW).unwrap(),
         }
     }
 
