@@ -6,14 +6,30 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Longest wait for any answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port on 127.0.0.1 that nobody uses at the moment.
+/// A port on 127.0.0.1 that nobody uses at the moment, given out once by this process.
+///
+/// From below the range that Linux takes for outgoing connections (32768 and up): one of those could take a port
+/// between the moment when it is given out and the moment when a server listens on it.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u32 = 20_000;
+    const PORTS: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run side by side begin at different places.
+    let start = std::process::id().wrapping_mul(97);
+    loop {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(turn < PORTS, "no port from {FIRST} on is free");
+        let port = u16::try_from(FIRST + start.wrapping_add(turn) % PORTS).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A request or an answer: start line, headers with lower-case names, body.
