@@ -4,6 +4,7 @@
 mod packages;
 
 use crate::host::{Accounts, Entry, Fault, Host};
+use crate::resource::account::{self, Table};
 use crate::resource::wanted::{Sight, Wanted, wanted};
 use crate::resource::{command, directory, file, parts, service};
 use packages::Packages;
@@ -217,6 +218,7 @@ impl<'a, H: Host> Planner<'a, H> {
             }
             Resource::Command(wanted) => self.command(item, wanted)?,
             Resource::Package(_) => {}
+            Resource::User(_) | Resource::Group(_) => self.account(item)?,
             _ => self.parts(item)?,
         }
         Ok(())
@@ -249,6 +251,27 @@ impl<'a, H: Host> Planner<'a, H> {
             }
         }
         self.add(item, actions);
+        Ok(())
+    }
+
+    /// Accounts are planned on what the plan makes of the account files; later steps see them.
+    fn account(&mut self, item: &Item<'a>) -> Result<(), Refused> {
+        let sight = self.sight(item);
+        let tables = account::read(|path| sight.bytes(path), failed)?;
+        let Some((action, after)) = account::diff(item.resource, &tables)? else { return Ok(()) };
+        let mut changed = Vec::new();
+        for table in [Table::Passwd, Table::Group, Table::Shadow, Table::Gshadow] {
+            if let Some(text) = after.text(table) {
+                changed.push((
+                    table.path().to_owned(),
+                    sight.file(table.path())?.with_content(text.into_bytes()),
+                ));
+            }
+        }
+        self.files.extend(changed);
+        let text = |table: Table| after.text(table).unwrap_or_default();
+        self.accounts = Accounts::parse(text(Table::Passwd).as_bytes(), text(Table::Group).as_bytes());
+        self.add(item, Some(action));
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 use crate::disk::Disk;
 use crate::host::{Fault, Host, UnitVerb};
 use crate::journal::{Journal, Log, Record, Step, StepLog};
-use crate::resource::{Found, command, directory, file, package, parts, service};
+use crate::resource::{Found, account, command, directory, file, package, parts, service};
 use shared::digest::Digest;
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
@@ -19,6 +19,7 @@ pub fn look(action: &Action, before: &Found, host: &impl Host) -> Result<Found, 
     let id = action.resource.as_str();
     match before {
         Found::Parts(found) => return parts::look(found, host).map(Found::Parts),
+        Found::Account(found) => return account::look(found, host).map(Found::Account),
         Found::Check(path) => return Ok(Found::Check(path.clone())),
         _ => {}
     }
@@ -49,6 +50,7 @@ pub fn state(action: &Action, found: &Found, host: &impl Host) -> Result<Digest,
         }
         Found::Service(found) => service::digest(found, action.verb),
         Found::Parts(found) => parts::digest(found, &host.accounts()?),
+        Found::Account(found) => account::digest(found),
         Found::Command(_) | Found::Check(_) => action.after,
     })
 }
@@ -179,6 +181,7 @@ fn put_back<H: Host, D: Disk>(
         }
         Found::Package(_) => return Err(Fault::Refused("packages are undone together".into())),
         Found::Parts(found) => parts::undo(found, host, journal)?,
+        Found::Account(found) => account::undo(found, host, journal)?,
         // Nothing is left behind, so it is always as before.
         Found::Check(_) => {}
         Found::Command(_) => return Err(Fault::Refused("commands are undone by themselves".into())),

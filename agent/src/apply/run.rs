@@ -6,7 +6,7 @@ use crate::host::{Fault, Host, Mark};
 use crate::journal::{Journal, Record, Step};
 use crate::plan::Item;
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{Found, command, directory, file, package, parts, service};
+use crate::resource::{Found, account, command, directory, file, package, parts, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::manifest::{Command, Resource};
@@ -488,6 +488,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Found::Package(found) => self.mark(action, found),
             Found::Command(_) => self.command(action),
             Found::Check(_) => self.check(action),
+            Found::Account(_) => self.account(action),
             Found::File(_) | Found::Directory(_) | Found::Parts(_) => {
                 Err(Fault::Refused("not a step of its own".into()))
             }
@@ -498,7 +499,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         Ok(failure)
     }
 
-    fn find_other(&self, action: &Action) -> Result<Found, Fault> {
+    fn find_other(&mut self, action: &Action) -> Result<Found, Fault> {
         if let Some(unit) = service::unit_of(&action.resource) {
             let found = self.units.get(&unit).cloned();
             return found.map_or_else(|| service::inspect(&unit, self.host), Ok).map(Found::Service);
@@ -507,6 +508,11 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Resource::File(want) => Ok(Found::Check(want.path.to_string())),
             resource if resource.checker().is_some() => {
                 Ok(Found::Check(resource.edits().map(str::to_owned).unwrap_or_default()))
+            }
+            resource @ (Resource::User(_) | Resource::Group(_)) => {
+                let (found, secrets) = account::inspect(resource, self.host)?;
+                secrets.iter().try_for_each(|line| self.journal.save_one(line))?;
+                Ok(Found::Account(found))
             }
             Resource::Package(want) => {
                 let inventory = package::inventory(self.host)?;
@@ -534,6 +540,15 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         }
         service::apply(&unit, verb, self.host)?;
         Ok((StepStatus::Done, String::new()))
+    }
+
+    fn account(&mut self, action: &Action) -> Went {
+        let resource = self.item(action)?.resource;
+        let status = match account::apply(resource, action.after, self.host)? {
+            true => StepStatus::Done,
+            false => StepStatus::Unneeded,
+        };
+        Ok((status, String::new()))
     }
 
     /// Whether a resource that restarts this service was really changed.

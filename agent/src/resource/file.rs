@@ -161,6 +161,21 @@ impl<'a> Want<'a> {
     }
 }
 
+impl Found {
+    /// The same file with other contents.
+    pub fn with_content(self, bytes: Vec<u8>) -> Self {
+        match self {
+            Self::File { attrs, .. } => Self::File {
+                attrs,
+                length: bytes.len() as u64,
+                digest: Digest::of(&bytes),
+                content: Some(bytes),
+            },
+            other => other,
+        }
+    }
+}
+
 pub fn inspect(path: &str, host: &impl Host) -> Result<Found, Fault> {
     inspect_up_to(path, READABLE_BYTES, host)
 }

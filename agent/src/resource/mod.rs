@@ -3,6 +3,7 @@
 //! `diff` is pure. `undo` takes what `inspect` found before and nothing of the manifest, so that an interrupted
 //! run can be undone from the journal alone. Never: order, journal, or whether anything may happen.
 
+pub mod account;
 mod authorized_keys;
 mod block;
 pub mod command;
@@ -35,6 +36,7 @@ pub enum Found {
     Package(package::Found),
     Service(service::Found),
     Command(command::Found),
+    Account(account::Found),
     Parts(Vec<parts::Found>),
     /// A check of what is to become the file at this path; it leaves nothing behind.
     Check(String),

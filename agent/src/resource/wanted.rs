@@ -45,6 +45,14 @@ impl<H: Host> Sight<'_, H> {
         }
     }
 
+    /// The bytes of a file that is edited as a whole table; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// It is no regular file, or too large.
+    pub fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, Refused> {
+        self.text(path).map(|text| text.map(String::into_bytes))
+    }
+
     /// The text of a file of which a part is edited; `None` when there is no such file.
     fn text(&self, path: &str) -> Result<Option<String>, Refused> {
         match self.file(path)? {

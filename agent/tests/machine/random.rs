@@ -73,9 +73,7 @@ fn edit_of(path: &str, n: usize, edit: &Edit) -> Value {
         }
     };
     if let Some(inner) = resource.as_object_mut().and_then(|o| o.values_mut().next()?.as_object_mut()) {
-        if inner.get("create") == Some(&json!(false)) {
-            inner.remove("create");
-        }
+        inner.retain(|_, value| *value != json!(false));
     }
     resource
 }

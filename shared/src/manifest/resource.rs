@@ -498,9 +498,6 @@ impl Resource {
                 Undo::Partly("through the undo command that the manifest gives")
             }
             Self::Command(_) => Undo::No("the manifest gives no undo command"),
-            Self::User(_) | Self::Group(_) => Undo::Partly(
-                "the entries come back as they were; files and processes of the account are not touched",
-            ),
             _ => Undo::Yes,
         }
     }
