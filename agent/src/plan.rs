@@ -5,6 +5,7 @@ mod packages;
 
 use crate::host::{Accounts, Entry, Fault, Host};
 use crate::resource::account::{self, Table};
+use crate::resource::entry::{self, Managed};
 use crate::resource::wanted::{Sight, Wanted, wanted};
 use crate::resource::{command, directory, file, parts, service};
 use packages::Packages;
@@ -131,7 +132,9 @@ pub(crate) fn refused(fault: Fault) -> Refused {
 pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused> {
     let items = ask.resources()?;
     let accounts = host.accounts().map_err(refused)?;
+    let managed = Managed::of(&items, &accounts);
     let mut planner = Planner {
+        managed,
         ask,
         host,
         accounts,
@@ -180,6 +183,8 @@ struct Planner<'a, H> {
     brought: BTreeMap<&'a str, Digest>,
     /// Paths that parts of this plan change, as they leave them.
     files: BTreeMap<String, file::Found>,
+    /// What belongs to resources, so that directories leave it alone.
+    managed: Managed,
     /// Directories that parts of this plan make.
     made: BTreeSet<String>,
 }
@@ -210,6 +215,8 @@ impl<'a, H: Host> Planner<'a, H> {
                 let action = directory::diff(wanted, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;
                 self.add(item, action);
+                let below = entry::diff(wanted, &self.managed, &*self.host)?;
+                self.add(item, below);
             }
             Resource::Service(wanted) => {
                 let found = service::inspect(&wanted.name.unit(), self.host).map_err(refused)?;

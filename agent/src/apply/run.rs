@@ -2,11 +2,11 @@
 
 use super::{Job, Watch};
 use crate::disk::Disk;
-use crate::host::{Fault, Host, Mark};
+use crate::host::{Accounts, Fault, Host, Mark};
 use crate::journal::{Journal, Record, Step};
 use crate::plan::Item;
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{Found, account, command, directory, file, package, parts, service};
+use crate::resource::{Found, account, command, directory, entry, file, package, parts, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::manifest::{Command, Resource};
@@ -222,6 +222,13 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// Looks at the state before a step; `old` gets the contents that undoing it needs.
     fn find(&mut self, n: usize, old: &mut Vec<Vec<u8>>) -> Result<Found, Fault> {
         let action = &self.actions[n];
+        if let Some(path) = entry::path_of(&action.resource) {
+            let found = entry::find(path, action.verb, self.host)?;
+            if let parts::Found::File { path, found } = &found {
+                self.keep(path, found, old)?;
+            }
+            return Ok(Found::Parts(vec![found]));
+        }
         let item = self.item(action)?;
         match item.resource {
             Resource::Directory(want) => {
@@ -279,8 +286,11 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     fn put(&mut self, n: usize, before: &Found, staged: &BTreeSet<usize>) -> Went {
         let action = &self.actions[n];
-        let item = self.item(action)?;
         let accounts = self.host.accounts()?;
+        if let Some(path) = entry::path_of(&action.resource) {
+            return self.entry(path, action, before, &accounts);
+        }
+        let item = self.item(action)?;
         match (item.resource, before) {
             (Resource::Directory(want), Found::Directory(found)) => {
                 if directory::digest(found, &accounts) == action.after {
@@ -308,6 +318,18 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             (_, Found::Parts(before)) => return self.put_parts(action, item, before),
             _ => return Err(Fault::Refused(format!("{} is neither file nor directory", action.resource))),
         }
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// One entry below a directory.
+    fn entry(&mut self, path: &str, action: &Action, before: &Found, accounts: &Accounts) -> Went {
+        if matches!(before, Found::Parts(found) if parts::digest(found, accounts) == action.after) {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        let none = || Fault::Refused(format!("{} is in the plan but below no directory", action.resource));
+        let (_, want) = entry::governor(path, &self.items).ok_or_else(none)?;
+        entry::apply(path, (action.verb, action.after), want, self.host)?;
+        self.stale_units |= is_unit_file(path);
         Ok((StepStatus::Done, String::new()))
     }
 
@@ -391,6 +413,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Ok((status, note)) => {
                 if status == StepStatus::Done {
                     self.changed.insert(resource.clone());
+                    let governor =
+                        entry::path_of(resource).and_then(|path| entry::governor(path, &self.items));
+                    self.changed.extend(governor.map(|(item, _)| item.id.clone()));
                 }
                 records.push(Record::After(Step(n), status, ms, note));
                 None
@@ -607,9 +632,10 @@ enum Class {
 }
 
 /// Kinds whose steps share the syncs of the journal.
-const IN_GROUPS: [&str; 11] = [
+const IN_GROUPS: [&str; 12] = [
     "file",
     "directory",
+    "entry",
     "symlink",
     "line",
     "block",

@@ -59,7 +59,7 @@ fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fa
         Found::Check(path) => host.sweep(path),
         Found::Parts(all) => all.iter().try_for_each(|part| match part {
             parts::Found::File { path, .. } => host.sweep(path),
-            parts::Found::Directory { .. } | parts::Found::Kernel { .. } => Ok(()),
+            _ => Ok(()),
         }),
         _ => Ok(()),
     }

@@ -121,6 +121,8 @@ pub fn apply(want: &Directory, found: &Found, after: Digest, host: &mut impl Hos
 pub fn undo(path: &str, before: &Found, host: &mut impl Host) -> Result<(), Fault> {
     match before {
         Found::Absent => host.remove_dir(path),
+        // One that was purged comes back.
+        Found::Directory { attrs } if host.look(path)? == Entry::Absent => host.make_dir(path, *attrs),
         Found::Directory { attrs } => host.set_attrs(path, *attrs),
         Found::Other => Err(Fault::Refused(format!("{path} was no directory"))),
     }

@@ -8,6 +8,7 @@ mod authorized_keys;
 mod block;
 pub mod command;
 pub mod directory;
+pub mod entry;
 pub mod file;
 mod line;
 mod lines;

@@ -4,8 +4,8 @@
 //! order are the same for all.
 
 use super::wanted::Sight;
-use super::{Saved, command, directory, file, refuse, state};
-use crate::host::{Accounts, Fault, Host};
+use super::{NamedAttrs, Saved, command, directory, file, refuse, state};
+use crate::host::{Accounts, Attrs, Entry, Fault, Host};
 use crate::plan::Item;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
@@ -29,9 +29,23 @@ pub enum Part<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Found {
-    File { path: String, found: file::Found },
-    Directory { path: String, found: directory::Found },
-    Kernel { path: String, value: String },
+    File {
+        path: String,
+        found: file::Found,
+    },
+    Directory {
+        path: String,
+        found: directory::Found,
+    },
+    Kernel {
+        path: String,
+        value: String,
+    },
+    /// Owner and mode of something whose contents are not the matter.
+    Attributes {
+        path: String,
+        attrs: Attrs,
+    },
 }
 
 impl Part<'_> {
@@ -71,6 +85,16 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
             Found::Kernel { path, .. } => {
                 Found::Kernel { path: path.clone(), value: host.kernel(path)?.unwrap_or_default() }
             }
+            Found::Attributes { path, attrs } => match host.look(path)? {
+                Entry::File { attrs, .. } | Entry::Directory { attrs } => {
+                    Found::Attributes { path: path.clone(), attrs }
+                }
+                // It is gone, or something else: then it is not as it was.
+                _ => Found::Attributes {
+                    path: path.clone(),
+                    attrs: Attrs { mode: !attrs.mode & 0o7777, ..*attrs },
+                },
+            },
         })
     };
     before.iter().map(again).collect()
@@ -80,7 +104,10 @@ impl Found {
     /// The path that it is about.
     pub fn place(&self) -> &str {
         match self {
-            Self::File { path, .. } | Self::Directory { path, .. } | Self::Kernel { path, .. } => path,
+            Self::File { path, .. }
+            | Self::Directory { path, .. }
+            | Self::Kernel { path, .. }
+            | Self::Attributes { path, .. } => path,
         }
     }
 }
@@ -95,7 +122,13 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::File { found, .. } => file::digest(found, accounts),
         Found::Directory { found, .. } => directory::digest(found, accounts),
         Found::Kernel { path, value } => kernel(path, value),
+        Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
     }
+}
+
+/// The digest of owner and mode alone.
+pub fn attributes(attrs: &NamedAttrs) -> Digest {
+    state(&("attributes", attrs))
 }
 
 /// The kernel writes tabs where people write blanks.
@@ -370,6 +403,7 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
         match part {
             Found::File { path, found } => file::undo(path, found, host, saved)?,
             Found::Directory { path, found } => directory::undo(path, found, host)?,
+            Found::Attributes { path, attrs } => host.set_attrs(path, *attrs)?,
             Found::Kernel { path, value } => {
                 if host.kernel(path)?.as_ref() != Some(value) {
                     host.set_kernel(path, value)?;

@@ -36,6 +36,13 @@ fn machine() -> Fake {
     {
         let mut world = fake.world.borrow_mut();
         let zone = world.nodes.remove("/zone").unwrap();
+        let directory = world.nodes["/srv"].clone();
+        for path in ["/srv/tree", "/srv/tree/sub", "/srv/tree/gone"] {
+            world.nodes.insert(path.into(), directory.clone());
+        }
+        for path in ["/srv/tree/sub/mine", "/srv/tree/sub/other", "/srv/tree/gone/file"] {
+            world.nodes.insert(path.into(), zone.clone());
+        }
         world.nodes.insert("/usr/share/zoneinfo/Europe/Berlin".into(), zone);
         for (key, value) in
             [("net/ipv4/ip_forward", "1"), ("kernel/sysrq", "438"), ("kernel/hostname", "old")]
@@ -70,6 +77,8 @@ fn states() -> serde_json::Value {
 fn edits() -> serde_json::Value {
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6eR4sCRB0gVZgzy8nW0+8mDqnnFhzuLGJ4ZKoWMHgQ";
     json!([
+        { "directory": { "path": "/srv/tree", "purge": true, "recurse": { "owner": "web", "file_mode": "0600" } } },
+        { "file": { "path": "/srv/tree/sub/mine", "content": "mine" } },
         { "symlink": { "path": "/srv/link", "target": "x" } },
         { "symlink": { "path": "/etc/gone", "target": "hosts" } },
         { "line": { "path": "/etc/hosts", "name": "one", "line": "1" } },

@@ -11,6 +11,7 @@
 mod support;
 
 mod accounts;
+mod below;
 mod crash;
 mod edits;
 mod files;

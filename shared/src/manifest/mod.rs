@@ -34,8 +34,8 @@ pub use names::{
 pub use order::{Cycle, order};
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
 pub use resource::{
-    Artifact, Command, Directory, File, FileSource, FileWant, Needed, Package, PackageWant, Resource,
-    ResourceKind, Service, ServiceState, Undo,
+    Artifact, Command, Directory, File, FileSource, FileWant, Needed, Package, PackageWant, Recurse,
+    Resource, ResourceKind, Service, ServiceState, Undo,
 };
 pub(crate) use suggest::suggest;
 pub use system::{Hostname, Symlink, Sysctl, Timezone};

@@ -155,6 +155,13 @@ pub struct Directory {
     /// Permission bits in quotes, such as "0755".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// Owner, group and modes of everything below it that is no resource itself; at most 1000 entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurse: Option<Recurse>,
+    /// True removes everything below it that is no resource of the change; each entry is shown in the plan, at most
+    /// 1000.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purge: bool,
     /// Ids of resources that are done first, such as `package:app`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
@@ -163,6 +170,25 @@ pub struct Directory {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
     pub on_change: Vec<ResourceId>,
+}
+
+/// What is wanted of everything below a directory; at least one of the four is given. Links stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Recurse {
+    /// Name of the owning user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountName>,
+    /// Name of the owning group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<AccountName>,
+    /// Permission bits of files, in quotes, such as "0644".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_mode: Option<Mode>,
+    /// Permission bits of directories, in quotes, such as "0755".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_mode: Option<Mode>,
 }
 
 /// A package at an exact version, or its absence.
@@ -295,9 +321,26 @@ impl Command {
 }
 
 impl Directory {
+    /// Entries below a directory that are looked at; more are no matter of one resource.
+    pub const ENTRIES: usize = 1_000;
+
+    /// Whether it says something about what lies below it.
+    pub fn reaches_below(&self) -> bool {
+        self.purge || self.recurse.is_some()
+    }
+
     /// A directory that exists, however it is.
     pub fn at(path: AbsolutePath) -> Self {
-        Self { path, owner: None, group: None, mode: None, requires: Vec::new(), on_change: Vec::new() }
+        Self {
+            path,
+            owner: None,
+            group: None,
+            mode: None,
+            recurse: None,
+            purge: false,
+            requires: Vec::new(),
+            on_change: Vec::new(),
+        }
     }
 }
 
@@ -481,6 +524,10 @@ impl Resource {
             }
         };
         let mut classes = BTreeSet::from([own]);
+        if matches!(self, Self::Directory(directory) if directory.reaches_below()) {
+            // What lies below is only known to the host.
+            classes.insert(ActionClass::SensitiveFile);
+        }
         if self.checker().is_some_and(|checker| !checker.only_reads()) {
             classes.insert(ActionClass::Command);
         }

@@ -2,8 +2,9 @@
 
 use super::order::order;
 use super::{
-    Block, BlockSource, BlockWant, Body, Command, FileSource, FileWant, HealthCheck, Manifest, Needed,
-    ParamName, Patch, Probe, Problem, Resource, ResourceKind, Select, Sudoers, User, UserWant, suggest,
+    Block, BlockSource, BlockWant, Body, Command, Directory, FileSource, FileWant, HealthCheck, Manifest,
+    Needed, ParamName, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers, User,
+    UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -170,6 +171,7 @@ impl Check<'_> {
                 self.problem(place, "the service wants nothing", "give state, enabled or both");
             }
             Resource::Block(block) => self.block(place, block),
+            Resource::Directory(directory) => self.directory(place, directory),
             Resource::Sudoers(Sudoers { content: Some(content), .. }) => {
                 self.content(&format!("{place}.content"), content);
                 if !content.ends_with('\n') {
@@ -233,6 +235,19 @@ impl Check<'_> {
         if content.len() > CONTENT_BYTES {
             let message = format!("the content has {} bytes", content.len());
             self.problem(place, message, format!("use at most {CONTENT_BYTES} bytes, or an artifact"));
+        }
+    }
+
+    fn directory(&mut self, place: &str, directory: &Directory) {
+        if directory.purge && directory.path.as_str().rfind('/') == Some(0) {
+            let message = format!("{} is a directory of the whole system", directory.path);
+            self.problem(format!("{place}.purge"), message, "purge a directory below it, or nothing");
+        }
+        if let Some(Recurse { owner: None, group: None, file_mode: None, directory_mode: None }) =
+            directory.recurse
+        {
+            let remedy = "give owner, group, file_mode or directory_mode";
+            self.problem(format!("{place}.recurse"), "nothing is wanted of what lies below", remedy);
         }
     }
 

@@ -465,6 +465,27 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
             "already managed",
             "merge",
         ),
+        (
+            with("directory: {path: /etc, purge: true}"),
+            "resources[0].directory.purge",
+            6,
+            "of the whole system",
+            "below it",
+        ),
+        (
+            with("directory: {path: /srv/a, recurse: {}}"),
+            "resources[0].directory.recurse",
+            6,
+            "nothing is wanted",
+            "file_mode",
+        ),
+        (
+            with("directory: {path: /srv/a, recurse: {mode: \"0644\"}}"),
+            "resources[0].directory.recurse.mode",
+            6,
+            "not known",
+            "file_mode",
+        ),
         // references
         (
             with("file: {path: /a, content: x, requires: [\"package:b\"]}"),
