@@ -5,6 +5,7 @@
 //! gte, lt, lte, and, or, not, len. Nothing is escaped. No partials, decorators, raw blocks or `\{{`: with them
 //! neither time nor stack would be bounded. Literal braces go into a parameter or into `content`.
 
+mod plain;
 mod scan;
 mod walk;
 
@@ -38,6 +39,9 @@ impl TemplateProblem {
 
 /// All problems of a template whose parameters are `params`; empty when it can be rendered.
 pub fn check(template: &str, params: &[&str]) -> Vec<TemplateProblem> {
+    if plain::is_plain(template, params) {
+        return Vec::new();
+    }
     match compile(template) {
         Ok(compiled) => walk::problems(&compiled, params),
         Err(problem) => vec![problem],
@@ -50,6 +54,17 @@ pub fn check(template: &str, params: &[&str]) -> Vec<TemplateProblem> {
 /// The first problem of [`check`], a missing list item such as `facts.addresses.3`, values that cannot be
 /// compared, or a result above [`RENDERED_BYTES`].
 pub fn render(
+    template: &str,
+    params: &Map<String, ParamValue>,
+    facts: &TemplateFacts,
+) -> Result<String, TemplateProblem> {
+    match plain::render(template, params, facts) {
+        Some(text) => Ok(text),
+        None => render_any(template, params, facts),
+    }
+}
+
+fn render_any(
     template: &str,
     params: &Map<String, ParamValue>,
     facts: &TemplateFacts,

@@ -150,4 +150,38 @@ proptest::proptest! {
             drop(render(&template, &params(), &facts()));
         }
     }
+
+    /// The shortcut gives what the full renderer gives, and passes only what that passes.
+    #[test]
+    fn the_shortcut_means_the_same(parts in proptest::collection::vec(proptest::sample::select(vec![
+        "{{params.port}}", "{{params.greeting}}", "{{params.tls}}", "{{params.a_1}}", "{{facts.hostname}}",
+        "{{facts.kernel}}", "{{facts.addresses}}", "{{params.prot}}", "{{params.this}}", "{{params.else}}",
+        "{{params.true}}", "{{params.null}}", "{{params.as}}", "{{params.if}}", "{{params.each}}", "{{params.log}}",
+        "{{params.lookup}}", "{{params.len}}", "{{params.1}}", "{{params.root}}", "{{params.false}}",
+        "{{ params.port }}", "{{~params.port}}", "{{{params.port}}}", "{{&params.port}}", "{{params}}", "{{!x}}",
+        "{{#if params.tls}}", "{{/if}}", "{", "}", "{{", "}}", "\\", "\n", "\r\n", " ", "é", "params.port", ".",
+    ]), 0..12)) {
+        let template = parts.concat();
+        let mut params = params();
+        for name in
+            ["this", "else", "true", "false", "null", "as", "if", "each", "log", "lookup", "len", "root", "1", "a_1"]
+        {
+            params.insert(name.into(), ParamValue::Text(format!("<{name}>")));
+        }
+        let names: Vec<&str> = params.keys().map(String::as_str).collect();
+        let short = plain::render(&template, &params, &facts());
+        assert_eq!(short.is_some(), plain::is_plain(&template, &names), "{template}");
+        if let Some(text) = short {
+            assert_eq!(render_any(&template, &params, &facts()), Ok(text), "{template}");
+            assert!(walk::problems(&compile(&template).unwrap(), &names).is_empty(), "{template}");
+        }
+    }
+}
+
+/// What most templates are must not miss the shortcut.
+#[test]
+fn text_with_variables_takes_the_shortcut() {
+    for template in ["", "no tag\n", "port={{params.port}} host={{facts.hostname}}\n{ }\n"] {
+        assert!(plain::is_plain(template, &["port"]), "{template}");
+    }
 }
