@@ -36,8 +36,9 @@ use tests::{Database, World};
 const CONNECTIONS: usize = 48;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
-/// What every reference serves, so that all requests are of one length.
+/// What every reference serves, so that all requests and answers are of about one length.
 const PATH: &str = "/agent/v1/work";
+const TAG: &str = "\"7.00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"";
 
 /// Certificates of the site, for the references.
 pub struct Tls {

@@ -1,6 +1,6 @@
 //! The least that actix-web with rustls and ring can do for a check-in, as a process of its own.
 
-use crate::Tls;
+use crate::{PATH, TAG, Tls};
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use rustls::ServerConfig;
@@ -12,8 +12,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tests::http;
-
-const TAG: &str = "\"0123456789abcdef\"";
 
 /// A running reference; it ends with this value.
 pub struct Bare {
@@ -47,7 +45,7 @@ impl Drop for Bare {
 pub fn serve(files: &[String]) {
     let config = config(Path::new(&files[0]), Path::new(&files[1]), Path::new(&files[2]));
     let served = actix_web::rt::System::new().block_on(async move {
-        let server = HttpServer::new(|| App::new().route(crate::PATH, web::get().to(work)));
+        let server = HttpServer::new(|| App::new().route(PATH, web::get().to(work)));
         let server =
             server.keep_alive(Duration::from_secs(600)).bind_rustls_0_23(("127.0.0.1", 0), config)?;
         println!("{}", server.addrs()[0]);

@@ -1,6 +1,7 @@
 //! nginx as it is installed, answering check-ins from its configuration.
 
-use crate::Tls;
+use crate::process::children;
+use crate::{PATH, TAG, Tls};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,11 +28,9 @@ impl Nginx {
         command.arg("-p").arg(dir).arg("-c").arg(&file).args(["-e", "stderr"]).stdout(Stdio::null());
         let mut process = command.spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(address).is_err() {
-            assert!(
-                process.try_wait().unwrap().is_none() && Instant::now() < deadline,
-                "nginx does not start"
-            );
+        while children(process.id()).len() < workers() || TcpStream::connect(address).is_err() {
+            let alive = process.try_wait().unwrap().is_none();
+            assert!(alive && Instant::now() < deadline, "nginx does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(Self { address, process })
@@ -39,7 +38,7 @@ impl Nginx {
 
     /// Its workers, which do all the work.
     pub fn pids(&self) -> Vec<u32> {
-        crate::process::children(self.process.id())
+        children(self.process.id())
     }
 }
 
@@ -52,25 +51,30 @@ impl Drop for Nginx {
     }
 }
 
+/// One for each core, as the other servers have.
+fn workers() -> usize {
+    std::thread::available_parallelism().unwrap().get()
+}
+
 fn configuration(tls: &Tls, dir: &Path, address: SocketAddr) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", dir.display()))
         .concat();
     format!(
-        "worker_processes 2;\ndaemon off;\npid {dir}/pid;\nerror_log stderr error;\n\
+        "worker_processes {workers};\ndaemon off;\npid {dir}/pid;\nerror_log stderr error;\n\
          events {{ worker_connections 1024; }}\nhttp {{\n{temporary}\
          access_log off; keepalive_timeout 600s; keepalive_requests 1000000000; tcp_nodelay on;\n\
          ssl_protocols TLSv1.3; ssl_session_cache off; ssl_session_tickets off;\n\
          ssl_certificate {certificate}; ssl_certificate_key {key};\n\
          ssl_client_certificate {ca}; ssl_verify_client on;\n\
          server {{ listen {address} ssl;\n\
-         location = {path} {{\n\
-         add_header ETag '\"0123456789abcdef\"' always;\n\
-         if ($http_if_none_match = '\"0123456789abcdef\"') {{ return 304; }}\nreturn 200; }} }} }}\n",
+         location = {PATH} {{\n\
+         add_header ETag '{TAG}' always;\n\
+         if ($http_if_none_match = '{TAG}') {{ return 304; }}\nreturn 200; }} }} }}\n",
+        workers = workers(),
         dir = dir.display(),
         certificate = tls.certificate.display(),
         key = tls.key.display(),
         ca = tls.ca.display(),
-        path = crate::PATH,
     )
 }
