@@ -3,6 +3,7 @@
 //! The ledger is computed again from its entries, has only grown, and holds each statement of a host once; no
 //! host changed in anything that its own receipt does not name; what a receipt calls undone is as it was.
 
+use crate::programs::Said;
 use crate::root::{self, Snapshot};
 use crate::world::World;
 use shared::digest::Digest;
@@ -22,6 +23,8 @@ pub struct Memory {
     /// Leaf hashes of the ledger.
     pub leaves: Vec<Digest>,
     pub hosts: BTreeMap<String, Seen>,
+    /// What agents said in ticks of all hosts; shown when a test fails.
+    pub said: BTreeMap<String, Vec<Said>>,
 }
 
 /// A host at its last check.

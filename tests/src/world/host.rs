@@ -181,6 +181,7 @@ impl World {
             assert_eq!(output.status.signal(), None, "the agent of {name} was killed");
             let said = Said::from(&format!("tick {name}"), &output);
             assert!(!said.err.contains("panicked"), "{said}");
+            self.memory.said.entry(name).or_default().push(said);
         }
         for name in self.hosts.keys().cloned().collect::<Vec<_>>() {
             check::host(self, &name);

@@ -260,9 +260,8 @@ impl World {
             .filter_map(|node| self.hosts.values().next().map(|host| self.agent_door(host, node.agents)))
         {
             // A host that is not let in learns nothing from any node; there is nothing to wait for.
-            while let Ok(reply) = door.try_send(Message::request("GET", "/agent/v1/work", b""))
-                && reply.status() == 200
-                && reply.json()["timestamp_version"].as_u64().is_some_and(|known| known < newest)
+            while let Some(known) = offered(&door)
+                && known < newest
             {
                 assert!(std::time::Instant::now() < deadline, "a node does not learn of version {newest}");
                 std::thread::sleep(std::time::Duration::from_millis(100));
@@ -276,12 +275,24 @@ impl World {
     }
 }
 
+/// The version of the repository that a host is told of and can fetch from this node, whichever is older.
+fn offered(door: &Client) -> Option<u64> {
+    let get =
+        |path: &str| door.try_send(Message::request("GET", path, b"")).ok().filter(|r| r.status() == 200);
+    let told = get("/agent/v1/work")?.json()["timestamp_version"].as_u64()?;
+    let served = get("/agent/v1/tuf/timestamp.json")?.json()["signed"]["version"].as_u64()?;
+    Some(told.min(served))
+}
+
 impl Drop for World {
     /// A failing test shows what the servers had to say.
     fn drop(&mut self) {
         if std::thread::panicking() {
             for node in &self.nodes {
                 eprintln!("--- server {} says:\n{}", node.number, node.last_words());
+            }
+            for said in self.memory.said.values().flat_map(|all| all.iter().rev().take(6).rev()) {
+                eprintln!("--- {said}");
             }
             if std::env::var_os("ASSENT_TEST_KEEP").is_some() {
                 let kept = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap()).keep();
