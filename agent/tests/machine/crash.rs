@@ -3,7 +3,7 @@
 
 use super::support::site::{Site, from_json, manifest};
 use agent::apply::Stopped;
-use agent::host::fake::{Cut, Deb, Fake, FakeDisk, World};
+use agent::host::fake::{Cut, Deb, Fake, FakeDisk, Node, World};
 use agent::host::{Installed, PackageState, Unit};
 use agent::journal::{Journal, Outcome, Standing};
 use serde_json::json;
@@ -363,6 +363,37 @@ fn the_end_of_the_window_and_a_halt_stop_before_the_next_step() {
         assert_eq!(outcome.outcome, expected);
         assert!(outcome.note.starts_with("the window ended at"), "{}", outcome.note);
     }
+}
+
+/// The package brings the file in reality; here the edit makes it. Only what is wanted can be bound before.
+#[test]
+fn an_edit_of_a_file_that_a_package_brings_is_planned_by_its_wish() {
+    let resources = |value: &str| {
+        json!([
+            { "package": { "name": "lib", "version": "2.0" } },
+            { "setting": { "path": "/etc/lib.conf", "key": "k", "value": value, "create": true,
+                           "requires": ["package:lib"] } },
+            { "setting": { "path": "/etc/other.conf", "key": "k", "value": "v", "create": true } },
+        ])
+    };
+    let site = Site::new(vec![manifest("app", resources("v"))]);
+    let mut host = machine();
+    let disk = FakeDisk::new(host.power.clone());
+    let plan = site.plan(&mut host).unwrap();
+    assert_eq!(
+        plan[1].summary,
+        "edit /etc/lib.conf when its package has brought it (setting:/etc/lib.conf:k)"
+    );
+    assert!(plan[1].diff.as_deref().unwrap().contains(r#""value":"v""#), "{:?}", plan[1].diff);
+    assert!(plan[2].summary.starts_with("create /etc/other.conf"), "{}", plan[2].summary);
+    let other = Site::new(vec![manifest("app", resources("w"))]).plan(&mut host).unwrap();
+    assert_ne!(other[1].after, plan[1].after, "another wish is another effect");
+    let outcome = site.apply(&mut host, &mut journal(&disk)).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    assert!(matches!(&host.world.borrow().nodes["/etc/lib.conf"], Node::File(_, bytes) if bytes == b"k=v\n"));
+    assert_eq!(site.plan(&mut host).unwrap(), []);
+    let (rolled_back, applied, failed) = sweep(resources("v"), None);
+    assert!(rolled_back > 10 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
 }
 
 #[test]
