@@ -74,10 +74,19 @@ impl World {
     }
 
     /// From request to a plan of every host: draft, submit, one round of ticks.
+    ///
+    /// With several nodes there may be more rounds: one of them may learn of the wish a second after the other.
     pub fn request(&mut self, new: &NewChange<'_>) -> String {
         let id = self.draft(new);
         self.submit(&id);
-        self.tick_all();
+        let rounds = if self.nodes.len() > 1 { 10 } else { 1 };
+        for _ in 0..rounds {
+            self.tick_all();
+            let line = self.change_file(&id).line;
+            if line.plans == line.targets {
+                break;
+            }
+        }
         id
     }
 
