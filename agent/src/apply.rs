@@ -206,7 +206,7 @@ fn artifact(dir: &Path, sha256: Digest) -> Result<Box<dyn Read>, Fault> {
 }
 
 /// The wanted contents of a file, as in planning.
-fn want<'a>(
+fn resolved<'a>(
     item: &plan::Item<'a>,
     file: &'a shared::manifest::File,
     facts: &TemplateFacts,

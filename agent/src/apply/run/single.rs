@@ -1,0 +1,139 @@
+//! Steps of their own: services, commands, accounts, hold marks, checks.
+
+use super::{Run, Went};
+use crate::disk::Disk;
+use crate::host::{Fault, Host, Mark};
+use crate::journal::{Record, Step};
+use crate::plan::Item;
+use crate::resource::{Found, account, command, package, service};
+use shared::ids::ResourceId;
+use shared::manifest::{Command, Resource};
+use shared::plan::{Action, Verb};
+use shared::receipt::StepStatus;
+use std::time::Instant;
+
+impl<H: Host, D: Disk> Run<'_, H, D> {
+    /// Everything that is a step of its own: services, commands, hold marks.
+    pub(super) fn other(&mut self, n: usize) -> Result<Option<String>, Fault> {
+        let action = &self.actions[n];
+        let before = match self.find_other(action) {
+            Ok(before) => before,
+            Err(fault) => return self.failed_before(n, &fault),
+        };
+        self.journal.write(vec![Record::Before(Step(n), before.clone())])?;
+        let started = Instant::now();
+        let went = match &before {
+            Found::Service(found) => self.service(action, found),
+            Found::Package(found) => self.mark(action, found),
+            Found::Command(_) => self.command(action),
+            Found::Check(_) => self.check(action),
+            Found::Account(_) => self.account(action),
+            Found::File(_) | Found::Directory(_) | Found::Parts(_) => {
+                Err(Fault::Refused("not a step of its own".into()))
+            }
+        };
+        let mut records = Vec::new();
+        let failure = self.note(n, went, started, &mut records);
+        self.journal.write(records)?;
+        Ok(failure)
+    }
+
+    fn find_other(&mut self, action: &Action) -> Result<Found, Fault> {
+        if let Some(unit) = service::unit_of(&action.resource) {
+            let found = self.units.get(&unit).cloned();
+            return found.map_or_else(|| service::inspect(&unit, self.host), Ok).map(Found::Service);
+        }
+        match self.item(action)?.resource {
+            Resource::File(want) => Ok(Found::Check(want.path.to_string())),
+            resource if resource.checker().is_some() => {
+                Ok(Found::Check(resource.edits().map(str::to_owned).unwrap_or_default()))
+            }
+            resource @ (Resource::User(_) | Resource::Group(_)) => {
+                let (found, secrets) = account::inspect(resource, self.host)?;
+                secrets.iter().try_for_each(|line| self.journal.save_one(line))?;
+                Ok(Found::Account(found))
+            }
+            Resource::Package(want) => {
+                let inventory = package::inventory(self.host)?;
+                Ok(Found::Package(package::inspect(want.name.as_str(), &inventory)))
+            }
+            Resource::Command(want) => Ok(Found::Command(command::found(want))),
+            _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
+        }
+    }
+
+    fn service(&mut self, action: &Action, before: &service::Found) -> Went {
+        let unit = service::unit_of(&action.resource)
+            .ok_or_else(|| Fault::Refused(format!("{} names no unit", action.resource)))?;
+        let now = service::inspect(&unit, self.host)?;
+        let Some(verb) = service::due(action.verb, &now, self.is_caused(&action.resource)) else {
+            let moved = action.verb != Verb::Restart && !service::is_as_before(before, &now, action.verb);
+            return Ok(match moved {
+                // Done all the same, so that an undo takes it back.
+                true => (StepStatus::Done, "an earlier step of this run has done it".into()),
+                false => (StepStatus::Unneeded, String::new()),
+            });
+        };
+        if std::mem::take(&mut self.stale_units) {
+            self.host.reload_units()?;
+        }
+        service::apply(&unit, verb, self.host)?;
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    fn account(&mut self, action: &Action) -> Went {
+        let resource = self.item(action)?.resource;
+        let status = match account::apply(resource, action.after, self.host)? {
+            true => StepStatus::Done,
+            false => StepStatus::Unneeded,
+        };
+        Ok((status, String::new()))
+    }
+
+    /// Whether a resource that restarts this service was really changed.
+    fn is_caused(&self, service: &ResourceId) -> bool {
+        let causes = |item: &&&Item<'_>| item.resource.on_change().contains(service);
+        self.items.values().filter(causes).any(|item| self.changed.contains(&item.id))
+    }
+
+    fn mark(&mut self, action: &Action, found: &package::Found) -> Went {
+        let name = action.resource.as_str().strip_prefix("package:").unwrap_or_default();
+        let hold = action.verb == Verb::Hold;
+        if found.held() == hold {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        self.host.mark(if hold { Mark::Hold } else { Mark::Unhold }, &[name])?;
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    fn command(&mut self, action: &Action) -> Went {
+        let Resource::Command(want) = self.item(action)?.resource else {
+            return Err(Fault::Refused(format!("{} is no command", action.resource)));
+        };
+        if !command::is_needed(want, self.host, &|id| self.changed.contains(id))? {
+            return Ok((StepStatus::Unneeded, String::new()));
+        }
+        self.check_scripts(action, want)?;
+        if command::guard_holds(want, self.host)? {
+            return Ok((StepStatus::Unneeded, "its guard says that it is not needed".into()));
+        }
+        command::apply(want, self.host)?;
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    /// The command is the approved one down to the bytes of its scripts.
+    fn check_scripts(&self, action: &Action, want: &Command) -> Result<(), Fault> {
+        let scripts = command::scripts(&want.run, &self.brought, self.host)?;
+        for (path, expected) in &scripts {
+            if let Some(found) = self.host.scan(path, 0)?.digest
+                && found != *expected
+            {
+                return Err(Fault::Digest { what: path.clone(), expected: *expected, found });
+            }
+        }
+        if command::digest(want, &scripts) != action.after {
+            return Err(Fault::Refused("a script of the command is not the approved one; plan again".into()));
+        }
+        Ok(())
+    }
+}
