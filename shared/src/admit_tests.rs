@@ -79,7 +79,7 @@ fn only_keys_of_the_policy_count() {
     for (why, names) in [
         ("foreign key", [("first", 9)]),
         ("another person's key", [("first", 4)]),
-        ("unknown person", [("mallory", 2)]),
+        ("unknown person", [("stranger", 2)]),
     ] {
         assert_eq!(admit(&policy(1), &approved_by(&names), NOW), Err(Code::ApprovalUnknownKey), "{why}");
     }

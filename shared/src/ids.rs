@@ -67,7 +67,7 @@ name_id!(
     |t| unhex::<8>(t).is_some()
 );
 name_id!(
-    /// A person of the policy, such as `anna` or `p-7`.
+    /// A person of the policy, such as `lead` or `p-7`.
     PersonId, "person id", "1 to 32 of a-z, 0-9 and single '-', starting with a letter",
     { "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 32 },
     |t| lower_name(t, 32)

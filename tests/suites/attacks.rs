@@ -22,14 +22,14 @@ const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\
 /// Keys and hosts for a row of attacks; every change is planned before the server turns hostile.
 struct Stage<'w> {
     world: &'w mut World,
-    anna: SigningKey,
-    berta: Second,
+    lead: SigningKey,
+    second: Second,
     changes: Vec<String>,
 }
 
 impl<'w> Stage<'w> {
     fn new(world: &'w mut World, changes: usize) -> Self {
-        let berta = world.add_second_person();
+        let second = world.add_second_person();
         world.join("a1", "production");
         world.join("v1", "vault");
         world.publish("base", "1.0.0", MOTD).ok();
@@ -37,19 +37,19 @@ impl<'w> Stage<'w> {
         let changes: Vec<String> = (0..changes).map(|_| world.draft(&new)).collect();
         changes.iter().for_each(|id| world.submit(id));
         world.tick_all();
-        Self { anna: world.own_key("approver"), berta, changes, world }
+        Self { lead: world.own_key("approver"), second, changes, world }
     }
 
     /// The next unused change, fully approved as an honest bundle would be.
     fn next(&mut self) -> Bundle {
         let id = self.changes.pop().unwrap();
         let mut bundle = self.world.bundle(&id);
-        bundle.approvals = vec![self.yes("anna", &bundle, |_| {}), self.yes("berta", &bundle, |_| {})];
+        bundle.approvals = vec![self.yes("lead", &bundle, |_| {}), self.yes("second", &bundle, |_| {})];
         bundle
     }
 
     fn yes(&self, person: &str, bundle: &Bundle, bend: impl FnOnce(&mut Approval)) -> Statement<Approval> {
-        let key = if person == "berta" { &self.berta.key } else { &self.anna };
+        let key = if person == "second" { &self.second.key } else { &self.lead };
         self.world.sign_approval(&bundle.change, &bundle.plan_set, person, key, bend)
     }
 
@@ -103,29 +103,29 @@ fn approvals_that_do_not_count(stage: &mut Stage<'_>) {
     stage.refused("a1", &bundle, "approval.missing");
 
     let mut bundle = stage.next();
-    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.expires = a.at.plus(-1))];
+    bundle.approvals = vec![stage.yes("lead", &bundle, |a| a.expires = a.at.plus(-1))];
     stage.refused("a1", &bundle, "approval.expired");
 
     let mut bundle = stage.next();
-    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.at = a.at.plus(3_600))];
+    bundle.approvals = vec![stage.yes("lead", &bundle, |a| a.at = a.at.plus(3_600))];
     stage.refused("a1", &bundle, "approval.invalid");
 
     let mut bundle = stage.next();
-    let mallory = SigningKey::from_seed(&[66; 32]);
-    let signed = stage.world.sign_approval(&bundle.change, &bundle.plan_set, "mallory", &mallory, |_| {});
-    let posing = stage.world.sign_approval(&bundle.change, &bundle.plan_set, "anna", &mallory, |_| {});
+    let stranger = SigningKey::from_seed(&[66; 32]);
+    let signed = stage.world.sign_approval(&bundle.change, &bundle.plan_set, "stranger", &stranger, |_| {});
+    let posing = stage.world.sign_approval(&bundle.change, &bundle.plan_set, "lead", &stranger, |_| {});
     bundle.approvals = vec![signed, posing];
     stage.refused("a1", &bundle, "approval.unknown_key");
 
     let mut bundle = stage.next();
     let (one, two) =
-        (stage.yes("anna", &bundle, |_| {}), stage.yes("anna", &bundle, |a| a.nonce = "0".repeat(32)));
+        (stage.yes("lead", &bundle, |_| {}), stage.yes("lead", &bundle, |a| a.nonce = "0".repeat(32)));
     bundle.approvals = vec![one.clone(), two, one];
     stage.refused("v1", &bundle, "approval.quorum");
 
     let mut bundle = stage.next();
-    let no = stage.yes("berta", &bundle, |a| a.decision = Decision::Withdraw);
-    bundle.approvals = vec![stage.yes("anna", &bundle, |_| {}), no];
+    let no = stage.yes("second", &bundle, |a| a.decision = Decision::Withdraw);
+    bundle.approvals = vec![stage.yes("lead", &bundle, |_| {}), no];
     stage.refused("a1", &bundle, "approval.withdrawn");
 }
 
@@ -135,16 +135,16 @@ fn approvals_of_something_else(stage: &mut Stage<'_>) {
     stage.refused("a1", &bundle, "approval.other_change");
 
     let mut bundle = other;
-    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.revision = 2)];
+    bundle.approvals = vec![stage.yes("lead", &bundle, |a| a.revision = 2)];
     stage.refused("a1", &bundle, "approval.other_change");
 
     let mut bundle = stage.next();
-    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.site = "00112233aabbccdd".parse().unwrap())];
+    bundle.approvals = vec![stage.yes("lead", &bundle, |a| a.site = "00112233aabbccdd".parse().unwrap())];
     stage.refused("a1", &bundle, "approval.other_change");
 
     let mut bundle = stage.next();
     let vault = stage.world.hosts["v1"].agent();
-    bundle.approvals = vec![stage.yes("anna", &bundle, |a| a.agents = Some(vec![vault]))];
+    bundle.approvals = vec![stage.yes("lead", &bundle, |a| a.agents = Some(vec![vault]))];
     stage.refused("a1", &bundle, "approval.quorum");
 
     // A plan set in which the host's plan is another host's: signed as if it were this one's.
@@ -154,13 +154,13 @@ fn approvals_of_something_else(stage: &mut Stage<'_>) {
     let swapped = *plans.get(&vault).unwrap();
     plans.insert(own, swapped);
     bundle.plan_set = PlanSet { change: bundle.change.digest, plans };
-    bundle.approvals = vec![stage.yes("anna", &bundle, |_| {})];
+    bundle.approvals = vec![stage.yes("lead", &bundle, |_| {})];
     stage.refused("a1", &bundle, "plan.missing");
 }
 
 /// The attacker has no author key, so an altered change carries the old signature or one of his own.
 fn changes_that_were_altered(stage: &mut Stage<'_>) {
-    let mallory = SigningKey::from_seed(&[66; 32]);
+    let stranger = SigningKey::from_seed(&[66; 32]);
     let bends: [fn(&mut Change); 2] = [
         |change| change.intervals[0].from = change.intervals[0].from.plus(-7_200),
         |change| change.manifests[0].sha256 = shared::digest::Digest::of(b"another manifest"),
@@ -169,7 +169,7 @@ fn changes_that_were_altered(stage: &mut Stage<'_>) {
         let mut bundle = stage.next();
         let mut body = bundle.change.body.clone();
         bend(&mut body);
-        let forged = Statement::sign(body, &mallory);
+        let forged = Statement::sign(body, &stranger);
         let mut envelope = forged.envelope.clone();
         envelope.signatures.extend(bundle.change.envelope.signatures.clone());
         bundle.plan_set.change = forged.digest;
@@ -180,7 +180,7 @@ fn changes_that_were_altered(stage: &mut Stage<'_>) {
     let mut bundle = stage.next();
     let mut body = bundle.change.body.clone();
     body.site = "00112233aabbccdd".parse().unwrap();
-    bundle.change = Statement::sign(body, &stage.anna);
+    bundle.change = Statement::sign(body, &stage.lead);
     stage.refused("a1", &bundle, "change.site");
     // The file of one revision under the name of another.
     let bundle = stage.next();
@@ -247,7 +247,7 @@ fn edited_policy(stage: &mut Stage<'_>, bundle: &Bundle) {
     let world = &*stage.world;
     let mut policy = world.policy();
     policy.version += 1;
-    policy.persons.retain(|p| p.id.as_str() != "berta");
+    policy.persons.retain(|p| p.id.as_str() != "second");
     let bytes = shared::strict::to_json(&policy);
     let old = world.current_targets();
     let teams = std::collections::BTreeMap::from([(
@@ -361,10 +361,10 @@ on_both! {
         let waves = &["--canary", "a1", "--soak", "1s"];
         let new = NewChange { manifests: &["base@1.0.0"], more: waves, ..NewChange::default() };
         let ids = [world.request(&new), world.request(&new)];
-        let anna = world.own_key("approver");
+        let lead = world.own_key("approver");
         let [bundle, other] = ids.map(|id| {
             let mut bundle = world.bundle(&id);
-            bundle.approvals = vec![world.sign_approval(&bundle.change, &bundle.plan_set, "anna", &anna, |_| {})];
+            bundle.approvals = vec![world.sign_approval(&bundle.change, &bundle.plan_set, "lead", &lead, |_| {})];
             bundle
         });
         let forged = world.forge(&[target(&other)]);
@@ -409,9 +409,9 @@ on_both! {
         world.join("a1", "production");
         world.publish("base", "1.0.0", MOTD).ok();
         let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
-        let anna = world.own_key("approver");
+        let lead = world.own_key("approver");
         let mut old = world.bundle(&id);
-        old.approvals = vec![world.sign_approval(&old.change, &old.plan_set, "anna", &anna, |_| {})];
+        old.approvals = vec![world.sign_approval(&old.change, &old.plan_set, "lead", &lead, |_| {})];
         world.assent(&["change", "new", "--revise", &id, "--reason", "second thoughts"]).ok();
         world.submit(&id);
         world.tick("a1");

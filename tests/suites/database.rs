@@ -71,21 +71,21 @@ on_both! {
 on_both! {
     fn an_approver_written_into_the_database_approves_nothing(world) {
         let id = planned(world, &[]);
-        let token = "mallory".repeat(9);
+        let token = "stranger".repeat(9);
         let sha = Digest::of(token.as_bytes()).hex();
         let blob = match world.database {
             Database::Sqlite => format!("x'{sha}'"),
             Database::Postgresql => format!("'\\x{sha}'::bytea"),
         };
         edit(world, &[
-            "INSERT INTO person (id, access, created) VALUES ('mallory', 'admin', 0)".to_owned(),
-            format!("INSERT INTO person_token (sha256, person, created) VALUES ({blob}, 'mallory', 0)"),
+            "INSERT INTO person (id, access, created) VALUES ('stranger', 'admin', 0)".to_owned(),
+            format!("INSERT INTO person_token (sha256, person, created) VALUES ({blob}, 'stranger', 0)"),
         ]);
         let file = world.change_file(&id);
         let plans = tests::forge::plan_set(&file);
         let change = Statement::open(file.change).unwrap();
-        let mallory = SigningKey::from_seed(&[66; 32]);
-        let approval = world.sign_approval(&change, &plans, "mallory", &mallory, |_| {});
+        let stranger = SigningKey::from_seed(&[66; 32]);
+        let approval = world.sign_approval(&change, &plans, "stranger", &stranger, |_| {});
         let body = shared::wire::Approve { plan_set: plans, approval: approval.envelope.clone() };
         let request = Message::request("POST", &format!("/v1/changes/{id}/approvals"), &serde_json::to_vec(&body).unwrap());
         let reply = world.people().send(request.with("authorization", &format!("Bearer {token}")));
@@ -100,7 +100,7 @@ on_both! {
             format!("INSERT INTO statement (digest, kind, body, received) VALUES ({}, 'approval', {text}, 0)", blob(approval.digest)),
             format!(
                 "INSERT INTO change_approval (statement, change, person, decision, plan_set, at, stored) \
-                 VALUES ({}, {}, 'mallory', 'approve', {}, 0, 0)",
+                 VALUES ({}, {}, 'stranger', 'approve', {}, 0, 0)",
                 blob(approval.digest), blob(change.digest), blob(body.plan_set.digest())
             ),
             format!("UPDATE change SET state = 'approved', unpublished = true WHERE id = '{id}'"),

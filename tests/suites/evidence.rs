@@ -52,7 +52,7 @@ on_both! {
         receipts_are_signed_by_their_hosts(world, &dir);
         let table = |name: &str| fs::read_to_string(dir.join(format!("data/{name}.csv"))).unwrap();
         assert!(table("applications").contains(&id) && table("applications").contains("/etc/motd"));
-        assert!(table("approvals").contains(&id) && table("approvals").contains("anna"));
+        assert!(table("approvals").contains(&id) && table("approvals").contains("lead"));
         // The same question at the same size of the ledger gives the same bytes, also as a folder.
         let again = world.path("again.tar");
         world.assent(&["export", "--change", &id, "--out", again.to_str().unwrap()]).ok();

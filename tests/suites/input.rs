@@ -70,7 +70,7 @@ const PEOPLE_BODIES: [(&str, &str); 14] = [
     ("POST", "/v1/changes/{c}/close"),
     ("POST", "/v1/changes/{c}/approvals"),
     ("POST", "/v1/exports"),
-    ("POST", "/v1/people/mallory/tokens"),
+    ("POST", "/v1/people/stranger/tokens"),
     ("PATCH", "/v1/uploads/none?offset=0"),
     ("PUT", "/v1/changes/C-9999/revisions/1"),
 ];

@@ -34,14 +34,14 @@ fn prepared() -> Bench {
 fn wanted() -> Value {
     json!([
         { "group": { "name": "ops", "gid": 1500 } },
-        { "user": { "name": "anna", "uid": 1600, "groups": ["adm", "ops"], "shell": "/bin/bash",
-                    "comment": "Anna", "home": "/srv/anna" } },
+        { "user": { "name": "deploy", "uid": 1600, "groups": ["adm", "ops"], "shell": "/bin/bash",
+                    "comment": "Deploy", "home": "/srv/deploy" } },
         { "user": { "name": "svc", "system": true, "group": "ops", "locked": true } },
         { "user": { "name": "web", "groups": [], "shell": "/usr/sbin/nologin", "locked": true } },
         { "user": { "name": "old", "state": "absent" } },
-        { "directory": { "path": "/srv/anna", "owner": "anna", "group": "anna", "mode": "0700",
-                         "requires": ["user:anna"] } },
-        { "authorized_keys": { "user": "anna", "keys": [KEY], "requires": ["directory:/srv/anna"] } },
+        { "directory": { "path": "/srv/deploy", "owner": "deploy", "group": "deploy", "mode": "0700",
+                         "requires": ["user:deploy"] } },
+        { "authorized_keys": { "user": "deploy", "keys": [KEY], "requires": ["directory:/srv/deploy"] } },
     ])
 }
 
@@ -57,12 +57,12 @@ fn accounts_are_planned_with_their_numbers_brought_about_and_undone() {
         shown,
         [
             "create group ops: gid 1500",
-            "create user anna: uid 1600, group anna, other groups adm ops, comment \"Anna\", home /srv/anna, shell /bin/bash, locked false",
+            "create user deploy: uid 1600, group deploy, other groups adm ops, comment \"Deploy\", home /srv/deploy, shell /bin/bash, locked false",
             "create user svc: uid 999, group ops, other groups none, comment \"\", home /home/svc, shell /usr/sbin/nologin, locked true",
             "update user web: other groups adm to none, shell /bin/sh to /usr/sbin/nologin, locked false to true",
             "remove user old (uid 1005) with its group; its files stay",
-            "create the directory /srv/anna: anna:anna 0700",
-            "create the directory /srv/anna/.ssh: anna:anna 0700; create /srv/anna/.ssh/authorized_keys: 81 bytes, anna:anna 0600",
+            "create the directory /srv/deploy: deploy:deploy 0700",
+            "create the directory /srv/deploy/.ssh: deploy:deploy 0700; create /srv/deploy/.ssh/authorized_keys: 81 bytes, deploy:deploy 0600",
         ]
     );
     let sensitive = plan.iter().filter(|a| a.class.as_str() == "sensitive_file").count();
@@ -73,16 +73,16 @@ fn accounts_are_planned_with_their_numbers_brought_about_and_undone() {
     let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap();
     assert_eq!(
         read("etc/passwd"),
-        "root:x:0:0:root:/root:/bin/bash\nweb:x:33:33::/srv:/usr/sbin/nologin\nanna:x:1600:1600:Anna:/srv/anna:/bin/bash\nsvc:x:999:1500::/home/svc:/usr/sbin/nologin\n"
+        "root:x:0:0:root:/root:/bin/bash\nweb:x:33:33::/srv:/usr/sbin/nologin\nanna:x:1600:1600:Deploy:/srv/deploy:/bin/bash\nsvc:x:999:1500::/home/svc:/usr/sbin/nologin\n"
     );
-    assert_eq!(read("etc/group"), "root:x:0:\nadm:x:4:anna\nweb:x:33:\nops:x:1500:anna\nanna:x:1600:\n");
+    assert_eq!(read("etc/group"), "root:x:0:\nadm:x:4:deploy\nweb:x:33:\nops:x:1500:deploy\nanna:x:1600:\n");
     assert_eq!(
         read("etc/shadow"),
         "root:*:19000:0:99999:7:::\nweb:!:19000:::::1:\nanna:!::0:99999:7:::\nsvc:!::0:99999:7::1:\n"
     );
-    assert_eq!(read("etc/gshadow"), "root:*::\nadm:*::anna\nweb:!::\nops:!::anna\nanna:!::\n");
+    assert_eq!(read("etc/gshadow"), "root:*::\nadm:*::deploy\nweb:!::\nops:!::deploy\nanna:!::\n");
     let tree = bench.tree();
-    assert!(tree["/srv/anna/.ssh/authorized_keys"].starts_with("100600 1600:1600 "));
+    assert!(tree["/srv/deploy/.ssh/authorized_keys"].starts_with("100600 1600:1600 "));
     assert!(tree["/etc/shadow"].starts_with("100640 "), "{}", tree["/etc/shadow"]);
     accepted(&bench);
     assert_eq!(site.plan(&mut bench.machine).unwrap(), [], "a second run has nothing to do");

@@ -91,9 +91,9 @@ fn edits() -> serde_json::Value {
         { "directory": { "path": "/etc/sudoers.d" } },
         { "sudoers": { "name": "web", "content": "x\n" } },
         { "group": { "name": "ops" } },
-        { "user": { "name": "anna", "groups": ["adm", "ops"], "home": "/srv" } },
-        { "authorized_keys": { "user": "anna", "keys": [key], "requires": ["user:anna"] } },
-        { "user": { "name": "web", "state": "absent", "requires": ["authorized_keys:anna"] } },
+        { "user": { "name": "deploy", "groups": ["adm", "ops"], "home": "/srv" } },
+        { "authorized_keys": { "user": "deploy", "keys": [key], "requires": ["user:deploy"] } },
+        { "user": { "name": "web", "state": "absent", "requires": ["authorized_keys:deploy"] } },
         { "hostname": { "name": "web1" } },
         { "timezone": { "zone": "Europe/Berlin" } },
     ])

@@ -155,7 +155,7 @@ pub enum OnlineCommand {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  assent init ~/assent --person anna --name \"Anna Beispiel\" \\\n    --people-url https://assent.example.org:8443 --agent-address assent.example.org:8444"
+    after_help = "Example:\n  assent init ~/assent --person lead --name \"First Approver\" \\\n    --people-url https://assent.example.org:8443 --agent-address assent.example.org:8444"
 )]
 pub struct InitArgs {
     /// New directory for everything

@@ -69,7 +69,7 @@ async fn the_last_state_of_a_resource_wins_even_within_one_batch() {
             outcome: StepStatus::Done,
             summary: "two\nlines".into(),
             change: ("C-7".parse().unwrap(), 2),
-            approved_by: vec!["anna".parse().unwrap()],
+            approved_by: vec!["lead".parse().unwrap()],
             applied_at: NOW,
             receipt: Digest::of(after.as_bytes()),
             ledger_index: 4,
@@ -86,7 +86,7 @@ async fn the_last_state_of_a_resource_wins_even_within_one_batch() {
             (states[0].summary.as_str(), states[0].revision, states[0].ledger_index),
             ("two lines", 2, 4)
         );
-        assert_eq!(states[0].approved_by[0].as_str(), "anna");
+        assert_eq!(states[0].approved_by[0].as_str(), "lead");
     }
 }
 

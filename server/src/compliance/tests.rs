@@ -33,7 +33,7 @@ async fn tar(world: &World, wish: &Wish) -> Vec<u8> {
 async fn story(world: &mut World) -> shared::ids::ChangeId {
     let base = world.publish("base", "1.0.0").await;
     let of = world.in_review(&base, in_waves).await;
-    world.approve(&of, "ben").await;
+    world.approve(&of, "peer").await;
     world.clock.set(NOW.plus(3_700));
     world.refuse(0, &of, Code::PlanDrift, None).await;
     world.report(0, &of, HostOutcome::Applied).await;
@@ -75,7 +75,7 @@ async fn claims_of_hosts_that_are_no_targets_stay_outside() {
     for mut world in World::each(1, 2).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, |change| change.targets.truncate(1)).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         world.clock.set(NOW.plus(3_700));
         world.report(0, &of, HostOutcome::Applied).await;
         world.report(1, &of, HostOutcome::Applied).await;
@@ -91,7 +91,7 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
     for mut world in World::each(1, 1).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, |_| {}).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         world.clock.set(NOW.plus(3_700));
         world.report(0, &of, HostOutcome::Applied).await;
         let good = files(&world, &of_change(&of.id)).await;
@@ -141,7 +141,7 @@ async fn the_same_question_gives_the_same_bytes_until_the_ledger_grows() {
         world.publish("more", "1.0.0").await;
         assert_ne!(tar(&world, &of_change(&id)).await, first);
         let taken = world.good("GET", "/v1/exports", ()).await;
-        assert!(taken.as_array().unwrap().iter().all(|line| line["person"] == "anna"));
+        assert!(taken.as_array().unwrap().iter().all(|line| line["person"] == "lead"));
         assert!(!taken.as_array().unwrap().is_empty());
     }
 }
@@ -151,7 +151,7 @@ async fn common_tools_check_the_outer_layer() {
     for mut world in World::each(1, 1).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, |_| {}).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("bundle.tar"), tar(&world, &of_change(&of.id)).await).unwrap();
         let run = |script: &str| {
@@ -173,7 +173,7 @@ async fn a_period_holds_what_was_created_or_reported_in_it() {
     for mut world in World::each(1, 1).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, |_| {}).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         world.clock.set(NOW.plus(3_700));
         world.report(0, &of, HostOutcome::Applied).await;
         world.clock.set(NOW.plus(DAY));

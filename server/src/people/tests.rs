@@ -28,7 +28,7 @@ async fn grant(
 ) -> Result<(), Error> {
     let body = move |tx: &mut Conn| {
         let secret = Digest::of(token.as_bytes());
-        store::record_grant(tx, &person(id), access, &secret, (NOW, NOW.plus(life)), &person("anna"))
+        store::record_grant(tx, &person(id), access, &secret, (NOW, NOW.plus(life)), &person("lead"))
     };
     world.node.db.write("grant", body).await
 }
@@ -36,36 +36,36 @@ async fn grant(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_good_for_its_time_and_as_long_as_its_person() {
     for world in World::each().await {
-        grant(&world, "anna", Access::Admin, "a", 1_000).await.unwrap();
-        grant(&world, "bert", Access::Reader, "b1", 100).await.unwrap();
-        grant(&world, "bert", Access::Member, "b2", 900).await.unwrap();
-        let member = Some(("bert".to_owned(), Access::Member));
+        grant(&world, "lead", Access::Admin, "a", 1_000).await.unwrap();
+        grant(&world, "peer", Access::Reader, "b1", 100).await.unwrap();
+        grant(&world, "peer", Access::Member, "b2", 900).await.unwrap();
+        let member = Some(("peer".to_owned(), Access::Member));
         assert_eq!(caller(&world, "b1", 99).await, member, "the access is the person's, not the token's");
         assert_eq!(caller(&world, "b1", 100).await, None);
         assert_eq!(caller(&world, "b2", 100).await, member);
         assert_eq!(caller(&world, "b3", 0).await, None);
-        world.node.db.write("off", |tx| store::update_disabled(tx, &person("bert"), NOW)).await.unwrap();
+        world.node.db.write("off", |tx| store::update_disabled(tx, &person("peer"), NOW)).await.unwrap();
         assert_eq!(caller(&world, "b2", 0).await, None, "{}", world.engine);
         let lines = world.node.db.read("list", |tx| Ok::<_, Error>(store::list(tx, NOW)?)).await.unwrap();
         let lines: Vec<_> =
             lines.iter().map(|line| (line.person.as_str(), line.tokens, line.disabled)).collect();
-        assert_eq!(lines, [("anna", 1, None), ("bert", 2, Some(NOW))]);
+        assert_eq!(lines, [("lead", 1, None), ("peer", 2, Some(NOW))]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_administrator_stays() {
     for world in World::each().await {
-        grant(&world, "anna", Access::Admin, "a", 1_000).await.unwrap();
+        grant(&world, "lead", Access::Admin, "a", 1_000).await.unwrap();
         let off = async |id: &'static str| {
             world.node.db.write("off", move |tx| store::update_disabled(tx, &person(id), NOW)).await
         };
-        assert_eq!(code(off("anna").await), "person.last_admin");
-        assert_eq!(code(grant(&world, "anna", Access::Reader, "a2", 1).await), "person.last_admin");
+        assert_eq!(code(off("lead").await), "person.last_admin");
+        assert_eq!(code(grant(&world, "lead", Access::Reader, "a2", 1).await), "person.last_admin");
         assert_eq!(code(off("nobody").await), "person.not_found");
-        grant(&world, "bert", Access::Admin, "b", 1_000).await.unwrap();
-        off("anna").await.unwrap();
-        assert_eq!(code(off("bert").await), "person.last_admin", "{}", world.engine);
+        grant(&world, "peer", Access::Admin, "b", 1_000).await.unwrap();
+        off("lead").await.unwrap();
+        assert_eq!(code(off("peer").await), "person.last_admin", "{}", world.engine);
     }
 }
 
@@ -77,7 +77,7 @@ async fn the_first_administrator_comes_from_the_ceremony_once() {
         assert_eq!(caller(&world, "first", 0).await, None, "no file, no administrator");
         let write = |site: &str, vkey: String| {
             let bootstrap = serde_json::json!({
-                "site": site, "root_sha256": Digest::of(b"root"), "person": "anna", "name": "Anna",
+                "site": site, "root_sha256": Digest::of(b"root"), "person": "lead", "name": "First Approver",
                 "token_sha256": Digest::of(b"first"), "log_vkey": vkey,
             });
             std::fs::write(world.config.data_dir.join("bootstrap.json"), bootstrap.to_string()).unwrap();
@@ -92,9 +92,9 @@ async fn the_first_administrator_comes_from_the_ceremony_once() {
 
         write(crate::testfleet::SITE, vkey);
         import().await.unwrap();
-        assert_eq!(caller(&world, "first", 1_000_000_000).await, Some(("anna".into(), Access::Admin)));
-        grant(&world, "bert", Access::Admin, "b", 1_000).await.unwrap();
-        world.node.db.write("off", |tx| store::update_disabled(tx, &person("anna"), NOW)).await.unwrap();
+        assert_eq!(caller(&world, "first", 1_000_000_000).await, Some(("lead".into(), Access::Admin)));
+        grant(&world, "peer", Access::Admin, "b", 1_000).await.unwrap();
+        world.node.db.write("off", |tx| store::update_disabled(tx, &person("lead"), NOW)).await.unwrap();
         import().await.unwrap();
         assert_eq!(caller(&world, "first", 0).await, None, "{}: a restart does not undo it", world.engine);
     }

@@ -261,7 +261,7 @@ async fn the_recorded_state_follows_the_steps_and_names_change_and_approvers() {
             world.engine
         );
         let persons: Vec<_> = ci.states[0].approved_by.iter().map(|person| person.as_str()).collect();
-        assert_eq!((persons, ci.states[0].receipt), (vec!["anna", "bernd"], first.digest()));
+        assert_eq!((persons, ci.states[0].receipt), (vec!["lead", "peer"], first.digest()));
         assert!(ci.states[2].approved_by.is_empty());
         let told: Vec<_> = ci.history.iter().map(|e| (e.kind.as_str(), e.summary.as_str())).collect();
         let expected = [
@@ -289,7 +289,7 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
         comment: String::new(),
     };
     let approvals =
-        ["bernd", "anna"].map(|person| Statement::sign(approval(person), &Host::new(50).key)).into();
+        ["peer", "lead"].map(|person| Statement::sign(approval(person), &Host::new(50).key)).into();
     let plan = Plan {
         site: Host::site(),
         agent_id: host.agent(),

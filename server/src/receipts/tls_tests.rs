@@ -14,7 +14,7 @@ const READER: &str = "reader-token";
 async fn served() -> Vec<(World, Served)> {
     let mut all = Vec::new();
     for world in World::each().await {
-        for (person, access, token) in [("anna", "admin", ADMIN), ("rita", "reader", READER)] {
+        for (person, access, token) in [("lead", "admin", ADMIN), ("viewer", "reader", READER)] {
             let sha256 = Digest::of(token.as_bytes()).hex();
             let sha256 =
                 if world.engine == "sqlite" { format!("X'{sha256}'") } else { format!("'\\x{sha256}'") };

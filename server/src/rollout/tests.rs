@@ -105,7 +105,7 @@ async fn the_answer_follows_the_change() {
             assert_eq!((told.0.as_str(), told.1.as_str()), (standing, code), "{}", told.2);
         };
         is(&why(&world, "web1").await, "waiting", "approval.missing");
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         let told = why(&world, "web1").await;
         is(&told, "waiting", "time.window");
         assert_eq!(told.2["retry_at"], json!(NOW.plus(3_600)), "{}", world.engine);

@@ -314,7 +314,7 @@ mod tests {
     fn keys_are_told_apart_by_type_and_key_alone() {
         for line in [
             ED.to_owned(),
-            format!("{ED} anna@example.org"),
+            format!("{ED} deploy@example.org"),
             format!("from=\"10.0.0.1 10.0.0.2\",command=\"echo \\\"hi there\\\"\" {ED} x y"),
             format!("restrict \t {ED}"),
         ] {

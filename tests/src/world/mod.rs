@@ -93,7 +93,7 @@ impl World {
         std::fs::write(dir.path().join("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
         let mut init = Command::new(programs::own("assent"));
         init.arg("--passphrase-file").arg(dir.path().join("passphrase")).arg("init").arg(&site);
-        init.args(["--person", "anna", "--name", "Anna Beispiel"]);
+        init.args(["--person", "lead", "--name", "First Approver"]);
         init.args(["--people-url", &format!("https://127.0.0.1:{people}")]);
         init.args(["--agent-address", &agents.local_addr().unwrap().to_string()]);
         init.args(["--listen-people", &format!("127.0.0.1:{people}")]);

@@ -166,15 +166,15 @@ impl World {
         assert!(reply.status() < 300, "policy: {} {}", reply.status(), reply.text());
     }
 
-    /// Adds `berta`, and a rule: hosts of class `vault` need both persons.
+    /// Adds `second`, and a rule: hosts of class `vault` need both persons.
     pub fn add_second_person(&self) -> Second {
         let key = SigningKey::from_seed(&[77; 32]);
         let mut policy = self.policy();
         policy.version += 1;
         policy.one_person = false;
         policy.persons.push(Person {
-            id: "berta".parse().unwrap(),
-            name: "Berta Beispiel".into(),
+            id: "second".parse().unwrap(),
+            name: "Second Approver".into(),
             keys: vec![PersonKey {
                 public: key.public(),
                 roles: BTreeSet::from([Role::Approver]),

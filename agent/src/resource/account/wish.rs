@@ -264,10 +264,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nweb:x:1000:1000:Web:/srv/web:/bin/sh\nbob:x:1001:50::/home/bob:/bin/sh\n+::::::\n";
-    const GROUP: &str = "root:x:0:\nadm:x:4:web,bob\nstaff:x:50:\nweb:x:1000:\nsudo:x:27:bob,web,root\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nweb:x:1000:1000:Web:/srv/web:/bin/sh\nbob:x:1001:50::/home/dba:/bin/sh\n+::::::\n";
+    const GROUP: &str = "root:x:0:\nadm:x:4:web,dba\nstaff:x:50:\nweb:x:1000:\nsudo:x:27:dba,web,root\n";
     const SHADOW: &str = "root:*:1:0:99999:7:::\nweb:$y$secret:19000:0:99999:7:::\nbob:!:1::::::\n";
-    const GSHADOW: &str = "adm:*::web,bob\nweb:!::\nsudo:*:web:bob,web,root\n";
+    const GSHADOW: &str = "adm:*::web,dba\nweb:!::\nsudo:*:web:dba,web,root\n";
 
     fn tables() -> Tables {
         Tables::of(PASSWD, GROUP, Some(SHADOW), Some(GSHADOW))
@@ -296,8 +296,8 @@ mod tests {
             ),
             (r#"{"user":{"name":"web","locked":true}}"#, Table::Shadow, "web:$y$secret:19000:0:99999:7::1:"),
             (r#"{"user":{"name":"web","groups":["staff","adm"]}}"#, Table::Group, "staff:x:50:web"),
-            (r#"{"user":{"name":"web","groups":["staff","adm"]}}"#, Table::Group, "sudo:x:27:bob,root"),
-            (r#"{"user":{"name":"web","groups":["staff","adm"]}}"#, Table::Gshadow, "sudo:*:web:bob,root"),
+            (r#"{"user":{"name":"web","groups":["staff","adm"]}}"#, Table::Group, "sudo:x:27:dba,root"),
+            (r#"{"user":{"name":"web","groups":["staff","adm"]}}"#, Table::Gshadow, "sudo:*:web:dba,root"),
             (r#"{"group":{"name":"ops","gid":77}}"#, Table::Group, "ops:x:77:"),
             (r#"{"group":{"name":"ops"}}"#, Table::Group, "ops:x:1001:"),
             (r#"{"group":{"name":"ops","system":true}}"#, Table::Group, "ops:x:999:"),
@@ -327,7 +327,7 @@ mod tests {
             (r#"{"user":{"name":"new","uid":1000}}"#, "the number 1000 belongs to web"),
             (r#"{"user":{"name":"new","group":"none"}}"#, "no group none"),
             (r#"{"user":{"name":"new","groups":["none"]}}"#, "no group none"),
-            (r#"{"group":{"name":"staff","state":"absent"}}"#, "main group of bob"),
+            (r#"{"group":{"name":"staff","state":"absent"}}"#, "main group of dba"),
             (r#"{"group":{"name":"staff","gid":7}}"#, "it has the number 50, not 7"),
             (r#"{"group":{"name":"x","gid":4}}"#, "belongs to adm"),
         ] {
@@ -342,7 +342,7 @@ mod tests {
             r#"{"user":{"name":"new","groups":["adm","sudo"]}}"#,
             r#"{"user":{"name":"web","groups":["staff"],"shell":"/bin/zsh","locked":true}}"#,
             r#"{"user":{"name":"web","state":"absent"}}"#,
-            r#"{"user":{"name":"bob","state":"absent"}}"#,
+            r#"{"user":{"name":"dba","state":"absent"}}"#,
             r#"{"group":{"name":"ops"}}"#,
         ] {
             let own = resource(json);

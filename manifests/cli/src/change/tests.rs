@@ -33,7 +33,7 @@ fn person(name: &str) -> PersonId {
     name.parse().unwrap()
 }
 
-/// `anna` (key 1) writes and approves, `ben` (key 2) approves, `carl` (key 3) publishes.
+/// `lead` (key 1) writes and approves, `peer` (key 2) approves, `publisher` (key 3) publishes.
 pub fn policy() -> Policy {
     let with = |id: &str, name: &str, n: u8, roles: &[Role]| Person {
         id: person(id),
@@ -52,9 +52,9 @@ pub fn policy() -> Policy {
         issued: NOW,
         one_person: false,
         persons: vec![
-            with("anna", "Anna Beispiel", 1, &[Role::Author, Role::Approver]),
-            with("ben", "Ben Muster", 2, &[Role::Approver]),
-            with("carl", "Carl Probe", 3, &[Role::Publisher]),
+            with("lead", "First Approver", 1, &[Role::Author, Role::Approver]),
+            with("peer", "Second Approver", 2, &[Role::Approver]),
+            with("publisher", "Publisher", 3, &[Role::Publisher]),
         ],
         rules: vec![Rule {
             name: "four eyes".into(),
@@ -80,7 +80,7 @@ fn publication() -> Statement<Publication> {
     .unwrap();
     let body = Publication {
         site: policy().site,
-        publisher: person("carl"),
+        publisher: person("publisher"),
         at: NOW,
         source: Digest::of(b"yaml"),
         manifest,
@@ -104,7 +104,7 @@ fn change() -> Statement<Change> {
         change_type: ChangeType::Normal,
         title: "Base of the web servers".into(),
         reason: "first roll-out".into(),
-        author: person("anna"),
+        author: person("lead"),
         created: NOW.plus(-600),
         manifests: vec![ManifestUse {
             team: "main".parse().unwrap(),
@@ -222,7 +222,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
             state: "in_review".into(),
             outcome: None,
             title: "Base of the web servers".into(),
-            author: person("anna"),
+            author: person("lead"),
             targets: 4,
             plans: 3,
             reported: 0,
@@ -290,11 +290,11 @@ fn approvals_that_count_and_those_that_do_not_are_told_apart() {
     let mut later = file(plans(&change()));
     later.plan_set = Some(first.set.clone());
     later.line.state = "approved".into();
-    let mut expired = approval(&first, "ben", 2).body;
+    let mut expired = approval(&first, "peer", 2).body;
     expired.expires = NOW.plus(-1);
-    let unknown = approval(&first, "ben", 9);
+    let unknown = approval(&first, "peer", 9);
     later.approvals = vec![
-        approval(&first, "ben", 2).envelope,
+        approval(&first, "peer", 2).envelope,
         Statement::sign(expired, &key(2)).envelope,
         unknown.envelope,
     ];
@@ -437,12 +437,12 @@ fn the_forecast_is_what_each_host_would_decide() {
     let policy = policy();
     let nobody = Forecast::of(&policy, &review, None, NOW);
     assert_eq!((nobody.allowed(), nobody.hosts.len()), (0, 3));
-    let author = Forecast::of(&policy, &review, Some(&approval(&review, "anna", 1)), NOW);
+    let author = Forecast::of(&policy, &review, Some(&approval(&review, "lead", 1)), NOW);
     assert_eq!(author.allowed(), 0);
     assert!(author.lines.iter().any(|line| line.contains("is the author")), "{:?}", author.lines);
-    let ben = Forecast::of(&policy, &review, Some(&approval(&review, "ben", 2)), NOW);
-    assert_eq!(ben.allowed(), 3);
-    let mut narrow = approval(&review, "ben", 2).body;
+    let peer = Forecast::of(&policy, &review, Some(&approval(&review, "peer", 2)), NOW);
+    assert_eq!(peer.allowed(), 3);
+    let mut narrow = approval(&review, "peer", 2).body;
     narrow.agents = Some(vec![key(10).public().agent_id()]);
     let narrow = Forecast::of(&policy, &review, Some(&Statement::sign(narrow, &key(2))), NOW);
     assert_eq!(narrow.allowed(), 1);
@@ -460,7 +460,7 @@ fn effects_beyond_the_authors_bound_are_marked_and_not_admitted() {
         line.contains("! update file:/etc/assent/agent.toml [trust; can be undone] (look closely)"),
         "{line}"
     );
-    assert_eq!(Forecast::of(&policy(), &review, Some(&approval(&review, "ben", 2)), NOW).allowed(), 0);
+    assert_eq!(Forecast::of(&policy(), &review, Some(&approval(&review, "peer", 2)), NOW).allowed(), 0);
 }
 
 /// A program of a health check is in no plan; whoever approves sees it all the same, and whole.

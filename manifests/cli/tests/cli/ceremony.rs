@@ -111,14 +111,14 @@ fn the_policy_says_honestly_that_one_person_decides() {
     let dir = new_site();
     let policy = policy(dir.path());
     assert!(policy.one_person);
-    let anna = "anna".parse().unwrap();
+    let lead = "lead".parse().unwrap();
     let now = Timestamp(4_000_000_000);
     for role in [PolicyRole::Author, PolicyRole::Approver, PolicyRole::Publisher] {
-        assert_eq!(policy.keys_for(&anna, role, now).len(), 1, "{role:?}");
+        assert_eq!(policy.keys_for(&lead, role, now).len(), 1, "{role:?}");
     }
-    let approver = policy.keys_for(&anna, PolicyRole::Approver, now)[0].public;
+    let approver = policy.keys_for(&lead, PolicyRole::Approver, now)[0].public;
     assert_eq!(approver, key(dir.path(), "keys/approver.pem").public());
-    assert_ne!(approver, policy.keys_for(&anna, PolicyRole::Publisher, now)[0].public);
+    assert_ne!(approver, policy.keys_for(&lead, PolicyRole::Publisher, now)[0].public);
     assert_eq!((policy.rules.len(), policy.rules[0].require.approvals), (1, 1));
     assert!(policy.rules[0].require.distinct_from.is_empty());
 }

@@ -54,7 +54,7 @@ fn a_signed_manifest_is_accepted_by_the_policy_until_one_byte_changes() {
     let policy = Policy::parse(&fs::read(dir.path().join("site/server/site/policy.json")).unwrap()).unwrap();
     let statement = Statement::<Publication>::parse(&bytes).unwrap();
     let verified = verify_publication(&policy, &bytes, policy.issued).unwrap();
-    assert_eq!((verified.get().id().as_str(), verified.publisher().as_str()), ("web-base@1.2.0", "anna"));
+    assert_eq!((verified.get().id().as_str(), verified.publisher().as_str()), ("web-base@1.2.0", "lead"));
     assert_eq!(statement.body.source, Digest::of(GOOD.as_bytes()));
     assert!(out.contains(&statement.digest.to_string()), "{out}");
 

@@ -24,9 +24,9 @@ async fn a_change_goes_its_whole_way() {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, plain).await;
         assert!(world.listed().await.is_empty(), "{}", world.engine);
-        let told = answer(&world.approve(&of, "ben").await);
+        let told = answer(&world.approve(&of, "peer").await);
         assert_eq!(told.state, "approved");
-        assert!(told.lines.contains(&"2 hosts: approved by ben".to_owned()), "{:?}", told.lines);
+        assert!(told.lines.contains(&"2 hosts: approved by peer".to_owned()), "{:?}", told.lines);
         assert_eq!(world.listed().await, [format!("{}.1", of.id)]);
         let bundle = world.bundle(&format!("change.{}.1.json", of.id)).await;
         assert_eq!(
@@ -62,7 +62,7 @@ async fn sending_anything_again_changes_nothing() {
     for mut world in World::each(2, 2).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, plain).await;
-        let sent = world.approving(&of, "ben", Decision::Approve);
+        let sent = world.approving(&of, "peer", Decision::Approve);
         let path = format!("/v1/changes/{}/approvals", of.id);
         let first = world.good("POST", &path, &sent).await;
         assert_eq!(answer(&first).state, "in_review", "one of two");
@@ -94,14 +94,14 @@ async fn a_revision_that_breaks_a_rule_is_refused() {
         unknown.sha256 = shared::digest::Digest::of(b"never published");
         let stranger = key(77).public();
         let target = shared::change::Target { agent: stranger.agent_id(), key: stranger.digest() };
-        let forged = Statement::sign(world.change(&of.id, 2, &base), &key(approver("ben")));
+        let forged = Statement::sign(world.change(&of.id, 2, &base), &key(approver("peer")));
         let cases: Vec<(&str, Statement<Change>, &str)> = vec![
             ("another number", bend(&|c| c.revision = 3), "change.refused"),
             ("another change", bend(&|c| c.change_id = "C-99".parse().unwrap()), "change.refused"),
             ("another site", bend(&|c| c.site = "ffffffffffffffff".parse().unwrap()), "change.refused"),
             ("no undo plan", bend(&|c| c.undo.text = " ".into()), "change.refused"),
             ("not the author's key", forged, "change.refused"),
-            ("another person's name", bend(&|c| c.author = "ben".parse().unwrap()), "change.other_author"),
+            ("another person's name", bend(&|c| c.author = "peer".parse().unwrap()), "change.other_author"),
             (
                 "already over",
                 bend(&|c| {
@@ -149,7 +149,7 @@ async fn a_new_revision_voids_everything_said_about_the_old_one() {
     for mut world in World::each(1, 1).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, plain).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         assert_eq!(world.listed().await.len(), 1);
         let second =
             world.sign(Change { supersedes: Some(of.change.digest), ..world.change(&of.id, 2, &base) });
@@ -198,15 +198,15 @@ async fn only_the_hosts_own_plan_for_the_wished_revision_is_taken() {
         // Before any approval a newer plan replaces the older one; approving the older one then fails.
         world.send_plan(first, &plan).await.unwrap();
         let path = format!("/v1/changes/{}/approvals", of.id);
-        let stale = world.approving(&of, "ben", Decision::Approve);
+        let stale = world.approving(&of, "peer", Decision::Approve);
         assert_eq!(world.code("POST", &path, stale).await, "approval.stale_plans");
         of.plans.insert(first.agent(), plan);
-        assert_eq!(answer(&world.approve(&of, "ben").await).state, "in_review");
+        assert_eq!(answer(&world.approve(&of, "peer").await).state, "in_review");
         let later = world.plan(first, &of.change, "after the approval");
         assert_eq!(refusal(world.send_plan(first, &later).await), "plan.not_wanted");
         // Nobody stands behind the plans any more: planning is free again.
         world.clock.set(NOW.plus(1));
-        let withdrawn = world.approving(&of, "ben", Decision::Withdraw);
+        let withdrawn = world.approving(&of, "peer", Decision::Withdraw);
         world.good("POST", &path, withdrawn).await;
         world.send_plan(first, &later).await.unwrap();
     }
@@ -219,14 +219,14 @@ async fn an_approval_that_hosts_would_not_accept_is_refused() {
         let of = world.in_review(&base, plain).await;
         let path = format!("/v1/changes/{}/approvals", of.id);
         let sign = |bend: &dyn Fn(&mut shared::approval::Approval), number: u8| {
-            let mut body = world.approval(&of, "ben", Decision::Approve);
+            let mut body = world.approval(&of, "peer", Decision::Approve);
             bend(&mut body);
             shared::wire::Approve {
                 plan_set: of.plan_set(),
                 approval: Statement::sign(body, &key(number)).envelope,
             }
         };
-        let ben = approver("ben");
+        let peer = approver("peer");
         let mut smaller = of.plan_set();
         smaller.plans.remove(&world.hosts[0].agent());
         let mut empty = of.plan_set();
@@ -234,26 +234,26 @@ async fn an_approval_that_hosts_would_not_accept_is_refused() {
         let mut invented = of.plan_set();
         invented.plans.insert(world.hosts[0].agent(), shared::digest::Digest::of(b"no plan"));
         let with = |set: &shared::plan::PlanSet| {
-            let mut sent = sign(&|a| a.saw.plan_set = set.digest(), ben);
+            let mut sent = sign(&|a| a.saw.plan_set = set.digest(), peer);
             sent.plan_set = set.clone();
             sent
         };
-        let mut other_set = sign(&|_| {}, ben);
+        let mut other_set = sign(&|_| {}, peer);
         other_set.plan_set = smaller.clone();
         for (what, sent, code) in [
             ("a key of somebody else", sign(&|_| {}, approver("cora")), "approval.refused"),
             ("the author's key", sign(&|_| {}, 1), "approval.refused"),
-            ("expired", sign(&|a| a.expires = NOW, ben), "approval.refused"),
-            ("signed in the future", sign(&|a| a.at = NOW.plus(DAY), ben), "approval.refused"),
+            ("expired", sign(&|a| a.expires = NOW, peer), "approval.refused"),
+            ("signed in the future", sign(&|a| a.at = NOW.plus(DAY), peer), "approval.refused"),
             (
                 "another site",
-                sign(&|a| a.site = "ffffffffffffffff".parse().unwrap(), ben),
+                sign(&|a| a.site = "ffffffffffffffff".parse().unwrap(), peer),
                 "approval.refused",
             ),
-            ("another change", sign(&|a| a.change_id = "C-9".parse().unwrap(), ben), "approval.refused"),
+            ("another change", sign(&|a| a.change_id = "C-9".parse().unwrap(), peer), "approval.refused"),
             (
                 "another revision",
-                sign(&|a| a.change = shared::digest::Digest::of(b"x"), ben),
+                sign(&|a| a.change = shared::digest::Digest::of(b"x"), peer),
                 "approval.other_revision",
             ),
             ("another plan set than signed", other_set, "approval.refused"),
@@ -267,7 +267,7 @@ async fn an_approval_that_hosts_would_not_accept_is_refused() {
         let full = world.approving(&of, "cora", Decision::Approve);
         assert_eq!(world.code("POST", &path, &full).await, "approval.other_plan_set");
         world.clock.set(NOW.plus(1));
-        let mut withdraw = world.approving(&of, "ben", Decision::Withdraw);
+        let mut withdraw = world.approving(&of, "peer", Decision::Withdraw);
         withdraw.plan_set = of.plan_set();
         world.good("POST", &path, withdraw).await;
         world.good("POST", &path, full).await;
@@ -281,16 +281,16 @@ async fn the_author_does_not_count_and_one_person_counts_once() {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, plain).await;
         let path = format!("/v1/changes/{}/approvals", of.id);
-        let own = Statement::sign(world.approval(&of, "anna", Decision::Approve), &key(1)).envelope;
+        let own = Statement::sign(world.approval(&of, "lead", Decision::Approve), &key(1)).envelope;
         let told =
             world.good("POST", &path, shared::wire::Approve { plan_set: of.plan_set(), approval: own }).await;
         assert!(
-            answer(&told).lines.iter().any(|line| line.contains("anna not counted: is the author")),
+            answer(&told).lines.iter().any(|line| line.contains("lead not counted: is the author")),
             "{told}"
         );
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         world.clock.set(NOW.plus(5));
-        assert_eq!(answer(&world.approve(&of, "ben").await).state, "in_review", "{}", world.engine);
+        assert_eq!(answer(&world.approve(&of, "peer").await).state, "in_review", "{}", world.engine);
         assert_eq!(answer(&world.approve(&of, "cora").await).state, "approved");
     }
 }
@@ -301,10 +301,10 @@ async fn a_rejection_and_a_withdrawal_end_a_change() {
         let base = world.publish("base", "1.0.0").await;
         for (decision, outcome) in [(Decision::Reject, "rejected"), (Decision::Withdraw, "withdrawn")] {
             let of = world.in_review(&base, plain).await;
-            world.approve(&of, "ben").await;
+            world.approve(&of, "peer").await;
             world.clock.set(world.now().plus(1));
             let path = format!("/v1/changes/{}/approvals", of.id);
-            world.good("POST", &path, world.approving(&of, "ben", decision)).await;
+            world.good("POST", &path, world.approving(&of, "peer", decision)).await;
             let line = world.good("GET", &format!("/v1/changes/{}", of.id), ()).await["line"].clone();
             assert_eq!((line["state"].as_str(), line["outcome"].as_str()), (Some("closed"), Some(outcome)));
             assert!(world.listed().await.is_empty(), "{} {outcome}", world.engine);
@@ -321,7 +321,7 @@ async fn while_hosts_run_a_rejection_takes_the_bundle_away() {
     for mut world in World::each(1, 2).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, plain).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         world.clock.set(NOW.plus(3_700));
         world.report(0, &of, HostOutcome::Failed).await;
         let path = format!("/v1/changes/{}/approvals", of.id);
@@ -341,7 +341,7 @@ async fn halting_stops_and_resuming_goes_on() {
         let of = world.in_review(&base, plain).await;
         let act = |action: &str| format!("/v1/changes/{}/{action}", of.id);
         assert_eq!(world.code("POST", &act("halt"), json!({})).await, "change.state");
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         let halted = async |world: &World| {
             let now = world.now();
             let name = "control.json".parse().unwrap();
@@ -383,7 +383,7 @@ async fn the_next_wave_gets_the_receipts_of_the_one_before() {
     for mut world in World::each(1, 3).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, in_waves).await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         let name = format!("change.{}.1.json", of.id);
         assert!(world.bundle(&name).await.gate_receipts.is_empty());
         world.clock.set(NOW.plus(3_700));
@@ -418,9 +418,9 @@ async fn the_clock_ends_what_people_forgot() {
         let base = world.publish("base", "1.0.0").await;
         let reviewed = world.in_review(&base, plain).await;
         let approved = world.in_review(&base, plain).await;
-        world.approve(&approved, "ben").await;
+        world.approve(&approved, "peer").await;
         let running = world.in_review(&base, plain).await;
-        world.approve(&running, "ben").await;
+        world.approve(&running, "peer").await;
         world.clock.set(NOW.plus(3_700));
         world.report(0, &running, HostOutcome::Applied).await;
         super::tend(&world.node.db, NOW.plus(2 * DAY - 1)).await.unwrap();
@@ -456,7 +456,7 @@ async fn a_state_written_into_the_database_lists_nothing() {
         world.refresh_all().await.unwrap();
         assert!(world.listed().await.is_empty(), "{}: nobody approved", world.engine);
         world.sql("UPDATE change SET state = 'in_review'").await;
-        world.approve(&of, "ben").await;
+        world.approve(&of, "peer").await;
         world.sql("UPDATE change SET state = 'approved', unpublished = TRUE").await;
         world.refresh_all().await.unwrap();
         assert!(world.listed().await.is_empty(), "{}: one of two", world.engine);
@@ -473,7 +473,7 @@ async fn a_plan_with_more_than_the_author_allowed_is_never_carried() {
     for mut world in World::each(1, 1).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, |change| change.action_classes = [ActionClass::Package].into()).await;
-        let told = answer(&world.approve(&of, "ben").await);
+        let told = answer(&world.approve(&of, "peer").await);
         assert_eq!(told.state, "in_review", "{}", world.engine);
         assert!(told.lines.iter().any(|line| line.contains("plan.class")), "{:?}", told.lines);
         world.sql("UPDATE change_plan SET action_classes = '[\"package\"]'").await;
@@ -496,7 +496,7 @@ async fn two_nodes_approve_different_changes_at_once() {
         let before = world.node.repository.files.timestamp_version(&world.node.db).await.unwrap();
         let calls = reviewed.iter().enumerate().map(|(n, of)| {
             let node = if n % 2 == 0 { &world.node } else { &second };
-            let body = shared::strict::to_json(&world.approving(of, "ben", Decision::Approve));
+            let body = shared::strict::to_json(&world.approving(of, "peer", Decision::Approve));
             let path = format!("/v1/changes/{}/approvals", of.id);
             let world = &world;
             async move { world.call_on(node, ("POST", &path), world::TOKEN, body).await }

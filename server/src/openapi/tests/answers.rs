@@ -117,7 +117,7 @@ async fn people_get_what_is_described() {
     let mut world = World::each(1, 2).await.remove(0);
     let base = world.publish("base", "1.0.0").await;
     let of = world.in_review(&base, |_| {}).await;
-    world.approve(&of, "ben").await;
+    world.approve(&of, "peer").await;
     world.clock.set(NOW.plus(3_700));
     let receipt = world.report(0, &of, HostOutcome::Applied).await;
     world.refuse(1, &of, Code::TimeWindow, Some(NOW.plus(86_400))).await;
@@ -176,7 +176,7 @@ async fn people_get_what_is_described() {
     assert_eq!(call("GET", &artifact, vec![]).await.bytes, blob);
 
     let (publish, _) = world.publishing(&world.publication("base", "1.1.0", "text"));
-    let again = shared::strict::to_json(&world.approving(&of, "ben", Decision::Approve));
+    let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
     for (method, path, body, status) in [
@@ -190,8 +190,8 @@ async fn people_get_what_is_described() {
         ("PUT", "/v1/hosts/web2/labels".into(), json(json!({ "role": "web" })), 204),
         ("POST", "/v1/hosts/web2/disable".into(), vec![], 204),
         ("POST", "/v1/hosts/web2/enable".into(), vec![], 204),
-        ("POST", "/v1/people/rita/tokens".into(), json(json!({ "access": "reader", "days": 3 })), 200),
-        ("DELETE", "/v1/people/rita".into(), vec![], 204),
+        ("POST", "/v1/people/viewer/tokens".into(), json(json!({ "access": "reader", "days": 3 })), 200),
+        ("DELETE", "/v1/people/viewer".into(), vec![], 204),
         ("POST", "/v1/tuf/publish".into(), shared::strict::to_json(&publish), 200),
         ("PUT", format!("/v1/changes/{draft}/revisions/1"), revision, 200),
         ("POST", format!("/v1/changes/{draft}/submit"), vec![], 200),

@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
 pub(super) const DAY: i64 = 86_400;
-/// Token of anna, who is administrator, author and nothing else.
+/// Token of lead, who is administrator, author and nothing else.
 pub const TOKEN: &str = "a-token-for-tests";
 
 pub fn key(n: u8) -> SigningKey {
@@ -33,7 +33,7 @@ pub(super) const AUTHOR: u8 = 1;
 /// Approvers and the numbers of their keys.
 pub fn approver(name: &str) -> u8 {
     match name {
-        "ben" => 2,
+        "peer" => 2,
         "cora" => 3,
         _ => panic!("{name} is no approver"),
     }
@@ -85,8 +85,8 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         issued: NOW.plus(-DAY),
         one_person: false,
         persons: vec![
-            person("anna", AUTHOR, &[Role::Author, Role::Approver]),
-            person("ben", approver("ben"), &[Role::Approver]),
+            person("lead", AUTHOR, &[Role::Author, Role::Approver]),
+            person("peer", approver("peer"), &[Role::Approver]),
             person("cora", approver("cora"), &[Role::Approver]),
             person("pia", PUBLISHER, &[Role::Publisher]),
         ],

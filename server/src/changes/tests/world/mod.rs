@@ -132,7 +132,7 @@ impl World {
         write(&dir.path().join("keys/log.key"), key(LOG).to_pem().unwrap().as_bytes());
         certificates(dir.path());
         let bootstrap = serde_json::json!({
-            "site": site, "root_sha256": Digest::of(&root), "person": "anna", "name": "Anna",
+            "site": site, "root_sha256": Digest::of(&root), "person": "lead", "name": "First Approver",
             "token_sha256": Digest::of(TOKEN.as_bytes()), "log_vkey": policy.log.vkeys[0],
         });
         write(&dir.path().join("bootstrap.json"), bootstrap.to_string());

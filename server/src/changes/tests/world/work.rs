@@ -74,7 +74,7 @@ impl World {
             change_type: ChangeType::Normal,
             title: format!("Base of every web server, {revision}"),
             reason: "first roll-out".into(),
-            author: "anna".parse().unwrap(),
+            author: "lead".parse().unwrap(),
             created: self.now(),
             manifests: vec![manifest.clone()],
             targets: self.hosts.iter().map(Host::target).collect(),
