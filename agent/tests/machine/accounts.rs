@@ -73,14 +73,17 @@ fn accounts_are_planned_with_their_numbers_brought_about_and_undone() {
     let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap();
     assert_eq!(
         read("etc/passwd"),
-        "root:x:0:0:root:/root:/bin/bash\nweb:x:33:33::/srv:/usr/sbin/nologin\nanna:x:1600:1600:Deploy:/srv/deploy:/bin/bash\nsvc:x:999:1500::/home/svc:/usr/sbin/nologin\n"
+        "root:x:0:0:root:/root:/bin/bash\nweb:x:33:33::/srv:/usr/sbin/nologin\ndeploy:x:1600:1600:Deploy:/srv/deploy:/bin/bash\nsvc:x:999:1500::/home/svc:/usr/sbin/nologin\n"
     );
-    assert_eq!(read("etc/group"), "root:x:0:\nadm:x:4:deploy\nweb:x:33:\nops:x:1500:deploy\nanna:x:1600:\n");
+    assert_eq!(
+        read("etc/group"),
+        "root:x:0:\nadm:x:4:deploy\nweb:x:33:\nops:x:1500:deploy\ndeploy:x:1600:\n"
+    );
     assert_eq!(
         read("etc/shadow"),
-        "root:*:19000:0:99999:7:::\nweb:!:19000:::::1:\nanna:!::0:99999:7:::\nsvc:!::0:99999:7::1:\n"
+        "root:*:19000:0:99999:7:::\nweb:!:19000:::::1:\ndeploy:!::0:99999:7:::\nsvc:!::0:99999:7::1:\n"
     );
-    assert_eq!(read("etc/gshadow"), "root:*::\nadm:*::deploy\nweb:!::\nops:!::deploy\nanna:!::\n");
+    assert_eq!(read("etc/gshadow"), "root:*::\nadm:*::deploy\nweb:!::\nops:!::deploy\ndeploy:!::\n");
     let tree = bench.tree();
     assert!(tree["/srv/deploy/.ssh/authorized_keys"].starts_with("100600 1600:1600 "));
     assert!(tree["/etc/shadow"].starts_with("100640 "), "{}", tree["/etc/shadow"]);

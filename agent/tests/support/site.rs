@@ -110,7 +110,11 @@ impl Site {
             version: 1,
             issued: NOW,
             one_person: true,
-            persons: vec![Person { id: "lead".parse().unwrap(), name: "First Approver".into(), keys: vec![key] }],
+            persons: vec![Person {
+                id: "lead".parse().unwrap(),
+                name: "First Approver".into(),
+                keys: vec![key],
+            }],
             rules: vec![Rule { name: "any".into(), matches: Match::default(), require }],
             clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
             log: LogRules { vkeys: vec!["log".into()] },

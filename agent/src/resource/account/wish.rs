@@ -264,9 +264,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nweb:x:1000:1000:Web:/srv/web:/bin/sh\nbob:x:1001:50::/home/dba:/bin/sh\n+::::::\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nweb:x:1000:1000:Web:/srv/web:/bin/sh\ndba:x:1001:50::/home/dba:/bin/sh\n+::::::\n";
     const GROUP: &str = "root:x:0:\nadm:x:4:web,dba\nstaff:x:50:\nweb:x:1000:\nsudo:x:27:dba,web,root\n";
-    const SHADOW: &str = "root:*:1:0:99999:7:::\nweb:$y$secret:19000:0:99999:7:::\nbob:!:1::::::\n";
+    const SHADOW: &str = "root:*:1:0:99999:7:::\nweb:$y$secret:19000:0:99999:7:::\ndba:!:1::::::\n";
     const GSHADOW: &str = "adm:*::web,dba\nweb:!::\nsudo:*:web:dba,web,root\n";
 
     fn tables() -> Tables {
@@ -356,9 +356,9 @@ mod tests {
             undone.restore(&before.name, before.is_user, before.with_group, &old);
             assert_eq!(undone, tables(), "{json}");
             let mut others = after.clone();
-            others.set(Table::Passwd, "eve:x:1500:50::/home/eve:/bin/sh");
+            others.set(Table::Passwd, "ops2:x:1500:50::/home/ops2:/bin/sh");
             others.restore(&before.name, before.is_user, before.with_group, &old);
-            assert!(others.entry(Table::Passwd, "eve").is_some(), "{json}");
+            assert!(others.entry(Table::Passwd, "ops2").is_some(), "{json}");
             assert_eq!(others.describe(&before.name, before.is_user), before.whole.described, "{json}");
         }
     }
