@@ -40,8 +40,11 @@ pub struct Order {
 /// Why a host did not join or got no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
-    #[error("this host belongs to site {0} already; remove its state directory to join another one")]
-    AlreadyJoined(SiteId),
+    #[error(
+        "this host belongs to site {site} already\n  try: to join another one, stop the agent, look that \
+         {state}/spool is empty, and move {state} away; its key and its place in the chain go with it"
+    )]
+    AlreadyJoined { site: SiteId, state: String },
     #[error("the host class is not known; give --host-class, or write it into {path}")]
     NoHostClass { path: String },
     #[error("this host is pinned to class {pinned}, the join command says {given}")]
@@ -71,7 +74,7 @@ pub fn join(
 ) -> Result<Site, EnrolError> {
     let dir = paths.state();
     if let Some(site) = state::read_own::<Site>(disk, &dir.join("site.json"))? {
-        return Err(EnrolError::AlreadyJoined(site.site));
+        return Err(EnrolError::AlreadyJoined { site: site.site, state: dir.display().to_string() });
     }
     let now = clock.now();
     let host_class = pin_host_class(paths, disk, order)?;

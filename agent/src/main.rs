@@ -14,9 +14,12 @@ use agent::state::StateError;
 use agent::status::Status;
 use clap::{Parser, Subcommand};
 use shared::digest::Digest;
+use shared::envelope::Envelope;
 use shared::ids::{AgentId, HostClass, SiteId};
 use shared::limits;
 use shared::manifest::Manifest;
+use shared::publication::Publication;
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,7 +30,10 @@ use std::time::Duration;
 #[command(
     name = "assent-agent",
     version,
-    about = "Changes this host only with approvals that it has checked itself"
+    about = "Changes this host only with approvals that it has checked itself",
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 refused, 2 usage, 3 fault.\nExample: assent-agent status"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -37,18 +43,28 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Join a site with the command line that the server gave
+    #[command(
+        after_help = "Example: the line that `assent agent token` prints, as root:\n  assent-agent join --site SITE --root-sha256 HEX --server https://assent.example.org:8443 --pin HEX --token TOKEN"
+    )]
     Join(JoinArgs),
     /// Run as a daemon
+    #[command(after_help = "Example: assent-agent run   # as assent-agent.service does")]
     Run(RootArg),
     /// One tick: report, plan, apply what is due; then end
+    #[command(after_help = "Example: assent-agent once")]
     Once(RootArg),
-    /// Show what a compiled manifest (JSON) would do on this host; changes nothing
+    /// Show what a manifest would do on this host; changes nothing
+    #[command(
+        after_help = "Example: assent-agent plan web-base.json                  # from `assent lint web-base.yaml --out web-base.json`\n         assent-agent plan web-base-1.2.0.manifest.json   # from `assent sign web-base.yaml`"
+    )]
     Plan {
+        /// Compiled by `assent lint --out FILE`, or signed by `assent sign`; not YAML
         file: PathBuf,
         #[command(flatten)]
         root: RootArg,
     },
     /// Show what the last tick found
+    #[command(after_help = "Example: assent-agent status --json")]
     Status {
         /// As JSON
         #[arg(long)]
@@ -57,6 +73,7 @@ enum Command {
         root: RootArg,
     },
     /// Show the version
+    #[command(after_help = "Example: assent-agent version")]
     Version,
 }
 
@@ -154,7 +171,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
     let joined = enrol::join(&paths, &mut RealDisk, &order, &clock, config.limits());
     let site = joined.map_err(|e| match e {
         EnrolError::Net(NetError::Refused { .. })
-        | EnrolError::AlreadyJoined(_)
+        | EnrolError::AlreadyJoined { .. }
         | EnrolError::NoHostClass { .. }
         | EnrolError::OtherHostClass { .. }
         | EnrolError::Answer(_) => Failure::Refused(e.to_string()),
@@ -196,7 +213,14 @@ fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
     let lock = lock(paths)?;
     let clock = Clock::from_env().map_err(Failure::Fault)?;
     let class = config::host_class(paths).map_err(Failure::fault)?;
-    let class = class.ok_or_else(|| Failure::Fault("etc/assent/host-class does not exist".into()))?;
+    let class = class.ok_or_else(|| {
+        let path = paths.host_class_file();
+        Failure::Fault(format!(
+            "{0} does not exist, so this host has no class and no rule applies to it\n  try: write the class that \
+             it joined with (such as production) into {0}, or join again with --host-class",
+            path.display()
+        ))
+    })?;
     let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), state.site().agent, class);
     let engine = engine.map_err(|e| Failure::Fault(e.to_string()))?;
     let agent = Agent::open(paths, clock, engine).map_err(Failure::fault)?;
@@ -275,12 +299,11 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
     let paths = Paths::new(root);
     let unreadable = |e: std::io::Error| Failure::Refused(format!("cannot read {}: {e}", file.display()));
     let size = std::fs::metadata(file).map_err(unreadable)?.len();
-    if size > limits::MANIFEST_BYTES as u64 {
+    if size > limits::ENVELOPE_BYTES as u64 {
         return Err(Failure::Refused(format!("{} is larger than a manifest may be", file.display())));
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    let manifest = Manifest::from_json(&bytes)
-        .map_err(|e| Failure::Refused(format!("{} is not a compiled manifest: {e}", file.display())))?;
+    let manifest = read_manifest(file, &bytes)?;
     let class = config::host_class(&paths).map_err(Failure::fault)?;
     let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
     // A host that has not joined has no id yet; templates then see the id of no host.
@@ -298,6 +321,25 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
     }
     println!("{}: {} actions; nothing was changed", manifest.id(), planned.actions.len());
     Ok(())
+}
+
+/// A compiled manifest, or the signed publication of one; whoever tries a manifest here vouches for it alone.
+fn read_manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, Failure> {
+    let compiled = match Manifest::from_json(bytes) {
+        Ok(manifest) => return Ok(manifest),
+        Err(why) => why,
+    };
+    let signed = match Envelope::parse(bytes).map(Statement::<Publication>::open) {
+        Ok(Ok(statement)) => return Ok(statement.body.manifest),
+        Ok(Err(why)) => Some(why),
+        Err(_) => None,
+    };
+    let why = signed.map_or_else(|| compiled.to_string(), |why| why.to_string());
+    Err(Failure::Refused(format!(
+        "{} is neither a compiled nor a signed manifest: {why}\n  try: compile the YAML on your own machine with \
+         `assent lint FILE.yaml --out FILE.json` and plan that",
+        file.display()
+    )))
 }
 
 fn status(json: bool, root: &Path) -> Result<(), Failure> {

@@ -11,7 +11,13 @@ use std::process::ExitCode;
 
 /// Serves agents and people of one site. Can stop changes, never start one.
 #[derive(Parser)]
-#[command(name = "assent-server", version)]
+#[command(
+    name = "assent-server",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 2 usage or configuration, 3 fault.\nExample: assent-server run --config /var/lib/assent-server/server.toml"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -20,15 +26,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Runs until SIGTERM; SIGHUP reads the certificates again
-    Run {
-        #[arg(long, default_value = "/etc/assent/server.toml")]
-        config: PathBuf,
-    },
+    #[command(after_help = "Example: assent-server run --config /var/lib/assent-server/server.toml")]
+    Run(ConfigArg),
     /// Creates the database if it is SQLite and missing, and brings its tables up to date
-    Migrate {
-        #[arg(long, default_value = "/etc/assent/server.toml")]
-        config: PathBuf,
-    },
+    #[command(after_help = "Example: assent-server migrate --config /var/lib/assent-server/server.toml")]
+    Migrate(ConfigArg),
     /// Works on the configuration file
     Config {
         #[command(subcommand)]
@@ -36,13 +38,25 @@ enum Command {
     },
 }
 
+#[derive(clap::Args)]
+struct ConfigArg {
+    /// The configuration; `assent init` writes one, `assent-server config sample` prints all settings
+    #[arg(long, default_value = "/etc/assent/server.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Prints every setting with its value and where it comes from
+    #[command(after_help = "Example: assent-server config explain /var/lib/assent-server/server.toml")]
     Explain {
+        /// The configuration
         #[arg(default_value = "/etc/assent/server.toml")]
         file: PathBuf,
     },
+    /// Prints a sample with every setting, its default and what it means
+    #[command(after_help = "Example: assent-server config sample > server.toml")]
+    Sample,
 }
 
 /// Usage or configuration is wrong.
@@ -52,9 +66,13 @@ const FAULT: u8 = 3;
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { config } => with_config(&config, run),
-        Command::Migrate { config } => with_config(&config, migrate),
+        Command::Run(ConfigArg { config }) => with_config(&config, run),
+        Command::Migrate(ConfigArg { config }) => with_config(&config, migrate),
         Command::Config { command: ConfigCommand::Explain { file } } => with_config(&file, explain),
+        Command::Config { command: ConfigCommand::Sample } => {
+            print!("{}", server::kernel::config::SAMPLE);
+            ExitCode::SUCCESS
+        }
     }
 }
 

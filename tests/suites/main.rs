@@ -14,9 +14,11 @@ macro_rules! on_both {
 }
 
 mod attacks;
+mod commands;
 mod crashes;
 mod database;
 mod evidence;
+mod help;
 mod input;
 mod joining;
 mod packages;

@@ -47,14 +47,21 @@ pub enum LocalCommand {
     /// Make a site for one person: keys, policy, repository, server directory
     Init(InitArgs),
     /// Check manifests and list every problem with its line and remedy
-    #[command(after_help = "Example: assent lint web-base.yaml")]
+    #[command(
+        after_help = "Example: assent lint web-base.yaml\n         assent lint web-base.yaml --out web-base.json   # then on a host: assent-agent plan web-base.json"
+    )]
     Lint {
+        /// Manifests in YAML
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Write the one manifest compiled (JSON), for `assent-agent plan` on a host
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Compile a manifest and sign it with your publisher key
     #[command(after_help = "Example: assent sign web-base.yaml   # writes web-base-1.2.0.manifest.json")]
     Sign {
+        /// Manifest in YAML
         file: PathBuf,
         /// Where to write (default: NAME-VERSION.manifest.json beside the manifest)
         #[arg(short, long, value_name = "FILE")]
@@ -63,6 +70,7 @@ pub enum LocalCommand {
     /// Verify an evidence bundle (a .tar file or a directory), offline
     #[command(after_help = "Example: assent verify c-114.tar --root-sha256 HEX")]
     Verify {
+        /// The bundle, as `assent export` wrote it or unpacked
         bundle: PathBuf,
         /// The digest of the site's first root, from a source that you trust (default: that of --site)
         #[arg(long, value_name = "HEX")]
@@ -71,6 +79,20 @@ pub enum LocalCommand {
     /// Your keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Print completions of this command for your shell
+    #[command(
+        after_help = "Example: assent completion bash > /etc/bash_completion.d/assent\n         assent completion zsh > ~/.zfunc/_assent\n         assent completion fish > ~/.config/fish/completions/assent.fish"
+    )]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of this command and its subcommands
+    #[command(after_help = "Example: assent man /usr/local/share/man/man1")]
+    Man {
+        /// Existing directory for the pages
+        dir: PathBuf,
+    },
 }
 
 /// What talks to the server.
@@ -82,6 +104,7 @@ pub enum OnlineCommand {
     /// Publish a signed manifest, or sign a YAML file and publish it
     #[command(after_help = "Example: assent publish web-base.yaml")]
     Publish {
+        /// Manifest in YAML, or one that `assent sign` wrote
         file: PathBuf,
         /// Publish a version below the highest one that is published
         #[arg(long)]
@@ -99,6 +122,7 @@ pub enum OnlineCommand {
     /// See what a change will do on every host, verified here, and approve it with your own key
     #[command(after_help = "Example: assent approve C-114 --expires 24h")]
     Approve {
+        /// The change, such as C-114
         change: ChangeId,
         /// The approval is good for this long, or until the last window ends (s, m, h, d, w)
         #[arg(long, value_name = "TIME")]
@@ -106,6 +130,7 @@ pub enum OnlineCommand {
         /// Approve for these hosts only
         #[arg(long, value_name = "HOST")]
         only: Vec<String>,
+        /// One line for the record, signed with the approval
         #[arg(long, default_value = "")]
         comment: String,
         /// Do not ask; for scripts that have looked themselves
@@ -115,20 +140,29 @@ pub enum OnlineCommand {
     /// Say no to a change, with your own key
     #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]
     Reject {
+        /// The change, such as C-114
         change: ChangeId,
+        /// Why; signed and kept
         #[arg(long)]
         comment: String,
     },
     /// Take your approval back
     #[command(after_help = "Example: assent withdraw C-114 --comment \"wrong window\"")]
     Withdraw {
+        /// The change, such as C-114
         change: ChangeId,
+        /// Why; signed and kept
         #[arg(long, default_value = "")]
         comment: String,
     },
     /// Why is a host not changing yet?
     #[command(after_help = "Example: assent why web1 C-114")]
-    Why { host: String, change: ChangeId },
+    Why {
+        /// Host name, CI or agent id
+        host: String,
+        /// The change, such as C-114
+        change: ChangeId,
+    },
     /// Configuration items: hosts, their state and their history
     #[command(subcommand)]
     Ci(CiCommand),
@@ -137,11 +171,13 @@ pub enum OnlineCommand {
         after_help = "Example: assent export --change C-114 -o c-114.tar\n         assent export --period 2026-01-01..2026-04-01 -o q1.tar"
     )]
     Export {
+        /// Everything about this change
         #[arg(long, value_name = "ID", required_unless_present = "period", conflicts_with = "period")]
         change: Option<ChangeId>,
         /// FROM..TO, each a date or RFC 3339 time
         #[arg(long, value_name = "FROM..TO")]
         period: Option<String>,
+        /// Where to write the bundle (tar)
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
     },
@@ -191,8 +227,10 @@ pub enum AgentCommand {
     /// Make a one-time token and print the command that joins a host
     #[command(after_help = "Example: assent agent token --host-class production --label role=web")]
     Token {
+        /// Class of the host, by which rules of the policy apply; the host pins it
         #[arg(long, default_value = "production", value_name = "CLASS")]
         host_class: HostClass,
+        /// Label that the host gets; may be repeated
         #[arg(long, value_name = "KEY=VALUE")]
         label: Vec<String>,
         /// The token is good for so many minutes (at most 60)
@@ -205,7 +243,10 @@ pub enum AgentCommand {
 pub enum ArtifactCommand {
     /// Upload a file and print the lines to paste into a manifest; goes on after an interruption
     #[command(after_help = "Example: assent artifact put app.tar.gz")]
-    Put { file: PathBuf },
+    Put {
+        /// The file; manifests name it by its digest and length
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -213,8 +254,10 @@ pub enum ManifestCommand {
     /// List published manifests, as the repository's signatures vouch for them
     #[command(after_help = "Example: assent manifest list --team main")]
     List {
+        /// Only those of this team
         #[arg(long)]
         team: Option<Team>,
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
@@ -225,22 +268,28 @@ pub enum CiCommand {
     /// List hosts
     #[command(after_help = "Example: assent ci list --label role=web")]
     List {
+        /// Only hosts that have this label; may be repeated
         #[arg(long, value_name = "KEY=VALUE")]
         label: Vec<String>,
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Show one host: state as recorded, who approved it, history
     #[command(after_help = "Example: assent ci show web1")]
     Show {
+        /// Host name, CI or agent id
         host: String,
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Set labels (KEY=VALUE) or remove them (KEY=)
     #[command(after_help = "Example: assent ci label web1 role=web stage=")]
     Label {
+        /// Host name, CI or agent id
         host: String,
+        /// What is set or removed
         #[arg(required = true, value_name = "KEY=VALUE")]
         labels: Vec<String>,
     },
@@ -251,6 +300,14 @@ pub enum SiteCommand {
     /// Identity of the site and the table of everything that expires
     #[command(after_help = "Example: assent site show")]
     Show {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What contradicts a host's chain or the ledger: clones, restored databases, forged statements
+    #[command(after_help = "Example: assent site alarms")]
+    Alarms {
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
@@ -261,12 +318,14 @@ pub enum KeyCommand {
     /// Public keys of this profile and what the policy says about them
     #[command(after_help = "Example: assent key show")]
     Show {
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Read a recovery key from its print-out and seal it into a key file
     #[command(after_help = "Example: assent key restore --out governance-2.pem")]
     Restore {
+        /// New file for the sealed key
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// Text file with the typed print-out instead of asking

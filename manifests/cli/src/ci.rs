@@ -18,7 +18,10 @@ pub fn list(session: &Session, labels: &[String], json: bool) -> Done {
     }
     let mut rows = vec![["HOST", "CI", "CLASS", "LAST SEEN", "LABELS", "AGENT"].map(str::to_owned).to_vec()];
     rows.extend(hosts.iter().map(|host| host_row(host, session.now)));
-    term::print(&text::table(&rows))
+    term::print(&format!(
+        "{}according to the server; labels and last contact are signed by nobody\n",
+        text::table(&rows)
+    ))
 }
 
 fn host_row(host: &HostLine, now: Timestamp) -> Vec<String> {
@@ -54,9 +57,13 @@ fn rendered(file: &CiFile, zone: &TimeZone) -> String {
     let (name, ci, kind) = (text::clean(&line.name), text::clean(&line.ci), text::clean(&line.kind));
     let mut out = format!("{name} ({ci}), {kind} since {}\n", window::local(line.created, zone));
     out.push_str(&head(file, zone));
-    out.push_str("\nState as recorded from receipts\n");
+    out.push_str(&format!(
+        "\nState as the server recorded it from receipts (its word; to prove it: assent export --change {} -o \
+         bundle.tar && assent verify bundle.tar)\n",
+        file.states.first().map_or("ID".to_owned(), |state| state.change_id.to_string())
+    ));
     out.push_str(&states(&file.states, zone));
-    out.push_str("\nHistory\n");
+    out.push_str("\nHistory (the server's word)\n");
     out.push_str(&history(&file.history, zone));
     out
 }

@@ -3,6 +3,7 @@
 //! Owns: the key ceremony, linting and publishing, changes and approvals with local verification of all that
 //! is shown, evidence checks. Never: trusts the server's word for what a signature can show.
 
+mod alarms;
 mod archive;
 pub mod args;
 mod author;
@@ -21,6 +22,7 @@ mod paper;
 mod profile;
 mod run;
 mod session;
+mod shell;
 mod site;
 mod term;
 mod text;

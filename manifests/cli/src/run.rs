@@ -10,7 +10,7 @@ use crate::change::{act, new, show, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
-use crate::{ci, evidence, init, key, ledger, site};
+use crate::{alarms, ci, evidence, init, key, ledger, shell, site};
 use clap::Parser as _;
 use shared::approval::Decision;
 use std::process::ExitCode;
@@ -45,11 +45,13 @@ fn run(global: &Global, command: Command) -> Done {
 fn run_local(global: &Global, command: LocalCommand) -> Done {
     match command {
         LocalCommand::Init(args) => init::run(&args, &Secrets::new(global.passphrase_file.clone())),
-        LocalCommand::Lint { files } => source::lint(&files),
+        LocalCommand::Lint { files, out } => source::lint(&files, out.as_deref()),
         LocalCommand::Sign { file, out } => source::sign_file(global, &file, out.as_deref()),
         LocalCommand::Verify { bundle, root_sha256 } => evidence::verify(global, &bundle, root_sha256),
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
+        LocalCommand::Completion { shell } => shell::completion(shell),
+        LocalCommand::Man { dir } => shell::manual(&dir),
     }
 }
 
@@ -77,6 +79,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
+        Do::Site(SiteCommand::Alarms { json }) => alarms::list(session, json),
         Do::Log(LogCommand::Verify) => ledger::verify(session),
     }
 }

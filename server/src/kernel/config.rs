@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
+/// Every setting with its default, commented; packages ship it.
+pub const SAMPLE: &str = include_str!("../../../packaging/server.toml.sample");
+
 /// The only setting that the environment may override: it carries a password.
 pub const DATABASE_URL: &str = "ASSENT_SERVER_DATABASE_URL";
 
@@ -151,7 +154,7 @@ impl Config {
     pub fn parse(file: &str, text: &str, database_url: Option<String>) -> Result<Self, BadConfig> {
         let raw: Raw = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
-            let remedy = "see the sample configuration for the settings that exist";
+            let remedy = "`assent-server config sample` prints the settings that exist";
             BadConfig(vec![format!("{file}:{line}: {}; {remedy}", error.message())])
         })?;
         let mut reader = Reader { file, text, settings: Vec::new(), problems: Vec::new() };
@@ -174,7 +177,7 @@ impl Reader<'_> {
         let site_id =
             self.required("site_id", raw.site_id, "write the 16 hex digits that the key ceremony printed");
         let site_id = self.checked(site_id, str::parse::<SiteId>);
-        let data_dir = self.optional("data_dir", raw.data_dir, "/var/lib/assent").0;
+        let data_dir = self.optional("data_dir", raw.data_dir, "/var/lib/assent-server").0;
         let language = self.optional("language", raw.language, "de");
         let language = self.checked(Some(language), |text| match text {
             "de" => Ok(Language::De),
@@ -370,7 +373,7 @@ mod tests {
     #[test]
     fn the_smallest_file_is_enough_and_every_setting_has_an_origin() {
         let config = Config::parse("c.toml", SMALLEST, None).unwrap();
-        assert_eq!(config.database_url, "sqlite:///var/lib/assent/assent.sqlite");
+        assert_eq!(config.database_url, "sqlite:///var/lib/assent-server/assent.sqlite");
         assert_eq!(config.agents.url, "https://a.example:8444");
         assert_eq!(config.limits.body, 1 << 20);
         assert!(config.settings.len() <= 20, "{}", config.settings.len());
@@ -406,6 +409,22 @@ mod tests {
         for (problem, start) in problems.iter().zip(starts) {
             assert!(problem.starts_with(start), "{problem} / {start}");
         }
+    }
+
+    /// Both as shipped and with every default written out it is valid, and it leaves no setting out.
+    #[test]
+    fn the_sample_shows_every_setting_with_its_default() {
+        let shipped = Config::parse("sample", SAMPLE, None).unwrap();
+        let is_setting =
+            |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+        let plain = |line: &str| if is_setting(line) { line[1..].to_owned() } else { line.to_owned() };
+        let text: String = SAMPLE.lines().map(|line| plain(line) + "\n").collect();
+        let written = Config::parse("sample", &text, None).unwrap();
+        for (shipped, written) in shipped.settings.iter().zip(&written.settings) {
+            assert!(matches!(written.origin, Origin::Line(_)), "{} is not in the sample", written.name);
+            assert_eq!((shipped.name, &shipped.value), (written.name, &written.value));
+        }
+        assert_eq!(shipped.settings.len(), written.settings.len());
     }
 
     #[test]

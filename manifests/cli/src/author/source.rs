@@ -12,18 +12,28 @@ use shared::limits;
 use shared::manifest::{Manifest, Problem, yaml};
 use shared::publication::Publication;
 use shared::statement::Statement;
+use shared::strict;
 use shared::time::Timestamp;
 use std::path::{Path, PathBuf};
 
-/// Checks every file and prints every problem.
+/// Checks every file and prints every problem; `out` takes the one manifest compiled.
 ///
 /// # Errors
 /// Usage (exit code 2) when any file has a problem.
-pub fn lint(paths: &[PathBuf]) -> Done {
+pub fn lint(paths: &[PathBuf], out: Option<&Path>) -> Done {
+    if out.is_some() && paths.len() != 1 {
+        return Err(Failure::usage("--out takes one manifest").remedy("run lint for each file"));
+    }
     let (mut report, mut count) = (String::new(), 0);
     for path in paths {
         match yaml::compile(&files::read(path, limits::MANIFEST_BYTES)?) {
-            Ok(manifest) => report.push_str(&format!("{}: {} is good\n", path.display(), manifest.id())),
+            Ok(manifest) => {
+                report.push_str(&format!("{}: {} is good\n", path.display(), manifest.id()));
+                if let Some(out) = out {
+                    files::replace(out, &strict::to_json(&manifest))?;
+                    report.push_str(&format!("  compiled  {}\n", out.display()));
+                }
+            }
             Err(problems) => {
                 count += problems.len();
                 report.push_str(&listing(path, &problems));

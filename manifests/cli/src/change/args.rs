@@ -11,35 +11,55 @@ pub enum ChangeCommand {
     New(Box<NewArgs>),
     /// Ask hosts for plans and approvers for their word
     #[command(after_help = "Example: assent change submit C-114")]
-    Submit { change: ChangeId },
+    Submit {
+        /// The change, such as C-114
+        change: ChangeId,
+    },
     /// Show what a change does, from statements verified here
     #[command(after_help = "Example: assent change show C-114")]
-    Show { change: ChangeId },
+    Show {
+        /// The change, such as C-114
+        change: ChangeId,
+    },
     /// List changes
     #[command(after_help = "Example: assent change list --state in_review")]
     List {
+        /// Only those in this state: draft, in_review, approved, running, halted, review or closed
         #[arg(long)]
         state: Option<String>,
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Stop a change: nothing starts, and hosts stop before their next step
     #[command(after_help = "Example: assent change halt C-114")]
-    Halt { change: ChangeId },
+    Halt {
+        /// The change, such as C-114
+        change: ChangeId,
+    },
     /// Let a halted change go on
     #[command(after_help = "Example: assent change resume C-114")]
-    Resume { change: ChangeId },
+    Resume {
+        /// The change, such as C-114
+        change: ChangeId,
+    },
     /// Give a change up before it runs
     #[command(after_help = "Example: assent change withdraw C-114")]
-    Withdraw { change: ChangeId },
+    Withdraw {
+        /// The change, such as C-114
+        change: ChangeId,
+    },
     /// Close a change after its review
     #[command(
         after_help = "Example: assent change close C-114 --outcome successful --note \"all sites answer\""
     )]
     Close {
+        /// The change, such as C-114
         change: ChangeId,
+        /// How it ended, as people judge it
         #[arg(long, value_enum)]
         outcome: CloseOutcome,
+        /// What the review found
         #[arg(long, default_value = "")]
         note: String,
     },
@@ -80,8 +100,10 @@ pub struct NewArgs {
     /// Nothing starts after this time (default: the end of the last window)
     #[arg(long, value_name = "TIME")]
     pub not_after: Option<String>,
+    /// One line that says what the change is
     #[arg(long)]
     pub title: Option<String>,
+    /// Why it is made
     #[arg(long)]
     pub reason: Option<String>,
     /// How the change is taken back
@@ -90,6 +112,7 @@ pub struct NewArgs {
     /// Hosts do not undo by themselves when a step or a health check fails
     #[arg(long)]
     pub no_auto_undo: bool,
+    /// An emergency may need fewer approvals, if the policy has a rule for it
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     pub change_type: Option<TypeArg>,
     /// What a host does that was away during a window
@@ -98,6 +121,7 @@ pub struct NewArgs {
     /// How closely the plan at run time must match the approved one
     #[arg(long, value_enum)]
     pub binding: Option<BindingArg>,
+    /// Whether hosts may reboot for this change
     #[arg(long, value_enum)]
     pub reboot: Option<RebootArg>,
     /// Allow an effect beyond those that the manifests show, such as sensitive_file or service

@@ -2,6 +2,7 @@
 
 use super::client::JSON;
 use super::{Client, Method, Reply, Request};
+use crate::alarms::Alarm;
 use crate::error::{Done, Failure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,10 @@ impl Client {
 
     pub fn approve(&self, id: &ChangeId, body: &Approve) -> Done<ApproveReply> {
         self.post("the answer to the approval", &format!("/v1/changes/{id}/approvals"), body)
+    }
+
+    pub fn alarms(&self) -> Done<Vec<Alarm>> {
+        self.read("the list of alarms", &Request::get("/v1/alarms", SMALL * 4))
     }
 
     pub fn why(&self, host: &str, id: &ChangeId) -> Done<Why> {

@@ -18,11 +18,28 @@ fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>
 fn every_command_has_help_with_an_example_of_itself() {
     let mut found = Vec::new();
     leaves(&cli::args::Cli::command(), "", &mut found);
-    assert_eq!(found.len(), 28, "a command was added or lost: {found:#?}");
+    assert_eq!(found.len(), 31, "a command was added or lost: {found:#?}");
     for (path, help) in found {
         assert!(help.contains("Example") && help.contains(&format!("assent {path}")), "{path}: {help:?}");
     }
     cli::args::Cli::command().debug_assert();
+}
+
+/// What a shell completes and what `man` shows is made from the command line itself.
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let dir = empty();
+    for shell in ["bash", "zsh", "fish"] {
+        let (out, _) = expect(dir.path(), 0, &["completion", shell]);
+        assert!(out.contains("approve") && out.contains("passphrase-file"), "{shell}: {out}");
+    }
+    expect(dir.path(), 0, &["man", "."]);
+    for (page, word) in [("assent.1", "approve"), ("assent-change-new.1", "canary")] {
+        let text = std::fs::read_to_string(dir.path().join(page)).unwrap();
+        assert!(text.contains(word), "{page}: {text}");
+    }
+    let (_, err) = expect(dir.path(), 2, &["man", "missing"]);
+    assert!(err.contains("could not write manual pages into missing"), "{err}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{expect, new_site};
 use shared::admit::verify_publication;
 use shared::digest::Digest;
+use shared::manifest::Manifest;
 use shared::policy::Policy;
 use shared::publication::Publication;
 use shared::statement::Statement;
@@ -42,6 +43,11 @@ fn lint_lists_every_problem_with_line_place_and_remedy() {
     assert!(problems >= 6, "{out}");
     assert_eq!(out.matches("\n  try: ").count(), problems);
     expect(dir.path(), 2, &["lint", "missing.yaml"]);
+    let (_, err) = expect(dir.path(), 2, &["lint", "good.yaml", "good.yaml", "--out", "good.json"]);
+    assert!(err.contains("--out takes one manifest"), "{err}");
+    expect(dir.path(), 0, &["lint", "good.yaml", "--out", "good.json"]);
+    let compiled = Manifest::from_json(&fs::read(dir.path().join("good.json")).unwrap()).unwrap();
+    assert_eq!(compiled.id(), "web-base@1.2.0");
     expect(dir.path(), 2, &["--site", "site", "sign", "bad.yaml"]);
 }
 

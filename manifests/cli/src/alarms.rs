@@ -1,0 +1,73 @@
+//! `assent site alarms`: what contradicted a host's chain or the ledger. The server's word, to be looked into.
+
+use crate::author::list::print_json;
+use crate::error::Done;
+use crate::session::Session;
+use crate::{term, text, window};
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
+use shared::time::Timestamp;
+
+/// `GET /v1/alarms`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Alarm {
+    pub id: i64,
+    pub at: Timestamp,
+    pub kind: String,
+    pub agent: String,
+    pub detail: String,
+    pub evidence: Digest,
+}
+
+pub fn list(session: &Session, json: bool) -> Done {
+    let alarms = session.api.alarms()?;
+    if json {
+        return print_json(&alarms);
+    }
+    if alarms.is_empty() {
+        return term::print("no alarms\n");
+    }
+    let hosts = session.api.hosts(&[])?;
+    let zone = window::zone(None)?;
+    let mut rows = vec![["WHEN", "ALARM", "HOST", "WHAT"].map(str::to_owned).to_vec()];
+    rows.extend(alarms.iter().map(|alarm| {
+        let host = hosts.iter().find(|host| host.agent.to_string() == alarm.agent);
+        let host = host.map_or(&alarm.agent, |host| &host.hostname);
+        vec![
+            window::local(alarm.at, &zone),
+            text::clean(&alarm.kind),
+            text::clean(host),
+            text::clean(&alarm.detail),
+        ]
+    }));
+    let mut out = text::table(&rows);
+    let mut kinds: Vec<_> = alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    out.push('\n');
+    for (kind, remedy) in kinds.into_iter().filter_map(|kind| Some((kind, remedy(kind)?))) {
+        out.push_str(&format!("{kind}: {remedy}\n"));
+    }
+    term::print(&out)
+}
+
+/// What an alarm means and what to do.
+fn remedy(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "chain_fork" => {
+            "two machines use one host's key, or its state directory was restored; find the copy, take it off \
+             the network, and join the host again with a new token"
+        }
+        "chain_edited" => {
+            "somebody changed the database; compare with a backup and look who had access to it"
+        }
+        "chain_loss" => {
+            "a restored database had lost statements of this host; it was told to go on, the gap stays visible"
+        }
+        "log_contradiction" => {
+            "the host saw another ledger than this one; run `assent log verify`, and compare with a backup"
+        }
+        "forged" => "the host sent a statement that is not its own; look who controls that machine",
+        _ => return None,
+    })
+}
