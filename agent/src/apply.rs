@@ -103,6 +103,7 @@ pub fn apply<H: Host, D: Disk>(
         interval: window.interval(),
         automatic_undo: change.body.undo.automatic,
         health: checks(&ask)?,
+        health_programs: job.plan.health.clone(),
         started: (watch.now)(),
     };
     journal.start(start)?;

@@ -15,7 +15,6 @@ use shared::digest::Digest;
 use shared::facts::Facts;
 use shared::ids::{AgentId, HostClass};
 use shared::manifest::{Manifest, resolve_params};
-use shared::plan::Action;
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
@@ -73,7 +72,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         self.host.boot_id().unwrap_or_else(|_| "unknown".into())
     }
 
-    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Vec<Action>, Refused> {
+    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Planned, Refused> {
         let facts = self.collect()?.view(self.agent);
         let pairs = manifests.iter().copied().zip(&change.manifests);
         let ask = Ask::new(pairs, &facts, change.downgrade)?;
@@ -81,7 +80,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         for note in &planned.notes {
             tracing::info!("{}: {note}", change.change_id);
         }
-        Ok(planned.actions)
+        Ok(planned)
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Outcome, Refused> {

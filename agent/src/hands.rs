@@ -5,12 +5,13 @@
 
 use crate::apply::Watch;
 use crate::journal::Outcome;
+use crate::plan::Planned;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::Facts;
 use shared::manifest::Manifest;
-use shared::plan::{Action, Plan};
+use shared::plan::Plan;
 use shared::refusal::Refused;
 use shared::statement::Statement;
 
@@ -34,7 +35,7 @@ pub trait Hands {
     /// Changes with each boot of the host.
     fn boot_id(&self) -> String;
     /// What would be done now. Changes nothing.
-    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Vec<Action>, Refused>;
+    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Planned, Refused>;
     /// Runs to the end, whatever happens: done, or undone as far as possible.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 mod http;
 
 use crate::host::{Exec, Fault, Host};
+use crate::journal::Start;
+use crate::resource::programs::{self, Coming};
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::manifest::{CommandProbe, HealthCheck, HttpProbe, ParamValue, Probe, ServiceProbe, TcpProbe};
@@ -40,27 +42,38 @@ pub fn render(
     Ok(check)
 }
 
-/// Runs all checks, each until it passes or its tries are used up.
-pub fn run(checks: &[HealthCheck], host: &mut impl Host) -> Vec<HealthResult> {
-    checks.iter().map(|check| one(check, host)).collect()
+/// Runs all checks of a run, each until it passes or its tries are used up.
+pub fn run(start: &Start, host: &mut impl Host) -> Vec<HealthResult> {
+    start.health.iter().map(|check| one(check, start, host)).collect()
 }
 
-fn one(check: &HealthCheck, host: &mut impl Host) -> HealthResult {
+fn one(check: &HealthCheck, start: &Start, host: &mut impl Host) -> HealthResult {
     let started = Instant::now();
-    let timeout = Duration::from_secs(u64::from(check.timeout_s));
-    let mut answer = probe(&check.probe, timeout, host);
+    let mut answer = attempt(check, start, host);
     for _ in 0..check.retries {
         if answer.is_ok() {
             break;
         }
         thread::sleep(PAUSE);
-        answer = probe(&check.probe, timeout, host);
+        answer = attempt(check, start, host);
     }
     let ok = answer.is_ok();
     let output = answer.unwrap_or_else(|why| why);
     let clean = output.chars().map(|c| if c.is_control() { ' ' } else { c }).take(OUTPUT_CHARS).collect();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     HealthResult { name: check.name.clone(), ok, output: clean, ms }
+}
+
+/// A program runs only when its files are, at that moment, those that were approved.
+fn attempt(check: &HealthCheck, start: &Start, host: &mut impl Host) -> Result<String, String> {
+    if let Probe::Command(probe) = &check.probe {
+        let approved = start.health_programs.iter().find(|p| p.check == check.name && p.run == probe.run);
+        let approved = approved.ok_or("it is not in the approved plan, so it is not run")?;
+        let (lines, coming) = ([&probe.run], Coming::done(&start.actions));
+        programs::check("the check", &lines, coming, &approved.programs, host)
+            .map_err(|fault| fault.text())?;
+    }
+    probe(&check.probe, Duration::from_secs(u64::from(check.timeout_s)), host)
 }
 
 /// One try: what to show when it passes, or why it does not.

@@ -6,6 +6,7 @@ mod packages;
 use crate::host::{Accounts, Entry, Fault, Host};
 use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
+use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
 use crate::resource::{command, directory, file, parts, service};
 use packages::Packages;
@@ -13,9 +14,10 @@ use shared::change::ManifestUse;
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
-use shared::manifest::{Body, Command, Manifest, ParamValue, Resource, order, resolve_params};
-use shared::plan::{Action, Verb};
+use shared::manifest::{Body, Command, Manifest, ParamValue, Probe, Resource, order, resolve_params};
+use shared::plan::{Action, HealthProgram, Verb};
 use shared::refusal::{Code, Refused};
+use shared::risk::ActionClass;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +31,12 @@ pub struct Ask<'a> {
     pub downgrade: bool,
 }
 
-/// The actions in their order, and notes for people (such as packages on hold).
+/// The actions in their order, the health checks that run programs, and notes for people (such as packages on
+/// hold).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Planned {
     pub actions: Vec<Action>,
+    pub health: Vec<HealthProgram>,
     pub notes: Vec<String>,
 }
 
@@ -159,6 +163,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     }
     planner.flush()?;
     planner.restarts(&items);
+    planner.health()?;
     Ok(planner.planned)
 }
 
@@ -206,22 +211,24 @@ impl<'a, H: Host> Planner<'a, H> {
                 let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(path, action.as_ref())?;
                 if let Some(action) = action {
-                    let check = parts::check(&item.id, &want, &self.sight(item), &self.brought)?;
-                    self.add(item, check.into_iter().chain([action]));
+                    let file = |path: &str| self.coming(path);
+                    let coming = Coming { file: &file, actions: &self.planned.actions };
+                    let check = parts::check(&item.id, &want, &self.sight(item), coming)?;
+                    self.add(item, check.into_iter().chain([action]))?;
                 }
             }
             Resource::Directory(wanted) => {
                 let found = directory::inspect(wanted.path.as_str(), self.host).map_err(refused)?;
                 let action = directory::diff(wanted, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;
-                self.add(item, action);
+                self.add(item, action)?;
                 let below = entry::diff(wanted, &self.managed, &*self.host)?;
-                self.add(item, below);
+                self.add(item, below)?;
             }
             Resource::Service(wanted) => {
                 let found = service::inspect(&wanted.name.unit(), self.host).map_err(refused)?;
                 let actions = service::diff(wanted, &found, self.brings_units())?;
-                self.add(item, actions);
+                self.add(item, actions)?;
             }
             Resource::Command(wanted) => self.command(item, wanted)?,
             Resource::Package(_) => {}
@@ -237,13 +244,15 @@ impl<'a, H: Host> Planner<'a, H> {
             None => return Err(failed(format!("{} is of a kind that is not known here", item.id))),
             Some(Wanted::Later(path)) => {
                 let action = parts::later(item, path);
-                self.add(item, Some(action));
+                self.add(item, Some(action))?;
                 return Ok(());
             }
             Some(Wanted::Parts(all)) => all,
         };
         let found = parts::inspect(&all, &sight)?;
-        let actions = parts::diff(item, &all, &found, &sight, &self.brought)?;
+        let file = |path: &str| self.coming(path);
+        let coming = Coming { file: &file, actions: &self.planned.actions };
+        let actions = parts::diff(item, &all, &found, &sight, coming)?;
         if actions.is_empty() {
             return Ok(());
         }
@@ -257,8 +266,7 @@ impl<'a, H: Host> Planner<'a, H> {
                 self.files.insert(path.clone(), outcome);
             }
         }
-        self.add(item, actions);
-        Ok(())
+        self.add(item, actions)
     }
 
     /// Accounts are planned on what the plan makes of the account files; later steps see them.
@@ -278,8 +286,7 @@ impl<'a, H: Host> Planner<'a, H> {
         self.files.extend(changed);
         let text = |table: Table| after.text(table).unwrap_or_default();
         self.accounts = Accounts::parse(text(Table::Passwd).as_bytes(), text(Table::Group).as_bytes());
-        self.add(item, Some(action));
-        Ok(())
+        self.add(item, Some(action))
     }
 
     /// The host as the plan leaves it so far.
@@ -322,8 +329,32 @@ impl<'a, H: Host> Planner<'a, H> {
         if !command::is_needed(wanted, self.host, &changed).map_err(refused)? {
             return Ok(());
         }
-        let scripts = command::scripts(&wanted.run, &self.brought, self.host).map_err(refused)?;
-        self.add(item, Some(command::action(wanted, &scripts)?));
+        let file = |path: &str| self.coming(path);
+        let coming = Coming { file: &file, actions: &self.planned.actions };
+        let programs = programs::bound(&command::lines(wanted), coming, self.host).map_err(refused)?;
+        self.add(item, Some(command::action(wanted, programs)?))
+    }
+
+    /// Digest of the contents that the plan so far gives a path.
+    fn coming(&self, path: &str) -> Option<Digest> {
+        let edited = || match self.files.get(path) {
+            Some(file::Found::File { digest, .. }) => Some(*digest),
+            _ => None,
+        };
+        self.brought.get(path).copied().or_else(edited)
+    }
+
+    /// Health checks run when everything is in place; what they run is bound all the same.
+    fn health(&mut self) -> Result<(), Refused> {
+        let file = |path: &str| self.coming(path);
+        let coming = Coming { file: &file, actions: &self.planned.actions };
+        let mut all = Vec::new();
+        for check in self.ask.manifests.iter().flat_map(|(manifest, _)| &manifest.health) {
+            if let Probe::Command(probe) = &check.probe {
+                all.push(programs::of_health(&check.name, &probe.run, coming, &*self.host).map_err(refused)?);
+            }
+        }
+        self.planned.health = all;
         Ok(())
     }
 
@@ -333,12 +364,33 @@ impl<'a, H: Host> Planner<'a, H> {
         self.planned.actions.iter().any(brings)
     }
 
-    fn add(&mut self, item: &Item<'a>, actions: impl IntoIterator<Item = Action>) {
+    fn add(&mut self, item: &Item<'a>, actions: impl IntoIterator<Item = Action>) -> Result<(), Refused> {
         let before = self.planned.actions.len();
-        self.planned.actions.extend(actions);
+        for mut action in actions {
+            let path = entry::path_of(&action.resource).map(Into::into);
+            let path = path.or_else(|| item.resource.path()).or(item.resource.edits().map(Into::into));
+            if let Some(path) = path {
+                action.class = action.class.max(self.class_of_place(&path)?);
+            }
+            self.planned.actions.push(action);
+        }
         if self.planned.actions.len() > before {
             self.cause(&item.id, item.resource.on_change());
         }
+        Ok(())
+    }
+
+    /// The class of where a path really lies: links on the way must not make an ordinary file of a sensitive one.
+    fn class_of_place(&self, path: &str) -> Result<ActionClass, Refused> {
+        let mut above = path;
+        while let Some((parent, _)) = above.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+            above = parent;
+            if let Some(real) = self.host.real(parent).map_err(refused)? {
+                let rest = path.strip_prefix(parent).unwrap_or_default();
+                return Ok(ActionClass::of_file(&format!("{}{rest}", real.trim_end_matches('/')), None));
+            }
+        }
+        Ok(ActionClass::File)
     }
 
     fn cause(&mut self, id: &ResourceId, services: &[ResourceId]) {

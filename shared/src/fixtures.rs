@@ -15,6 +15,7 @@ use crate::policy::{
 use crate::receipt::{Header, HostOutcome, Receipt, TufVersions};
 use crate::risk::ActionClass;
 use crate::statement::Statement;
+use crate::strict::Map;
 use crate::time::{Interval, Timestamp};
 use std::collections::BTreeSet;
 
@@ -120,6 +121,7 @@ pub fn action(resource: &str, after: &str) -> Action {
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     }
 }
 
@@ -136,6 +138,7 @@ pub fn plan(change: &Statement<Change>, actions: Vec<Action>) -> Statement<Plan>
         change: change.digest,
         at: NOW,
         actions,
+        health: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     };
     Statement::sign(body, &host)

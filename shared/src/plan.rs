@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
 use crate::keys::PublicKey;
 use crate::limits;
-use crate::manifest::Undo;
+use crate::manifest::{Argv, Undo};
 use crate::refusal::{Code, Refused};
 use crate::risk::{ActionClass, Risk};
 use crate::statement::{Predicate, Statement, Subject};
@@ -134,12 +134,36 @@ pub struct Action {
     pub undo: Reversibility,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackagePin>,
+    /// Files of the host that the step runs, its guard and its undo included, with the digest of each.
+    #[serde(default, skip_serializing_if = "none")]
+    pub programs: Map<String, Digest>,
+}
+
+/// A health check that runs a program after the last step. It is no step, but has the power of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthProgram {
+    /// Name of the check.
+    pub check: String,
+    pub run: Argv,
+    /// As in [`Action::programs`].
+    #[serde(default, skip_serializing_if = "none")]
+    pub programs: Map<String, Digest>,
+}
+
+fn none(programs: &Map<String, Digest>) -> bool {
+    programs.is_empty()
 }
 
 impl Action {
     /// What an approval binds: the same resource, the same verb, the same end.
     pub fn effect(&self) -> (&ResourceId, Verb, Digest) {
         (&self.resource, self.verb, self.after)
+    }
+
+    /// The effect with its kind: where a path leads may have changed since the approval.
+    fn bound(&self) -> (&ResourceId, Verb, Digest, ActionClass) {
+        (&self.resource, self.verb, self.after, self.class)
     }
 }
 
@@ -158,6 +182,9 @@ pub struct Plan {
     pub change: Digest,
     pub at: Timestamp,
     pub actions: Vec<Action>,
+    /// Health checks that run programs, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthProgram>,
     pub agent_version: semver::Version,
 }
 
@@ -180,17 +207,19 @@ impl Plan {
 
     /// Equal for hosts that would do the same: everything but identity, name and time.
     pub fn class_digest(&self) -> Digest {
-        Digest::of(&strict::to_json(&(&self.host_class, &self.actions)))
+        Digest::of(&strict::to_json(&(&self.host_class, &self.actions, &self.health)))
     }
 
     /// Checks that this plan, made at run time, does no more than the `approved` one.
     ///
     /// # Errors
-    /// `plan.drift` naming the first actions that nobody approved (or, for `exact`, that are missing).
+    /// `plan.program` naming a program whose bytes nobody approved; `plan.drift` naming the first actions that
+    /// nobody approved (or, for `exact`, that are missing).
     pub fn keeps_to(&self, approved: &Plan, binding: PlanBinding) -> Result<(), Refused> {
-        let allowed: BTreeSet<_> = approved.actions.iter().map(Action::effect).collect();
-        let now: BTreeSet<_> = self.actions.iter().map(Action::effect).collect();
-        let mut extra = self.actions.iter().filter(|a| !allowed.contains(&a.effect()));
+        self.runs_only(approved)?;
+        let allowed: BTreeSet<_> = approved.actions.iter().map(Action::bound).collect();
+        let now: BTreeSet<_> = self.actions.iter().map(Action::bound).collect();
+        let mut extra = self.actions.iter().filter(|a| !allowed.contains(&a.bound()));
         if let Some(first) = extra.next() {
             let more = extra.count();
             let message = format!(
@@ -200,7 +229,7 @@ impl Plan {
             return Err(Refused::new(Code::PlanDrift, message));
         }
         if binding == PlanBinding::Exact
-            && let Some(missing) = approved.actions.iter().find(|a| !now.contains(&a.effect()))
+            && let Some(missing) = approved.actions.iter().find(|a| !now.contains(&a.bound()))
         {
             let message = format!(
                 "{} is no longer needed, and the change demands exactly the approved plan",
@@ -210,6 +239,46 @@ impl Plan {
         }
         Ok(())
     }
+
+    /// Checks that every program file is, byte for byte, the one that was approved.
+    fn runs_only(&self, approved: &Plan) -> Result<(), Refused> {
+        for now in &self.actions {
+            let same = |a: &&Action| a.resource == now.resource && a.verb == now.verb;
+            if let Some(then) = approved.actions.iter().find(same) {
+                same_programs(now.resource.as_str(), &now.programs, &then.programs)?;
+            }
+        }
+        for now in &self.health {
+            let what = format!("health check {:?}", strict::shorten(&now.check));
+            let same = |h: &&HealthProgram| h.check == now.check && h.run == now.run;
+            let then = approved.health.iter().find(same).ok_or_else(|| {
+                Refused::new(Code::PlanProgram, format!("{what} was not in the approved plan"))
+            })?;
+            same_programs(&what, &now.programs, &then.programs)?;
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// `plan.program` with the first file that differs.
+pub fn same_programs(
+    what: &str,
+    now: &Map<String, Digest>,
+    approved: &Map<String, Digest>,
+) -> Result<(), Refused> {
+    let paths: BTreeSet<&String> = now.keys().chain(approved.keys()).collect();
+    let Some(path) = paths.into_iter().find(|path| now.get(*path) != approved.get(*path)) else {
+        return Ok(());
+    };
+    let (found, wanted) = (now.get(path), approved.get(path));
+    let text = match (found, wanted) {
+        (Some(found), Some(wanted)) => format!("has sha256 {found}, approved was {wanted}"),
+        (Some(_), None) => "was not there to be approved".to_owned(),
+        (None, _) => "is not there any more".to_owned(),
+    };
+    let message = format!("{path}, which {what} runs, {text}; plan and approve again");
+    Err(Refused::new(Code::PlanProgram, message))
 }
 
 /// Reads a plan and checks that the host itself signed it.

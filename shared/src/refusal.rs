@@ -58,6 +58,7 @@ codes! {
     PlanFailed = "plan.failed",
     PlanDrift = "plan.drift",
     PlanClass = "plan.class",
+    PlanProgram = "plan.program",
     LogFork = "log.fork",
     AgentStorage = "agent.storage",
 }

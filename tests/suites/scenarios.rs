@@ -28,6 +28,7 @@ scenarios! {
     nothing_starts_outside_its_window = "windows.txt",
     whatever_stops_a_change_stops_it_on_the_host = "stops.txt",
     a_host_that_would_do_more_than_approved_does_nothing = "drift.txt",
+    a_program_that_was_exchanged_after_the_approval_is_not_run = "programs.txt",
     nobody_follows_a_failed_canary = "waves.txt",
     hosts_work_without_the_server_and_catch_up = "server-away.txt",
     a_host_with_a_wrong_clock_starts_nothing = "clock.txt",

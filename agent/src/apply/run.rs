@@ -12,7 +12,6 @@ use crate::plan::Item;
 use crate::resource::{entry, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
-use shared::manifest::Resource;
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +23,6 @@ const GROUP: usize = 64;
 pub struct Run<'a, H, D> {
     items: BTreeMap<&'a ResourceId, &'a Item<'a>>,
     explicit: BTreeSet<String>,
-    brought: BTreeMap<&'a str, Digest>,
     actions: &'a [Action],
     job: &'a Job<'a>,
     watch: &'a Watch<'a>,
@@ -52,18 +50,8 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         host: &'a mut H,
         journal: &'a mut Journal<D>,
     ) -> Self {
-        let wants_file = |item: &'a Item<'a>| {
-            let Resource::File(want) = item.resource else { return None };
-            let resolved = super::resolved(item, want, job.facts).ok()?;
-            Some((want.path.as_str(), resolved.digest()?))
-        };
-        let runs = items
-            .iter()
-            .any(|item| matches!(item.resource, Resource::Command(_)) || item.resource.checker().is_some());
         Self {
             explicit: crate::plan::explicit(items),
-            // Only commands need it, and rendering everything again is not free.
-            brought: if runs { items.iter().filter_map(wants_file).collect() } else { BTreeMap::new() },
             items: items.iter().map(|item| (&item.id, item)).collect(),
             actions: &job.plan.actions,
             job,

@@ -97,8 +97,8 @@ fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatu
 
 /// Runs the health checks; answers why the run failed. A run that is already failing is not checked.
 pub fn check<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Option<String>, Fault> {
-    let checks = log(journal)?.start.health.clone();
-    let results = health::run(&checks, host);
+    let start = &log(journal)?.start;
+    let results = health::run(start, host);
     let bad = results.iter().find(|r| !r.ok).map(|r| format!("health check {} failed: {}", r.name, r.output));
     if !results.is_empty() {
         journal.write(vec![Record::Health(results)])?;

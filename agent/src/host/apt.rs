@@ -30,6 +30,12 @@ const LOCK_SECS: u64 = 600;
 /// Listings of hosts with many packages and sources.
 const LISTING_BYTES: usize = 64 << 20;
 
+/// `/bin/x` and `/usr/bin/x` are one file where `/usr` is merged, and packages name either.
+fn merged(path: &str) -> &str {
+    const MERGED: [&str; 4] = ["/bin/", "/sbin/", "/lib/", "/lib64/"];
+    path.strip_prefix("/usr").filter(|rest| MERGED.iter().any(|dir| rest.starts_with(dir))).unwrap_or(path)
+}
+
 /// The package manager of one root.
 #[derive(Debug)]
 pub struct Apt {
@@ -88,6 +94,26 @@ impl Apt {
         let exec = Exec::new("dpkg-query", [admin.as_str(), "--show", &format]);
         let text = self.text(exec.timeout(LOOK).output_bytes(LISTING_BYTES))?;
         parse::installed(&text, &self.architecture()?).map_err(Fault::Refused)
+    }
+
+    /// Whether dpkg's list of the package's files names `path`; the list of a package with several
+    /// architectures has the architecture in its name.
+    pub fn ships(&self, package: &str, path: &str) -> Result<bool, Fault> {
+        let native = format!("{package}:{}", self.architecture()?);
+        for name in [package, native.as_str()] {
+            let list = self.config.dpkg_dir().join("info").join(format!("{name}.list"));
+            match fs::read(&list) {
+                Ok(bytes) => {
+                    let path = merged(path).as_bytes();
+                    return Ok(bytes.split(|b| *b == b'\n').any(|line| {
+                        std::str::from_utf8(line).is_ok_and(|line| merged(line).as_bytes() == path)
+                    }));
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Fault::Io { doing: format!("read {}", list.display()), source: e }),
+            }
+        }
+        Ok(false)
     }
 
     /// `apt-get update` in which every failure counts: without the option apt says "W:" and ends with 0 when

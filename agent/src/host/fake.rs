@@ -210,6 +210,26 @@ impl Host for Fake {
         })
     }
 
+    fn real(&self, path: &str) -> Result<Option<String>, Fault> {
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            let above = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path.as_str()]);
+            let links = above.filter_map(|part| match self.node(part) {
+                Some(Node::Link(target)) => Some((part.len(), target)),
+                _ => None,
+            });
+            match links.min_by_key(|(length, _)| *length) {
+                Some((length, target)) => path = format!("{target}{}", &path[length..]),
+                None => return Ok(self.node(&path).map(|_| path)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn names(&self, path: &str) -> Result<u64, Fault> {
+        Ok(u64::from(self.node(path).is_some()))
+    }
+
     fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault> {
         let entry = self.look(path)?;
         let Some(Node::File(_, bytes)) = self.node(path) else {
@@ -365,6 +385,10 @@ impl Host for Fake {
 
     fn packages(&self) -> Result<Vec<Installed>, Fault> {
         Ok(self.world.borrow().packages.values().cloned().collect())
+    }
+
+    fn ships(&self, _package: &str, _path: &str) -> Result<bool, Fault> {
+        Ok(false)
     }
 
     fn refresh_packages(&mut self) -> Result<(), Fault> {

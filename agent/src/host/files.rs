@@ -24,7 +24,7 @@ const SCANNED_BYTES: u64 = limits::ARTIFACT_BYTES;
 
 pub fn look(root: &Root, path: &str) -> Result<Entry, Fault> {
     let fail = |e: Errno| Fault::Io { doing: format!("look at {path}"), source: e.into() };
-    let fd = match root.open_at(path, OFlags::PATH) {
+    let fd = match root.open_at(path, OFlags::PATH)? {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Entry::Absent),
         Err(e) => return Err(fail(e)),
@@ -35,6 +35,16 @@ pub fn look(root: &Root, path: &str) -> Result<Entry, Fault> {
         return Ok(Entry::Link { target: target.to_string_lossy().into_owned() });
     }
     Ok(entry(&stat))
+}
+
+/// Hard links of what is at `path`; 0 when nothing is there.
+pub fn names(root: &Root, path: &str) -> Result<u64, Fault> {
+    let fail = |e: Errno| Fault::Io { doing: format!("look at {path}"), source: e.into() };
+    match root.open_at(path, OFlags::PATH)? {
+        Ok(fd) => Ok(rustix::fs::fstat(&fd).map_err(fail)?.st_nlink),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(0),
+        Err(e) => Err(fail(e)),
+    }
 }
 
 fn entry(stat: &Stat) -> Entry {
@@ -55,7 +65,7 @@ fn open(root: &Root, path: &str) -> Result<Result<(File, Attrs, u64), Entry>, Fa
     {
         return look(root, path).map(Err);
     }
-    match root.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
+    match root.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)? {
         Ok(fd) => {
             let found = entry(&rustix::fs::fstat(&fd).map_err(fail)?);
             match found {
@@ -276,16 +286,25 @@ pub fn put_link(root: &Root, path: &str, target: &str) -> Result<(), Fault> {
     put().map_err(Fault::io(format!("write {path}")))
 }
 
+/// A file with several names is left alone: who may write into a directory can give a foreign file a name there
+/// (fs.protected_hardlinks may be off), and its owner and mode are those of all its names.
 pub fn set_attrs(root: &Root, path: &str, attrs: Attrs) -> Result<(), Fault> {
     let (dir, name) = root.parent(path)?;
-    let set = || {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
-        own(&file, attrs)?;
-        rustix::fs::fsync(&file)?;
-        Ok(())
-    };
-    set().map_err(Fault::io(format!("set owner and mode of {path}")))
+    let fail = || Fault::io(format!("set owner and mode of {path}"));
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(|e| fail()(e.into()))?;
+    let stat = rustix::fs::fstat(&file).map_err(|e| fail()(e.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink > 1 {
+        return Err(Fault::Refused(several_names(path, stat.st_nlink)));
+    }
+    own(&file, attrs).and_then(|()| Ok(rustix::fs::fsync(&file)?)).map_err(fail())
+}
+
+/// What people read of a file whose owner and mode are not touched.
+pub fn several_names(path: &str, names: u64) -> String {
+    format!(
+        "{path} is one of {names} names (hard links) of a file; owner and mode would change under all of them. Replace it by a copy"
+    )
 }
 
 pub fn remove(root: &Root, path: &str, flags: AtFlags) -> Result<(), Fault> {
@@ -317,7 +336,7 @@ pub fn make_dir(root: &Root, path: &str, attrs: Attrs) -> Result<(), Fault> {
 
 pub fn list(root: &Root, path: &str) -> Result<Vec<String>, Fault> {
     let fail = |e: Errno| Fault::Io { doing: format!("list {path}"), source: e.into() };
-    let fd = match root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY) {
+    let fd = match root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)? {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(Vec::new()),
         Err(e) => return Err(fail(e)),

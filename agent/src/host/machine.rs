@@ -66,6 +66,14 @@ impl Host for Machine {
         files::look(&self.root, path)
     }
 
+    fn real(&self, path: &str) -> Result<Option<String>, Fault> {
+        self.root.real(path)
+    }
+
+    fn names(&self, path: &str) -> Result<u64, Fault> {
+        files::names(&self.root, path)
+    }
+
     fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault> {
         files::scan(&self.root, path, keep)
     }
@@ -198,6 +206,10 @@ impl Host for Machine {
 
     fn packages(&self) -> Result<Vec<Installed>, Fault> {
         self.apt.packages()
+    }
+
+    fn ships(&self, package: &str, path: &str) -> Result<bool, Fault> {
+        self.apt.ships(package, path)
     }
 
     fn refresh_packages(&mut self) -> Result<(), Fault> {

@@ -14,6 +14,7 @@ pub mod process;
 mod systemd;
 
 pub use accounts::{AccountLock, Accounts};
+pub use files::several_names;
 pub use machine::Machine;
 pub use packages::{Installed, Mark, Offer, PackageChange, PackageState, Request};
 pub use process::{Exec, Ran};
@@ -105,6 +106,10 @@ pub struct Uname {
 /// One machine. Paths are absolute and as the host itself names them; a root prefix is the machine's matter.
 pub trait Host {
     fn look(&self, path: &str) -> Result<Entry, Fault>;
+    /// Where `path` really is once all links are followed; `None` when nothing is there.
+    fn real(&self, path: &str) -> Result<Option<String>, Fault>;
+    /// How many names (hard links) the file at `path` has; 0 when nothing is there.
+    fn names(&self, path: &str) -> Result<u64, Fault>;
     /// Looks and reads in one go; at most `keep` bytes of content come back.
     fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault>;
     /// All bytes of a regular file of at most `limit` bytes.
@@ -165,6 +170,8 @@ pub trait Host {
 
     /// What the package manager knows, sorted by name.
     fn packages(&self) -> Result<Vec<Installed>, Fault>;
+    /// Whether the installed package brings the file at `path` (as [`Host::real`] names it).
+    fn ships(&self, package: &str, path: &str) -> Result<bool, Fault>;
     /// Fetches the package lists into the agent's own directory; the machine's own lists stay as they are.
     fn refresh_packages(&mut self) -> Result<(), Fault>;
     /// Versions on offer for these packages, best first.

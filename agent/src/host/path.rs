@@ -43,18 +43,43 @@ impl Root {
         self.dir.join(path.trim_start_matches('/'))
     }
 
-    /// Opens what is at `path`, not following a last component that is a link. For reading: links on the way
-    /// are followed by the kernel, inside the root.
-    pub fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    /// Opens what is at `path`, not following a last component that is a link. Links on the way are followed as
+    /// for writing: whoever may write into some directory must not choose what the agent reads and then shows.
+    ///
+    /// # Errors
+    /// `Io` with the kernel's reason, or a link on the way belongs to somebody else.
+    pub fn open_at(&self, path: &str, flags: OFlags) -> Result<Result<OwnedFd, Errno>, Fault> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let inside = path.trim_start_matches('/');
-        match rustix::fs::openat2(&self.fd, inside, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-            // Kernels before 5.6, and sandboxes that filter the call.
-            Err(Errno::NOSYS | Errno::PERM) => {
-                let (parent, name) = self.parent(path).map_err(errno)?;
-                rustix::fs::openat(&parent, name, flags, Mode::empty())
-            }
-            other => other,
+        let inside = if inside.is_empty() { "." } else { inside };
+        let plain = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(&self.fd, inside, flags, Mode::empty(), plain) {
+            // A link, a `..`, kernels before 5.6, and sandboxes that filter the call.
+            Err(Errno::LOOP | Errno::XDEV | Errno::NOSYS | Errno::PERM) => {}
+            other => return Ok(other),
+        }
+        let (parent, name) = match self.parent(path) {
+            Ok(found) => found,
+            Err(fault) => return errno(fault).map(Err),
+        };
+        Ok(rustix::fs::openat(&parent, name, flags, Mode::empty()))
+    }
+
+    /// Where `path` is once all links are followed, the last one too; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// A link on the way belongs to somebody else.
+    pub fn real(&self, path: &str) -> Result<Option<String>, Fault> {
+        let fail = |e: Errno| Fault::Io { doing: format!("look at {path}"), source: e.into() };
+        let mut walked = Walked::default();
+        match self.step_through(&mut walked, components(path), path) {
+            Ok(()) => Ok(Some(walked.name())),
+            Err(Step::Errno(Errno::NOENT)) => Ok(None),
+            // The last component is no directory: a file.
+            Err(Step::Leaf(name, 0)) => Ok(Some(format!("{}/{name}", walked.name().trim_end_matches('/')))),
+            Err(Step::Leaf(..)) => Ok(None),
+            Err(Step::Errno(e)) => Err(fail(e)),
+            Err(Step::Foreign(fault)) => Err(fault),
         }
     }
 
@@ -72,41 +97,76 @@ impl Root {
 
     fn walk(&self, above: &str, path: &str) -> Result<OwnedFd, Fault> {
         let fail = |e: Errno| Fault::Io { doing: format!("open the directory of {path}"), source: e.into() };
-        let mut open: Vec<OwnedFd> = Vec::new();
-        let mut todo: Vec<String> = components(above);
-        let mut links = 0;
-        while let Some(name) = todo.pop() {
-            if name == ".." {
-                open.pop();
-                continue;
-            }
-            let here = open.last().unwrap_or(&self.fd);
-            match rustix::fs::openat(here, name.as_str(), DIR, Mode::empty()) {
-                Ok(next) => open.push(next),
-                Err(Errno::NOTDIR | Errno::LOOP) => {
-                    links += 1;
-                    let target = link(here, &name).map_err(fail)?;
-                    let target = target.ok_or_else(|| {
-                        Fault::Refused(format!(
-                            "{path} is not written: the link {name} on its way belongs to another account; replace it by a directory"
-                        ))
-                    })?;
-                    if links > LINKS {
-                        return Err(fail(Errno::LOOP));
-                    }
-                    if target.starts_with('/') {
-                        open.clear();
-                    }
-                    todo.extend(components(&target));
-                }
-                Err(e) => return Err(fail(e)),
-            }
+        let mut walked = Walked::default();
+        match self.step_through(&mut walked, components(above), path) {
+            Ok(()) => {}
+            Err(Step::Errno(e)) => return Err(fail(e)),
+            Err(Step::Leaf(..)) => return Err(fail(Errno::NOTDIR)),
+            Err(Step::Foreign(fault)) => return Err(fault),
         }
-        match open.pop() {
-            Some(fd) => Ok(fd),
+        match walked.0.pop() {
+            Some((_, fd)) => Ok(fd),
             None => self.fd.try_clone().map_err(Fault::io(format!("open the directory of {path}"))),
         }
     }
+
+    /// Goes on from `walked` through all components, links that can be trusted included.
+    fn step_through(&self, walked: &mut Walked, mut todo: Vec<String>, path: &str) -> Result<(), Step> {
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                walked.0.pop();
+                continue;
+            }
+            let here = walked.0.last().map_or(&self.fd, |(_, fd)| fd);
+            match rustix::fs::openat(here, name.as_str(), DIR, Mode::empty()) {
+                Ok(next) => walked.0.push((name, next)),
+                Err(Errno::NOTDIR | Errno::LOOP) => {
+                    links += 1;
+                    let target = match link(here, &name) {
+                        Ok(Some(target)) => target,
+                        Ok(None) => return Err(Step::Foreign(foreign(path, &name))),
+                        Err(Errno::NOTDIR) => return Err(Step::Leaf(name, todo.len())),
+                        Err(e) => return Err(Step::Errno(e)),
+                    };
+                    if links > LINKS {
+                        return Err(Step::Errno(Errno::LOOP));
+                    }
+                    if target.starts_with('/') {
+                        walked.0.clear();
+                    }
+                    todo.extend(components(&target));
+                }
+                Err(e) => return Err(Step::Errno(e)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The directories that a path led through, each with its name in the one before.
+#[derive(Default)]
+struct Walked(Vec<(String, OwnedFd)>);
+
+impl Walked {
+    fn name(&self) -> String {
+        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+        format!("/{}", names.join("/"))
+    }
+}
+
+/// Why a walk ended before its end.
+enum Step {
+    Errno(Errno),
+    /// Something that is no directory, and how many components were left behind it.
+    Leaf(String, usize),
+    Foreign(Fault),
+}
+
+fn foreign(path: &str, name: &str) -> Fault {
+    Fault::Refused(format!(
+        "{path} is neither read nor written: the link {name} on its way belongs to another account; replace it by a directory"
+    ))
 }
 
 /// Components last first, so that the next one is popped.
@@ -127,9 +187,10 @@ fn link(dir: impl AsFd, name: &str) -> Result<Option<String>, Errno> {
     target.into_string().map(Some).map_err(|_| Errno::ILSEQ)
 }
 
-fn errno(fault: Fault) -> Errno {
+/// The kernel's reason of a fault that has one.
+fn errno(fault: Fault) -> Result<Errno, Fault> {
     match fault {
-        Fault::Io { source, .. } => Errno::from_io_error(&source).unwrap_or(Errno::IO),
-        _ => Errno::PERM,
+        Fault::Io { source, .. } => Ok(Errno::from_io_error(&source).unwrap_or(Errno::IO)),
+        other => Err(other),
     }
 }

@@ -4,7 +4,7 @@ use crate::resource::Found;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::manifest::HealthCheck;
-use shared::plan::Action;
+use shared::plan::{Action, HealthProgram};
 use shared::receipt::{HealthResult, HostOutcome, StepResult, StepStatus};
 use shared::strict;
 use shared::time::{Interval, Timestamp};
@@ -29,6 +29,9 @@ pub struct Start {
     pub automatic_undo: bool,
     /// Health checks with their templates rendered.
     pub health: Vec<HealthCheck>,
+    /// What those that run programs were approved to run.
+    #[serde(default)]
+    pub health_programs: Vec<HealthProgram>,
     pub started: Timestamp,
 }
 

@@ -16,6 +16,7 @@ use shared::manifest::Resource;
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::strict::Map;
 use std::collections::BTreeMap;
 pub use tables::{Table, Tables};
 
@@ -195,6 +196,7 @@ pub fn diff(resource: &Resource, tables: &Tables) -> Result<Option<(Action, Tabl
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     };
     Ok(Some((action, after)))
 }

@@ -1,5 +1,6 @@
 //! Programs that a manifest runs. Nothing tells what a program did, so a broken-off run stays unknown.
 
+use super::programs::{self, Coming};
 use super::{refuse, state};
 use crate::host::{Entry, Exec, Fault, Host};
 use serde::{Deserialize, Serialize};
@@ -10,11 +11,7 @@ use shared::plan::{Action, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// A script is far smaller; a larger file is not read to be bound.
-const SCRIPT_BYTES: u64 = 4 << 20;
 
 /// What undoing needs: the program that takes it back, if the manifest gives one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,33 +20,20 @@ pub struct Found {
     pub undo: Option<Argv>,
     pub env: Map<EnvName, String>,
     pub timeout_s: u32,
+    /// What the undo program was made of when the command was about to run.
+    #[serde(default)]
+    pub programs: Map<String, Digest>,
 }
 
-/// Digests of the scripts among the arguments: those that the change itself brings (`brought`: path to digest),
-/// and files of the host that start with `#!`. Programs of packages are not bound; their packages are.
-pub fn scripts(
-    argv: &Argv,
-    brought: &BTreeMap<&str, Digest>,
-    host: &impl Host,
-) -> Result<Vec<(String, Digest)>, Fault> {
-    let mut scripts = Vec::new();
-    for path in argv.as_slice().iter().filter(|item| item.starts_with('/')) {
-        if let Some(digest) = brought.get(path.as_str()) {
-            scripts.push((path.clone(), *digest));
-        } else if let Entry::File { length, .. } = host.look(path)?
-            && length <= SCRIPT_BYTES
-            && let Some(bytes) = host.read(path, SCRIPT_BYTES)?
-            && bytes.starts_with(b"#!")
-        {
-            scripts.push((path.clone(), Digest::of(&bytes)));
-        }
-    }
-    Ok(scripts)
+/// Every line that the command may run: itself, its guard, its undo.
+pub fn lines(want: &Command) -> Vec<&Argv> {
+    let guard = if let Needed::Unless(guard) = &want.needed { Some(guard) } else { None };
+    std::iter::once(&want.run).chain(guard).chain(&want.undo).collect()
 }
 
-/// What an approval of the command binds: program, arguments, environment, scripts, time limit, undo.
-pub fn digest(want: &Command, scripts: &[(String, Digest)]) -> Digest {
-    state(&("command", &want.run, &want.env, scripts, want.timeout_s, &want.undo))
+/// What an approval of the command binds: program, arguments, environment, program files, time limit, guard, undo.
+pub fn digest(want: &Command, programs: &Map<String, Digest>) -> Digest {
+    state(&("command", &want.run, &want.env, programs, want.timeout_s, &want.needed, &want.undo))
 }
 
 /// Whether looking says that it is needed. `changed` tells whether a resource is changed in this run. A guard
@@ -71,7 +55,7 @@ pub fn is_needed(
 ///
 /// # Errors
 /// It is longer than people can be shown.
-fn listing(want: &Command, scripts: &[(String, Digest)]) -> Result<String, Refused> {
+fn listing(want: &Command, programs: &Map<String, Digest>) -> Result<String, Refused> {
     let words = |argv: &Argv| {
         let quoted = argv.as_slice().iter().map(|item| format!("{:?}", item.as_str()));
         quoted.collect::<Vec<_>>().join(" ")
@@ -84,7 +68,7 @@ fn listing(want: &Command, scripts: &[(String, Digest)]) -> Result<String, Refus
         text.push_str(&format!("undo {}\n", words(undo)));
     }
     want.env.iter().for_each(|(name, value)| text.push_str(&format!("env {name}={value:?}\n")));
-    scripts.iter().for_each(|(path, sha256)| text.push_str(&format!("script {path} sha256 {sha256}\n")));
+    text.push_str(&files(programs));
     text.push_str(&format!("timeout {} s\n", want.timeout_s));
     if text.len() > limits::DIFF_BYTES {
         let name = &want.name;
@@ -99,7 +83,7 @@ fn listing(want: &Command, scripts: &[(String, Digest)]) -> Result<String, Refus
 ///
 /// # Errors
 /// The command is too long to be shown.
-pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Result<Action, Refused> {
+pub fn action(want: &Command, programs: Map<String, Digest>) -> Result<Action, Refused> {
     let resource = Resource::Command(want.clone());
     let condition = match &want.needed {
         Needed::Always => String::new(),
@@ -115,27 +99,34 @@ pub fn action(want: &Command, scripts: &[(String, Digest)]) -> Result<Action, Re
         verb: Verb::Run,
         class: ActionClass::Command,
         before: None,
-        after: digest(want, scripts),
+        after: digest(want, &programs),
         summary: format!("run {}{condition}", shown(&want.run)),
-        diff: Some(listing(want, scripts)?),
+        diff: Some(listing(want, &programs)?),
         undo: resource.undo().into(),
         package: None,
+        programs,
     })
 }
 
-/// Program, arguments and bound scripts, whole, for whoever approves.
-pub(super) fn listed(argv: &Argv, scripts: &[(String, Digest)]) -> String {
-    let mut text = format!("run {:?}\n", argv.as_slice());
-    scripts.iter().for_each(|(path, sha256)| text.push_str(&format!("script {path} sha256 {sha256}\n")));
-    text
+/// Program, arguments and bound files, whole, for whoever approves.
+pub(super) fn listed(argv: &Argv, programs: &Map<String, Digest>) -> String {
+    format!("run {:?}\n{}", argv.as_slice(), files(programs))
+}
+
+fn files(programs: &Map<String, Digest>) -> String {
+    programs.iter().map(|(path, sha256)| format!("program {path} sha256 {sha256}\n")).collect()
 }
 
 pub(super) fn shown(argv: &Argv) -> String {
     argv.as_slice().iter().map(|item| shared::strict::shorten(item)).collect::<Vec<_>>().join(" ")
 }
 
-pub fn found(want: &Command) -> Found {
-    Found { undo: want.undo.clone(), env: want.env.clone(), timeout_s: want.timeout_s }
+/// # Errors
+/// The machine's.
+pub fn found(want: &Command, host: &impl Host) -> Result<Found, Fault> {
+    let lines: Vec<&Argv> = want.undo.iter().collect();
+    let programs = programs::bound(&lines, Coming::done(&[]), host)?;
+    Ok(Found { undo: want.undo.clone(), env: want.env.clone(), timeout_s: want.timeout_s, programs })
 }
 
 fn exec(argv: &Argv, env: &Map<EnvName, String>, timeout_s: u32) -> Exec {
@@ -160,10 +151,11 @@ pub fn apply(want: &Command, host: &mut impl Host) -> Result<(), Fault> {
 /// Runs the undo command of the manifest.
 ///
 /// # Errors
-/// There is none, or it failed.
+/// There is none, it is not made of what it was made of before the command ran, or it failed.
 pub fn undo(before: &Found, host: &mut impl Host) -> Result<(), Fault> {
     let Some(argv) = &before.undo else {
         return Err(Fault::Refused("the manifest gives no undo command".into()));
     };
+    programs::check("the undo command", &[argv], Coming::done(&[]), &before.programs, host)?;
     host.run(&exec(argv, &before.env, before.timeout_s))?.success(argv.program()).map(drop)
 }

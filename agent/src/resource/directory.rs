@@ -8,6 +8,7 @@ use shared::manifest::{Directory, Resource};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::strict::Map;
 
 const MODE: u32 = 0o755;
 
@@ -89,6 +90,7 @@ pub fn diff(
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     }))
 }
 

@@ -4,7 +4,7 @@
 //! attributes; devices and sockets are never removed. Never: resources of the change, and what leads to them.
 
 use super::{NamedAttrs, WantedAttrs, absent, directory, file, parts, refuse};
-use crate::host::{Accounts, Attrs, Entry, Fault, Host};
+use crate::host::{Accounts, Attrs, Entry, Fault, Host, several_names};
 use crate::plan::Item;
 use shared::digest::Digest;
 use shared::ids::ResourceId;
@@ -12,6 +12,7 @@ use shared::manifest::{Directory, Recurse, Resource};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::strict::Map;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Directories within directories; deeper trees are no configuration.
@@ -137,7 +138,7 @@ impl<H: Host> Walk<'_, H> {
         let action = if self.want.purge && !self.managed.leads_on(path) {
             self.removal(id, path, &entry)?
         } else {
-            self.attributes(id, path, &entry)
+            self.attributes(id, path, &entry)?
         };
         self.actions.extend(action);
         Ok(())
@@ -179,20 +180,25 @@ impl<H: Host> Walk<'_, H> {
             diff: None,
             undo,
             package: None,
+            programs: Map::default(),
         }))
     }
 
-    fn attributes(&self, id: ResourceId, path: &str, entry: &Entry) -> Option<Action> {
-        let (attrs, is_directory) = attributes_of(entry)?;
-        let wanted =
-            wanted(self.want.recurse.as_ref()?, is_directory, attrs).named(Some(attrs), &self.accounts);
+    fn attributes(&self, id: ResourceId, path: &str, entry: &Entry) -> Result<Option<Action>, Refused> {
+        let Some((attrs, is_directory)) = attributes_of(entry) else { return Ok(None) };
+        let Some(recurse) = &self.want.recurse else { return Ok(None) };
+        let wanted = wanted(recurse, is_directory, attrs).named(Some(attrs), &self.accounts);
         let found = NamedAttrs::of(attrs, &self.accounts);
         if found == wanted {
-            return None;
+            return Ok(None);
+        }
+        let names = self.host.names(path).map_err(|fault| refuse(fault.text()))?;
+        if !is_directory && names > 1 {
+            return Err(refuse(several_names(path, names)));
         }
         let mode = u32::from_str_radix(&wanted.mode, 8).ok();
         let mode = if is_directory { mode.map(|m| m & 0o777) } else { mode };
-        Some(Action {
+        Ok(Some(Action {
             resource: id,
             verb: Verb::Update,
             class: ActionClass::of_file(path, mode),
@@ -202,7 +208,8 @@ impl<H: Host> Walk<'_, H> {
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
             package: None,
-        })
+            programs: Map::default(),
+        }))
     }
 }
 

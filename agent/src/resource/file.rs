@@ -262,6 +262,7 @@ pub fn diff(
         diff: readable(want, found),
         undo,
         package: None,
+        programs: Map::default(),
     }))
 }
 

@@ -15,6 +15,7 @@ mod lines;
 pub mod package;
 pub mod parts;
 pub mod patch;
+pub mod programs;
 pub mod service;
 mod setting;
 mod textdiff;

@@ -9,6 +9,7 @@ use shared::manifest::{Package, PackageWant};
 use shared::plan::{Action, PackagePin, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::strict::Map;
 use shared::version::DebVersion;
 use std::collections::BTreeMap;
 
@@ -161,6 +162,7 @@ pub fn action(change: &PackageChange, found: &Found) -> Result<Action, Refused> 
             sha256: change.sha256,
             origin: change.origin.clone(),
         }),
+        programs: Map::default(),
     })
 }
 
@@ -182,6 +184,7 @@ pub fn hold(want: &Package, found: &Found) -> Result<Option<Action>, Refused> {
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     }))
 }
 

@@ -3,6 +3,7 @@
 //! A kind says what each part is to be (`wanted`); looking, comparing, applying in order and undoing in reverse
 //! order are the same for all.
 
+use super::programs::{self, Coming};
 use super::wanted::Sight;
 use super::{NamedAttrs, Saved, command, directory, file, refuse, state};
 use crate::host::{Accounts, Attrs, Entry, Fault, Host};
@@ -15,6 +16,7 @@ use shared::manifest::{Checker, Directory, Resource};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::strict::Map;
 use std::collections::BTreeMap;
 
 /// What one part is to be.
@@ -152,14 +154,14 @@ pub(crate) fn diff<H: Host>(
     parts: &[Part<'_>],
     found: &[Found],
     sight: &Sight<'_, H>,
-    brought: &BTreeMap<&str, Digest>,
+    coming: Coming<'_>,
 ) -> Result<Vec<Action>, Refused> {
     let (mut changes, mut after, mut checks) = (Vec::new(), Vec::new(), Vec::new());
     for (part, found) in parts.iter().zip(found) {
         let change = change(&item.id, part, found, sight)?;
         after.push(change.as_ref().map_or_else(|| one(found, sight.accounts), |action| action.after));
         if let (Part::File(want), Some(_)) = (part, &change) {
-            checks.extend(check(&item.id, want, sight, brought)?);
+            checks.extend(check(&item.id, want, sight, coming)?);
         }
         changes.extend(change);
     }
@@ -221,6 +223,7 @@ fn change<H: Host>(
                 diff: None,
                 undo: once_only(path),
                 package: None,
+                programs: Map::default(),
             }))
         }
         _ => Err(refuse(format!("{id} is not as it was a moment ago"))),
@@ -292,12 +295,12 @@ pub(crate) fn check<H: Host>(
     id: &ResourceId,
     want: &file::Want<'_>,
     sight: &Sight<'_, H>,
-    brought: &BTreeMap<&str, Digest>,
+    coming: Coming<'_>,
 ) -> Result<Option<Action>, Refused> {
     let Some(checker) = want.checker.as_deref().filter(|_| want.digest().is_some()) else { return Ok(None) };
     let program = checker.argv().program();
     let there = sight.host.has_program(program).map_err(|fault| refuse(fault.text()))?;
-    if !there && !sight.comes && !brought.contains_key(program) {
+    if !there && !sight.comes && (coming.file)(program).is_none() {
         return Err(refuse(format!(
             "{id} is to be checked with {program}, which the host does not have; require the package that brings it"
         )));
@@ -305,9 +308,9 @@ pub(crate) fn check<H: Host>(
     if checker.only_reads() {
         return Ok(None);
     }
-    let scripts =
-        command::scripts(checker.argv(), brought, sight.host).map_err(|fault| refuse(fault.text()))?;
-    let shown = command::listed(checker.argv(), &scripts);
+    let programs =
+        programs::bound(&[checker.argv()], coming, sight.host).map_err(|fault| refuse(fault.text()))?;
+    let shown = command::listed(checker.argv(), &programs);
     if shown.len() > limits::DIFF_BYTES {
         return Err(refuse(format!(
             "the check of {id} is too long to be shown to whoever approves it; put its text into a file"
@@ -318,7 +321,7 @@ pub(crate) fn check<H: Host>(
         verb: Verb::Run,
         class: ActionClass::Command,
         before: None,
-        after: checked(&want.path, checker, &scripts),
+        after: checked(&want.path, checker, &programs),
         summary: format!(
             "run {} on the new {} before it goes live",
             command::shown(checker.argv()),
@@ -330,12 +333,13 @@ pub(crate) fn check<H: Host>(
             why: "a check has nothing to take back; what the program does besides is not taken back".into(),
         },
         package: None,
+        programs,
     }))
 }
 
-/// What an approval of a check binds: the file, program and arguments, and the scripts among them.
-pub fn checked(path: &str, checker: &Checker, scripts: &[(String, Digest)]) -> Digest {
-    state(&("check", path, checker, scripts))
+/// What an approval of a check binds: the file, program and arguments, and the files that it runs.
+pub fn checked(path: &str, checker: &Checker, programs: &Map<String, Digest>) -> Digest {
+    state(&("check", path, checker, programs))
 }
 
 /// The action for a file that a package of the same plan brings: bound is what is wanted of it.
@@ -354,6 +358,7 @@ pub(crate) fn later(item: &Item<'_>, path: &str) -> Action {
         diff: Some(String::from_utf8_lossy(&shared::strict::to_json(item.resource)).into_owned()),
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     }
 }
 

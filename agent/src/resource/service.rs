@@ -8,6 +8,7 @@ use shared::manifest::{Resource, Service, ServiceName, ServiceState};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::strict::Map;
 
 /// What was found is the unit's state.
 pub type Found = Unit;
@@ -90,6 +91,7 @@ pub fn diff(want: &Service, found: &Found, comes: bool) -> Result<Vec<Action>, R
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
             package: None,
+            programs: Map::default(),
         });
     };
     if let Some(enabled) = want.enabled.filter(|wanted| *wanted != found.is_enabled()) {
@@ -157,6 +159,7 @@ pub fn restart(resource: &ResourceId, causes: &[ResourceId]) -> Action {
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     }
 }
 

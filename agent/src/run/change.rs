@@ -4,6 +4,7 @@ use super::{Agent, Tick, Told};
 use crate::admit::{self, Court, Evidence};
 use crate::decide::{ChangeKey, Standing};
 use crate::hands::Hands;
+use crate::plan::Planned;
 use crate::pull::{self, PullError, Repository};
 use crate::receipt::{Subject, agent_version};
 use crate::server::Server;
@@ -13,7 +14,7 @@ use shared::bundle::Bundle;
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
 use shared::manifest::Manifest;
-use shared::plan::{Action, Plan, open_plan};
+use shared::plan::{Plan, open_plan};
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
@@ -164,26 +165,26 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => return Ok(Err(refused)),
         };
         self.note_revision(change)?;
-        let actions = match self.actions(&plannable.manifests, &change.body) {
-            Ok(actions) => actions,
+        let planned = match self.planned(&plannable.manifests, &change.body) {
+            Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
-        let plan = Statement::sign(self.plan_body(change, actions, now), self.state.key());
+        let plan = Statement::sign(self.plan_body(change, planned, now), self.state.key());
         self.state.store_plan(&plan)?;
         self.memory.plans.insert(change.digest, plan.digest);
         Ok(Ok(plan))
     }
 
-    pub(super) fn actions(
+    pub(super) fn planned(
         &mut self,
         manifests: &[Verified<Manifest>],
         change: &Change,
-    ) -> Result<Vec<Action>, Refused> {
+    ) -> Result<Planned, Refused> {
         let manifests: Vec<&Manifest> = manifests.iter().map(Verified::get).collect();
         self.hands.plan(&manifests, change)
     }
 
-    pub(super) fn plan_body(&self, change: &Statement<Change>, actions: Vec<Action>, now: Timestamp) -> Plan {
+    pub(super) fn plan_body(&self, change: &Statement<Change>, planned: Planned, now: Timestamp) -> Plan {
         let body = &change.body;
         Plan {
             site: body.site.clone(),
@@ -195,7 +196,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             revision: body.revision,
             change: change.digest,
             at: now,
-            actions,
+            actions: planned.actions,
+            health: planned.health,
             agent_version: agent_version(),
         }
     }

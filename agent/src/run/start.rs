@@ -108,11 +108,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if let Err(refused) = fetched {
             return Ok(Err(refused));
         }
-        let actions = match self.actions(&admitted.manifests, &change.body) {
-            Ok(actions) => actions,
+        let planned = match self.planned(&admitted.manifests, &change.body) {
+            Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
-        let fresh = self.plan_body(change, actions, now);
+        let fresh = self.plan_body(change, planned, now);
         let kept = admit::keeps_to(&fresh, &admitted.own_plan.body, &change.body);
         Ok(kept.map(|()| fresh))
     }

@@ -189,3 +189,25 @@ proptest! {
         prop_assert_eq!(site.plan(&mut bench.machine).unwrap(), vec![]);
     }
 }
+
+/// Who may write into a directory can give a foreign file a name there, where the kernel does not keep him from it.
+#[test]
+fn a_file_with_several_names_keeps_its_owner_and_mode() {
+    let mut bench = prepared();
+    put(&bench, "etc/shadow", 0o600);
+    fs::hard_link(bench.path("etc/shadow"), bench.path("srv/app/planted")).unwrap();
+    let recurse = json!([{ "directory": { "path": "/srv/app",
+        "recurse": { "owner": "web", "file_mode": "0644" } } }]);
+    let site = bench.site(recurse);
+    let refused = site.plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("/srv/app/planted is one of 2 names"), "{refused}");
+    // Planted after the plan was made: the step refuses as well.
+    fs::remove_file(bench.path("srv/app/planted")).unwrap();
+    put(&bench, "srv/app/planted", 0o600);
+    let attrs = agent::host::Attrs { uid: 33, gid: 33, mode: 0o644 };
+    fs::remove_file(bench.path("srv/app/planted")).unwrap();
+    fs::hard_link(bench.path("etc/shadow"), bench.path("srv/app/planted")).unwrap();
+    let refused = agent::host::Host::set_attrs(&mut bench.machine, "/srv/app/planted", attrs).unwrap_err();
+    assert!(refused.text().contains("one of 2 names"), "{}", refused.text());
+    assert!(bench.tree()["/etc/shadow"].starts_with("100600 0:0 "), "{}", bench.tree()["/etc/shadow"]);
+}

@@ -269,7 +269,11 @@ fn what_a_checker_refuses_never_goes_live() {
             ("update /etc/hosts: contents", "file", "update"),
         ]
     );
-    assert!(plan[0].diff.as_deref().unwrap().contains("script /usr/sbin/check sha256"), "{:?}", plan[0].diff);
+    assert!(
+        plan[0].diff.as_deref().unwrap().contains("program /usr/sbin/check sha256"),
+        "{:?}",
+        plan[0].diff
+    );
     let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
     assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     let root = bench.path("").canonicalize().unwrap();

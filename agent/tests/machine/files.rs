@@ -151,16 +151,14 @@ fn nothing_is_written_through_a_link_of_somebody_else_or_out_of_the_root() {
     symlink("/etc", bench.path("srv/home/conf")).unwrap();
     std::os::unix::fs::lchown(bench.path("srv/home/conf"), Some(33), Some(33)).unwrap();
     symlink("/etc", bench.path("srv/ok")).unwrap();
-    for (path, expected) in [
-        ("/srv/out/x", "cannot open the directory of /srv/out/x"),
-        ("/srv/home/conf/x", "belongs to another account"),
-    ] {
-        let site = bench.site(json!([{ "file": { "path": path, "content": "x" } }]));
-        let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
-        assert!(outcome.note.contains(expected), "{path}: {}", outcome.note);
-        assert_eq!(outcome.outcome, HostOutcome::RolledBack);
-        bench.journal.receipt_made(Digest::of(b"r")).unwrap();
-    }
+    let site = bench.site(json!([{ "file": { "path": "/srv/out/x", "content": "x" } }]));
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert!(outcome.note.contains("cannot open the directory of /srv/out/x"), "{}", outcome.note);
+    assert_eq!(outcome.outcome, HostOutcome::RolledBack);
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    let site = bench.site(json!([{ "file": { "path": "/srv/home/conf/x", "content": "x" } }]));
+    let refused = site.plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("belongs to another account"), "{refused}");
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     assert!(!bench.path("etc/x").exists());
     // A link of root is followed, inside the root.
@@ -371,4 +369,78 @@ fn a_command_is_shown_whole_before_it_is_approved() {
     }
     let refused = bench.site(command(&"x".repeat(16 << 10))).plan(&mut bench.machine).unwrap_err();
     assert!(refused.message.contains("too long to be shown"), "{refused}");
+}
+
+/// What a file grants follows from where it really lies.
+#[test]
+fn a_link_does_not_make_an_ordinary_file_of_a_sensitive_one() {
+    use shared::risk::ActionClass;
+    let mut bench = Bench::new();
+    fs::create_dir_all(bench.path("etc/sudoers.d")).unwrap();
+    fs::create_dir(bench.path("srv/dir")).unwrap();
+    fs::write(bench.path("etc/sudoers.d/old"), "x\n").unwrap();
+    symlink("/etc/sudoers.d", bench.path("srv/direct")).unwrap();
+    symlink("../direct", bench.path("srv/dir/twice")).unwrap();
+    for (resource, class) in [
+        (json!({ "file": { "path": "/srv/plain", "content": "x" } }), ActionClass::File),
+        (json!({ "file": { "path": "/srv/direct/x", "content": "x" } }), ActionClass::SensitiveFile),
+        (json!({ "file": { "path": "/srv/dir/twice/x", "content": "x" } }), ActionClass::SensitiveFile),
+        (
+            json!({ "line": { "path": "/srv/direct/old", "name": "a", "line": "b" } }),
+            ActionClass::SensitiveFile,
+        ),
+        (json!({ "directory": { "path": "/srv/direct/sub" } }), ActionClass::SensitiveFile),
+        (json!({ "directory": { "path": "/srv/direct", "purge": true } }), ActionClass::SensitiveFile),
+        (json!({ "symlink": { "path": "/srv/direct/x", "target": "/srv/y" } }), ActionClass::SensitiveFile),
+    ] {
+        match bench.site(json!([resource])).plan(&mut bench.machine) {
+            Ok(plan) => assert_eq!(plan[0].class, class, "{plan:#?}"),
+            Err(refused) => assert!(refused.message.contains("is no directory"), "{refused}"),
+        }
+    }
+    // A directory that becomes a link between approval and run is not what was approved.
+    fs::create_dir(bench.path("srv/later")).unwrap();
+    let site = bench.site(json!([{ "file": { "path": "/srv/later/x", "content": "x" } }]));
+    let approved = site.plan(&mut bench.machine).unwrap();
+    fs::remove_dir(bench.path("srv/later")).unwrap();
+    symlink("/etc/sudoers.d", bench.path("srv/later")).unwrap();
+    match site.apply_approved(approved, &mut bench.machine, &mut bench.journal) {
+        Err(Stopped::Refused(refused)) => assert_eq!(refused.code, Code::PlanDrift),
+        other => panic!("{other:?}"),
+    }
+    assert!(!bench.path("etc/sudoers.d/x").exists());
+}
+
+/// The plan shows what was there: a link of another account must not choose what that is.
+#[test]
+fn nothing_is_read_through_a_link_of_somebody_else() {
+    let mut bench = Bench::new();
+    fs::create_dir_all(bench.path("srv/home")).unwrap();
+    fs::create_dir_all(bench.path("etc/private")).unwrap();
+    fs::write(bench.path("etc/private/conf"), "secret\n").unwrap();
+    symlink("/etc/private", bench.path("srv/home/app")).unwrap();
+    std::os::unix::fs::lchown(bench.path("srv/home/app"), Some(33), Some(33)).unwrap();
+    for path in ["/srv/home/app/conf", "/srv/home/app/../private/conf"] {
+        for fault in [
+            bench.machine.read(path, 100).map(drop),
+            bench.machine.look(path).map(drop),
+            bench.machine.real(path).map(drop),
+            bench.machine.list(path).map(drop),
+        ] {
+            assert!(fault.unwrap_err().text().contains("belongs to another account"), "{path}");
+        }
+    }
+    for resource in [
+        json!({ "line": { "path": "/srv/home/app/conf", "name": "a", "line": "b" } }),
+        json!({ "command": { "name": "x", "run": ["/srv/home/app/conf"], "needed": "always" } }),
+    ] {
+        let refused = bench.site(json!([resource])).plan(&mut bench.machine).unwrap_err();
+        assert!(refused.message.contains("belongs to another account"), "{refused}");
+    }
+    assert_eq!(
+        bench.machine.real("/srv/../etc/./private/conf").unwrap().as_deref(),
+        Some("/etc/private/conf")
+    );
+    assert_eq!(bench.machine.real("/etc/none").unwrap(), None);
+    assert_eq!(bench.machine.real("/etc/passwd/x").unwrap(), None);
 }

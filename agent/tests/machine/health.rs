@@ -1,13 +1,18 @@
 //! Health checks against real sockets and programs.
 
 use super::files::Bench;
+use super::support::site::NOW;
 use agent::health;
+use agent::journal::Start;
+use agent::resource::programs::{self, Coming};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use shared::manifest::{HealthCheck, Manifest};
+use shared::digest::Digest;
+use shared::manifest::{HealthCheck, Manifest, Probe};
 use shared::receipt::HealthResult;
+use shared::time::Interval;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -22,7 +27,24 @@ fn check(bench: &mut Bench, check: Value) -> HealthResult {
     let facts = super::support::site::facts();
     let params = Default::default();
     let rendered: HealthCheck = health::render(&manifest.health[0], &params, &facts).unwrap();
-    health::run(&[rendered], &mut bench.machine).remove(0)
+    let health_programs = match &rendered.probe {
+        Probe::Command(probe) => {
+            let bound = programs::of_health(&rendered.name, &probe.run, Coming::done(&[]), &bench.machine);
+            vec![bound.unwrap()]
+        }
+        _ => Vec::new(),
+    };
+    let start = Start {
+        change: Digest::of(b"change"),
+        plan: Digest::of(b"plan"),
+        actions: Vec::new(),
+        interval: Interval { from: NOW, until: NOW },
+        automatic_undo: true,
+        health: vec![rendered],
+        health_programs,
+        started: NOW,
+    };
+    health::run(&start, &mut bench.machine).remove(0)
 }
 
 /// Answers each connection with what `answer` writes; the port.

@@ -18,4 +18,5 @@ mod files;
 mod health;
 mod killed;
 mod packages;
+mod programs;
 mod random;

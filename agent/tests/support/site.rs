@@ -4,7 +4,7 @@ use agent::apply::{self, Job, Stopped, Warrant, Watch};
 use agent::disk::Disk;
 use agent::host::Host;
 use agent::journal::{Journal, Outcome};
-use agent::plan::{self, Ask};
+use agent::plan::{self, Ask, Planned};
 use shared::admit::{self, Me, Verified};
 use shared::approval::{Approval, Decision, Saw};
 use shared::bundle::{Bundle, Control};
@@ -173,16 +173,21 @@ impl Site {
         Statement::sign(change, &self.person)
     }
 
-    /// What the host would do now.
+    /// The steps that the host would do now.
     pub fn plan(&self, host: &mut impl Host) -> Result<Vec<Action>, Refused> {
+        self.planned(host).map(|planned| planned.actions)
+    }
+
+    /// Everything that an approver sees of it.
+    pub fn planned(&self, host: &mut impl Host) -> Result<Planned, Refused> {
         let change = self.change();
         let facts = facts();
         let uses = self.manifests.iter().zip(&change.body.manifests);
         let ask = Ask::new(uses, &facts, self.downgrade)?;
-        plan::compute(&ask, host).map(|planned| planned.actions)
+        plan::compute(&ask, host)
     }
 
-    fn signed(&self, actions: Vec<Action>) -> Statement<Plan> {
+    fn signed(&self, planned: Planned) -> Statement<Plan> {
         let change = self.change();
         let plan = Plan {
             site: Self::id(),
@@ -194,7 +199,8 @@ impl Site {
             revision: 1,
             change: change.digest,
             at: NOW,
-            actions,
+            actions: planned.actions,
+            health: planned.health,
             agent_version: semver::Version::new(0, 1, 0),
         };
         Statement::sign(plan, &self.host)
@@ -244,19 +250,28 @@ impl Site {
         host: &mut H,
         journal: &mut Journal<D>,
     ) -> Result<Outcome, Stopped> {
-        let approved = self.plan(host).map_err(Stopped::Refused)?;
-        self.apply_approved(approved, host, journal)
+        let approved = self.planned(host).map_err(Stopped::Refused)?;
+        self.apply_planned(approved, host, journal)
     }
 
     /// The approved plan may be an older one than what the host would do now.
     pub fn apply_approved<H: Host, D: Disk>(
         &self,
-        approved: Vec<Action>,
+        actions: Vec<Action>,
+        host: &mut H,
+        journal: &mut Journal<D>,
+    ) -> Result<Outcome, Stopped> {
+        self.apply_planned(Planned { actions, ..Planned::default() }, host, journal)
+    }
+
+    pub fn apply_planned<H: Host, D: Disk>(
+        &self,
+        approved: Planned,
         host: &mut H,
         journal: &mut Journal<D>,
     ) -> Result<Outcome, Stopped> {
         let approved = self.signed(approved);
-        let now = self.signed(self.plan(host).map_err(Stopped::Refused)?);
+        let now = self.signed(self.planned(host).map_err(Stopped::Refused)?);
         let facts = facts();
         let job = Job { plan: &now.body, approved: &approved, facts: &facts, artifacts: &self.artifacts };
         let (clock, asked) = (Cell::new(NOW), Cell::new(0));

@@ -11,6 +11,7 @@ use shared::plan::{Action, Plan, Reversibility, UndoContract, Verb};
 use shared::receipt::{HostOutcome, LogSeen, StepStatus};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
+use shared::strict::Map;
 use shared::time::Interval;
 use shared::wire::{CiFile, Recorded};
 use std::collections::BTreeSet;
@@ -310,7 +311,9 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
             package: None,
+            programs: Map::default(),
         }],
+        health: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     };
     (approvals, Statement::sign(plan, &host.key))

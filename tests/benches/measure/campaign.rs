@@ -10,6 +10,7 @@ use shared::plan::{Action, Plan, Reversibility, UndoContract, Verb};
 use shared::receipt::{Header, HealthResult, HostOutcome, Receipt, StepResult, StepStatus, TufVersions};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
+use shared::strict::Map;
 use shared::time::Interval;
 use shared::wire::ChangeFile;
 use std::collections::HashMap;
@@ -108,6 +109,7 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
+        programs: Map::default(),
     };
     let plan = Plan {
         site: agent.header.site.clone(),
@@ -120,6 +122,7 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
         change: change.digest,
         at: agent.header.at,
         actions: FILES.iter().map(action).collect(),
+        health: Vec::new(),
         agent_version: agent.header.agent_version.clone(),
     };
     Statement::sign(plan, &agent.key)

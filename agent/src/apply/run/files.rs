@@ -7,7 +7,7 @@ use crate::host::{Accounts, Fault, Host};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{Found, command, directory, entry, file, parts};
+use crate::resource::{Found, directory, entry, file, parts};
 use shared::digest::Digest;
 use shared::manifest::Resource;
 use shared::plan::Action;
@@ -255,9 +255,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         let Some((want, checker)) = want.and_then(|want| want.checker.clone().map(|c| (want, c))) else {
             return Err(Fault::Refused(format!("{} has no check", action.resource)));
         };
-        let scripts = command::scripts(checker.argv(), &self.brought, self.host)?;
-        if parts::checked(&want.path, &checker, &scripts) != action.after {
-            return Err(Fault::Refused("a script of the check is not the approved one; plan again".into()));
+        self.check_programs(action, &[checker.argv()])?;
+        if parts::checked(&want.path, &checker, &action.programs) != action.after {
+            return Err(Fault::Refused("the check is not the approved one; plan again".into()));
         }
         let found = file::inspect(&want.path, self.host)?;
         let (accounts, owner) = (self.host.accounts()?, self.host.default_owner());

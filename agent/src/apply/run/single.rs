@@ -5,9 +5,10 @@ use crate::disk::Disk;
 use crate::host::{Fault, Host, Mark};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
+use crate::resource::programs::{self, Coming};
 use crate::resource::{Found, account, command, package, service};
 use shared::ids::ResourceId;
-use shared::manifest::{Command, Resource};
+use shared::manifest::{Argv, Resource};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
 use std::time::Instant;
@@ -57,7 +58,7 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
                 let inventory = package::inventory(self.host)?;
                 Ok(Found::Package(package::inspect(want.name.as_str(), &inventory)))
             }
-            Resource::Command(want) => Ok(Found::Command(command::found(want))),
+            Resource::Command(want) => command::found(want, self.host).map(Found::Command),
             _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
         }
     }
@@ -113,7 +114,10 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
         if !command::is_needed(want, self.host, &|id| self.changed.contains(id))? {
             return Ok((StepStatus::Unneeded, String::new()));
         }
-        self.check_scripts(action, want)?;
+        self.check_programs(action, &command::lines(want))?;
+        if command::digest(want, &action.programs) != action.after {
+            return Err(Fault::Refused("the command is not the approved one; plan again".into()));
+        }
         if command::guard_holds(want, self.host)? {
             return Ok((StepStatus::Unneeded, "its guard says that it is not needed".into()));
         }
@@ -121,19 +125,9 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
         Ok((StepStatus::Done, String::new()))
     }
 
-    /// The command is the approved one down to the bytes of its scripts.
-    fn check_scripts(&self, action: &Action, want: &Command) -> Result<(), Fault> {
-        let scripts = command::scripts(&want.run, &self.brought, self.host)?;
-        for (path, expected) in &scripts {
-            if let Some(found) = self.host.scan(path, 0)?.digest
-                && found != *expected
-            {
-                return Err(Fault::Digest { what: path.clone(), expected: *expected, found });
-            }
-        }
-        if command::digest(want, &scripts) != action.after {
-            return Err(Fault::Refused("a script of the command is not the approved one; plan again".into()));
-        }
-        Ok(())
+    /// What the step runs is the approved thing down to the bytes of its files.
+    pub(super) fn check_programs(&self, action: &Action, lines: &[&Argv]) -> Result<(), Fault> {
+        let coming = Coming::done(self.actions);
+        programs::check(action.resource.as_str(), lines, coming, &action.programs, self.host)
     }
 }

@@ -154,6 +154,12 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         for action in &plan.actions {
             self.action(page, action);
         }
+        for health in &plan.health {
+            for (path, sha256) in health.programs.iter() {
+                let check = format!("{} {}", w(Word::HealthChecks), clean(&health.check));
+                page.line(&format!("- {check}: {} sha256 {sha256}", clean(path)));
+            }
+        }
     }
 
     fn action(&self, page: &mut Page, action: &Action) {

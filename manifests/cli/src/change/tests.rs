@@ -20,6 +20,7 @@ use shared::receipt::{Header, Refusal};
 use shared::refusal::{Code, Refused};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
+use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeFile, ChangeLine};
 
@@ -140,6 +141,7 @@ fn action(resource: &str, verb: Verb, class: ActionClass, undo: UndoContract) ->
         diff: None,
         undo: Reversibility { undo, why: why.into() },
         package: None,
+        programs: Map::default(),
     }
 }
 
@@ -161,6 +163,7 @@ fn plan_body(change: &Statement<Change>, host: u8, name: &str, actions: Vec<Acti
         change: change.digest,
         at: NOW,
         actions,
+        health: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     }
 }

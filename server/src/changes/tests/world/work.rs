@@ -128,6 +128,7 @@ impl World {
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
             package: None,
+            programs: Map::default(),
         };
         let body = Plan {
             site: self.site.clone(),
@@ -140,6 +141,7 @@ impl World {
             change: change.digest,
             at: self.now(),
             actions: vec![action],
+            health: Vec::new(),
             agent_version: semver::Version::new(0, 1, 0),
         };
         Statement::sign(body, &host.key)
