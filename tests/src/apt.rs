@@ -81,6 +81,11 @@ impl Repository {
 
     /// Adds a package; [`Repository::sign`] makes it known.
     pub fn add(&self, package: &Package<'_>) {
+        self.add_with(package, "");
+    }
+
+    /// Adds a package with further lines in its control file, such as `Source: x (1.2)\n`.
+    pub fn add_with(&self, package: &Package<'_>, fields: &str) {
         let Package { suite, name, version, postinst } = *package;
         let tree = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str, mode: u32| {
@@ -92,7 +97,7 @@ impl Repository {
         };
         let control = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Lab <lab@example.org>\n\
-             Section: misc\nPriority: optional\nDescription: {name} of the lab\n"
+             Section: misc\nPriority: optional\n{fields}Description: {name} of the lab\n"
         );
         write("DEBIAN/control", &control, 0o644);
         write(&format!("usr/share/lab/{name}"), &format!("{version}\n"), 0o644);

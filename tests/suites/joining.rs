@@ -1,11 +1,15 @@
 //! Joining a site: no trust on first use, one token for one host (research/trust.md §7, 48–50).
 
 use shared::digest::Digest;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::process::Command;
 use tests::http::Message;
 use tests::programs::own;
 use tests::world::CLOCK;
 use tests::{Said, World, root};
+
+type Stream = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 /// The words of a fresh join command, as `--option value` pairs.
 fn order(world: &World) -> Vec<String> {
@@ -37,31 +41,30 @@ fn has_joined(world: &World, name: &str) -> bool {
 
 on_both! {
     fn a_join_command_works_once_and_only_for_the_server_and_site_that_it_pins(world) {
-        let good = order(world);
         let other = Digest::of(b"other").hex();
-        for (what, order) in [
-            ("another root", with(&good, "--root-sha256", &other)),
-            ("another server key", with(&good, "--pin", &other)),
-            ("another secret", with(&good, "--token", &other)),
-            ("another site", with(&good, "--site", "00112233aabbccdd")),
+        for (option, value, code, reason) in [
+            ("--root-sha256", other.as_str(), 1, format!("the join command says {other}")),
+            ("--pin", &other, 3, "did not prove to be this site's server".into()),
+            ("--token", &other, 1, "status 403: join.token_unknown".into()),
+            ("--site", "00112233aabbccdd", 1, "status 422: join.bad_enrolment".into()),
         ] {
-            let name = what.replace(' ', "-");
-            let said = join(world, &name, &order);
-            assert!(said.code != 0 && !said.err.contains("panicked"), "{what}: {said}");
-            assert!(!has_joined(world, &name), "{what}");
+            // A secret of its own for each: none is refused because the one before used it up.
+            let (name, good) = (option.trim_matches('-'), order(world));
+            let said = join(world, name, &with(&good, option, value));
+            assert!(said.code == code && said.err.contains(&reason), "{option}, expected {reason:?}: {said}");
+            assert!(!has_joined(world, name), "{option}");
         }
-        // What was refused before may have used the secret up; a new one is for one host only.
         let fresh = order(world);
         join(world, "first", &fresh).ok();
-        let said = join(world, "second", &fresh);
-        assert!(said.code != 0 && !has_joined(world, "second"), "{said}");
+        let said = join(world, "second", &fresh).refused("join.token_used");
+        assert!(!has_joined(world, "second"), "{said}");
         // The same host may ask again: its statement is the same.
         let again = join(world, "first", &fresh);
         assert!(again.all().contains("already"), "{again}");
         let late = order(world);
         world.shift_clock(3_700);
-        let said = join(world, "late", &late);
-        assert!(said.code != 0 && !has_joined(world, "late"), "{said}");
+        let said = join(world, "late", &late).refused("join.token_expired");
+        assert!(!has_joined(world, "late"), "{said}");
         world.check();
     }
 }
@@ -75,12 +78,38 @@ on_both! {
         assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
         let ci = world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap().to_owned();
         assert!(world.api("POST", &format!("/v1/hosts/{ci}/disable"), b"").status() < 300);
-        let status = host.send(Message::request("GET", "/agent/v1/work", b"")).status();
-        assert!([401, 403].contains(&status), "{status}");
+        let reply = host.send(Message::request("GET", "/agent/v1/work", b""));
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (403, Some("agent.not_enabled")));
         let said = world.tick("a1");
         assert!(!said.err.contains("panicked"), "{said}");
         assert!(world.api("POST", &format!("/v1/hosts/{ci}/enable"), b"").status() < 300);
         assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
+    }
+}
+
+on_both! {
+    /// 48: the client keeps what it would need to resume a session, and uses it when it is let
+    fn no_tls_session_is_resumed_and_a_disabled_host_is_out_on_each(world) {
+        world.join("a1", "production");
+        let host = world.as_host("a1");
+        let ask = |stream: &mut Stream| {
+            stream.write_all(&Message::request("GET", "/agent/v1/work", b"").to_bytes()).unwrap();
+            let reply = Message::read(stream, false).unwrap().unwrap();
+            // What the server hands out for resumption comes at the latest with its first answer.
+            assert_eq!(stream.conn.handshake_kind(), Some(rustls::HandshakeKind::Full));
+            assert_eq!(stream.conn.tls13_tickets_received(), 0);
+            (reply.status(), reply.json()["code"].as_str().map(str::to_owned))
+        };
+        let mut first = host.connect().unwrap();
+        assert_eq!(ask(&mut first).0, 200);
+        let mut second = host.connect().unwrap();
+        assert_eq!(ask(&mut second).0, 200);
+        let ci = world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap().to_owned();
+        assert!(world.api("POST", &format!("/v1/hosts/{ci}/disable"), b"").status() < 300);
+        let out = (403, Some("agent.not_enabled".to_owned()));
+        for stream in [&mut first, &mut second, &mut host.connect().unwrap()] {
+            assert_eq!(ask(stream), out);
+        }
     }
 }
 

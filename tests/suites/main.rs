@@ -18,6 +18,7 @@ mod commands;
 mod crashes;
 mod database;
 mod evidence;
+mod facts;
 mod help;
 mod input;
 mod joining;

@@ -14,7 +14,7 @@ use shared::digest::Digest;
 use shared::ids::{AgentId, PersonId};
 use shared::plan::PlanSet;
 use shared::policy::{Case, Policy, Verdict, VerifiedApproval, judge, verify_approval};
-use shared::refusal::Code;
+use shared::refusal::{Code, Refused};
 use shared::risk::risk_of;
 use shared::statement::Statement;
 use shared::strict;
@@ -72,15 +72,20 @@ impl Papers {
 
     /// What the manifests of the change bring to its judgement; each is verified as it is listed now.
     pub fn sources(&self, tx: &mut Conn, now: Timestamp) -> Result<Sources, Error> {
+        self.accepted_sources(tx, now)?.map_err(|why| refused(why).into())
+    }
+
+    fn accepted_sources(&self, tx: &mut Conn, now: Timestamp) -> Result<Result<Sources, Refused>, Error> {
         let mut all = Vec::with_capacity(self.change.body.manifests.len());
         for named in &self.change.body.manifests {
             let published = manifests::find_published(tx, &named.sha256)?;
             let published = published.ok_or_else(|| store::damaged("a published manifest"))?;
-            let verified =
-                admit::verify_manifest(&self.policy, &published.bytes, named, now).map_err(refused)?;
-            all.push(verified);
+            match admit::verify_manifest(&self.policy, &published.bytes, named, now) {
+                Ok(verified) => all.push(verified),
+                Err(refused) => return Ok(Err(refused)),
+            }
         }
-        Ok(Sources::of(&all))
+        Ok(Ok(Sources::of(&all)))
     }
 }
 
@@ -117,8 +122,8 @@ pub(super) fn judge_hosts(
     for (agent, digest) in set.plans.iter() {
         let plan = plans.get(digest).filter(|plan| plan.agent == *agent);
         let plan = plan.ok_or_else(|| store::damaged("the plan of a host"))?;
-        let (allowed, lines) = judge_host(papers, (plan, plan_set), &sources, &verified, now);
-        if allowed {
+        let (verdict, lines) = judge_host(papers, (plan, plan_set), &sources, &verified, now);
+        if verdict.is_ok() {
             judged.allowed.push(*agent);
         }
         *alike.entry(lines).or_default() += 1;
@@ -130,19 +135,40 @@ pub(super) fn judge_hosts(
     Ok(judged)
 }
 
+/// Whether the approvals of the change's current revision carry it on one host of its plan set now.
+pub fn carried(
+    tx: &mut Conn,
+    row: &Row,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<Result<(), Refused>, Error> {
+    let missing = || Refused::new(Code::PlanMissing, "the host is not in the plan set that was approved");
+    let Some(set) = row.plan_set()? else { return Ok(Err(missing())) };
+    let plans = plan_set(tx, &set)?.plans;
+    let Some(digest) = plans.get(&agent).copied() else { return Ok(Err(missing())) };
+    let papers = Papers::load(tx, row)?;
+    let plan = papers::find_plans(tx, &papers.change.digest, &[digest])?.remove(&digest);
+    let plan = plan.filter(|plan| plan.agent == agent).ok_or_else(|| store::damaged("the plan of a host"))?;
+    match papers.accepted_sources(tx, now)? {
+        Ok(sources) => Ok(judge_host(&papers, (&plan, set), &sources, &papers.verified(now), now).0),
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
 fn judge_host(
     papers: &Papers,
     (plan, plan_set): (&PlanRow, Digest),
     sources: &Sources,
     verified: &[VerifiedApproval],
     now: Timestamp,
-) -> (bool, Vec<String>) {
+) -> (Result<(), Refused>, Vec<String>) {
     let change = &papers.change.body;
     let classes = sources.classes_with(plan.action_classes.iter().copied());
     if let Some(class) = classes.iter().find(|class| !change.action_classes.contains(class)) {
-        let why =
-            format!("{}: the change would run {class}, which its author did not allow", Code::PlanClass);
-        return (false, vec![why]);
+        let why = format!("the change would run {class}, which its author did not allow");
+        let refused = Refused::new(Code::PlanClass, why);
+        let line = refused.to_string();
+        return (Err(refused), vec![line]);
     }
     let case = Case {
         change_type: change.change_type,
@@ -160,11 +186,11 @@ fn judge_host(
         Verdict::Allowed { persons, .. } => {
             let persons: Vec<&str> = persons.iter().map(PersonId::as_str).collect();
             lines.push(format!("approved by {}", persons.join(", ")));
-            (true, lines)
+            (Ok(()), lines)
         }
         Verdict::Denied(refused) => {
             lines.push(refused.to_string());
-            (false, lines)
+            (Err(refused), lines)
         }
     }
 }

@@ -21,7 +21,7 @@ mod view;
 pub(crate) use api::{Close, Created, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
-pub use judging::plan_set;
+pub use judging::{carried, plan_set};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
 pub use store::papers::RefusalRow;

@@ -101,11 +101,8 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
                 let mut bad = good.clone();
                 bad.get_mut(path).unwrap()[at] ^= 1;
                 let report = verify(&bad, Some(root(&world)));
-                // What carries the list of files cannot name the file by the list; it names itself.
-                let named =
-                    report.flaws.iter().any(|flaw| flaw.path == *path || flaw.path.starts_with("keys/"));
-                let outside = path == "SHA256SUMS" && !report.flaws.is_empty();
-                assert!(named || outside, "{} {path} at {at}: {:?}", world.engine, report.flaws);
+                let named = report.flaws.iter().any(|flaw| flaw.path == *path);
+                assert!(named, "{} {path} at {at}: {:?}", world.engine, report.flaws);
             }
             let mut less = good.clone();
             less.remove(path);

@@ -65,6 +65,19 @@ pub fn admin(url: &str, sql: &str) {
     });
 }
 
+/// Records in the file named by `ASSENT_TEST_SKIPS` that a test could not run here.
+///
+/// # Panics
+/// When CI=true: what CI skips is not tested anywhere.
+pub fn skip(name: &str, why: &str) {
+    use std::io::Write as _;
+    assert!(!std::env::var("CI").is_ok_and(|value| value == "true"), "{name}: {why}");
+    eprintln!("skipping {name}: {why}");
+    let Some(file) = std::env::var_os("ASSENT_TEST_SKIPS") else { return };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+    file.write_all(format!("{name}: {why}\n").as_bytes()).unwrap();
+}
+
 /// Address of the `postgres` database of the server to use.
 pub fn server() -> Option<&'static str> {
     static SERVER: OnceLock<Option<String>> = OnceLock::new();
@@ -74,10 +87,7 @@ pub fn server() -> Option<&'static str> {
             let (host, _) = base.rsplit_once('/').expect("postgresql://user@host/postgres");
             return Some(format!("{host}/postgres?{query}"));
         }
-        let started = throw_away_cluster();
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(started.is_ok() || !ci, "PostgreSQL is required in CI: {started:?}");
-        started.inspect_err(|why| eprintln!("skipping PostgreSQL: {why}")).ok()
+        throw_away_cluster().inspect_err(|why| skip("the server's tests on PostgreSQL", why)).ok()
     });
     found.as_deref()
 }

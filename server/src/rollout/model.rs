@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub enabled: bool,
     pub held: bool,
     pub last_seen: Option<Timestamp>,
+    /// Whether the approvals carry the change on this host now.
+    pub carried: Result<(), Refused>,
     /// The interval that is open, or why none is.
     pub interval: Result<Interval, Refused>,
     /// Whether the earlier waves let this host begin.
@@ -138,6 +140,9 @@ fn planning(facts: &Facts, now: Timestamp) -> Because {
 fn starting(facts: &Facts, target: Target, now: Timestamp) -> Because {
     if !target.approved {
         return Because::new(Standing::Refused, Code::PlanMissing.as_str());
+    }
+    if let Err(refused) = &facts.carried {
+        return Because::told(refused);
     }
     if let Some(away) = blocked(facts) {
         return away;

@@ -80,14 +80,21 @@ fn facts(
         approved,
         succeeded: found.report.and(found.succeeded),
     });
+    let state = row.state()?;
+    // Asked only where the answer counts: it reads and verifies every approval.
+    let carried = match state {
+        State::Approved | State::Running if approved => changes::carried(tx, row, host.agent, now)?,
+        _ => Ok(()),
+    };
     Ok(Facts {
-        state: row.state()?,
+        state,
         target,
         enabled: host.enabled,
         held: host.held.is_some(),
         last_seen: None,
+        carried,
         interval: change.body.interval_at(now),
-        turn: turn(tx, &change, (row.state()?, host.agent), now)?,
+        turn: turn(tx, &change, (state, host.agent), now)?,
         refusal: refusal.map(|refusal| HostRefusal {
             code: refusal.code.clone(),
             message: refusal.message.clone(),

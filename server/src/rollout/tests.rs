@@ -18,6 +18,7 @@ fn ready() -> Facts {
         enabled: true,
         held: false,
         last_seen: Some(NOW.plus(-70)),
+        carried: Ok(()),
         interval: Ok(OPEN),
         turn: Ok(()),
         refusal: None,
@@ -37,6 +38,7 @@ fn the_first_thing_in_the_way_is_told() {
     let window = Refused::until(Code::TimeWindow, "outside", NOW.plus(60));
     let over = Refused::new(Code::TimeOver, "over");
     let gate = Refused::until(Code::WaveGate, "watched", NOW.plus(90));
+    let withdrawn = Refused::new(Code::ApprovalWithdrawn, "withdrawn");
     use Standing::{NotTargeted, Refused as No, Reported, Running, Waiting};
     for (facts, standing, code) in [
         (ready(), Waiting, "host.soon"),
@@ -73,6 +75,7 @@ fn the_first_thing_in_the_way_is_told() {
         (Facts { state: State::Halted, ..ready() }, Waiting, "change.halted"),
         (Facts { state: State::Closed(Outcome::Expired), ..ready() }, No, "change.closed"),
         (Facts { target: target(true, false, None), ..ready() }, No, "plan.missing"),
+        (Facts { carried: Err(withdrawn), last_seen: Some(NOW), ..ready() }, Waiting, "approval.withdrawn"),
         (Facts { enabled: false, ..ready() }, Waiting, "host.disabled"),
         (Facts { held: true, ..ready() }, Waiting, "host.held"),
         (Facts { interval: Err(window.clone()), ..ready() }, Waiting, "time.window"),

@@ -29,11 +29,16 @@ pub fn seal(files: &mut Files, signer: &SigningKey) {
 pub fn check_seal(files: &Files, signer: &PublicKey) -> Vec<Flaw> {
     let Some(sums) = files.get(SUMS) else { return vec![Flaw::at(SUMS, "is missing")] };
     let mut flaws = Vec::new();
-    if !files.get(SIGNATURE).is_some_and(|sig| signer.verifies(sums, sig)) {
-        flaws.push(Flaw::at(SIGNATURE, "does not fit SHA256SUMS and the ledger's key"));
+    let plain = files.get(SIGNATURE).is_some_and(|sig| signer.verifies(sums, sig));
+    let ssh = files.get(SSH_SIGNATURE).is_some_and(|sig| sshsig::verifies(sig, signer, NAMESPACE, sums));
+    // One changed file spoils both only if it is the one that both are over.
+    if !plain && !ssh {
+        flaws.push(Flaw::at(SUMS, "fits neither of its signatures"));
     }
-    if !files.get(SSH_SIGNATURE).is_some_and(|sig| sshsig::verifies(sig, signer, NAMESPACE, sums)) {
-        flaws.push(Flaw::at(SSH_SIGNATURE, "does not fit SHA256SUMS and the ledger's key"));
+    for (fits, path) in [(plain, SIGNATURE), (ssh, SSH_SIGNATURE)] {
+        if !fits {
+            flaws.push(Flaw::at(path, "does not fit SHA256SUMS and the ledger's key"));
+        }
     }
     if files.get(SIGNER).is_none_or(|pem| *pem != signer.to_pem().into_bytes()) {
         flaws.push(Flaw::at(SIGNER, "is not the ledger's key that the policy names"));

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn states_of_packages() {
-        let text = "a\tall\t1\ta\t1\tii \nb\tamd64\t1\tb\t1\thi \nc\ti386\t1\tc\t1\tiF \nd\tall\t1\td\t1\trc \ne\tall\t1\te\t1\tiHR\nf\tall\t1\tf\t1\tun \n";
+        let text = "a\tall\t1\ta\t1\tii \nb\tamd64\t1+b2\tsource-of-b\t1\thi \nc\ti386\t1\tc\t1\tiF \nd\tall\t1\td\t1\trc \ne\tall\t1\te\t1\tiHR\nf\tall\t1\tf\t1\tun \n";
         let all = installed(text, "amd64").unwrap();
         let show: Vec<_> = all.iter().map(|p| (p.name.as_str(), p.held, p.state)).collect();
         use PackageState::*;
@@ -222,6 +222,9 @@ mod tests {
                 ("e", false, Broken)
             ]
         );
+        let b = &all[1];
+        let seen = [&b.arch, &b.version, &b.source, &b.source_version];
+        assert_eq!(seen, ["amd64", "1+b2", "source-of-b", "1"]);
         assert!(installed("a b c\n", "amd64").is_err());
     }
 

@@ -323,8 +323,8 @@ struct Protocol {
 #[test]
 fn postgresql_is_reached_only_over_a_verified_connection_when_asked_for() {
     let Some((address, root)) = crate::kernel::testdb::with_tls() else {
-        eprintln!("skipping TLS to PostgreSQL: no throw-away cluster");
-        return;
+        let name = "postgresql_is_reached_only_over_a_verified_connection_when_asked_for";
+        return crate::kernel::testdb::skip(name, "no throw-away cluster with TLS");
     };
     crate::kernel::testdb::admin(crate::kernel::testdb::server().unwrap(), "CREATE DATABASE over_tls");
     let address = format!("{address}/over_tls");
