@@ -149,7 +149,11 @@ fn starting(facts: &Facts, target: Target, now: Timestamp) -> Because {
     }
     let interval = match &facts.interval {
         Ok(interval) => *interval,
-        Err(refused) => return Because::told(refused),
+        // A host judges approvals before the time: with what it misses there, waiting does not help.
+        Err(refused) => {
+            let approvals = facts.refusal.as_ref().filter(|refusal| refusal.code.starts_with("approval."));
+            return approvals.map_or_else(|| Because::told(refused), Because::host);
+        }
     };
     if let Err(refused) = &facts.turn {
         return Because::told(refused);

@@ -79,6 +79,11 @@ fn the_first_thing_in_the_way_is_told() {
         (Facts { enabled: false, ..ready() }, Waiting, "host.disabled"),
         (Facts { held: true, ..ready() }, Waiting, "host.held"),
         (Facts { interval: Err(window.clone()), ..ready() }, Waiting, "time.window"),
+        (
+            Facts { interval: Err(window.clone()), refusal: said("approval.quorum", NOW), ..ready() },
+            No,
+            "approval.quorum",
+        ),
         (Facts { interval: Err(over), ..ready() }, No, "time.over"),
         (Facts { turn: Err(gate), ..ready() }, Waiting, "wave.gate"),
         (Facts { refusal: said("plan.drift", NOW), ..ready() }, No, "plan.drift"),
