@@ -27,7 +27,6 @@ pub struct Engine<H, D> {
     agent: AgentId,
     class: HostClass,
     artifacts: PathBuf,
-    hostname: String,
 }
 
 impl<H: Host, D: Disk> Engine<H, D> {
@@ -37,8 +36,7 @@ impl<H: Host, D: Disk> Engine<H, D> {
     /// A journal that cannot be read: nothing may start then.
     pub fn open(host: H, disk: D, state: &Path, agent: AgentId, class: HostClass) -> Result<Self, Refused> {
         let journal = Journal::open(disk, &state.join("journal")).map_err(storage)?;
-        let hostname = host.uname().nodename;
-        Ok(Self { host, journal, agent, class, artifacts: state.join("artifacts"), hostname })
+        Ok(Self { host, journal, agent, class, artifacts: state.join("artifacts") })
     }
 
     /// The machine, for tests that look at it.
@@ -47,9 +45,7 @@ impl<H: Host, D: Disk> Engine<H, D> {
     }
 
     fn collect(&mut self) -> Result<Facts, Refused> {
-        let facts = facts::collect(&self.host, &self.class, agent_version()).map_err(plan::refused)?;
-        self.hostname.clone_from(&facts.hostname);
-        Ok(facts)
+        facts::collect(&self.host, &self.class, agent_version()).map_err(plan::refused)
     }
 }
 
@@ -61,10 +57,6 @@ fn storage(fault: Fault) -> Refused {
 impl<H: Host, D: Disk> Hands for Engine<H, D> {
     fn facts(&mut self) -> Result<Facts, Refused> {
         self.collect()
-    }
-
-    fn hostname(&self) -> String {
-        self.hostname.clone()
     }
 
     fn boot_id(&self) -> String {

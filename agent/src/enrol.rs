@@ -88,6 +88,7 @@ pub fn join(
     let site = Site {
         site: order.site.clone(),
         agent: key.public().agent_id(),
+        hostname: order.hostname.clone(),
         root_sha256: order.root_sha256,
         pin: order.pin,
         server: order.server.to_string(),

@@ -30,8 +30,6 @@ pub struct Order {
 /// The machine-changing half.
 pub trait Hands {
     fn facts(&mut self) -> Result<Facts, Refused>;
-    /// Short name of the host.
-    fn hostname(&self) -> String;
     /// Changes with each boot of the host.
     fn boot_id(&self) -> String;
     /// What would be done now. Changes nothing.

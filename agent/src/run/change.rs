@@ -190,7 +190,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             site: body.site.clone(),
             agent_id: self.key.agent_id(),
             key: self.key,
-            hostname: self.hands.hostname(),
+            hostname: self.state.site().hostname.clone(),
             host_class: self.voice.host_class.clone(),
             change_id: body.change_id.clone(),
             revision: body.revision,

@@ -14,6 +14,8 @@ use shared::time::{Interval, Timestamp};
 pub struct Site {
     pub site: SiteId,
     pub agent: AgentId,
+    /// The name under which the host joined and people know it; the machine's own may differ.
+    pub hostname: String,
     /// SHA-256 of the first root, from the join command.
     pub root_sha256: Digest,
     /// SHA-256 of the server's SubjectPublicKeyInfo on the people port, from the join command.

@@ -90,6 +90,7 @@ impl Bench {
             site: &Site {
                 site: site_id(),
                 agent: host_id(),
+                hostname: "web1".into(),
                 root_sha256: Digest::of(&root_bytes),
                 pin: Digest::of(b"server"),
                 server: "127.0.0.1:1".into(),

@@ -241,6 +241,7 @@ fn joined_state(dir: &std::path::Path, served: &Served, authority: &Authority) -
     let site = Site {
         site: site_id(),
         agent: host.public().agent_id(),
+        hostname: "web1".into(),
         root_sha256: Digest::of(b"root"),
         pin: served.spki,
         server: format!("127.0.0.1:{}", served.port),

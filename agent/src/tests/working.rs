@@ -150,6 +150,13 @@ fn facts_go_out_when_they_change_and_only_then() {
     bench.machine.file("/etc/hostname", "renamed\n");
     bench.tick();
     assert_eq!(bench.site.0.borrow().facts.last().unwrap().hostname, "renamed");
+    // People approve plans of the name that they know.
+    bench.approved(1, |_| {});
+    let plans: Vec<_> = bench.site.0.borrow().plans.values().map(|e| e.to_bytes()).collect();
+    assert!(!plans.is_empty());
+    for plan in plans {
+        assert_eq!(shared::plan::open_plan(&plan).unwrap().body.hostname, "web1");
+    }
 }
 
 #[test]
