@@ -383,3 +383,47 @@ fn neither_a_package_that_restarts_the_agent_nor_a_kill_tears_a_transaction() {
         site.is_sound();
     });
 }
+
+/// Everything that a newcomer types. Given are only the answers at the keyboard (passphrase, recovery key, yes), the
+/// name of the machine, a build that is there already, and less patience.
+#[test]
+fn the_first_change_of_the_readme_works_as_it_is_written() {
+    on_own_ground(|ground| {
+        let machine = Machine::boot(ground, "m1", Disk::Volatile);
+        for name in ["assent", "assent-server", "assent-agent"] {
+            machine.copy(&tests::programs::own(name), &format!("/root/src/target/release/{name}"));
+        }
+        let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for unit in ["assent-server.service", "assent-agent.service"] {
+            let path = format!("packaging/systemd/{unit}");
+            machine.copy(&project.join(&path), &format!("/root/src/{path}"));
+        }
+        let given = "set -euo pipefail; cd /root/src; cargo() { :; }
+            echo '127.0.0.1 assent.example.org' >>/etc/hosts
+            (umask 077; echo 'a passphrase of the test' >/root/passphrase); export ASSENT_PASSPHRASE_FILE=/root/passphrase
+            mkdir -p /etc/assent; echo 'poll_secs = 2' >/etc/assent/agent.toml\n";
+        let mut typed = first_change();
+        for (as_written, answered) in [
+            ("assent init ~/assent ", "assent init ~/assent --recovery-out /root/recovery "),
+            ("assent approve C-1\n", "assent approve C-1 --yes\n"),
+            ("now+5m..", "now+15s.."),
+        ] {
+            assert_eq!(typed.matches(as_written).count(), 1, "{as_written}");
+            typed = typed.replace(as_written, answered);
+        }
+        let said = machine.exec(&["bash", "-c", &format!("{given}{typed}")]).ok();
+        assert!(said.out.contains("m1 is managed.\n"), "{said}");
+        assert!(said.out.contains("everything in this bundle holds"), "{said}");
+        assert_eq!(machine.ask(&["stat", "-c", "%U", "/var/lib/assent-server/assent.sqlite"]), "assent");
+        assert_eq!(machine.ask(&["systemctl", "is-system-running"]), "running");
+    });
+}
+
+/// The shell lines of the README's first change, one after the other.
+fn first_change() -> String {
+    let text = include_str!("../../README.md");
+    let section = text.split("\n## ").find(|s| s.starts_with("Your first change on a real host")).unwrap();
+    let blocks = section.split("   ```sh\n").skip(1).map(|rest| rest.split("   ```\n").next().unwrap());
+    let lines = blocks.flat_map(str::lines).map(|line| line.strip_prefix("   ").unwrap_or(line));
+    lines.map(|line| format!("{line}\n")).collect()
+}

@@ -6,7 +6,7 @@ use crate::args::{
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
-use crate::change::{act, new, show, why};
+use crate::change::{act, new, show, wait, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
@@ -90,6 +90,7 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         ChangeCommand::Show { change } => show::show(session, &change),
         ChangeCommand::List { state, json } => show::list(session, state.as_deref(), json),
         ChangeCommand::Submit { change } => act::act(session, &change, "submit"),
+        ChangeCommand::Wait { change, until, timeout } => wait::run(session, &change, until, &timeout),
         ChangeCommand::Halt { change } => act::act(session, &change, "halt"),
         ChangeCommand::Resume { change } => act::act(session, &change, "resume"),
         ChangeCommand::Withdraw { change } => act::act(session, &change, "withdraw"),

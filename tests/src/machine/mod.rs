@@ -16,7 +16,7 @@ use crate::world::{Host, World};
 use ground::run;
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -224,6 +224,13 @@ impl Machine {
         let door = Proxy::start(std::thread::spawn(bind).join().unwrap(), &world.site().join("ca.crt"));
         door.set_backends(&[([127, 0, 0, 1], port).into()]);
         self.doors.push(door);
+    }
+
+    /// Puts a file of the test's machine onto this one, with its mode.
+    pub fn copy(&self, from: &Path, to: &str) {
+        let to = self.dir.join("root").join(to.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
     }
 
     /// Joins the world's site with the command line that a person would paste, and enables the agent's unit.

@@ -20,7 +20,9 @@ struct Close<'a> {
 pub fn act(session: &Session, id: &ChangeId, action: &str) -> Done {
     let line = session.api.act(id, action, &Nothing {})?;
     let next = match action {
-        "submit" => format!("next: hosts plan at their next check-in; then assent approve {id}\n"),
+        "submit" => format!(
+            "next: hosts plan within a minute or so (assent change wait {id} --for plans); then assent approve {id}\n"
+        ),
         _ => String::new(),
     };
     term::print(&format!("{id} is {}\n{next}", text::clean(&line.state)))

@@ -31,6 +31,17 @@ pub enum ChangeCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Wait until all hosts have planned, or have reported
+    #[command(after_help = "Example: assent change wait C-114 --for plans --timeout 5m")]
+    Wait {
+        change: ChangeId,
+        /// What to wait for
+        #[arg(long = "for", value_enum, value_name = "WHAT", default_value = "receipts")]
+        until: Until,
+        /// Give up after this time, with exit code 1
+        #[arg(long, default_value = "10m", value_name = "TIME")]
+        timeout: String,
+    },
     /// Stop a change: nothing starts, and hosts stop before their next step
     #[command(after_help = "Example: assent change halt C-114")]
     Halt {
@@ -168,6 +179,12 @@ choices! {
     MissedArg => Missed { Skip, Next, UntilExpiry }
     BindingArg => PlanBinding { Within, Exact }
     RebootArg => Reboot { Never, IfNeeded, Always }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Until {
+    Plans,
+    Receipts,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

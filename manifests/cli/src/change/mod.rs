@@ -13,6 +13,7 @@ pub mod review;
 pub mod show;
 #[cfg(test)]
 mod tests;
+pub mod wait;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};
