@@ -109,7 +109,8 @@ pub enum Reboot {
     Never,
 }
 
-/// What happens when a host differs from the approved state.
+/// What happens when a host differs from the approved state. Signed with the manifest already; agents look for
+/// differences in a later version, and authors cannot ask for `correct` before that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

@@ -8,7 +8,7 @@ mod scalar;
 mod shape;
 mod tree;
 
-use super::{Manifest, Problem, schema, validate};
+use super::{Manifest, OnDrift, Problem, schema, validate};
 use crate::limits;
 use tree::Node;
 
@@ -27,6 +27,14 @@ pub fn compile(yaml: &[u8]) -> Result<Manifest, Vec<Problem>> {
     let mut problems = validate(&manifest);
     if problems.is_empty() && manifest.to_json().len() > limits::MANIFEST_BYTES {
         problems.push(too_large(manifest.to_json().len()));
+    }
+    // No agent does it yet; whoever writes it would rely on it.
+    if manifest.on_drift == OnDrift::Correct {
+        problems.push(Problem::new(
+            "on_drift",
+            "correcting by itself is not carried out yet",
+            "write report",
+        ));
     }
     for problem in &mut problems {
         problem.line = tree.line_of(&problem.place);

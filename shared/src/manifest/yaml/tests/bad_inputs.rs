@@ -17,6 +17,7 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
     for (yaml, place, line, message, remedy) in [
         // keys
         (top("on_drfit: report"), "on_drfit", 5, "not known", "on_drift"),
+        (top("on_drift: correct"), "on_drift", 5, "not carried out yet", "report"),
         (top("manifest: other"), "manifest", 5, "twice; it was given on line 1", "keep one"),
         (
             with("file: {path: /a, content: x, contents: y}"),
