@@ -13,7 +13,7 @@ use crate::journal::{Journal, Outcome, Standing, Start};
 use crate::plan::{self, Ask};
 use crate::resource::file;
 use run::Run;
-pub(crate) use run::is_unit_file;
+pub(crate) use run::is_about_units;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::digest::{Digest, Hasher};
 use shared::facts::TemplateFacts;

@@ -91,10 +91,10 @@ impl<'a> Ask<'a> {
 fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
     let mut paths: BTreeMap<Cow<'_, str>, &ResourceId> = BTreeMap::new();
     for item in items {
-        if let Some(path) = item.resource.path()
-            && let Some(other) = paths.insert(path.clone(), &item.id)
-        {
-            return Err(failed(format!("{path} is wanted as a whole by {other} and by {}", item.id)));
+        for path in item.resource.paths() {
+            if let Some(other) = paths.insert(path.clone(), &item.id) {
+                return Err(failed(format!("{path} is wanted as a whole by {other} and by {}", item.id)));
+            }
         }
     }
     for item in items {
@@ -299,6 +299,7 @@ impl<'a, H: Host> Planner<'a, H> {
             host: &*self.host,
             accounts: &self.accounts,
             files: &self.files,
+            made: &self.made,
             comes: self.planned.actions.iter().any(installs),
         }
     }

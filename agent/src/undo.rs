@@ -186,7 +186,7 @@ fn put_back<H: Host, D: Disk>(
         Found::Check(_) => {}
         Found::Command(_) => return Err(Fault::Refused("commands are undone by themselves".into())),
     }
-    if crate::apply::is_unit_file(what) {
+    if crate::apply::is_about_units(action, before) {
         host.reload_units()?;
     }
     Ok(())

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise, with its place")]
 
+#[path = "system.rs"]
+mod system;
+
 use shared::receipt::{Receipt, StepStatus};
 use shared::statement::Statement;
 use std::time::{Duration, Instant};

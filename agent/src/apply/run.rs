@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::host::{Fault, Host};
 use crate::journal::{Journal, Record, Step};
 use crate::plan::Item;
-use crate::resource::{entry, service};
+use crate::resource::{Found, entry, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::plan::{Action, Verb};
@@ -70,6 +70,14 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// # Errors
     /// Only the journal's.
     pub fn steps(mut self) -> Result<Option<String>, Fault> {
+        let failure = self.in_order()?;
+        if failure.is_none() && std::mem::take(&mut self.stale_units) {
+            return Ok(self.host.reload_units().err().map(|fault| fault.text()));
+        }
+        Ok(failure)
+    }
+
+    fn in_order(&mut self) -> Result<Option<String>, Fault> {
         for unit in self.actions.iter().filter_map(|action| service::unit_of(&action.resource)) {
             // A fault comes up again with the step itself.
             if let Ok(found) = service::inspect(&unit, self.host) {
@@ -115,11 +123,15 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Class::Files => GROUP,
             Class::Other => 1,
         };
-        // What is found before a step is looked at for the whole group: a file that is edited twice ends it.
-        let mut edited = BTreeSet::new();
+        // What is found before a step is looked at for the whole group: a file that is edited twice ends it, and so
+        // does a kind that makes a missing directory itself, behind a step that may make the same one.
+        let (mut edited, mut made) = (BTreeSet::new(), false);
         let same = |a: &&Action| {
             let again = self.items.get(&a.resource).and_then(|item| item.resource.edits());
-            class(a) == class(&self.actions[start]) && again.is_none_or(|path| edited.insert(path))
+            let makes = MAKES_DIRECTORIES.contains(&kind(a));
+            let apart = makes && made;
+            made |= makes || kind(a) == "directory";
+            class(a) == class(&self.actions[start]) && again.is_none_or(|path| edited.insert(path)) && !apart
         };
         start + self.actions[start..].iter().take(limit).take_while(same).count()
     }
@@ -167,7 +179,7 @@ enum Class {
 }
 
 /// Kinds whose steps share the syncs of the journal.
-const IN_GROUPS: [&str; 12] = [
+const IN_GROUPS: &[&str] = &[
     "file",
     "directory",
     "entry",
@@ -180,21 +192,38 @@ const IN_GROUPS: [&str; 12] = [
     "authorized_keys",
     "hostname",
     "timezone",
+    "dropin",
+    "timer",
 ];
 
+/// Kinds that make the directory that their file lies in.
+const MAKES_DIRECTORIES: &[&str] = &["authorized_keys", "dropin", "timer"];
+
+fn kind(action: &Action) -> &str {
+    action.resource.as_str().split(':').next().unwrap_or_default()
+}
+
 fn class(action: &Action) -> Class {
-    let id = action.resource.as_str();
     if action.package.is_some() {
         Class::Packages
-    } else if IN_GROUPS.contains(&id.split(':').next().unwrap_or_default()) && action.verb != Verb::Run {
+    } else if IN_GROUPS.contains(&kind(action)) && action.verb != Verb::Run {
         Class::Files
     } else {
         Class::Other
     }
 }
 
+/// Whether systemd has to read its units again after this step, or after it is undone.
+pub(crate) fn is_about_units(action: &Action, before: &Found) -> bool {
+    match before {
+        Found::File(_) => action.resource.as_str().strip_prefix("file:").is_some_and(is_unit_file),
+        Found::Parts(all) => all.iter().any(|part| is_unit_file(part.place())),
+        _ => false,
+    }
+}
+
 /// Places that systemd reads unit files from (systemd.unit(5)).
-pub(crate) fn is_unit_file(path: &str) -> bool {
+pub(super) fn is_unit_file(path: &str) -> bool {
     ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/", "/usr/local/lib/systemd/"]
         .iter()
         .any(|d| path.starts_with(d))

@@ -1,6 +1,7 @@
 //! The end of a run, whether it ran through, failed or broke off: what became of each step, health checks,
 //! and the outcome. Works from the journal alone.
 
+use super::is_about_units;
 use crate::disk::Disk;
 use crate::health;
 use crate::host::{Fault, Host};
@@ -40,6 +41,12 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
         }
     }
     journal.write(records)?;
+    let about_units =
+        |(step, action): (&StepLog, &Action)| step.before.as_ref().is_some_and(|b| is_about_units(action, b));
+    if unfinished.is_none() && run.steps.iter().zip(&run.start.actions).any(about_units) {
+        // Nothing tells whether the run came to that.
+        host.reload_units()?;
+    }
     let stopped = |n: usize| {
         format!(
             "step {} unfinished ({}): the agent was stopped in the run",

@@ -352,6 +352,16 @@ impl Host for Fake {
         self.run(&Exec::new(program, arguments))
     }
 
+    fn check_unit(&mut self, path: &str, unit: &str) -> Result<(), Fault> {
+        if !self.staged.contains_key(path) {
+            return Err(Fault::Refused(format!("nothing is staged for {path}")));
+        }
+        match self.exits.borrow().get(&format!("verify {unit}")) {
+            None | Some(0) => Ok(()),
+            Some(_) => Err(Fault::Refused(format!("{unit} cannot be read"))),
+        }
+    }
+
     fn has_program(&self, _path: &str) -> Result<bool, Fault> {
         Ok(true)
     }
@@ -466,8 +476,22 @@ impl Host for Fake {
         Ok(format!("{restarts}"))
     }
 
+    /// Timers come and go with their files.
     fn reload_units(&mut self) -> Result<(), Fault> {
-        Ok(())
+        self.change("reload units", |world| {
+            let file = |name: &str| format!("/etc/systemd/system/{name}");
+            let timers = world.nodes.keys().filter_map(|path| path.strip_prefix(file("").as_str()));
+            let timers: Vec<String> =
+                timers.filter(|n| n.ends_with(".timer") && !n.contains('/')).map(str::to_owned).collect();
+            let unit = || Unit { loaded: true, active: "inactive".into(), enabled: "enabled".into() };
+            for name in timers {
+                world.units.entry(name).or_insert_with(unit);
+            }
+            let World { nodes, units, .. } = world;
+            units.retain(|name, unit| {
+                !name.ends_with(".timer") || unit.is_active() || nodes.contains_key(&file(name))
+            });
+        })
     }
 
     fn units(&self) -> Result<Vec<(String, Unit)>, Fault> {

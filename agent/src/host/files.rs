@@ -307,8 +307,12 @@ pub fn several_names(path: &str, names: u64) -> String {
     )
 }
 
+/// Nothing is left to remove where the directory is gone.
 pub fn remove(root: &Root, path: &str, flags: AtFlags) -> Result<(), Fault> {
-    let (dir, name) = root.parent(path)?;
+    let (dir, name) = match root.parent(path) {
+        Err(Fault::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
     let remove = || match rustix::fs::unlinkat(&dir, name, flags) {
         Ok(()) => sync_dir(&dir),
         Err(Errno::NOENT) => Ok(()),

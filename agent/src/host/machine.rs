@@ -9,7 +9,7 @@ use super::packages::{Installed, Mark, Offer, PackageChange, Request};
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::systemd::{self, Unit, UnitVerb};
-use super::{AccountLock, Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files};
+use super::{AccountLock, Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files, verify};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -18,11 +18,13 @@ use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What judges a file only has to read it.
 const CHECK: Duration = Duration::from_secs(60);
+/// Unit files are far shorter.
+const UNIT_BYTES: u64 = 4 << 20;
 /// passwd(5) and group(5) of hosts with many local accounts.
 const ACCOUNT_BYTES: u64 = 16 << 20;
 
@@ -30,6 +32,8 @@ const ACCOUNT_BYTES: u64 = 16 << 20;
 pub struct Machine {
     root: Root,
     apt: Apt,
+    /// Where files lie while they are judged.
+    scratch: PathBuf,
     staged: BTreeMap<String, Staged>,
     /// Directories with names that are not durable yet, by path.
     renamed: BTreeMap<String, OwnedFd>,
@@ -45,7 +49,8 @@ impl Machine {
         let opened = Root::open(root).map_err(Fault::io(format!("open the root {}", root.display())))?;
         let state = std::path::absolute(state).map_err(Fault::io("find the state directory"))?;
         let apt = Apt::new(opened.dir(), opened.is_whole(), state.join("apt"));
-        Ok(Self { root: opened, apt, staged: BTreeMap::new(), renamed: BTreeMap::new() })
+        let scratch = state.join("verify");
+        Ok(Self { root: opened, apt, scratch, staged: BTreeMap::new(), renamed: BTreeMap::new() })
     }
 
     fn services(&self) -> Result<(), Fault> {
@@ -158,6 +163,12 @@ impl Host for Machine {
         let staged = self.root.outside(&files::staged_at(path));
         let (program, arguments) = checker.for_file(&staged.display().to_string());
         self.run(&Exec::new(program, arguments).timeout(CHECK))
+    }
+
+    fn check_unit(&mut self, path: &str, unit: &str) -> Result<(), Fault> {
+        let text = self.read(&files::staged_at(path), UNIT_BYTES)?.unwrap_or_default();
+        let others = if self.root.is_whole() { None } else { Some(self.root.dir()) };
+        verify::unit(&self.scratch, (path, &text), unit, others)
     }
 
     fn has_program(&self, path: &str) -> Result<bool, Fault> {

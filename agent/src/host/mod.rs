@@ -12,6 +12,7 @@ pub mod packages;
 mod path;
 pub mod process;
 mod systemd;
+mod verify;
 
 pub use accounts::{AccountLock, Accounts};
 pub use files::several_names;
@@ -154,6 +155,11 @@ pub trait Host {
 
     /// Runs the checker on what is staged for `path`. A bad exit code is an answer, not a fault.
     fn check(&mut self, path: &str, checker: &Checker) -> Result<Ran, Fault>;
+    /// Lets systemd judge what is staged for `path` as a part of the unit, where the host has systemd-analyze(1).
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] with what it found.
+    fn check_unit(&mut self, path: &str, unit: &str) -> Result<(), Fault>;
     /// Whether a program of this absolute path could be run.
     fn has_program(&self, path: &str) -> Result<bool, Fault>;
 

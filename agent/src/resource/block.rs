@@ -3,7 +3,7 @@
 use super::lines::Lines;
 use super::{line, refuse};
 use shared::facts::TemplateFacts;
-use shared::manifest::{Block, BlockSource, BlockWant, ParamValue};
+use shared::manifest::{Block, BlockWant, ParamValue, TextSource};
 use shared::refusal::Refused;
 use shared::strict::Map;
 use shared::template;
@@ -30,8 +30,8 @@ pub fn edit(
         return Ok(lines.to_string());
     };
     let content: Cow<'_, str> = match source {
-        BlockSource::Content(text) => text.into(),
-        BlockSource::Template(text) => {
+        TextSource::Content(text) => text.into(),
+        TextSource::Template(text) => {
             template::render(text, params, facts).map_err(|problem| failed(&problem.to_string()))?.into()
         }
     };

@@ -32,7 +32,7 @@ impl Managed {
     pub(crate) fn of(items: &[Item<'_>], accounts: &Accounts) -> Self {
         let mut managed = Self::default();
         for item in items {
-            managed.paths.extend(item.resource.path().map(Into::into));
+            managed.paths.extend(item.resource.paths().into_iter().map(Into::into));
             managed.paths.extend(item.resource.edits().map(str::to_owned));
             match item.resource {
                 Resource::Directory(own) if own.reaches_below() => {

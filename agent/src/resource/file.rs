@@ -39,6 +39,8 @@ pub struct Want<'a> {
     pub part: bool,
     /// Must accept the contents before they get their name.
     pub checker: Option<Cow<'a, Checker>>,
+    /// The unit that systemd must still be able to read with the contents in it.
+    pub unit: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +109,7 @@ pub fn resolve<'a>(
         sensitive: *sensitive,
         part: false,
         checker: validate.as_ref().map(Cow::Borrowed),
+        unit: None,
     })
 }
 
@@ -114,7 +117,7 @@ impl<'a> Want<'a> {
     /// Owner, group and mode stay as they are.
     pub fn plain(path: Cow<'a, str>, content: Content<'a>) -> Self {
         let (owner, group, mode) = (None, None, None);
-        Self { path, content, owner, group, mode, sensitive: false, part: false, checker: None }
+        Self { path, content, owner, group, mode, sensitive: false, part: false, checker: None, unit: None }
     }
 
     /// The whole text of a file of which a part is edited.
@@ -276,6 +279,7 @@ fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accou
     };
     let accepted = match &want.checker {
         Some(checker) if checker.only_reads() => format!(", once {} accepts it", checker.argv().program()),
+        _ if want.unit.is_some() => ", once systemd-analyze accepts it".to_owned(),
         _ => String::new(),
     };
     let (attrs, digest) = match found {
@@ -393,10 +397,15 @@ pub fn stage(
 /// # Errors
 /// It does not accept the contents, or cannot be run.
 pub fn check(want: &Want<'_>, host: &mut impl Host) -> Result<(), Fault> {
-    let Some(checker) = &want.checker else { return Ok(()) };
-    let judged = host.check(&want.path, checker).and_then(|ran| ran.success(checker.argv().program()));
+    let judged = match (&want.checker, &want.unit) {
+        (Some(checker), _) => {
+            host.check(&want.path, checker).and_then(|ran| ran.success(checker.argv().program()).map(drop))
+        }
+        (None, Some(unit)) => host.check_unit(&want.path, unit),
+        (None, None) => return Ok(()),
+    };
     match judged {
-        Ok(_) => Ok(()),
+        Ok(()) => Ok(()),
         Err(fault) => {
             host.sweep(&want.path)?;
             Err(Fault::Refused(format!("{} is not changed: {}", want.path, fault.text())))

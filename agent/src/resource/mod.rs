@@ -19,6 +19,7 @@ pub mod programs;
 pub mod service;
 mod setting;
 mod textdiff;
+mod units;
 pub mod wanted;
 
 use crate::host::{Accounts, Attrs, Fault};

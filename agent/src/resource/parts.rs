@@ -5,8 +5,8 @@
 
 use super::programs::{self, Coming};
 use super::wanted::Sight;
-use super::{NamedAttrs, Saved, command, directory, file, refuse, state};
-use crate::host::{Accounts, Attrs, Entry, Fault, Host};
+use super::{NamedAttrs, Saved, command, directory, file, refuse, service, state};
+use crate::host::{Accounts, Attrs, Entry, Fault, Host, Unit, UnitVerb};
 use crate::plan::Item;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
@@ -17,14 +17,22 @@ use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one part is to be.
 #[derive(Clone, Debug)]
 pub enum Part<'a> {
     File(file::Want<'a>),
     Directory(Directory),
-    Kernel { path: String, value: &'a str },
+    Kernel {
+        path: String,
+        value: &'a str,
+    },
+    /// A unit of systemd that runs or does not.
+    Unit {
+        unit: String,
+        active: bool,
+    },
 }
 
 /// One part as it was found.
@@ -42,6 +50,10 @@ pub enum Found {
     Kernel {
         path: String,
         value: String,
+    },
+    Unit {
+        path: String,
+        state: Unit,
     },
     /// Owner and mode of something whose contents are not the matter.
     Attributes {
@@ -63,6 +75,10 @@ impl Part<'_> {
                 let value = sight.host.kernel(path).map_err(|fault| refuse(fault.text()))?;
                 let none = || refuse(format!("the running kernel has no parameter {path}"));
                 Found::Kernel { path: path.clone(), value: value.ok_or_else(none)? }
+            }
+            Self::Unit { unit, .. } => {
+                let state = sight.host.unit(unit).map_err(|fault| refuse(fault.text()))?;
+                Found::Unit { path: unit.clone(), state }
             }
         })
     }
@@ -87,6 +103,7 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
             Found::Kernel { path, .. } => {
                 Found::Kernel { path: path.clone(), value: host.kernel(path)?.unwrap_or_default() }
             }
+            Found::Unit { path, .. } => Found::Unit { path: path.clone(), state: host.unit(path)? },
             Found::Attributes { path, attrs } => match host.look(path)? {
                 Entry::File { attrs, .. } | Entry::Directory { attrs } => {
                     Found::Attributes { path: path.clone(), attrs }
@@ -103,12 +120,13 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
 }
 
 impl Found {
-    /// The path that it is about.
+    /// The path or unit that it is about.
     pub fn place(&self) -> &str {
         match self {
             Self::File { path, .. }
             | Self::Directory { path, .. }
             | Self::Kernel { path, .. }
+            | Self::Unit { path, .. }
             | Self::Attributes { path, .. } => path,
         }
     }
@@ -124,6 +142,7 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::File { found, .. } => file::digest(found, accounts),
         Found::Directory { found, .. } => directory::digest(found, accounts),
         Found::Kernel { path, value } => kernel(path, value),
+        Found::Unit { path, state } => unit(path, state.is_active()),
         Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
     }
 }
@@ -136,6 +155,10 @@ pub fn attributes(attrs: &NamedAttrs) -> Digest {
 /// The kernel writes tabs where people write blanks.
 fn kernel(path: &str, value: &str) -> Digest {
     state(&("kernel", path, value.split_whitespace().collect::<Vec<_>>()))
+}
+
+fn unit(unit: &str, active: bool) -> Digest {
+    state(&("unit", unit, if active { "active" } else { "inactive" }))
 }
 
 fn together(digests: Vec<Digest>) -> Digest {
@@ -184,8 +207,8 @@ pub(crate) fn after(
     found: &[Found],
     host: &impl Host,
 ) -> Result<Digest, Fault> {
-    let (accounts, files) = (host.accounts()?, BTreeMap::new());
-    let sight = Sight { host, accounts: &accounts, files: &files, comes: false };
+    let (accounts, files, made) = (host.accounts()?, BTreeMap::new(), BTreeSet::new());
+    let sight = Sight { host, accounts: &accounts, files: &files, made: &made, comes: false };
     let each = |(part, found): (&Part<'_>, &Found)| {
         let change = change(id, part, found, &sight).map_err(|refused| Fault::Refused(refused.message))?;
         Ok(change.map_or_else(|| one(found, &accounts), |action| action.after))
@@ -213,20 +236,45 @@ fn change<H: Host>(
             let (before, after) = (kernel(path, now), kernel(path, value));
             let name = path.trim_start_matches("/proc/sys/").replace('/', ".");
             let now = shared::strict::shorten(now);
+            let summary = format!("set {name} to {value} in the running kernel (is {now})");
             Ok((before != after).then(|| Action {
-                resource: id.clone(),
-                verb: Verb::Update,
-                class: ActionClass::File,
-                before: Some(before),
-                after,
-                summary: format!("set {name} to {value} in the running kernel (is {now})"),
-                diff: None,
                 undo: once_only(path),
-                package: None,
-                programs: Map::default(),
+                ..plain(id, Verb::Update, (before, after), summary)
             }))
         }
+        (Part::Unit { unit: name, active }, Found::Unit { state: now, .. }) => {
+            let (before, after) = (unit(name, now.is_active()), unit(name, *active));
+            let (verb, word) = match (active, now.loaded) {
+                (true, false) => (Verb::Create, "start"),
+                (true, true) => (Verb::Update, "start"),
+                (false, _) => (Verb::Remove, "stop"),
+            };
+            let summary = format!("{word} {name}");
+            Ok((before != after)
+                .then(|| Action { class: ActionClass::Service, ..plain(id, verb, (before, after), summary) }))
+        }
         _ => Err(refuse(format!("{id} is not as it was a moment ago"))),
+    }
+}
+
+/// The action of a part that is no file: undone as it is done, with nothing more to read.
+pub(super) fn plain(
+    id: &ResourceId,
+    verb: Verb,
+    (before, after): (Digest, Digest),
+    summary: String,
+) -> Action {
+    Action {
+        resource: id.clone(),
+        verb,
+        class: ActionClass::File,
+        before: Some(before),
+        after,
+        summary,
+        diff: None,
+        undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        package: None,
+        programs: Map::default(),
     }
 }
 
@@ -379,8 +427,8 @@ pub(crate) fn apply(
 ) -> Result<(), Fault> {
     for (part, found) in parts.iter().zip(found) {
         let accounts = host.accounts()?;
-        let files = BTreeMap::new();
-        let sight = Sight { host: &*host, accounts: &accounts, files: &files, comes: false };
+        let (files, made) = (BTreeMap::new(), BTreeSet::new());
+        let sight = Sight { host: &*host, accounts: &accounts, files: &files, made: &made, comes: false };
         let needed = change(id, part, found, &sight).map_err(|refused| Fault::Refused(refused.message))?;
         let Some(needed) = needed else { continue };
         match (part, found) {
@@ -393,10 +441,24 @@ pub(crate) fn apply(
                 directory::apply(want, found, needed.after, host)?
             }
             (Part::Kernel { path, value }, _) => host.set_kernel(path, value)?,
+            (Part::Unit { unit, active }, _) => set_unit(unit, *active, host)?,
             _ => return Err(Fault::Refused("a part is not as it was a moment ago".into())),
         }
     }
     Ok(())
+}
+
+/// systemd starts what it has read.
+fn set_unit(unit: &str, active: bool, host: &mut impl Host) -> Result<(), Fault> {
+    if active {
+        host.reload_units()?;
+    }
+    host.set_unit(if active { UnitVerb::Start } else { UnitVerb::Stop }, unit)?;
+    let now = host.unit(unit)?;
+    if now.is_active() == active {
+        return Ok(());
+    }
+    Err(Fault::Refused(format!("{unit} is {} all the same", now.active)))
 }
 
 /// Puts back what was found before, the last part first.
@@ -413,6 +475,12 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
                 if host.kernel(path)?.as_ref() != Some(value) {
                     host.set_kernel(path, value)?;
                 }
+            }
+            Found::Unit { path, state } => {
+                if host.unit(path)?.is_active() != state.is_active() {
+                    set_unit(path, state.is_active(), host)?;
+                }
+                service::forget_failure(path, state, host)?;
             }
         }
     }

@@ -4,7 +4,7 @@
 //! planning what the plan makes of the host, when applying the host itself.
 
 use super::parts::Part;
-use super::{authorized_keys, block, file, line, refuse, setting};
+use super::{authorized_keys, block, file, line, refuse, setting, units};
 use crate::host::{Accounts, Entry, Host};
 use crate::plan::Item;
 use shared::facts::TemplateFacts;
@@ -14,7 +14,7 @@ use shared::manifest::{
 };
 use shared::refusal::Refused;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The host as a step will find it.
 pub struct Sight<'s, H> {
@@ -22,6 +22,8 @@ pub struct Sight<'s, H> {
     pub accounts: &'s Accounts,
     /// Paths that earlier steps of a plan change, as they leave them.
     pub files: &'s BTreeMap<String, file::Found>,
+    /// Directories that earlier steps of a plan make besides their files.
+    pub made: &'s BTreeSet<String>,
     /// True when a package of the plan brings files that are not there yet.
     pub comes: bool,
 }
@@ -115,6 +117,8 @@ pub(crate) fn wanted<'a, H: Host>(
         Resource::AuthorizedKeys(own) => keys(own, sight)?,
         Resource::Hostname(own) => hostname(own, sight)?,
         Resource::Timezone(own) => timezone(own, sight)?,
+        Resource::Dropin(own) => units::dropin(own, item, facts, sight)?,
+        Resource::Timer(own) => units::timer(own, sight)?,
         _ => return Ok(None),
     };
     Ok(Some(Wanted::Parts(parts)))

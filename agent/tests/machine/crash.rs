@@ -29,6 +29,8 @@ fn machine() -> Fake {
     fake.file("/etc/hostname", "old\n");
     fake.file("/etc/timezone", "Etc/UTC\n");
     fake.file("/zone", "");
+    fake.file("/etc/systemd/system/old.timer", "[Timer]\nOnCalendar=daily\n");
+    fake.file("/etc/systemd/system/old.service", "[Service]\nExecStart=/bin/old\n");
     fake.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv:/bin/false\n");
     fake.file("/etc/group", "root:x:0:\nadm:x:4:web\nweb:x:33:\n");
     fake.file("/etc/shadow", "root:*:1::::::\nweb:$y$secret:1::::::\n");
@@ -37,7 +39,7 @@ fn machine() -> Fake {
         let mut world = fake.world.borrow_mut();
         let zone = world.nodes.remove("/zone").unwrap();
         let directory = world.nodes["/srv"].clone();
-        for path in ["/srv/tree", "/srv/tree/sub", "/srv/tree/gone"] {
+        for path in ["/srv/tree", "/srv/tree/sub", "/srv/tree/gone", "/etc/systemd/system"] {
             world.nodes.insert(path.into(), directory.clone());
         }
         for path in ["/srv/tree/sub/mine", "/srv/tree/sub/other", "/srv/tree/gone/file"] {
@@ -52,6 +54,7 @@ fn machine() -> Fake {
         world.packages.insert("app".into(), old);
         world.units.insert("app.service".into(), unit("active"));
         world.units.insert("job.service".into(), unit("inactive"));
+        world.units.insert("old.timer".into(), Unit { enabled: "enabled".into(), ..unit("active") });
     }
     *fake.debs.borrow_mut() = vec![
         Deb::new("app", "1.0", &[], "Lab:stable"),
@@ -184,7 +187,7 @@ impl Case<'_> {
 }
 
 /// Sweeps all writes of a run, or every so many of them with a second cut after the first; answers how many outcomes of each kind there were.
-fn sweep(resources: serde_json::Value, again: Option<usize>) -> (usize, usize, usize) {
+pub fn sweep(resources: serde_json::Value, again: Option<usize>) -> (usize, usize, usize) {
     let site = Site::new(vec![manifest("app", resources)]);
     let mut calm = machine();
     let before = calm.world.borrow().clone();

@@ -20,3 +20,4 @@ mod killed;
 mod packages;
 mod programs;
 mod random;
+mod system;

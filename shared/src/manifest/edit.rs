@@ -99,14 +99,45 @@ pub struct Block {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockWant {
     Absent,
-    Present { source: BlockSource, place: Place, create: bool },
+    Present { source: TextSource, place: Place, create: bool },
 }
 
+/// A text that is written in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BlockSource {
+pub enum TextSource {
     Content(String),
     /// A handlebars template over `params.*` and `facts.*`.
     Template(String),
+}
+
+impl TextSource {
+    /// What the keys `state`, `content` and `template` say; `None` is absence.
+    pub(super) fn of(
+        state: Presence,
+        content: Option<String>,
+        template: Option<String>,
+    ) -> Result<Option<Self>, &'static str> {
+        match (state, content, template) {
+            (Presence::Present, Some(content), None) => Ok(Some(Self::Content(content))),
+            (Presence::Present, None, Some(template)) => Ok(Some(Self::Template(template))),
+            (Presence::Absent, None, None) => Ok(None),
+            (Presence::Present, ..) => {
+                Err("has no clear contents; exactly one of content and template, or state: absent")
+            }
+            (Presence::Absent, ..) => {
+                Err("is absent, so content and template say nothing; only its name with state: absent")
+            }
+        }
+    }
+
+    /// The keys `content` and `template`.
+    pub(super) fn keys(source: Option<Self>) -> (Option<String>, Option<String>) {
+        match source {
+            None => (None, None),
+            Some(Self::Content(content)) => (Some(content), None),
+            Some(Self::Template(template)) => (None, Some(template)),
+        }
+    }
 }
 
 impl Block {
@@ -289,8 +320,8 @@ impl TryFrom<BlockEntry> for Block {
         let BlockEntry { path, name, state, content, template, comment, place, create, .. } = text;
         let refuse = |why| Err(Contradiction::Keys(format!("block {name} of {path}"), why));
         let source = match (content, template) {
-            (Some(content), None) => Some(BlockSource::Content(content)),
-            (None, Some(template)) => Some(BlockSource::Template(template)),
+            (Some(content), None) => Some(TextSource::Content(content)),
+            (None, Some(template)) => Some(TextSource::Template(template)),
             (None, None) => None,
             _ => return refuse("has no clear contents; exactly one of content and template"),
         };
@@ -330,8 +361,8 @@ impl From<Block> for BlockEntry {
         };
         let BlockWant::Present { source, place, create } = want else { return text };
         match source {
-            BlockSource::Content(content) => text.content = Some(content),
-            BlockSource::Template(template) => text.template = Some(template),
+            TextSource::Content(content) => text.content = Some(content),
+            TextSource::Template(template) => text.template = Some(template),
         }
         Self { state: Presence::Present, place, create, ..text }
     }

@@ -19,13 +19,14 @@ pub mod schema;
 mod suggest;
 mod system;
 mod text;
+mod unit;
 mod validate;
 mod values;
 #[cfg(feature = "authoring")]
 pub mod yaml;
 
 pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
-pub use edit::{Block, BlockSource, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant};
+pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
 pub use names::{
     AuthorizedKey, Checker, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
@@ -39,6 +40,7 @@ pub use resource::{
 };
 pub(crate) use suggest::suggest;
 pub use system::{Hostname, Symlink, Sysctl, Timezone};
+pub use unit::{CalendarText, Dropin, DropinName, Timer, TimerJob, TimerName};
 pub use validate::{PROBLEMS, validate};
 pub use values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, NameGlob, NotAValue, PackageName,

@@ -1,6 +1,6 @@
 //! Typed values of the kinds that edit files and accounts. Each is parsed once, at the edge.
 
-use super::values::{Argv, NotAValue, made_of, text_value};
+use super::values::{Argv, NotAValue, as_written, made_of, text_value};
 use crate::strict;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -102,15 +102,6 @@ text_value!(
     |t| t.len() <= 200 && !t.contains(':') && !t.chars().any(char::is_control)
 );
 
-macro_rules! as_written {
-    ($($type:ident)*) => {$(
-        impl $type {
-            fn canonical(text: &str) -> &str {
-                text
-            }
-        }
-    )*};
-}
 as_written!(LinkTarget PartName LineText CommentMark SettingKey SectionName SettingValue SudoersName);
 as_written!(SysctlKey HostName ZoneName UserComment AuthorizedKey);
 

@@ -86,8 +86,12 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
 
 /// Directories of the manifest in which the path of `resource` lies.
 fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<usize> {
-    let path = resource.path().or(resource.edits().map(Into::into)).unwrap_or_default();
-    let above = path.match_indices('/').filter(|(at, _)| *at > 0).map(|(at, _)| &path[..at]);
+    let mut paths = resource.paths();
+    paths.extend(resource.edits().map(Into::into));
+    let above = paths.iter().flat_map(|path| {
+        let ends = path.match_indices('/').filter(|(at, _)| *at > 0);
+        ends.map(|(at, _)| &path[..at])
+    });
     let directory = |above: &str| {
         let id: ResourceId = format!("directory:{above}").parse().ok()?;
         index.get(&id).copied()

@@ -5,6 +5,7 @@ use super::edit::{Block, Line, Setting};
 use super::names::Checker;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
 use super::text::{FileText, PackageText};
+use super::unit::{Dropin, Timer};
 use super::values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, PackageName, PackageVersion, ServiceName,
 };
@@ -66,6 +67,8 @@ pub enum Resource {
     User(User),
     Hostname(Hostname),
     Timezone(Timezone),
+    Dropin(Dropin),
+    Timer(Timer),
 }
 
 /// The kind of a resource, without its contents.
@@ -88,6 +91,8 @@ pub enum ResourceKind {
     User,
     Hostname,
     Timezone,
+    Dropin,
+    Timer,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -371,6 +376,8 @@ macro_rules! of_any {
             Resource::User($own) => $what,
             Resource::Hostname($own) => $what,
             Resource::Timezone($own) => $what,
+            Resource::Dropin($own) => $what,
+            Resource::Timer($own) => $what,
         }
     };
 }
@@ -397,6 +404,8 @@ impl Resource {
             Self::User(_) => ResourceKind::User,
             Self::Hostname(_) => ResourceKind::Hostname,
             Self::Timezone(_) => ResourceKind::Timezone,
+            Self::Dropin(_) => ResourceKind::Dropin,
+            Self::Timer(_) => ResourceKind::Timer,
         }
     }
 
@@ -426,6 +435,8 @@ impl Resource {
             Self::User(user) => user.name.as_str().into(),
             Self::Hostname(hostname) => hostname.name.as_str().into(),
             Self::Timezone(timezone) => timezone.zone.as_str().into(),
+            Self::Dropin(dropin) => format!("{}:{}", dropin.unit, dropin.name).into(),
+            Self::Timer(timer) => timer.name.as_str().into(),
         };
         // Tabs may stand within keys of settings, but not within ids.
         let what = if what.len() > ID_BYTES || what.contains('\t') {
@@ -447,16 +458,20 @@ impl Resource {
         of_any!(self, own => &own.on_change)
     }
 
-    /// The path that belongs to this resource as a whole: no other one may name it.
-    pub fn path(&self) -> Option<Cow<'_, str>> {
+    /// The paths that belong to this resource as a whole: no other one may name them.
+    pub fn paths(&self) -> Vec<Cow<'_, str>> {
         match self {
-            Self::File(file) => Some(file.path.as_str().into()),
-            Self::Directory(directory) => Some(directory.path.as_str().into()),
-            Self::Symlink(link) => Some(link.path.as_str().into()),
-            Self::Sudoers(sudoers) => Some(sudoers.path().into()),
-            Self::Hostname(_) => Some(Hostname::PATH.into()),
-            Self::Timezone(_) => Some(Timezone::PATH.into()),
-            _ => None,
+            Self::File(file) => vec![file.path.as_str().into()],
+            Self::Directory(directory) => vec![directory.path.as_str().into()],
+            Self::Symlink(link) => vec![link.path.as_str().into()],
+            Self::Sudoers(sudoers) => vec![sudoers.path().into()],
+            Self::Hostname(_) => vec![Hostname::PATH.into()],
+            Self::Timezone(_) => vec![Timezone::PATH.into()],
+            Self::Dropin(dropin) => vec![dropin.path().into()],
+            Self::Timer(timer) => {
+                vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -519,9 +534,14 @@ impl Resource {
             Self::Setting(setting) => ActionClass::of_file(setting.path.as_str(), None),
             Self::Hostname(_) => ActionClass::of_file(Hostname::PATH, None),
             Self::Timezone(_) => ActionClass::of_file(Timezone::PATH, None),
-            Self::Sysctl(_) | Self::Sudoers(_) | Self::AuthorizedKeys(_) | Self::Group(_) | Self::User(_) => {
-                ActionClass::SensitiveFile
-            }
+            // What runs, and who may do what.
+            Self::Sysctl(_)
+            | Self::Sudoers(_)
+            | Self::AuthorizedKeys(_)
+            | Self::Group(_)
+            | Self::User(_)
+            | Self::Dropin(_)
+            | Self::Timer(_) => ActionClass::SensitiveFile,
         };
         let mut classes = BTreeSet::from([own]);
         if matches!(self, Self::Directory(directory) if directory.reaches_below()) {
@@ -569,6 +589,8 @@ impl ResourceKind {
             Self::User => "user",
             Self::Hostname => "hostname",
             Self::Timezone => "timezone",
+            Self::Dropin => "dropin",
+            Self::Timer => "timer",
         }
     }
 }

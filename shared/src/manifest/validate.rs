@@ -2,9 +2,9 @@
 
 use super::order::order;
 use super::{
-    Block, BlockSource, BlockWant, Body, Command, Directory, FileSource, FileWant, HealthCheck, Manifest,
-    Needed, ParamName, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers, User,
-    UserWant, suggest,
+    Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, HealthCheck, Manifest, Needed,
+    ParamName, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers, TextSource, Timer,
+    TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -129,13 +129,14 @@ impl Check<'_> {
         for (index, resource) in resources.iter().enumerate() {
             let id = resource.id();
             let kind = resource.kind().as_str();
-            let earlier = resource.path().and_then(|path| paths.get(&path).copied());
+            let owned = resource.paths();
+            let earlier = owned.iter().find_map(|path| paths.get(path).copied());
             if let Some(earlier) = first.get(&id).copied().or(earlier) {
                 let message = format!("{id} is already managed by resources[{earlier}]");
                 self.problem(format!("resources[{index}].{kind}"), message, "merge the two resources");
             }
             first.entry(id).or_insert(index);
-            if let Some(path) = resource.path() {
+            for path in owned {
                 paths.entry(path).or_insert(index);
             }
         }
@@ -182,6 +183,10 @@ impl Check<'_> {
                     );
                 }
             }
+            Resource::Dropin(Dropin { source: Some(source), .. }) => {
+                self.written(place, source);
+            }
+            Resource::Timer(Timer { job: Some(job), .. }) => self.timer(place, job),
             Resource::AuthorizedKeys(keys) => {
                 self.count(&format!("{place}.keys"), keys.keys.len(), LIST_ITEMS)
             }
@@ -238,6 +243,37 @@ impl Check<'_> {
         }
     }
 
+    /// Checks a text; answers its place and the text itself.
+    fn written<'t>(&mut self, place: &str, source: &'t TextSource) -> (String, &'t str) {
+        let (place, text) = match source {
+            TextSource::Content(text) => (format!("{place}.content"), text),
+            TextSource::Template(text) => (format!("{place}.template"), text),
+        };
+        self.content(&place, text);
+        if matches!(source, TextSource::Template(_)) {
+            self.template(&place, text);
+        }
+        (place, text)
+    }
+
+    fn timer(&mut self, place: &str, job: &TimerJob) {
+        self.count(&format!("{place}.on_calendar"), job.on_calendar.len(), LIST_ITEMS);
+        self.range(format!("{place}.random_delay_s"), job.random_delay_s, 0, Timer::MAX_S);
+        self.range(format!("{place}.timeout_s"), job.timeout_s.unwrap_or(1), 1, Timer::MAX_S);
+        if job
+            .run
+            .as_slice()
+            .iter()
+            .any(|item| item.contains(|c: char| c.is_control() && c != '\n' && c != '\t'))
+        {
+            self.problem(
+                format!("{place}.run"),
+                "an argument has control characters, which a unit file cannot hold",
+                "put them into a script",
+            );
+        }
+    }
+
     fn directory(&mut self, place: &str, directory: &Directory) {
         if directory.purge && directory.path.as_str().rfind('/') == Some(0) {
             let message = format!("{} is a directory of the whole system", directory.path);
@@ -253,14 +289,7 @@ impl Check<'_> {
 
     fn block(&mut self, place: &str, block: &Block) {
         let BlockWant::Present { source, .. } = &block.want else { return };
-        let (text, place) = match source {
-            BlockSource::Content(text) => (text, format!("{place}.content")),
-            BlockSource::Template(text) => (text, format!("{place}.template")),
-        };
-        self.content(&place, text);
-        if matches!(source, BlockSource::Template(_)) {
-            self.template(&place, text);
-        }
+        let (place, text) = self.written(place, source);
         let (begin, end) = block.markers();
         if text.lines().any(|line| line.trim() == begin || line.trim() == end) {
             self.problem(place, "the block contains its own marker line", "remove it; markers are added");

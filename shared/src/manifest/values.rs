@@ -64,7 +64,18 @@ macro_rules! text_value {
     };
 }
 
-pub(super) use text_value;
+/// For values that are stored as they are written.
+macro_rules! as_written {
+    ($($type:ident)*) => {$(
+        impl $type {
+            fn canonical(text: &str) -> &str {
+                text
+            }
+        }
+    )*};
+}
+
+pub(super) use {as_written, text_value};
 
 /// The longest path: the resource id `directory:<path>` must fit its 300 bytes.
 const PATH_BYTES: usize = 280;
@@ -141,15 +152,6 @@ text_value!(
     |t| made_of(t, 128, |_| true, b"+._-*?")
 );
 
-macro_rules! as_written {
-    ($($type:ident)*) => {$(
-        impl $type {
-            fn canonical(text: &str) -> &str {
-                text
-            }
-        }
-    )*};
-}
 as_written!(AbsolutePath AccountName PackageName PackageVersion CommandName EnvName ParamName NameGlob);
 
 impl AbsolutePath {

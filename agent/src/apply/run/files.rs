@@ -1,7 +1,7 @@
 //! Steps that put files and parts of files: they are looked at, staged and made durable in groups.
 
-use super::{Run, Went};
-use crate::apply::{artifact, is_unit_file, resolved};
+use super::{Run, Went, is_unit_file};
+use crate::apply::{artifact, resolved};
 use crate::disk::Disk;
 use crate::host::{Accounts, Fault, Host};
 use crate::journal::{Record, Step};
@@ -125,8 +125,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     /// What the resource wants of the host as it is now, and what is there.
     fn parts(&self, item: &Item<'a>) -> Result<(Vec<parts::Part<'a>>, Vec<parts::Found>), Fault> {
-        let (accounts, files) = (self.host.accounts()?, BTreeMap::new());
-        let sight = Sight { host: &*self.host, accounts: &accounts, files: &files, comes: false };
+        let (accounts, files, made) = (self.host.accounts()?, BTreeMap::new(), BTreeSet::new());
+        let sight =
+            Sight { host: &*self.host, accounts: &accounts, files: &files, made: &made, comes: false };
         let refused = |refused: Refused| Fault::Refused(refused.message);
         match wanted(item, self.job.facts, &sight).map_err(refused)? {
             Some(Wanted::Parts(all)) => {

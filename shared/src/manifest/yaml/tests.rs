@@ -6,6 +6,7 @@ mod bad_inputs;
 
 const EVERY_KIND: &str = include_str!("../golden/every-kind.yaml");
 const EDITS: &str = include_str!("../golden/edits.yaml");
+const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
 
@@ -31,7 +32,9 @@ fn problems(yaml: impl AsRef<[u8]>) -> Vec<Problem> {
 
 #[test]
 fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
-    for (name, yaml) in [("every-kind", EVERY_KIND), ("edits", EDITS), ("patch", PATCH), ("least", LEAST)] {
+    for (name, yaml) in
+        [("every-kind", EVERY_KIND), ("edits", EDITS), ("system", SYSTEM), ("patch", PATCH), ("least", LEAST)]
+    {
         let manifest = compile(yaml.as_bytes()).unwrap_or_else(|p| panic!("{name}: {p:#?}"));
         let mut json = manifest.to_json();
         assert_eq!(Manifest::from_json(&json).as_ref(), Ok(&manifest), "{name}");
@@ -66,17 +69,17 @@ fn the_sample_means_what_it_says() {
 
 #[test]
 fn kinds_that_edit_have_ids_paths_and_classes() {
-    let manifest = compile(EDITS.as_bytes()).unwrap();
-    let told: Vec<String> = manifest
-        .resources()
-        .iter()
-        .map(|r| {
+    for (name, yaml) in [("edits", EDITS), ("system", SYSTEM)] {
+        let mut told = String::new();
+        for r in compile(yaml.as_bytes()).unwrap().resources() {
             let classes: Vec<&str> = r.classes().iter().map(|c| c.as_str()).collect();
-            let path = r.path().map(|p| format!(" owns {p}")).or(r.edits().map(|p| format!(" edits {p}")));
-            format!("{}{} {}", r.id(), path.unwrap_or_default(), classes.join("+"))
-        })
-        .collect();
-    golden("src/manifest/golden/edits.txt", format!("{}\n", told.join("\n")).as_bytes());
+            let own: String = r.paths().iter().map(|p| format!(" owns {p}")).collect();
+            let part = r.edits().map(|p| format!(" edits {p}")).unwrap_or_default();
+            told.push_str(&format!("{}{own}{part} {}\n", r.id(), classes.join("+")));
+        }
+        golden(&format!("src/manifest/golden/{name}.txt"), told.as_bytes());
+    }
+    let manifest = compile(EDITS.as_bytes()).unwrap();
     let ids: Vec<String> =
         order(&manifest).unwrap().into_iter().map(|i| manifest.resources()[i].id().to_string()).collect();
     let at = |id: &str| ids.iter().position(|other| other == id).unwrap_or_else(|| panic!("{id} in {ids:?}"));
@@ -97,7 +100,9 @@ fn the_schema_is_pinned_and_accepts_what_compiles() {
     text.push(b'\n');
     golden("../manifests/schema/manifest.schema.json", &text);
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for (name, yaml) in [("every-kind", EVERY_KIND), ("edits", EDITS), ("patch", PATCH), ("least", LEAST)] {
+    for (name, yaml) in
+        [("every-kind", EVERY_KIND), ("edits", EDITS), ("system", SYSTEM), ("patch", PATCH), ("least", LEAST)]
+    {
         let json = compile(yaml.as_bytes()).unwrap().to_json();
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert!(validator.is_valid(&value), "{name}: {:?}", validator.validate(&value));

@@ -1,0 +1,121 @@
+//! Kinds of units and of the system as a whole, on real private roots and on a machine in memory whose power goes.
+
+use super::crash::sweep;
+use super::files::Bench;
+use serde_json::{Value, json};
+use shared::digest::Digest;
+use shared::receipt::HostOutcome;
+use std::fs;
+use std::path::Path;
+
+/// A root with what the kinds look at.
+fn prepared() -> Bench {
+    let bench = Bench::new();
+    for dir in ["etc/systemd/system", "lib/systemd/system"] {
+        fs::create_dir_all(bench.path(dir)).unwrap();
+    }
+    fs::write(bench.path("lib/systemd/system/app.service"), "[Service]\nExecStart=/bin/sleep 60\n").unwrap();
+    for (name, text) in [("old.timer", "[Timer]\nOnCalendar=daily\n"), ("old.service", "[Service]\n")] {
+        fs::write(bench.path("etc/systemd/system").join(name), text).unwrap();
+    }
+    bench
+}
+
+fn units() -> Value {
+    json!([
+        { "dropin": { "unit": "app", "name": "limits", "template": "[Service]\nEnvironment=HOST={{facts.hostname}}" } },
+        { "dropin": { "unit": "app", "name": "more", "content": "[Service]\nNice=5\n" } },
+        { "timer": { "name": "backup", "on_calendar": ["Mon..Fri 02:30", "Sat *-*-1..7 04:00"],
+                     "run": ["/bin/echo", "a b"], "user": "web", "persistent": true } },
+        { "timer": { "name": "other", "on_calendar": ["daily"], "run": ["/bin/true"] } },
+        { "timer": { "name": "old", "state": "absent" } },
+        { "timer": { "name": "never-was", "state": "absent" } },
+    ])
+}
+
+/// Everything that holds for every kind: planning changes nothing, a failing run leaves the state before, applying does
+/// what was planned, a second run has nothing to do. Gives the plan's lines.
+fn brought_about_and_undone(bench: &mut Bench, resources: &Value) -> Vec<String> {
+    let before = bench.tree();
+    let site = bench.site(resources.clone());
+    let plan = site.plan(&mut bench.machine).unwrap();
+    assert_eq!(bench.tree(), before, "planning changes nothing");
+    let mut failing = resources.clone();
+    let fail = json!({ "command": { "name": "fail", "run": ["/bin/false"], "needed": "always", "undo": ["/bin/true"] } });
+    failing.as_array_mut().unwrap().push(fail);
+    let outcome = bench.site(failing).apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{outcome:#?}");
+    assert!(outcome.note.contains("command:fail"), "{outcome:#?}");
+    assert_eq!(bench.tree(), before, "undone");
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    assert_eq!(site.plan(&mut bench.machine).unwrap(), [], "a second run has nothing to do");
+    plan.iter().map(|a| format!("{} [{}, undo {}]", a.summary, a.class, a.undo.undo.as_str())).collect()
+}
+
+/// The outcome's note of a run that must be taken back.
+fn taken_back(bench: &mut Bench, resources: Value) -> String {
+    let before = bench.tree();
+    let outcome = bench.site(resources).apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{outcome:#?}");
+    assert_eq!(bench.tree(), before, "nothing is left, not even beside a file");
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    outcome.note
+}
+
+#[test]
+fn dropins_and_timers_are_brought_about_and_undone() {
+    let mut bench = prepared();
+    let lines = brought_about_and_undone(&mut bench, &units());
+    let dir = "/etc/systemd/system";
+    let accepted = "root:root 0644, once systemd-analyze accepts it";
+    let end = "[sensitive_file, undo yes]";
+    assert_eq!(
+        lines,
+        [
+            format!(
+                "create the directory {dir}/app.service.d: root:root 0755; create {dir}/app.service.d/limits.conf: 32 bytes, {accepted} {end}"
+            ),
+            format!("create {dir}/app.service.d/more.conf: 17 bytes, {accepted} {end}"),
+            format!(
+                "create {dir}/backup.service: 85 bytes, {accepted}; create {dir}/backup.timer: 150 bytes, {accepted}; create the directory {dir}/timers.target.wants: root:root 0755; create the link {dir}/timers.target.wants/backup.timer to {dir}/backup.timer {end}"
+            ),
+            format!(
+                "create {dir}/other.service: 69 bytes, {accepted}; create {dir}/other.timer: 94 bytes, {accepted}; create the link {dir}/timers.target.wants/other.timer to {dir}/other.timer {end}"
+            ),
+            format!("remove {dir}/old.timer; remove {dir}/old.service {end}"),
+        ]
+    );
+    let read = |name: &str| fs::read_to_string(bench.path("etc/systemd/system").join(name)).unwrap();
+    assert_eq!(read("app.service.d/limits.conf"), "[Service]\nEnvironment=HOST=web1\n");
+    assert!(read("backup.service").contains("User=web\nExecStart=/bin/echo \"a b\"\n"));
+}
+
+#[test]
+fn what_systemd_cannot_read_never_goes_live() {
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        return;
+    }
+    let mut bench = prepared();
+    let typo = json!([{ "dropin": { "unit": "app", "name": "x", "content": "[Service]\nMemroyMax=1G\n" } }]);
+    let note = taken_back(&mut bench, typo);
+    assert!(
+        note.contains("app.service.d/x.conf:2: Unknown key") && note.contains("is not changed"),
+        "{note}"
+    );
+    let never = json!([{ "timer": { "name": "x", "on_calendar": ["Feb 30 25:00"], "run": ["/bin/true"] } }]);
+    let note = taken_back(&mut bench, never);
+    assert!(note.contains("x.timer:5: Failed to parse calendar"), "{note}");
+}
+
+#[test]
+fn units_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let mut all = units();
+    all.as_array_mut().unwrap().push(json!({ "service": { "name": "app", "enabled": true } }));
+    let (rolled_back, applied, failed) = sweep(all.clone(), None);
+    assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+    let (rolled_back, _, failed) = sweep(all, Some(29));
+    assert!(rolled_back > 100 && failed == 0, "{rolled_back} {failed}");
+}
