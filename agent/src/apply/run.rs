@@ -194,10 +194,11 @@ const IN_GROUPS: &[&str] = &[
     "timezone",
     "dropin",
     "timer",
+    "certificate",
 ];
 
 /// Kinds that make the directory that their file lies in.
-const MAKES_DIRECTORIES: &[&str] = &["authorized_keys", "dropin", "timer"];
+const MAKES_DIRECTORIES: &[&str] = &["authorized_keys", "dropin", "timer", "certificate"];
 
 fn kind(action: &Action) -> &str {
     action.resource.as_str().split(':').next().unwrap_or_default()

@@ -384,6 +384,21 @@ impl Host for Fake {
         Ok(AccountLock::default())
     }
 
+    /// The store is all files one after the other, with a link to each.
+    fn refresh_trust(&mut self) -> Result<(), Fault> {
+        self.change("run update-ca-certificates", |world| {
+            let (mut bundle, mut links) = (Vec::new(), Vec::new());
+            for (path, node) in world.nodes.range("/usr/local/share/ca-certificates/".to_owned()..) {
+                let name = path.strip_prefix("/usr/local/share/ca-certificates/");
+                let (Some(name), Node::File(_, text)) = (name, node) else { continue };
+                bundle.extend_from_slice(text);
+                links.push((format!("/etc/ssl/certs/{}.pem", name.trim_end_matches(".crt")), path.clone()));
+            }
+            world.nodes.insert("/etc/ssl/certs/ca-certificates.crt".into(), Node::File(ROOT, bundle));
+            world.nodes.extend(links.into_iter().map(|(link, target)| (link, Node::Link(target))));
+        })
+    }
+
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault> {
         let line =
             std::iter::once(&exec.program).chain(&exec.arguments).cloned().collect::<Vec<_>>().join(" ");

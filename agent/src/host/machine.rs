@@ -23,6 +23,16 @@ use std::time::Duration;
 
 /// What judges a file only has to read it.
 const CHECK: Duration = Duration::from_secs(60);
+/// Its hooks may convert the whole store for other programs.
+const TRUST: Duration = Duration::from_secs(300);
+/// Where update-ca-certificates(8) reads and writes, by its options.
+const TRUST_PLACES: [(&str, &str); 5] = [
+    ("--certsconf", "/etc/ca-certificates.conf"),
+    ("--certsdir", "/usr/share/ca-certificates"),
+    ("--localcertsdir", "/usr/local/share/ca-certificates"),
+    ("--etccertsdir", "/etc/ssl/certs"),
+    ("--hooksdir", "/etc/ca-certificates/update.d"),
+];
 /// Unit files are far shorter.
 const UNIT_BYTES: u64 = 4 << 20;
 /// passwd(5) and group(5) of hosts with many local accounts.
@@ -199,6 +209,18 @@ impl Host for Machine {
     /// A private root has no other users of its account files.
     fn lock_accounts(&mut self) -> Result<AccountLock, Fault> {
         if self.root.is_whole() { files::lock_accounts(&self.root) } else { Ok(AccountLock::default()) }
+    }
+
+    fn refresh_trust(&mut self) -> Result<(), Fault> {
+        // What a run left that was killed would be appended to.
+        self.remove("/etc/ssl/certs/ca-certificates.crt.new")?;
+        let mut exec = Exec::new("update-ca-certificates", [""; 0]).env("LC_ALL", "C").timeout(TRUST);
+        if !self.root.is_whole() {
+            for (option, path) in TRUST_PLACES {
+                exec.arguments.extend([option.to_owned(), self.root.outside(path).display().to_string()]);
+            }
+        }
+        process::run(&exec)?.success("update-ca-certificates").map(drop)
     }
 
     /// Below a private root a program of that root goes before one of the machine.

@@ -171,6 +171,9 @@ pub trait Host {
     /// Keeps other tools from the account files as long as the answer lives (lckpwdf(3)).
     fn lock_accounts(&mut self) -> Result<AccountLock, Fault>;
 
+    /// Makes the store of trusted authorities anew from its files (update-ca-certificates(8)).
+    fn refresh_trust(&mut self) -> Result<(), Fault>;
+
     /// Runs a program to its end. A bad exit code is an answer, not a fault.
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault>;
 

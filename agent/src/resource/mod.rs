@@ -19,6 +19,7 @@ pub mod programs;
 pub mod service;
 mod setting;
 mod textdiff;
+mod trust;
 mod units;
 pub mod wanted;
 

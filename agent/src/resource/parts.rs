@@ -5,14 +5,14 @@
 
 use super::programs::{self, Coming};
 use super::wanted::Sight;
-use super::{NamedAttrs, Saved, command, directory, file, refuse, service, state};
+use super::{NamedAttrs, Saved, command, directory, file, refuse, service, state, trust};
 use crate::host::{Accounts, Attrs, Entry, Fault, Host, Unit, UnitVerb};
 use crate::plan::Item;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::limits;
-use shared::manifest::{Checker, Directory, Resource};
+use shared::manifest::{Authority, Checker, Directory, Resource};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
@@ -32,6 +32,14 @@ pub enum Part<'a> {
     Unit {
         unit: String,
         active: bool,
+    },
+    /// An authority that the trust store names or not.
+    Trust {
+        link: String,
+        authority: Authority,
+        trusted: bool,
+        /// Its file is there already; only the store does not follow.
+        stale: bool,
     },
 }
 
@@ -54,6 +62,12 @@ pub enum Found {
     Unit {
         path: String,
         state: Unit,
+    },
+    /// Whether the store trusts the authority; `path` is the store's link to the file that says so.
+    Trust {
+        path: String,
+        sha256: Digest,
+        trusted: bool,
     },
     /// Owner and mode of something whose contents are not the matter.
     Attributes {
@@ -80,6 +94,11 @@ impl Part<'_> {
                 let state = sight.host.unit(unit).map_err(|fault| refuse(fault.text()))?;
                 Found::Unit { path: unit.clone(), state }
             }
+            Self::Trust { link, authority, .. } => {
+                let sha256 = authority.sha256;
+                let trusted = trust::is_trusted(sha256, sight.host).map_err(|fault| refuse(fault.text()))?;
+                Found::Trust { path: link.clone(), sha256, trusted }
+            }
         })
     }
 }
@@ -104,6 +123,10 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
                 Found::Kernel { path: path.clone(), value: host.kernel(path)?.unwrap_or_default() }
             }
             Found::Unit { path, .. } => Found::Unit { path: path.clone(), state: host.unit(path)? },
+            Found::Trust { path, sha256, .. } => {
+                let trusted = trust::is_trusted(*sha256, host)?;
+                Found::Trust { path: path.clone(), sha256: *sha256, trusted }
+            }
             Found::Attributes { path, attrs } => match host.look(path)? {
                 Entry::File { attrs, .. } | Entry::Directory { attrs } => {
                     Found::Attributes { path: path.clone(), attrs }
@@ -127,6 +150,7 @@ impl Found {
             | Self::Directory { path, .. }
             | Self::Kernel { path, .. }
             | Self::Unit { path, .. }
+            | Self::Trust { path, .. }
             | Self::Attributes { path, .. } => path,
         }
     }
@@ -143,6 +167,7 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::Directory { found, .. } => directory::digest(found, accounts),
         Found::Kernel { path, value } => kernel(path, value),
         Found::Unit { path, state } => unit(path, state.is_active()),
+        Found::Trust { sha256, trusted, .. } => trust::digest(*sha256, *trusted),
         Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
     }
 }
@@ -252,6 +277,9 @@ fn change<H: Host>(
             let summary = format!("{word} {name}");
             Ok((before != after)
                 .then(|| Action { class: ActionClass::Service, ..plain(id, verb, (before, after), summary) }))
+        }
+        (Part::Trust { authority, trusted, stale, .. }, Found::Trust { trusted: now, .. }) => {
+            Ok(trust::change(id, authority, (*now, *trusted), *stale))
         }
         _ => Err(refuse(format!("{id} is not as it was a moment ago"))),
     }
@@ -442,6 +470,9 @@ pub(crate) fn apply(
             }
             (Part::Kernel { path, value }, _) => host.set_kernel(path, value)?,
             (Part::Unit { unit, active }, _) => set_unit(unit, *active, host)?,
+            (Part::Trust { link, authority, trusted, .. }, _) => {
+                trust::apply(link, authority.sha256, *trusted, host)?;
+            }
             _ => return Err(Fault::Refused("a part is not as it was a moment ago".into())),
         }
     }
@@ -466,6 +497,8 @@ fn set_unit(unit: &str, active: bool, host: &mut impl Host) -> Result<(), Fault>
 /// # Errors
 /// The machine's; the parts that come after it in the undoing are not tried.
 pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result<(), Fault> {
+    // What follows from files is made again once they are back.
+    let mut derived = Vec::new();
     for part in before.iter().rev() {
         match part {
             Found::File { path, found } => file::undo(path, found, host, saved)?,
@@ -482,9 +515,13 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
                 }
                 service::forget_failure(path, state, host)?;
             }
+            Found::Trust { .. } => derived.push(part),
         }
     }
-    Ok(())
+    derived.into_iter().try_for_each(|part| match part {
+        Found::Trust { path, sha256, trusted } => trust::undo(path, *sha256, *trusted, host),
+        _ => Ok(()),
+    })
 }
 
 /// Directories that the parts make, for what is to lie in them.

@@ -12,7 +12,7 @@ use shared::receipt::{HostOutcome, StepStatus};
 use std::path::Path;
 
 fn machine() -> Fake {
-    let fake = Fake::default();
+    let mut fake = Fake::default();
     fake.file("/etc/app.conf", "old\n");
     fake.file("/etc/gone", "remove me\n");
     let old = Installed {
@@ -29,6 +29,7 @@ fn machine() -> Fake {
     fake.file("/etc/hostname", "old\n");
     fake.file("/etc/timezone", "Etc/UTC\n");
     fake.file("/zone", "");
+    fake.file("/usr/local/share/ca-certificates/old.crt", OTHER_ROOT);
     fake.file("/etc/systemd/system/old.timer", "[Timer]\nOnCalendar=daily\n");
     fake.file("/etc/systemd/system/old.service", "[Service]\nExecStart=/bin/old\n");
     fake.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv:/bin/false\n");
@@ -39,7 +40,14 @@ fn machine() -> Fake {
         let mut world = fake.world.borrow_mut();
         let zone = world.nodes.remove("/zone").unwrap();
         let directory = world.nodes["/srv"].clone();
-        for path in ["/srv/tree", "/srv/tree/sub", "/srv/tree/gone", "/etc/systemd/system"] {
+        for path in [
+            "/srv/tree",
+            "/srv/tree/sub",
+            "/srv/tree/gone",
+            "/etc/systemd/system",
+            "/etc/ssl/certs",
+            "/usr/local/share/ca-certificates",
+        ] {
             world.nodes.insert(path.into(), directory.clone());
         }
         for path in ["/srv/tree/sub/mine", "/srv/tree/sub/other", "/srv/tree/gone/file"] {
@@ -61,8 +69,14 @@ fn machine() -> Fake {
         Deb::new("app", "1.1", &["lib"], "Lab:stable"),
         Deb::new("lib", "2.0", &[], "Lab:stable"),
     ];
+    agent::host::Host::refresh_trust(&mut fake).unwrap();
+    fake.power.restore();
     fake
 }
+
+/// Authorities that nobody has to trust.
+pub const ROOT: &str = include_str!("../../../shared/src/manifest/golden/root.pem");
+pub const OTHER_ROOT: &str = include_str!("../../../shared/src/manifest/golden/other-root.pem");
 
 fn states() -> serde_json::Value {
     json!([

@@ -1,12 +1,15 @@
 //! Kinds of units and of the system as a whole, on real private roots and on a machine in memory whose power goes.
 
-use super::crash::sweep;
+use super::crash::{OTHER_ROOT, ROOT, sweep};
 use super::files::Bench;
+use agent::host::Host as _;
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::receipt::HostOutcome;
 use std::fs;
 use std::path::Path;
+
+const LEAF: &str = include_str!("../../../shared/src/manifest/golden/leaf.pem");
 
 /// A root with what the kinds look at.
 fn prepared() -> Bench {
@@ -15,6 +18,12 @@ fn prepared() -> Bench {
         fs::create_dir_all(bench.path(dir)).unwrap();
     }
     fs::write(bench.path("lib/systemd/system/app.service"), "[Service]\nExecStart=/bin/sleep 60\n").unwrap();
+    for dir in ["etc/ssl/certs", "usr/share/ca-certificates", "usr/local/share/ca-certificates"] {
+        fs::create_dir_all(bench.path(dir)).unwrap();
+    }
+    // A bundle of a single certificate would count as one more file of the store.
+    fs::write(bench.path("etc/ca-certificates.conf"), "base.crt\n").unwrap();
+    fs::write(bench.path("usr/share/ca-certificates/base.crt"), LEAF).unwrap();
     for (name, text) in [("old.timer", "[Timer]\nOnCalendar=daily\n"), ("old.service", "[Service]\n")] {
         fs::write(bench.path("etc/systemd/system").join(name), text).unwrap();
     }
@@ -118,4 +127,73 @@ fn units_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
     assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
     let (rolled_back, _, failed) = sweep(all, Some(29));
     assert!(rolled_back > 100 && failed == 0, "{rolled_back} {failed}");
+}
+
+#[test]
+fn the_trust_store_follows_the_certificates_and_goes_back() {
+    if !Path::new("/usr/sbin/update-ca-certificates").exists() {
+        return;
+    }
+    let mut bench = prepared();
+    // As the host itself would have made its store.
+    let old = bench.path("usr/local/share/ca-certificates/old.crt");
+    fs::write(&old, OTHER_ROOT).unwrap();
+    bench.machine.refresh_trust().unwrap();
+    let store = |bench: &Bench| {
+        let mut names: Vec<String> =
+            bench.tree().into_keys().filter(|p| p.starts_with("/etc/ssl/certs/")).collect();
+        names.retain(|name| !name.ends_with("ca-certificates.crt"));
+        names
+    };
+    let one = store(&bench);
+    assert_eq!(one.len(), 4, "two links and their hashes: {one:?}");
+    let resources = json!([
+        { "certificate": { "name": "root", "content": ROOT } },
+        { "certificate": { "name": "old", "state": "absent" } },
+        { "certificate": { "name": "never-was", "state": "absent" } },
+    ]);
+    let lines = brought_about_and_undone(&mut bench, &resources);
+    let fingerprint = "sha256 1b16a36eedd7b9d85902ea270d0549fac69a1175ade9c645c8c7206cd4004b70";
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        lines[0],
+        format!(
+            "create /usr/local/share/ca-certificates/root.crt: 591 bytes, root:root 0644; trust the authority O=Example, CN=Example Root (valid until 2036-11-17T14:51:52Z, {fingerprint}) [sensitive_file, undo yes]"
+        )
+    );
+    assert!(
+        lines[1].contains("; no longer trust the authority O=Example, CN=Example Second Root ("),
+        "{}",
+        lines[1]
+    );
+    let bundle = |bench: &Bench| fs::read_to_string(bench.path("etc/ssl/certs/ca-certificates.crt")).unwrap();
+    assert_eq!(bundle(&bench), format!("{LEAF}{ROOT}"));
+    assert_eq!(store(&bench).len(), 4, "{:?}", store(&bench));
+
+    // Another certificate under the same name: the links of the first one go.
+    let other = json!([{ "certificate": { "name": "root", "content": OTHER_ROOT } }]);
+    brought_about_and_undone(&mut bench, &other);
+    assert_eq!(bundle(&bench), format!("{LEAF}{OTHER_ROOT}"));
+    let hashes = |names: Vec<String>| names.into_iter().filter(|n| n.ends_with(".0")).collect::<Vec<_>>();
+    assert_eq!(hashes(store(&bench)), hashes(one));
+
+    // Somebody has taken it out of the store alone.
+    fs::write(bench.path("etc/ssl/certs/ca-certificates.crt"), format!("{LEAF}{ROOT}")).unwrap();
+    let plan = bench.site(other.clone()).plan(&mut bench.machine).unwrap();
+    assert!(plan[0].summary.starts_with("trust the authority"), "{plan:#?}");
+    assert_eq!(plan[0].undo.undo.as_str(), "partly");
+    bench.site(other).apply(&mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(bundle(&bench), format!("{LEAF}{OTHER_ROOT}"));
+}
+
+#[test]
+fn authorities_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let all = json!([
+        { "certificate": { "name": "root", "content": ROOT } },
+        { "certificate": { "name": "old", "state": "absent" } },
+    ]);
+    let (rolled_back, applied, failed) = sweep(all.clone(), None);
+    assert!(rolled_back > 20 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+    let (rolled_back, _, failed) = sweep(all, Some(11));
+    assert!(rolled_back > 20 && failed == 0, "{rolled_back} {failed}");
 }

@@ -19,6 +19,7 @@ pub mod schema;
 mod suggest;
 mod system;
 mod text;
+mod trust;
 mod unit;
 mod validate;
 mod values;
@@ -40,6 +41,7 @@ pub use resource::{
 };
 pub(crate) use suggest::suggest;
 pub use system::{Hostname, Symlink, Sysctl, Timezone};
+pub use trust::{Authority, CaCertificate, Certificate, CertificateName};
 pub use unit::{CalendarText, Dropin, DropinName, Timer, TimerJob, TimerName};
 pub use validate::{PROBLEMS, validate};
 pub use values::{

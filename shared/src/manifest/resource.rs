@@ -5,6 +5,7 @@ use super::edit::{Block, Line, Setting};
 use super::names::Checker;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
 use super::text::{FileText, PackageText};
+use super::trust::Certificate;
 use super::unit::{Dropin, Timer};
 use super::values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, PackageName, PackageVersion, ServiceName,
@@ -69,6 +70,7 @@ pub enum Resource {
     Timezone(Timezone),
     Dropin(Dropin),
     Timer(Timer),
+    Certificate(Certificate),
 }
 
 /// The kind of a resource, without its contents.
@@ -93,6 +95,7 @@ pub enum ResourceKind {
     Timezone,
     Dropin,
     Timer,
+    Certificate,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -378,6 +381,7 @@ macro_rules! of_any {
             Resource::Timezone($own) => $what,
             Resource::Dropin($own) => $what,
             Resource::Timer($own) => $what,
+            Resource::Certificate($own) => $what,
         }
     };
 }
@@ -406,6 +410,7 @@ impl Resource {
             Self::Timezone(_) => ResourceKind::Timezone,
             Self::Dropin(_) => ResourceKind::Dropin,
             Self::Timer(_) => ResourceKind::Timer,
+            Self::Certificate(_) => ResourceKind::Certificate,
         }
     }
 
@@ -437,6 +442,7 @@ impl Resource {
             Self::Timezone(timezone) => timezone.zone.as_str().into(),
             Self::Dropin(dropin) => format!("{}:{}", dropin.unit, dropin.name).into(),
             Self::Timer(timer) => timer.name.as_str().into(),
+            Self::Certificate(certificate) => certificate.name.as_str().into(),
         };
         // Tabs may stand within keys of settings, but not within ids.
         let what = if what.len() > ID_BYTES || what.contains('\t') {
@@ -468,6 +474,7 @@ impl Resource {
             Self::Hostname(_) => vec![Hostname::PATH.into()],
             Self::Timezone(_) => vec![Timezone::PATH.into()],
             Self::Dropin(dropin) => vec![dropin.path().into()],
+            Self::Certificate(certificate) => vec![certificate.path().into()],
             Self::Timer(timer) => {
                 vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
             }
@@ -541,7 +548,8 @@ impl Resource {
             | Self::Group(_)
             | Self::User(_)
             | Self::Dropin(_)
-            | Self::Timer(_) => ActionClass::SensitiveFile,
+            | Self::Timer(_)
+            | Self::Certificate(_) => ActionClass::SensitiveFile,
         };
         let mut classes = BTreeSet::from([own]);
         if matches!(self, Self::Directory(directory) if directory.reaches_below()) {
@@ -591,6 +599,7 @@ impl ResourceKind {
             Self::Timezone => "timezone",
             Self::Dropin => "dropin",
             Self::Timer => "timer",
+            Self::Certificate => "certificate",
         }
     }
 }

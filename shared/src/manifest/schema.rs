@@ -3,6 +3,7 @@
 //! Generated from the types, so that a key exists in one place only. Newtypes appear as `format`.
 
 use super::names::{Checker, LinePattern};
+use super::trust::CaCertificate;
 use super::values::{Argv, Mode};
 use super::{Manifest, ParamValue};
 use schemars::generate::SchemaSettings;
@@ -68,6 +69,7 @@ value_schema! {
     Argv "Argv" { "type": "array", "format": Argv::FORMAT, "minItems": 1, "items": { "type": "string" } }
     Checker "Checker" { "type": "array", "format": Argv::FORMAT, "minItems": 2, "items": { "type": "string" } }
     LinePattern "LinePattern" { "type": "string", "format": LinePattern::FORMAT }
+    CaCertificate "CaCertificate" { "type": "string", "format": CaCertificate::FORMAT }
     ParamValue "ParamValue" { "type": ["string", "integer", "boolean"] }
 }
 

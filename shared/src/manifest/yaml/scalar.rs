@@ -7,6 +7,7 @@ use crate::manifest::names::{
     AuthorizedKey, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
+use crate::manifest::trust::{CaCertificate, CertificateName};
 use crate::manifest::unit::{CalendarText, DropinName, TimerName};
 use crate::manifest::values::{
     AbsolutePath, AccountName, CommandName, EnvName, Mode, NameGlob, PackageName, PackageVersion, ParamName,
@@ -180,6 +181,8 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         SysctlKey::FORMAT => parse::<SysctlKey>(text),
         UserComment::FORMAT => parse::<UserComment>(text),
         ZoneName::FORMAT => parse::<ZoneName>(text),
+        CaCertificate::FORMAT => parse::<CaCertificate>(text),
+        CertificateName::FORMAT => parse::<CertificateName>(text),
         CalendarText::FORMAT => parse::<CalendarText>(text),
         DropinName::FORMAT => parse::<DropinName>(text),
         TimerName::FORMAT => parse::<TimerName>(text),
