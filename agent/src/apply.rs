@@ -18,7 +18,7 @@ use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::digest::{Digest, Hasher};
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
-use shared::manifest::{FileSource, FileWant, HealthCheck, Manifest, Resource};
+use shared::manifest::{HealthCheck, Manifest};
 use shared::plan::Plan;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
@@ -122,8 +122,7 @@ fn checks(ask: &Ask<'_>) -> Result<Vec<HealthCheck>, Refused> {
 fn check_artifacts(ask: &Ask<'_>, job: &Job<'_>) -> Result<(), Refused> {
     let planned: BTreeSet<&ResourceId> = job.plan.actions.iter().map(|a| &a.resource).collect();
     for item in ask.resources()? {
-        let Resource::File(want) = item.resource else { continue };
-        let FileWant::Present { source: FileSource::Artifact(artifact), .. } = &want.want else { continue };
+        let Some(artifact) = item.resource.artifact() else { continue };
         if !planned.contains(&item.id) {
             continue;
         }

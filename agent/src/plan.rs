@@ -8,13 +8,13 @@ use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{command, directory, file, parts, service};
+use crate::resource::{archive, command, directory, file, parts, service};
 use packages::Packages;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
-use shared::manifest::{Body, Command, Manifest, ParamValue, Probe, Resource, order, resolve_params};
+use shared::manifest::{Body, Command, Manifest, ParamValue, Probe, Resource, Timer, order, resolve_params};
 use shared::plan::{Action, HealthProgram, Verb};
 use shared::refusal::{Code, Refused};
 use shared::risk::ActionClass;
@@ -233,6 +233,11 @@ impl<'a, H: Host> Planner<'a, H> {
             Resource::Command(wanted) => self.command(item, wanted)?,
             Resource::Package(_) => {}
             Resource::User(_) | Resource::Group(_) => self.account(item)?,
+            Resource::Archive(wanted) => {
+                let action = archive::diff(item, wanted, &*self.host)?;
+                self.need_parent(wanted.path.as_str(), action.as_ref())?;
+                self.add(item, action)?;
+            }
             _ => self.parts(item)?,
         }
         Ok(())
@@ -252,14 +257,19 @@ impl<'a, H: Host> Planner<'a, H> {
         let found = parts::inspect(&all, &sight)?;
         let file = |path: &str| self.coming(path);
         let coming = Coming { file: &file, actions: &self.planned.actions };
-        let actions = parts::diff(item, &all, &found, &sight, coming)?;
+        let mut actions = parts::diff(item, &all, &found, &sight, coming)?;
         if actions.is_empty() {
             return Ok(());
+        }
+        if let Resource::Timer(Timer { job: Some(job), .. }) = item.resource {
+            // What systemd is to run as root is bound like what the agent runs.
+            let programs = programs::bound(&[&job.run], coming, &*self.host).map_err(refused)?;
+            actions.iter_mut().for_each(|action| action.programs = programs.clone());
         }
         self.made.extend(parts::made(&all, &found).map(str::to_owned));
         for (part, found) in all.iter().zip(&found) {
             if let (parts::Part::File(want), parts::Found::File { path, found }) = (part, found) {
-                if *found == file::Found::Absent {
+                if *found == file::Found::Absent && !matches!(want.content, file::Content::Absent) {
                     self.need_directory(path)?;
                 }
                 let outcome = want.outcome(found, &self.accounts, self.host.default_owner());
@@ -368,9 +378,14 @@ impl<'a, H: Host> Planner<'a, H> {
     fn add(&mut self, item: &Item<'a>, actions: impl IntoIterator<Item = Action>) -> Result<(), Refused> {
         let before = self.planned.actions.len();
         for mut action in actions {
-            let path = entry::path_of(&action.resource).map(Into::into);
-            let path = path.or_else(|| item.resource.path()).or(item.resource.edits().map(Into::into));
-            if let Some(path) = path {
+            let mut paths = match entry::path_of(&action.resource) {
+                Some(path) => vec![path.into()],
+                None => item.resource.paths(),
+            };
+            if paths.is_empty() {
+                paths.extend(item.resource.edits().map(Into::into));
+            }
+            for path in paths {
                 action.class = action.class.max(self.class_of_place(&path)?);
             }
             self.planned.actions.push(action);

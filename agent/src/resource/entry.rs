@@ -38,6 +38,11 @@ impl Managed {
                 Resource::Directory(own) if own.reaches_below() => {
                     managed.reaching.insert(own.path.to_string());
                 }
+                Resource::Archive(own) => {
+                    // What lies in it is the matter of the archive.
+                    managed.reaching.insert(own.path.to_string());
+                    managed.paths.insert(own.path.to_string());
+                }
                 Resource::AuthorizedKeys(own) => {
                     let home = accounts.home(own.user.as_str()).map(|(_, home)| home);
                     managed.paths.extend(home.map(|home| format!("{home}/.ssh/authorized_keys")));

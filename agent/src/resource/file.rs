@@ -134,6 +134,33 @@ impl<'a> Want<'a> {
         }
     }
 
+    /// Whether nothing is left to do.
+    pub fn is_at(&self, found: &Found, accounts: &Accounts, default_owner: (u32, u32)) -> bool {
+        digest(found, accounts) == self.end(found, accounts, default_owner)
+    }
+
+    /// The digest of what comes of what was found.
+    pub fn end(&self, found: &Found, accounts: &Accounts, default_owner: (u32, u32)) -> Digest {
+        let before = if let Found::File { attrs, .. } = found { Some(*attrs) } else { None };
+        end(self, before, accounts, default_owner)
+    }
+
+    /// Digest, owner and mode of the file that is to be.
+    ///
+    /// # Errors
+    /// It is to be no file, or the host has no such account.
+    pub fn content_and_attrs(
+        &self,
+        found: &Found,
+        accounts: &Accounts,
+        default_owner: (u32, u32),
+    ) -> Result<(Digest, Attrs), Fault> {
+        let none = || Fault::Refused(format!("{} is to be no file", self.path));
+        let before = if let Found::File { attrs, .. } = found { Some(*attrs) } else { None };
+        let attrs = self.attrs(default_owner).numeric(before, accounts)?;
+        Ok((self.digest().ok_or_else(none)?, attrs))
+    }
+
     fn attrs(&self, default_owner: (u32, u32)) -> WantedAttrs<'_> {
         let default = Attrs { uid: default_owner.0, gid: default_owner.1, ..NEW };
         WantedAttrs { owner: self.owner.as_ref(), group: self.group.as_ref(), mode: self.mode, default }

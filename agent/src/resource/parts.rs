@@ -33,6 +33,10 @@ pub enum Part<'a> {
         unit: String,
         active: bool,
     },
+    /// A directory that goes when nothing is in it any more.
+    Leaving {
+        path: String,
+    },
     /// An authority that the trust store names or not.
     Trust {
         link: String,
@@ -77,6 +81,16 @@ pub enum Found {
 }
 
 impl Part<'_> {
+    /// The path of a file or directory.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::File(want) => Some(&want.path),
+            Self::Directory(want) => Some(want.path.as_str()),
+            Self::Leaving { path } => Some(path),
+            _ => None,
+        }
+    }
+
     fn look<H: Host>(&self, sight: &Sight<'_, H>) -> Result<Found, Refused> {
         Ok(match self {
             Self::File(want) => Found::File { path: want.path.to_string(), found: sight.file(&want.path)? },
@@ -89,6 +103,10 @@ impl Part<'_> {
                 let value = sight.host.kernel(path).map_err(|fault| refuse(fault.text()))?;
                 let none = || refuse(format!("the running kernel has no parameter {path}"));
                 Found::Kernel { path: path.clone(), value: value.ok_or_else(none)? }
+            }
+            Self::Leaving { path } => {
+                let found = directory::inspect(path, sight.host).map_err(|fault| refuse(fault.text()))?;
+                Found::Directory { path: path.clone(), found }
             }
             Self::Unit { unit, .. } => {
                 let state = sight.host.unit(unit).map_err(|fault| refuse(fault.text()))?;
@@ -267,6 +285,7 @@ fn change<H: Host>(
                 ..plain(id, Verb::Update, (before, after), summary)
             }))
         }
+        (Part::Leaving { .. }, _) => Ok(None),
         (Part::Unit { unit: name, active }, Found::Unit { state: now, .. }) => {
             let (before, after) = (unit(name, now.is_active()), unit(name, *active));
             let (verb, word) = match (active, now.loaded) {

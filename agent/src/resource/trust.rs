@@ -3,7 +3,7 @@
 //! The store trusts an authority when its bundle holds the certificate; that is what programs read.
 
 use super::file::{Content, Want};
-use super::parts::Part;
+use super::parts::{Part, plain};
 use super::wanted::Sight;
 use super::{refuse, state, units};
 use crate::host::{Entry, Fault, Host};
@@ -88,16 +88,11 @@ pub(super) fn change(
         true => (Verb::Create, "trust"),
         false => (Verb::Remove, "no longer trust"),
     };
+    let ends = (digest(authority.sha256, now), digest(authority.sha256, trusted));
     (trusted != now).then(|| Action {
-        resource: id.clone(),
-        verb,
         class: ActionClass::SensitiveFile,
-        before: Some(digest(authority.sha256, now)),
-        after: digest(authority.sha256, trusted),
-        summary: format!("{words} the authority {authority}"),
-        diff: None,
         undo: Reversibility { undo, why: why.to_owned() },
-        package: None,
+        ..plain(id, verb, ends, format!("{words} the authority {authority}"))
     })
 }
 

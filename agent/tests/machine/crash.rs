@@ -47,6 +47,7 @@ fn machine() -> Fake {
             "/etc/systemd/system",
             "/etc/ssl/certs",
             "/usr/local/share/ca-certificates",
+            "/var/lib/assent",
         ] {
             world.nodes.insert(path.into(), directory.clone());
         }
@@ -202,7 +203,10 @@ impl Case<'_> {
 
 /// Sweeps all writes of a run, or every so many of them with a second cut after the first; answers how many outcomes of each kind there were.
 pub fn sweep(resources: serde_json::Value, again: Option<usize>) -> (usize, usize, usize) {
-    let site = Site::new(vec![manifest("app", resources)]);
+    sweep_site(&Site::new(vec![manifest("app", resources)]), again)
+}
+
+pub fn sweep_site(site: &Site, again: Option<usize>) -> (usize, usize, usize) {
     let mut calm = machine();
     let before = calm.world.borrow().clone();
     let disk = FakeDisk::new(calm.power.clone());
@@ -210,7 +214,7 @@ pub fn sweep(resources: serde_json::Value, again: Option<usize>) -> (usize, usiz
     assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     let writes = calm.power.writes();
     let applied = calm.world.borrow().clone();
-    let case = Case { site: &site, before, applied };
+    let case = Case { site, before, applied };
     let (mut counted, seconds) = ((0, 0, 0), if again.is_some() { 40 } else { 1 });
     for at in (0..writes).step_by(again.unwrap_or(1)) {
         for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {

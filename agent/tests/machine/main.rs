@@ -11,6 +11,7 @@
 mod support;
 
 mod accounts;
+mod archives;
 mod below;
 mod crash;
 mod edits;

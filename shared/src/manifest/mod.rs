@@ -8,6 +8,7 @@
 //! A guard program (`needed: {unless: …}`) therefore runs at apply time; its plan says so.
 
 mod account;
+mod archive;
 mod edit;
 mod health;
 mod names;
@@ -27,6 +28,7 @@ mod values;
 pub mod yaml;
 
 pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
+pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
 pub use names::{

@@ -88,6 +88,10 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
 fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<usize> {
     let mut paths = resource.paths();
     paths.extend(resource.edits().map(Into::into));
+    if let Resource::Archive(archive) = resource {
+        // The directory itself may be a resource, with owner and mode of its own.
+        paths.push(format!("{}/", archive.path).into());
+    }
     let above = paths.iter().flat_map(|path| {
         let ends = path.match_indices('/').filter(|(at, _)| *at > 0);
         ends.map(|(at, _)| &path[..at])

@@ -1,6 +1,7 @@
 //! Resources: what a manifest wants of one host. Never says how it is done; that is the agent's.
 
 use super::account::{AuthorizedKeys, Group, Sudoers, User};
+use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
 use super::names::Checker;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
@@ -71,6 +72,7 @@ pub enum Resource {
     Dropin(Dropin),
     Timer(Timer),
     Certificate(Certificate),
+    Archive(Archive),
 }
 
 /// The kind of a resource, without its contents.
@@ -96,6 +98,7 @@ pub enum ResourceKind {
     Dropin,
     Timer,
     Certificate,
+    Archive,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -382,6 +385,7 @@ macro_rules! of_any {
             Resource::Dropin($own) => $what,
             Resource::Timer($own) => $what,
             Resource::Certificate($own) => $what,
+            Resource::Archive($own) => $what,
         }
     };
 }
@@ -411,6 +415,7 @@ impl Resource {
             Self::Dropin(_) => ResourceKind::Dropin,
             Self::Timer(_) => ResourceKind::Timer,
             Self::Certificate(_) => ResourceKind::Certificate,
+            Self::Archive(_) => ResourceKind::Archive,
         }
     }
 
@@ -443,6 +448,7 @@ impl Resource {
             Self::Dropin(dropin) => format!("{}:{}", dropin.unit, dropin.name).into(),
             Self::Timer(timer) => timer.name.as_str().into(),
             Self::Certificate(certificate) => certificate.name.as_str().into(),
+            Self::Archive(archive) => archive.path.as_str().into(),
         };
         // Tabs may stand within keys of settings, but not within ids.
         let what = if what.len() > ID_BYTES || what.contains('\t') {
@@ -514,6 +520,7 @@ impl Resource {
                 want: FileWant::Present { source: FileSource::Artifact(artifact), .. },
                 ..
             }) => Some(*artifact),
+            Self::Archive(Archive { want: Some(want), .. }) => Some(want.artifact),
             _ => None,
         }
     }
@@ -541,6 +548,7 @@ impl Resource {
             Self::Setting(setting) => ActionClass::of_file(setting.path.as_str(), None),
             Self::Hostname(_) => ActionClass::of_file(Hostname::PATH, None),
             Self::Timezone(_) => ActionClass::of_file(Timezone::PATH, None),
+            Self::Archive(archive) => ActionClass::of_file(archive.path.as_str(), None),
             // What runs, and who may do what.
             Self::Sysctl(_)
             | Self::Sudoers(_)
@@ -600,6 +608,7 @@ impl ResourceKind {
             Self::Dropin => "dropin",
             Self::Timer => "timer",
             Self::Certificate => "certificate",
+            Self::Archive => "archive",
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::order::order;
 use super::{
-    Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, HealthCheck, Manifest, Needed,
-    ParamName, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers, TextSource, Timer,
-    TimerJob, User, UserWant, suggest,
+    Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, HealthCheck,
+    Manifest, Needed, ParamName, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers,
+    TextSource, Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -187,6 +187,14 @@ impl Check<'_> {
                 self.written(place, source);
             }
             Resource::Timer(Timer { job: Some(job), .. }) => self.timer(place, job),
+            Resource::Archive(Archive { path, want: Some(want), .. }) => {
+                self.artifact(place, want.artifact);
+                self.range(format!("{place}.strip"), want.strip, 0, Archive::STRIP);
+                if path.as_str().rfind('/') == Some(0) {
+                    let message = format!("{path} is a directory of the whole system");
+                    self.problem(format!("{place}.path"), message, "unpack into a directory below it");
+                }
+            }
             Resource::AuthorizedKeys(keys) => {
                 self.count(&format!("{place}.keys"), keys.keys.len(), LIST_ITEMS)
             }
@@ -227,12 +235,15 @@ impl Check<'_> {
         match source {
             FileSource::Content(content) => self.content(&format!("{place}.content"), content),
             FileSource::Template(text) => self.template(&format!("{place}.template"), text),
-            FileSource::Artifact(artifact) if artifact.length > limits::ARTIFACT_BYTES => {
-                let message = format!("the artifact has {} bytes", artifact.length);
-                let remedy = format!("use at most {} bytes", limits::ARTIFACT_BYTES);
-                self.problem(format!("{place}.artifact.length"), message, remedy);
-            }
-            FileSource::Artifact(_) => {}
+            FileSource::Artifact(artifact) => self.artifact(place, *artifact),
+        }
+    }
+
+    fn artifact(&mut self, place: &str, artifact: Artifact) {
+        if artifact.length > limits::ARTIFACT_BYTES {
+            let message = format!("the artifact has {} bytes", artifact.length);
+            let remedy = format!("use at most {} bytes", limits::ARTIFACT_BYTES);
+            self.problem(format!("{place}.artifact.length"), message, remedy);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::plan::Item;
 use crate::resource::wanted::{Sight, Wanted, wanted};
 use crate::resource::{Found, directory, entry, file, parts};
 use shared::digest::Digest;
-use shared::manifest::Resource;
+use shared::manifest::{Resource, Timer};
 use shared::plan::Action;
 use shared::receipt::StepStatus;
 use shared::refusal::Refused;
@@ -139,7 +139,12 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         }
     }
 
-    fn keep(&mut self, path: &str, found: &file::Found, old: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
+    pub(super) fn keep(
+        &mut self,
+        path: &str,
+        found: &file::Found,
+        old: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Fault> {
         match found {
             file::Found::File { content: Some(bytes), length, .. } if *length <= file::READABLE_BYTES => {
                 old.push(bytes.clone());
@@ -208,6 +213,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     /// Earlier steps of the group may have changed what is wanted or found; what comes of it must be the plan's.
     fn put_parts(&mut self, action: &Action, item: &Item<'a>, before: &[parts::Found]) -> Went {
+        if let Resource::Timer(Timer { job: Some(job), .. }) = item.resource {
+            self.check_programs(action, &[&job.run])?;
+        }
         let (mut all, found) = self.parts(item)?;
         let accounts = self.host.accounts()?;
         let now = parts::digest(&found, &accounts);

@@ -1,23 +1,32 @@
 //! Steps of their own: services, commands, accounts, hold marks, checks.
 
-use super::{Run, Went};
+use super::{Run, Went, is_unit_file};
+use crate::apply::artifact;
 use crate::disk::Disk;
 use crate::host::{Fault, Host, Mark};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::programs::{self, Coming};
-use crate::resource::{Found, account, command, package, service};
+use crate::resource::{Found, account, archive, command, package, parts, service};
 use shared::ids::ResourceId;
-use shared::manifest::{Argv, Resource};
+use shared::manifest::{Archive, Argv, Resource};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
 use std::time::Instant;
+
+/// Old contents that are written to the disk together.
+const PACKED_BYTES: usize = 16 << 20;
+
+/// The number of a pack of the step, apart from those of groups.
+fn pack(step: usize, number: usize) -> usize {
+    (1 << 40) + (step << 20) + number
+}
 
 impl<H: Host, D: Disk> Run<'_, H, D> {
     /// Everything that is a step of its own: services, commands, hold marks.
     pub(super) fn other(&mut self, n: usize) -> Result<Option<String>, Fault> {
         let action = &self.actions[n];
-        let before = match self.find_other(action) {
+        let before = match self.find_other(n) {
             Ok(before) => before,
             Err(fault) => return self.failed_before(n, &fault),
         };
@@ -29,9 +38,8 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
             Found::Command(_) => self.command(action),
             Found::Check(_) => self.check(action),
             Found::Account(_) => self.account(action),
-            Found::File(_) | Found::Directory(_) | Found::Parts(_) => {
-                Err(Fault::Refused("not a step of its own".into()))
-            }
+            Found::Parts(found) => self.archive(action, found),
+            Found::File(_) | Found::Directory(_) => Err(Fault::Refused("not a step of its own".into())),
         };
         let mut records = Vec::new();
         let failure = self.note(n, went, started, &mut records);
@@ -39,7 +47,43 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
         Ok(failure)
     }
 
-    fn find_other(&mut self, action: &Action) -> Result<Found, Fault> {
+    /// Looks at everything that the archive is about, and keeps what it takes away.
+    fn find_archive(&mut self, n: usize, want: &Archive) -> Result<Found, Fault> {
+        let artifacts = self.job.artifacts;
+        let run = archive::inspect(want, self.host, &|digest| artifact(artifacts, digest))?;
+        let (mut old, mut packs) = (Vec::new(), 0);
+        for (path, found) in archive::endangered(&run) {
+            self.keep(path, found, &mut old)?;
+            if old.iter().map(Vec::len).sum::<usize>() >= PACKED_BYTES {
+                self.journal.save(pack(n, packs), &std::mem::take(&mut old))?;
+                packs += 1;
+            }
+        }
+        self.journal.save(pack(n, packs), &old)?;
+        Ok(Found::Parts(run.found))
+    }
+
+    fn archive(&mut self, action: &Action, before: &[parts::Found]) -> Went {
+        let Resource::Archive(want) = self.item(action)?.resource else {
+            return Err(Fault::Refused(format!("{} is no archive", action.resource)));
+        };
+        if action.after != parts::unseen(self.item(action)?.resource) {
+            return Err(Fault::Refused("the archive is not the approved one; plan again".into()));
+        }
+        let artifacts = self.job.artifacts;
+        let open = |digest| artifact(artifacts, digest);
+        let run = archive::inspect(want, self.host, &open)?;
+        let accounts = self.host.accounts()?;
+        if parts::digest(&run.found, &accounts) != parts::digest(before, &accounts) {
+            return Err(Fault::Refused("it has changed since it was looked at a moment ago".into()));
+        }
+        archive::apply(want, &run, self.host, &open)?;
+        self.stale_units |= before.iter().any(|part| is_unit_file(part.place()));
+        Ok((StepStatus::Done, String::new()))
+    }
+
+    fn find_other(&mut self, n: usize) -> Result<Found, Fault> {
+        let action = &self.actions[n];
         if let Some(unit) = service::unit_of(&action.resource) {
             let found = self.units.get(&unit).cloned();
             return found.map_or_else(|| service::inspect(&unit, self.host), Ok).map(Found::Service);
@@ -58,6 +102,7 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
                 let inventory = package::inventory(self.host)?;
                 Ok(Found::Package(package::inspect(want.name.as_str(), &inventory)))
             }
+            Resource::Archive(want) => self.find_archive(n, want),
             Resource::Command(want) => command::found(want, self.host).map(Found::Command),
             _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
         }
