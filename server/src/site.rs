@@ -2,7 +2,7 @@
 
 use crate::app::{Kernel, Routes, Slices};
 use crate::compliance::{self, Exporter};
-use crate::fleet::{self, Board, Door, Sources, Strangers};
+use crate::fleet::{self, Board, Door, Rates, Sources, Strangers};
 use crate::kernel::error::Error;
 use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
@@ -92,9 +92,10 @@ impl Site {
 
     fn agents(&self) -> Routes {
         let (board, repository, intake) = (self.board.clone(), self.repository.clone(), self.intake.clone());
+        let rates = Data::new(Rates::default());
         Arc::new(move |config: &mut ServiceConfig| {
             config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
-            config.app_data(Data::new(intake.clone()));
+            config.app_data(Data::new(intake.clone())).app_data(rates.clone());
             for routes in [fleet::agent_routes, manifests::agents, changes::agents, receipts::agent_routes] {
                 config.configure(routes);
             }

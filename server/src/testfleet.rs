@@ -239,9 +239,10 @@ impl Node {
                 config.configure(routes);
             }
         };
-        let agents = self.clone();
+        let (agents, rates) = (self.clone(), Data::new(fleet::Rates::default()));
         let agents = move |config: &mut ServiceConfig| {
             config.app_data(Data::new(agents.board.clone())).app_data(Data::new(agents.intake.clone()));
+            config.app_data(rates.clone());
             config.configure(fleet::agent_routes).configure(receipts::agent_routes);
         };
         let (people, agents) = (Arc::new(people), Arc::new(agents));

@@ -19,6 +19,7 @@ mod crashes;
 mod database;
 mod evidence;
 mod facts;
+mod floods;
 mod help;
 mod input;
 mod joining;

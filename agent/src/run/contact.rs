@@ -78,6 +78,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
 
     pub(super) fn check_in(&mut self, tick: &mut Tick) -> Result<(), StateError> {
         let answer = self.server.check_in(self.memory.etag.as_deref());
+        let mut asked = 0;
         match answer {
             Ok(answer) => {
                 let server_time = self.heard(answer, tick)?;
@@ -93,10 +94,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(e) => {
                 tick.check_in = Chore::Failed;
                 tick.facts = Chore::Failed;
+                asked = retry_after(&e);
                 self.lost(tick, "the check-in", &e);
             }
         }
-        let wait = self.poll_secs().max(tick.report.retry_after_secs);
+        let wait = self.poll_secs().max(asked);
         self.memory.next_check_in = tick.now.plus(wait);
         Ok(())
     }
@@ -270,8 +272,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 tick.offline = true;
                 self.memory.tls_trouble = true;
             }
-            NetError::Refused { retry_after_secs, .. } => {
-                tick.report.retry_after_secs = i64::from(retry_after_secs.unwrap_or(0).min(86_400));
+            // What this host has to say waits; check-ins go on, because they bring stop orders.
+            NetError::Refused { .. } => {
+                let until = tick.now.plus(retry_after(error));
+                self.memory.quiet_until = self.memory.quiet_until.max(until);
             }
             NetError::TooSlow { .. }
             | NetError::TooLarge { .. }
@@ -279,5 +283,16 @@ impl<H: Hands, S: Server> Agent<H, S> {
             | NetError::Sink(_) => {}
         }
         tick.report.trouble(&format!("{doing} failed: {error}"));
+    }
+}
+
+/// The seconds that the server asks for, as far as a host listens: a server must not silence it for long.
+fn retry_after(error: &NetError) -> i64 {
+    const LONGEST_SECS: u32 = 3_600;
+    match error {
+        NetError::Refused { retry_after_secs, .. } => {
+            i64::from(retry_after_secs.unwrap_or(0).min(LONGEST_SECS))
+        }
+        _ => 0,
     }
 }

@@ -74,6 +74,8 @@ struct Memory {
     /// The server misses proven statements from this place on.
     resend_from: Option<u64>,
     next_check_in: Timestamp,
+    /// The server asked for so long to be sent nothing.
+    quiet_until: Timestamp,
     certificate: Option<CertificateInfo>,
     next_renewal: Timestamp,
     tls_trouble: bool,
@@ -177,6 +179,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             facts_due: true,
             resend_from: None,
             next_check_in: Timestamp(i64::MIN),
+            quiet_until: Timestamp(i64::MIN),
             certificate,
             next_renewal: Timestamp(i64::MIN),
             tls_trouble: false,
@@ -232,12 +235,13 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(_) => ClockState::Suspect,
         };
         let due = now >= self.memory.next_check_in;
+        let quiet = now < self.memory.quiet_until;
         self.memory.standings.clear();
         Tick {
             now,
-            spool: Chore::Due,
+            spool: if quiet { Chore::Failed } else { Chore::Due },
             check_in: if due { Chore::Due } else { Chore::Settled },
-            facts: if due { Chore::Due } else { Chore::Settled },
+            facts: if due && !quiet { Chore::Due } else { Chore::Settled },
             refresh: Chore::Due,
             certificate: self.renewal(now),
             clock,
@@ -272,8 +276,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn wishes(&self, tick: &Tick) -> Wishes {
         let Some(work) = &self.memory.work else { return Wishes::default() };
         let open = work.plan_wishes.iter().map(shared::envelope::Envelope::digest);
-        let plans = open.filter(|d| !self.memory.sent.contains(d) && !tick.dealt.contains(d)).collect();
-        Wishes { plans, resend_from: self.memory.resend_from.filter(|_| !tick.offline) }
+        let quiet = tick.now < self.memory.quiet_until;
+        let plans =
+            open.filter(|d| !quiet && !self.memory.sent.contains(d) && !tick.dealt.contains(d)).collect();
+        Wishes { plans, resend_from: self.memory.resend_from.filter(|_| !tick.offline && !quiet) }
     }
 
     fn step(&mut self, action: Action, tick: &mut Tick) -> Result<(), StateError> {

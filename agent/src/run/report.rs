@@ -47,8 +47,6 @@ pub struct Report {
     pub planned: Vec<(ChangeId, u32)>,
     /// Every listed change and where it stands.
     pub standings: BTreeMap<(ChangeId, u32), Told>,
-    /// Seconds that the server asked this host to wait.
-    pub retry_after_secs: i64,
     /// What is broken: disk, journal, network setup. Not refusals.
     pub faults: Vec<String>,
     /// Why the server could not be used; tried again at the next tick.
@@ -66,7 +64,6 @@ impl Report {
             ran: Vec::new(),
             planned: Vec::new(),
             standings: BTreeMap::new(),
-            retry_after_secs: 0,
             faults: Vec::new(),
             troubles: Vec::new(),
         }

@@ -158,6 +158,9 @@ pub struct Held {
     pub online: bool,
     /// The answer to the next statement is lost after it was recorded.
     pub lose_answer: bool,
+    /// What hosts send is turned away, with so many seconds to wait.
+    pub too_much: Option<u32>,
+    pub turned_away: u32,
     pub check_ins: u32,
     pub now: Timestamp,
     /// Who certifies hosts; nobody at first.
@@ -227,6 +230,8 @@ impl TestSite {
             artifacts: BTreeMap::new(),
             online: true,
             lose_answer: false,
+            too_much: None,
+            turned_away: 0,
             check_ins: 0,
             now: NOW,
             authority: None,
@@ -468,6 +473,23 @@ impl Held {
         act(self)
     }
 
+    /// As `answer`, for what a server may have too much of.
+    fn take<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, NetError>) -> Result<T, NetError> {
+        self.answer(|held| match held.too_much {
+            None => act(held),
+            Some(secs) => {
+                held.turned_away += 1;
+                Err(NetError::Refused {
+                    what: "it".into(),
+                    status: 429,
+                    code: "agent.too_much".into(),
+                    message: "no".into(),
+                    retry_after_secs: Some(secs),
+                })
+            }
+        })
+    }
+
     /// As the contract says: the next place is recorded, the same again answers the same.
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         let digest = record.statement.digest();
@@ -523,7 +545,7 @@ impl Server for TestSite {
     }
 
     fn send_plan(&mut self, plan: &Envelope) -> Result<(), NetError> {
-        self.0.borrow_mut().answer(|held| {
+        self.0.borrow_mut().take(|held| {
             held.plans.insert(plan.digest(), plan.clone());
             Ok(())
         })
@@ -534,11 +556,11 @@ impl Server for TestSite {
     }
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
-        self.0.borrow_mut().answer(|held| held.record(record))
+        self.0.borrow_mut().take(|held| held.record(record))
     }
 
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
-        self.0.borrow_mut().answer(|held| {
+        self.0.borrow_mut().take(|held| {
             held.facts.push(report.facts.clone());
             Ok(())
         })

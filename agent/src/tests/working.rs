@@ -71,6 +71,31 @@ fn without_a_server_what_is_stored_runs_and_what_was_said_waits() {
 }
 
 #[test]
+fn a_server_that_has_too_much_is_left_alone_for_a_while_and_then_gets_everything() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.site.list(&bundle);
+    bench.site.0.borrow_mut().too_much = Some(600);
+    let report = bench.tick();
+    assert_eq!((report.ran.len(), bench.motd().as_deref()), (1, Some("hello")), "{:?}", report.lines);
+    let (turned_away, check_ins) = (bench.site.0.borrow().turned_away, bench.site.0.borrow().check_ins);
+    assert!(turned_away > 0 && bench.site.receipts().is_empty());
+    // Check-ins go on, because they bring stop orders; nothing else is sent, whatever is waiting.
+    for minutes in 1..=9 {
+        bench.at(NOW.plus(60 * minutes));
+        bench.tick();
+    }
+    let held = bench.site.0.borrow();
+    assert_eq!((held.turned_away, held.check_ins), (turned_away, check_ins + 9));
+    drop(held);
+    bench.site.0.borrow_mut().too_much = None;
+    bench.at(NOW.plus(601));
+    bench.tick();
+    assert_eq!(bench.site.receipts().len(), 1);
+    bench.site.check_chain();
+}
+
+#[test]
 fn after_the_offline_grace_nothing_starts() {
     let mut bench = Bench::new();
     bench.site.0.borrow_mut().policy.clock.offline_grace_h = 1;

@@ -5,7 +5,7 @@ use super::course::{self, By, Wish};
 use super::store::{self, Row};
 use super::view::{self, Step};
 use super::{bundle, plans, revise};
-use crate::fleet::Board;
+use crate::fleet::{Board, Rates};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
@@ -47,7 +47,7 @@ pub fn people(config: &mut ServiceConfig) {
         .service(show_course);
 }
 
-/// Routes for agents. Needs `Data<Board>`.
+/// Routes for agents. Needs `Data` of `Board` and `Rates`.
 pub fn agents(config: &mut ServiceConfig) {
     let large = |path: &str| web::resource(path).app_data(PayloadConfig::new(limits::ENVELOPE_BYTES));
     config.service(large("/agent/v1/plans").route(web::post().to(post_plan))).service(plan_again);
@@ -222,9 +222,10 @@ async fn post_plan(
     body: Bytes,
     db: Data<Db>,
     clock: Data<Clock>,
-    board: Data<Board>,
+    (board, rates): (Data<Board>, Data<Rates>),
     config: Data<Config>,
 ) -> Result<HttpResponse, Error> {
+    rates.plan(agent.0.agent_id, body.len())?;
     let plan = shared::plan::open_plan(&body).map_err(unreadable)?;
     let (now, who, site) = (clock.now(), agent.0.agent_id, config.site_id.clone());
     let change = plan.body.change;

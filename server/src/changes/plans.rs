@@ -15,6 +15,9 @@ use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::sync::Arc;
 
+/// Plans of one host for one revision, the replaced ones included: they are evidence and stay.
+const PLANS_OF_HOST: i64 = 16;
+
 /// Every plan that is wished and did not arrive: targets without a plan of changes in review.
 pub fn wishes(tx: &mut Conn) -> Result<Vec<fleet::Wish>, Error> {
     let mut wishes = Vec::new();
@@ -62,6 +65,12 @@ pub fn accept(
     }
     if body.site != *site || body.change_id.as_str() != row.id || body.revision != row.revision() {
         return Err(Refusal::unprocessable("plan.other_change").with("change", &row.id).into());
+    }
+    if papers::count_plans(tx, &body.change, agent)? >= PLANS_OF_HOST {
+        return Err(Refusal::conflict("plan.too_many")
+            .with("change", &row.id)
+            .with("limit", PLANS_OF_HOST)
+            .into());
     }
     ledger::keep_statement(tx, "plan", &plan.digest, &plan.to_bytes(), now)?;
     papers::record_plan(tx, plan, now)?;

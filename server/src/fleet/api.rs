@@ -4,6 +4,7 @@ use super::board::{Board, CheckIn};
 use super::join::{self, Door, ci_of};
 use super::limit::Limiter;
 use super::model::{Host, Labels, check_labels};
+use super::rates::Rates;
 use super::store;
 use crate::cmdb::{self, EventKind, NewEvent};
 use crate::kernel::clock::Clock;
@@ -27,6 +28,8 @@ use std::time::Instant;
 /// Joins and renewals of one address: a rack that starts at once, then a steady trickle.
 const STRANGER_BURST: u32 = 60;
 const STRANGERS_PER_MINUTE: u32 = 60;
+/// What a stranger that came too often is told to wait.
+const STRANGER_WAIT_SECS: u64 = 30;
 
 /// How often addresses may knock; one for all worker threads.
 pub struct Strangers(Limiter<IpAddr>);
@@ -40,7 +43,9 @@ impl Default for Strangers {
 impl Strangers {
     fn check(&self, req: &HttpRequest) -> Result<(), Error> {
         let admitted = req.peer_addr().is_some_and(|peer| self.0.admits(peer.ip(), Instant::now()));
-        let refusal = || Refusal::new("request.too_many", StatusCode::TOO_MANY_REQUESTS);
+        let refusal = || {
+            Refusal::new("request.too_many", StatusCode::TOO_MANY_REQUESTS).retry_after(STRANGER_WAIT_SECS)
+        };
         if admitted { Ok(()) } else { Err(refusal().into()) }
     }
 }
@@ -51,7 +56,7 @@ pub fn people_routes(config: &mut ServiceConfig) {
     config.service(hosts).service(set_labels).service(disable).service(enable).service(show_enrolment);
 }
 
-/// Routes for agents. Needs `Data<Board>`.
+/// Routes for agents. Needs `Data` of `Board` and `Rates`.
 pub fn agent_routes(config: &mut ServiceConfig) {
     config.service(work);
     // Facts are larger than other documents; JSON escapes make them no more than twice as long.
@@ -234,9 +239,10 @@ async fn work(
 async fn put_facts(
     agent: Agent,
     (db, clock): (Data<Db>, Data<Clock>),
-    board: Data<Board>,
+    (board, rates): (Data<Board>, Data<Rates>),
     body: Json<FactsReport>,
 ) -> Result<HttpResponse, Error> {
+    rates.facts(agent.0.agent_id)?;
     let FactsReport { at, facts } = body.into_inner();
     facts.check().map_err(|error| Refusal::unprocessable("facts.bad").with("detail", error))?;
     let (id, now) = (agent.0.agent_id, clock.now());

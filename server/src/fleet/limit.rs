@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Askers remembered at once; beyond that those with a full bucket are forgotten.
 const ASKERS: usize = 10_000;
@@ -29,18 +29,33 @@ impl<K: Hash + Eq> Limiter<K> {
 
     /// True if `asker` may go on; `now` is a reading of the monotonic clock.
     pub fn admits(&self, asker: K, now: Instant) -> bool {
+        self.take(asker, 1, now).is_ok()
+    }
+
+    /// Takes `cost` out of the asker's bucket; what costs more than all of it needs it full.
+    ///
+    /// # Errors
+    /// How long until it would be admitted.
+    pub fn take(&self, asker: K, cost: u32, now: Instant) -> Result<(), Duration> {
+        let cost = f64::from(cost).min(self.burst);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= ASKERS && !buckets.contains_key(&asker) {
             buckets.retain(|_, bucket| self.filled(*bucket, now) < self.burst);
             if buckets.len() >= ASKERS {
                 // A flood from many addresses: strangers wait until the first buckets are full again.
-                return false;
+                return Err(self.refill(self.burst));
             }
         }
         let bucket = buckets.entry(asker).or_insert(Bucket { left: self.burst, at: now });
         let left = self.filled(*bucket, now);
-        *bucket = Bucket { left: if left >= 1.0 { left - 1.0 } else { left }, at: now };
-        left >= 1.0
+        let admitted = left >= cost;
+        *bucket = Bucket { left: if admitted { left - cost } else { left }, at: now };
+        if admitted { Ok(()) } else { Err(self.refill(cost - left)) }
+    }
+
+    /// How long so much takes to come back.
+    fn refill(&self, missing: f64) -> Duration {
+        Duration::try_from_secs_f64(missing / self.per_second).unwrap_or(Duration::MAX)
     }
 
     fn filled(&self, bucket: Bucket, now: Instant) -> f64 {
@@ -63,6 +78,17 @@ mod tests {
         assert!(ask(2, 0), "another asker has its own bucket");
         assert_eq!([ask(1, 9), ask(1, 10), ask(1, 11)], [false, true, false]);
         assert_eq!([ask(1, 900), ask(1, 900), ask(1, 900), ask(1, 900)], [true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_refused_names_the_wait_that_helps() {
+        let limiter = Limiter::new(100, 60);
+        let start = Instant::now();
+        assert_eq!(limiter.take(1, 70, start), Ok(()));
+        assert_eq!(limiter.take(1, 70, start), Err(Duration::from_secs(40)));
+        assert_eq!(limiter.take(1, 70, start + Duration::from_secs(40)), Ok(()));
+        assert_eq!(limiter.take(1, 1_000, start + Duration::from_secs(41)), Err(Duration::from_secs(99)));
+        assert_eq!(limiter.take(1, 1_000, start + Duration::from_secs(140)), Ok(()));
     }
 
     #[test]

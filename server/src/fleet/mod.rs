@@ -9,6 +9,7 @@ mod board;
 mod join;
 mod limit;
 mod model;
+mod rates;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,8 @@ mod tests;
 pub use api::{Strangers, agent_routes, people_routes};
 pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
 pub use join::{Door, invite, join, renew};
-pub use limit::Limiter;
 pub use model::{ChainHead, Host, Labels};
+pub use rates::Rates;
 pub use store::{allow_gaps, chain_heads, extend_chains, find, get, list, repair_head};
 
 use crate::cmdb::{self, EventKind, NewEvent};

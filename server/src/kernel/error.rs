@@ -14,35 +14,42 @@ pub struct Refusal {
     pub code: &'static str,
     pub status: StatusCode,
     pub with: Vec<(&'static str, String)>,
+    /// Seconds after which the same request will do.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
     pub fn new(code: &'static str, status: StatusCode) -> Self {
-        Self { code, status, with: Vec::new() }
+        Self { code, status, with: Vec::new(), retry_after: None }
     }
 
     pub fn bad_request(code: &'static str) -> Self {
-        Self { code, status: StatusCode::BAD_REQUEST, with: Vec::new() }
+        Self::new(code, StatusCode::BAD_REQUEST)
     }
 
     pub fn forbidden(code: &'static str) -> Self {
-        Self { code, status: StatusCode::FORBIDDEN, with: Vec::new() }
+        Self::new(code, StatusCode::FORBIDDEN)
     }
 
     pub fn not_found(code: &'static str) -> Self {
-        Self { code, status: StatusCode::NOT_FOUND, with: Vec::new() }
+        Self::new(code, StatusCode::NOT_FOUND)
     }
 
     pub fn conflict(code: &'static str) -> Self {
-        Self { code, status: StatusCode::CONFLICT, with: Vec::new() }
+        Self::new(code, StatusCode::CONFLICT)
     }
 
     pub fn too_large(code: &'static str) -> Self {
-        Self { code, status: StatusCode::PAYLOAD_TOO_LARGE, with: Vec::new() }
+        Self::new(code, StatusCode::PAYLOAD_TOO_LARGE)
     }
 
     pub fn unprocessable(code: &'static str) -> Self {
-        Self { code, status: StatusCode::UNPROCESSABLE_ENTITY, with: Vec::new() }
+        Self::new(code, StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    #[must_use]
+    pub fn retry_after(self, secs: u64) -> Self {
+        Self { retry_after: Some(secs), ..self }
     }
 
     #[must_use]
@@ -105,7 +112,7 @@ impl Error {
     pub fn as_refusal(&self) -> Refusal {
         match self {
             Self::Refusal(refusal) => refusal.clone(),
-            Self::Busy => Refusal::new("server.busy", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Busy => Refusal::new("server.busy", StatusCode::SERVICE_UNAVAILABLE).retry_after(5),
             Self::Fault(_) => Refusal::new("server.fault", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }

@@ -62,6 +62,7 @@ const CODES: &[(u16, &[&str])] = &[
             "object.wrong_offset",
             "person.last_admin",
             "plan.not_wanted",
+            "plan.too_many",
             "policy.not_newer",
             "renew.stale",
             "site.not_next",
@@ -102,7 +103,7 @@ const CODES: &[(u16, &[&str])] = &[
             "upload.too_long",
         ],
     ),
-    (429, &["request.too_many", "statement.too_many"]),
+    (429, &["agent.too_much", "request.too_many"]),
     (500, &["server.fault"]),
     (503, &["server.busy"]),
 ];

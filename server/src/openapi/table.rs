@@ -142,7 +142,7 @@ const FLEET: &[Route] = &[
     route(("PUT", "/agent/v1/facts"), "reportFacts", HOST, "Takes in what a host says of itself.")
         .takes(json::<wire::FactsReport>())
         .answers(DONE)
-        .refuses(&["facts.bad", "facts.host_class"]),
+        .refuses(&["agent.too_much", "facts.bad", "facts.host_class"]),
 ];
 
 const CMDB: &[Route] =
@@ -406,10 +406,12 @@ const CHANGES: &[Route] = &[
         .takes(json::<Envelope>())
         .answers(DONE)
         .refuses(&[
+            "agent.too_much",
             "plan.no_target",
             "plan.not_wanted",
             "plan.other_agent",
             "plan.other_change",
+            "plan.too_many",
             "plan.unknown_change",
         ]),
     route(("GET", "/agent/v1/plans/{digest}"), "fetchPlan", HOST, "Gives a host a plan of its own again.")
@@ -427,13 +429,7 @@ const RECEIPTS: &[Route] = &[
     )
     .takes(json::<wire::Record>())
     .answers(&[answer(200, "the proof", json::<wire::Recorded>())])
-    .refuses(&[
-        "chain.gap",
-        "chain.fork",
-        "statement.invalid",
-        "statement.other_host",
-        "statement.too_many",
-    ]),
+    .refuses(&["chain.gap", "chain.fork", "statement.invalid", "statement.other_host", "agent.too_much"]),
     route(
         ("GET", "/v1/alarms"),
         "listAlarms",

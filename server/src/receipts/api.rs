@@ -3,6 +3,7 @@
 use super::intake::{Intake, raise_forged};
 use super::model::{Alarm, Incoming};
 use super::store;
+use crate::fleet::Rates;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::Db;
@@ -18,7 +19,7 @@ use shared::wire::{Record, Recorded};
 /// An envelope and the little around it.
 const BODY_BYTES: usize = ENVELOPE_BYTES + 4_096;
 
-/// Routes for agents. Needs `Data<Intake>`.
+/// Routes for agents. Needs `Data` of `Intake` and `Rates`.
 pub fn agent_routes(config: &mut ServiceConfig) {
     config.service(
         web::scope("/agent/v1/statements").configure(edge::extractors(BODY_BYTES)).service(record_statement),
@@ -35,12 +36,12 @@ pub fn people_routes(config: &mut ServiceConfig) {
 async fn record_statement(
     agent: Agent,
     (db, clock, config): (Data<Db>, Data<Clock>, Data<Config>),
-    intake: Data<Intake>,
+    (intake, rates): (Data<Intake>, Data<Rates>),
     body: Json<Record>,
 ) -> Result<Json<Recorded>, Error> {
     let connected = agent.0.agent_id;
-    intake.check_rate(connected)?;
     let Record { statement, log_size } = body.into_inner();
+    rates.statement(connected, statement.to_bytes().len())?;
     match Incoming::open(&statement, &config.site_id, connected) {
         Ok(incoming) => Ok(Json(intake.record(incoming, log_size).await?)),
         Err(Error::Refusal(refusal)) => {

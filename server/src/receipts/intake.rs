@@ -6,33 +6,27 @@
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict};
 use super::record::{Topics, record};
 use super::store;
-use crate::fleet::{Board, Limiter};
+use crate::fleet::Board;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::{Answer, Log, Question};
-use actix_web::http::StatusCode;
 use shared::digest::Digest;
 use shared::ids::AgentId;
 use shared::time::Timestamp;
 use shared::wire::Recorded;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// Statements in one transaction.
 const BATCH: usize = 128;
 /// Statements that wait; beyond that hosts are told to come back.
 const QUEUE: usize = 2_048;
-/// Statements of one host: a long absence is sent at once, a host that floods is slowed down.
-const HOST_BURST: u32 = 500;
-const HOST_PER_MINUTE: u32 = 120;
 
 /// Cheap to clone; all clones feed one queue. It ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Intake {
     queue: mpsc::Sender<Job>,
-    limiter: Arc<Limiter<AgentId>>,
 }
 
 struct Job {
@@ -56,13 +50,7 @@ impl Intake {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (db, log, board, clock) = (db.clone(), log.clone(), board.clone(), clock.clone());
         tokio::spawn(Worker { db, log, board, clock, topics }.run(jobs));
-        Self { queue, limiter: Arc::new(Limiter::new(HOST_BURST, HOST_PER_MINUTE)) }
-    }
-
-    /// Slows down a host that sends too much. For each request, before its work begins.
-    pub fn check_rate(&self, agent: AgentId) -> Result<(), Error> {
-        let refusal = || Refusal::new("statement.too_many", StatusCode::TOO_MANY_REQUESTS);
-        if self.limiter.admits(agent, Instant::now()) { Ok(()) } else { Err(refusal().into()) }
+        Self { queue }
     }
 
     /// Makes the statement durable and proves it. Sending it again answers the same.

@@ -63,6 +63,10 @@ diesel::table! {
 
 /// Newest alarms in a list.
 const ALARMS: i64 = 500;
+/// Alarms of one kind about one host; it has long been looked at then.
+const ALARMS_OF_HOST: i64 = 100;
+/// Those of them that keep what the host sent, whole.
+const HELD_OF_HOST: i64 = 4;
 
 #[derive(Insertable, Queryable, Selectable)]
 #[diesel(table_name = receipt, treat_none_as_default_value = false)]
@@ -162,15 +166,22 @@ fn refusal_row(statement: &Statement<Refusal>, recorded: &Recorded<'_>, now: Tim
     }
 }
 
-/// The same alarm about the same thing is kept once. True the first time.
+/// The same alarm about the same thing is kept once. True the first time. A host that floods fills its own share:
+/// what it said first is kept.
 pub(super) fn record_alarm(tx: &mut Conn, new: &NewAlarm, now: Timestamp) -> QueryResult<bool> {
+    let of_host = alarm::table.filter(alarm::agent.eq(new.agent.to_string()));
+    let there: i64 = of_host.filter(alarm::kind.eq(new.kind.as_str())).count().get_result(tx)?;
+    if there >= ALARMS_OF_HOST {
+        return Ok(false);
+    }
+    let held = new.held.as_deref().filter(|_| there < HELD_OF_HOST);
     let row = (
         alarm::at.eq(now.0),
         alarm::kind.eq(new.kind.as_str()),
         alarm::agent.eq(new.agent.to_string()),
         alarm::detail.eq(one_line(&new.detail)),
         alarm::evidence.eq(new.evidence.0.as_slice()),
-        alarm::body.eq(new.held.as_deref()),
+        alarm::body.eq(held),
     );
     let inserted =
         each!(tx, |c| diesel::insert_into(alarm::table).values(row).on_conflict_do_nothing().execute(c))?;

@@ -100,6 +100,12 @@ pub(in crate::changes) fn record_plan(
         .map(drop)
 }
 
+/// All that a host has sent for a revision.
+pub(in crate::changes) fn count_plans(tx: &mut Conn, change: &Digest, agent: AgentId) -> QueryResult<i64> {
+    let rows = change_plan::table.filter(change_plan::change.eq(change.0.as_slice()));
+    rows.filter(change_plan::agent.eq(agent.to_string())).count().get_result(tx)
+}
+
 type PlanTuple = (Vec<u8>, String, String, String, Vec<u8>, String, i32);
 
 fn plan_row(row: PlanTuple) -> Result<PlanRow, Error> {

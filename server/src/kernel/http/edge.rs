@@ -109,8 +109,8 @@ fn tell(
 fn body(refusal: &Refusal, id: &str, language: Language) -> HttpResponse<BoxBody> {
     let sentence = language.refusal(refusal.code, &refusal.with);
     let mut response = HttpResponse::build(refusal.status);
-    if refusal.status == actix_web::http::StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header((header::RETRY_AFTER, "5"));
+    if let Some(secs) = refusal.retry_after {
+        response.insert_header((header::RETRY_AFTER, secs));
     }
     response.insert_header((header::CONTENT_LANGUAGE, language.tag())).json(Told {
         code: refusal.code,
