@@ -24,5 +24,6 @@ mod help;
 mod input;
 mod joining;
 mod packages;
+mod renewal;
 mod rig;
 mod scenarios;

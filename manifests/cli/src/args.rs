@@ -75,6 +75,9 @@ pub enum LocalCommand {
         /// The digest of the site's first root, from a source that you trust (default: that of --site)
         #[arg(long, value_name = "HEX")]
         root_sha256: Option<shared::digest::Digest>,
+        /// An earlier bundle of the site: the ledger must go on from there
+        #[arg(long, value_name = "BUNDLE")]
+        previous: Option<PathBuf>,
     },
     /// Your keys
     #[command(subcommand)]
@@ -184,6 +187,24 @@ pub enum OnlineCommand {
     /// The site: its identity and when everything expires
     #[command(subcommand)]
     Site(SiteCommand),
+    /// Sign everything again that ends: root, policy, your team's manifests; shows when what ends
+    #[command(
+        after_help = "Example: assent renew --dry-run\n         assent renew\n         assent renew --key recovered.pem --replace-lost governance-new.pem   # the governance key is lost"
+    )]
+    Renew {
+        /// Only show what ends when, and what would be renewed
+        #[arg(long)]
+        dry_run: bool,
+        /// Governance key file to sign with, such as one from `assent key restore`; may be repeated
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
+        /// Governance keys that do not sign now are lost: drop them, and make a new one in this file
+        #[arg(long, value_name = "FILE")]
+        replace_lost: Option<PathBuf>,
+    },
+    /// The policy: persons, keys, rules
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// The ledger
     #[command(subcommand)]
     Log(LogCommand),
@@ -314,6 +335,39 @@ pub enum SiteCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Show the policy in force as JSON, ready to be edited
+    #[command(after_help = "Example: assent policy show > policy.json")]
+    Show,
+    /// Open the policy in $EDITOR; then check, show the difference, sign and publish it
+    #[command(after_help = "Example: assent policy edit")]
+    Edit(SignArgs),
+    /// Check an edited policy, show the difference, sign it with governance and publish it
+    #[command(
+        after_help = "Example: assent policy publish policy.json\n         assent policy publish policy.json --team web=KEY1,KEY2   # who may publish for a team"
+    )]
+    Publish {
+        /// The edited policy; version and time of issue are set by this command
+        file: PathBuf,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Governance key file to sign with (default: that of the profile); may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Public keys that publish for a team, in place of those it had (see `assent key show`); may be repeated
+    #[arg(long, value_name = "TEAM=KEY,KEY")]
+    pub team: Vec<String>,
+    /// Do not ask; for scripts that have looked themselves
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Public keys of this profile and what the policy says about them
     #[command(after_help = "Example: assent key show")]
@@ -321,6 +375,13 @@ pub enum KeyCommand {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Make a key for a person and print its public part, to be put into the policy
+    #[command(after_help = "Example: assent key new --out approver.pem")]
+    New {
+        /// New file for the sealed key
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Read a recovery key from its print-out and seal it into a key file
     #[command(after_help = "Example: assent key restore --out governance-2.pem")]

@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::{archive, files, term, text, window};
 use serde::Serialize;
 use shared::digest::Digest;
-use shared::evidence::{self, Report};
+use shared::evidence::{self, Files, Report};
 use shared::ids::ChangeId;
 use shared::time::Timestamp;
 use std::fs::OpenOptions;
@@ -62,19 +62,33 @@ fn fetch(session: &Session, wish: &Wish<'_>, part: &Path) -> Done<usize> {
 }
 
 /// Verifies a bundle without any server. Refused when anything does not hold.
-pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>) -> Done {
+pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>, previous: Option<&Path>) -> Done {
     let root = match (root, &global.site) {
         (Some(root), _) => Some(root),
         (None, Some(dir)) => Some(Profile::open(Some(dir))?.config.root_sha256),
         (None, None) => None,
     };
-    let report = evidence::verify(&archive::read(bundle)?, root);
+    let files = archive::read(bundle)?;
+    let report = evidence::verify(&files, root);
     term::print(&rendered(&report, root.is_some()))?;
     if report.is_good() {
-        return Ok(());
+        return previous.map_or(Ok(()), |previous| follows(&files, previous, report.root_sha256));
     }
     let message = format!("{} does not hold (flaws: {})", bundle.display(), report.flaws.len());
     Err(Failure::refused(message).remedy("ask for a new export, and keep this one as it is"))
+}
+
+/// An earlier bundle of the same site that holds by itself, and whose ledger this one goes on from.
+fn follows(files: &Files, previous: &Path, root: Option<Digest>) -> Done {
+    let shown = previous.display();
+    let earlier = archive::read(previous)?;
+    let report = evidence::verify(&earlier, root);
+    if let Some(flaw) = report.flaws.first() {
+        return Err(Failure::refused(format!("the earlier bundle {shown} does not hold")).why(flaw));
+    }
+    let sizes = evidence::follows(&earlier, files);
+    let (before, now) = sizes.or_refuse(format!("this bundle does not follow {shown}"))?;
+    term::print(&format!("the ledger has only grown since {shown}: from {before} to {now} entries\n"))
 }
 
 fn rendered(report: &Report, pinned: bool) -> String {

@@ -5,9 +5,9 @@ use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::profile::{SMALL, Secrets};
 use crate::session::Session;
-use crate::{files, init, paper, term, text, window};
+use crate::{clock, files, init, paper, term, text, window};
 use serde::Serialize;
-use shared::keys::PublicKey;
+use shared::keys::{PublicKey, SigningKey};
 use shared::policy::{PersonKey, Role};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -68,6 +68,20 @@ fn role_name(role: Role) -> &'static str {
         Role::BreakGlass => "break-glass",
         Role::Auditor => "auditor",
     }
+}
+
+/// A key for one more person or purpose; it counts when the policy names it.
+pub fn new(global: &Global, out: &Path) -> Done {
+    let key = SigningKey::from_seed(&Zeroizing::new(clock::random::<32>()?));
+    let passphrase = Secrets::new(global.passphrase_file.clone()).new_passphrase()?;
+    files::write_new(out, init::sealed(&key, &passphrase)?.as_bytes())?;
+    let message = format!(
+        "{} holds a new key, sealed\n  public key  {}\n\
+         next: give the public key to whoever holds governance; it counts when the policy names it\n",
+        out.display(),
+        key.public()
+    );
+    term::print(&message)
 }
 
 /// Types a print-out back into a sealed key file; also the test that the paper is right.

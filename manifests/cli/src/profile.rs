@@ -44,6 +44,8 @@ pub struct KeyFiles {
 /// Which of the person's keys signs; authors and approvers use the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUse {
+    /// Signs root, targets and policy.
+    Governance,
     Publisher,
     Approver,
 }
@@ -51,6 +53,7 @@ pub enum KeyUse {
 impl KeyUse {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Governance => "governance",
             Self::Publisher => "publisher",
             Self::Approver => "approver",
         }
@@ -92,6 +95,7 @@ impl Profile {
     pub fn key_file(&self, which: KeyUse) -> Option<PathBuf> {
         let keys = &self.config.keys;
         let path = match which {
+            KeyUse::Governance => &keys.governance,
             KeyUse::Publisher => &keys.publisher,
             KeyUse::Approver => &keys.approver,
         };
@@ -105,18 +109,21 @@ impl Profile {
             Failure::usage(format!("this profile has no {name} key"))
                 .remedy(format!("add keys.{name} to {FILE}"))
         })?;
-        let pem = Zeroizing::new(files::read_text(&path, SMALL)?);
-        let sealed = pem.contains("BEGIN ENCRYPTED PRIVATE KEY");
-        let passphrase = if sealed { Some(secrets.passphrase()?) } else { None };
-        SigningKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_str())).map_err(|e| match e {
-            KeyError::Passphrase => Failure::refused(format!("the passphrase does not open the {name} key"))
-                .why(path.display())
-                .remedy("type it again, or check --passphrase-file"),
-            other => {
-                Failure::fault(format!("the {name} key in {} cannot be used", path.display())).why(other)
-            }
-        })
+        open_key(&path, name, secrets)
     }
+}
+
+/// Opens a key file; asks for the passphrase when it is sealed. `name` is what people call the key.
+pub fn open_key(path: &Path, name: &str, secrets: &Secrets) -> Done<SigningKey> {
+    let pem = Zeroizing::new(files::read_text(path, SMALL)?);
+    let sealed = pem.contains("BEGIN ENCRYPTED PRIVATE KEY");
+    let passphrase = if sealed { Some(secrets.passphrase()?) } else { None };
+    SigningKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_str())).map_err(|e| match e {
+        KeyError::Passphrase => Failure::refused(format!("the passphrase does not open the {name} key"))
+            .why(path.display())
+            .remedy("type it again, or check --passphrase-file"),
+        other => Failure::fault(format!("the {name} key in {} cannot be used", path.display())).why(other),
+    })
 }
 
 /// Where the passphrase comes from; asked at most once in a command.
@@ -152,6 +159,12 @@ impl Secrets {
         };
         *self.known.borrow_mut() = Some(passphrase.clone());
         Ok(passphrase)
+    }
+
+    /// The passphrase for a key that joins the others: theirs, if it was asked for already.
+    pub fn passphrase_for_new(&self) -> Done<Zeroizing<String>> {
+        let known = self.known.borrow().clone();
+        known.map_or_else(|| self.new_passphrase(), Ok)
     }
 
     /// A new passphrase: typed twice, or the first line of the file.

@@ -2,7 +2,7 @@
 
 use crate::args::{
     AgentCommand, ArtifactCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand, LocalCommand,
-    LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
+    LogCommand, ManifestCommand, OnlineCommand, PolicyCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
@@ -10,7 +10,7 @@ use crate::change::{act, new, show, wait, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
-use crate::{alarms, ci, evidence, init, key, ledger, shell, site};
+use crate::{alarms, ci, evidence, init, key, ledger, policy, renew, shell, site};
 use clap::Parser as _;
 use shared::approval::Decision;
 use std::process::ExitCode;
@@ -47,8 +47,11 @@ fn run_local(global: &Global, command: LocalCommand) -> Done {
         LocalCommand::Init(args) => init::run(&args, &Secrets::new(global.passphrase_file.clone())),
         LocalCommand::Lint { files, out } => source::lint(&files, out.as_deref()),
         LocalCommand::Sign { file, out } => source::sign_file(global, &file, out.as_deref()),
-        LocalCommand::Verify { bundle, root_sha256 } => evidence::verify(global, &bundle, root_sha256),
+        LocalCommand::Verify { bundle, root_sha256, previous } => {
+            evidence::verify(global, &bundle, root_sha256, previous.as_deref())
+        }
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
+        LocalCommand::Key(KeyCommand::New { out }) => key::new(global, &out),
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
         LocalCommand::Completion { shell } => shell::completion(shell),
         LocalCommand::Man { dir } => shell::manual(&dir),
@@ -80,6 +83,12 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
         Do::Site(SiteCommand::Alarms { json }) => alarms::list(session, json),
+        Do::Renew { dry_run, key, replace_lost } => {
+            renew::run(session, dry_run, &key, replace_lost.as_deref())
+        }
+        Do::Policy(PolicyCommand::Show) => policy::show(session),
+        Do::Policy(PolicyCommand::Edit(sign)) => policy::edit(session, &sign),
+        Do::Policy(PolicyCommand::Publish { file, sign }) => policy::publish(session, &file, &sign),
         Do::Log(LogCommand::Verify) => ledger::verify(session),
     }
 }
@@ -89,11 +98,11 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         ChangeCommand::New(args) => new::run(session, &args),
         ChangeCommand::Show { change } => show::show(session, &change),
         ChangeCommand::List { state, json } => show::list(session, state.as_deref(), json),
-        ChangeCommand::Submit { change } => act::act(session, &change, "submit"),
+        ChangeCommand::Submit { change } => act::act(session, &change, "submit", ""),
         ChangeCommand::Wait { change, until, timeout } => wait::run(session, &change, until, &timeout),
-        ChangeCommand::Halt { change } => act::act(session, &change, "halt"),
-        ChangeCommand::Resume { change } => act::act(session, &change, "resume"),
-        ChangeCommand::Withdraw { change } => act::act(session, &change, "withdraw"),
+        ChangeCommand::Halt { change, note } => act::act(session, &change, "halt", &note),
+        ChangeCommand::Resume { change, note } => act::act(session, &change, "resume", &note),
+        ChangeCommand::Withdraw { change, note } => act::act(session, &change, "withdraw", &note),
         ChangeCommand::Close { change, outcome, note } => act::close(session, &change, outcome, &note),
     }
 }

@@ -25,10 +25,7 @@ pub fn show(session: &Session, json: bool) -> Done {
             .why(format!("the profile is of site {}", config.site)));
     }
     let site = session.site()?;
-    let expiry = expiries(
-        info.expiry.clone(),
-        site.trusted.expiries().into_iter().map(|(role, at)| (role.to_string(), at)),
-    );
+    let expiry = expiries(&info, &site);
     if json {
         return print_json(&SiteInfo { expiry, ..info });
     }
@@ -65,16 +62,18 @@ fn pin_line(claimed: &Digest, seen: &Digest) -> String {
 }
 
 /// The server's list; what was verified here replaces what it says of the repository.
-fn expiries(told: Vec<Expiry>, verified: impl Iterator<Item = (String, Timestamp)>) -> Vec<Expiry> {
-    let mut all: Vec<Expiry> = verified.map(|(what, expires)| Expiry { what, expires }).collect();
+pub fn expiries(told: &SiteInfo, site: &Site) -> Vec<Expiry> {
+    let verified = site.trusted.expiries().into_iter();
+    let mut all: Vec<Expiry> =
+        verified.map(|(role, expires)| Expiry { what: role.to_string(), expires }).collect();
     let names: Vec<_> = all.iter().map(|line| line.what.clone()).collect();
     let known = |line: &Expiry| names.iter().any(|name| name == line.what.trim_end_matches(".json"));
-    all.extend(told.into_iter().filter(|line| !known(line)));
+    all.extend(told.expiry.iter().filter(|line| !known(line)).cloned());
     all.sort_by_key(|line| line.expires);
     all
 }
 
-fn expiry_table(expiry: &[Expiry], now: Timestamp) -> Done<String> {
+pub fn expiry_table(expiry: &[Expiry], now: Timestamp) -> Done<String> {
     let zone = window::zone(None)?;
     let mut rows = vec![["", "EXPIRES", "WHEN", "LEFT"].map(str::to_owned).to_vec()];
     for line in expiry {

@@ -16,7 +16,7 @@ use shared::policy::Policy;
 use shared::strict;
 use shared::time::Timestamp;
 use shared::tuf::client::{self, Step, Stored};
-use shared::tuf::{Role, Signed, TargetName, Targets, Trusted};
+use shared::tuf::{Role, Signed, TargetName, Targets, Trusted, TufError};
 use std::path::{Path, PathBuf};
 
 /// The verified site at one moment.
@@ -45,6 +45,27 @@ pub fn refresh(profile: &Profile, api: &Client, now: Timestamp) -> Done<Site> {
     // Without it a slower command could put older files, the rollback floors, over newer ones.
     let _only_one = files::lock(&dir.join("lock"))?;
     let trusted = follow(client::start(load(&dir)?, now), &dir, api)?;
+    site_of(profile, api, dir, trusted, now)
+}
+
+/// Like [`refresh`], but what has expired is judged at its last second, so that it can be signed again.
+///
+/// Signatures and versions are checked as ever; only freshness is given up. Nothing but a renewal may use it.
+pub fn refresh_expired(profile: &Profile, api: &Client, now: Timestamp) -> Done<Site> {
+    let dir = profile.dir.join("trust");
+    let _only_one = files::lock(&dir.join("lock"))?;
+    let mut at = now;
+    loop {
+        match walk(client::start(load(&dir)?, at), &dir, api) {
+            Ok(trusted) => return site_of(profile, api, dir, trusted, now),
+            // Each turn goes back behind the end of one more role; there are few roles.
+            Err(Stop::Tuf(TufError::Expired { at: end, .. })) if end <= at => at = end.plus(-1),
+            Err(stop) => return Err(stop.into()),
+        }
+    }
+}
+
+fn site_of(profile: &Profile, api: &Client, dir: PathBuf, trusted: Trusted, now: Timestamp) -> Done<Site> {
     let file = *trusted.policy().or_refuse("the site's policy is not in the repository")?;
     let bytes = fetch(api, &TargetName::Policy, &file)?;
     let seen = read_seen(&dir)?;
@@ -56,19 +77,56 @@ pub fn refresh(profile: &Profile, api: &Client, now: Timestamp) -> Done<Site> {
     Ok(Site { trusted, policy, now, dir })
 }
 
-fn follow(first: Result<Step, shared::tuf::TufError>, dir: &Path, api: &Client) -> Done<Trusted> {
-    let refused = "the server's repository is not accepted";
-    let mut step = first.or_refuse(refused)?;
+/// Why a refresh ended without trust.
+enum Stop {
+    Tuf(TufError),
+    Other(Failure),
+}
+
+impl From<TufError> for Stop {
+    fn from(error: TufError) -> Self {
+        Self::Tuf(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Other(failure) => failure,
+            Stop::Tuf(error) => {
+                let failure = Self::refused("the server's repository is not accepted").why(&error);
+                match error {
+                    TufError::Expired { role: Role::Root | Role::Targets | Role::Content(_), .. } => {
+                        failure.remedy("assent renew --dry-run")
+                    }
+                    _ => failure,
+                }
+            }
+        }
+    }
+}
+
+fn follow(first: Result<Step, TufError>, dir: &Path, api: &Client) -> Done<Trusted> {
+    Ok(walk(first, dir, api)?)
+}
+
+fn walk(first: Result<Step, TufError>, dir: &Path, api: &Client) -> Result<Trusted, Stop> {
+    let mut step = first?;
     loop {
         step = match step {
             Step::Fetch(fetch) => match api.tuf(fetch.name(), fetch.max_bytes())? {
                 Some(bytes) => fetch.found(&bytes),
                 None => fetch.not_found(),
-            }
-            .or_refuse(refused)?,
+            }?,
             Step::Store(store) => {
                 files::replace(&dir.join(store.role().stored_file()), store.bytes())?;
-                store.stored().or_refuse(refused)?
+                store.stored()?
             }
             Step::Stale(stale) => {
                 let message = format!(
@@ -79,7 +137,8 @@ fn follow(first: Result<Step, shared::tuf::TufError>, dir: &Path, api: &Client) 
                     .why("an old backup was restored, or somebody replays old files")
                     .remedy(
                         "if the server was restored, its online keys must be replaced by a new root first",
-                    ));
+                    )
+                    .into());
             }
             Step::Done(trusted) => return Ok(*trusted),
         }
@@ -166,15 +225,33 @@ impl Site {
         fetch(api, &target, &file)
     }
 
-    /// A team's current metadata, as verified by the refresh that made this value; `None` before its first.
-    pub fn content(&self, team: &Team) -> Done<Option<Targets>> {
+    /// The top-level targets, as verified by the refresh that made this value.
+    pub fn targets(&self) -> Done<Targets> {
+        let role = Role::Targets;
+        let bytes = files::read(&self.dir.join(role.stored_file()), role.max_bytes())?;
+        Ok(Signed::<Targets>::parse(&role, &bytes).or_fault("the trusted metadata is damaged")?.signed)
+    }
+
+    /// The policy document, byte for byte as governance signed it.
+    pub fn policy_bytes(&self, api: &Client) -> Done<Vec<u8>> {
+        let file = *self.trusted.policy().or_refuse("the site's policy is not in the repository")?;
+        fetch(api, &TargetName::Policy, &file)
+    }
+
+    /// A team's metadata even when it has expired; `None` before its first. For renewals only.
+    pub fn expired_content(&self, team: &Team) -> Done<Option<Targets>> {
         let role = Role::Content(team.clone());
-        self.trusted.manifests(team).or_refuse(format!("the manifests of team {team} cannot be used"))?;
         match files::try_read(&self.dir.join(role.stored_file()), role.max_bytes())? {
             Some(bytes) => Ok(Some(
                 Signed::<Targets>::parse(&role, &bytes).or_fault("the trusted metadata is damaged")?.signed,
             )),
             None => Ok(None),
         }
+    }
+
+    /// A team's current metadata, as verified by the refresh that made this value; `None` before its first.
+    pub fn content(&self, team: &Team) -> Done<Option<Targets>> {
+        self.trusted.manifests(team).or_refuse(format!("the manifests of team {team} cannot be used"))?;
+        self.expired_content(team)
     }
 }

@@ -103,23 +103,57 @@ async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Res
     with.write("change.submit", work).await
 }
 
+/// Why an operator steps in; kept with the step.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Note {
+    #[serde(default)]
+    note: String,
+}
+
+impl Note {
+    /// An empty body says nothing.
+    fn read(body: &Bytes) -> Result<String, Error> {
+        let Self { note } = if body.is_empty() { Self::default() } else { read("the note", body)? };
+        short(note)
+    }
+}
+
+fn short(note: String) -> Result<String, Error> {
+    if note.len() > limits::TEXT_BYTES {
+        return Err(Refusal::too_large("request.too_large").with("limit", limits::TEXT_BYTES).into());
+    }
+    Ok(note)
+}
+
 #[post("/v1/changes/{id}/halt")]
-async fn halt(person: Allowed<Operate>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
-    with.wish(person, id.into_inner(), Wish::Halt, String::new()).await
+async fn halt(
+    person: Allowed<Operate>,
+    id: Path<ChangeId>,
+    body: Bytes,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    with.wish(person, id.into_inner(), Wish::Halt, Note::read(&body)?).await
 }
 
 #[post("/v1/changes/{id}/resume")]
-async fn resume(person: Allowed<Operate>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
-    with.wish(person, id.into_inner(), Wish::Resume, String::new()).await
+async fn resume(
+    person: Allowed<Operate>,
+    id: Path<ChangeId>,
+    body: Bytes,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    with.wish(person, id.into_inner(), Wish::Resume, Note::read(&body)?).await
 }
 
 #[post("/v1/changes/{id}/withdraw")]
 async fn withdraw(
     person: Allowed<Operate>,
     id: Path<ChangeId>,
+    body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
-    with.wish(person, id.into_inner(), Wish::Withdraw, String::new()).await
+    with.wish(person, id.into_inner(), Wish::Withdraw, Note::read(&body)?).await
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -145,10 +179,7 @@ async fn close(
             .with("outcome", outcome.as_str())
             .into());
     }
-    if note.len() > limits::TEXT_BYTES {
-        return Err(Refusal::too_large("request.too_large").with("limit", limits::TEXT_BYTES).into());
-    }
-    with.wish(person, id.into_inner(), Wish::Close(outcome), note).await
+    with.wish(person, id.into_inner(), Wish::Close(outcome), short(note)?).await
 }
 
 /// Records an approval, rejection or withdrawal. Sending the same again changes nothing.

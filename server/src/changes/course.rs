@@ -7,8 +7,8 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::generation;
 use crate::ledger::{self, Document};
 use crate::manifests;
-use serde::Serialize;
 use shared::digest::Digest;
+use shared::evidence::ChangeEvent;
 use shared::ids::{ChangeId, PersonId};
 use shared::ledger::LeafKind;
 use shared::lifecycle::{Event, Outcome, State};
@@ -26,24 +26,6 @@ impl<'a> By<'a> {
     pub fn person(person: &'a PersonId) -> Self {
         Self { person: Some(person), note: "" }
     }
-}
-
-/// What the audit leaf stands for: no signature, but nobody can take it back unnoticed.
-#[derive(Serialize)]
-struct Record<'a> {
-    schema: &'static str,
-    change: &'a str,
-    version: i64,
-    revision: i32,
-    event: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person: Option<&'a PersonId>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    note: &'a str,
-    state: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'a str>,
-    at: Timestamp,
 }
 
 /// Locks in their one order: the repository, the ledger, then rows. Everything that moves a change starts here,
@@ -81,20 +63,21 @@ pub(super) fn step(
     if event == Event::Submit {
         row.submitted = Some(now.0);
     }
-    let record = Record {
-        schema: "assent-change-event/1",
-        change: &row.id,
-        version: row.version + 1,
-        revision: row.revision,
-        event: &event.to_string(),
-        person: by.person,
-        note: by.note,
-        state: &row.state,
-        outcome: row.outcome.as_deref(),
+    let record = ChangeEvent {
+        schema: ChangeEvent::SCHEMA.into(),
+        change: row.change_id()?,
+        version: (row.version + 1).cast_unsigned(),
+        revision: row.revision.cast_unsigned(),
+        event: event.to_string(),
+        person: by.person.cloned(),
+        note: by.note.into(),
+        state: row.state.clone(),
+        outcome: row.outcome.clone(),
         at: now,
     };
     let bytes = strict::to_json(&record);
-    let document = Document::of_site(LeafKind::Audit, Digest::of(&bytes), Some(row.change_id()?), bytes);
+    let statement = Digest::of(&bytes);
+    let document = Document::of_site(LeafKind::Audit, statement, Some(row.change_id()?), bytes);
     let document = document.map_err(|error| Error::fault("recording a step of a change", error))?;
     ledger::record_one(tx, &document, now)?;
     store::update(tx, row)?;
@@ -109,6 +92,7 @@ pub(super) fn step(
         state: row.state.clone(),
         outcome: row.outcome.clone(),
         at: now.0,
+        statement: Some(statement.0.to_vec()),
     };
     Ok(store::insert_event(tx, &row.id.clone(), &event)?)
 }

@@ -18,7 +18,7 @@ mod store;
 pub(crate) mod tests;
 mod view;
 
-pub(crate) use api::{Close, Created, Nothing, Which};
+pub(crate) use api::{Close, Created, Note, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
 pub use judging::{carried, plan_set};
@@ -119,6 +119,8 @@ pub struct Dossier {
     pub approvals: Vec<Digest>,
     pub receipts: Vec<Digest>,
     pub refusals: Vec<Digest>,
+    /// Steps of the change's course, as recorded in the ledger.
+    pub events: Vec<Digest>,
     pub state: String,
     pub outcome: Option<String>,
     pub submitted: Option<Timestamp>,
@@ -134,6 +136,11 @@ pub fn dossier(tx: &mut Conn, id: &ChangeId) -> Result<Dossier, Error> {
         closed: row.closed.map(Timestamp),
         ..Dossier::default()
     };
+    for event in store::list_events(tx, id.as_str())? {
+        if let Some(statement) = &event.statement {
+            dossier.events.push(store::digest(statement)?);
+        }
+    }
     for revision in store::list_revisions(tx, id.as_str())? {
         dossier.plan_sets.extend(store::papers::list_plan_sets(tx, &revision)?);
         dossier.approvals.extend(store::papers::list_approvals(tx, &revision)?);

@@ -32,15 +32,18 @@ async fn export(
 ) -> Result<HttpResponse, Error> {
     let wish = wish.into_inner();
     wish.scope()?;
-    let make = move |tx: &mut Conn| super::export(tx, &exporter, &wish);
+    let (user, person) = (person.person.clone(), person.person);
+    let origin = exporter.log.vkey().name().to_string();
+    let make = move |tx: &mut Conn| super::export(tx, &exporter, &wish, &user);
     let (query, files) = db.read("export.make", make).await?;
     let (id, now) = (query.export_id(), clock.now());
     let sums = files.get("SHA256SUMS").map(|sums| Digest::of(sums));
     let sums = sums.ok_or_else(|| Error::fault("sealing an evidence bundle", "it has no checksums"))?;
     let name = format!("attachment; filename=\"assent-evidence-{id}.tar\"");
     let text = String::from_utf8_lossy(&strict::to_json(&query)).into_owned();
+    let log = (origin, query.log_size);
     let record = move |tx: &mut Conn| {
-        Ok::<_, Error>(store::record_export(tx, (&id, &text), &person.person, &sums, now)?)
+        Ok::<_, Error>(store::record_export(tx, (&id, &text), (&log.0, log.1), &person, &sums, now)?)
     };
     db.write("export.record", record).await?;
     let stream = futures_util::stream::iter(tar::pieces(files).map(Ok::<_, Error>));

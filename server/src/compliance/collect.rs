@@ -1,6 +1,7 @@
 //! Collects everything that a bundle needs, byte for byte as stored, in one consistent reading.
 
 use super::model::{Exporter, Scope, Wish};
+use super::store;
 use crate::changes::{self, Dossier};
 use crate::fleet;
 use crate::kernel::db::Conn;
@@ -10,8 +11,8 @@ use crate::manifests;
 use crate::receipts;
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::evidence::{Material, Query, Received, ServerChange, ServerWord};
-use shared::ids::{AgentId, ChangeId};
+use shared::evidence::{Material, Query, Received, ServerChange, ServerWord, TableFacts};
+use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::ledger::{Checkpoint, ConsistencyProof, InclusionProof};
 use shared::plan::PlanSet;
 use shared::receipt::{Chained, Enrolment, LogSeen, Receipt, Refusal};
@@ -27,7 +28,12 @@ fn missing(what: &str) -> Error {
     Error::fault("collecting evidence", format!("{what} is missing; restore the database from a backup"))
 }
 
-pub(super) fn material(tx: &mut Conn, exporter: &Exporter, wish: &Wish) -> Result<Material, Error> {
+pub(super) fn material(
+    tx: &mut Conn,
+    exporter: &Exporter,
+    wish: &Wish,
+    user: &PersonId,
+) -> Result<Material, Error> {
     let scope = wish.scope()?;
     let ids = changes_of(tx, &scope)?;
     let head = ledger::head(tx)?;
@@ -41,13 +47,21 @@ pub(super) fn material(tx: &mut Conn, exporter: &Exporter, wish: &Wish) -> Resul
     found.enrolments(tx)?;
     let logged: Vec<Digest> = found.logged.iter().copied().collect();
     let proofs = proofs(tx, exporter, &logged)?;
-    let consistency = consistency(tx, exporter, proofs.keys().next(), &found.seen(&head))?;
+    let previous = store::find_previous(tx, &head)?;
+    let mut sizes = found.seen(&head);
+    sizes.extend(previous);
+    let consistency = consistency(tx, exporter, proofs.keys().next(), &sizes)?;
     let repository = manifests::evidence(tx)?;
     Ok(Material {
-        query: query(exporter, &scope, head.size),
+        query: Query {
+            previous_log_size: previous,
+            user: Some(user.clone()),
+            ..query(exporter, &scope, head.size)
+        },
         statements: found.statements,
         manifests: found.manifests,
         plan_sets: found.plan_sets,
+        events: found.events,
         policies: repository.policies,
         keys: repository.keys,
         checkpoint: exporter.log.checkpoint(tx)?,
@@ -69,6 +83,9 @@ fn query(exporter: &Exporter, scope: &Scope, log_size: u64) -> Query {
         from,
         to,
         log_size,
+        previous_log_size: None,
+        user: None,
+        tables: TableFacts::default(),
         software: format!("assent-server {}", env!("CARGO_PKG_VERSION")),
     }
 }
@@ -104,6 +121,7 @@ struct Found {
     statements: BTreeMap<Digest, Vec<u8>>,
     manifests: BTreeMap<String, Vec<u8>>,
     plan_sets: BTreeMap<Digest, Vec<u8>>,
+    events: BTreeMap<Digest, Vec<u8>>,
     /// What has a leaf of its own; plans are in the ledger through their plan sets.
     logged: BTreeSet<Digest>,
     hosts: BTreeSet<AgentId>,
@@ -140,6 +158,7 @@ impl Found {
             .chain(dossier.refusals)
             .collect();
         self.plans(tx, &dossier.plan_sets)?;
+        self.steps(tx, &dossier.events)?;
         self.add(tx, &dossier.approvals)?;
         let receipts: Vec<Digest> = receipts.into_iter().collect();
         for bytes in self.add(tx, &receipts)? {
@@ -180,6 +199,17 @@ impl Found {
             self.take(tx, &plans)?;
             self.hosts.extend(set.plans.keys());
             self.plan_sets.insert(*digest, bytes);
+            self.logged.insert(*digest);
+        }
+        Ok(())
+    }
+
+    /// Steps of the change's course, as documents of the ledger.
+    fn steps(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<(), Error> {
+        let mut found = ledger::find_statements(tx, digests)?;
+        for digest in digests {
+            let bytes = found.remove(digest).ok_or_else(|| missing("a step of a change"))?;
+            self.events.insert(*digest, bytes);
             self.logged.insert(*digest);
         }
         Ok(())

@@ -18,11 +18,17 @@ pub use model::{Exporter, Wish};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use shared::evidence::{Files, Query, assemble, seal};
+use shared::ids::PersonId;
 
-/// Makes the bundle: the same wish at the same size of the ledger gives the same bytes.
+/// Makes the bundle: the same wish of the same user at the same size of the ledger gives the same bytes.
 /// `tx` is a reading one: only what is durable is signed.
-pub fn export(tx: &mut Conn, exporter: &Exporter, wish: &Wish) -> Result<(Query, Files), Error> {
-    let material = collect::material(tx, exporter, wish)?;
+pub fn export(
+    tx: &mut Conn,
+    exporter: &Exporter,
+    wish: &Wish,
+    user: &PersonId,
+) -> Result<(Query, Files), Error> {
+    let material = collect::material(tx, exporter, wish, user)?;
     let mut files =
         assemble(&material).map_err(|flaw| Error::fault("assembling an evidence bundle", flaw))?;
     seal(&mut files, exporter.signer());

@@ -5,7 +5,7 @@ use crate::changes::tests::world::{NOW, TOKEN, World, in_waves};
 use serde_json::json;
 use shared::approval::Decision;
 use shared::digest::Digest;
-use shared::evidence::{Files, verify};
+use shared::evidence::{Files, follows, verify};
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
 use shared::time::Timestamp;
@@ -19,7 +19,7 @@ fn of_change(id: &shared::ids::ChangeId) -> Wish {
 
 async fn files(world: &World, wish: &Wish) -> Files {
     let (exporter, wish) = (world.node.exporter.clone(), wish.clone());
-    world.read(move |tx| super::export(tx, &exporter, &wish)).await.1
+    world.read(move |tx| super::export(tx, &exporter, &wish, &"lead".parse().unwrap())).await.1
 }
 
 async fn tar(world: &World, wish: &Wish) -> Vec<u8> {
@@ -140,6 +140,75 @@ async fn the_same_question_gives_the_same_bytes_until_the_ledger_grows() {
         let taken = world.good("GET", "/v1/exports", ()).await;
         assert!(taken.as_array().unwrap().iter().all(|line| line["person"] == "lead"));
         assert!(!taken.as_array().unwrap().is_empty());
+    }
+}
+
+fn unpacked(tar: &[u8]) -> Files {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bundle.tar"), tar).unwrap();
+    let done = Command::new("tar").args(["xf", "bundle.tar"]).current_dir(dir.path()).status().unwrap();
+    assert!(done.success());
+    let mut files = Files::new();
+    let mut open = vec![dir.path().to_owned()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if !path.ends_with("bundle.tar") {
+            let name = path.strip_prefix(dir.path()).unwrap().display().to_string();
+            files.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+/// Each bundle leads on from the last one that left, so that nobody can rewrite the ledger between two audits.
+#[actix_web::test]
+async fn a_bundle_follows_the_one_before() {
+    for mut world in World::each(1, 2).await {
+        let id = story(&mut world).await;
+        let first = unpacked(&tar(&world, &of_change(&id)).await);
+        world.publish("more", "1.0.0").await;
+        let second = unpacked(&tar(&world, &of_change(&id)).await);
+        world.publish("again", "1.0.0").await;
+        let third = unpacked(&tar(&world, &of_change(&id)).await);
+        for bundle in [&first, &second, &third] {
+            assert_eq!(verify(bundle, Some(root(&world))).flaws, [], "{}", world.engine);
+        }
+        let (old, now) = follows(&first, &second).unwrap();
+        assert!(old < now, "{old} {now}");
+        assert_eq!(follows(&second, &second).unwrap(), (now, now));
+        follows(&second, &third).unwrap();
+        let mut gap = third.clone();
+        gap.remove(&format!("proofs/consistency/{now}.json"));
+        assert!(follows(&second, &gap).unwrap_err().message.contains("is missing"));
+        let mut other = World::each(1, 1).await.remove(0);
+        let base = other.publish("base", "1.0.0").await;
+        let of = other.in_review(&base, |_| {}).await;
+        let foreign = unpacked(&tar(&other, &of_change(&of.id)).await);
+        assert!(follows(&foreign, &second).is_err(), "a bundle of another site");
+    }
+}
+
+/// Who halted and closed a change, when and why, is the server's word; the ledger keeps it to it.
+#[actix_web::test]
+async fn steps_of_operators_are_in_the_tables() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "peer").await;
+        world.clock.set(NOW.plus(3_700));
+        let path = |what: &str| format!("/v1/changes/{}/{what}", of.id);
+        world.good("POST", &path("halt"), json!({"note": "the shop is down"})).await;
+        world.good("POST", &path("resume"), json!({})).await;
+        world.report(0, &of, HostOutcome::Applied).await;
+        world.good("POST", &path("close"), json!({"outcome": "successful", "note": "looked at"})).await;
+        let files = files(&world, &of_change(&of.id)).await;
+        assert_eq!(verify(&files, Some(root(&world))).flaws, [], "{}", world.engine);
+        let table: serde_json::Value = serde_json::from_slice(&files["data/changes.json"]).unwrap();
+        let row = &table["rows"][0];
+        assert_eq!(row["halt_reason"], "the shop is down");
+        assert_eq!(row["halted_at"], NOW.plus(3_700).to_string());
+        assert_eq!((&row["post_review_by"], &row["approvals_required"]), (&json!("lead"), &json!("1")));
     }
 }
 

@@ -52,10 +52,13 @@ async fn post_publish(
 ) -> Result<Json<Accepted>, Error> {
     let sent: Sent = read("the publication", &body)?;
     let manifest = publish::Sent::read(&sent)?;
-    artifacts::check_present(&objects, &manifest.artifacts()).await?;
+    if let Some(manifest) = &manifest {
+        artifacts::check_present(&objects, &manifest.artifacts()).await?;
+    }
     let (online, now) = (repository.online.clone(), clock.now());
-    let write =
-        move |tx: &mut crate::kernel::db::Conn| publish::publish(tx, &online, (&sent, &manifest), now);
+    let write = move |tx: &mut crate::kernel::db::Conn| {
+        publish::publish(tx, &online, (&sent, manifest.as_ref()), now)
+    };
     let accepted = db.write("site.publish", write).await?;
     repository.files.expire();
     Ok(Json(accepted))

@@ -20,7 +20,9 @@ pub struct Publish {
     pub team: Team,
     /// The text of the new `content.<team>.json`, signed by the team.
     pub content: String,
-    pub target: Envelope,
+    /// Absent when the metadata is only renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Envelope>,
     /// The version is lower than the highest published one, on purpose.
     #[serde(default)]
     pub older: bool,
@@ -137,6 +139,19 @@ pub(super) fn check_addition(
     }
     if !listed.contains_key(name) && !older {
         check_order(listed.keys(), name)?;
+    }
+    Ok(())
+}
+
+/// A renewal lists exactly what was listed.
+pub(super) fn check_renewal(role: &Role, before: Option<&Targets>, after: &Targets) -> Result<(), Refusal> {
+    let version = before.map_or(0, |before| before.version);
+    if after.version != version + 1 {
+        let refusal = Refusal::conflict("site.not_next").with("file", role.stored_file());
+        return Err(refusal.with("have", version).with("sent", after.version));
+    }
+    if before.is_none_or(|before| before.targets != after.targets) {
+        return Err(odd("metadata without a manifest must list exactly what is published already"));
     }
     Ok(())
 }

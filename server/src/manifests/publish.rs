@@ -1,7 +1,9 @@
 //! Publishing a manifest: checked as a host would, stored, recorded and signed in one transaction.
 
 use super::edition::policy;
-use super::model::{Accepted, Online, Publish, check_addition, odd, refused, unfit, unreadable};
+use super::model::{
+    Accepted, Online, Publish, check_addition, check_renewal, odd, refused, unfit, unreadable,
+};
 use super::repository::{self, New, lock, newest, seal};
 use super::store::{self, NewManifest};
 use crate::kernel::db::Conn;
@@ -25,15 +27,16 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// Everything that does not depend on what is stored.
-    pub fn read(publish: &Publish) -> Result<Self, Error> {
-        let statement = Statement::<Publication>::open(publish.target.clone()).map_err(unreadable)?;
+    /// Everything that does not depend on what is stored; `None` when metadata is only renewed.
+    pub fn read(publish: &Publish) -> Result<Option<Self>, Error> {
+        let Some(target) = publish.target.clone() else { return Ok(None) };
+        let statement = Statement::<Publication>::open(target).map_err(unreadable)?;
         let manifest = &statement.body.manifest;
         if manifest.team != publish.team {
             return Err(odd(format!("{} belongs to team {}", manifest.id(), manifest.team)).into());
         }
         let name = statement.body.target_name().parse().map_err(refused)?;
-        Ok(Self { bytes: statement.to_bytes(), statement, name })
+        Ok(Some(Self { bytes: statement.to_bytes(), statement, name }))
     }
 
     /// The blobs that hosts will ask for.
@@ -54,7 +57,7 @@ impl Sent {
 pub(super) fn publish(
     tx: &mut Conn,
     online: &Online,
-    (publish, sent): (&Publish, &Sent),
+    (publish, sent): (&Publish, Option<&Sent>),
     now: Timestamp,
 ) -> Result<Accepted, Error> {
     lock(tx)?;
@@ -66,10 +69,20 @@ pub(super) fn publish(
     {
         return Ok(Accepted { version: known.snapshot.cast_unsigned() });
     }
-    let verified = check_publisher(tx, sent, now)?;
     let before = newest::<Targets>(tx, &role)?;
-    check_addition(before.as_ref(), &content, &sent.name, &TargetFile::of(&sent.bytes), publish.older)?;
-    if !store_manifest(tx, sent, &verified, now)? {
+    let fresh = match sent {
+        Some(sent) => {
+            let verified = check_publisher(tx, sent, now)?;
+            let file = TargetFile::of(&sent.bytes);
+            check_addition(before.as_ref(), &content, &sent.name, &file, publish.older)?;
+            store_manifest(tx, sent, &verified, now)?
+        }
+        None => {
+            check_renewal(&role, before.as_ref(), &content)?;
+            false
+        }
+    };
+    if !fresh {
         // Renewed metadata alone: it has a leaf too, so that the ledger's size tells what is to be seen here.
         record_metadata(tx, bytes, now)?;
     }
@@ -77,7 +90,11 @@ pub(super) fn publish(
     let version = seal(tx, online, &[new], now)?;
     // The team's signature is checked here, in the way in which hosts check it.
     let trusted = repository::as_client(tx, now)?;
-    trusted.find(&sent.name).map_err(refused)?.ok_or_else(|| odd("hosts would not find it"))?;
+    match sent {
+        Some(sent) => trusted.find(&sent.name).map_err(refused)?.map(drop),
+        None => trusted.manifests(&publish.team).map(drop).map(Some).map_err(refused)?,
+    }
+    .ok_or_else(|| odd("hosts would not find it"))?;
     Ok(Accepted { version })
 }
 

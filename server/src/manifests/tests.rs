@@ -140,12 +140,13 @@ async fn only_additions_signed_by_team_and_publisher_are_published() {
                 Publish { content: text(with_other, 31), ..good.clone() },
                 "site.refused",
             ),
-            ("a manifest of another key", Publish { target: stranger, ..good.clone() }, "site.refused"),
+            ("a manifest of another key", Publish { target: Some(stranger), ..good.clone() }, "site.refused"),
             (
                 "a version left out",
                 Publish { content: String::from_utf8(skipped).unwrap(), ..good.clone() },
                 "site.not_next",
             ),
+            ("a manifest smuggled in by a renewal", Publish { target: None, ..good.clone() }, "site.refused"),
             ("another team", Publish { team: "other".parse().unwrap(), ..good.clone() }, "site.refused"),
             ("no metadata", Publish { content: "{}".into(), ..good.clone() }, "site.refused"),
         ];
@@ -161,7 +162,11 @@ async fn only_additions_signed_by_team_and_publisher_are_published() {
         assert_eq!(world.code("POST", "/v1/tuf/publish", json!({"team": "main"})).await, "request.bad_json");
         assert_eq!(world.checkpoint().await, before, "refusals leave nothing behind");
         world.good("POST", "/v1/tuf/publish", Publish { older: true, ..lower }).await;
-        world.content = (version + 1, with_lower);
+        let renewed = world::content(version + 2, with_lower.clone(), PUBLISHER);
+        let renewal = Publish { content: String::from_utf8(renewed).unwrap(), target: None, ..good.clone() };
+        world.good("POST", "/v1/tuf/publish", &renewal).await;
+        world.good("POST", "/v1/tuf/publish", &renewal).await;
+        world.content = (version + 2, with_lower);
         world.publish("base", "1.2.0").await;
     }
 }

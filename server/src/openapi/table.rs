@@ -368,6 +368,7 @@ const CHANGES: &[Route] = &[
         "Stops a change: no host begins it any more.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .takes(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
     route(
@@ -377,10 +378,12 @@ const CHANGES: &[Route] = &[
         "Lets a halted change go on.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .takes(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
     route(("POST", "/v1/changes/{id}/withdraw"), "withdrawChange", may::<Operate>(), "Ends a change undone.")
         .parts(&[part::<ChangeId>("id")])
+        .takes(json::<changes::Note>())
         .answers(LINE)
         .refuses(MOVED),
     route(

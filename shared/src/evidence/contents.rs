@@ -1,6 +1,6 @@
 //! Reads a bundle's files into typed statements. Each is parsed strictly and filed under its true digest.
 
-use super::{Files, Flaw, Query, ServerWord};
+use super::{ChangeEvent, Files, Flaw, Query, ServerWord};
 use crate::approval::Approval;
 use crate::change::Change;
 use crate::digest::Digest;
@@ -38,6 +38,8 @@ pub struct Contents {
     pub manifests: BTreeMap<Digest, (String, Vec<u8>, Statement<Publication>)>,
     pub plan_sets: BTreeMap<Digest, PlanSet>,
     /// By digest of the document.
+    pub events: BTreeMap<Digest, ChangeEvent>,
+    /// By digest of the document.
     pub policies: BTreeMap<Digest, Policy>,
     pub keys: BTreeMap<String, Vec<u8>>,
     pub proofs: Proofs,
@@ -58,6 +60,7 @@ impl Contents {
             refusals: BTreeMap::new(),
             manifests: BTreeMap::new(),
             plan_sets: BTreeMap::new(),
+            events: BTreeMap::new(),
             policies: BTreeMap::new(),
             keys: BTreeMap::new(),
             proofs: Proofs::default(),
@@ -78,6 +81,11 @@ impl Contents {
                     strict::from_json("the plan set", bytes, limits::BUNDLE_BYTES).map_err(|e| flaw(&e))?;
                 let digest = named(path, name, Digest::of(bytes))?;
                 self.plan_sets.insert(digest, set);
+            }
+            Some(("events", name)) => {
+                let event: ChangeEvent =
+                    strict::from_json("the step", bytes, limits::ENVELOPE_BYTES).map_err(|e| flaw(&e))?;
+                self.events.insert(named(path, name, Digest::of(bytes))?, event);
             }
             Some(("manifests", name)) => {
                 let statement = Statement::<Publication>::parse(bytes).map_err(|e| flaw(&e))?;

@@ -4,6 +4,7 @@
 //! inside. Never: trust in the server's word; what only the server says stands apart in `data/server.json`.
 
 mod contents;
+mod derived;
 mod seal;
 mod sshsig;
 mod tables;
@@ -14,11 +15,11 @@ mod verify;
 pub use contents::{Contents, Proofs};
 pub use seal::{check_seal, seal};
 pub use tables::{Table, tables};
-pub use verify::{Report, verify};
+pub use verify::{Report, follows, verify};
 
 use crate::bundle::Bundle;
 use crate::digest::Digest;
-use crate::ids::{ChangeId, SiteId};
+use crate::ids::{ChangeId, PersonId, SiteId};
 use crate::ledger::{ConsistencyProof, InclusionProof};
 use crate::strict::Map;
 use crate::time::Timestamp;
@@ -56,16 +57,79 @@ pub struct Query {
     pub to: Option<Timestamp>,
     /// Leaves of the ledger when the bundle was made.
     pub log_size: u64,
+    /// Size of the ledger at the last export before; `proofs/consistency/` leads from there to here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_log_size: Option<u64>,
+    /// Who took it, by the server's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<PersonId>,
     pub software: String,
+    /// The tables in `data/`, by name.
+    #[serde(default)]
+    pub tables: TableFacts,
+}
+
+/// How many rows each table has, and the digests of its two forms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableFacts(pub Map<String, TableFact>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableFact {
+    pub rows: u64,
+    pub csv_sha256: Digest,
+    pub json_sha256: Digest,
+}
+
+impl TableFacts {
+    fn of(tables: &[Table]) -> Self {
+        let fact = |table: &Table| TableFact {
+            rows: table.rows.len() as u64,
+            csv_sha256: Digest::of(&table.to_csv()),
+            json_sha256: Digest::of(&table.to_json()),
+        };
+        Self(tables.iter().map(|table| (table.name.to_owned(), fact(table))).collect())
+    }
 }
 
 impl Query {
     pub const SCHEMA: &'static str = "assent-evidence/1";
 
-    /// Stable name of the export: equal queries at equal log sizes have equal ids.
+    /// Stable name of the export: equal questions at equal log sizes have equal ids, whoever asks.
     pub fn export_id(&self) -> String {
-        crate::digest::hex(&Digest::of(&crate::strict::to_json(self)).0[..8])
+        let asked =
+            Self { previous_log_size: None, user: None, tables: TableFacts::default(), ..self.clone() };
+        crate::digest::hex(&Digest::of(&crate::strict::to_json(&asked)).0[..8])
     }
+}
+
+/// One step of a change's course: no signature, but its bytes have a leaf in the ledger, so that nobody can take it
+/// back unnoticed. Server and verifier write the same bytes for the same step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeEvent {
+    /// Always [`ChangeEvent::SCHEMA`].
+    pub schema: String,
+    pub change: ChangeId,
+    /// Grows with every step of the change.
+    pub version: u64,
+    /// The revision that took the step; 0 before the first.
+    pub revision: u32,
+    pub event: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonId>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Afterwards.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    pub at: Timestamp,
+}
+
+impl ChangeEvent {
+    pub const SCHEMA: &'static str = "assent-change-event/1";
 }
 
 /// What the server says of a change without anybody's signature.
@@ -107,6 +171,8 @@ pub struct Material {
     /// Published manifests by target name.
     pub manifests: BTreeMap<String, Vec<u8>>,
     pub plan_sets: BTreeMap<Digest, Vec<u8>>,
+    /// Steps of changes ([`ChangeEvent`]) by digest.
+    pub events: BTreeMap<Digest, Vec<u8>>,
     /// Policy documents by version.
     pub policies: BTreeMap<u64, Vec<u8>>,
     /// `<n>.root.json`, `<n>.targets.json`, `<n>.content.<team>.json`.
@@ -128,6 +194,9 @@ pub fn assemble(material: &Material) -> Result<Files, Flaw> {
     for (digest, bytes) in &material.plan_sets {
         files.insert(format!("plan_sets/{digest}.json"), bytes.clone());
     }
+    for (digest, bytes) in &material.events {
+        files.insert(format!("events/{digest}.json"), bytes.clone());
+    }
     for (name, bytes) in &material.manifests {
         files.insert(format!("manifests/{name}"), bytes.clone());
     }
@@ -148,7 +217,10 @@ pub fn assemble(material: &Material) -> Result<Files, Flaw> {
     files.insert("data/server.json".into(), crate::strict::to_json(&material.server));
     files.insert("query.json".into(), crate::strict::to_json(&material.query));
     let contents = Contents::read(&files)?;
-    for table in tables(&contents) {
+    let tables = tables(&contents);
+    let query = Query { tables: TableFacts::of(&tables), ..material.query.clone() };
+    files.insert("query.json".into(), crate::strict::to_json(&query));
+    for table in tables {
         files.insert(format!("data/{}.csv", table.name), table.to_csv());
         files.insert(format!("data/{}.json", table.name), table.to_json());
     }

@@ -1,6 +1,9 @@
 //! A whole small site in memory: its bundle verifies, and every kind of tampering is named.
 
-use super::{Files, Material, Query, Received, ServerChange, ServerWord, assemble, seal, verify};
+use super::{
+    ChangeEvent, Files, Material, Query, Received, ServerChange, ServerWord, TableFacts, assemble, seal,
+    verify,
+};
 use crate::bundle::Bundle;
 use crate::digest::{Digest, hex};
 use crate::fixtures::{self as fix, Case, NOW, change_body, host, key, person_id};
@@ -78,6 +81,9 @@ fn governed(
         from: None,
         to: None,
         log_size: 0,
+        previous_log_size: None,
+        user: Some(person_id("lead")),
+        tables: TableFacts::default(),
         software: "test".into(),
     };
     let material = Material {
@@ -85,6 +91,7 @@ fn governed(
         statements: BTreeMap::new(),
         manifests: BTreeMap::from([(name, published.to_bytes())]),
         plan_sets: BTreeMap::new(),
+        events: BTreeMap::new(),
         policies: BTreeMap::from([(policy.version, document)]),
         keys: BTreeMap::from([
             ("1.root.json".into(), root),
@@ -141,6 +148,21 @@ fn case(site: &SiteId) -> Case {
     approval.site = site.clone();
     case.add(approval, 2);
     case
+}
+
+fn step(event: &str, state: &str) -> ChangeEvent {
+    ChangeEvent {
+        schema: ChangeEvent::SCHEMA.into(),
+        change: "C-1".parse().unwrap(),
+        version: if event == "halt" { 4 } else { 5 },
+        revision: 1,
+        event: event.into(),
+        person: Some(person_id("lead")),
+        note: format!("{event}, because"),
+        state: state.into(),
+        outcome: None,
+        at: NOW.plus(60),
+    }
 }
 
 fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
@@ -214,6 +236,11 @@ fn bundle(bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
         log.add(LeafKind::Approval, approval.digest, None);
     }
     log.add(LeafKind::Receipt, receipt.digest, Some(2));
+    for (event, state) in [("halt", "halted"), ("close", "closed")] {
+        let bytes = strict::to_json(&step(event, state));
+        log.add(LeafKind::Audit, Digest::of(&bytes), None);
+        site.material.events.insert(Digest::of(&bytes), bytes);
+    }
     let size = log.frontier.size();
     let checkpoint = Checkpoint { origin: ORIGIN.parse().unwrap(), size, root: log.frontier.root() };
 
@@ -276,6 +303,71 @@ fn a_good_bundle_has_no_flaw_and_is_the_same_every_time() {
     let applications = String::from_utf8(files["data/applications.csv"].clone()).unwrap();
     assert!(applications.contains("file:/etc/motd") && applications.contains(",applied,"), "{applications}");
     assert!(verify(&files, Some(Digest::of(b"other"))).flaws[0].message.contains("another site"));
+}
+
+fn row(files: &Files, table: &str) -> strict::Map<String, String> {
+    let bytes = &files[&format!("data/{table}.json")];
+    let read: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+    serde_json::from_value(read["rows"][0].clone()).unwrap()
+}
+
+/// What auditors ask for and statements give stands in the tables; what has no source yet is there and empty.
+#[test]
+fn tables_have_the_columns_of_the_export_set() {
+    let files = bundle(|_, _| ());
+    let [change, applied, approved] = ["changes", "applications", "approvals"].map(|name| row(&files, name));
+    let publisher = publication(crate::fixtures::change_body().site).body.publisher;
+    for (row, column, value) in [
+        (&change, "approvals_required", "1"),
+        (&change, "waves", "1:n=1"),
+        (&change, "halt_reason", "halt, because"),
+        (&change, "halted_at", &NOW.plus(60).to_string()),
+        (&change, "post_review_by", "lead"),
+        (&change, "affected_services", ""),
+        (&applied, "signature_verified", "true"),
+        (&applied, "signer", publisher.as_str()),
+        (&approved, "person_ref", "first"),
+    ] {
+        assert_eq!(row.get(column).map(String::as_str), Some(value), "{column}");
+    }
+    assert_eq!(approved.get("statement_sha256"), approved.get("approval_id"));
+    for empty in [
+        "model_id",
+        "priority",
+        "security_impact",
+        "significant",
+        "test_ref",
+        "window_rule",
+        "blackout_checked",
+        "incidents",
+        "post_review_due",
+    ] {
+        assert_eq!(change.get(empty).map(String::as_str), Some(""), "{empty}");
+    }
+    let query: Query = serde_json::from_slice(&files["query.json"]).unwrap();
+    let facts = query.tables.0.get("changes").unwrap();
+    assert_eq!((facts.rows, facts.csv_sha256), (1, Digest::of(&files["data/changes.csv"])));
+}
+
+/// The server's steps count as they were said: a changed one is not in the ledger.
+#[test]
+fn a_step_that_was_rewritten_and_other_table_facts_are_flaws() {
+    let mut files = bundle(|_, _| ());
+    let path = files.keys().find(|path| path.starts_with("events/")).unwrap().clone();
+    let mut other = step("halt", "halted");
+    other.note = "another reason".into();
+    let bytes = strict::to_json(&other);
+    files.remove(&path);
+    files.insert(format!("events/{}.json", Digest::of(&bytes)), bytes);
+    reseal(&mut files);
+    assert!(flaws(&files).contains("is not proven to be in the ledger"), "{}", flaws(&files));
+
+    let mut files = bundle(|_, _| ());
+    let mut query: Query = serde_json::from_slice(&files["query.json"]).unwrap();
+    query.tables = TableFacts::default();
+    files.insert("query.json".into(), strict::to_json(&query));
+    reseal(&mut files);
+    assert!(flaws(&files).contains("query.json: names other tables"), "{}", flaws(&files));
 }
 
 /// One flipped bit in any file is found, and the file is named.

@@ -1,6 +1,6 @@
 //! Verifies a bundle: the same checks that hosts made, made again by somebody who trusts nobody.
 
-use super::{Contents, Files, Flaw, check_seal, rebuild, tables, tables::is_accepted};
+use super::{Contents, Files, Flaw, TableFacts, check_seal, rebuild, tables, tables::is_accepted};
 use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
@@ -153,6 +153,37 @@ fn check_manifests(contents: &Contents, targets: &[ProvenTargets], report: &mut 
     report.checked.push((contents.manifests.len(), "manifests listed by their publishing team"));
 }
 
+/// Checks that the ledger of `after` goes on from the one of an earlier bundle `before` of the same site.
+///
+/// Both must have been verified by themselves. Returns the two sizes.
+pub fn follows(before: &Files, after: &Files) -> Result<(u64, u64), Flaw> {
+    let contents = Contents::read(after)?;
+    let key = log_key(&contents)?;
+    let open = |text: &str, whose: &str| {
+        Checkpoint::open(text, &key)
+            .map_err(|e| Flaw::at("proofs/checkpoint", format!("of the {whose} bundle: {e}")))
+    };
+    let note = before.get("proofs/checkpoint").map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let old = open(
+        &note.ok_or_else(|| Flaw::at("proofs/checkpoint", "is missing in the earlier bundle"))?,
+        "earlier",
+    )?;
+    let now = open(&contents.proofs.checkpoint, "later")?;
+    if old == now {
+        return Ok((old.size, now.size));
+    }
+    let path = format!("proofs/consistency/{}.json", old.size);
+    let proof = contents.proofs.consistency.iter().find(|p| p.old_size == old.size).ok_or_else(|| {
+        let last = contents.query.previous_log_size.map_or("none".to_owned(), |size| size.to_string());
+        let why = format!(
+            "is missing: this bundle follows the one at size {last}; verify those between, one by one"
+        );
+        Flaw::at(path.clone(), why)
+    })?;
+    proof.check(&old, &now).map_err(|e| Flaw::at(path, format!("the ledger was rewritten since: {e}")))?;
+    Ok((old.size, now.size))
+}
+
 fn log_key(contents: &Contents) -> Result<VerifierKey, Flaw> {
     let newest = contents.policies.values().max_by_key(|p| p.version);
     let keys = newest.map(|p| p.log.vkeys.as_slice()).unwrap_or_default();
@@ -166,6 +197,7 @@ fn check_ledger(contents: &Contents, key: &VerifierKey, report: &mut Report) {
     let Ok(now) = Checkpoint::open(&contents.proofs.checkpoint, key) else { return };
     let logged = contents.changes.keys().chain(contents.approvals.keys()).chain(contents.enrolments.keys());
     let logged = logged.chain(contents.receipts.keys()).chain(contents.refusals.keys());
+    let logged = logged.chain(contents.events.keys());
     let logged: Vec<_> = logged.chain(contents.manifests.keys()).chain(contents.plan_sets.keys()).collect();
     for digest in &logged {
         let path = format!("proofs/{digest}.tlog-proof");
@@ -258,6 +290,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
     }
     report.checked.push((contents.receipts.len(), "receipts signed by their hosts and covered by approvals"));
     report.checked.push((contents.refusals.len(), "refusals signed by their hosts"));
+    report.checked.push((contents.events.len(), "steps of changes, the server's word fixed in the ledger"));
 }
 
 /// Why a receipt is not covered: the same admission as on the host, at the moment at which it started.
@@ -317,7 +350,7 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     }
 }
 
-fn sources(
+pub(super) fn sources(
     contents: &Contents,
     policy: &Policy,
     change: &crate::change::Change,
@@ -370,6 +403,9 @@ fn check_tables(files: &Files, contents: &Contents, report: &mut Report) {
                 report.flaws.push(Flaw::at(path, "says something else than the signed statements"));
             }
         }
+    }
+    if contents.query.tables != TableFacts::of(&tables) {
+        report.flaws.push(Flaw::at("query.json", "names other tables than the signed statements give"));
     }
     report.checked.push((tables.len(), "tables computed again from the statements"));
 }

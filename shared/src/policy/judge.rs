@@ -113,21 +113,10 @@ pub fn judge(policy: &Policy, case: &Case<'_>, approvals: &[VerifiedApproval], n
     if let Some(refused) = stopped(approvals) {
         return Judgement { verdict: Verdict::Denied(refused), lines };
     }
-    let rules: Vec<&Rule> = policy.rules.iter().filter(|r| matches(r, case)).collect();
-    let covered = |class: &ActionClass| {
-        rules.iter().any(|r| r.matches.action_classes.as_ref().is_none_or(|set| set.contains(class)))
+    let rules = match rules_for(policy, case) {
+        Ok(rules) => rules,
+        Err(refused) => return Judgement { verdict: Verdict::Denied(refused), lines },
     };
-    if let Some(class) = case.classes.iter().find(|c| !covered(c)) {
-        let message = format!(
-            "no rule of policy version {} allows {class} for host class {}",
-            policy.version, case.host_class
-        );
-        return Judgement { verdict: Verdict::Denied(Refused::new(Code::PolicyRule, message)), lines };
-    }
-    if rules.is_empty() {
-        let message = format!("no rule of policy version {} matches this change", policy.version);
-        return Judgement { verdict: Verdict::Denied(Refused::new(Code::PolicyRule, message)), lines };
-    }
     let mut persons = BTreeSet::new();
     let mut used = Vec::new();
     for rule in rules {
@@ -148,6 +137,31 @@ pub fn judge(policy: &Policy, case: &Case<'_>, approvals: &[VerifiedApproval], n
         }
     }
     Judgement { verdict: Verdict::Allowed { persons, approvals: used }, lines }
+}
+
+/// How many distinct persons the strictest matching rule asks for; `None` when no rule allows the case at all.
+pub fn required(policy: &Policy, case: &Case<'_>) -> Option<u32> {
+    rules_for(policy, case).ok()?.into_iter().map(|rule| rule.require.approvals).max()
+}
+
+/// The matching rules, at least one for each action class.
+fn rules_for<'p>(policy: &'p Policy, case: &Case<'_>) -> Result<Vec<&'p Rule>, Refused> {
+    let rules: Vec<&Rule> = policy.rules.iter().filter(|r| matches(r, case)).collect();
+    let covered = |class: &ActionClass| {
+        rules.iter().any(|r| r.matches.action_classes.as_ref().is_none_or(|set| set.contains(class)))
+    };
+    if let Some(class) = case.classes.iter().find(|c| !covered(c)) {
+        let message = format!(
+            "no rule of policy version {} allows {class} for host class {}",
+            policy.version, case.host_class
+        );
+        return Err(Refused::new(Code::PolicyRule, message));
+    }
+    if rules.is_empty() {
+        let message = format!("no rule of policy version {} matches this change", policy.version);
+        return Err(Refused::new(Code::PolicyRule, message));
+    }
+    Ok(rules)
 }
 
 /// A rejection stands until its person approves later; a withdrawal ends that person's approval.

@@ -5,7 +5,7 @@
 
 mod judge;
 
-pub use judge::{Case, Judgement, Verdict, VerifiedApproval, judge, verify_approval};
+pub use judge::{Case, Judgement, Verdict, VerifiedApproval, judge, required, verify_approval};
 
 use crate::change::ChangeType;
 use crate::digest::Digest;

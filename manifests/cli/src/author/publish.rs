@@ -18,9 +18,6 @@ use shared::tuf::writer;
 use shared::tuf::{Signed, TargetFile, TargetName, Targets};
 use std::path::Path;
 
-/// A publisher re-signs at each publication; this is how long nothing may be published at all.
-const CONTENT_DAYS: i64 = 400;
-
 pub fn run(session: &Session, path: &Path, older: bool) -> Done {
     let site = session.site()?;
     let (statement, key) = statement(session, path)?;
@@ -41,7 +38,7 @@ pub fn run(session: &Session, path: &Path, older: bool) -> Done {
     let next = next_content(content, target, &statement, session.now)?;
     let signed = Signed::by(next, &[&key]).to_bytes();
     let text = std::str::from_utf8(&signed).or_fault("the new metadata is not text")?;
-    session.api.publish(&Publish { team: &team, content: text, target: &statement.envelope, older })?;
+    session.api.publish(&Publish { team: &team, content: text, target: Some(&statement.envelope), older })?;
     term::print(&format!("{id} is published by team {team}\n  statement  {}\n", statement.digest))
 }
 
@@ -103,7 +100,7 @@ fn next_content(
     let (version, mut files) =
         content.map_or((0, Map::default()), |content| (content.version, content.targets));
     files.insert(target, TargetFile::of(&new.to_bytes()));
-    let until = now.plus(CONTENT_DAYS * 86_400);
+    let until = crate::renew::expires(now);
     writer::content(version + 1, until, &new.body.manifest.team, files)
         .or_refuse("the new metadata would not be accepted")
 }

@@ -8,7 +8,10 @@ use serde::Serialize;
 use shared::ids::ChangeId;
 
 #[derive(Serialize)]
-struct Nothing {}
+struct Note<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+}
 
 #[derive(Serialize)]
 struct Close<'a> {
@@ -17,8 +20,8 @@ struct Close<'a> {
 }
 
 /// `action` is the last part of the endpoint's path.
-pub fn act(session: &Session, id: &ChangeId, action: &str) -> Done {
-    let line = session.api.act(id, action, &Nothing {})?;
+pub fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
+    let line = session.api.act(id, action, &Note { note })?;
     let next = match action {
         "submit" => format!(
             "next: hosts plan within a minute or so (assent change wait {id} --for plans); then assent approve {id}\n"

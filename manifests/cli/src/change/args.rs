@@ -43,22 +43,31 @@ pub enum ChangeCommand {
         timeout: String,
     },
     /// Stop a change: nothing starts, and hosts stop before their next step
-    #[command(after_help = "Example: assent change halt C-114")]
+    #[command(after_help = "Example: assent change halt C-114 --note \"the shop is down\"")]
     Halt {
         /// The change, such as C-114
         change: ChangeId,
+        /// Why; kept with the step, for the evidence
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
     },
     /// Let a halted change go on
     #[command(after_help = "Example: assent change resume C-114")]
     Resume {
         /// The change, such as C-114
         change: ChangeId,
+        /// Why; kept with the step, for the evidence
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
     },
     /// Give a change up before it runs
     #[command(after_help = "Example: assent change withdraw C-114")]
     Withdraw {
         /// The change, such as C-114
         change: ChangeId,
+        /// Why; kept with the step, for the evidence
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
     },
     /// Close a change after its review
     #[command(

@@ -8,13 +8,10 @@ use shared::policy::{
     Assurance, ClockRules, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
 };
 use shared::strict;
-use shared::time::Timestamp;
 use shared::tuf::Signed;
 use shared::tuf::writer::{self, KeySet};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Life of root, targets and content: a year and a month to renew in.
-const METADATA_DAYS: i64 = 400;
 /// A week: an approval given on Friday still holds for the window of the next weekend but one day.
 const APPROVAL_HOURS: u32 = 7 * 24;
 /// Laptops that were away over a long weekend still take part.
@@ -29,9 +26,7 @@ pub struct Documents {
     pub content: Vec<u8>,
 }
 
-pub fn expires(now: Timestamp) -> Timestamp {
-    now.plus(METADATA_DAYS * 86_400)
-}
+pub use crate::renew::expires;
 
 impl Documents {
     pub fn make(site: &Site<'_>) -> Done<Self> {

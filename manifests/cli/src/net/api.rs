@@ -41,7 +41,9 @@ pub struct Expiry {
 pub struct Publish<'a> {
     pub team: &'a Team,
     pub content: &'a str,
-    pub target: &'a Envelope,
+    /// Absent when the metadata is only renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<&'a Envelope>,
     pub older: bool,
 }
 
@@ -49,6 +51,15 @@ pub struct Publish<'a> {
 pub struct Upload {
     pub id: String,
     pub offset: u64,
+}
+
+/// A signed edition of the policy; the same policy with new metadata renews its validity.
+#[derive(Serialize)]
+pub struct Edition<'a> {
+    pub targets: &'a str,
+    pub policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<&'a str>,
 }
 
 /// What became of an approval; `lines` explain it.
@@ -81,6 +92,11 @@ impl Client {
 
     pub fn publish(&self, body: &Publish<'_>) -> Done {
         self.send(&Request::json(Method::POST, "/v1/tuf/publish", strict::to_json(body), SMALL))?.good()?;
+        Ok(())
+    }
+
+    pub fn publish_policy(&self, body: &Edition<'_>) -> Done {
+        self.send(&Request::json(Method::POST, "/v1/tuf/policy", strict::to_json(body), SMALL))?.good()?;
         Ok(())
     }
 

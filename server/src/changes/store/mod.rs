@@ -74,6 +74,7 @@ diesel::table! {
         state -> Text,
         outcome -> Nullable<Text>,
         at -> BigInt,
+        statement -> Nullable<Binary>,
     }
 }
 
@@ -257,6 +258,8 @@ pub struct EventRow {
     pub state: String,
     pub outcome: Option<String>,
     pub at: i64,
+    /// Its document in the ledger.
+    pub statement: Option<Vec<u8>>,
 }
 
 pub(super) fn insert_event(tx: &mut Conn, id: &str, event: &EventRow) -> QueryResult<()> {
@@ -269,6 +272,7 @@ pub(super) fn insert_event(tx: &mut Conn, id: &str, event: &EventRow) -> QueryRe
         change_event::state.eq(&event.state),
         change_event::outcome.eq(&event.outcome),
         change_event::at.eq(event.at),
+        change_event::statement.eq(&event.statement),
     );
     diesel::insert_into(change_event::table).values(row).execute(tx).map(drop)
 }
@@ -283,6 +287,7 @@ pub(super) fn list_events(tx: &mut Conn, id: &str) -> QueryResult<Vec<EventRow>>
         change_event::state,
         change_event::outcome,
         change_event::at,
+        change_event::statement,
     );
     let rows = change_event::table.filter(change_event::change_id.eq(id));
     rows.order(change_event::version).select(columns).load(tx)

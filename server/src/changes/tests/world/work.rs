@@ -53,7 +53,15 @@ impl World {
         listed.insert(name, TargetFile::of(&published.to_bytes()));
         let text = String::from_utf8(content(version + 1, listed.clone(), PUBLISHER)).unwrap();
         let target = published.envelope.clone();
-        (manifests::Publish { team: "main".parse().unwrap(), content: text, target, older: false }, listed)
+        (
+            manifests::Publish {
+                team: "main".parse().unwrap(),
+                content: text,
+                target: Some(target),
+                older: false,
+            },
+            listed,
+        )
     }
 
     /// Publishes a manifest over HTTP.

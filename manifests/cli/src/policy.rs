@@ -1,0 +1,137 @@
+//! `assent policy …`: the signed document that says which persons, keys and rules count.
+//!
+//! Never: a policy that its own rules refuse, or one that was not shown as a difference before it was signed.
+
+use crate::args::SignArgs;
+use crate::error::{Context as _, Done, Failure};
+use crate::session::Session;
+use crate::trust::{self, Site};
+use crate::{files, renew, term, text};
+use shared::ids::Team;
+use shared::keys::PublicKey;
+use shared::limits;
+use shared::policy::Policy;
+use shared::strict;
+use shared::tuf::writer::{self, KeySet};
+use shared::tuf::{Role, Targets};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+pub fn show(session: &Session) -> Done {
+    term::print(&pretty(&session.site()?.policy)?)
+}
+
+fn pretty(policy: &Policy) -> Done<String> {
+    let text = serde_json::to_string_pretty(policy).or_fault("the policy could not be written")?;
+    Ok(format!("{text}\n"))
+}
+
+/// The editor works on a private file beside the profile, which is removed when the policy is published.
+pub fn edit(session: &Session, sign: &SignArgs) -> Done {
+    let editor =
+        std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty()).ok_or_else(|| {
+            Failure::usage("no editor is set").remedy(
+            "set EDITOR, or: assent policy show > policy.json, edit it, assent policy publish policy.json",
+        )
+        })?;
+    let path = session.profile.dir.join("policy-edit.json");
+    if files::try_read(&path, limits::ENVELOPE_BYTES)?.is_none() {
+        files::write_new(&path, pretty(&session.site()?.policy)?.as_bytes())?;
+    }
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let status = Command::new(program).args(words).arg(&path).status();
+    let status = status.or_usage(format!("the editor {program:?} could not be started"))?;
+    if !status.success() {
+        let kept = format!("the file {} is kept; run the command again to go on", path.display());
+        return Err(Failure::refused("the editor did not end well; nothing was signed").remedy(kept));
+    }
+    publish(session, &path, sign)?;
+    std::fs::remove_file(&path).or_fault(format!("could not remove {}", path.display()))
+}
+
+/// Version and time are set here: the next edition, issued now.
+pub fn publish(session: &Session, file: &Path, sign: &SignArgs) -> Done {
+    let site = trust::refresh_expired(&session.profile, &session.api, session.now)?;
+    let bytes = files::read(file, limits::ENVELOPE_BYTES)?;
+    let mut next: Policy = strict::from_json("the policy", &bytes, limits::ENVELOPE_BYTES)
+        .or_usage(format!("{} is not a policy", file.display()))?;
+    next.version = site.policy.version;
+    next.issued = site.policy.issued;
+    let teams = teams(&site, &sign.team)?;
+    let old_teams = self::teams(&site, &[])?;
+    if next == site.policy && teams == old_teams {
+        return term::print("nothing differs from the policy in force; nothing was signed\n");
+    }
+    let difference = difference(&shown(&site.policy, &old_teams)?, &shown(&next, &teams)?);
+    next.version = site.policy.version + 1;
+    next.issued = session.now;
+    let document = strict::to_json(&next);
+    Policy::parse(&document).or_refuse("the policy breaks its own rules")?;
+    term::print(&format!("edition {} of the policy\n{difference}", next.version))?;
+    term::confirm("type the number of the edition to sign it:", &next.version.to_string(), sign.yes)?;
+    let signers = renew::governance(session, &sign.key)?;
+    let old = site.targets()?;
+    let until = renew::expires(session.now);
+    let targets = writer::targets_with_policy(old.version + 1, until, &document, &teams, &changes(&old)?)
+        .or_refuse("the new metadata would not be accepted")?;
+    renew::send(session, &signers, None, targets, &document)?;
+    let site = session.site()?;
+    term::print(&format!("edition {} of the policy is in force, valid until {until}\n", site.policy.version))
+}
+
+fn shown(policy: &Policy, teams: &BTreeMap<Team, KeySet>) -> Done<String> {
+    let mut out = pretty(policy)?;
+    for (team, set) in teams {
+        let keys: Vec<_> = set.keys.iter().map(ToString::to_string).collect();
+        out.push_str(&format!("team {team}: {} of {}\n", set.threshold, keys.join(" ")));
+    }
+    Ok(out)
+}
+
+/// Who publishes for each team now, changed by `TEAM=KEY,KEY`.
+fn teams(site: &Site, wishes: &[String]) -> Done<BTreeMap<Team, KeySet>> {
+    let targets = site.targets()?;
+    let mut teams = BTreeMap::new();
+    for (role, set) in delegated(&targets)? {
+        if let Role::Content(team) = role {
+            teams.insert(team, set);
+        }
+    }
+    for wish in wishes {
+        let example = "write TEAM=KEY or TEAM=KEY,KEY with public keys as `assent key show` prints them";
+        let bad = || Failure::usage(format!("--team {wish:?} is not a team with its keys")).remedy(example);
+        let (team, keys) = wish.split_once('=').ok_or_else(bad)?;
+        let keys: Result<Vec<PublicKey>, _> = keys.split(',').map(|key| key.trim().parse()).collect();
+        let keys = keys.map_err(|_| bad())?;
+        teams.insert(team.parse().map_err(|_| bad())?, KeySet { keys, threshold: 1 });
+    }
+    Ok(teams)
+}
+
+/// The server's key for the list of active changes stays.
+fn changes(targets: &Targets) -> Done<KeySet> {
+    let found = delegated(targets)?.into_iter().find(|(role, _)| *role == Role::Changes);
+    found
+        .map(|(_, set)| set)
+        .ok_or_else(|| Failure::fault("the trusted targets do not name the changes role"))
+}
+
+fn delegated(targets: &Targets) -> Done<Vec<(Role, KeySet)>> {
+    let missing = || Failure::fault("the trusted targets name a key that they do not hold");
+    let Some(delegations) = &targets.delegations else { return Ok(Vec::new()) };
+    let set = |role: &shared::tuf::metadata::Delegation| {
+        let keys: Option<Vec<_>> =
+            role.keyids.iter().map(|id| delegations.keys.get(id).map(|key| *key.public())).collect();
+        Ok((role.name.clone(), KeySet { keys: keys.ok_or_else(missing)?, threshold: role.threshold }))
+    };
+    delegations.roles.iter().map(set).collect()
+}
+
+/// Lines that went and came, with three around them.
+fn difference(old: &str, new: &str) -> String {
+    let diff = similar::TextDiff::from_lines(old, new);
+    let unified = diff.unified_diff().context_radius(3).to_string();
+    text::clean_lines(&unified).map(|line| line + "\n").collect()
+}
