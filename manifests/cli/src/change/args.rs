@@ -34,6 +34,7 @@ pub enum ChangeCommand {
     /// Wait until all hosts have planned, or have reported
     #[command(after_help = "Example: assent change wait C-114 --for plans --timeout 5m")]
     Wait {
+        /// The change, such as C-114
         change: ChangeId,
         /// What to wait for
         #[arg(long = "for", value_enum, value_name = "WHAT", default_value = "receipts")]
