@@ -12,6 +12,7 @@ use crate::host::{Fault, Host};
 use crate::journal::{Journal, Outcome, Standing, Start};
 use crate::plan::{self, Ask};
 use crate::resource::file;
+use crate::vault::Vault;
 use run::Run;
 pub(crate) use run::is_about_units;
 use shared::admit::{Approved, InWindow, Turn, Verified};
@@ -43,6 +44,7 @@ pub struct Job<'a> {
     /// The plan that was approved.
     pub approved: &'a Statement<Plan>,
     pub facts: &'a TemplateFacts,
+    pub vault: &'a Vault,
     /// Directory of downloaded artifacts, each named by its sha256.
     pub artifacts: &'a Path,
 }
@@ -90,7 +92,7 @@ pub fn apply<H: Host, D: Disk>(
         let unknown = || Refused::new(Code::ManifestUnknown, format!("{} was not verified", used.label()));
         verified.map(|m| (m.get(), used)).ok_or_else(unknown)
     });
-    let ask = Ask::new(named.collect::<Result<Vec<_>, _>>()?, job.facts, change.body.downgrade)?;
+    let ask = Ask::new(named.collect::<Result<Vec<_>, _>>()?, job.facts, job.vault, change.body.downgrade)?;
     if job.plan.change != change.digest || job.approved.body.change != change.digest {
         return Err(Refused::new(Code::PlanMissing, "the plan was made for another revision").into());
     }
@@ -211,5 +213,5 @@ fn resolved<'a>(
     file: &'a shared::manifest::File,
     facts: &TemplateFacts,
 ) -> Result<file::Want<'a>, Fault> {
-    file::resolve(file, item.params, facts).map_err(|refused| Fault::Refused(refused.message))
+    file::resolve(file, item.params, facts, item.opener).map_err(|refused| Fault::Refused(refused.message))
 }

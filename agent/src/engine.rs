@@ -10,10 +10,11 @@ use crate::host::{Fault, Host};
 use crate::journal::{Journal, Outcome};
 use crate::plan::{self, Ask, Planned};
 use crate::receipt::agent_version;
+use crate::vault::Vault;
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::Facts;
-use shared::ids::{AgentId, HostClass};
+use shared::ids::HostClass;
 use shared::manifest::{Manifest, resolve_params};
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub struct Engine<H, D> {
     host: H,
     journal: Journal<D>,
-    agent: AgentId,
+    vault: Vault,
     class: HostClass,
     artifacts: PathBuf,
 }
@@ -34,9 +35,9 @@ impl<H: Host, D: Disk> Engine<H, D> {
     ///
     /// # Errors
     /// A journal that cannot be read: nothing may start then.
-    pub fn open(host: H, disk: D, state: &Path, agent: AgentId, class: HostClass) -> Result<Self, Refused> {
+    pub fn open(host: H, disk: D, state: &Path, vault: Vault, class: HostClass) -> Result<Self, Refused> {
         let journal = Journal::open(disk, &state.join("journal")).map_err(storage)?;
-        Ok(Self { host, journal, agent, class, artifacts: state.join("artifacts") })
+        Ok(Self { host, journal, vault, class, artifacts: state.join("artifacts") })
     }
 
     /// The machine, for tests that look at it.
@@ -65,9 +66,9 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Planned, Refused> {
-        let facts = self.collect()?.view(self.agent);
+        let facts = self.collect()?.view(self.vault.agent());
         let pairs = manifests.iter().copied().zip(&change.manifests);
-        let ask = Ask::new(pairs, &facts, change.downgrade)?;
+        let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?;
         let planned = plan::compute(&ask, &mut self.host)?;
         for note in &planned.notes {
             tracing::info!("{}: {note}", change.change_id);
@@ -76,10 +77,11 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Outcome, Refused> {
-        let facts = self.collect()?.view(self.agent);
+        let facts = self.collect()?.view(self.vault.agent());
         let Order { manifests, approved, window, turn, own_plan, plan } = order;
         let warrant = Warrant { manifests, change: approved, window, turn };
-        let job = Job { plan: &plan, approved: &own_plan, facts: &facts, artifacts: &self.artifacts };
+        let (facts, vault, artifacts) = (&facts, &self.vault, &self.artifacts);
+        let job = Job { plan: &plan, approved: &own_plan, facts, vault, artifacts };
         match apply::apply(warrant, &job, watch, &mut self.host, &mut self.journal) {
             Ok(outcome) => Ok(outcome),
             Err(Stopped::Refused(refused)) => Ok(nothing_done(&refused.to_string())),
@@ -113,13 +115,13 @@ pub fn nothing_done(why: &str) -> Outcome {
 pub fn plan_locally(
     host: &mut impl Host,
     manifest: &Manifest,
-    agent: AgentId,
+    vault: &Vault,
     class: HostClass,
 ) -> Result<Planned, Refused> {
-    let facts = facts::collect(host, &class, agent_version()).map_err(plan::refused)?.view(agent);
+    let facts = facts::collect(host, &class, agent_version()).map_err(plan::refused)?.view(vault.agent());
     let params = resolve_params(&manifest.parameters, &Map::default()).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Refused::new(Code::PlanFailed, all.join("; "))
     })?;
-    plan::compute(&Ask { manifests: vec![(manifest, params)], facts: &facts, downgrade: true }, host)
+    plan::compute(&Ask { manifests: vec![(manifest, params)], facts: &facts, vault, downgrade: true }, host)
 }

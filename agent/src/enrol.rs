@@ -11,6 +11,7 @@ use crate::receipt::agent_version;
 use crate::server::{self, Server};
 use crate::state::{self, Founding, Site, State, StateError};
 use crate::tls::{self, CertificateInfo, Trust};
+use crate::vault;
 use shared::digest::Digest;
 use shared::ids::{HostClass, SiteId};
 use shared::keys::SigningKey;
@@ -181,7 +182,9 @@ fn enrolment(
         agent_version: agent_version(),
         log_seen: None,
     };
-    let body = Enrolment { header, hostname: order.hostname.clone(), token, csr: csr.to_owned() };
+    let recipient = Some(vault::own_recipient(dir, disk)?);
+    let (hostname, csr) = (order.hostname.clone(), csr.to_owned());
+    let body = Enrolment { header, hostname, token, csr, recipient };
     let statement = Statement::sign(body, key);
     put(disk, &path, &statement.to_bytes())?;
     Ok(statement)

@@ -93,6 +93,7 @@ impl<D: Disk> Journal<D> {
             // Cut the torn record off, or the next one would be read as part of it.
             journal.disk.write(&path, &bytes[..whole]).map_err(fail())?;
         }
+        journal.tidy().map_err(fail())?;
         Ok(journal)
     }
 
@@ -176,11 +177,24 @@ impl<D: Disk> Journal<D> {
             return Ok(());
         }
         self.write(vec![Record::ReceiptMade(receipt)])?;
-        let fail = || Fault::io("remove old contents of files");
+        self.tidy().map_err(Fault::io("remove old contents of files"))
+    }
+
+    /// Removes what only undoing needs once there is a receipt: old contents, and the keys of digests of secrets.
+    fn tidy(&mut self) -> io::Result<()> {
+        let path = self.path();
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let (Some(receipt), Some(outcome)) = (log.receipt, &log.outcome) else { return Ok(()) };
+        if log.steps.iter().any(|step| matches!(step.before, Some(Found::Secret(..)))) {
+            let (start, end) = (Box::new(log.start.clone()), Box::new(outcome.clone()));
+            let rest = [Record::Start(start), Record::Finished(end), Record::ReceiptMade(receipt)];
+            self.disk.write(&path, &rest.iter().flat_map(record::line).collect::<Vec<u8>>())?;
+            log.steps.fill(StepLog::default());
+        }
         let dir = self.dir.join("saved");
         self.packs.replace(None);
-        for name in self.disk.list(&dir).map_err(fail())? {
-            self.disk.remove(&dir.join(name)).map_err(fail())?;
+        for name in self.disk.list(&dir)? {
+            self.disk.remove(&dir.join(name))?;
         }
         Ok(())
     }

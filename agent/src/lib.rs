@@ -31,6 +31,7 @@ pub mod state;
 pub mod status;
 pub mod tls;
 pub mod undo;
+pub mod vault;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests prepare files")]

@@ -10,8 +10,9 @@ use agent::net::{Address, NetError};
 use agent::receipt::agent_version;
 use agent::run::{Agent, Report, open_state};
 use agent::server::Remote;
-use agent::state::StateError;
+use agent::state::{State, StateError};
 use agent::status::Status;
+use agent::vault::{self, Vault};
 use clap::{Parser, Subcommand};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -125,6 +126,9 @@ impl Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = vault::keep_memory_private() {
+        eprintln!("note: core files of this process cannot be forbidden: {error}");
+    }
     let done = match cli.command {
         Command::Join(args) => join(&args),
         Command::Run(args) => run(&args.root),
@@ -221,10 +225,16 @@ fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
             path.display()
         ))
     })?;
-    let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), state.site().agent, class);
+    let vault = vault(&state).map_err(Failure::fault)?;
+    let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), vault, class);
     let engine = engine.map_err(|e| Failure::Fault(e.to_string()))?;
     let agent = Agent::open(paths, clock, engine).map_err(Failure::fault)?;
     Ok((agent, lock))
+}
+
+/// What this host can open.
+fn vault(state: &State) -> Result<Vault, StateError> {
+    Vault::load(state.dir(), &RealDisk, &state.site().site, state.site().agent)
 }
 
 fn not_joined(error: StateError) -> Failure {
@@ -307,8 +317,11 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
     let class = config::host_class(&paths).map_err(Failure::fault)?;
     let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
     // A host that has not joined has no id yet; templates then see the id of no host.
-    let agent = open_state(&paths, Box::new(RealDisk)).map_or(AgentId::of_key(&[0; 32]), |s| s.site().agent);
-    let planned = agent::engine::plan_locally(&mut machine(&paths)?, &manifest, agent, class);
+    let vault = match open_state(&paths, Box::new(RealDisk)) {
+        Ok(state) => vault(&state).map_err(Failure::fault)?,
+        Err(_) => Vault::without_key(AgentId::of_key(&[0; 32])),
+    };
+    let planned = agent::engine::plan_locally(&mut machine(&paths)?, &manifest, &vault, class);
     let planned = planned.map_err(|e| Failure::Refused(e.to_string()))?;
     for action in &planned.actions {
         println!("{} ({}, undo {})", action.summary, action.class, action.undo.undo.as_str());

@@ -9,6 +9,7 @@ use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
 use crate::resource::{archive, command, directory, file, parts, service};
+use crate::vault::{Opener, Vault};
 use packages::Packages;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
@@ -27,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Ask<'a> {
     pub manifests: Vec<(&'a Manifest, Map<String, ParamValue>)>,
     pub facts: &'a TemplateFacts,
+    pub vault: &'a Vault,
     /// Whether the change allows older versions of packages.
     pub downgrade: bool,
 }
@@ -48,6 +50,7 @@ impl<'a> Ask<'a> {
     pub fn new(
         manifests: impl IntoIterator<Item = (&'a Manifest, &'a ManifestUse)>,
         facts: &'a TemplateFacts,
+        vault: &'a Vault,
         downgrade: bool,
     ) -> Result<Self, Refused> {
         let with_params = |(manifest, used): (&'a Manifest, &'a ManifestUse)| {
@@ -57,7 +60,7 @@ impl<'a> Ask<'a> {
             Ok((manifest, params))
         };
         let manifests = manifests.into_iter().map(with_params).collect::<Result<_, Refused>>()?;
-        Ok(Self { manifests, facts, downgrade })
+        Ok(Self { manifests, facts, vault, downgrade })
     }
 
     /// All resources in the order in which they are done, with the parameters of their manifest.
@@ -79,7 +82,7 @@ impl<'a> Ask<'a> {
                     );
                     return Err(failed(message));
                 }
-                items.push(Item { id, resource, params });
+                items.push(Item { id, resource, params, opener: self.vault.opener(manifest) });
             }
         }
         one_thing_a_path(&items)?;
@@ -113,6 +116,8 @@ pub(crate) struct Item<'a> {
     pub id: ResourceId,
     pub resource: &'a Resource,
     pub params: &'a Map<String, ParamValue>,
+    /// Opens the secrets of its manifest.
+    pub opener: Opener<'a>,
 }
 
 fn first<T: std::fmt::Display>(problems: &[T]) -> String {
@@ -146,6 +151,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
         planned: Planned::default(),
         causes: BTreeMap::new(),
         brought: BTreeMap::new(),
+        secret: BTreeSet::new(),
         files: BTreeMap::new(),
         made: BTreeSet::new(),
     };
@@ -164,6 +170,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.flush()?;
     planner.restarts(&items);
     planner.health()?;
+    planner.keeps_secrets()?;
     Ok(planner.planned)
 }
 
@@ -186,6 +193,8 @@ struct Planner<'a, H> {
     causes: BTreeMap<ResourceId, Vec<ResourceId>>,
     /// Files with contents that this change brings or keeps.
     brought: BTreeMap<&'a str, Digest>,
+    /// Files that hold secrets.
+    secret: BTreeSet<&'a str>,
     /// Paths that parts of this plan change, as they leave them.
     files: BTreeMap<String, file::Found>,
     /// What belongs to resources, so that directories leave it alone.
@@ -202,11 +211,17 @@ impl<'a, H: Host> Planner<'a, H> {
         self.flush()?;
         match item.resource {
             Resource::File(wanted) => {
-                let want = file::resolve(wanted, item.params, self.ask.facts)?;
+                let want = file::resolve(wanted, item.params, self.ask.facts, item.opener)?;
                 let path = wanted.path.as_str();
                 let found = file::inspect(path, self.host).map_err(refused)?;
-                if let Some(digest) = want.digest() {
-                    self.brought.insert(path, digest);
+                match want.digest() {
+                    Some(_) if want.seal().is_some() => {
+                        self.secret.insert(path);
+                    }
+                    Some(digest) => {
+                        self.brought.insert(path, digest);
+                    }
+                    None => {}
                 }
                 let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(path, action.as_ref())?;
@@ -367,6 +382,22 @@ impl<'a, H: Host> Planner<'a, H> {
         }
         self.planned.health = all;
         Ok(())
+    }
+
+    /// The digest that binds a program would tell about a secret in it.
+    fn keeps_secrets(&self) -> Result<(), Refused> {
+        let actions = self.planned.actions.iter().map(|action| &action.programs);
+        let health = self.planned.health.iter().map(|health| &health.programs);
+        match actions
+            .chain(health)
+            .flat_map(|all| all.keys())
+            .find(|path| self.secret.contains(path.as_str()))
+        {
+            None => Ok(()),
+            Some(path) => Err(failed(format!(
+                "{path} holds a secret and is run as a program; let the program read the secret from a file of its own"
+            ))),
+        }
     }
 
     /// True when a package or file of this plan may bring a unit that is not there yet.

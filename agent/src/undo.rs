@@ -21,6 +21,10 @@ pub fn look(action: &Action, before: &Found, host: &impl Host) -> Result<Found, 
         Found::Parts(found) => return parts::look(found, host).map(Found::Parts),
         Found::Account(found) => return account::look(found, host).map(Found::Account),
         Found::Check(path) => return Ok(Found::Check(path.clone())),
+        Found::Secret(seal, _) => {
+            let path = id.strip_prefix("file:").unwrap_or_default();
+            return file::inspect(path, host).map(|found| Found::Secret(seal.clone(), found));
+        }
         _ => {}
     }
     match id.split_once(':') {
@@ -40,6 +44,7 @@ pub fn look(action: &Action, before: &Found, host: &impl Host) -> Result<Found, 
 pub fn state(action: &Action, found: &Found, host: &impl Host) -> Result<Digest, Fault> {
     Ok(match found {
         Found::File(found) => file::digest(found, &host.accounts()?),
+        Found::Secret(seal, found) => file::digest_under(Some(seal), found, &host.accounts()?),
         Found::Directory(found) => directory::digest(found, &host.accounts()?),
         Found::Package(found) => {
             let name = action.resource.as_str().strip_prefix("package:").unwrap_or_default();
@@ -174,7 +179,7 @@ fn put_back<H: Host, D: Disk>(
     // For parts of a file: path and name, which begins with the path all the same.
     let what = action.resource.as_str().split_once(':').map_or("", |(_, what)| what);
     match before {
-        Found::File(found) => file::undo(what, found, host, journal)?,
+        Found::File(found) | Found::Secret(_, found) => file::undo(what, found, host, journal)?,
         Found::Directory(found) => directory::undo(what, found, host)?,
         Found::Service(found) => {
             service::undo(&service::unit_of(&action.resource).unwrap_or_default(), found, host)?

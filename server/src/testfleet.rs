@@ -375,8 +375,13 @@ impl Host {
 
     pub fn join(&mut self, token: &str) -> Join {
         let (header, csr) = (self.header(), self.csr());
-        let body =
-            Enrolment { header, hostname: self.name.clone(), token: Digest::of(token.as_bytes()), csr };
+        let body = Enrolment {
+            header,
+            hostname: self.name.clone(),
+            token: Digest::of(token.as_bytes()),
+            csr,
+            recipient: None,
+        };
         let statement = Statement::sign(body, &self.key);
         self.enrolment = Some(statement.digest);
         Join { enrolment: statement.envelope, token: token.to_owned() }

@@ -28,6 +28,7 @@ pub mod publication;
 pub mod receipt;
 pub mod refusal;
 pub mod risk;
+pub mod secret;
 pub mod statement;
 pub mod strict;
 pub mod template;

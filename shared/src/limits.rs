@@ -30,6 +30,10 @@ pub const PLAN_ACTIONS: usize = 20_000;
 pub const DIFF_BYTES: usize = 16 << 10;
 /// Free text such as reasons and comments.
 pub const TEXT_BYTES: usize = 4 << 10;
+/// The value of one secret: passwords, keys and certificates are far below.
+pub const SECRET_BYTES: usize = 64 << 10;
+/// A secret as it is written down: its value in base64, and about 140 bytes for each of up to 2,000 hosts.
+pub const SECRET_ARMOR_BYTES: usize = 512 << 10;
 /// One artifact (packages and images included).
 pub const ARTIFACT_BYTES: u64 = 2 << 30;
 /// Facts of one host (packages dominate: 4,000 packages are about 600 KiB).

@@ -6,6 +6,7 @@ use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
 use crate::keys::PublicKey;
 use crate::plan::Verb;
 use crate::refusal::Refused;
+use crate::secret::Recipient;
 use crate::statement::{Predicate, Statement, Subject};
 use crate::strict::ReadError;
 use crate::time::{Interval, Timestamp};
@@ -51,6 +52,9 @@ pub struct Enrolment {
     pub token: Digest,
     /// Certificate signing request, PEM (RFC 2986); only its public key is used.
     pub csr: String,
+    /// Public part of the host's own X25519 key, for secrets; absent where an older agent joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
 }
 
 impl Predicate for Enrolment {

@@ -27,3 +27,4 @@ mod packages;
 mod renewal;
 mod rig;
 mod scenarios;
+mod secrets;

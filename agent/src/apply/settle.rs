@@ -60,7 +60,7 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
 /// Removes what an unfinished step has left beside the files that it was about.
 fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fault> {
     match before {
-        Found::File(_) => {
+        Found::File(_) | Found::Secret(..) => {
             action.resource.as_str().strip_prefix("file:").map_or(Ok(()), |path| host.sweep(path))
         }
         Found::Check(path) => host.sweep(path),

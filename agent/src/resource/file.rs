@@ -1,8 +1,10 @@
 //! Regular files: contents, owner, group, mode; or their absence. Links and parts of files are brought about
 //! here too, once their kind has said what the whole is to be.
 
+use super::secret::{self, Hidden};
 use super::{NamedAttrs, Saved, WantedAttrs, absent, refuse, state, textdiff};
 use crate::host::{Accounts, Attrs, Entry, Fault, Host};
+use crate::vault::Opener;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
@@ -11,10 +13,12 @@ use shared::manifest::{AccountName, Checker, File, FileSource, FileWant, Mode, P
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
+use shared::secret::Seal;
 use shared::strict::Map;
 use shared::template;
 use std::borrow::Cow;
 use std::io::Read;
+use std::rc::Rc;
 
 /// Contents that are kept for a readable difference; longer ones are compared by digest.
 pub const READABLE_BYTES: u64 = 64 << 10;
@@ -47,6 +51,8 @@ pub struct Want<'a> {
 pub enum Content<'a> {
     Absent,
     Bytes(Cow<'a, [u8]>),
+    /// Bytes that hold a secret.
+    Hidden(Rc<Hidden>),
     /// A verified artifact; its bytes are only needed by apply.
     Artifact {
         sha256: Digest,
@@ -79,11 +85,12 @@ pub enum Found {
 /// Renders what the file is to contain.
 ///
 /// # Errors
-/// The template does not render on this host.
+/// The template does not render on this host, or a secret is not for it.
 pub fn resolve<'a>(
     file: &'a File,
     params: &Map<String, ParamValue>,
     facts: &TemplateFacts,
+    opener: Opener<'_>,
 ) -> Result<Want<'a>, Refused> {
     let path = file.path.as_str().into();
     let FileWant::Present { source, owner, group, mode, sensitive, validate } = &file.want else {
@@ -91,10 +98,18 @@ pub fn resolve<'a>(
     };
     let content = match source {
         FileSource::Content(text) => Content::Bytes(text.as_bytes().into()),
+        FileSource::Secret(secret) => {
+            Content::Hidden(Rc::new(opener.open(secret, &format!("the content of {}", file.path))?.into()))
+        }
         FileSource::Template(text) => {
-            let text = template::render(text, params, facts)
-                .map_err(|problem| refuse(format!("{}: {problem}", file.path)))?;
-            Content::Bytes(text.into_bytes().into())
+            match secret::render(file.path.as_str(), text, params, facts, opener)? {
+                Some(hidden) => Content::Hidden(Rc::new(hidden)),
+                None => {
+                    let text = template::render(text, params, facts)
+                        .map_err(|problem| refuse(format!("{}: {problem}", file.path)))?;
+                    Content::Bytes(text.into_bytes().into())
+                }
+            }
         }
         FileSource::Artifact(artifact) => {
             Content::Artifact { sha256: artifact.sha256, length: artifact.length }
@@ -125,11 +140,20 @@ impl<'a> Want<'a> {
         Self { part: true, ..Self::plain(path, Content::Bytes(text.into_bytes().into())) }
     }
 
-    /// Digest of the bytes; none for a link or nothing.
+    /// The key of digests, where the contents hold a secret.
+    pub fn seal(&self) -> Option<&Seal> {
+        match &self.content {
+            Content::Hidden(hidden) => Some(&hidden.seal),
+            _ => None,
+        }
+    }
+
+    /// Digest of the bytes, for this host's own use; none for a link or nothing.
     pub fn digest(&self) -> Option<Digest> {
         match &self.content {
             Content::Absent | Content::Link(_) => None,
             Content::Bytes(bytes) => Some(Digest::of(bytes)),
+            Content::Hidden(hidden) => Some(Digest::of(&hidden.bytes)),
             Content::Artifact { sha256, .. } => Some(*sha256),
         }
     }
@@ -187,6 +211,12 @@ impl<'a> Want<'a> {
                 digest: Digest::of(bytes),
                 content: Some(bytes.to_vec()),
             },
+            Content::Hidden(hidden) => Found::File {
+                attrs,
+                length: hidden.bytes.len() as u64,
+                digest: Digest::of(&hidden.bytes),
+                content: None,
+            },
         }
     }
 }
@@ -225,11 +255,32 @@ pub fn inspect_up_to(path: &str, keep: u64, host: &impl Host) -> Result<Found, F
 
 /// The digest that plans and receipts name for a found state.
 pub fn digest(found: &Found, accounts: &Accounts) -> Digest {
+    digest_under(None, found, accounts)
+}
+
+/// The same for a file that holds a secret, or is to hold one: the contents count by their keyed digest.
+pub fn digest_under(seal: Option<&Seal>, found: &Found, accounts: &Accounts) -> Digest {
     match found {
         Found::Absent => absent(),
-        Found::File { attrs, digest, .. } => described(&NamedAttrs::of(*attrs, accounts), *digest),
+        Found::File { attrs, digest, .. } => {
+            described(&NamedAttrs::of(*attrs, accounts), sealed(seal, *digest))
+        }
         Found::Link { target } => linked(target),
         Found::Other => state(&"other"),
+    }
+}
+
+fn sealed(seal: Option<&Seal>, plain: Digest) -> Digest {
+    seal.map_or(plain, |seal| seal.digest(plain))
+}
+
+/// What a plan tells of a file that goes: of contents that not everybody may read, not even a digest.
+pub fn digest_of_removed(found: &Found, accounts: &Accounts) -> Digest {
+    match found {
+        Found::File { attrs, .. } if attrs.mode & 0o004 == 0 => {
+            state(&("closed file", NamedAttrs::of(*attrs, accounts)))
+        }
+        _ => digest(found, accounts),
     }
 }
 
@@ -265,9 +316,12 @@ pub fn diff(
     };
     let wanted = want.attrs(default_owner).named(before_attrs, accounts);
     let after = end(want, before_attrs, accounts, default_owner);
-    let before = digest(found, accounts);
+    let mut before = digest_under(want.seal(), found, accounts);
     if before == after {
         return Ok(None);
+    }
+    if matches!(want.content, Content::Absent) {
+        before = digest_of_removed(found, accounts);
     }
     let verb = match (found, &want.content) {
         (_, Content::Absent) => Verb::Remove,
@@ -298,10 +352,12 @@ pub fn diff(
 
 fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accounts) -> String {
     let path = &want.path;
-    let length = match &want.content {
+    let contents = match &want.content {
         Content::Absent => return format!("remove {path}"),
-        Content::Bytes(bytes) => bytes.len() as u64,
-        Content::Artifact { length, .. } => *length,
+        Content::Bytes(bytes) => format!("{} bytes", bytes.len()),
+        // Its length says something about a password.
+        Content::Hidden(_) => "a secret".to_owned(),
+        Content::Artifact { length, .. } => format!("{length} bytes"),
         Content::Link(target) => return link_summary(path, target, found),
     };
     let accepted = match &want.checker {
@@ -314,14 +370,15 @@ fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accou
         Found::Link { target } => {
             let target = shared::strict::shorten(target);
             return format!(
-                "replace the link {path} (to {target}) by a file of {length} bytes, {wanted}{accepted}"
+                "replace the link {path} (to {target}) by a file of {contents}, {wanted}{accepted}"
             );
         }
-        Found::Absent | Found::Other => return format!("create {path}: {length} bytes, {wanted}{accepted}"),
+        Found::Absent | Found::Other => return format!("create {path}: {contents}, {wanted}{accepted}"),
     };
     let mut parts = Vec::new();
     if want.digest() != Some(*digest) {
-        parts.push("contents".to_owned());
+        let hidden = want.seal().is_some();
+        parts.push(if hidden { "contents (a secret)".to_owned() } else { "contents".to_owned() });
     }
     parts.extend(NamedAttrs::of(*attrs, accounts).differences(wanted));
     format!("update {path}: {}{accepted}", parts.join(", "))
@@ -351,7 +408,11 @@ fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
     let new: &[u8] = match &want.content {
         Content::Bytes(bytes) if want.part || bytes.len() as u64 <= READABLE_BYTES => bytes,
         // A removed file may hold secrets that nobody declared; its digest is in `before`.
-        Content::Bytes(_) | Content::Artifact { .. } | Content::Absent | Content::Link(_) => return None,
+        Content::Bytes(_)
+        | Content::Hidden(_)
+        | Content::Artifact { .. }
+        | Content::Absent
+        | Content::Link(_) => return None,
     };
     // What others wrote into a file that not everybody may read stays on the host.
     let closed = matches!(found, Found::File { attrs, .. } if attrs.mode & 0o004 == 0);
@@ -388,7 +449,7 @@ fn end(want: &Want<'_>, before: Option<Attrs>, accounts: &Accounts, default_owne
         return linked(target);
     }
     let wanted = want.attrs(default_owner).named(before, accounts);
-    want.digest().map_or_else(absent, |content| described(&wanted, content))
+    want.digest().map_or_else(absent, |content| described(&wanted, sealed(want.seal(), content)))
 }
 
 /// Writes new contents beside their place, to be committed at the step's turn. False when the step needs no new
@@ -414,6 +475,7 @@ pub fn stage(
     match &want.content {
         Content::Absent | Content::Link(_) => return Ok(false),
         Content::Bytes(bytes) => host.stage(path, &mut &bytes[..], digest, attrs)?,
+        Content::Hidden(hidden) => host.stage(path, &mut hidden.bytes.as_slice(), digest, attrs)?,
         Content::Artifact { sha256, .. } => host.stage(path, &mut artifact(*sha256)?, digest, attrs)?,
     }
     Ok(true)
@@ -435,7 +497,14 @@ pub fn check(want: &Want<'_>, host: &mut impl Host) -> Result<(), Fault> {
         Ok(()) => Ok(()),
         Err(fault) => {
             host.sweep(&want.path)?;
-            Err(Fault::Refused(format!("{} is not changed: {}", want.path, fault.text())))
+            let why = match fault {
+                // It may quote the line that it does not like.
+                Fault::Program { program, how, .. } if want.seal().is_some() => {
+                    format!("{program} {how}; what it printed is not shown, because the file holds a secret")
+                }
+                fault => fault.text(),
+            };
+            Err(Fault::Refused(format!("{} is not changed: {why}", want.path)))
         }
     }
 }

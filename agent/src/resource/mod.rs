@@ -17,6 +17,7 @@ pub mod package;
 pub mod parts;
 pub mod patch;
 pub mod programs;
+pub mod secret;
 pub mod service;
 mod setting;
 mod textdiff;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::manifest::{AccountName, Mode};
 use shared::refusal::{Code, Refused};
+use shared::secret::Seal;
 use shared::strict;
 use std::io::Read;
 
@@ -37,6 +39,8 @@ use std::io::Read;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Found {
     File(file::Found),
+    /// A file that is to hold a secret, with the key of its digests.
+    Secret(Seal, file::Found),
     Directory(directory::Found),
     Package(package::Found),
     Service(service::Found),

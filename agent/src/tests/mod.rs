@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::host::fake::{Fake, FakeDisk, Node};
 use crate::run::{Agent, Report};
 use crate::state::{Founding, Site, State, found};
+use crate::vault::Vault;
 use shared::bundle::Bundle;
 use shared::change::Change;
 use shared::digest::Digest;
@@ -69,7 +70,13 @@ fn enrolment() -> Statement<Enrolment> {
         agent_version: semver::Version::new(0, 1, 0),
         log_seen: None,
     };
-    let body = Enrolment { header, hostname: "web1".into(), token: Digest::of(b"token"), csr: String::new() };
+    let body = Enrolment {
+        header,
+        hostname: "web1".into(),
+        token: Digest::of(b"token"),
+        csr: String::new(),
+        recipient: None,
+    };
     Statement::sign(body, &key(HOST))
 }
 
@@ -114,7 +121,7 @@ impl Bench {
         self.agent = None;
         let state = State::open(&dir(), Box::new(self.disk.clone())).map_err(|e| e.to_string())?;
         let machine = self.machine.clone();
-        let engine = Engine::open(machine, self.disk.clone(), &dir(), host_id(), class());
+        let engine = Engine::open(machine, self.disk.clone(), &dir(), Vault::without_key(host_id()), class());
         let engine = engine.map_err(|e| e.to_string())?;
         let paths = Paths::new(self.root.path());
         let (clock, site) = (self.clock.clone(), self.site.clone());

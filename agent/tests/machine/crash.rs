@@ -1,6 +1,7 @@
 //! The power goes at every write, once with the write lost, once kept, once torn. Afterwards the outcome is
 //! true, nothing has run twice unnoticed, and the next run can start.
 
+use super::support::secret::{OWN, sealed};
 use super::support::site::{Site, from_json, manifest};
 use agent::apply::Stopped;
 use agent::host::fake::{Cut, Deb, Fake, FakeDisk, Node, World};
@@ -88,6 +89,16 @@ fn states() -> serde_json::Value {
         { "package": { "name": "app", "version": "1.1", "hold": true, "on_change": ["service:app"] } },
         { "service": { "name": "app", "enabled": true } },
         { "service": { "name": "job", "state": "running" } },
+    ])
+}
+
+/// Files with secrets, which are compared by keyed digests.
+fn secrets() -> serde_json::Value {
+    let secret = |value| json!({ "secret": sealed(&[OWN], "app", value) });
+    json!([
+        { "file": { "path": "/etc/app.conf", "mode": "0600", "content": secret(b"new"), "on_change": ["service:app"] } },
+        { "file": { "path": "/srv/key", "mode": "0640", "owner": "web", "content": secret(b"key") } },
+        { "service": { "name": "app", "enabled": true } },
     ])
 }
 
@@ -244,6 +255,14 @@ pub fn sweep_site(site: &Site, again: Option<usize>) -> (usize, usize, usize) {
 fn states_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
     let (rolled_back, applied, failed) = sweep(states(), None);
     assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn secrets_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let (rolled_back, applied, failed) = sweep(secrets(), None);
+    assert!(rolled_back > 15 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+    let (rolled_back, applied, failed) = sweep(secrets(), Some(11));
+    assert!(rolled_back > 100 && failed == 0, "{rolled_back} {applied} {failed}");
 }
 
 #[test]

@@ -298,7 +298,8 @@ fn a_thousand_correct_files_are_checked_quickly() {
     let change = site.change();
     let facts = super::support::site::facts();
     let ask =
-        agent::plan::Ask::new(site.manifests.iter().zip(&change.body.manifests), &facts, false).unwrap();
+        agent::plan::Ask::new(site.manifests.iter().zip(&change.body.manifests), &facts, &site.vault, false)
+            .unwrap();
     let started = std::time::Instant::now();
     let planned = agent::plan::compute(&ask, &mut bench.machine).unwrap();
     let took = started.elapsed();

@@ -21,4 +21,5 @@ mod killed;
 mod packages;
 mod programs;
 mod random;
+mod secrets;
 mod system;

@@ -5,6 +5,7 @@ use agent::disk::Disk;
 use agent::host::Host;
 use agent::journal::{Journal, Outcome};
 use agent::plan::{self, Ask, Planned};
+use agent::vault::Vault;
 use shared::admit::{self, Me, Verified};
 use shared::approval::{Approval, Decision, Saw};
 use shared::bundle::{Bundle, Control};
@@ -33,6 +34,7 @@ pub const NOW: Timestamp = Timestamp(1_800_000_000);
 pub struct Site {
     person: SigningKey,
     host: SigningKey,
+    pub vault: Vault,
     pub manifests: Vec<Manifest>,
     pub automatic_undo: bool,
     pub downgrade: bool,
@@ -75,9 +77,11 @@ fn all_classes() -> std::collections::BTreeSet<ActionClass> {
 
 impl Site {
     pub fn new(manifests: Vec<Manifest>) -> Self {
+        let host = SigningKey::from_seed(&[2; 32]);
         Self {
+            vault: super::secret::vault(&Self::id(), host.public().agent_id()),
             person: SigningKey::from_seed(&[1; 32]),
-            host: SigningKey::from_seed(&[2; 32]),
+            host,
             manifests,
             automatic_undo: true,
             downgrade: false,
@@ -183,7 +187,7 @@ impl Site {
         let change = self.change();
         let facts = facts();
         let uses = self.manifests.iter().zip(&change.body.manifests);
-        let ask = Ask::new(uses, &facts, self.downgrade)?;
+        let ask = Ask::new(uses, &facts, &self.vault, self.downgrade)?;
         plan::compute(&ask, host)
     }
 
@@ -273,7 +277,8 @@ impl Site {
         let approved = self.signed(approved);
         let now = self.signed(self.planned(host).map_err(Stopped::Refused)?);
         let facts = facts();
-        let job = Job { plan: &now.body, approved: &approved, facts: &facts, artifacts: &self.artifacts };
+        let (vault, artifacts) = (&self.vault, &self.artifacts);
+        let job = Job { plan: &now.body, approved: &approved, facts: &facts, vault, artifacts };
         let (clock, asked) = (Cell::new(NOW), Cell::new(0));
         let watch = Watch {
             now: &|| {

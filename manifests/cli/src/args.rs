@@ -166,6 +166,9 @@ pub enum OnlineCommand {
         /// The change, such as C-114
         change: ChangeId,
     },
+    /// Values that only chosen hosts can read, for manifests and parameters
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Configuration items: hosts, their state and their history
     #[command(subcommand)]
     Ci(CiCommand),
@@ -282,6 +285,61 @@ pub enum ManifestCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Encrypt a value from standard input, a file or the terminal; prints what goes into the manifest
+    #[command(
+        after_help = "Example: assent secret encrypt --manifest web-base --label role=web --trim < password.txt\n\nPaste the output below `content: {secret: …}` of a file, below `default: {secret: …}` of a parameter of\ntype secret, or keep it in a file for `assent change new --param web-base.password=FILE`."
+    )]
+    Encrypt {
+        /// The manifest that may use the value; hosts refuse it in any other one
+        #[arg(long, value_name = "[TEAM/]NAME")]
+        manifest: String,
+        /// Read the value from this file
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Take one line break off the end of the value
+        #[arg(long)]
+        trim: bool,
+        #[command(flatten)]
+        args: SecretArgs,
+    },
+    /// Encrypt the value of an older secret again, for other hosts
+    #[command(after_help = "Example: assent secret rekey password.age --label role=web > new.age")]
+    Rekey {
+        /// What `assent secret encrypt` printed
+        file: PathBuf,
+        #[command(flatten)]
+        args: SecretArgs,
+    },
+    /// Show your own public key for secrets; it is made when there is none
+    #[command(after_help = "Example: assent secret key")]
+    Key,
+}
+
+/// Who shall be able to read a value.
+#[derive(Debug, Args)]
+pub struct SecretArgs {
+    /// Host name, CI or agent id
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Every enabled host that has all these labels
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Every enabled host
+    #[arg(long, conflicts_with_all = ["host", "label"])]
+    pub all: bool,
+    /// Further age key, such as that of a colleague
+    #[arg(long, value_name = "AGE1…")]
+    pub recipient: Vec<shared::secret::Recipient>,
+    /// Not for yourself; `rekey` is not possible then
+    #[arg(long)]
+    pub hosts_only: bool,
+    /// Do not ask about new hosts; for scripts that have compared their agent ids
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,7 @@ mod policy;
 mod profile;
 mod renew;
 mod run;
+mod secret;
 mod session;
 mod shell;
 mod site;

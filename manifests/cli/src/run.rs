@@ -10,7 +10,7 @@ use crate::change::{act, new, show, wait, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
-use crate::{alarms, ci, evidence, init, key, ledger, policy, renew, shell, site};
+use crate::{alarms, ci, evidence, init, key, ledger, policy, renew, secret, shell, site};
 use clap::Parser as _;
 use shared::approval::Decision;
 use std::process::ExitCode;
@@ -75,6 +75,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Reject { change, comment } => approve::refuse(session, &change, Decision::Reject, &comment),
         Do::Withdraw { change, comment } => approve::refuse(session, &change, Decision::Withdraw, &comment),
         Do::Why { host, change } => why::run(session, &host, &change),
+        Do::Secret(command) => secret::run(session, &command),
         Do::Ci(CiCommand::List { label, json }) => ci::list(session, &label, json),
         Do::Ci(CiCommand::Show { host, json }) => ci::show(session, &host, json),
         Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),

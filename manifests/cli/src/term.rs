@@ -37,6 +37,11 @@ pub fn ask_hidden(question: &str) -> Done<Zeroizing<String>> {
     answer
 }
 
+/// Tells a person something that is not the output.
+pub fn note(text: &str) {
+    eprint!("{text}");
+}
+
 /// Makes a person type `word`; `yes` skips the question (for scripts).
 pub fn confirm(question: &str, word: &str, yes: bool) -> Done {
     if yes {

@@ -219,6 +219,7 @@ fn bundle(bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
         hostname: "web1".into(),
         token: Digest::of(b"token"),
         csr: "csr".into(),
+        recipient: None,
     };
     let enrolment = Statement::sign(enrolment, &host());
     let mut log = Log::default();

@@ -3,18 +3,21 @@
 use super::Problem;
 use super::values::ParamName;
 use crate::limits;
+use crate::secret::{Hidden, Secret};
 use crate::strict::{Map, shorten};
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// The value of a parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ParamValue {
     Boolean(bool),
     Integer(i64),
     Text(String),
+    /// Encrypted for hosts; written as `{secret: …}`.
+    Secret(Secret),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +27,8 @@ pub enum ParameterType {
     String,
     Integer,
     Boolean,
+    // Encrypted; only templates of files may use it.
+    Secret,
 }
 
 /// The declaration of one parameter.
@@ -54,10 +59,14 @@ pub struct Parameter {
 impl<'de> Deserialize<'de> for ParamValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Scalar;
-        impl Visitor<'_> for Scalar {
+        impl<'de> Visitor<'de> for Scalar {
             type Value = ParamValue;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string, an integer or a boolean")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ParamValue, A::Error> {
+                let Hidden { secret } = Hidden::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(ParamValue::Secret(secret))
             }
             fn visit_bool<E>(self, value: bool) -> Result<ParamValue, E> {
                 Ok(ParamValue::Boolean(value))
@@ -78,12 +87,24 @@ impl<'de> Deserialize<'de> for ParamValue {
     }
 }
 
+impl Serialize for ParamValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Boolean(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::Secret(secret) => Hidden { secret: secret.clone() }.serialize(serializer),
+        }
+    }
+}
+
 impl fmt::Display for ParamValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Integer(value) => write!(f, "{value}"),
             Self::Text(value) => write!(f, "{:?}", shorten(value)),
+            Self::Secret(secret) => write!(f, "a secret (sha256 {})", secret.digest()),
         }
     }
 }
@@ -94,6 +115,7 @@ impl ParameterType {
             Self::String => "string",
             Self::Integer => "integer",
             Self::Boolean => "boolean",
+            Self::Secret => "secret",
         }
     }
 }
@@ -104,6 +126,7 @@ impl ParamValue {
             Self::Boolean(_) => ParameterType::Boolean,
             Self::Integer(_) => ParameterType::Integer,
             Self::Text(_) => ParameterType::String,
+            Self::Secret(_) => ParameterType::Secret,
         }
     }
 }
@@ -114,6 +137,10 @@ impl Parameter {
         if value.value_type() != self.value_type {
             let (is, wants) = (value.value_type().as_str(), self.value_type.as_str());
             let remedy = match (self.value_type, value) {
+                (ParameterType::Secret, _) => "give what assent secret encrypt wrote".to_owned(),
+                (_, ParamValue::Secret(_)) => {
+                    format!("declare the parameter with type: secret, or give a {wants}")
+                }
                 (ParameterType::String, _) => "put it in quotes".to_owned(),
                 _ => format!("give a value of type {wants}, without quotes"),
             };
@@ -139,7 +166,7 @@ impl Parameter {
             ParamValue::Text(text) if text.contains('\0') => {
                 Some(("the text contains a NUL character".to_owned(), "remove it".to_owned()))
             }
-            ParamValue::Text(_) | ParamValue::Boolean(_) => None,
+            ParamValue::Text(_) | ParamValue::Boolean(_) | ParamValue::Secret(_) => None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::values::{
 use crate::digest::Digest;
 use crate::ids::ResourceId;
 use crate::risk::ActionClass;
+use crate::secret::Secret;
 use crate::strict::Map;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -132,6 +133,8 @@ pub enum FileWant {
 pub enum FileSource {
     /// The bytes as written.
     Content(String),
+    /// Bytes that only the hosts can read for which they were encrypted.
+    Secret(Secret),
     /// A handlebars template over `params.*` and `facts.*`.
     Template(String),
     Artifact(Artifact),

@@ -3,9 +3,11 @@
 //! Generated from the types, so that a key exists in one place only. Newtypes appear as `format`.
 
 use super::names::{Checker, LinePattern};
+use super::text::ContentText;
 use super::trust::CaCertificate;
 use super::values::{Argv, Mode};
 use super::{Manifest, ParamValue};
+use crate::secret::Secret;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
@@ -70,7 +72,18 @@ value_schema! {
     Checker "Checker" { "type": "array", "format": Argv::FORMAT, "minItems": 2, "items": { "type": "string" } }
     LinePattern "LinePattern" { "type": "string", "format": LinePattern::FORMAT }
     CaCertificate "CaCertificate" { "type": "string", "format": CaCertificate::FORMAT }
-    ParamValue "ParamValue" { "type": ["string", "integer", "boolean"] }
+    ParamValue "ParamValue" {
+        "type": ["string", "integer", "boolean", "object"],
+        "properties": { "secret": { "type": "string", "format": Secret::FORMAT } },
+        "required": ["secret"],
+        "additionalProperties": false
+    }
+    ContentText "Content" {
+        "type": ["string", "object"],
+        "properties": { "secret": { "type": "string", "format": Secret::FORMAT } },
+        "required": ["secret"],
+        "additionalProperties": false
+    }
 }
 
 macro_rules! text_schema {

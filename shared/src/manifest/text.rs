@@ -4,6 +4,7 @@ use super::names::Checker;
 use super::resource::{Artifact, File, FileSource, FileWant, Package, PackageWant};
 use super::values::{AbsolutePath, AccountName, Mode, PackageName, PackageVersion};
 use crate::ids::ResourceId;
+use crate::secret::{Hidden, Secret};
 use serde::{Deserialize, Serialize};
 
 /// Whether a thing should be there.
@@ -26,6 +27,29 @@ impl Presence {
     }
 }
 
+/// Contents in the open or encrypted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ContentText {
+    Open(String),
+    Hidden(Hidden),
+}
+
+impl From<ContentText> for FileSource {
+    fn from(content: ContentText) -> Self {
+        match content {
+            ContentText::Open(text) => Self::Content(text),
+            ContentText::Hidden(Hidden { secret }) => Self::Secret(secret),
+        }
+    }
+}
+
+impl From<Secret> for ContentText {
+    fn from(secret: Secret) -> Self {
+        Self::Hidden(Hidden { secret })
+    }
+}
+
 /// A regular file, or its absence; exactly one of `content`, `template` and `artifact` when present.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
@@ -40,9 +64,9 @@ pub struct FileText {
     /// `absent` removes the file.
     #[serde(default, skip_serializing_if = "Presence::is_present")]
     state: Presence,
-    /// The contents as they are.
+    /// The contents as they are, or encrypted as {secret: …}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    content: Option<String>,
+    content: Option<ContentText>,
     /// The contents as a handlebars template over `params.*` and `facts.*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     template: Option<String>,
@@ -132,7 +156,7 @@ impl TryFrom<FileText> for File {
         let FileText { path, state, content, template, artifact, .. } = text;
         let FileText { owner, group, mode, sensitive, validate, .. } = text;
         let source = match (content, template, artifact) {
-            (Some(content), None, None) => Some(FileSource::Content(content)),
+            (Some(content), None, None) => Some(content.into()),
             (None, Some(template), None) => Some(FileSource::Template(template)),
             (None, None, Some(artifact)) => Some(FileSource::Artifact(artifact)),
             (None, None, None) => None,
@@ -178,7 +202,8 @@ impl From<File> for FileText {
             return text;
         };
         match source {
-            FileSource::Content(content) => text.content = Some(content),
+            FileSource::Content(content) => text.content = Some(ContentText::Open(content)),
+            FileSource::Secret(secret) => text.content = Some(secret.into()),
             FileSource::Template(template) => text.template = Some(template),
             FileSource::Artifact(artifact) => text.artifact = Some(artifact),
         }

@@ -3,8 +3,8 @@
 use super::order::order;
 use super::{
     Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, HealthCheck,
-    Manifest, Needed, ParamName, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers,
-    TextSource, Timer, TimerJob, User, UserWant, suggest,
+    Manifest, Mode, Needed, ParamName, ParameterType, Patch, Probe, Problem, Recurse, Resource, ResourceKind,
+    Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -30,7 +30,8 @@ pub const PROBLEMS: usize = 200;
 /// What is wrong with a manifest, the first 200 of it; empty for a valid one.
 pub fn validate(manifest: &Manifest) -> Vec<Problem> {
     let params: Vec<&str> = manifest.parameters.keys().map(ParamName::as_str).collect();
-    let mut check = Check { params, problems: Vec::new() };
+    let open = open_params(manifest);
+    let mut check = Check { params, open, problems: Vec::new() };
     check.text("title", &manifest.title, TITLE_BYTES);
     check.count("parameters", manifest.parameters.len(), PARAMETERS);
     check.count("health", manifest.health.len(), HEALTH_CHECKS);
@@ -45,8 +46,18 @@ pub fn validate(manifest: &Manifest) -> Vec<Problem> {
     check.problems
 }
 
+/// Parameters that everybody may read.
+fn open_params(manifest: &Manifest) -> Vec<&str> {
+    let open =
+        manifest.parameters.iter().filter(|(_, parameter)| parameter.value_type != ParameterType::Secret);
+    open.map(|(name, _)| name.as_str()).collect()
+}
+
 struct Check<'a> {
+    /// All parameters.
     params: Vec<&'a str>,
+    /// Those that are no secrets.
+    open: Vec<&'a str>,
     problems: Vec<Problem>,
 }
 
@@ -77,10 +88,22 @@ impl Check<'_> {
         }
     }
 
+    /// A template whose result is shown or sent: secrets have no place in it.
     fn template(&mut self, place: &str, text: &str) {
-        for found in template::check(text, &self.params) {
+        if self.uses_secrets(text) {
+            let remedy = "use it in the template of a file, and let whoever needs it read that file";
+            return self.problem(place, "the template uses a parameter that is a secret", remedy);
+        }
+        for found in template::check(text, &self.open) {
             self.problem(place, format!("template line {}: {}", found.line, found.message), found.remedy);
         }
+    }
+
+    /// True for a template that is good, but only with secrets.
+    fn uses_secrets(&self, text: &str) -> bool {
+        self.open.len() < self.params.len()
+            && template::check(text, &self.params).is_empty()
+            && !template::check(text, &self.open).is_empty()
     }
 
     fn range(&mut self, place: String, value: u32, min: u32, max: u32) {
@@ -97,8 +120,11 @@ impl Check<'_> {
                 let remedy = format!("use at most {} bytes", limits::TEXT_BYTES);
                 self.problem(format!("{place}.description"), "the description is too long", remedy);
             }
+            if parameter.value_type == ParameterType::Secret && !parameter.choices.is_empty() {
+                self.problem(format!("{place}.enum"), "a secret has no choices", "remove them");
+            }
             let bounded = parameter.min.is_some() || parameter.max.is_some();
-            if bounded && parameter.value_type != super::ParameterType::Integer {
+            if bounded && parameter.value_type != ParameterType::Integer {
                 self.problem(place.clone(), "min and max are for integers only", "remove them, or use enum");
             }
             if let (Some(min), Some(max)) = (parameter.min, parameter.max)
@@ -163,8 +189,8 @@ impl Check<'_> {
         self.references(&format!("{place}.on_change"), resource.on_change(), known, true);
         match resource {
             Resource::File(file) => {
-                if let FileWant::Present { source, .. } = &file.want {
-                    self.source(place, source);
+                if let FileWant::Present { source, mode, .. } = &file.want {
+                    self.source(place, source, *mode);
                 }
             }
             Resource::Command(command) => self.command(place, command, known),
@@ -231,9 +257,17 @@ impl Check<'_> {
         }
     }
 
-    fn source(&mut self, place: &str, source: &FileSource) {
+    fn source(&mut self, place: &str, source: &FileSource, mode: Option<Mode>) {
         match source {
             FileSource::Content(content) => self.content(&format!("{place}.content"), content),
+            FileSource::Secret(_) => self.closed(place, mode),
+            FileSource::Template(text) if self.uses_secrets(text) => {
+                self.closed(place, mode);
+                if text.starts_with("#!") {
+                    let remedy = "let it read them from a file of their own";
+                    self.problem(format!("{place}.template"), "a script must not hold secrets", remedy);
+                }
+            }
             FileSource::Template(text) => self.template(&format!("{place}.template"), text),
             FileSource::Artifact(artifact) => self.artifact(place, *artifact),
         }
@@ -244,6 +278,14 @@ impl Check<'_> {
             let message = format!("the artifact has {} bytes", artifact.length);
             let remedy = format!("use at most {} bytes", limits::ARTIFACT_BYTES);
             self.problem(format!("{place}.artifact.length"), message, remedy);
+        }
+    }
+
+    /// A file with a secret is not for everybody's eyes, whatever was there before.
+    fn closed(&mut self, place: &str, mode: Option<Mode>) {
+        if mode.is_none_or(|mode| mode.bits() & 0o007 != 0) {
+            let message = "the file holds a secret, and its mode does not keep others out";
+            self.problem(format!("{place}.mode"), message, "give a mode such as \"0600\" or \"0640\"");
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) fn render(
                 ParamValue::Text(value) => output.push_str(value),
                 ParamValue::Integer(value) => output.push_str(&value.to_string()),
                 ParamValue::Boolean(value) => output.push_str(&value.to_string()),
+                // Whoever may use it gives its text instead.
+                ParamValue::Secret(_) => return None,
             },
             Variable::Fact(name) => {
                 let (_, fact) = FACTS.iter().find(|(known, _)| *known == name)?;

@@ -7,7 +7,7 @@ use crate::host::{Accounts, Fault, Host};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{Found, directory, entry, file, parts};
+use crate::resource::{Found, directory, entry, file, parts, secret};
 use shared::digest::Digest;
 use shared::manifest::{Resource, Timer};
 use shared::plan::Action;
@@ -64,7 +64,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         let artifacts = self.job.artifacts;
         let mut staged = BTreeSet::new();
         for (n, before) in (first..).zip(found) {
-            let Found::File(found) = before else { continue };
+            let (Found::File(found) | Found::Secret(_, found)) = before else { continue };
             let after = self.actions[n].after;
             let Ok(item) = self.item(&self.actions[n]) else { continue };
             let Resource::File(want) = item.resource else { continue };
@@ -109,7 +109,11 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Resource::File(want) => {
                 let found = file::inspect(want.path.as_str(), self.host)?;
                 self.keep(want.path.as_str(), &found, old)?;
-                Ok(Found::File(found))
+                if !secret::hides(want, item.params) {
+                    return Ok(Found::File(found));
+                }
+                let seal = resolved(item, want, self.job.facts)?.seal().cloned();
+                Ok(seal.map_or(Found::File(found.clone()), |seal| Found::Secret(seal, found)))
             }
             _ => {
                 let (_, found) = self.parts(item)?;
@@ -176,9 +180,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 }
                 directory::apply(want, found, action.after, self.host)?;
             }
-            (Resource::File(want), Found::File(found)) => {
+            (Resource::File(want), Found::File(found) | Found::Secret(_, found)) => {
                 let path = want.path.as_str();
-                if file::digest(found, &accounts) == action.after {
+                let seal = if let Found::Secret(seal, _) = before { Some(seal) } else { None };
+                if file::digest_under(seal, found, &accounts) == action.after {
                     return Ok((StepStatus::Unneeded, String::new()));
                 }
                 let mut want = resolved(item, want, self.job.facts)?;

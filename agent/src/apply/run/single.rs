@@ -39,7 +39,9 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
             Found::Check(_) => self.check(action),
             Found::Account(_) => self.account(action),
             Found::Parts(found) => self.archive(action, found),
-            Found::File(_) | Found::Directory(_) => Err(Fault::Refused("not a step of its own".into())),
+            Found::File(_) | Found::Secret(..) | Found::Directory(_) => {
+                Err(Fault::Refused("not a step of its own".into()))
+            }
         };
         let mut records = Vec::new();
         let failure = self.note(n, went, started, &mut records);

@@ -94,7 +94,7 @@ pub struct NewArgs {
     /// name[@version] or team/name[@version]; the newest release when no version is given
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub manifest: Vec<String>,
-    /// Value of a manifest's parameter
+    /// Value of a manifest's parameter; of one of type secret the file with the output of `assent secret encrypt`
     #[arg(long, value_name = "NAME.KEY=VALUE")]
     pub param: Vec<String>,
     /// Host name, CI or agent id

@@ -5,6 +5,7 @@ use crate::net::Client;
 use shared::change::Target;
 use shared::ids::SiteId;
 use shared::receipt::{Enrolment, open_chained};
+use shared::statement::Statement;
 use shared::wire::HostLine;
 use std::collections::BTreeMap;
 
@@ -21,8 +22,15 @@ impl Choice<'_> {
     }
 }
 
+/// A host as the server lists it, and what it has proved itself.
+pub struct Chosen {
+    pub host: HostLine,
+    pub target: Target,
+    pub enrolment: Statement<Enrolment>,
+}
+
 /// The chosen hosts by name, each verified.
-pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<(HostLine, Target)>> {
+pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<Chosen>> {
     let labels = pairs(choice.labels)?;
     let known = api.hosts(&[])?;
     let mut chosen = BTreeMap::new();
@@ -44,7 +52,11 @@ pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<(Hos
     hosts.sort_by(|a, b| (&a.hostname, a.agent).cmp(&(&b.hostname, b.agent)));
     hosts
         .into_iter()
-        .map(|host| Ok((host.clone(), verified(site, host, &api.enrolment(&host.ci)?)?)))
+        .map(|host| {
+            let enrolment = verified(site, host, &api.enrolment(&host.ci)?)?;
+            let target = Target { agent: host.agent, key: host.agent_key.digest() };
+            Ok(Chosen { host: host.clone(), target, enrolment })
+        })
         .collect()
 }
 
@@ -69,8 +81,8 @@ fn has_labels(host: &HostLine, labels: &[(String, String)]) -> bool {
     labels.iter().all(|(key, value)| host.labels.get(key) == Some(value))
 }
 
-/// The target as its own key proves it: id = hash of the key, and an enrolment signed with that key.
-fn verified(site: &SiteId, host: &HostLine, enrolment: &[u8]) -> Done<Target> {
+/// The host as its own key proves it: id = hash of the key, and an enrolment signed with that key.
+fn verified(site: &SiteId, host: &HostLine, enrolment: &[u8]) -> Done<Statement<Enrolment>> {
     let name = &host.hostname;
     if host.agent_key.agent_id() != host.agent {
         return Err(Failure::refused(format!("the server names a key for {name} that is not its own"))
@@ -86,7 +98,7 @@ fn verified(site: &SiteId, host: &HostLine, enrolment: &[u8]) -> Done<Target> {
         let why = format!("listed as {}, enrolled as {}", host.host_class, header.host_class);
         return Err(Failure::refused(format!("the server moved {name} to another host class")).why(why));
     }
-    Ok(Target { agent: host.agent, key: host.agent_key.digest() })
+    Ok(enrolment)
 }
 
 /// `KEY=VALUE` options.
@@ -105,7 +117,6 @@ mod tests {
     use shared::digest::Digest;
     use shared::keys::SigningKey;
     use shared::receipt::Header;
-    use shared::statement::Statement;
     use shared::time::Timestamp;
 
     const SITE: &str = "00112233aabbccdd";
@@ -142,7 +153,13 @@ mod tests {
             agent_version: semver::Version::new(0, 1, 0),
             log_seen: None,
         };
-        let body = Enrolment { header, hostname: "web1".into(), token: Digest::of(b"t"), csr: "csr".into() };
+        let body = Enrolment {
+            header,
+            hostname: "web1".into(),
+            token: Digest::of(b"t"),
+            csr: "csr".into(),
+            recipient: None,
+        };
         Statement::sign(body, &key(signer)).to_bytes()
     }
 
@@ -150,8 +167,8 @@ mod tests {
     #[test]
     fn a_host_is_taken_only_with_its_own_key_enrolment_and_class() {
         let site = SITE.parse().unwrap();
-        let target = verified(&site, &line(1), &enrolment(SITE, 1, 1)).unwrap();
-        assert_eq!((target.agent, target.key), (key(1).public().agent_id(), key(1).public().digest()));
+        let own = verified(&site, &line(1), &enrolment(SITE, 1, 1)).unwrap();
+        assert_eq!(own.body.header.key, key(1).public());
         let mut other_id = line(1);
         other_id.agent = key(2).public().agent_id();
         let mut moved = line(1);

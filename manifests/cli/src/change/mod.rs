@@ -5,7 +5,7 @@ pub mod approve;
 pub mod args;
 mod effects;
 mod forecast;
-mod hosts;
+pub mod hosts;
 pub mod new;
 mod page;
 pub mod render;

@@ -7,18 +7,20 @@ use crate::error::{Context as _, Done, Failure};
 use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::trust::Site;
-use crate::{term, text, window};
+use crate::{files, term, text, window};
 use shared::admit::{Verified, check_author};
 use shared::change::{
     Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
 };
 use shared::ids::{AgentId, ChangeId, ManifestName, Team};
+use shared::limits;
 use shared::manifest::{Manifest, ParamName, ParamValue, ParameterType, resolve_params};
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::HostLine;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 pub fn run(session: &Session, args: &NewArgs) -> Done {
     let site = session.site()?;
@@ -265,6 +267,14 @@ fn set_param(used: &mut Used, text: &str) -> Done {
         ParameterType::String => ParamValue::Text(value.to_owned()),
         ParameterType::Integer => ParamValue::Integer(value.parse().map_err(|_| wrong("a whole number"))?),
         ParameterType::Boolean => ParamValue::Boolean(value.parse().map_err(|_| wrong("true or false"))?),
+        // Never the value itself: command lines are seen by others and kept by shells.
+        ParameterType::Secret => {
+            let text = files::read_text(Path::new(value), limits::SECRET_ARMOR_BYTES)?;
+            let secret = text.parse().or_usage(format!("{value} does not hold a secret"));
+            ParamValue::Secret(
+                secret.map_err(|e| e.remedy("give the file with the output of assent secret encrypt"))?,
+            )
+        }
     };
     named.params.insert(key, value);
     Ok(())
@@ -285,8 +295,8 @@ fn targets(
         return Ok((names, targets));
     }
     let chosen = choose(&session.api, &session.profile.config.site, &choice)?;
-    let names = chosen.iter().map(|(host, _)| (host.agent, text::clean(&host.hostname))).collect();
-    Ok((names, chosen.into_iter().map(|(_, target)| target).collect()))
+    let names = chosen.iter().map(|c| (c.host.agent, text::clean(&c.host.hostname))).collect();
+    Ok((names, chosen.into_iter().map(|c| c.target).collect()))
 }
 
 /// Canaries first; the rest starts when all of them have succeeded and were watched.

@@ -12,7 +12,7 @@ use shared::ids::{ChangeId, SiteId, Team};
 use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
-use shared::wire::{Approve, ChangeFile, ChangeLine, CiFile, HostLine, Invitation, Invite, Why};
+use shared::wire::{Approve, ChangeFile, ChangeLine, CiFile, HostLine, Invitation, Invite, Recorded, Why};
 
 /// Lists and change files: a change for 2,000 hosts with plans and receipts.
 const LARGE: u64 = 512 << 20;
@@ -173,6 +173,11 @@ impl Client {
     pub fn checkpoint(&self) -> Done<String> {
         let reply = self.send(&Request::get("/v1/log/checkpoint", limits::NOTE_BYTES as u64))?.good()?;
         String::from_utf8(reply.body).map_err(|_| Failure::fault("the ledger's checkpoint is not text"))
+    }
+
+    /// The ledger's proof that it holds a statement.
+    pub fn proof(&self, statement: &Digest) -> Done<Recorded> {
+        self.read("the ledger's proof", &Request::get(&format!("/v1/log/proof?digest={statement}"), SMALL))
     }
 
     pub fn tile(&self, path: &str) -> Done<Vec<u8>> {

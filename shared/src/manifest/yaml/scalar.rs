@@ -13,6 +13,7 @@ use crate::manifest::values::{
     AbsolutePath, AccountName, CommandName, EnvName, Mode, NameGlob, PackageName, PackageVersion, ParamName,
     ServiceName,
 };
+use crate::secret::Secret;
 use crate::strict::shorten;
 use serde_json::Value;
 use std::fmt::Display;
@@ -157,6 +158,7 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
             .parse::<Digest>()
             .map(drop)
             .map_err(|e| (e.to_string(), "give the output of sha256sum for the artifact".into())),
+        Secret::FORMAT => parse::<Secret>(text),
         AbsolutePath::FORMAT => parse::<AbsolutePath>(text),
         AccountName::FORMAT => parse::<AccountName>(text),
         PackageName::FORMAT => parse::<PackageName>(text),

@@ -93,7 +93,8 @@ impl<'s> Shape<'s> {
     }
 
     fn unconverted(&mut self, schema: &'s Value, node: &Node, place: &str) -> Option<Value> {
-        if schema.get("properties").is_some() {
+        let or_map = matches!(schema.get("type"), Some(Value::Array(_)));
+        if schema.get("properties").is_some() && (!or_map || matches!(node.data, Data::Map(_))) {
             return self.object(schema, node, place);
         }
         if let Some(alternatives) = schema.get("oneOf").and_then(Value::as_array) {
@@ -103,6 +104,7 @@ impl<'s> Shape<'s> {
             return self.word(words(schema.get("enum")).collect(), node, place);
         }
         let read = match schema.get("type") {
+            Some(Value::Array(types)) if !types.contains(&Value::from("integer")) => scalar::text(&node.data),
             Some(Value::Array(_)) => scalar::any(&node.data),
             Some(Value::String(name)) => match name.as_str() {
                 "array" => return self.list(schema, node, place),

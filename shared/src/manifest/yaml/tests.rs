@@ -8,6 +8,7 @@ const EVERY_KIND: &str = include_str!("../golden/every-kind.yaml");
 const EDITS: &str = include_str!("../golden/edits.yaml");
 const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
+const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
 
 /// Compares with a pinned file; `UPDATE_GOLDEN=1` writes it.
@@ -32,15 +33,55 @@ fn problems(yaml: impl AsRef<[u8]>) -> Vec<Problem> {
 
 #[test]
 fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
-    for (name, yaml) in
-        [("every-kind", EVERY_KIND), ("edits", EDITS), ("system", SYSTEM), ("patch", PATCH), ("least", LEAST)]
-    {
+    for (name, yaml) in [
+        ("every-kind", EVERY_KIND),
+        ("edits", EDITS),
+        ("system", SYSTEM),
+        ("patch", PATCH),
+        ("secrets", SECRETS),
+        ("least", LEAST),
+    ] {
         let manifest = compile(yaml.as_bytes()).unwrap_or_else(|p| panic!("{name}: {p:#?}"));
         let mut json = manifest.to_json();
         assert_eq!(Manifest::from_json(&json).as_ref(), Ok(&manifest), "{name}");
         json.push(b'\n');
         golden(&format!("src/manifest/golden/{name}.json"), &json);
     }
+}
+
+/// Secrets only stand where they can be kept, and what is no ciphertext is not taken for one.
+#[test]
+fn secrets_in_the_wrong_place_are_refused() {
+    let bent = |from: &str, to: &str| {
+        assert!(SECRETS.contains(from), "{from}");
+        problems(SECRETS.replace(from, to))
+    };
+    for (from, to, place, message) in [
+        ("mode: \"0600\"", "mode: \"0644\"", "resources[0].file.mode", "holds a secret, and its mode"),
+        (", mode: \"0640\"", "", "resources[1].file.mode", "holds a secret, and its mode"),
+        ("\"password=", "\"#!/bin/sh\\npassword=", "resources[1].file.template", "a script must not hold"),
+        ("{type: secret}", "{type: secret, default: hunter2}", "parameters.key.default", "of type string"),
+        (
+            "{type: secret}",
+            "{type: string, default: {secret: x}}",
+            "parameters.key.default.secret",
+            "not an encrypted",
+        ),
+        ("{type: secret}", "{type: secret, enum: [x]}", "parameters.key.enum", "no choices"),
+        ("-----END AGE", "-----END PGP", "parameters.password.default.secret", "not an encrypted value"),
+        (
+            "  - file: {path: /etc/app/app.conf, mode: \"0640\", ",
+            "  - block: {path: /etc/x, name: b, ",
+            "resources[1].block.template",
+            "is a secret",
+        ),
+    ] {
+        let found = bent(from, to);
+        assert!(found.iter().any(|p| p.place == place && p.message.contains(message)), "{to}: {found:#?}");
+        assert!(!format!("{found:?}").contains("sample"), "{found:?}");
+    }
+    let health = format!("{SECRETS}health: [{{name: a, http: {{url: 'http://x/{{{{params.key}}}}'}}}}]\n");
+    assert!(problems(health).iter().any(|p| p.message.contains("is a secret")));
 }
 
 #[test]
