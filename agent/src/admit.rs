@@ -144,11 +144,18 @@ pub fn applied_key(named: &ManifestUse) -> String {
     format!("{}/{}", named.team, named.name)
 }
 
-/// Steps 6 to 15 for a bundle from [`open_bundle`].
+/// What is approved for this host, whether or not it may begin now.
+pub struct Granted {
+    pub manifests: Vec<Verified<Manifest>>,
+    pub approved: Approved,
+    pub own_plan: Statement<Plan>,
+}
+
+/// Steps 6 to 12 for a bundle from [`open_bundle`]: everything that does not depend on the moment.
 ///
 /// # Errors
 /// The first check that says no, in the binding order.
-pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) -> Result<Admitted, Refused> {
+pub fn granted(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) -> Result<Granted, Refused> {
     let Court { policy, me, now, .. } = *court;
     let Plannable { addressed, manifests } = plannable(court, bundle.change.clone(), evidence)?;
     let missing = |why: &str| Refused::new(Code::PlanMissing, why);
@@ -159,6 +166,16 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
         own_plan.ok_or_else(|| missing("this host's approved plan is neither here nor on the server"))?;
     let sources = admit::Sources::of(&manifests);
     let approved = admit::approve(policy, &addressed, bundle, &own_plan, &sources, me, now)?;
+    Ok(Granted { manifests, approved, own_plan })
+}
+
+/// Steps 6 to 15 for a bundle from [`open_bundle`].
+///
+/// # Errors
+/// The first check that says no, in the binding order.
+pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) -> Result<Admitted, Refused> {
+    let Court { policy, me, now, .. } = *court;
+    let Granted { manifests, approved, own_plan } = granted(court, bundle, evidence)?;
     let change = &bundle.change.body;
     let window = admit::in_window(policy, change, now, court.last_contact)?;
     let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;

@@ -10,12 +10,14 @@ use crate::host::{Fault, Host};
 use crate::journal::{Journal, Outcome};
 use crate::plan::{self, Ask, Planned};
 use crate::receipt::agent_version;
+use crate::resource::package;
 use crate::vault::Vault;
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::Facts;
 use shared::ids::HostClass;
 use shared::manifest::{Manifest, resolve_params};
+use shared::plan::Plan;
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
@@ -65,15 +67,21 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         self.host.boot_id().unwrap_or_else(|_| "unknown".into())
     }
 
-    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Planned, Refused> {
+    fn plan(
+        &mut self,
+        manifests: &[&Manifest],
+        change: &Change,
+        approved: Option<&Plan>,
+    ) -> Result<Planned, Refused> {
         let facts = self.collect()?.view(self.vault.agent());
         let pairs = manifests.iter().copied().zip(&change.manifests);
         let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?;
-        let planned = plan::compute(&ask, &mut self.host)?;
-        for note in &planned.notes {
-            tracing::info!("{}: {note}", change.change_id);
-        }
-        Ok(planned)
+        let ask = ask.approved(approved.map(|plan| plan.actions.as_slice()));
+        plan::compute(&ask, &mut self.host)
+    }
+
+    fn prefetch(&mut self, approved: &Plan) -> Result<(), Refused> {
+        package::prefetch(&approved.actions, &self.host).map_err(plan::refused)
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Outcome, Refused> {
@@ -94,6 +102,11 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused> {
+        let actions = self.journal.log().map(|log| log.start.actions.clone()).unwrap_or_default();
+        if let Err(fault) = package::forget(&actions, &self.host) {
+            // Files that stay are let go of with a later run.
+            tracing::warn!("{}", fault.text());
+        }
         self.journal.receipt_made(receipt).map_err(storage)
     }
 }
@@ -123,5 +136,8 @@ pub fn plan_locally(
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Refused::new(Code::PlanFailed, all.join("; "))
     })?;
-    plan::compute(&Ask { manifests: vec![(manifest, params)], facts: &facts, vault, downgrade: true }, host)
+    plan::compute(
+        &Ask { manifests: vec![(manifest, params)], facts: &facts, vault, downgrade: true, approved: None },
+        host,
+    )
 }

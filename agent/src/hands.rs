@@ -32,8 +32,18 @@ pub trait Hands {
     fn facts(&mut self) -> Result<Facts, Refused>;
     /// Changes with each boot of the host.
     fn boot_id(&self) -> String;
-    /// What would be done now. Changes nothing.
-    fn plan(&mut self, manifests: &[&Manifest], change: &Change) -> Result<Planned, Refused>;
+    /// What would be done now. Changes nothing. With the `approved` plan packages keep to its versions.
+    fn plan(
+        &mut self,
+        manifests: &[&Manifest],
+        change: &Change,
+        approved: Option<&Plan>,
+    ) -> Result<Planned, Refused>;
+    /// Fetches the package files that the approved plan names, and those that taking it back needs. Changes nothing.
+    ///
+    /// # Errors
+    /// No room, or a file cannot be had; the run tries again.
+    fn prefetch(&mut self, approved: &Plan) -> Result<(), Refused>;
     /// Runs to the end, whatever happens: done, or undone as far as possible.
     ///
     /// # Errors

@@ -15,7 +15,11 @@ use shared::change::ManifestUse;
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
-use shared::manifest::{Body, Command, Manifest, ParamValue, Probe, Resource, Timer, order, resolve_params};
+use shared::limits;
+use shared::manifest::{
+    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Resource, Timer, order,
+    resolve_params,
+};
 use shared::plan::{Action, HealthProgram, Verb};
 use shared::refusal::{Code, Refused};
 use shared::risk::ActionClass;
@@ -31,6 +35,8 @@ pub struct Ask<'a> {
     pub vault: &'a Vault,
     /// Whether the change allows older versions of packages.
     pub downgrade: bool,
+    /// The plan that was approved, when one was: packages keep to its versions and files.
+    pub approved: Option<&'a [Action]>,
 }
 
 /// The actions in their order, the health checks that run programs, and notes for people (such as packages on
@@ -60,7 +66,13 @@ impl<'a> Ask<'a> {
             Ok((manifest, params))
         };
         let manifests = manifests.into_iter().map(with_params).collect::<Result<_, Refused>>()?;
-        Ok(Self { manifests, facts, vault, downgrade })
+        Ok(Self { manifests, facts, vault, downgrade, approved: None })
+    }
+
+    /// For the run: with the plan that was approved.
+    #[must_use]
+    pub fn approved(self, actions: Option<&'a [Action]>) -> Self {
+        Self { approved: actions, ..self }
     }
 
     /// All resources in the order in which they are done, with the parameters of their manifest.
@@ -147,7 +159,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
         ask,
         host,
         accounts,
-        packages: Packages::new(ask.downgrade, explicit(&items)),
+        packages: Packages::new(ask.downgrade, explicit(&items), ask.approved),
         planned: Planned::default(),
         causes: BTreeMap::new(),
         brought: BTreeMap::new(),
@@ -155,10 +167,12 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
         files: BTreeMap::new(),
         made: BTreeSet::new(),
     };
+    planner.repairs(&items)?;
     let mut rest = items.as_slice();
-    for (manifest, _) in &ask.manifests {
+    for (manifest, params) in &ask.manifests {
         if let Body::Patch(patch) = &manifest.body {
-            planner.packages.patch(patch, planner.host, &mut planner.planned.notes)?;
+            planner.before_packages(patch.conffiles)?;
+            planner.packages.patch(patch, params, planner.host, &mut planner.planned.notes)?;
             continue;
         }
         let (mine, others) = rest.split_at(manifest.resources().len().min(rest.len()));
@@ -171,6 +185,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.restarts(&items);
     planner.health()?;
     planner.keeps_secrets()?;
+    planner.planned.notes.truncate(limits::PLAN_NOTES);
     Ok(planner.planned)
 }
 
@@ -187,7 +202,7 @@ struct Planner<'a, H> {
     ask: &'a Ask<'a>,
     host: &'a mut H,
     accounts: Accounts,
-    packages: Packages,
+    packages: Packages<'a>,
     planned: Planned,
     /// Services to be restarted, with the resources that are changed.
     causes: BTreeMap<ResourceId, Vec<ResourceId>>,
@@ -206,6 +221,9 @@ struct Planner<'a, H> {
 impl<'a, H: Host> Planner<'a, H> {
     fn plan(&mut self, item: &Item<'a>) -> Result<(), Refused> {
         if let Resource::Package(package) = item.resource {
+            if let PackageWant::Present { conffiles, .. } = package.want {
+                self.before_packages(conffiles)?;
+            }
             return self.packages.want(package, item.resource.on_change(), self.host);
         }
         self.flush()?;
@@ -444,6 +462,20 @@ impl<'a, H: Host> Planner<'a, H> {
         for service in services {
             self.causes.entry(service.clone()).or_default().push(id.clone());
         }
+    }
+
+    /// What an earlier run of the package manager left half done comes before everything else.
+    fn repairs(&mut self, items: &[Item<'_>]) -> Result<(), Refused> {
+        let patches = self.ask.manifests.iter().any(|(manifest, _)| manifest.patch().is_some());
+        if patches || items.iter().any(|item| matches!(item.resource, Resource::Package(_))) {
+            self.planned.actions.extend(self.packages.repairs(self.host)?);
+        }
+        Ok(())
+    }
+
+    /// Packages that treat configuration files in another way are another transaction.
+    fn before_packages(&mut self, conffiles: Conffiles) -> Result<(), Refused> {
+        if self.packages.differs(conffiles) { self.flush() } else { Ok(()) }
     }
 
     /// Turns the packages gathered so far into actions: one transaction.

@@ -84,7 +84,8 @@ pub fn unwind<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
     while next > 0 {
         let n = next - 1;
         next = n;
-        if !is_open(&run.steps[n]) || run.start.actions[n].verb == Verb::Restart {
+        // A repaired package stays repaired.
+        if !is_open(&run.steps[n]) || matches!(run.start.actions[n].verb, Verb::Restart | Verb::Repair) {
             continue;
         }
         if is_package(&run, n) {
@@ -122,7 +123,7 @@ fn is_open(step: &StepLog) -> bool {
 }
 
 fn is_package(run: &Log, n: usize) -> bool {
-    matches!(run.steps[n].before, Some(Found::Package(_)))
+    matches!(run.steps[n].before, Some(Found::Package(_))) && run.start.actions[n].verb != Verb::Repair
 }
 
 fn one<H: Host, D: Disk>(

@@ -139,6 +139,7 @@ pub fn plan(change: &Statement<Change>, actions: Vec<Action>) -> Statement<Plan>
         at: NOW,
         actions,
         health: Vec::new(),
+        notes: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     };
     Statement::sign(body, &host)

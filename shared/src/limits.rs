@@ -26,6 +26,8 @@ pub const POLICY_BYTES: usize = 1 << 20;
 pub const POLICY_PERSONS: usize = 1_000;
 /// Actions in one plan: a full patch run touches some thousand packages.
 pub const PLAN_ACTIONS: usize = 20_000;
+/// Notes of one plan: packages on hold or left out; hosts with more of them are not patched but frozen.
+pub const PLAN_NOTES: usize = 500;
 /// One readable diff within a plan; longer ones are cut with a note.
 pub const DIFF_BYTES: usize = 16 << 10;
 /// Free text such as reasons and comments.

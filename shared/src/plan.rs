@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
 use crate::keys::PublicKey;
 use crate::limits;
-use crate::manifest::{Argv, Undo};
+use crate::manifest::{Argv, Conffiles, Undo};
 use crate::refusal::{Code, Refused};
 use crate::risk::{ActionClass, Risk};
 use crate::statement::{Predicate, Statement, Subject};
@@ -26,6 +26,8 @@ pub enum Verb {
     Downgrade,
     Hold,
     Unhold,
+    /// An earlier run of the package manager broke off; it is brought to its end first.
+    Repair,
     Start,
     Stop,
     Restart,
@@ -46,6 +48,7 @@ impl Verb {
             Self::Downgrade => "downgrade",
             Self::Hold => "hold",
             Self::Unhold => "unhold",
+            Self::Repair => "repair",
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
@@ -73,6 +76,9 @@ pub struct PackagePin {
     /// `Label:suite` of the repository it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// Which configuration files win where people and the package both have changed one.
+    #[serde(default, skip_serializing_if = "Conffiles::is_old")]
+    pub conffiles: Conffiles,
 }
 
 /// Whether a step can be taken back; shown before approval.
@@ -185,6 +191,10 @@ pub struct Plan {
     /// Health checks that run programs, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<HealthProgram>,
+    /// What an approver should know besides, one line each: updates that a hold mark or an exclusion leaves out,
+    /// what can only be planned afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub agent_version: semver::Version,
 }
 
@@ -207,7 +217,11 @@ impl Plan {
 
     /// Equal for hosts that would do the same: everything but identity, name and time.
     pub fn class_digest(&self) -> Digest {
-        Digest::of(&strict::to_json(&(&self.host_class, &self.actions, &self.health)))
+        let (class, actions, health) = (&self.host_class, &self.actions, &self.health);
+        if self.notes.is_empty() {
+            return Digest::of(&strict::to_json(&(class, actions, health)));
+        }
+        Digest::of(&strict::to_json(&(class, actions, health, &self.notes)))
     }
 
     /// Checks that this plan, made at run time, does no more than the `approved` one.
@@ -296,6 +310,12 @@ pub fn open_plan(bytes: &[u8]) -> Result<Statement<Plan>, ReadError> {
     }
     if plan.body.actions.len() > limits::PLAN_ACTIONS {
         return Err(invalid("it has too many actions"));
+    }
+    if plan.body.notes.len() > limits::PLAN_NOTES {
+        return Err(invalid("it has too many notes"));
+    }
+    if plan.body.notes.iter().any(|note| note.len() > limits::TEXT_BYTES) {
+        return Err(invalid("one of its notes is too long"));
     }
     Ok(plan)
 }

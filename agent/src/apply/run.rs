@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::host::{Fault, Host};
 use crate::journal::{Journal, Record, Step};
 use crate::plan::Item;
-use crate::resource::{Found, entry, service};
+use crate::resource::{Found, entry, package, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::plan::{Action, Verb};
@@ -131,7 +131,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             let makes = MAKES_DIRECTORIES.contains(&kind(a));
             let apart = makes && made;
             made |= makes || kind(a) == "directory";
-            class(a) == class(&self.actions[start]) && again.is_none_or(|path| edited.insert(path)) && !apart
+            class(a) == class(&self.actions[start])
+                && package::manner(a) == package::manner(&self.actions[start])
+                && again.is_none_or(|path| edited.insert(path))
+                && !apart
         };
         start + self.actions[start..].iter().take(limit).take_while(same).count()
     }

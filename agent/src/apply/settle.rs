@@ -8,7 +8,7 @@ use crate::host::{Fault, Host};
 use crate::journal::{Journal, Log, Outcome, Record, Step, StepLog};
 use crate::resource::{Found, package, parts};
 use crate::undo;
-use shared::plan::Action;
+use shared::plan::{Action, Verb};
 use shared::receipt::{HostOutcome, StepResult, StepStatus};
 
 fn log<D: Disk>(journal: &Journal<D>) -> Result<&Log, Fault> {
@@ -74,7 +74,7 @@ fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fa
 
 /// Looks whether a step that may have begun is done, not done, or neither.
 fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
-    if matches!(before, Found::Command(_)) || action.verb == shared::plan::Verb::Restart {
+    if matches!(before, Found::Command(_)) || action.verb == Verb::Restart {
         return Ok((
             StepStatus::Unknown,
             "the agent was stopped while it ran; nothing tells whether it ended",
@@ -201,6 +201,10 @@ fn as_before_or_at_first(run: &Log, before: &[parts::Found], host: &impl Host) -
 
 /// Whether a step of a failed run has left the host other than it was.
 fn leaves_something(run: &Log, n: usize, result: &StepResult, host: &impl Host) -> Result<bool, Fault> {
+    if result.verb == Verb::Repair && result.status == StepStatus::Done {
+        // Whole again is what everybody wants it to be.
+        return Ok(false);
+    }
     Ok(match result.status {
         StepStatus::Unneeded | StepStatus::NotStarted | StepStatus::Undone => false,
         StepStatus::Done | StepStatus::UndoFailed | StepStatus::Unknown => true,

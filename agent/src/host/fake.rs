@@ -8,7 +8,7 @@ mod packages;
 pub use disk::FakeDisk;
 pub use packages::Deb;
 
-use super::packages::{Installed, Mark, Offer, PackageChange, Request};
+use super::packages::{Installed, PackageManager};
 use super::{AccountLock, Accounts, Attrs, Entry, Exec, Fault, Host, Ran, Scan, Uname, Unit, UnitVerb};
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -176,7 +176,7 @@ impl Fake {
         self.world.borrow_mut().nodes.insert(path.into(), Node::File(ROOT, content.into()));
     }
 
-    fn change(&mut self, doing: &str, act: impl FnOnce(&mut World)) -> Result<(), Fault> {
+    fn change(&self, doing: &str, act: impl FnOnce(&mut World)) -> Result<(), Fault> {
         let world = Rc::clone(&self.world);
         self.power.write(|_| act(&mut world.borrow_mut())).map_err(Fault::io(doing.to_owned()))
     }
@@ -408,60 +408,8 @@ impl Host for Fake {
         Ok(Ran { code: Some(code), how, stdout: Vec::new(), stderr: Vec::new(), cut: false })
     }
 
-    fn packages(&self) -> Result<Vec<Installed>, Fault> {
-        Ok(self.world.borrow().packages.values().cloned().collect())
-    }
-
-    fn ships(&self, _package: &str, _path: &str) -> Result<bool, Fault> {
-        Ok(false)
-    }
-
-    fn refresh_packages(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault> {
-        Ok(packages::offers(&self.world.borrow(), &self.debs.borrow(), names))
-    }
-
-    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault> {
-        packages::simulate(&self.world.borrow(), &self.debs.borrow(), request)
-    }
-
-    fn transact(&mut self, request: &Request, expected: &[PackageChange]) -> Result<(), Fault> {
-        super::apt::same_effect(&self.simulate(request)?, expected)?;
-        let (world, torn) = (Rc::clone(&self.world), self.power.torn());
-        self.power
-            .write(|whole| {
-                packages::carry_out(&mut world.borrow_mut(), expected, request.purge, whole || !torn);
-            })
-            .map_err(Fault::io("install packages"))
-    }
-
-    fn mark(&mut self, mark: Mark, names: &[&str]) -> Result<(), Fault> {
-        self.change("mark packages", |world| {
-            for name in names {
-                let Some(package) = world.packages.get_mut(*name) else { continue };
-                match mark {
-                    Mark::Hold => package.held = true,
-                    Mark::Unhold => package.held = false,
-                    Mark::Auto => {}
-                }
-            }
-        })
-    }
-
-    fn settle_packages(&mut self) -> Result<(), Fault> {
-        if self.world.borrow().packages.values().all(|p| p.state == super::PackageState::Installed) {
-            return Ok(());
-        }
-        self.change("configure packages", |world| {
-            for package in
-                world.packages.values_mut().filter(|p| p.state == super::PackageState::Unconfigured)
-            {
-                package.state = super::PackageState::Installed;
-            }
-        })
+    fn packager(&self) -> &dyn PackageManager {
+        self
     }
 
     fn unit(&self, unit: &str) -> Result<Unit, Fault> {

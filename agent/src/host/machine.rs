@@ -3,9 +3,9 @@
 //! With another root than `/` there is no systemd, and programs still run outside of it: a private root is a
 //! device for tests and demonstrations, not a sandbox.
 
-use super::apt::Apt;
+use super::apt::{Apt, LOCK_WAIT};
 use super::files::Staged;
-use super::packages::{Installed, Mark, Offer, PackageChange, Request};
+use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::systemd::{self, Unit, UnitVerb};
@@ -58,9 +58,16 @@ impl Machine {
     pub fn open(root: &Path, state: &Path) -> Result<Self, Fault> {
         let opened = Root::open(root).map_err(Fault::io(format!("open the root {}", root.display())))?;
         let state = std::path::absolute(state).map_err(Fault::io("find the state directory"))?;
-        let apt = Apt::new(opened.dir(), opened.is_whole(), state.join("apt"));
+        let apt = Apt::new(opened.dir(), opened.is_whole(), state.join("apt"), LOCK_WAIT);
         let scratch = state.join("verify");
         Ok(Self { root: opened, apt, scratch, staged: BTreeMap::new(), renamed: BTreeMap::new() })
+    }
+
+    /// How long other users of the package manager are waited for.
+    #[must_use]
+    pub fn waiting_for_packages(mut self, limit: Duration) -> Self {
+        self.apt = self.apt.waiting(limit);
+        self
     }
 
     fn services(&self) -> Result<(), Fault> {
@@ -237,36 +244,8 @@ impl Host for Machine {
         process::run(&exec)
     }
 
-    fn packages(&self) -> Result<Vec<Installed>, Fault> {
-        self.apt.packages()
-    }
-
-    fn ships(&self, package: &str, path: &str) -> Result<bool, Fault> {
-        self.apt.ships(package, path)
-    }
-
-    fn refresh_packages(&mut self) -> Result<(), Fault> {
-        self.apt.refresh()
-    }
-
-    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault> {
-        self.apt.offers(names)
-    }
-
-    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault> {
-        self.apt.simulate(request)
-    }
-
-    fn transact(&mut self, request: &Request, expected: &[PackageChange]) -> Result<(), Fault> {
-        self.apt.transact(request, expected)
-    }
-
-    fn mark(&mut self, mark: Mark, names: &[&str]) -> Result<(), Fault> {
-        self.apt.mark(mark, names)
-    }
-
-    fn settle_packages(&mut self) -> Result<(), Fault> {
-        self.apt.settle().map(drop)
+    fn packager(&self) -> &dyn PackageManager {
+        &self.apt
     }
 
     fn unit(&self, unit: &str) -> Result<Unit, Fault> {

@@ -17,7 +17,9 @@ mod verify;
 pub use accounts::{AccountLock, Accounts};
 pub use files::several_names;
 pub use machine::Machine;
-pub use packages::{Installed, Mark, Offer, PackageChange, PackageState, Request};
+pub use packages::{
+    Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
+};
 pub use process::{Exec, Ran};
 pub use systemd::{Unit, UnitVerb};
 
@@ -177,21 +179,20 @@ pub trait Host {
     /// Runs a program to its end. A bad exit code is an answer, not a fault.
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault>;
 
+    /// The package manager of the machine. Looking and solving change nothing there.
+    fn packager(&self) -> &dyn PackageManager;
     /// What the package manager knows, sorted by name.
-    fn packages(&self) -> Result<Vec<Installed>, Fault>;
+    fn packages(&self) -> Result<Vec<Installed>, Fault> {
+        self.packager().packages()
+    }
     /// Whether the installed package brings the file at `path` (as [`Host::real`] names it).
-    fn ships(&self, package: &str, path: &str) -> Result<bool, Fault>;
-    /// Fetches the package lists into the agent's own directory; the machine's own lists stay as they are.
-    fn refresh_packages(&mut self) -> Result<(), Fault>;
-    /// Versions on offer for these packages, best first.
-    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault>;
-    /// Exactly what the request would do, dependencies included, sorted by name. Changes nothing.
-    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault>;
-    /// Carries the request out if it still does exactly `expected`, otherwise refuses before the first change.
-    fn transact(&mut self, request: &Request, expected: &[PackageChange]) -> Result<(), Fault>;
-    fn mark(&mut self, mark: Mark, names: &[&str]) -> Result<(), Fault>;
-    /// Waits for other users of the package manager and finishes what an interrupted run left.
-    fn settle_packages(&mut self) -> Result<(), Fault>;
+    fn ships(&self, package: &str, path: &str) -> Result<bool, Fault> {
+        self.packager().ships(package, path)
+    }
+    /// Waits for other users of the package manager and finishes what an interrupted run of the agent left.
+    fn settle_packages(&mut self) -> Result<(), Fault> {
+        self.packager().settle()
+    }
 
     /// Refuses where there is no systemd of this machine.
     fn unit(&self, unit: &str) -> Result<Unit, Fault>;

@@ -1,7 +1,10 @@
 //! What the agent says and hears about packages, whatever the package manager is.
 
+use super::Fault;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
+use shared::manifest::Conffiles;
+use shared::version::Order;
 
 /// How complete an installation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +17,13 @@ pub enum PackageState {
     Broken,
     /// Removed; its configuration files are left.
     ConfigFiles,
+}
+
+impl PackageState {
+    /// An earlier run broke off.
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Self::Unconfigured | Self::Broken)
+    }
 }
 
 /// One package that the package manager knows on the host.
@@ -29,7 +39,7 @@ pub struct Installed {
 }
 
 /// One package that a transaction changes. `from` and `to` are versions; without `to` it is removed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackageChange {
     pub name: String,
     pub arch: String,
@@ -37,10 +47,11 @@ pub struct PackageChange {
     pub to: Option<String>,
     /// `Label:suite` of the sources that offer it, joined with `, `.
     pub origin: Option<String>,
+    /// Digest of the package file; none for a removal, and for a configuration that is only finished.
     pub sha256: Option<Digest>,
 }
 
-/// What is asked of the package manager: exact versions only.
+/// What is asked of the solver: exact versions only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Name (with `:arch` for a foreign one) and version.
@@ -50,8 +61,6 @@ pub struct Request {
     pub downgrade: bool,
     /// Packages on hold are meant.
     pub held: bool,
-    /// Configuration files of removed packages go too.
-    pub purge: bool,
     /// The same version again, for packages that are broken.
     pub reinstall: bool,
 }
@@ -60,6 +69,14 @@ impl Request {
     pub fn is_empty(&self) -> bool {
         self.install.is_empty() && self.remove.is_empty()
     }
+}
+
+/// How a transaction is carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    pub conffiles: Conffiles,
+    /// Configuration files of removed packages go too.
+    pub purge: bool,
 }
 
 /// A package with the versions that its sources offer, best first.
@@ -80,4 +97,64 @@ pub enum Mark {
     Unhold,
     /// Came as a dependency; may go when nothing needs it any more.
     Auto,
+}
+
+/// One package manager of a machine.
+///
+/// Looking and solving change nothing on the machine; lists and package files lie in the agent's own directory.
+pub trait PackageManager: std::fmt::Debug {
+    /// True when the machine is managed by it.
+    fn is_there(&self) -> bool;
+    fn order(&self) -> Order;
+    /// Its name of the machine type.
+    fn architecture(&self) -> Result<String, Fault>;
+    /// What it knows, sorted by name.
+    fn packages(&self) -> Result<Vec<Installed>, Fault>;
+    /// Whether the installed package brings the file at `path`.
+    fn ships(&self, package: &str, path: &str) -> Result<bool, Fault>;
+    /// Fetches the lists of all sources; one that fails is a fault.
+    fn refresh(&self) -> Result<(), Fault>;
+    /// Versions on offer for these packages, best first.
+    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault>;
+    /// Exactly what the request would do once [`PackageManager::repairs`] are done, dependencies included, sorted
+    /// by name.
+    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault>;
+    /// Why these changes could not be taken back afterwards; none when the old versions are at hand and the solver
+    /// agrees.
+    fn irreversible(&self, changes: &[PackageChange]) -> Result<Option<String>, Fault>;
+    /// What brings packages to their end that an earlier run left half done, at the versions that they have.
+    fn repairs(&self) -> Result<Vec<PackageChange>, Fault>;
+    /// Configuration files of these packages, with the digest (md5, hexadecimal) that each was brought with.
+    fn conffiles(&self, names: &[&str]) -> Result<Vec<Conffile>, Fault>;
+    /// Refuses when the disk has no room for what is still to be fetched and unpacked.
+    fn room(&self, changes: &[PackageChange]) -> Result<(), Fault>;
+
+    /// Brings the files of these changes into the agent's own directory, each checked by its digest.
+    fn fetch(&self, changes: &[PackageChange]) -> Result<(), Fault>;
+    /// Whether [`PackageManager::fetch`] has nothing left to do.
+    fn has_files(&self, changes: &[PackageChange]) -> Result<bool, Fault>;
+    /// Changes that put these packages at these versions, as far as their files are here or on offer.
+    fn locate(&self, wanted: &[(String, String)]) -> Result<Vec<PackageChange>, Fault>;
+    /// The file of a version that is kept here, as a change; sources are not asked.
+    fn kept(&self, name: &str, version: &str) -> Result<Option<PackageChange>, Fault>;
+    /// Lets go of the files of these changes, and of those that nobody came for in a month.
+    fn forget(&self, changes: &[PackageChange]) -> Result<(), Fault>;
+
+    /// What exactly these files would do, without any source; for changes whose files are all here.
+    fn rehearse(&self, changes: &[PackageChange]) -> Result<Vec<PackageChange>, Fault>;
+    /// Does exactly these changes with exactly these files, without any source, or refuses before the first one.
+    fn transact(&self, changes: &[PackageChange], terms: Terms) -> Result<(), Fault>;
+    /// Does what [`PackageManager::repairs`] told, and nothing else.
+    fn repair(&self, changes: &[PackageChange]) -> Result<(), Fault>;
+    fn mark(&self, mark: Mark, names: &[&str]) -> Result<(), Fault>;
+    /// Waits for other users and finishes configurations that an interrupted run of the agent left.
+    fn settle(&self) -> Result<(), Fault>;
+}
+
+/// A configuration file as its package brought it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conffile {
+    pub package: String,
+    pub path: String,
+    pub md5: String,
 }

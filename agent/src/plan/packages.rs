@@ -1,18 +1,22 @@
-//! Packages of a plan: gathered, simulated together, and turned into one action for each that changes.
+//! Packages of a plan: gathered, solved together, and turned into one action for each that changes.
+//!
+//! Planning for approval asks the sources. Planning for the run keeps to the approved versions and files: what
+//! sources offer since then is no reason to change something else, and none to stop.
 
 use super::{failed, refused};
-use crate::host::{Host, PackageChange, Request};
-use crate::resource::package::{self, Inventory};
+use crate::host::{Fault, Host, PackageChange, PackageState, Request};
+use crate::resource::package::{self, About, Found, Inventory};
 use crate::resource::patch;
 use shared::ids::ResourceId;
-use shared::manifest::{Package, Patch};
+use shared::manifest::{Conffiles, Package, PackageWant, ParamValue, Patch, WantedVersion};
 use shared::plan::{Action, Verb};
-use shared::refusal::Refused;
+use shared::refusal::{Code, Refused};
+use shared::strict::Map;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs of adjacent packages become transactions. Simulations are cumulative, so that a later transaction
 /// counts on what an earlier one of the same plan brings.
-pub struct Packages {
+pub struct Packages<'a> {
     downgrade: bool,
     /// Packages that manifests name themselves.
     explicit: BTreeSet<String>,
@@ -23,10 +27,19 @@ pub struct Packages {
     grown: bool,
     /// What earlier transactions of this plan do.
     planned: BTreeMap<String, PackageChange>,
+    /// Of the transaction that is being gathered.
+    conffiles: Conffiles,
     holds: Vec<Action>,
     causes: Vec<(ResourceId, Vec<ResourceId>)>,
     /// A patch only brings newer versions; it never removes.
     patching: bool,
+    approved: Option<Approved<'a>>,
+}
+
+/// What was approved: transactions that were not planned again yet, and all that were.
+struct Approved<'a> {
+    left: Vec<Vec<&'a Action>>,
+    taken: Vec<PackageChange>,
 }
 
 /// The actions of one transaction, and the services that its packages restart.
@@ -36,8 +49,15 @@ pub struct Flushed {
     pub causes: Vec<(ResourceId, Vec<ResourceId>)>,
 }
 
-impl Packages {
-    pub fn new(downgrade: bool, explicit: BTreeSet<String>) -> Self {
+impl<'a> Packages<'a> {
+    /// `approved` is the plan to keep to, when there is one already.
+    pub fn new(downgrade: bool, explicit: BTreeSet<String>, approved: Option<&'a [Action]>) -> Self {
+        let approved = approved.map(|actions| {
+            let groups = actions.chunk_by(|a, b| package::manner(a) == package::manner(b));
+            let changing = |a: &&Action| a.package.is_some() && a.verb != Verb::Repair;
+            let groups = groups.map(|group| group.iter().filter(changing).collect::<Vec<_>>());
+            Approved { left: groups.filter(|group| !group.is_empty()).collect(), taken: Vec::new() }
+        });
         Self {
             downgrade,
             explicit,
@@ -46,9 +66,11 @@ impl Packages {
             request: Request::default(),
             grown: false,
             planned: BTreeMap::new(),
+            conffiles: Conffiles::Old,
             holds: Vec::new(),
             causes: Vec::new(),
             patching: false,
+            approved,
         }
     }
 
@@ -59,12 +81,42 @@ impl Packages {
         self.inventory.as_ref().ok_or_else(|| failed("the packages of the host could not be listed"))
     }
 
-    fn refresh(&mut self, host: &mut impl Host) -> Result<(), Refused> {
+    fn refresh(&mut self, host: &impl Host) -> Result<(), Refused> {
         if !self.refreshed {
-            host.refresh_packages().map_err(refused)?;
+            host.packager().refresh().map_err(refused)?;
             self.refreshed = true;
         }
         Ok(())
+    }
+
+    /// Packages that an earlier run left half done come first: nothing else can be installed before. The rest is
+    /// planned on what the repairs leave.
+    pub fn repairs(&mut self, host: &impl Host) -> Result<Vec<Action>, Refused> {
+        let unfinished = |inventory: &Inventory| inventory.values().any(|p| p.state.is_unfinished());
+        if !unfinished(self.inventory(host)?) {
+            return Ok(Vec::new());
+        }
+        let broken = |inventory: &Inventory| inventory.values().any(|p| p.state == PackageState::Broken);
+        if self.approved.is_none() && broken(self.inventory(host)?) {
+            self.refresh(host)?;
+        }
+        let repairs = host.packager().repairs().map_err(refused)?;
+        let mut actions = Vec::new();
+        if let Some(inventory) = &mut self.inventory {
+            for change in repairs {
+                let found = package::inspect(&change.name, inventory);
+                actions.push(package::repair(&change, &found)?);
+                if let Some(package) = inventory.get_mut(&change.name) {
+                    package.state = PackageState::Installed;
+                }
+            }
+        }
+        Ok(actions)
+    }
+
+    /// Whether the transaction that is being gathered has to be planned before something with these conffiles.
+    pub fn differs(&self, conffiles: Conffiles) -> bool {
+        self.grown && self.conffiles != conffiles
     }
 
     /// Adds what a package resource needs to the transaction that is being gathered.
@@ -74,56 +126,101 @@ impl Packages {
         on_change: &[ResourceId],
         host: &impl Host,
     ) -> Result<(), Refused> {
-        let found = package::inspect(want.name.as_str(), self.inventory(host)?);
-        let asked = (self.request.install.len(), self.request.remove.len());
-        package::ask(want, &found, &mut self.request);
-        self.grown |= asked != (self.request.install.len(), self.request.remove.len());
+        let name = want.name.as_str();
+        let found = package::inspect(name, self.inventory(host)?);
+        match &want.want {
+            PackageWant::Absent if found.version().is_some() => {
+                self.request.remove.push(name.to_owned());
+                self.grown = true;
+            }
+            PackageWant::Absent => {}
+            PackageWant::Present { version, conffiles, .. } => {
+                if let Some(to) = self.needed(name, version, &found, host)? {
+                    let order = host.packager().order();
+                    self.request.downgrade |= found.version().is_some_and(|now| order.is_newer(now, &to));
+                    self.request.held |= found.held();
+                    self.request.install.push((name.to_owned(), to));
+                    self.conffiles = *conffiles;
+                    self.grown = true;
+                }
+            }
+        }
         self.holds.extend(package::hold(want, &found)?);
         if !on_change.is_empty() {
-            self.causes.push((package::id(want.name.as_str())?, on_change.to_vec()));
+            self.causes.push((package::id(name)?, on_change.to_vec()));
         }
         Ok(())
+    }
+
+    fn needed(
+        &mut self,
+        name: &str,
+        wanted: &WantedVersion,
+        found: &Found,
+        host: &impl Host,
+    ) -> Result<Option<String>, Refused> {
+        let order = host.packager().order();
+        if let WantedVersion::Exact(_) = wanted {
+            return package::needed(name, wanted, found, None, order);
+        }
+        if let Some(approved) = &self.approved {
+            let to = approved.version(name);
+            return Ok(to.filter(|to| found.version() != Some(to)).map(str::to_owned));
+        }
+        self.refresh(host)?;
+        let offers = host.packager().offers(&[name]).map_err(refused)?;
+        let offer = offers.iter().find(|offer| offer.name == name);
+        package::needed(name, wanted, found, offer, order)
     }
 
     /// Adds the updates that a patch selects. Packages that manifests of this change name are theirs.
     pub fn patch(
         &mut self,
-        patch: &Patch,
-        host: &mut impl Host,
+        wanted: &Patch,
+        params: &Map<String, ParamValue>,
+        host: &impl Host,
         notes: &mut Vec<String>,
     ) -> Result<(), Refused> {
-        self.refresh(host)?;
-        let inventory = self.inventory(host)?.clone();
-        let names = patch::candidates(patch, &inventory);
-        if names.is_empty() {
+        self.patching = true;
+        self.conffiles = wanted.conffiles;
+        if self.approved.is_some() {
+            self.grown = true;
             return Ok(());
         }
-        let offers = host.offers(&names).map_err(refused)?;
-        let mut selection = patch::select(patch, &offers, &inventory);
+        let patterns = wanted.patterns(params).map_err(failed)?;
+        self.refresh(host)?;
+        let inventory = self.inventory(host)?.clone();
+        let names = patch::candidates(&inventory);
+        let offers = host.packager().offers(&names).map_err(refused)?;
+        let order = host.packager().order();
+        let mut selection = patch::select(wanted.select, &patterns, &offers, &inventory, order);
         selection
             .install
             .retain(|(name, _)| !self.explicit.contains(name) && !self.planned.contains_key(name));
         notes.append(&mut selection.notes);
         self.grown |= !selection.install.is_empty();
-        self.patching |= !selection.install.is_empty();
         self.request.install.extend(selection.install);
         Ok(())
     }
 
     /// The actions of the transaction gathered so far; nothing when none is needed.
-    pub fn flush(&mut self, host: &mut impl Host) -> Result<Flushed, Refused> {
+    pub fn flush(&mut self, host: &impl Host) -> Result<Flushed, Refused> {
         let mut flushed = Flushed::default();
         if std::mem::take(&mut self.grown) {
-            self.refresh(host)?;
-            let changes = host.simulate(&self.request).map_err(refused)?;
-            for change in changes {
-                if self.planned.get(&change.name) == Some(&change) {
-                    continue;
+            let changes = match self.as_approved(host)? {
+                Some(changes) => changes,
+                None => {
+                    self.refresh(host)?;
+                    host.packager().simulate(&self.request).map_err(refused)?
                 }
-                flushed.actions.push(self.action(&change)?);
-                if self.planned.insert(change.name.clone(), change.clone()).is_some() {
-                    let message = format!("the packages of this change want {} in two ways", change.name);
-                    return Err(failed(message));
+            };
+            let new: Vec<PackageChange> =
+                changes.into_iter().filter(|c| self.planned.get(&c.name) != Some(c)).collect();
+            flushed.actions = self.actions(&new, host)?;
+            for change in new {
+                let name = change.name.clone();
+                if self.planned.insert(name.clone(), change).is_some() {
+                    return Err(failed(format!("the packages of this change want {name} in two ways")));
                 }
             }
         }
@@ -131,14 +228,101 @@ impl Packages {
         let changed = |id: &ResourceId| flushed.actions.iter().any(|a| a.resource == *id);
         flushed.causes = std::mem::take(&mut self.causes).into_iter().filter(|(id, _)| changed(id)).collect();
         self.patching = false;
+        self.conffiles = Conffiles::Old;
         Ok(flushed)
     }
 
-    fn action(&mut self, change: &PackageChange) -> Result<Action, Refused> {
+    /// What the approved transaction does now; none when something is asked for that was not approved, so that
+    /// the solver tells what it would bring.
+    fn as_approved(&mut self, host: &impl Host) -> Result<Option<Vec<PackageChange>>, Refused> {
+        let inventory = self.inventory(host)?.clone();
+        let Self { approved: Some(approved), request, explicit, patching, .. } = self else {
+            return Ok(None);
+        };
+        let asked: BTreeSet<&str> = request.install.iter().map(|(name, _)| name.as_str()).collect();
+        let asked: BTreeSet<&str> =
+            asked.into_iter().chain(request.remove.iter().map(String::as_str)).collect();
+        let ours = |action: &Action| {
+            let name = action.package.as_ref().map_or("", |pin| &pin.name);
+            asked.contains(name) || (*patching && !explicit.contains(name))
+        };
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut approved.left).into_iter().partition(|group| group.iter().any(|a| ours(a)));
+        approved.left = later;
+        for pin in now.into_iter().flatten().filter_map(|action| action.package.as_ref()) {
+            if !package::is_at(pin, &package::inspect(&pin.name, &inventory)) {
+                approved.taken.push(package::change(pin));
+            }
+        }
+        let known = |name: &&str| approved.taken.iter().any(|change| change.name == **name);
+        if !asked.iter().all(known) {
+            return Ok(None);
+        }
+        if approved.taken.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let taken = approved.taken.clone();
+        self.solve_approved(&taken, host).map(Some)
+    }
+
+    /// With files that are here no source is asked: it may be gone, or have moved on.
+    fn solve_approved(
+        &mut self,
+        taken: &[PackageChange],
+        host: &impl Host,
+    ) -> Result<Vec<PackageChange>, Refused> {
+        let packager = host.packager();
+        if !packager.has_files(taken).map_err(refused)? {
+            self.refresh(host)?;
+            packager.fetch(taken).map_err(refused)?;
+        }
+        let alone = |fault: Fault| {
+            let why = fault.text();
+            let message =
+                format!("the approved packages alone can no longer be installed: {why}; plan again");
+            Refused::new(Code::PlanDrift, message)
+        };
+        let mut changes = packager.rehearse(taken).map_err(alone)?;
+        for change in &mut changes {
+            // Where it came from, and which file it is, is what was approved: the files were checked by digest.
+            if let Some(pin) = taken.iter().find(|pin| pin.name == change.name && pin.to == change.to) {
+                change.clone_from(&PackageChange { from: change.from.clone(), ..pin.clone() });
+            }
+        }
+        Ok(changes)
+    }
+
+    fn actions(&self, changes: &[PackageChange], host: &impl Host) -> Result<Vec<Action>, Refused> {
+        let packager = host.packager();
+        let mut irreversible = None;
+        if self.approved.is_none() && !changes.is_empty() {
+            packager.room(changes).map_err(refused)?;
+            irreversible = packager.irreversible(changes).map_err(refused)?;
+        }
+        let names: Vec<&str> = changes.iter().filter(|c| c.from.is_some()).map(|c| c.name.as_str()).collect();
+        let changed = package::changed_conffiles(&names, host).map_err(refused)?;
+        let nothing = Vec::new();
+        let action = |change: &PackageChange| {
+            let bare = change.name.split(':').next().unwrap_or(&change.name);
+            let about = About {
+                order: packager.order(),
+                conffiles: self.conffiles,
+                changed: changed.get(bare).unwrap_or(&nothing),
+                irreversible: irreversible.as_deref(),
+            };
+            self.action(change, about)
+        };
+        changes.iter().map(action).collect()
+    }
+
+    fn action(&self, change: &PackageChange, about: About<'_>) -> Result<Action, Refused> {
         let name = &change.name;
-        let asked = self.request.install.iter().any(|(n, _)| n == name) || self.request.remove.contains(name);
-        let found = self.inventory.as_ref().map_or(package::Found::Absent, |all| package::inspect(name, all));
-        let action = package::action(change, &found)?;
+        let taken = self.approved.iter().flat_map(|approved| &approved.taken).any(|c| c.name == *name);
+        let asked = taken
+            || self.request.install.iter().any(|(n, _)| n == name)
+            || self.request.remove.contains(name);
+        let found = self.inventory.as_ref().map_or(Found::Absent, |all| package::inspect(name, all));
+        let action = package::action(change, &found, about)?;
         if found.held() && !asked {
             return Err(failed(format!("{} is needed, but {name} is on hold on this host", action.summary)));
         }
@@ -152,5 +336,14 @@ impl Packages {
             return Err(failed(format!("the updates would {}; exclude what needs that", action.summary)));
         }
         Ok(action)
+    }
+}
+
+impl Approved<'_> {
+    /// The approved version of a package, in whichever transaction it is.
+    fn version(&self, name: &str) -> Option<&str> {
+        let pins = self.left.iter().flatten().filter_map(|action| action.package.as_ref());
+        let left = pins.filter(|pin| pin.name == name).find_map(|pin| pin.to.as_deref());
+        left.or_else(|| self.taken.iter().find(|c| c.name == name).and_then(|c| c.to.as_deref()))
     }
 }

@@ -1,16 +1,17 @@
 //! Packages at exact versions. What the solver adds or removes is an action of its own, pinned like the rest.
 
 use super::{absent, refuse, state};
-use crate::host::{Fault, Host, Installed, Mark, PackageChange, PackageState, Request};
+use crate::host::{Entry, Fault, Host, Installed, Mark, Offer, PackageChange, PackageState, Terms};
+use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
-use shared::manifest::{Package, PackageWant};
+use shared::manifest::{Conffiles, NameGlob, Package, PackageWant, WantedVersion};
 use shared::plan::{Action, PackagePin, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
-use shared::version::DebVersion;
+use shared::version::Order;
 use std::collections::BTreeMap;
 
 /// One package as it was found.
@@ -92,41 +93,73 @@ pub fn id(name: &str) -> Result<ResourceId, Refused> {
     format!("package:{name}").parse().map_err(|_| refuse(format!("{name:?} is not the name of a package")))
 }
 
-/// Adds to the request what this resource needs.
-pub fn ask(want: &Package, found: &Found, request: &mut Request) {
-    let name = want.name.as_str();
-    match &want.want {
-        PackageWant::Absent if found.version().is_some() => request.remove.push(name.to_owned()),
-        PackageWant::Absent => {}
-        PackageWant::Present { version, .. } => {
-            if found.version() != Some(version.as_str()) || !found.is_whole() {
-                request.install.push((name.to_owned(), version.to_string()));
-                request.downgrade |= found.version().is_some_and(|now| is_older(version.as_str(), now));
-                request.held |= found.held();
-                request.reinstall |= !found.is_whole();
+/// The version that the resource needs installed; none when what is installed will do. `offer` is what the sources
+/// have; an exact version needs none.
+///
+/// # Errors
+/// No source offers what is wanted.
+pub fn needed(
+    name: &str,
+    wanted: &WantedVersion,
+    found: &Found,
+    offer: Option<&Offer>,
+    order: Order,
+) -> Result<Option<String>, Refused> {
+    let now = found.version();
+    let candidate = offer.and_then(|offer| offer.candidate.clone());
+    match wanted {
+        WantedVersion::Exact(version) => Ok((now != Some(version.as_str())).then(|| version.to_string())),
+        WantedVersion::Latest => match (now, candidate) {
+            (None, None) => Err(refuse(format!("no source of this host offers {name}"))),
+            (Some(_), None) => Ok(None),
+            (None, candidate) => Ok(candidate),
+            (Some(now), Some(candidate)) => Ok(order.is_newer(&candidate, now).then_some(candidate)),
+        },
+        WantedVersion::Range(range) => {
+            let within = |version: &str| {
+                range.contains(version, order).map_err(|e| refuse(format!("package {name}: {e}")))
+            };
+            if let Some(now) = now
+                && within(now)?
+            {
+                return Ok(None);
             }
+            let offered = offer.map(|offer| offer.versions.as_slice()).unwrap_or_default();
+            let offered = offered.iter().filter(|(_, origins)| !origins.is_empty()).map(|(v, _)| v.clone());
+            // The host's own preference first, then the others, best first.
+            for version in candidate.into_iter().chain(offered.clone()) {
+                if within(&version)? {
+                    return Ok(Some(version));
+                }
+            }
+            let all: Vec<String> = offered.take(5).collect();
+            let offers = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+            Err(refuse(format!(
+                "no source of this host offers {name} {}; on offer: {offers}",
+                range.as_str()
+            )))
         }
     }
 }
 
-fn is_older(to: &str, from: &str) -> bool {
-    match (to.parse::<DebVersion>(), from.parse::<DebVersion>()) {
-        (Ok(to), Ok(from)) => to < from,
-        // Versions that are none cannot be ordered; the package manager refuses a downgrade by itself.
-        _ => false,
-    }
+/// What an approver should know of a package change besides its ends.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    pub order: Order,
+    pub conffiles: Conffiles,
+    /// Configuration files of the package that people have changed.
+    pub changed: &'a [String],
+    /// Why the transaction cannot be taken back, if it cannot.
+    pub irreversible: Option<&'a str>,
 }
 
 /// The action for one package of a simulated transaction.
-pub fn action(change: &PackageChange, found: &Found) -> Result<Action, Refused> {
+pub fn action(change: &PackageChange, found: &Found, about: About<'_>) -> Result<Action, Refused> {
     let name = &change.name;
     let (verb, summary) = match (found.version(), &change.to) {
         (_, None) => (Verb::Remove, format!("remove {name} {}", found.version().unwrap_or_default())),
         (None, Some(to)) => (Verb::Install, format!("install {name} {to}")),
-        (Some(from), Some(to)) if from == to => {
-            (Verb::Install, format!("install {name} {to} again, because it is half installed"))
-        }
-        (Some(from), Some(to)) if is_older(to, from) => {
+        (Some(from), Some(to)) if about.order.is_newer(from, to) => {
             (Verb::Downgrade, format!("downgrade {name} from {from} to {to}"))
         }
         (Some(from), Some(to)) => (Verb::Upgrade, format!("upgrade {name} from {from} to {to}")),
@@ -135,9 +168,12 @@ pub fn action(change: &PackageChange, found: &Found) -> Result<Action, Refused> 
         Some(origin) => format!("{summary} ({origin})"),
         None => summary,
     };
-    let after = match &change.to {
-        None => absent(),
-        Some(to) => state(&("package", name, &change.arch, to, change.sha256)),
+    let after = match (&change.to, about.conffiles) {
+        (None, _) => absent(),
+        (Some(to), Conffiles::Old) => state(&("package", name, &change.arch, to, change.sha256)),
+        (Some(to), Conffiles::New) => {
+            state(&("package", name, &change.arch, to, change.sha256, "new conffiles"))
+        }
     };
     Ok(Action {
         resource: id(name)?,
@@ -146,24 +182,137 @@ pub fn action(change: &PackageChange, found: &Found) -> Result<Action, Refused> 
         before: found.version().map(|_| digest(name, found)),
         after,
         summary,
-        diff: None,
-        undo: Reversibility {
-            undo: UndoContract::Partly,
-            why: match found.version() {
-                Some(old) => format!("only while a package source still offers {old}"),
-                None => "files that it made while running may stay".to_owned(),
-            },
-        },
-        package: Some(PackagePin {
-            name: name.clone(),
-            arch: change.arch.clone(),
-            from: change.from.clone(),
-            to: change.to.clone(),
-            sha256: change.sha256,
-            origin: change.origin.clone(),
-        }),
+        diff: about.told(found, change),
+        undo: reversibility(name, found, change, about.irreversible),
+        package: Some(pin(change, about.conffiles)),
         programs: Map::default(),
     })
+}
+
+fn pin(change: &PackageChange, conffiles: Conffiles) -> PackagePin {
+    PackagePin {
+        name: change.name.clone(),
+        arch: change.arch.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        sha256: change.sha256,
+        origin: change.origin.clone(),
+        conffiles,
+    }
+}
+
+impl About<'_> {
+    /// What becomes of configuration files that people have changed. Whether the new version brings another one
+    /// is only known once it is unpacked.
+    fn told(&self, found: &Found, change: &PackageChange) -> Option<String> {
+        if self.changed.is_empty() || found.version().is_none() {
+            return None;
+        }
+        let becomes = match (&change.to, self.conffiles) {
+            (None, _) => "stays",
+            (Some(_), Conffiles::Old) => "stays as it is; one that the new version brings is put beside it",
+            (Some(_), Conffiles::New) => "is replaced if the new version brings another one",
+        };
+        let line = |path: &String| format!("{path}: changed on this host; it {becomes}\n");
+        Some(self.changed.iter().map(line).collect())
+    }
+}
+
+/// Packages that an older version of which may not work with what the newer one did.
+const ONE_WAY: [(&str, &str); 8] = [
+    ("libc6", "the C library is never taken back"),
+    ("linux-image-*", "a kernel is taken back by a person, after the host runs another one"),
+    ("postgresql-*", "data that the newer version has converted stays converted"),
+    ("mariadb-server*", "data that the newer version has converted stays converted"),
+    ("mysql-server*", "data that the newer version has converted stays converted"),
+    ("slapd", "data that the newer version has converted stays converted"),
+    ("grub-*", "the boot loader outside of its files stays the newer one"),
+    ("systemd", "the running system and service manager stays the newer one"),
+];
+
+fn reversibility(
+    name: &str,
+    found: &Found,
+    change: &PackageChange,
+    irreversible: Option<&str>,
+) -> Reversibility {
+    let one_way = ONE_WAY.iter().find(|(pattern, _)| {
+        pattern.parse::<NameGlob>().is_ok_and(|glob| glob.matches(name.split(':').next().unwrap_or(name)))
+    });
+    let (undo, why) = match (irreversible, one_way, found.version(), &change.to) {
+        (Some(why), ..) => (UndoContract::No, why.to_owned()),
+        (None, Some((_, why)), ..) => (UndoContract::No, (*why).to_owned()),
+        (None, None, None, _) => {
+            (UndoContract::Partly, "files that it made while running may stay".to_owned())
+        }
+        (None, None, Some(old), Some(_)) => {
+            (UndoContract::Partly, format!("{old} is at hand; what its scripts and services did since stays"))
+        }
+        (None, None, Some(old), None) => {
+            (UndoContract::Partly, format!("{old} is at hand; what removing it did besides stays"))
+        }
+    };
+    Reversibility { undo, why }
+}
+
+/// The action that brings a package to its end that an earlier run left half done.
+pub fn repair(change: &PackageChange, found: &Found) -> Result<Action, Refused> {
+    let (name, version) = (&change.name, change.to.as_deref().unwrap_or_default());
+    let summary = match change.sha256 {
+        None => {
+            format!("repair {name} {version}: finish its configuration, which an earlier run left undone")
+        }
+        Some(_) => format!(
+            "repair {name} {version}: install it again, because an earlier run left it half installed"
+        ),
+    };
+    Ok(Action {
+        resource: id(name)?,
+        verb: Verb::Repair,
+        class: ActionClass::Package,
+        before: Some(digest(name, found)),
+        after: state(&("package", name, &change.arch, version, change.sha256)),
+        summary,
+        diff: None,
+        undo: Reversibility {
+            undo: UndoContract::No,
+            why: "a half installed state is not brought back".to_owned(),
+        },
+        package: Some(pin(change, Conffiles::Old)),
+        programs: Map::default(),
+    })
+}
+
+/// Configuration files of these packages that differ from what their packages brought, by package.
+///
+/// # Errors
+/// The database or a file cannot be read.
+pub fn changed_conffiles(names: &[&str], host: &impl Host) -> Result<BTreeMap<String, Vec<String>>, Fault> {
+    let mut changed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if names.is_empty() {
+        return Ok(changed);
+    }
+    for conffile in host.packager().conffiles(names)? {
+        // One that was removed, or is no regular file any more, is a change by people as well.
+        let now = match host.look(&conffile.path)? {
+            Entry::File { length, .. } if length <= CONFFILE_BYTES => {
+                host.read(&conffile.path, CONFFILE_BYTES)?.map(|bytes| hex(&Md5::digest(bytes)))
+            }
+            _ => None,
+        };
+        if now.as_deref() != Some(conffile.md5.as_str()) {
+            let name = conffile.package.split(':').next().unwrap_or_default().to_owned();
+            changed.entry(name).or_default().push(conffile.path);
+        }
+    }
+    Ok(changed)
+}
+
+/// Larger configuration files count as changed.
+const CONFFILE_BYTES: u64 = 16 << 20;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The action for the hold mark; `None` when it is as wanted or nothing is wanted.
@@ -188,48 +337,75 @@ pub fn hold(want: &Package, found: &Found) -> Result<Option<Action>, Refused> {
     }))
 }
 
-/// The transaction that approved pins describe: every package by name and exact version.
-pub fn transaction(pins: &[&PackagePin], inventory: &Inventory) -> (Request, Vec<PackageChange>) {
-    let mut request = Request::default();
-    let mut expected = Vec::new();
-    for pin in pins {
-        let found = inspect(&pin.name, inventory);
-        match &pin.to {
-            None => request.remove.push(pin.name.clone()),
-            Some(to) => {
-                request.downgrade |= found.version().is_some_and(|now| is_older(to, now));
-                request.reinstall |= found.version() == Some(to) && !found.is_whole();
-                request.install.push((pin.name.clone(), to.clone()));
-            }
-        }
-        request.held |= found.held();
-        expected.push(PackageChange {
-            name: pin.name.clone(),
-            arch: pin.arch.clone(),
-            from: pin.from.clone(),
-            to: pin.to.clone(),
-            origin: pin.origin.clone(),
-            sha256: pin.sha256,
-        });
+/// How a package action is carried out; actions that differ in it are not one transaction.
+pub fn manner(action: &Action) -> Option<(bool, Conffiles)> {
+    action.package.as_ref().map(|pin| (action.verb == Verb::Repair, pin.conffiles))
+}
+
+/// What an approved pin does.
+pub fn change(pin: &PackagePin) -> PackageChange {
+    PackageChange {
+        name: pin.name.clone(),
+        arch: pin.arch.clone(),
+        from: pin.from.clone(),
+        to: pin.to.clone(),
+        origin: pin.origin.clone(),
+        sha256: pin.sha256,
     }
-    (request, expected)
+}
+
+/// Fetches the files of approved packages that are not there yet, and those of the versions that they replace:
+/// the way back must not need a source either.
+///
+/// # Errors
+/// No room, or a file of the way forward cannot be had.
+pub fn prefetch(actions: &[Action], host: &impl Host) -> Result<(), Fault> {
+    let inventory = inventory(host)?;
+    let pins = actions.iter().filter_map(|action| action.package.as_ref());
+    let todo: Vec<&PackagePin> = pins.filter(|pin| !is_at(pin, &inspect(&pin.name, &inventory))).collect();
+    let changes: Vec<PackageChange> = todo.iter().map(|pin| change(pin)).collect();
+    let packager = host.packager();
+    if !packager.has_files(&changes)? {
+        packager.room(&changes)?;
+        packager.fetch(&changes)?;
+    }
+    let replaced = |pin: &&PackagePin| {
+        let found = inspect(&pin.name, &inventory);
+        let old = found.version().filter(|old| pin.to.as_deref() != Some(old))?;
+        Some((pin.name.clone(), old.to_owned()))
+    };
+    let olds: Vec<(String, String)> = todo.iter().filter_map(replaced).collect();
+    // What is not at hand was said before approval, in the undo contract.
+    if let Err(fault) = packager.locate(&olds).and_then(|olds| packager.fetch(&olds)) {
+        tracing::info!("not everything is kept for the way back: {}", fault.text());
+    }
+    Ok(())
+}
+
+/// Lets go of the files of a run that has ended.
+///
+/// # Errors
+/// The disk's.
+pub fn forget(actions: &[Action], host: &impl Host) -> Result<(), Fault> {
+    let mut changes: Vec<PackageChange> = Vec::new();
+    for pin in actions.iter().filter_map(|action| action.package.as_ref()) {
+        changes.push(change(pin));
+        if let Some(from) = pin.from.clone().filter(|from| pin.to.as_ref() != Some(from)) {
+            changes.extend(host.packager().kept(&pin.name, &from)?);
+        }
+    }
+    if changes.is_empty() { Ok(()) } else { host.packager().forget(&changes) }
 }
 
 /// Brings the packages of one transaction about, in one run of the package manager. `dependencies` are marked
 /// as such; hold marks that were there stay.
 pub fn apply(pins: &[&PackagePin], dependencies: &[&str], host: &mut impl Host) -> Result<(), Fault> {
     let before = inventory(host)?;
-    let (request, expected) = transaction(pins, &before);
-    host.transact(&request, &expected)?;
+    let changes: Vec<PackageChange> = pins.iter().map(|pin| change(pin)).collect();
+    let conffiles = pins.first().map(|pin| pin.conffiles).unwrap_or_default();
+    host.packager().transact(&changes, Terms { conffiles, purge: false })?;
     let after = inventory(host)?;
-    for pin in pins {
-        let found = inspect(&pin.name, &after);
-        if !is_at(pin, &found) {
-            let end = pin.to.as_ref().map_or("removed".to_owned(), |v| format!("at {v}"));
-            let now = found.version().unwrap_or("not installed");
-            return Err(Fault::Refused(format!("{} should be {end} and is {now} afterwards", pin.name)));
-        }
-    }
+    check(pins, &after)?;
     let lost: Vec<&str> = pins
         .iter()
         .map(|p| p.name.as_str())
@@ -237,8 +413,32 @@ pub fn apply(pins: &[&PackagePin], dependencies: &[&str], host: &mut impl Host) 
         .collect();
     for (mark, names) in [(Mark::Hold, lost.as_slice()), (Mark::Auto, dependencies)] {
         if !names.is_empty() {
-            host.mark(mark, names)?;
+            host.packager().mark(mark, names)?;
         }
+    }
+    Ok(())
+}
+
+/// Brings packages to their end that an earlier run left half done.
+pub fn apply_repair(pins: &[&PackagePin], host: &mut impl Host) -> Result<(), Fault> {
+    let changes: Vec<PackageChange> = pins.iter().map(|pin| change(pin)).collect();
+    host.packager().repair(&changes)?;
+    check(pins, &inventory(host)?)
+}
+
+fn check(pins: &[&PackagePin], after: &Inventory) -> Result<(), Fault> {
+    for pin in pins {
+        let found = inspect(&pin.name, after);
+        if is_at(pin, &found) {
+            continue;
+        }
+        let end = pin.to.as_ref().map_or("removed".to_owned(), |v| format!("at {v}"));
+        let now = match (found.version(), found.is_whole()) {
+            (None, _) => "not installed".to_owned(),
+            (Some(now), true) => now.to_owned(),
+            (Some(now), false) => format!("half installed at {now}"),
+        };
+        return Err(Fault::Refused(format!("{} should be {end} and is {now} afterwards", pin.name)));
     }
     Ok(())
 }
@@ -259,29 +459,26 @@ pub fn undo(
 ) -> Result<(), Fault> {
     host.settle_packages()?;
     let now = inventory(host)?;
-    let mut request = Request { held: true, ..Request::default() };
+    let (mut back, mut gone, mut terms) = (Vec::new(), Vec::new(), Terms::default());
     for (name, found) in versions {
         let current = inspect(name, &now);
         match found.version() {
             Some(old) if current.version() != Some(old) || !current.is_whole() => {
-                request.install.push(((*name).to_owned(), old.to_owned()));
-                request.downgrade |= current.version().is_some_and(|c| is_older(old, c));
-                request.reinstall |= current.version() == Some(old);
+                back.push(((*name).to_owned(), old.to_owned()));
             }
             None if current.version().is_some() => {
-                request.remove.push((*name).to_owned());
                 // Only what this run brought: nothing of it was there before.
-                request.purge |= **found == Found::Absent;
+                terms.purge |= **found == Found::Absent;
+                let from = current.version().map(str::to_owned);
+                gone.push(PackageChange { name: (*name).to_owned(), from, ..PackageChange::default() });
             }
             _ => {}
         }
     }
-    if !request.is_empty() {
-        let expected = host.simulate(&request)?;
-        if let Some(other) = expected.iter().find(|c| !versions.contains_key(c.name.as_str())) {
-            return Err(Fault::Refused(format!("undoing would also change package {}", other.name)));
-        }
-        host.transact(&request, &expected)?;
+    if !back.is_empty() || !gone.is_empty() {
+        let mut changes = host.packager().locate(&back)?;
+        changes.append(&mut gone);
+        host.packager().transact(&changes, terms)?;
     }
     restore_holds(holds, host)
 }
@@ -296,7 +493,7 @@ fn restore_holds(holds: &BTreeMap<&str, bool>, host: &mut impl Host) -> Result<(
         let wanted = holds.iter().filter(|(_, wanted)| **wanted == held).map(|(name, _)| *name);
         let names: Vec<&str> = wanted.filter(wrong).collect();
         if !names.is_empty() {
-            host.mark(mark, &names)?;
+            host.packager().mark(mark, &names)?;
         }
     }
     Ok(())

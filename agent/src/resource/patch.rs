@@ -2,8 +2,11 @@
 
 use super::package::Inventory;
 use crate::host::{Offer, PackageState};
-use shared::manifest::{Patch, Select};
-use shared::version::DebVersion;
+use shared::manifest::{Patterns, Select};
+use shared::version::Order;
+
+/// Packages named in one note; more help nobody.
+const NAMED: usize = 10;
 
 /// The selected updates, and what people should know about those left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,49 +15,72 @@ pub struct Selection {
     pub notes: Vec<String>,
 }
 
-/// The packages whose offers are needed: installed whole and not excluded by name.
-pub fn candidates<'a>(patch: &Patch, inventory: &'a Inventory) -> Vec<&'a str> {
+/// The packages whose offers are looked at: all that are installed whole, so that what is left out is known, too.
+pub fn candidates(inventory: &Inventory) -> Vec<&str> {
     let whole = inventory.values().filter(|p| p.state == PackageState::Installed);
-    whole.map(|p| p.name.as_str()).filter(|name| patch.selects(name, true)).collect()
+    whole.map(|p| p.name.as_str()).collect()
 }
 
-/// Chooses a version for each candidate: the host's preferred one, or for security the newest one that a
-/// security source offers. Packages on hold are left alone and noted.
-pub fn select(patch: &Patch, offers: &[Offer], inventory: &Inventory) -> Selection {
+/// Chooses a version for each package: the host's preferred one, or for security the newest one that a security
+/// source offers. What a hold mark or a pattern leaves behind is noted with the version that is missed.
+pub fn select(
+    select: Select,
+    patterns: &Patterns,
+    offers: &[Offer],
+    inventory: &Inventory,
+    order: Order,
+) -> Selection {
     let mut selection = Selection::default();
+    let mut strangers = Vec::new();
     for offer in offers {
         let Some(installed) = inventory.get(&offer.name) else { continue };
-        let Some(version) = version(patch, offer, &installed.version) else { continue };
-        if installed.held {
-            let note = format!(
-                "{} stays at {} because it is on hold; {version} is offered",
-                offer.name, installed.version
-            );
-            selection.notes.push(note);
-        } else {
-            selection.install.push((offer.name.clone(), version));
+        if offer.versions.iter().all(|(_, origins)| origins.is_empty()) {
+            strangers.push(offer.name.as_str());
+        }
+        let fix = security(offer, &installed.version, order);
+        let update = match select {
+            Select::All | Select::Named => {
+                offer.candidate.clone().filter(|version| order.is_newer(version, &installed.version))
+            }
+            Select::Security => fix.clone(),
+        };
+        let Some(version) = update else { continue };
+        let named = patterns.selects(&offer.name, true);
+        match (installed.held, named) {
+            (false, true) => selection.install.push((offer.name.clone(), version)),
+            (true, true) => {
+                selection.notes.push(left(offer, &installed.version, "it is on hold", &version, fix))
+            }
+            // An exclusion that keeps a known hole open is never silent.
+            (_, false) if patterns.excludes(&offer.name) && fix.is_some() => {
+                selection.notes.push(left(offer, &installed.version, "it is excluded", &version, fix));
+            }
+            (_, false) => {}
         }
     }
+    selection.notes.extend(foreign(&strangers));
     selection
 }
 
-fn version(patch: &Patch, offer: &Offer, installed: &str) -> Option<String> {
-    let newer = |version: &str| {
-        let (version, installed) =
-            (version.parse::<DebVersion>().ok()?, installed.parse::<DebVersion>().ok()?);
-        (version > installed).then_some(version)
+fn left(offer: &Offer, installed: &str, why: &str, version: &str, fix: Option<String>) -> String {
+    let what = match fix {
+        Some(fix) => format!("the security fix {fix}{}", origins(offer, &fix)),
+        None => format!("{version}{}", origins(offer, version)),
     };
-    match patch.select {
-        Select::All | Select::Named => {
-            let candidate = offer.candidate.as_deref()?;
-            newer(candidate).map(|_| candidate.to_owned())
-        }
-        Select::Security => {
-            let secure = offer.versions.iter().filter(|(_, origins)| origins.iter().any(|o| is_security(o)));
-            let best = secure.filter_map(|(v, _)| Some((newer(v)?, v))).max_by(|a, b| a.0.cmp(&b.0));
-            best.map(|(_, text)| text.clone())
-        }
-    }
+    format!("{} stays at {installed} because {why}; it misses {what}", offer.name)
+}
+
+fn origins(offer: &Offer, version: &str) -> String {
+    let found = offer.versions.iter().find(|(v, origins)| v == version && !origins.is_empty());
+    found.map_or_else(String::new, |(_, origins)| format!(" ({})", origins.join(", ")))
+}
+
+/// The newest version above the installed one that a security source offers.
+fn security(offer: &Offer, installed: &str, order: Order) -> Option<String> {
+    let secure = offer.versions.iter().filter(|(_, origins)| origins.iter().any(|o| is_security(o)));
+    let newer = secure.map(|(version, _)| version).filter(|version| order.is_newer(version, installed));
+    // Versions that are none are not newer than anything, so all of these can be compared.
+    newer.max_by(|a, b| order.compare(a, b).unwrap_or(std::cmp::Ordering::Equal)).cloned()
 }
 
 /// Debian (`Debian-Security:stable-security`), Ubuntu (`Ubuntu:jammy-security`) and relatives say it in the
@@ -63,10 +89,23 @@ fn is_security(origin: &str) -> bool {
     origin.to_ascii_lowercase().contains("security")
 }
 
+/// Packages that nobody brings updates for.
+fn foreign(names: &[&str]) -> Option<String> {
+    let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = match names.len() {
+        0 => return None,
+        count if count > NAMED => format!(" and {} more", count - NAMED),
+        _ => String::new(),
+    };
+    Some(format!("no source of this host has any version of {shown}{more}: they get no updates"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::Installed;
+    use shared::manifest::Patch;
+    use shared::strict::Map;
 
     fn installed(name: &str, version: &str, held: bool) -> (String, Installed) {
         let text = |t: &str| t.to_owned();
@@ -83,41 +122,51 @@ mod tests {
     }
 
     fn offer(name: &str, candidate: &str, versions: &[(&str, &str)]) -> Offer {
-        let versions = versions.iter().map(|(v, o)| ((*v).to_owned(), vec![(*o).to_owned()])).collect();
+        let origins = |o: &str| if o.is_empty() { Vec::new() } else { vec![o.to_owned()] };
+        let versions = versions.iter().map(|(v, o)| ((*v).to_owned(), origins(o))).collect();
         Offer { name: name.into(), installed: None, candidate: Some(candidate.into()), versions }
     }
 
     #[test]
-    fn each_selection_takes_its_versions() {
-        let inventory: Inventory =
-            [installed("a", "1.0", false), installed("b", "1.0", true), installed("c", "2.0", false)].into();
+    fn each_selection_takes_its_versions_and_tells_what_it_leaves() {
+        let inventory: Inventory = [
+            installed("a", "1.0", false),
+            installed("b", "1.0", true),
+            installed("c", "2.0", false),
+            installed("own", "1.0", false),
+        ]
+        .into();
         let offers = [
             offer("a", "1.2", &[("1.2", "Lab:stable"), ("1.1", "Lab:jammy-security"), ("1.0", "Lab:stable")]),
             offer("b", "1.1", &[("1.1", "Lab-Security:stable-security")]),
             offer("c", "1.9", &[("1.9", "Lab-Security:x")]),
+            offer("own", "1.0", &[("1.0", "")]),
         ];
+        let held = "b stays at 1.0 because it is on hold; it misses the security fix 1.1 (Lab-Security:stable-security)";
+        let kept =
+            "a stays at 1.0 because it is excluded; it misses the security fix 1.1 (Lab:jammy-security)";
+        let both = "b stays at 1.0 because it is excluded; it misses the security fix 1.1 (Lab-Security:stable-security)";
+        let own = "no source of this host has any version of own: they get no updates";
         for (select, names, exclude, installs, notes) in [
-            ("all", "", "", "a=1.2", 1),
-            ("security", "", "", "a=1.1", 1),
-            ("named", r#""names":["a*"],"#, "", "a=1.2", 0),
-            ("all", "", "a", "", 1),
-            ("security", "", "?", "", 0),
+            ("all", "", "", "a=1.2", vec![held, own]),
+            ("security", "", "", "a=1.1", vec![held, own]),
+            ("named", r#""names":["a*"],"#, "", "a=1.2", vec![own]),
+            ("all", "", "a", "", vec![kept, held, own]),
+            ("security", "", "?", "", vec![kept, both, own]),
         ] {
             let text = format!(
                 r#"{{"select":"{select}",{names}"exclude":[{}]}}"#,
                 if exclude.is_empty() { String::new() } else { format!("\"{exclude}\"") }
             );
             let patch: Patch = serde_json::from_str(&text).unwrap();
-            let asked = candidates(&patch, &inventory);
-            let offers: Vec<Offer> =
-                offers.iter().filter(|o| asked.contains(&o.name.as_str())).cloned().collect();
-            let got = select_text(&super::select(&patch, &offers, &inventory));
-            assert_eq!(got, (installs.to_owned(), notes), "{text}");
+            let patterns = patch.patterns(&Map::default()).unwrap();
+            let got = super::select(patch.select, &patterns, &offers, &inventory, Order::Deb);
+            let list: Vec<String> = got.install.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            assert_eq!(
+                (list.join(" ").as_str(), got.notes),
+                (installs, notes.iter().map(|n| (*n).to_owned()).collect()),
+                "{text}"
+            );
         }
-    }
-
-    fn select_text(selection: &Selection) -> (String, usize) {
-        let installs: Vec<String> = selection.install.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        (installs.join(" "), selection.notes.len())
     }
 }

@@ -1,6 +1,6 @@
 //! Planning what is wished for and judging what is listed. Never: starts anything (`start`).
 
-use super::{Agent, Tick, Told};
+use super::{Agent, Tick, Told, prefetch};
 use crate::admit::{self, Court, Evidence};
 use crate::decide::{ChangeKey, Standing};
 use crate::hands::Hands;
@@ -165,7 +165,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => return Ok(Err(refused)),
         };
         self.note_revision(change)?;
-        let planned = match self.planned(&plannable.manifests, &change.body) {
+        let planned = match self.planned(&plannable.manifests, &change.body, None) {
             Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -179,9 +179,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
         &mut self,
         manifests: &[Verified<Manifest>],
         change: &Change,
+        approved: Option<&Plan>,
     ) -> Result<Planned, Refused> {
         let manifests: Vec<&Manifest> = manifests.iter().map(Verified::get).collect();
-        self.hands.plan(&manifests, change)
+        self.hands.plan(&manifests, change, approved)
     }
 
     pub(super) fn plan_body(&self, change: &Statement<Change>, planned: Planned, now: Timestamp) -> Plan {
@@ -198,6 +199,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             at: now,
             actions: planned.actions,
             health: planned.health,
+            notes: planned.notes,
             agent_version: agent_version(),
         }
     }
@@ -240,7 +242,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 self.stand(&key, Standing::Ready);
                 Ok(())
             }
-            Err(refused) => self.no(key, Digest::of(&bytes), &refused, tick),
+            Err(refused) => {
+                if prefetch::is_only_early(&refused) {
+                    self.prefetch(&key, &bytes, tick)?;
+                }
+                self.no(key, Digest::of(&bytes), &refused, tick)
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod change;
 mod contact;
+mod prefetch;
 mod report;
 mod start;
 
@@ -70,6 +71,8 @@ struct Memory {
     plans: BTreeMap<Digest, Digest>,
     /// Wishes answered since the server last changed its work list.
     sent: BTreeSet<Digest>,
+    /// Digests of approved plans to the moment of the next look for their files; none when all are here.
+    prefetch: BTreeMap<Digest, Option<Timestamp>>,
     facts_due: bool,
     /// The server misses proven statements from this place on.
     resend_from: Option<u64>,
@@ -176,6 +179,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             work: None,
             plans: plans.iter().map(|plan| (plan.body.change, plan.digest)).collect(),
             sent: BTreeSet::new(),
+            prefetch: BTreeMap::new(),
             facts_due: true,
             resend_from: None,
             next_check_in: Timestamp(i64::MIN),

@@ -108,7 +108,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if let Err(refused) = fetched {
             return Ok(Err(refused));
         }
-        let planned = match self.planned(&admitted.manifests, &change.body) {
+        let planned = match self.planned(&admitted.manifests, &change.body, Some(&admitted.own_plan.body)) {
             Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };

@@ -5,7 +5,7 @@ use super::support::site::{Site, from_json, manifest};
 use super::support::tree::snapshot;
 use agent::apply::Stopped;
 use agent::disk::RealDisk;
-use agent::host::{Host, Machine, PackageState};
+use agent::host::{Host, Machine, PackageChange, PackageState, Terms};
 use agent::journal::Journal;
 use serde_json::{Value, json};
 use shared::digest::Digest;
@@ -209,25 +209,47 @@ fn configuration_files_that_people_changed_stay() {
 }
 
 #[test]
-fn a_package_set_that_grew_since_the_approval_is_refused() {
+fn what_was_approved_is_installed_whatever_the_sources_offer_since() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    let wanted = site(json!([{ "package": { "name": "alpha", "state": "latest" } }]));
+    let approved = wanted.plan(&mut bench.machine).unwrap();
+    assert_eq!(
+        summaries(&approved),
+        ["install alpha 1.1 (Lab:stable)", "install libalpha 1:1.5-2 (Lab:stable)"]
+    );
+    repo.add("stable", &deb("alpha", "1.2", "beta"))
+        .add("stable", &deb("libalpha", "1:1.6", "beta"))
+        .publish();
+    let outcome = wanted.apply_approved(approved, &mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    assert_eq!(bench.installed(), ["alpha 1.1", "libalpha 1:1.5-2"]);
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    assert_eq!(wanted.plan(&mut bench.machine).unwrap().len(), 2, "the newer ones are a change of their own");
+}
+
+#[test]
+fn a_host_that_would_need_more_than_was_approved_is_refused() {
     let repo = lab();
     let mut bench = bench(&repo, &repo.file_url());
     let wanted = site(packages(&[("alpha", "1.1")]));
-    let approved = wanted.plan(&mut bench.machine).unwrap();
-    repo.add("stable", &deb("libalpha", "1:1.6", "beta")).publish();
+    let mut approved = wanted.plan(&mut bench.machine).unwrap();
+    approved.retain(|action| action.resource.as_str() != "package:libalpha");
     match wanted.apply_approved(approved, &mut bench.machine, &mut bench.journal) {
-        Err(Stopped::Refused(refused)) => assert_eq!(refused.code, Code::PlanDrift, "{refused}"),
+        Err(Stopped::Refused(refused)) => {
+            assert_eq!(refused.code, Code::PlanDrift, "{refused}");
+            assert!(refused.message.contains("alpha : Depends: libalpha (>= 1)"), "{refused}");
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(bench.installed(), Vec::<String>::new());
-    // The door itself compares too, right before the transaction.
-    let request =
-        agent::host::Request { install: vec![("alpha".into(), "1.1".into())], ..Default::default() };
-    let mut expected = bench.machine.simulate(&request).unwrap();
-    expected.pop();
-    let fault = bench.machine.transact(&request, &expected).unwrap_err();
-    assert!(fault.text().starts_with("plan.drift: package libalpha"), "{}", fault.text());
-    assert_eq!(bench.installed(), Vec::<String>::new());
+    // The door itself compares too, right before the transaction: what needs libalpha would go with it.
+    bench.apply(&site(packages(&[("alpha", "1.1")])));
+    let gone = PackageChange { name: "libalpha".into(), from: Some("1:1.5-2".into()), ..Default::default() };
+    let fault = bench.machine.packager().transact(&[gone], Terms::default()).unwrap_err();
+    let told = "plan.drift: package alpha would now also be changed to removed";
+    assert!(fault.text().starts_with(told), "{}", fault.text());
+    assert_eq!(bench.installed(), ["alpha 1.1", "libalpha 1:1.5-2"]);
 }
 
 #[test]
@@ -242,21 +264,19 @@ fn a_tampered_package_file_is_not_installed() {
     let at = bad.len() - 10;
     bad[at] ^= 1;
     fs::write(&file, &bad).unwrap();
-    let outcome = bench.apply(&wanted);
-    assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{outcome:#?}");
-    assert!(outcome.note.contains("Hash Sum mismatch"), "{}", outcome.note);
+    match wanted.apply(&mut bench.machine, &mut bench.journal) {
+        Err(Stopped::Refused(refused)) => {
+            assert!(refused.message.contains("Hash Sum mismatch"), "{refused}");
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(bench.installed(), Vec::<String>::new());
-    // A file that already lies in the cache with the right name and size: apt itself would take it.
+    // A kept file that the disk has damaged since is thrown away and fetched again.
     fs::write(&file, &good).unwrap();
-    fs::write(bench.root.state().join("apt/cache/archives/beta_1.0_all.deb"), &bad).unwrap();
-    let outcome = bench.apply(&wanted);
-    assert_ne!(outcome.outcome, HostOutcome::Applied);
-    assert!(outcome.note.contains("has sha256"), "{}", outcome.note);
-    assert_eq!(bench.installed(), Vec::<String>::new());
-    assert_eq!(bench.apply(&wanted).outcome, HostOutcome::Applied, "the bad file was thrown away");
-    let left = fs::read_dir(bench.root.state().join("apt/cache/archives")).unwrap();
-    let debs = left.filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "deb"));
-    assert_eq!(debs.count(), 0, "downloads do not pile up");
+    let kept = format!("beta_1.0_all_{}.deb", Digest::of(&good).hex());
+    fs::write(bench.root.state().join("apt/store").join(kept), &bad).unwrap();
+    assert_eq!(bench.apply(&wanted).outcome, HostOutcome::Applied);
+    assert_eq!(bench.installed(), ["beta 1.0"]);
 }
 
 #[test]
@@ -335,8 +355,8 @@ fn an_interrupted_package_manager_is_brought_to_an_end_first() {
     assert_eq!(
         summaries(&plan),
         [
+            "repair slow 1.0: finish its configuration, which an earlier run left undone",
             "install alpha 1.0 (Lab:stable)",
-            "install slow 1.0 again, because it is half installed (Lab:stable)"
         ]
     );
     let outcome = bench.apply(&wanted);
@@ -344,28 +364,284 @@ fn an_interrupted_package_manager_is_brought_to_an_end_first() {
     assert_eq!(bench.installed(), ["alpha 1.0", "slow 1.0"]);
 }
 
+/// A process that holds the lock of dpkg until it ends or this is dropped.
+struct Holder(std::process::Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().unwrap();
+    }
+}
+
+/// flock(1) takes another kind of lock, so a few lines of python hold the one that dpkg uses.
+fn hold_lock(root: &Root, secs: u32) -> Holder {
+    let lock = root.path("var/lib/dpkg/lock-frontend");
+    fs::write(&lock, "").unwrap();
+    let script = "import fcntl,sys,time\nf=open(sys.argv[1],'w')\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint('held',flush=True)\ntime.sleep(int(sys.argv[2]))\n";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(&lock).arg(secs.to_string()).stdout(std::process::Stdio::piped());
+    let mut holder = python.spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    Holder(holder)
+}
+
 #[test]
 fn a_busy_package_manager_is_waited_for() {
     let repo = lab();
     let mut bench = bench(&repo, &repo.file_url());
-    fs::write(bench.root.path("var/lib/dpkg/lock-frontend"), "").unwrap();
-    let lock = bench.root.path("var/lib/dpkg/lock-frontend");
-    // flock(1) takes another kind of lock, so a few lines of python hold the one that dpkg uses.
-    let script = "import fcntl,sys,time\nf=open(sys.argv[1],'w')\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint('held',flush=True)\ntime.sleep(2)\n";
-    let mut holder = Command::new("python3")
-        .args(["-c", script])
-        .arg(&lock)
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line)
-        .unwrap();
+    let _holder = hold_lock(&bench.root, 2);
     let started = std::time::Instant::now();
     let outcome = bench.apply(&site(packages(&[("beta", "1.0")])));
     assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     assert!(started.elapsed() > Duration::from_millis(1_500));
-    holder.wait().unwrap();
+}
+
+#[test]
+fn a_lock_that_stays_held_is_told_with_its_holder() {
+    let repo = lab();
+    let root = repo.root(&repo.file_url());
+    let machine = Machine::open(root.dir(), &root.state()).unwrap();
+    let machine = machine.waiting_for_packages(Duration::from_millis(300));
+    let journal = Journal::open(RealDisk, &root.state().join("journal")).unwrap();
+    let mut bench = Bench { root, machine, journal };
+    let holder = hold_lock(&bench.root, 60);
+    let outcome = bench.apply(&site(packages(&[("beta", "1.0")])));
+    assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{outcome:#?}");
+    let told = format!("in use by process {} (python3)", holder.0.id());
+    assert!(outcome.note.contains(&told), "{}", outcome.note);
+    drop(holder);
+    assert_eq!(bench.apply(&site(packages(&[("beta", "1.0")]))).outcome, HostOutcome::Applied);
+}
+
+#[test]
+fn ranges_and_the_latest_are_pinned_to_exact_versions() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    let one = |body: Value| site(json!([{ "package": body }]));
+    for (body, told) in [
+        (
+            json!({ "name": "alpha", "range": ">= 1.0, < 1.1" }),
+            "install alpha 1.0+deb1 (Lab-Security:stable-security)",
+        ),
+        (json!({ "name": "beta", "range": "< 2" }), "install beta 1.0 (Lab:stable)"),
+        (json!({ "name": "beta", "state": "latest" }), "install beta 2.0 (Lab:stable)"),
+    ] {
+        assert_eq!(summaries(&one(body.clone()).plan(&mut bench.machine).unwrap()), [told], "{body}");
+    }
+    for (body, told) in [
+        (
+            json!({ "name": "beta", "range": "> 3" }),
+            "no source of this host offers beta > 3; on offer: 2.0, 1.0",
+        ),
+        (json!({ "name": "gamma", "state": "latest" }), "no source of this host offers gamma"),
+        (json!({ "name": "beta", "range": "> a_b" }), "is not a Debian version"),
+    ] {
+        let refused = one(body).plan(&mut bench.machine).unwrap_err();
+        assert!(refused.message.contains(told), "{refused}");
+    }
+    let within = one(json!({ "name": "beta", "range": ">= 1, < 3", "hold": true }));
+    bench.apply(&one(json!({ "name": "beta", "range": "< 2" })));
+    assert_eq!(bench.installed(), ["beta 1.0"]);
+    // What is installed is within: only the hold mark is missing.
+    assert_eq!(summaries(&within.plan(&mut bench.machine).unwrap()), ["hold beta"]);
+    bench.apply(&within);
+    // A manifest that names a package may move it, hold or not.
+    bench.apply(&one(json!({ "name": "beta", "state": "latest" })));
+    assert_eq!(bench.installed(), ["beta 2.0 held"]);
+}
+
+#[test]
+fn approved_packages_are_installed_with_the_repository_gone() {
+    let repo = lab();
+    let web = serve(repo.path("repo"));
+    let mut bench = bench(&repo, &web.url);
+    bench.apply(&site(packages(&[("beta", "1.0")])));
+    let wanted = patch(json!({ "select": "all" }));
+    let approved = wanted.plan(&mut bench.machine).unwrap();
+    let changes: Vec<PackageChange> =
+        approved.iter().filter_map(|a| a.package.as_ref()).map(agent::resource::package::change).collect();
+    bench.machine.packager().fetch(&changes).unwrap();
+    drop(web);
+    fs::rename(repo.path("repo"), repo.path("gone")).unwrap();
+    // The old version was not kept, so a way back would need the source; the way forward does not.
+    let outcome = wanted.apply_approved(approved, &mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    assert_eq!(bench.installed(), ["beta 2.0"]);
+    bench.machine.packager().forget(&changes).unwrap();
+    assert_eq!(fs::read_dir(bench.root.state().join("apt/store")).unwrap().count(), 1, "beta 1.0 is left");
+}
+
+#[test]
+fn a_disk_without_room_is_refused_with_figures() {
+    let repo = lab();
+    repo.add("stable", &Deb { name: "huge", version: "1.0", installed_kib: 1 << 40, ..Deb::default() })
+        .publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    let refused = site(packages(&[("huge", "1.0")])).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("unpack 2147483648 MiB"), "{refused}");
+    assert!(refused.message.contains("MiB free, and") && refused.message.contains("make room"), "{refused}");
+}
+
+#[test]
+fn configuration_files_that_people_changed_are_told_and_given_up_only_when_wanted() {
+    let repo = Repo::new();
+    repo.add("stable", &Deb { name: "app", version: "1", conffile: "a=1\n", ..Deb::default() });
+    repo.add("stable", &Deb { name: "app", version: "2", conffile: "a=2\n", ..Deb::default() }).publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    bench.apply(&site(packages(&[("app", "1")])));
+    let wanted = |conffiles: &str| {
+        site(json!([{ "package": { "name": "app", "version": "2", "conffiles": conffiles } }]))
+    };
+    assert_eq!(wanted("old").plan(&mut bench.machine).unwrap()[0].diff, None, "nobody has changed anything");
+    fs::write(bench.root.path("etc/app.conf"), "mine\n").unwrap();
+    let [old, new] = ["old", "new"].map(|how| wanted(how).plan(&mut bench.machine).unwrap().remove(0));
+    assert_eq!(
+        old.diff.as_deref(),
+        Some(
+            "/etc/app.conf: changed on this host; it stays as it is; one that the new version brings is put beside it\n"
+        )
+    );
+    assert_eq!(
+        new.diff.as_deref(),
+        Some("/etc/app.conf: changed on this host; it is replaced if the new version brings another one\n")
+    );
+    assert_ne!(old.after, new.after, "an approval of one is none of the other");
+    let outcome = bench.apply(&wanted("new"));
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    assert_eq!(fs::read(bench.root.path("etc/app.conf")).unwrap(), b"a=2\n");
+    assert_eq!(fs::read(bench.root.path("etc/app.conf.dpkg-old")).unwrap(), b"mine\n");
+}
+
+#[test]
+fn the_undo_contract_says_no_when_there_is_no_way_back() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    bench.apply(&site(packages(&[("alpha", "1.0"), ("beta", "1.0")])));
+    let undo = |bench: &mut Bench, name: &str, version: &str| {
+        let undo = site(packages(&[(name, version)])).plan(&mut bench.machine).unwrap().remove(0).undo;
+        format!("{}: {}", undo.undo.as_str(), undo.why)
+    };
+    assert!(undo(&mut bench, "beta", "2.0").starts_with("partly: 1.0 is at hand"));
+    // The source drops what is installed: it is still in the agent's own directory.
+    for name in ["alpha", "beta"] {
+        fs::remove_file(repo.file("stable", name, "1.0")).unwrap();
+    }
+    repo.publish();
+    assert!(undo(&mut bench, "beta", "2.0").starts_with("partly: 1.0 is at hand"));
+    fs::remove_dir_all(bench.root.state().join("apt/store")).unwrap();
+    assert_eq!(
+        undo(&mut bench, "beta", "2.0"),
+        "no: beta 1.0 is neither kept here nor offered by a source any more"
+    );
+    assert_eq!(
+        undo(&mut bench, "alpha", "1.0+deb1"),
+        "no: alpha 1.0 is neither kept here nor offered by a source any more"
+    );
+    // A way back that would take more with it: gamma would lose what it needs, and is not part of the change.
+    repo.add("stable", &deb("gamma", "1.0", "delta (>= 2)"))
+        .add("stable", &deb("delta", "1.0", "breaks-nothing"))
+        .add("stable", &deb("delta", "2.0", ""))
+        .add("stable", &deb("breaks-nothing", "1.0", ""))
+        .publish();
+    bench.apply(&site(packages(&[("delta", "1.0")])));
+    let plan =
+        site(packages(&[("delta", "2.0"), ("breaks-nothing", "1.0")])).plan(&mut bench.machine).unwrap();
+    assert!(plan[0].undo.why.starts_with("1.0 is at hand"), "{:?}", plan[0].undo);
+}
+
+/// Half installed: dpkg is killed while it unpacks. `apt-get -f install` would take the newest version.
+#[test]
+fn a_half_installed_package_is_repaired_at_its_own_version_first() {
+    let repo = lab();
+    let marker = tempfile::tempdir().unwrap();
+    let gate = marker.path().join("gate");
+    let preinst = format!("[ -e {0} ] && exit 0; touch {0}; kill -9 $PPID; sleep 1", gate.display());
+    repo.add("stable", &Deb { name: "slow", version: "1.0", preinst: &preinst, ..Deb::default() })
+        .add("stable", &deb("slow", "1.1", ""))
+        .publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    bench.machine.packager().refresh().unwrap();
+    let config = bench.root.state().join("apt/apt.conf");
+    let broke =
+        Command::new("apt-get").env("APT_CONFIG", config).args(["-qq", "-y", "install", "slow=1.0"]).output();
+    assert!(!broke.unwrap().status.success());
+    bench.machine.settle_packages().unwrap();
+    assert_eq!(bench.installed(), ["slow 1.0 Broken"]);
+    let wanted = site(packages(&[("beta", "1.0")]));
+    let plan = wanted.plan(&mut bench.machine).unwrap();
+    assert_eq!(
+        summaries(&plan),
+        [
+            "repair slow 1.0: install it again, because an earlier run left it half installed",
+            "install beta 1.0 (Lab:stable)"
+        ]
+    );
+    assert_eq!(plan[0].verb, Verb::Repair);
+    assert!(plan[0].package.as_ref().unwrap().sha256.is_some());
+    // Without the repair in the plan nothing is done at all.
+    let fault = bench.machine.packager().transact(&[], Terms::default()).unwrap_err();
+    assert!(fault.text().contains("package slow is half installed"), "{}", fault.text());
+    let outcome = bench.apply(&wanted);
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    assert_eq!(bench.installed(), ["beta 1.0", "slow 1.0"]);
+    // A failed run takes back what it did, but not the repair.
+    assert_eq!(wanted.plan(&mut bench.machine).unwrap(), []);
+}
+
+#[test]
+fn a_half_installed_package_without_its_file_is_told() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    bench.apply(&site(packages(&[("beta", "1.0")])));
+    let status = bench.root.path("var/lib/dpkg/status");
+    let text = fs::read_to_string(&status).unwrap();
+    let text = text
+        .replace("install ok installed", "install reinstreq half-installed")
+        .replace("Version: 1.0", "Version: 0.9");
+    fs::write(&status, text).unwrap();
+    let refused = site(packages(&[("alpha", "1.0")])).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("left packages half installed"), "{refused}");
+    assert!(refused.message.contains("beta 0.9 is neither kept here"), "{refused}");
+}
+
+#[test]
+fn an_expired_repository_is_refused_with_the_reason() {
+    let repo = lab();
+    let web = serve(repo.path("repo"));
+    let mut bench = bench(&repo, &web.url);
+    bench.apply(&site(packages(&[("alpha", "1.0")])));
+    repo.publish_until("Sat, 01 Jan 2022 00:00:00 UTC");
+    let refused = patch(json!({ "select": "security" })).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("is expired"), "{refused}");
+    repo.publish();
+    assert_eq!(patch(json!({ "select": "security" })).plan(&mut bench.machine).unwrap().len(), 1);
+}
+
+#[test]
+fn a_kernel_comes_with_a_security_update_and_says_that_it_is_not_taken_back() {
+    let repo = Repo::new();
+    repo.add("stable", &deb("linux-image-amd64", "6.1.1", "linux-image-6.1.0-1-amd64"))
+        .add("stable", &deb("linux-image-6.1.0-1-amd64", "6.1.1", ""))
+        .add("stable-security", &deb("linux-image-amd64", "6.1.2", "linux-image-6.1.0-2-amd64"))
+        .add("stable-security", &deb("linux-image-6.1.0-2-amd64", "6.1.2", ""))
+        .publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    bench.apply(&site(packages(&[("linux-image-amd64", "6.1.1")])));
+    let plan = patch(json!({ "select": "security" })).plan(&mut bench.machine).unwrap();
+    assert_eq!(
+        summaries(&plan),
+        [
+            "install linux-image-6.1.0-2-amd64 6.1.2 (Lab-Security:stable-security)",
+            "upgrade linux-image-amd64 from 6.1.1 to 6.1.2 (Lab-Security:stable-security)",
+        ]
+    );
+    assert!(plan.iter().all(|a| a.undo.undo == shared::plan::UndoContract::No), "{plan:#?}");
+    assert_eq!(bench.apply(&patch(json!({ "select": "security" }))).outcome, HostOutcome::Applied);
+    assert_eq!(bench.installed().len(), 3, "the old kernel stays");
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub struct Deb<'a> {
     /// A configuration file with these contents, `/etc/<name>.conf`.
     pub conffile: &'a str,
     pub postinst: &'a str,
+    pub preinst: &'a str,
+    /// What it claims to need on the disk; 0 claims nothing.
+    pub installed_kib: u64,
 }
 
 impl Repo {
@@ -71,6 +74,9 @@ impl Repo {
             "Package: {}\nVersion: {}\nArchitecture: all\nMaintainer: Lab <lab@example.org>\nDescription: test\n",
             deb.name, deb.version
         );
+        if deb.installed_kib > 0 {
+            control.push_str(&format!("Installed-Size: {}\n", deb.installed_kib));
+        }
         if !deb.depends.is_empty() {
             control.push_str(&format!("Depends: {}\n", deb.depends));
         }
@@ -81,9 +87,12 @@ impl Repo {
             fs::write(tree.join(format!("etc/{}.conf", deb.name)), deb.conffile).unwrap();
             fs::write(tree.join("DEBIAN/conffiles"), format!("/etc/{}.conf\n", deb.name)).unwrap();
         }
-        if !deb.postinst.is_empty() {
-            fs::write(tree.join("DEBIAN/postinst"), format!("#!/bin/sh\n{}\n", deb.postinst)).unwrap();
-            run(Command::new("chmod").arg("755").arg(tree.join("DEBIAN/postinst")));
+        for (name, script) in [("postinst", deb.postinst), ("preinst", deb.preinst)] {
+            if !script.is_empty() {
+                let path = tree.join("DEBIAN").join(name);
+                fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+                run(Command::new("chmod").arg("755").arg(path));
+            }
         }
         fs::create_dir_all(self.pool(suite)).unwrap();
         let file = self.file(suite, deb.name, deb.version);
@@ -97,6 +106,11 @@ impl Repo {
 
     /// Writes and signs the indexes of both suites.
     pub fn publish(&self) -> &Self {
+        self.publish_until("")
+    }
+
+    /// The same with the end of validity that Release files name; empty for none.
+    pub fn publish_until(&self, valid: &str) -> &Self {
         for (suite, label) in [("stable", "Lab"), ("stable-security", "Lab-Security")] {
             fs::create_dir_all(self.pool(suite)).unwrap();
             let dist = self.path("repo").join("dists").join(suite);
@@ -122,7 +136,11 @@ impl Repo {
                 "release".to_owned(),
                 ".".to_owned(),
             ]));
-            fs::write(dist.join("Release"), release.stdout).unwrap();
+            let mut release = String::from_utf8(release.stdout).unwrap();
+            if !valid.is_empty() {
+                release = release.replacen("MD5Sum:", &format!("Valid-Until: {valid}\nMD5Sum:"), 1);
+            }
+            fs::write(dist.join("Release"), release).unwrap();
             run(self
                 .gpg()
                 .arg("--clearsign")

@@ -184,10 +184,15 @@ impl Site {
 
     /// Everything that an approver sees of it.
     pub fn planned(&self, host: &mut impl Host) -> Result<Planned, Refused> {
+        self.planned_again(None, host)
+    }
+
+    /// For the run: with the plan that was approved.
+    fn planned_again(&self, approved: Option<&[Action]>, host: &mut impl Host) -> Result<Planned, Refused> {
         let change = self.change();
         let facts = facts();
         let uses = self.manifests.iter().zip(&change.body.manifests);
-        let ask = Ask::new(uses, &facts, &self.vault, self.downgrade)?;
+        let ask = Ask::new(uses, &facts, &self.vault, self.downgrade)?.approved(approved);
         plan::compute(&ask, host)
     }
 
@@ -205,6 +210,7 @@ impl Site {
             at: NOW,
             actions: planned.actions,
             health: planned.health,
+            notes: planned.notes,
             agent_version: semver::Version::new(0, 1, 0),
         };
         Statement::sign(plan, &self.host)
@@ -274,8 +280,8 @@ impl Site {
         host: &mut H,
         journal: &mut Journal<D>,
     ) -> Result<Outcome, Stopped> {
-        let approved = self.signed(approved);
-        let now = self.signed(self.planned(host).map_err(Stopped::Refused)?);
+        let now = self.planned_again(Some(&approved.actions), host).map_err(Stopped::Refused)?;
+        let (approved, now) = (self.signed(approved), self.signed(now));
         let facts = facts();
         let (vault, artifacts) = (&self.vault, &self.artifacts);
         let job = Job { plan: &now.body, approved: &approved, facts: &facts, vault, artifacts };

@@ -98,6 +98,7 @@ words! {
     HostClass: "host class", "Hostklasse";
     Risk: "risk", "Risiko";
     NothingToDo: "nothing to do: these hosts are as the change wants them", "nichts zu tun: diese Hosts sind schon im Soll-Zustand";
+    Note: "note", "Hinweis";
     UndoYes: "can be undone", "zurücknehmbar";
     UndoPartly: "partly undoable", "teilweise zurücknehmbar";
     UndoNo: "CANNOT be undone", "NICHT zurücknehmbar";

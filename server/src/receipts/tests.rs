@@ -301,6 +301,7 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
         revision: 1,
         change: Digest::of(b"change"),
         at: NOW,
+        notes: Vec::new(),
         actions: vec![Action {
             resource: "file:/a".parse().unwrap(),
             verb: Verb::Update,

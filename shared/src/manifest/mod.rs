@@ -13,6 +13,7 @@ mod edit;
 mod health;
 mod names;
 mod order;
+mod package;
 mod parameters;
 mod resource;
 #[cfg(feature = "authoring")]
@@ -36,10 +37,14 @@ pub use names::{
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
 pub use order::{Cycle, order};
+pub use package::{
+    Conffiles, NamePattern, NotAPattern, Package, PackageRange, PackageWant, Patch, Patterns, Reboot, Select,
+    WantedVersion,
+};
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
 pub use resource::{
-    Artifact, Command, Directory, File, FileSource, FileWant, Needed, Package, PackageWant, Recurse,
-    Resource, ResourceKind, Service, ServiceState, Undo,
+    Artifact, Command, Directory, File, FileSource, FileWant, Needed, Recurse, Resource, ResourceKind,
+    Service, ServiceState, Undo,
 };
 pub(crate) use suggest::suggest;
 pub use system::{Hostname, Symlink, Sysctl, Timezone};
@@ -78,41 +83,6 @@ pub struct Manifest {
 pub enum Body {
     Resources(Vec<Resource>),
     Patch(Patch),
-}
-
-/// Which pending package updates are installed; the plan pins the exact versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Patch {
-    /// All pending updates, those of security sources, or those named.
-    pub select: Select,
-    /// Package name patterns (`*`, `?`); required for and only allowed with `select: named`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<NameGlob>,
-    /// Package name patterns that are left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<NameGlob>,
-    /// Whether the host is rebooted afterwards.
-    #[serde(default)]
-    pub reboot: Reboot,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Select {
-    All,
-    Security,
-    Named,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Reboot {
-    #[default]
-    Never,
 }
 
 /// What happens when a host differs from the approved state. Signed with the manifest already; agents look for
@@ -204,18 +174,6 @@ impl From<Manifest> for ManifestText {
             Body::Patch(patch) => (None, Some(patch)),
         };
         Self { manifest: name, version, team, title, parameters, resources, patch, health, on_drift }
-    }
-}
-
-impl Patch {
-    /// Whether an update of this package belongs to the selection; `security` says if its source is one.
-    pub fn selects(&self, package: &str, security: bool) -> bool {
-        let wanted = match self.select {
-            Select::All => true,
-            Select::Security => security,
-            Select::Named => self.names.iter().any(|glob| glob.matches(package)),
-        };
-        wanted && !self.exclude.iter().any(|glob| glob.matches(package))
     }
 }
 

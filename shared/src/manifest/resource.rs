@@ -4,13 +4,12 @@ use super::account::{AuthorizedKeys, Group, Sudoers, User};
 use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
 use super::names::Checker;
+use super::package::Package;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
-use super::text::{FileText, PackageText};
+use super::text::FileText;
 use super::trust::Certificate;
 use super::unit::{Dropin, Timer};
-use super::values::{
-    AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, PackageName, PackageVersion, ServiceName,
-};
+use super::values::{AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, ServiceName};
 use crate::digest::Digest;
 use crate::ids::ResourceId;
 use crate::risk::ActionClass;
@@ -203,27 +202,6 @@ pub struct Recurse {
     /// Permission bits of directories, in quotes, such as "0755".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory_mode: Option<Mode>,
-}
-
-/// A package at an exact version, or its absence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
-#[serde(try_from = "PackageText", into = "PackageText")]
-pub struct Package {
-    pub name: PackageName,
-    pub want: PackageWant,
-    pub requires: Vec<ResourceId>,
-    pub on_change: Vec<ResourceId>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PackageWant {
-    Absent,
-    Present {
-        version: PackageVersion,
-        /// `None` leaves the hold mark as it is.
-        hold: Option<bool>,
-    },
 }
 
 /// A systemd unit's run state and whether it starts at boot; at least one of the two is given.

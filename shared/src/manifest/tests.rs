@@ -1,5 +1,6 @@
 use super::*;
 use crate::ids::ResourceId;
+use crate::version::Order;
 use std::time::Instant;
 
 const HEAD: &str = r#""manifest":"web-base","version":"1.2.0""#;
@@ -153,8 +154,10 @@ fn globs_match_whole_names() {
 #[test]
 fn a_patch_selects_by_name_and_source() {
     let patch = |json: &str| -> Patch { serde_json::from_str(json).unwrap() };
-    let named = patch(r#"{"select":"named","names":["lib*"],"exclude":["libc6"]}"#);
-    let security = patch(r#"{"select":"security","exclude":["linux-*"]}"#);
+    let params = |text: &str| Map::from_iter([("group".to_owned(), ParamValue::Text(text.to_owned()))]);
+    let none = Map::default();
+    let named = patch(r#"{"select":"named","names":["lib*"],"exclude":["libc6"]}"#).patterns(&none).unwrap();
+    let security = patch(r#"{"select":"security","exclude":["linux-*"]}"#).patterns(&none).unwrap();
     assert_eq!(
         [("libssl3", false), ("libc6", true), ("bash", true)].map(|(n, s)| named.selects(n, s)),
         [true, false, false]
@@ -163,6 +166,35 @@ fn a_patch_selects_by_name_and_source() {
         [("bash", false), ("bash", true), ("linux-image", true)].map(|(n, s)| security.selects(n, s)),
         [false, true, false]
     );
+    let grouped = patch(r#"{"select":"all","exclude":["vim","{{params.group}}"]}"#);
+    let excluded = |text: &str| {
+        let patterns = grouped.patterns(&params(text)).unwrap();
+        ["vim", "linux-image-amd64", "postgresql-15", "bash"].map(|name| patterns.excludes(name))
+    };
+    assert_eq!(excluded("linux-image-*, postgresql-*"), [true, true, true, false]);
+    assert_eq!(excluded(""), [true, false, false, false]);
+    assert!(grouped.patterns(&none).unwrap_err().contains("parameter group has no text"));
+    assert!(grouped.patterns(&params("a=1")).unwrap_err().contains("parameter group: \"a=1\""));
+}
+
+#[test]
+fn ranges_are_judged_in_the_order_of_the_package_manager() {
+    let range = |text: &str| text.parse::<PackageRange>();
+    for (text, version, holds) in [
+        (">= 2.4, < 3", "2.4", true),
+        (">= 2.4, < 3", "2.4~rc1", false),
+        (">=2.4,<3", "2.10-1", true),
+        (">= 2.4, < 3", "1:2.5", false),
+        ("> 1.0", "1.0", false),
+        ("<= 1.0", "1.0-0", true),
+    ] {
+        assert_eq!(range(text).unwrap().contains(version, Order::Deb), Ok(holds), "{text} {version}");
+    }
+    for bad in ["", "2.4", "= 2.4", "~> 2", ">= 2.4,", ">= ", ">= 2.*", &[">= 1"; 9].join(",")] {
+        assert!(range(bad).is_err(), "{bad}");
+    }
+    let odd = range(">= a_b").unwrap().contains("1", Order::Deb).unwrap_err().to_string();
+    assert!(odd.contains("a_b"), "{odd}");
 }
 
 #[test]

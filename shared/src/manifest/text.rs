@@ -1,8 +1,8 @@
 //! The written form of resources whose keys depend on each other, and its reading into exact types.
 
 use super::names::Checker;
-use super::resource::{Artifact, File, FileSource, FileWant, Package, PackageWant};
-use super::values::{AbsolutePath, AccountName, Mode, PackageName, PackageVersion};
+use super::resource::{Artifact, File, FileSource, FileWant};
+use super::values::{AbsolutePath, AccountName, Mode};
 use crate::ids::ResourceId;
 use crate::secret::{Hidden, Secret};
 use serde::{Deserialize, Serialize};
@@ -98,36 +98,6 @@ pub struct FileText {
     on_change: Vec<ResourceId>,
 }
 
-/// A package at an exact version, or its absence; `version` is required when present.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "authoring", schemars(rename = "Package", extend("oneOf" = [
-    { "required": ["version"] },
-    { "required": ["state"], "properties": { "state": { "const": "absent" } } }
-])))]
-#[serde(deny_unknown_fields)]
-pub struct PackageText {
-    /// Name of the package, without version or architecture.
-    name: PackageName,
-    /// `absent` removes the package.
-    #[serde(default, skip_serializing_if = "Presence::is_present")]
-    state: Presence,
-    /// The exact version in quotes, as the package manager prints it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<PackageVersion>,
-    /// Whether upgrades by others are held back; not given: stays as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hold: Option<bool>,
-    /// Ids of resources that are done first, such as `package:app`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
-    requires: Vec<ResourceId>,
-    /// Ids of services that are restarted when this resource was changed, such as `service:app`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
-    on_change: Vec<ResourceId>,
-}
-
 /// Which keys of a resource do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
@@ -139,12 +109,6 @@ pub enum Contradiction {
         "file {0} is absent, so owner, group, mode, sensitive and validate say nothing; only path, requires and on_change with state: absent"
     )]
     AbsentFile(String),
-    #[error("package {0} has no version; an exact version, or state: absent")]
-    PackageVersion(String),
-    #[error(
-        "package {0} is absent, so version and hold say nothing; only name, requires and on_change with state: absent"
-    )]
-    AbsentPackage(String),
     /// Which resource, and what is wrong with its keys.
     #[error("{0} {1}")]
     Keys(String, &'static str),
@@ -208,31 +172,5 @@ impl From<File> for FileText {
             FileSource::Artifact(artifact) => text.artifact = Some(artifact),
         }
         Self { state: Presence::Present, owner, group, mode, sensitive, validate, ..text }
-    }
-}
-
-impl TryFrom<PackageText> for Package {
-    type Error = Contradiction;
-    fn try_from(text: PackageText) -> Result<Self, Contradiction> {
-        let want = match (text.state, text.version, text.hold) {
-            (Presence::Present, Some(version), hold) => PackageWant::Present { version, hold },
-            (Presence::Present, None, _) => {
-                return Err(Contradiction::PackageVersion(text.name.to_string()));
-            }
-            (Presence::Absent, None, None) => PackageWant::Absent,
-            (Presence::Absent, _, _) => return Err(Contradiction::AbsentPackage(text.name.to_string())),
-        };
-        Ok(Self { name: text.name, want, requires: text.requires, on_change: text.on_change })
-    }
-}
-
-impl From<Package> for PackageText {
-    fn from(package: Package) -> Self {
-        let (state, version, hold) = match package.want {
-            PackageWant::Absent => (Presence::Absent, None, None),
-            PackageWant::Present { version, hold } => (Presence::Present, Some(version), hold),
-        };
-        let Package { name, requires, on_change, .. } = package;
-        Self { name, state, version, hold, requires, on_change }
     }
 }

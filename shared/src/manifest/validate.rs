@@ -3,8 +3,8 @@
 use super::order::order;
 use super::{
     Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, HealthCheck,
-    Manifest, Mode, Needed, ParamName, ParameterType, Patch, Probe, Problem, Recurse, Resource, ResourceKind,
-    Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
+    Manifest, Mode, NamePattern, Needed, ParamName, ParameterType, Patch, Probe, Problem, Recurse, Resource,
+    ResourceKind, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -38,7 +38,7 @@ pub fn validate(manifest: &Manifest) -> Vec<Problem> {
     check.parameters(manifest);
     match &manifest.body {
         Body::Resources(resources) => check.resources(manifest, resources),
-        Body::Patch(patch) => check.patch(patch),
+        Body::Patch(patch) => check.patch(manifest, patch),
     }
     for (index, health) in manifest.health.iter().enumerate() {
         check.health(&format!("health[{index}]"), health);
@@ -371,9 +371,13 @@ impl Check<'_> {
         }
     }
 
-    fn patch(&mut self, patch: &Patch) {
-        self.count("patch.names", patch.names.len(), LIST_ITEMS);
-        self.count("patch.exclude", patch.exclude.len(), LIST_ITEMS);
+    fn patch(&mut self, manifest: &Manifest, patch: &Patch) {
+        for (place, patterns) in [("patch.names", &patch.names), ("patch.exclude", &patch.exclude)] {
+            self.count(place, patterns.len(), LIST_ITEMS);
+            for (index, pattern) in patterns.iter().enumerate() {
+                self.pattern(manifest, &format!("{place}[{index}]"), pattern);
+            }
+        }
         match (patch.select, patch.names.is_empty()) {
             (Select::Named, true) => {
                 self.problem("patch.names", "select: named needs names", "add names, or select: all");
@@ -386,6 +390,22 @@ impl Check<'_> {
                 );
             }
             _ => {}
+        }
+    }
+
+    /// A parameter with patterns is text, and its default, if any, holds patterns.
+    fn pattern(&mut self, manifest: &Manifest, place: &str, pattern: &NamePattern) {
+        let NamePattern::Param(name) = pattern else { return };
+        match manifest.parameters.get(name).map(|declared| declared.value_type) {
+            Some(ParameterType::String) => {}
+            Some(_) => {
+                self.problem(place, format!("parameter {name} is no text"), "declare it with type: string");
+            }
+            None => {
+                let known = self.params.clone();
+                let remedy = suggest(name.as_str(), known.into_iter());
+                self.problem(place, format!("the manifest has no parameter {name}"), remedy);
+            }
         }
     }
 

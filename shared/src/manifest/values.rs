@@ -118,7 +118,7 @@ text_value!(
 text_value!(
     /// An exact package version as dpkg or rpm prints it, such as `1:2.4.62-1~deb12u2`.
     PackageVersion, "package-version", "an exact package version",
-    "1 to 128 of letters, digits and '.+-~:^_', starting with a letter or digit; no ranges, no '*'",
+    "1 to 128 of letters, digits and '.+-~:^_', starting with a letter or digit; bounds are the key range",
     |t| made_of(t, 128, |c| c.is_ascii_alphanumeric(), b".+-~:^_")
 );
 text_value!(

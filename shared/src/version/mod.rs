@@ -5,3 +5,34 @@
 pub mod deb;
 
 pub use deb::{DebVersion, NotADebVersion};
+
+use std::cmp::Ordering;
+
+/// The order of versions that a host's package manager has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// dpkg's, see [`DebVersion`].
+    Deb,
+}
+
+/// Why two texts cannot be ordered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAVersion {
+    #[error(transparent)]
+    Deb(#[from] NotADebVersion),
+}
+
+impl Order {
+    /// # Errors
+    /// One of the two is no version of this order.
+    pub fn compare(self, a: &str, b: &str) -> Result<Ordering, NotAVersion> {
+        match self {
+            Self::Deb => Ok(a.parse::<DebVersion>()?.cmp(&b.parse::<DebVersion>()?)),
+        }
+    }
+
+    /// Whether `a` comes after `b`; texts that are no versions come after nothing.
+    pub fn is_newer(self, a: &str, b: &str) -> bool {
+        self.compare(a, b) == Ok(Ordering::Greater)
+    }
+}

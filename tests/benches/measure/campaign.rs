@@ -123,6 +123,7 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
         at: agent.header.at,
         actions: FILES.iter().map(action).collect(),
         health: Vec::new(),
+        notes: Vec::new(),
         agent_version: agent.header.agent_version.clone(),
     };
     Statement::sign(plan, &agent.key)

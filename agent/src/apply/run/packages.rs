@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::host::{Fault, Host};
 use crate::journal::{Record, Step};
 use crate::resource::{Found, package};
-use shared::plan::PackagePin;
+use shared::plan::{PackagePin, Verb};
 use shared::receipt::StepStatus;
 use std::ops::Range;
 use std::time::Instant;
@@ -37,7 +37,11 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
             |pin: &&&PackagePin| pin.from.is_none() && pin.to.is_some() && !self.explicit.contains(&pin.name);
         let dependencies: Vec<&str> =
             wanted.iter().filter(is_dependency).map(|pin| pin.name.as_str()).collect();
-        let done = if wanted.is_empty() { Ok(()) } else { package::apply(&wanted, &dependencies, self.host) };
+        let done = match todo.first().map(|(n, _)| actions[*n].verb) {
+            None => Ok(()),
+            Some(Verb::Repair) => package::apply_repair(&wanted, self.host),
+            Some(_) => package::apply(&wanted, &dependencies, self.host),
+        };
         let failure = match done {
             Ok(()) => {
                 for (n, _) in &todo {

@@ -150,7 +150,7 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
         if found.held() == hold {
             return Ok((StepStatus::Unneeded, String::new()));
         }
-        self.host.mark(if hold { Mark::Hold } else { Mark::Unhold }, &[name])?;
+        self.host.packager().mark(if hold { Mark::Hold } else { Mark::Unhold }, &[name])?;
         Ok((StepStatus::Done, String::new()))
     }
 

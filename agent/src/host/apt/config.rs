@@ -2,6 +2,7 @@
 
 use crate::host::Fault;
 use crate::host::process::Exec;
+use shared::manifest::Conffiles;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -27,7 +28,26 @@ impl Config {
         self.dir.join("lists")
     }
 
-    pub fn archives(&self) -> PathBuf {
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Package files by what they contain.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    /// Package files that are being downloaded.
+    pub fn incoming(&self) -> PathBuf {
+        self.dir.join("incoming")
+    }
+
+    /// The package database as it is only supposed to be.
+    pub fn supposed(&self) -> PathBuf {
+        self.dir.join("supposed")
+    }
+
+    fn archives(&self) -> PathBuf {
         self.dir.join("cache/archives")
     }
 
@@ -38,7 +58,7 @@ impl Config {
     /// Options of dpkg itself. A private root has no shell or programs, so its maintainer scripts run outside
     /// with `DPKG_ROOT` set (dpkg(1), `--force-script-chrootless`).
     pub fn dpkg_options(&self) -> Vec<String> {
-        let mut options = vec!["--force-confold".to_owned(), "--force-confdef".to_owned()];
+        let mut options = Vec::new();
         if !self.whole {
             let root = self.root.display();
             options.extend([
@@ -51,11 +71,20 @@ impl Config {
         options
     }
 
+    /// Which configuration file wins where both sides have changed one; dpkg asks nobody.
+    pub fn dpkg_conffiles(conffiles: Conffiles) -> &'static str {
+        match conffiles {
+            Conffiles::Old => "--force-confold",
+            Conffiles::New => "--force-confnew",
+        }
+    }
+
     /// Writes the settings file and makes the directories. The file is derived, so losing it harms nothing.
     pub fn write(&self) -> Result<(), Fault> {
         let write = || -> io::Result<()> {
             fs::create_dir_all(self.lists().join("partial"))?;
             fs::create_dir_all(self.archives().join("partial"))?;
+            fs::create_dir_all(self.store())?;
             let text = self.text()?;
             if fs::read(self.file()).is_ok_and(|found| found == text.as_bytes()) {
                 return Ok(());
@@ -103,20 +132,6 @@ impl Config {
             fs::create_dir_all(self.lists().join("partial"))
         };
         forget().map_err(Fault::io(format!("empty {}", self.lists().display())))
-    }
-
-    /// Removes downloaded package files, so that years of updates do not fill the disk.
-    pub fn forget_downloads(&self) -> Result<(), Fault> {
-        let forget = || -> io::Result<()> {
-            for entry in fs::read_dir(self.archives())? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|e| e == "deb") {
-                    fs::remove_file(path)?;
-                }
-            }
-            Ok(())
-        };
-        forget().map_err(Fault::io(format!("empty {}", self.archives().display())))
     }
 
     /// No prompts, no translations, no restarts of services that the plan does not name (needrestart(1)).

@@ -1,6 +1,7 @@
 //! Reading what apt and dpkg print. Pure; anything unexpected is an error, never silence.
 
-use crate::host::packages::{Installed, Offer, PackageChange, PackageState};
+use super::status;
+use crate::host::packages::{Conffile, Installed, Offer, PackageChange, PackageState};
 use shared::digest::Digest;
 use std::collections::BTreeMap;
 
@@ -95,32 +96,110 @@ fn remv(rest: &str) -> Option<PackageChange> {
     })
 }
 
-/// Digests of package files by (name, version, architecture) from the stanzas of `apt-cache show`.
-///
-/// # Errors
-/// Two sources offer different files under one name and version: nobody can say which one is meant.
-pub fn hashes(text: &str) -> Result<BTreeMap<(String, String, String), Digest>, String> {
-    let mut hashes = BTreeMap::new();
-    for stanza in text.split("\n\n") {
-        let field = |name: &str| {
-            stanza
-                .lines()
-                .find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
-                .unwrap_or_default()
-                .to_owned()
-        };
+/// What the lists say of one package file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    pub arch: String,
+    pub sha256: Digest,
+    /// Bytes of the file, and on the disk when it is unpacked.
+    pub bytes: u64,
+    pub unpacked: u64,
+    pub text: String,
+}
+
+/// The stanzas of `apt-cache show`, by name and version.
+#[derive(Debug, Default)]
+pub struct Stanzas(BTreeMap<(String, String), Vec<Stanza>>);
+
+/// Reads the stanzas that name a file; those of the status file do not.
+pub fn stanzas(text: &str) -> Stanzas {
+    let mut all = Stanzas::default();
+    for text in text.split("\n\n") {
+        let field = |name: &str| status::field(text, name).unwrap_or_default();
         let Ok(sha256) = field("SHA256").parse::<Digest>() else { continue };
-        let key = (field("Package"), field("Version"), field("Architecture"));
-        if let Some(other) = hashes.insert(key.clone(), sha256)
-            && other != sha256
-        {
-            return Err(format!(
-                "two sources offer different files as {} {}; remove one of them",
-                key.0, key.1
-            ));
+        let number = |name: &str| field(name).parse::<u64>().unwrap_or_default();
+        let stanza = Stanza {
+            arch: field("Architecture").to_owned(),
+            sha256,
+            bytes: number("Size"),
+            unpacked: number("Installed-Size") << 10,
+            text: text.trim_matches('\n').to_owned(),
+        };
+        all.0.entry((field("Package").to_owned(), field("Version").to_owned())).or_default().push(stanza);
+    }
+    all
+}
+
+impl Stanzas {
+    /// The stanza of a package of one architecture.
+    ///
+    /// # Errors
+    /// Two sources offer different files under one name and version: nobody can say which one is meant.
+    pub fn get(&self, name: &str, version: &str, arch: &str) -> Result<Option<&Stanza>, String> {
+        self.one(name, version, |stanza| stanza.arch == arch)
+    }
+
+    /// The stanza of a package; `name:arch` names one of a foreign architecture.
+    ///
+    /// # Errors
+    /// As for [`Stanzas::get`].
+    pub fn any(&self, name: &str, version: &str) -> Result<Option<&Stanza>, String> {
+        self.one(name, version, |stanza| name.split_once(':').is_none_or(|(_, arch)| stanza.arch == arch))
+    }
+
+    fn one(
+        &self,
+        name: &str,
+        version: &str,
+        fits: impl Fn(&Stanza) -> bool,
+    ) -> Result<Option<&Stanza>, String> {
+        let bare = name.split(':').next().unwrap_or(name);
+        let Some(found) = self.0.get(&(bare.to_owned(), version.to_owned())) else { return Ok(None) };
+        let mut fitting = found.iter().filter(|stanza| fits(stanza));
+        let first = fitting.next();
+        match first {
+            Some(first) if fitting.any(|other| other.sha256 != first.sha256) => {
+                Err(format!("two sources offer different files as {name} {version}; remove one of them"))
+            }
+            _ => Ok(first),
         }
     }
-    Ok(hashes)
+}
+
+/// The format that [`sizes`] reads.
+pub const SIZES: &str = "${Package}\\t${Architecture}\\t${Installed-Size}\\n";
+
+/// Bytes on the disk of installed packages, by name and architecture.
+pub fn sizes(text: &str) -> BTreeMap<(String, String), u64> {
+    let one = |line: &str| {
+        let mut fields = line.split('\t');
+        let key = (fields.next()?.to_owned(), fields.next()?.to_owned());
+        Some((key, fields.next()?.parse::<u64>().ok()? << 10))
+    };
+    text.lines().filter_map(one).collect()
+}
+
+/// The format that [`conffiles`] reads.
+pub const CONFFILES: &str = "\\t${binary:Package}\\n${Conffiles}\\n";
+
+/// Configuration files as their packages brought them; those that a package has given up are left out.
+pub fn conffiles(text: &str) -> Vec<Conffile> {
+    let mut all = Vec::new();
+    let mut package = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('\t') {
+            package = name;
+            continue;
+        }
+        // ` /etc/app.conf 0123… [obsolete]`; paths may have blanks, digests have not.
+        let line = line.trim();
+        if let Some((path, md5)) = line.rsplit_once(' ')
+            && md5.len() == 32
+        {
+            all.push(Conffile { package: package.to_owned(), path: path.to_owned(), md5: md5.to_owned() });
+        }
+    }
+    all
 }
 
 /// Origins (`Label:suite`) of package sources by how `apt-cache policy` names the source.
@@ -246,9 +325,25 @@ mod tests {
 
     #[test]
     fn two_files_under_one_version_are_refused() {
-        let one = format!("Package: a\nVersion: 1\nArchitecture: all\nSHA256: {}\n", "0".repeat(64));
-        let two = one.replace('0', "1");
-        assert_eq!(hashes(&format!("{one}\n{one}")).unwrap().len(), 1);
-        assert!(hashes(&format!("{one}\n{two}")).unwrap_err().contains("two sources"));
+        let one = format!(
+            "Package: a\nVersion: 1\nArchitecture: all\nInstalled-Size: 3\nSize: 700\nSHA256: {}\n",
+            "0".repeat(64)
+        );
+        let two = one.replace("SHA256: 0", "SHA256: 1");
+        let same = stanzas(&format!("{one}\n{one}"));
+        let found = same.get("a", "1", "all").unwrap().unwrap();
+        assert_eq!((found.bytes, found.unpacked), (700, 3 << 10));
+        assert_eq!(same.get("a", "1", "amd64"), Ok(None));
+        assert!(stanzas(&format!("{one}\n{two}")).any("a", "1").unwrap_err().contains("two sources"));
+    }
+
+    #[test]
+    fn configuration_files_with_the_digest_they_came_with() {
+        let text = format!(
+            "\ta\n\n\tb:i386\n /etc/b.conf {0}\n /etc/b c {0}\n /etc/old {0} obsolete\n",
+            "0".repeat(32)
+        );
+        let all: Vec<String> = conffiles(&text).iter().map(|c| format!("{} {}", c.package, c.path)).collect();
+        assert_eq!(all, ["b:i386 /etc/b.conf", "b:i386 /etc/b c"]);
     }
 }

@@ -1,11 +1,15 @@
 //! Packages of the machine in memory: exact versions, flat dependencies, no conflicts.
 
-use super::World;
+use super::{Fake, World};
 use crate::host::Fault;
-use crate::host::packages::{Installed, Offer, PackageChange, PackageState, Request};
+use crate::host::apt::same_effect;
+use crate::host::packages::{
+    Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
+};
 use shared::digest::Digest;
-use shared::version::DebVersion;
+use shared::version::{DebVersion, Order};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A package on offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,7 @@ fn newest<'a>(debs: &'a [Deb], name: &str) -> Option<&'a Deb> {
     debs.iter().filter(|d| d.name == name).max_by_key(|d| d.version.parse::<DebVersion>().ok())
 }
 
-pub fn offers(world: &World, debs: &[Deb], names: &[&str]) -> Vec<Offer> {
+fn offers(world: &World, debs: &[Deb], names: &[&str]) -> Vec<Offer> {
     let offer = |name: &&str| {
         let mut versions: Vec<&Deb> = debs.iter().filter(|d| d.name == *name).collect();
         versions.sort_by_key(|d| std::cmp::Reverse(d.version.parse::<DebVersion>().ok()));
@@ -48,7 +52,7 @@ pub fn offers(world: &World, debs: &[Deb], names: &[&str]) -> Vec<Offer> {
     names.iter().map(offer).collect()
 }
 
-pub fn simulate(world: &World, debs: &[Deb], request: &Request) -> Result<Vec<PackageChange>, Fault> {
+fn simulate(world: &World, debs: &[Deb], request: &Request) -> Result<Vec<PackageChange>, Fault> {
     let mut changes: BTreeMap<String, PackageChange> = BTreeMap::new();
     let mut todo: Vec<(String, Option<String>)> =
         request.install.iter().map(|(n, v)| (n.clone(), Some(v.clone()))).collect();
@@ -90,12 +94,17 @@ fn change(world: &World, deb: &Deb) -> PackageChange {
         from: present(world, &deb.name),
         to: Some(deb.version.clone()),
         origin: Some(deb.origin.clone()),
-        sha256: Some(Digest::of(format!("{}_{}", deb.name, deb.version).as_bytes())),
+        sha256: Some(file(&deb.name, &deb.version)),
     }
 }
 
+/// Digest of a package's file.
+fn file(name: &str, version: &str) -> Digest {
+    Digest::of(format!("{name}_{version}").as_bytes())
+}
+
 /// All changes, or the first one left half done.
-pub fn carry_out(world: &mut World, changes: &[PackageChange], purge: bool, whole: bool) {
+fn carry_out(world: &mut World, changes: &[PackageChange], purge: bool, whole: bool) {
     let count = if whole { changes.len() } else { 1 };
     for change in changes.iter().take(count) {
         let Some(to) = &change.to else {
@@ -117,5 +126,144 @@ pub fn carry_out(world: &mut World, changes: &[PackageChange], purge: bool, whol
             state,
         };
         world.packages.insert(change.name.clone(), installed);
+    }
+}
+
+impl PackageManager for Fake {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn order(&self) -> Order {
+        Order::Deb
+    }
+
+    fn architecture(&self) -> Result<String, Fault> {
+        Ok("amd64".into())
+    }
+
+    fn packages(&self) -> Result<Vec<Installed>, Fault> {
+        Ok(self.world.borrow().packages.values().cloned().collect())
+    }
+
+    fn ships(&self, _package: &str, _path: &str) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn refresh(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault> {
+        Ok(offers(&self.world.borrow(), &self.debs.borrow(), names))
+    }
+
+    fn simulate(&self, request: &Request) -> Result<Vec<PackageChange>, Fault> {
+        simulate(&self.world.borrow(), &self.debs.borrow(), request)
+    }
+
+    fn irreversible(&self, changes: &[PackageChange]) -> Result<Option<String>, Fault> {
+        let olds: Vec<_> = changes.iter().filter_map(|c| Some((c.name.clone(), c.from.clone()?))).collect();
+        Ok(self.locate(&olds).err().map(|fault| fault.text()))
+    }
+
+    fn repairs(&self) -> Result<Vec<PackageChange>, Fault> {
+        let world = self.world.borrow();
+        let unfinished = world.packages.values().filter(|p| p.state.is_unfinished());
+        let repair = |p: &Installed| PackageChange {
+            name: p.name.clone(),
+            arch: p.arch.clone(),
+            from: Some(p.version.clone()),
+            to: Some(p.version.clone()),
+            origin: None,
+            sha256: (p.state == PackageState::Broken).then(|| file(&p.name, &p.version)),
+        };
+        Ok(unfinished.map(repair).collect())
+    }
+
+    fn conffiles(&self, _names: &[&str]) -> Result<Vec<Conffile>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn room(&self, _changes: &[PackageChange]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn fetch(&self, _changes: &[PackageChange]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn has_files(&self, changes: &[PackageChange]) -> Result<bool, Fault> {
+        Ok(changes.is_empty())
+    }
+
+    fn locate(&self, wanted: &[(String, String)]) -> Result<Vec<PackageChange>, Fault> {
+        let (world, debs) = (self.world.borrow(), self.debs.borrow());
+        let one = |(name, version): &(String, String)| {
+            let deb = debs.iter().find(|d| d.name == *name && d.version == *version);
+            let none = || Fault::Refused(format!("{name} {version} is not on offer"));
+            deb.map(|deb| change(&world, deb)).ok_or_else(none)
+        };
+        wanted.iter().map(one).collect()
+    }
+
+    fn kept(&self, _name: &str, _version: &str) -> Result<Option<PackageChange>, Fault> {
+        Ok(None)
+    }
+
+    fn forget(&self, _changes: &[PackageChange]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn rehearse(&self, changes: &[PackageChange]) -> Result<Vec<PackageChange>, Fault> {
+        let request = Request {
+            install: changes.iter().filter_map(|c| Some((c.name.clone(), c.to.clone()?))).collect(),
+            remove: changes.iter().filter(|c| c.to.is_none()).map(|c| c.name.clone()).collect(),
+            reinstall: true,
+            ..Request::default()
+        };
+        self.simulate(&request)
+    }
+
+    fn transact(&self, changes: &[PackageChange], terms: Terms) -> Result<(), Fault> {
+        same_effect(&self.rehearse(changes)?, changes)?;
+        let (world, torn) = (Rc::clone(&self.world), self.power.torn());
+        self.power
+            .write(|whole| carry_out(&mut world.borrow_mut(), changes, terms.purge, whole || !torn))
+            .map_err(Fault::io("install packages"))
+    }
+
+    fn repair(&self, changes: &[PackageChange]) -> Result<(), Fault> {
+        self.change("repair packages", |world| {
+            for change in changes {
+                if let Some(package) = world.packages.get_mut(&change.name) {
+                    package.state = PackageState::Installed;
+                }
+            }
+        })
+    }
+
+    fn mark(&self, mark: Mark, names: &[&str]) -> Result<(), Fault> {
+        self.change("mark packages", |world| {
+            for name in names {
+                let Some(package) = world.packages.get_mut(*name) else { continue };
+                match mark {
+                    Mark::Hold => package.held = true,
+                    Mark::Unhold => package.held = false,
+                    Mark::Auto => {}
+                }
+            }
+        })
+    }
+
+    fn settle(&self) -> Result<(), Fault> {
+        if self.world.borrow().packages.values().all(|p| p.state == PackageState::Installed) {
+            return Ok(());
+        }
+        self.change("configure packages", |world| {
+            for package in world.packages.values_mut().filter(|p| p.state == PackageState::Unconfigured) {
+                package.state = PackageState::Installed;
+            }
+        })
     }
 }

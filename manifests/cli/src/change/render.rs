@@ -160,6 +160,9 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
                 page.line(&format!("- {check}: {} sha256 {sha256}", clean(path)));
             }
         }
+        for note in &plan.notes {
+            page.field(w(Word::Note), &clean(note));
+        }
     }
 
     fn action(&self, page: &mut Page, action: &Action) {

@@ -164,6 +164,7 @@ fn plan_body(change: &Statement<Change>, host: u8, name: &str, actions: Vec<Acti
         at: NOW,
         actions,
         health: Vec::new(),
+        notes: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     }
 }
@@ -182,6 +183,7 @@ fn plans(change: &Statement<Change>) -> Vec<Statement<Plan>> {
             to: Some("1.1".into()),
             sha256: None,
             origin: Some("Test:stable".into()),
+            conffiles: Default::default(),
         }),
         ..action("package:alpha", Verb::Upgrade, ActionClass::Package, UndoContract::Partly)
     };

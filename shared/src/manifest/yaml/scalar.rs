@@ -7,6 +7,7 @@ use crate::manifest::names::{
     AuthorizedKey, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
+use crate::manifest::package::{NamePattern, PackageRange};
 use crate::manifest::trust::{CaCertificate, CertificateName};
 use crate::manifest::unit::{CalendarText, DropinName, TimerName};
 use crate::manifest::values::{
@@ -163,6 +164,8 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         AccountName::FORMAT => parse::<AccountName>(text),
         PackageName::FORMAT => parse::<PackageName>(text),
         PackageVersion::FORMAT => parse::<PackageVersion>(text),
+        PackageRange::FORMAT => parse::<PackageRange>(text),
+        NamePattern::FORMAT => parse::<NamePattern>(text),
         ServiceName::FORMAT => parse::<ServiceName>(text),
         CommandName::FORMAT => parse::<CommandName>(text),
         EnvName::FORMAT => parse::<EnvName>(text),

@@ -9,6 +9,8 @@ const EDITS: &str = include_str!("../golden/edits.yaml");
 const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
 const SECRETS: &str = include_str!("../golden/secrets.yaml");
+const PACKAGES: &str = include_str!("../golden/packages.yaml");
+const GROUPS: &str = include_str!("../golden/groups.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
 
 /// Compares with a pinned file; `UPDATE_GOLDEN=1` writes it.
@@ -33,14 +35,17 @@ fn problems(yaml: impl AsRef<[u8]>) -> Vec<Problem> {
 
 #[test]
 fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
-    for (name, yaml) in [
+    let samples = [
         ("every-kind", EVERY_KIND),
         ("edits", EDITS),
         ("system", SYSTEM),
         ("patch", PATCH),
         ("secrets", SECRETS),
+        ("packages", PACKAGES),
+        ("groups", GROUPS),
         ("least", LEAST),
-    ] {
+    ];
+    for (name, yaml) in samples {
         let manifest = compile(yaml.as_bytes()).unwrap_or_else(|p| panic!("{name}: {p:#?}"));
         let mut json = manifest.to_json();
         assert_eq!(Manifest::from_json(&json).as_ref(), Ok(&manifest), "{name}");
@@ -141,9 +146,16 @@ fn the_schema_is_pinned_and_accepts_what_compiles() {
     text.push(b'\n');
     golden("../manifests/schema/manifest.schema.json", &text);
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for (name, yaml) in
-        [("every-kind", EVERY_KIND), ("edits", EDITS), ("system", SYSTEM), ("patch", PATCH), ("least", LEAST)]
-    {
+    let samples = [
+        ("every-kind", EVERY_KIND),
+        ("edits", EDITS),
+        ("system", SYSTEM),
+        ("patch", PATCH),
+        ("packages", PACKAGES),
+        ("groups", GROUPS),
+        ("least", LEAST),
+    ];
+    for (name, yaml) in samples {
         let json = compile(yaml.as_bytes()).unwrap().to_json();
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert!(validator.is_valid(&value), "{name}: {:?}", validator.validate(&value));

@@ -150,6 +150,7 @@ impl World {
             at: self.now(),
             actions: vec![action],
             health: Vec::new(),
+            notes: Vec::new(),
             agent_version: semver::Version::new(0, 1, 0),
         };
         Statement::sign(body, &host.key)
