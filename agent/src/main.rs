@@ -23,6 +23,7 @@ use shared::publication::Publication;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -41,11 +42,14 @@ struct Cli {
     command: Command,
 }
 
+/// One-time secrets are far shorter.
+const SECRET_BYTES: u64 = 4_096;
+
 #[derive(Subcommand)]
 enum Command {
     /// Join a site with the command line that the server gave
     #[command(
-        after_help = "Example: the line that `assent agent token` prints, as root:\n  assent-agent join --site SITE --root-sha256 HEX --server https://assent.example.org:8443 --pin HEX --token TOKEN"
+        after_help = "Example: the line that `assent agent token` prints, as root:\n  assent-agent join --site SITE --root-sha256 HEX --server https://assent.example.org:8443 --pin HEX --token-file FILE"
     )]
     Join(JoinArgs),
     /// Run as a daemon
@@ -99,9 +103,9 @@ struct JoinArgs {
     /// SHA-256 of the server's public key (SubjectPublicKeyInfo)
     #[arg(long)]
     pin: Digest,
-    /// One-time secret
-    #[arg(long)]
-    token: String,
+    /// File with the one-time secret, or - for standard input: a secret on a command line is seen by every user
+    #[arg(long, value_name = "FILE|-")]
+    token_file: PathBuf,
     /// Host class; pinned on this host by joining
     #[arg(long)]
     host_class: Option<HostClass>,
@@ -153,6 +157,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// The one-time secret without the white space around it.
+fn secret(file: &Path) -> Result<String, Failure> {
+    let name = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+    let mut text = String::new();
+    let read = match name.as_str() {
+        "standard input" => std::io::stdin().lock().take(SECRET_BYTES).read_to_string(&mut text),
+        _ => File::open(file).and_then(|file| file.take(SECRET_BYTES).read_to_string(&mut text)),
+    };
+    read.map_err(|e| Failure::Fault(format!("cannot read the secret from {name}: {e}")))?;
+    match text.trim() {
+        "" => Err(Failure::Refused(format!(
+            "{name} holds no secret; it is in what `assent agent token` prints"
+        ))),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 fn join(args: &JoinArgs) -> Result<(), Failure> {
     let paths = Paths::new(&args.root.root);
     let config = Config::load(&paths).map_err(Failure::fault)?;
@@ -167,7 +188,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
         root_sha256: args.root_sha256,
         server: args.server.clone(),
         pin: args.pin,
-        token: args.token.clone(),
+        token: secret(&args.token_file)?,
         host_class: args.host_class.clone(),
         hostname,
         boot_id: machine.boot_id().unwrap_or_else(|_| "unknown".into()),

@@ -120,6 +120,7 @@ pub fn action(resource: &str, after: &str) -> Action {
         summary: format!("update {resource}"),
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     }

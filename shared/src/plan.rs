@@ -60,6 +60,9 @@ impl Verb {
     }
 }
 
+/// How a difference ends that is longer than what is shown.
+pub const CUT: &str = "\n(the difference is longer and is cut here)\n";
+
 /// The exact software that a package action ends with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,9 +137,14 @@ pub struct Action {
     pub after: Digest,
     /// One line for people.
     pub summary: String,
-    /// Readable difference; absent for secrets and where there is nothing to read.
+    /// Readable difference; absent for secrets and where there is nothing to read. One that contains [`CUT`]
+    /// is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
+    /// SHA-256 of the bytes that a file gets, when they change and are no secret: who sees the diff cut can
+    /// still be shown exactly these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
     pub undo: Reversibility,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackagePin>,

@@ -1,6 +1,7 @@
 //! What persons do on the command line beside the one path: trying manifests on a host, reading alarms.
 
 use tests::http::Message;
+use tests::world::NewChange;
 
 const MOTD: &str = "manifest: motd\nversion: \"1.0.0\"\ntitle: motd\nresources:\n- file: { path: /etc/motd, content: \"hello\\n\" }\n";
 
@@ -39,5 +40,36 @@ on_both! {
         let json: serde_json::Value =
             serde_json::from_str(&world.assent(&["site", "alarms", "--json"]).ok().out).unwrap();
         assert_eq!(json[0]["kind"], "forged");
+    }
+}
+
+on_both! {
+    /// The plan shows 16 KiB of a difference; what is below that is approved with open eyes or not at all.
+    fn contents_that_a_plan_cuts_are_shown_whole_before_they_are_approved(world) {
+        world.join("a1", "production");
+        let long: String = (0..4_000).map(|n| format!("      line {n}\n")).collect();
+        let motd = format!(
+            "resources:\n  - file:\n      path: /etc/motd\n      template: |\n{}        last of {{{{facts.hostname}}}}\n",
+            long.replace("      line", "        line")
+        );
+        world.publish("base", "1.0.0", &motd).ok();
+        let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        let file = world.path("whole.txt");
+        let place = file.to_str().unwrap().to_owned();
+        let said = world.assent(&["approve", &id, "--yes", "--expires", "24h", "--diff-to", &place]).ok();
+        assert!(said.out.contains("is cut here") && said.err.contains(&place), "{said}");
+        let whole = std::fs::read_to_string(&file).unwrap();
+        assert!(whole.contains("| line 3999\n") && whole.contains("| last of a1\n"), "{whole}");
+
+        // Of a file of which the manifest has a part only the host knows the whole.
+        let edits = format!(
+            "resources:\n  - block:\n      path: /etc/table\n      name: one\n      create: true\n      content: |\n{}",
+            long.replace("      line", "        line")
+        );
+        world.publish("edits", "1.0.0", &edits).ok();
+        let id = world.request(&NewChange { manifests: &["edits@1.0.0"], ..NewChange::default() });
+        world.assent(&["approve", &id, "--yes"]).refused("--accept-unseen");
+        let said = world.assent(&["approve", &id, "--yes", "--accept-unseen"]).ok();
+        assert!(said.err.contains("nobody was shown") && said.err.contains("/etc/table"), "{said}");
     }
 }

@@ -14,8 +14,11 @@ type Stream = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 /// The words of a fresh join command, as `--option value` pairs.
 fn order(world: &World) -> Vec<String> {
     let said = world.assent(&["agent", "token", "--host-class", "production"]).ok();
-    let line = said.out.lines().find(|l| l.contains("assent-agent join")).unwrap().to_owned();
-    line.split_whitespace().skip_while(|w| *w != "join").skip(1).map(str::to_owned).collect()
+    assert!(said.out.starts_with("printf %s ") && said.out.contains(" | assent-agent join "), "{said}");
+    // A file of its own for each order: they are compared and used again.
+    let secret = said.out.split_whitespace().nth(2).unwrap();
+    let file = world.path(&format!("token-{secret}"));
+    tests::world::join_order(&said, &file).split_off(1)
 }
 
 fn with(order: &[String], option: &str, value: &str) -> Vec<String> {
@@ -42,10 +45,11 @@ fn has_joined(world: &World, name: &str) -> bool {
 on_both! {
     fn a_join_command_works_once_and_only_for_the_server_and_site_that_it_pins(world) {
         let other = Digest::of(b"other").hex();
+        let wrong = world.file("wrong-token", &other).display().to_string();
         for (option, value, code, reason) in [
             ("--root-sha256", other.as_str(), 1, format!("the join command says {other}")),
             ("--pin", &other, 3, "did not prove to be this site's server".into()),
-            ("--token", &other, 1, "status 403: join.token_unknown".into()),
+            ("--token-file", &wrong, 1, "status 403: join.token_unknown".into()),
             ("--site", "00112233aabbccdd", 1, "status 422: join.bad_enrolment".into()),
         ] {
             // A secret of its own for each: none is refused because the one before used it up.

@@ -195,6 +195,7 @@ pub fn diff(resource: &Resource, tables: &Tables) -> Result<Option<(Action, Tabl
         summary: wish::summary(resource, old.as_ref(), new.as_ref(), &after),
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     };

@@ -103,6 +103,7 @@ pub fn action(want: &Command, programs: Map<String, Digest>) -> Result<Action, R
         summary: format!("run {}{condition}", shown(&want.run)),
         diff: Some(listing(want, &programs)?),
         undo: resource.undo().into(),
+        content: None,
         package: None,
         programs,
     })

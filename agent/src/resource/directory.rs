@@ -89,6 +89,7 @@ pub fn diff(
         summary,
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     }))

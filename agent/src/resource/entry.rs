@@ -184,6 +184,7 @@ impl<H: Host> Walk<'_, H> {
             summary: format!("purge {what}"),
             diff: None,
             undo,
+            content: None,
             package: None,
             programs: Map::default(),
         }))
@@ -212,6 +213,7 @@ impl<H: Host> Walk<'_, H> {
             summary: format!("update {path}: {}", found.differences(&wanted).join(", ")),
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+            content: None,
             package: None,
             programs: Map::default(),
         }))

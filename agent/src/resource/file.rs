@@ -345,9 +345,16 @@ pub fn diff(
         summary: summary(want, found, &wanted, accounts),
         diff: readable(want, found),
         undo,
+        content: changed_content(want, found),
         package: None,
         programs: Map::default(),
     }))
+}
+
+/// What the file is to hold, when that is new and no secret.
+fn changed_content(want: &Want<'_>, found: &Found) -> Option<Digest> {
+    let old = if let Found::File { digest, .. } = found { Some(*digest) } else { None };
+    want.digest().filter(|digest| !want.sensitive && Some(*digest) != old)
 }
 
 fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accounts) -> String {

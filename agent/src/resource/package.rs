@@ -184,6 +184,7 @@ pub fn action(change: &PackageChange, found: &Found, about: About<'_>) -> Result
         summary,
         diff: about.told(found, change),
         undo: reversibility(name, found, change, about.irreversible),
+        content: None,
         package: Some(pin(change, about.conffiles)),
         programs: Map::default(),
     })
@@ -278,6 +279,7 @@ pub fn repair(change: &PackageChange, found: &Found) -> Result<Action, Refused> 
             undo: UndoContract::No,
             why: "a half installed state is not brought back".to_owned(),
         },
+        content: None,
         package: Some(pin(change, Conffiles::Old)),
         programs: Map::default(),
     })
@@ -332,6 +334,7 @@ pub fn hold(want: &Package, found: &Found) -> Result<Option<Action>, Refused> {
         summary: format!("{} {name}", verb.as_str()),
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     }))

@@ -320,6 +320,7 @@ pub(super) fn plain(
         summary,
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     }
@@ -354,6 +355,8 @@ fn merged(changes: Vec<Action>) -> Option<Action> {
     let mut merged = changes.next()?;
     merged.verb = verb;
     for next in changes {
+        // One digest cannot name several files.
+        merged.content = None;
         merged.summary = format!("{}; {}", merged.summary, next.summary);
         merged.diff = match (merged.diff, next.diff) {
             (Some(one), Some(other)) => Some(one + &other),
@@ -427,6 +430,7 @@ pub(crate) fn check<H: Host>(
             undo: UndoContract::Partly,
             why: "a check has nothing to take back; what the program does besides is not taken back".into(),
         },
+        content: None,
         package: None,
         programs,
     }))
@@ -452,6 +456,7 @@ pub(crate) fn later(item: &Item<'_>, path: &str) -> Action {
         summary: format!("edit {path} when its package has brought it ({}){check}", item.id),
         diff: Some(String::from_utf8_lossy(&shared::strict::to_json(item.resource)).into_owned()),
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     }

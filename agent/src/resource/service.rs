@@ -90,6 +90,7 @@ pub fn diff(want: &Service, found: &Found, comes: bool) -> Result<Vec<Action>, R
             summary: format!("{} {name}{what}", verb.as_str()),
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+            content: None,
             package: None,
             programs: Map::default(),
         });
@@ -158,6 +159,7 @@ pub fn restart(resource: &ResourceId, causes: &[ResourceId]) -> Action {
         summary,
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     }

@@ -1,11 +1,11 @@
 //! Readable differences of two texts, as `diff -u` shows them, within a bounded size and time.
 
 use shared::limits;
+use shared::plan::CUT;
 
 const CONTEXT: usize = 3;
 /// Cells of the comparison table: texts that differ in more are shown as removed and added as a whole.
 const CELLS: usize = 1 << 20;
-const CUT: &str = "\n(the difference is longer and is cut here)\n";
 
 enum Line<'a> {
     Same(&'a str),

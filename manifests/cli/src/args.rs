@@ -139,6 +139,12 @@ pub enum OnlineCommand {
         /// Do not ask; for scripts that have looked themselves
         #[arg(long)]
         yes: bool,
+        /// Write contents that are too long for the plans to this new file instead of showing them
+        #[arg(long, value_name = "FILE")]
+        diff_to: Option<PathBuf>,
+        /// Approve even where contents can be shown to nobody here; each is named
+        #[arg(long)]
+        accept_unseen: bool,
     },
     /// Say no to a change, with your own key
     #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]

@@ -119,6 +119,9 @@ words! {
     DoesNotSuffice: "this does not suffice yet", "das genügt noch nicht";
     SelfApproved: "you are the author: every receipt will say self-approved", "Sie sind selbst der Autor: jede Quittung vermerkt die Selbstgenehmigung";
     WouldBeAllowed: "with your approval these hosts may change", "mit Ihrer Genehmigung dürfen sich diese Hosts ändern";
+    WholeContents: "Whole contents that the plans show only in part; each has the digest that its host signed:", "Ganze Inhalte, die die Pläne nur zum Teil zeigen; jeder hat den Digest, den sein Host signiert hat:";
+    WholeContentsIn: "the whole contents that the plans show only in part are in", "die ganzen Inhalte, die die Pläne nur zum Teil zeigen, stehen in";
+    ApprovedUnseen: "you approve contents that nobody was shown:", "Sie genehmigen Inhalte, die niemandem gezeigt wurden:";
     VerifiedHere: "Verified on this machine: author, manifests, and every plan by its host's own key.", "Auf diesem Rechner geprüft: Autor, Manifeste und jeder Plan mit dem eigenen Schlüssel seines Hosts.";
 }
 

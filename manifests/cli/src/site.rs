@@ -87,7 +87,8 @@ pub fn expiry_table(expiry: &[Expiry], now: Timestamp) -> Done<String> {
     Ok(text::table(&rows))
 }
 
-/// Prints the one command that joins a host. Site, root and pin come from this profile and this connection.
+/// Prints the one command that joins a host; `printf` is of the shell itself, so no list of processes shows the
+/// secret. Site, root and pin come from this profile and this connection.
 pub fn token(session: &Session, host_class: &HostClass, labels: &[String], minutes: u32) -> Done {
     let labels: Map<String, String> = pairs(labels)?.into_iter().collect();
     let wish = Invite { host_class: host_class.clone(), labels, minutes };
@@ -107,8 +108,8 @@ pub fn token(session: &Session, host_class: &HostClass, labels: &[String], minut
         return Err(Failure::fault("the server's token has characters that a command line may not have"));
     }
     term::print(&format!(
-        "assent-agent join --site {} --root-sha256 {} --server {} --pin {} --token {} --host-class {}\n",
-        config.site, config.root_sha256, config.people_url, pin, invitation.token, host_class
+        "printf %s {} | assent-agent join --site {} --root-sha256 {} --server {} --pin {} --host-class {} --token-file -\n",
+        invitation.token, config.site, config.root_sha256, config.people_url, pin, host_class
     ))?;
     eprintln!(
         "run it as root on the host; it works once, until {}",

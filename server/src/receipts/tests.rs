@@ -311,6 +311,7 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
             summary: "write the first file".into(),
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+            content: None,
             package: None,
             programs: Map::default(),
         }],

@@ -108,6 +108,7 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
         summary: format!("update {path}"),
         diff: None,
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+        content: None,
         package: None,
         programs: Map::default(),
     };

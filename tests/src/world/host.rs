@@ -132,7 +132,7 @@ impl World {
     fn enrol(&mut self, name: &str, host_class: &str) {
         let said =
             self.assent(&["agent", "token", "--host-class", host_class, "--label", &format!("name={name}")]);
-        let order = join_order(&said.ok());
+        let order = join_order(&said.ok(), &self.path("join-token"));
         let host = &self.hosts[name];
         let mut join = self.agent(host, &order.iter().map(String::as_str).collect::<Vec<_>>());
         Said::of(join.args(["--hostname", name])).ok();
@@ -209,11 +209,18 @@ impl World {
     }
 }
 
-/// The words of the join command that `assent agent token` prints, after the program's name.
-fn join_order(said: &Said) -> Vec<String> {
+/// The words of the join command that `assent agent token` prints, after the program's name; the secret goes into
+/// `file`.
+///
+/// # Panics
+/// It prints something else.
+pub fn join_order(said: &Said, file: &Path) -> Vec<String> {
     let text = said.out.replace("\\\n", " ");
     let line =
         text.lines().find(|line| line.contains("assent-agent join")).unwrap_or_else(|| panic!("{said}"));
     let words = line.split_whitespace().skip_while(|word| !word.ends_with("assent-agent")).skip(1);
-    words.map(|word| word.trim_matches('\'').to_owned()).collect()
+    let words = words.map(|word| word.trim_matches('\'').to_owned());
+    let secret = line.split_whitespace().nth(2).unwrap();
+    std::fs::write(file, secret).unwrap();
+    words.map(|word| if word == "-" { file.display().to_string() } else { word }).collect()
 }

@@ -6,7 +6,7 @@ mod host;
 mod node;
 mod persons;
 
-pub use host::Host;
+pub use host::{Host, join_order};
 pub use node::Node;
 pub use persons::{NewChange, Second};
 

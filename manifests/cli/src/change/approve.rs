@@ -3,13 +3,14 @@
 use super::forecast::Forecast;
 use super::review::Review;
 use super::show::{fetch, print};
+use super::unseen;
 use crate::clock;
 use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::trust::Site;
-use crate::{term, text, window};
+use crate::{files, term, text, window};
 use shared::approval::{Approval, Decision, Saw};
 use shared::digest::hex;
 use shared::ids::{AgentId, ChangeId};
@@ -18,6 +19,7 @@ use shared::policy::Role;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::Approve;
+use std::path::Path;
 
 const RENDERER: &str = concat!("assent ", env!("CARGO_PKG_VERSION"));
 
@@ -27,6 +29,9 @@ pub struct Wish<'a> {
     pub only: &'a [String],
     pub comment: &'a str,
     pub yes: bool,
+    /// Where contents go that the plans do not show whole; none: to the screen.
+    pub diff_to: Option<&'a Path>,
+    pub accept_unseen: bool,
 }
 
 /// Shows the whole change, asks, signs, sends, and says whether it suffices.
@@ -36,6 +41,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let review = fetch(session, &site, wish.change)?;
     print(session, &site, &review)?;
     review.check_approvable()?;
+    show_hidden(session, &review, wish)?;
     let agents = only(&review, wish.only)?;
     let expires = expires(&review, wish.expires, session.now)?;
     warn_about_age(&site, &review, session.now);
@@ -48,6 +54,40 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
     term::print(&told(session, &review, &forecast))
+}
+
+/// Nobody approves what is cut without having been shown the whole, or saying so.
+fn show_hidden(session: &Session, review: &Review, wish: &Wish<'_>) -> Done {
+    // A host whose facts cannot be had only leaves its contents unseen.
+    let facts = |agent: AgentId| {
+        let host = session.api.hosts(&[]).ok()?.into_iter().find(|host| host.agent == agent)?;
+        session.api.ci(&host.ci).ok()?.facts
+    };
+    let hidden = unseen::hidden(review, facts);
+    let text = unseen::shown(&hidden);
+    match wish.diff_to {
+        Some(file) if !text.is_empty() => {
+            files::write_new(file, text.as_bytes())?;
+            eprintln!("note: {} {}", session.lang.word(Word::WholeContentsIn), file.display());
+        }
+        _ if text.is_empty() => {}
+        _ => term::print(&format!("\n{}\n{text}\n", session.lang.word(Word::WholeContents)))?,
+    }
+    let unseen: Vec<&str> =
+        hidden.iter().filter(|one| one.text.is_none()).map(|one| one.what.as_str()).collect();
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    let names = unseen.join(", ");
+    if wish.accept_unseen {
+        eprintln!("note: {} {names}", session.lang.word(Word::ApprovedUnseen));
+        return Ok(());
+    }
+    Err(Failure::refused(format!("the plans show only a part of {names}"))
+        .why("the whole cannot be made here from the manifest, or has another digest than the host signed")
+        .remedy(
+            "look at it on the host, then approve with --accept-unseen, or have it brought in smaller parts",
+        ))
 }
 
 /// A no needs no plans; it says which plan set it is about all the same.

@@ -13,6 +13,7 @@ pub mod review;
 pub mod show;
 #[cfg(test)]
 mod tests;
+mod unseen;
 pub mod wait;
 pub mod why;
 

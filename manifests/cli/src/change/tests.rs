@@ -140,6 +140,7 @@ fn action(resource: &str, verb: Verb, class: ActionClass, undo: UndoContract) ->
         summary: format!("{} {resource}", verb.as_str()),
         diff: None,
         undo: Reversibility { undo, why: why.into() },
+        content: None,
         package: None,
         programs: Map::default(),
     }
@@ -176,6 +177,7 @@ fn plan(change: &Statement<Change>, host: u8, name: &str, actions: Vec<Action>) 
 /// Two hosts with an equal plan, one with another, one that refused to plan.
 fn plans(change: &Statement<Change>) -> Vec<Statement<Plan>> {
     let alpha = Action {
+        content: None,
         package: Some(PackagePin {
             name: "alpha".into(),
             arch: "amd64".into(),
@@ -484,4 +486,36 @@ fn the_approver_sees_the_programs_of_health_checks() {
     let review = Review::of(&policy(), &id, file(plans(&change())), verified, NOW).unwrap();
     let shown = page(&review, Lang::En);
     assert!(shown.contains("fine [command]") && shown.contains("xx; id\""), "{shown}");
+}
+
+/// A text that is too long for the plan is shown from the manifest, if it is the one that the host signed.
+#[test]
+fn what_a_plan_cuts_is_shown_whole_or_named_as_unseen() {
+    use super::unseen::{hidden, shown};
+    let change = change();
+    let cut = |content: Option<&[u8]>| {
+        let diff = Some(format!("+hel{}", shared::plan::CUT));
+        Action { diff, content: content.map(Digest::of), ..motd() }
+    };
+    let review = |action: Action| {
+        let file = file(vec![plan(&change, 10, "web1", vec![action])]);
+        Review::of(&policy(), &change.body.change_id, file, manifest, NOW).unwrap()
+    };
+    let whole = hidden(&review(cut(Some(b"hello"))), |_| None);
+    assert_eq!(whole[0].text.as_deref(), Some("hello"));
+    assert!(shown(&whole).contains("    | hello\n"), "{}", shown(&whole));
+    // Another digest than the manifest's text, or none: nobody has seen it.
+    for content in [Some(&b"evil"[..]), None] {
+        let unseen = hidden(&review(cut(content)), |_| None);
+        assert!(
+            unseen[0].text.is_none() && unseen[0].what.contains("file:/etc/motd (web1)"),
+            "{}",
+            unseen[0].what
+        );
+        assert_eq!(shown(&unseen), "");
+    }
+    // New contents without any difference count the same; a whole difference is enough.
+    let none = Action { diff: None, content: Some(Digest::of(b"evil")), ..motd() };
+    assert_eq!(hidden(&review(none), |_| None).len(), 1);
+    assert!(hidden(&review(motd()), |_| None).is_empty());
 }

@@ -135,6 +135,7 @@ impl World {
             summary: "create file:/etc/motd".into(),
             diff: None,
             undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
+            content: None,
             package: None,
             programs: Map::default(),
         };
