@@ -354,7 +354,8 @@ pub fn diff(
 /// What the file is to hold, when that is new and no secret.
 fn changed_content(want: &Want<'_>, found: &Found) -> Option<Digest> {
     let old = if let Found::File { digest, .. } = found { Some(*digest) } else { None };
-    want.digest().filter(|digest| !want.sensitive && Some(*digest) != old)
+    let secret = want.sensitive || matches!(want.content, Content::Hidden(_));
+    want.digest().filter(|digest| !secret && Some(*digest) != old)
 }
 
 fn summary(want: &Want<'_>, found: &Found, wanted: &NamedAttrs, accounts: &Accounts) -> String {

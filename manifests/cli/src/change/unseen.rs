@@ -84,7 +84,7 @@ fn resolved(
             let params = resolve_params(&manifest.get().parameters, &given).ok()?;
             template::render(text, &params, &facts(plan.agent_id)?.view(plan.agent_id)).ok()
         }
-        FileSource::Artifact(_) => None,
+        FileSource::Artifact(_) | FileSource::Secret(_) => None,
     }
 }
 
