@@ -60,7 +60,8 @@ impl<'a> Ask<'a> {
         downgrade: bool,
     ) -> Result<Self, Refused> {
         let with_params = |(manifest, used): (&'a Manifest, &'a ManifestUse)| {
-            let given = used.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+            let given = used.params_for(vault.agent()).0;
+            let given = given.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
             let params = resolve_params(&manifest.parameters, &given)
                 .map_err(|problems| failed(format!("{}: {}", manifest.id(), first(&problems))))?;
             Ok((manifest, params))

@@ -10,7 +10,7 @@ use crate::statement::{Predicate, Subject};
 use crate::strict::Map;
 use crate::time::{Interval, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,11 +59,75 @@ pub struct ManifestUse {
     pub name: ManifestName,
     pub version: semver::Version,
     pub sha256: Digest,
+    /// Values for all hosts.
     #[serde(default)]
+    pub params: Map<ParamName, ParamValue>,
+    /// Values for some of them, in the order in which they are laid over `params`: a later rule wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<ParamRule>,
+}
+
+/// Values for some hosts. The author resolved labels to hosts before signing: what a label means then is nobody's later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParamRule {
+    /// How the author chose the hosts, such as `role=web`; for people. What counts is `agents`.
+    pub chosen: String,
+    pub agents: Vec<AgentId>,
     pub params: Map<ParamName, ParamValue>,
 }
 
+/// Two rules that give a host different values for one parameter; the later one counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Overruled {
+    pub agent: AgentId,
+    pub name: ParamName,
+    pub earlier: String,
+    pub later: String,
+}
+
 impl ManifestUse {
+    /// The values for one host, defaults of the manifest not included.
+    pub fn params_for(&self, agent: AgentId) -> Map<ParamName, ParamValue> {
+        let mut params = self.params.clone();
+        for rule in self.rules.iter().filter(|rule| rule.agents.contains(&agent)) {
+            params.extend(rule.params.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        params
+    }
+
+    /// Where rules contradict each other, so that people see it.
+    pub fn overruled(&self) -> Vec<Overruled> {
+        let mut last: BTreeMap<(AgentId, &ParamName), (&str, &ParamValue)> = BTreeMap::new();
+        let mut found = Vec::new();
+        for rule in &self.rules {
+            for (agent, (name, value)) in
+                rule.agents.iter().flat_map(|agent| rule.params.iter().map(move |param| (*agent, param)))
+            {
+                let before = last.insert((agent, name), (&rule.chosen, value));
+                if let Some((earlier, _)) = before.filter(|(_, before)| *before != value) {
+                    let (earlier, later) = (earlier.to_owned(), rule.chosen.clone());
+                    found.push(Overruled { agent, name: name.clone(), earlier, later });
+                }
+            }
+        }
+        found
+    }
+
+    fn rules_fit(&self, targets: &BTreeSet<AgentId>) -> bool {
+        let fits = |rule: &ParamRule| {
+            let agents: BTreeSet<_> = rule.agents.iter().copied().collect();
+            let shown = !rule.chosen.is_empty() && rule.chosen.len() <= limits::PARAM_RULE_BYTES;
+            !agents.is_empty()
+                && agents.len() == rule.agents.len()
+                && agents.is_subset(targets)
+                && !rule.params.is_empty()
+                && shown
+                && !rule.chosen.chars().any(char::is_control)
+        };
+        self.rules.len() <= limits::PARAM_RULES && self.rules.iter().all(fits)
+    }
+
     /// `name@version`, as people write it.
     pub fn label(&self) -> String {
         format!("{}@{}", self.name, self.version)
@@ -176,6 +240,10 @@ impl Change {
         need(names.len() == self.manifests.len(), "a manifest is named twice");
         let agents: BTreeSet<_> = self.targets.iter().map(|t| t.agent).collect();
         need(agents.len() == self.targets.len(), "a target host is named twice");
+        need(
+            self.manifests.iter().all(|m| m.rules_fit(&agents)),
+            "a rule for values must name targets of the change, each once, and give them a value",
+        );
         need(self.intervals.iter().all(|i| !i.is_empty()), "an interval ends before it starts");
         need(
             self.intervals.windows(2).all(|w| w[0].until <= w[1].from),
@@ -233,5 +301,69 @@ impl Change {
             Missed::UntilExpiry => (0, first.map(|i| Interval { from: i.from, until: self.not_after })),
         };
         self.intervals.iter().copied().take(take).chain(stretched)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(n: u8) -> AgentId {
+        AgentId::of_key(&[n; 32])
+    }
+
+    fn rule(chosen: &str, agents: &[u8], port: i64) -> ParamRule {
+        ParamRule {
+            chosen: chosen.into(),
+            agents: agents.iter().map(|n| agent(*n)).collect(),
+            params: [("port".parse().unwrap(), ParamValue::Integer(port))].into_iter().collect(),
+        }
+    }
+
+    fn used(rules: Vec<ParamRule>) -> ManifestUse {
+        let text = |text: &str| ParamValue::Text(text.into());
+        ManifestUse {
+            team: "main".parse().unwrap(),
+            name: "web".parse().unwrap(),
+            version: semver::Version::new(1, 0, 0),
+            sha256: Digest::of(b"m"),
+            params: [("port".parse().unwrap(), ParamValue::Integer(1)), ("name".parse().unwrap(), text("x"))]
+                .into_iter()
+                .collect(),
+            rules,
+        }
+    }
+
+    #[test]
+    fn the_last_rule_for_a_host_counts_and_contradictions_are_told() {
+        let used = used(vec![
+            rule("role=web", &[1, 2], 80),
+            rule("stage=test", &[2, 3], 8080),
+            rule("same", &[3], 8080),
+        ]);
+        let port = |n| used.params_for(agent(n)).get(&"port".parse().unwrap()).cloned();
+        assert_eq!([1, 2, 3, 4].map(port), [80, 8080, 8080, 1].map(|n| Some(ParamValue::Integer(n))));
+        assert_eq!(used.params_for(agent(2)).len(), 2, "other values stay");
+        let told: Vec<_> = used.overruled().into_iter().map(|o| (o.agent, o.earlier, o.later)).collect();
+        assert_eq!(told, [(agent(2), "role=web".into(), "stage=test".into())]);
+    }
+
+    #[test]
+    fn rules_name_targets_once_and_give_a_value() {
+        let targets: BTreeSet<AgentId> = [agent(1), agent(2)].into();
+        let fits = |rule| used(vec![rule]).rules_fit(&targets);
+        assert!(fits(rule("role=web", &[1, 2], 80)));
+        let empty = ParamRule { params: Map::default(), ..rule("a", &[1], 1) };
+        for bad in [
+            rule("a", &[], 1),
+            rule("a", &[1, 1], 1),
+            rule("a", &[1, 3], 1),
+            rule("", &[1], 1),
+            rule("a\nb", &[1], 1),
+            rule(&"a".repeat(limits::PARAM_RULE_BYTES + 1), &[1], 1),
+            empty,
+        ] {
+            assert!(!fits(bad.clone()), "{bad:?}");
+        }
     }
 }

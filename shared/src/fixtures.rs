@@ -92,6 +92,7 @@ pub fn change_body() -> Change {
             version: semver::Version::new(1, 2, 0),
             sha256: Digest::of(b"manifest"),
             params: Default::default(),
+            rules: vec![],
         }],
         targets: vec![Target { agent: host.agent_id(), key: host.digest() }],
         intervals: vec![

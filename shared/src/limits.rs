@@ -32,6 +32,10 @@ pub const PLAN_NOTES: usize = 500;
 pub const DIFF_BYTES: usize = 16 << 10;
 /// Free text such as reasons and comments.
 pub const TEXT_BYTES: usize = 4 << 10;
+/// Rules for values of parameters of one manifest in one change.
+pub const PARAM_RULES: usize = 256;
+/// How an author chose the hosts of a rule: a label or a name.
+pub const PARAM_RULE_BYTES: usize = 300;
 /// The value of one secret: passwords, keys and certificates are far below.
 pub const SECRET_BYTES: usize = 64 << 10;
 /// A secret as it is written down: its value in base64, and about 140 bytes for each of up to 2,000 hosts.

@@ -24,6 +24,7 @@ mod help;
 mod input;
 mod joining;
 mod packages;
+mod parameters;
 mod renewal;
 mod rig;
 mod scenarios;

@@ -303,7 +303,14 @@ impl TestSite {
         let statement = Statement::sign(body, &key(PUBLISHER));
         let target = TargetName::Manifest { team: team(), name: name.clone(), version: version.clone() };
         self.0.borrow_mut().manifests.insert(target, statement.to_bytes());
-        ManifestUse { team: team(), name, version, sha256: statement.digest, params: Map::default() }
+        ManifestUse {
+            team: team(),
+            name,
+            version,
+            sha256: statement.digest,
+            params: Map::default(),
+            rules: vec![],
+        }
     }
 
     /// Replaces the only manifest's statement by a bent one.

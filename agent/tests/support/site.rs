@@ -145,6 +145,7 @@ impl Site {
                 version: manifest.version.clone(),
                 sha256: statement.digest,
                 params: Map::default(),
+                rules: vec![],
             };
             (statement, used)
         };

@@ -95,6 +95,8 @@ words! {
     Host: "host", "Host";
     Hosts: "hosts", "Hosts";
     SaysServer: "according to the server", "laut Server";
+    Values: "values", "Werte";
+    WinsOver: "wins over", "gilt statt";
     HostClass: "host class", "Hostklasse";
     Risk: "risk", "Risiko";
     NothingToDo: "nothing to do: these hosts are as the change wants them", "nichts zu tun: diese Hosts sind schon im Soll-Zustand";

@@ -97,6 +97,9 @@ pub struct NewArgs {
     /// Value of a manifest's parameter; of one of type secret the file with the output of `assent secret encrypt`
     #[arg(long, value_name = "NAME.KEY=VALUE")]
     pub param: Vec<String>,
+    /// Value for the targets with a label, or for one host; of several rules for a host the last one counts
+    #[arg(long, num_args = 2, value_names = ["KEY=VALUE|HOST", "NAME.KEY=VALUE"])]
+    pub param_for: Vec<String>,
     /// Host name, CI or agent id
     #[arg(long, value_name = "HOST")]
     pub target: Vec<String>,

@@ -78,7 +78,11 @@ pub fn find<'h>(known: &'h [HostLine], name: &str) -> Done<&'h HostLine> {
 }
 
 fn has_labels(host: &HostLine, labels: &[(String, String)]) -> bool {
-    labels.iter().all(|(key, value)| host.labels.get(key) == Some(value))
+    labels.iter().all(|(key, value)| has_label(host, key, value))
+}
+
+pub fn has_label(host: &HostLine, key: &str, value: &str) -> bool {
+    host.labels.get(key).is_some_and(|has| has == value)
 }
 
 /// The host as its own key proves it: id = hash of the key, and an enrolment signed with that key.

@@ -8,6 +8,7 @@ mod forecast;
 pub mod hosts;
 pub mod new;
 mod page;
+mod params;
 pub mod render;
 pub mod review;
 pub mod show;

@@ -3,33 +3,33 @@
 use super::args::NewArgs;
 use super::effects;
 use super::hosts::{Choice, choose};
+use super::params::{self, Used};
 use crate::error::{Context as _, Done, Failure};
 use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::trust::Site;
-use crate::{files, term, text, window};
+use crate::{term, text, window};
 use shared::admit::{Verified, check_author};
 use shared::change::{
     Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
 };
 use shared::ids::{AgentId, ChangeId, ManifestName, Team};
-use shared::limits;
-use shared::manifest::{Manifest, ParamName, ParamValue, ParameterType, resolve_params};
+use shared::manifest::Manifest;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::HostLine;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 pub fn run(session: &Session, args: &NewArgs) -> Done {
     let site = session.site()?;
     let before = previous(session, args)?;
     let old = before.as_ref().map(|statement| &statement.body);
-    let (names, targets) = targets(session, args, old)?;
+    let (hosts, targets) = targets(session, args, old)?;
+    let names = hosts.iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
     let intervals = intervals(session, args, old)?;
     let parts = Parts {
-        manifests: manifests(session, &site, args, old)?,
+        manifests: manifests(session, &site, args, old, &hosts)?,
         waves: waves(args, old, &names, &targets)?,
         not_after: not_after(session, args, old, &intervals)?,
         targets,
@@ -144,6 +144,7 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
     );
     for named in &body.manifests {
         out.push_str(&format!("  manifest  {}/{}\n", named.team, named.label()));
+        out.push_str(&params::told(named, names));
     }
     out.push_str(&format!("  hosts     {}: {}{more}\n", body.targets.len(), hosts.join(", ")));
     for interval in &body.intervals {
@@ -178,9 +179,13 @@ fn given(new: &Option<String>, old: Option<&String>, option: &str) -> Done<Strin
     new.as_ref().or(old).cloned().ok_or_else(missing)
 }
 
-type Used = Vec<(ManifestUse, Verified<Manifest>)>;
-
-fn manifests(session: &Session, site: &Site, args: &NewArgs, old: Option<&Change>) -> Done<Used> {
+fn manifests(
+    session: &Session,
+    site: &Site,
+    args: &NewArgs,
+    old: Option<&Change>,
+    hosts: &[HostLine],
+) -> Done<Used> {
     let mut used: Used = match (args.manifest.is_empty(), old) {
         (true, Some(old)) => old
             .manifests
@@ -195,18 +200,10 @@ fn manifests(session: &Session, site: &Site, args: &NewArgs, old: Option<&Change
         }
     };
     for text in &args.param {
-        set_param(&mut used, text)?;
+        params::set(&mut used, text)?;
     }
-    for (named, manifest) in &used {
-        let given: Map<String, ParamValue> =
-            named.params.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
-        resolve_params(&manifest.get().parameters, &given).map_err(|problems| {
-            let why: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Failure::usage(format!("the parameters of {} do not fit", named.label()))
-                .why(why.join(" | "))
-                .remedy(format!("give --param {}.KEY=VALUE", named.name))
-        })?;
-    }
+    params::set_rules(&mut used, &args.param_for, hosts)?;
+    params::check(&used, hosts)?;
     Ok(used)
 }
 
@@ -230,7 +227,14 @@ fn named_manifest(session: &Session, site: &Site, text: &str) -> Done<(ManifestU
         None => newest(site, &team, &name)?,
     };
     let manifest = site.manifest(&session.api, &team, &name, &version)?;
-    let named = ManifestUse { team, name, version, sha256: manifest.digest(), params: Map::default() };
+    let named = ManifestUse {
+        team,
+        name,
+        version,
+        sha256: manifest.digest(),
+        params: Map::default(),
+        rules: Vec::new(),
+    };
     Ok((named, manifest))
 }
 
@@ -245,58 +249,19 @@ fn newest(site: &Site, team: &Team, name: &ManifestName) -> Done<semver::Version
     })
 }
 
-/// `name.key=value`, read by the type that the manifest declares.
-fn set_param(used: &mut Used, text: &str) -> Done {
-    let shape = text.split_once('=').and_then(|(place, value)| Some((place.split_once('.')?, value)));
-    let ((name, key), value) = shape.ok_or_else(|| {
-        Failure::usage(format!("{text:?} is not a parameter"))
-            .remedy("write NAME.KEY=VALUE, such as web-base.port=8080")
-    })?;
-    let entry = used.iter_mut().find(|(named, _)| named.name.as_str() == name);
-    let (named, manifest) =
-        entry.ok_or_else(|| Failure::usage(format!("the change has no manifest {name}")))?;
-    let key: ParamName =
-        key.parse().map_err(|e| Failure::usage(format!("{key:?} is not a parameter name")).why(e))?;
-    let declared = manifest.get().parameters.get(&key).ok_or_else(|| {
-        let known: Vec<_> = manifest.get().parameters.keys().map(ToString::to_string).collect();
-        Failure::usage(format!("{} has no parameter {key}", named.label()))
-            .remedy(format!("it has: {}", known.join(", ")))
-    })?;
-    let wrong = |wanted: &str| Failure::usage(format!("{text:?}: the value must be {wanted}"));
-    let value = match declared.value_type {
-        ParameterType::String => ParamValue::Text(value.to_owned()),
-        ParameterType::Integer => ParamValue::Integer(value.parse().map_err(|_| wrong("a whole number"))?),
-        ParameterType::Boolean => ParamValue::Boolean(value.parse().map_err(|_| wrong("true or false"))?),
-        // Never the value itself: command lines are seen by others and kept by shells.
-        ParameterType::Secret => {
-            let text = files::read_text(Path::new(value), limits::SECRET_ARMOR_BYTES)?;
-            let secret = text.parse().or_usage(format!("{value} does not hold a secret"));
-            ParamValue::Secret(
-                secret.map_err(|e| e.remedy("give the file with the output of assent secret encrypt"))?,
-            )
-        }
-    };
-    named.params.insert(key, value);
-    Ok(())
-}
-
-fn targets(
-    session: &Session,
-    args: &NewArgs,
-    old: Option<&Change>,
-) -> Done<(BTreeMap<AgentId, String>, Vec<Target>)> {
+/// The targets, and what the server says about them: names and labels.
+fn targets(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<(Vec<HostLine>, Vec<Target>)> {
     let choice = Choice { names: &args.target, labels: &args.label, all: args.all };
     if choice.is_empty() {
         let missing =
             || Failure::usage("no hosts are chosen").remedy("give --target HOST, --label KEY=VALUE or --all");
         let targets = old.ok_or_else(missing)?.targets.clone();
-        let known: Vec<HostLine> = session.api.hosts(&[])?;
-        let names = known.into_iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
-        return Ok((names, targets));
+        let mut known: Vec<HostLine> = session.api.hosts(&[])?;
+        known.retain(|host| targets.iter().any(|target| target.agent == host.agent));
+        return Ok((known, targets));
     }
     let chosen = choose(&session.api, &session.profile.config.site, &choice)?;
-    let names = chosen.iter().map(|c| (c.host.agent, text::clean(&c.host.hostname))).collect();
-    Ok((names, chosen.into_iter().map(|c| c.target).collect()))
+    Ok(chosen.into_iter().map(|c| (c.host, c.target)).unzip())
 }
 
 /// Canaries first; the rest starts when all of them have succeeded and were watched.

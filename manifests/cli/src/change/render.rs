@@ -89,6 +89,21 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             for (key, value) in named.params.iter() {
                 page.field("", &clean(&format!("{key} = {value}")));
             }
+            for rule in &named.rules {
+                for (key, value) in rule.params.iter() {
+                    let of = format!("{key} = {value}  ({}: {})", rule.chosen, self.names(&rule.agents));
+                    page.field("", &clean(&of));
+                }
+            }
+            for over in named.overruled() {
+                let (host, name) = (self.review.host_name(over.agent), &over.name);
+                page.alarm(&clean(&format!(
+                    "{host}: {name}: {} {} {}",
+                    over.later,
+                    w(Word::WinsOver),
+                    over.earlier
+                )));
+            }
         }
         let automatic = if change.undo.automatic { Word::UndoAutomatic } else { Word::UndoByHand };
         page.field(w(Word::UndoPlan), &format!("{} ({})", clean(&change.undo.text), w(automatic)));
@@ -148,6 +163,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         ));
         let ids: Vec<_> = class.hosts.iter().map(|host| host.agent_id).collect();
         page.field(w(Word::Hosts), &self.names(&ids));
+        self.values(page, &ids);
         if plan.actions.is_empty() {
             page.line(&format!("  {}", w(Word::NothingToDo)));
         }
@@ -162,6 +178,25 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         }
         for note in &plan.notes {
             page.field(w(Word::Note), &clean(note));
+        }
+    }
+
+    /// The values that each host of a plan class takes, where they are not the same for all of the change.
+    fn values(&self, page: &mut Page, ids: &[AgentId]) {
+        for named in self.review.change.body.manifests.iter().filter(|named| !named.rules.is_empty()) {
+            let mut groups: Vec<(_, Vec<AgentId>)> = Vec::new();
+            for id in ids {
+                let params = named.params_for(*id);
+                match groups.iter_mut().find(|(known, _)| *known == params) {
+                    Some((_, group)) => group.push(*id),
+                    None => groups.push((params, vec![*id])),
+                }
+            }
+            for (params, group) in groups {
+                let all: Vec<_> = params.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+                let line = format!("{}: {}: {}", named.name, self.names(&group), all.join(", "));
+                page.field(self.word(Word::Values), &clean(&line));
+            }
         }
     }
 

@@ -113,6 +113,7 @@ fn change() -> Statement<Change> {
             version: semver::Version::new(1, 2, 0),
             sha256: publication().digest,
             params: Default::default(),
+            rules: vec![],
         }],
         targets: targets.collect(),
         intervals: vec![Interval { from: Timestamp(1_795_222_800), until: Timestamp(1_795_230_000) }],

@@ -322,6 +322,7 @@ pub fn used(published: &Statement<Publication>) -> ManifestUse {
         version: manifest.version.clone(),
         sha256: published.digest,
         params: Map::default(),
+        rules: vec![],
     }
 }
 
