@@ -1,5 +1,6 @@
 //! Wires the kernel to the slices and runs both listeners until the process is told to stop.
 
+use crate::fleet;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Connect, Db};
@@ -18,6 +19,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The file in the data directory that allows the first start to make the database.
@@ -25,6 +27,8 @@ const FIRST_START: &str = "first-start";
 
 /// Seconds that open requests get to finish when the process stops.
 const STOP_TIMEOUT_SECS: u64 = 20;
+/// How often certificates are looked at; they have months left when they are renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(12 * 3_600);
 
 /// What slices are given. Cheap to clone.
 #[derive(Clone)]
@@ -136,6 +140,14 @@ impl Certificates {
         self.agents.reload()?;
         self.ca.reload()
     }
+
+    /// Takes over what the files say now, if they are whole.
+    fn read_again(&self) {
+        match self.reload() {
+            Ok(()) => tracing::info!("certificates read again"),
+            Err(error) => tracing::error!(error = error.chain(), "the old certificates stay in use"),
+        }
+    }
 }
 
 /// Starts listeners and jobs; needs the actix runtime.
@@ -214,6 +226,8 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(fault)?;
+    renew_certificates(&kernel);
+    let mut twice_a_day = actix_web::rt::time::interval(RENEW_EVERY);
     let site = Site::open(&kernel).await?;
     let running = start(&kernel, site.slices(&kernel))?;
     tracing::info!(people = %running.people, agents = %running.agents, "ready");
@@ -221,15 +235,34 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => match running.certificates.reload() {
-                Ok(()) => tracing::info!("certificates read again"),
-                Err(error) => tracing::error!(error = error.chain(), "the old certificates stay in use"),
+            _ = hangup.recv() => running.certificates.read_again(),
+            _ = twice_a_day.tick() => if renew_certificates(&kernel) {
+                running.certificates.read_again();
             },
         }
     }
     tracing::info!("stopping");
     running.stop().await;
     site.close(&kernel).await
+}
+
+/// Renews certificates of the site's own authority before they end. True when one was written.
+fn renew_certificates(kernel: &Kernel) -> bool {
+    match fleet::renew_listeners(&kernel.config, kernel.clock.machine()) {
+        Ok(written) => {
+            for path in &written {
+                tracing::info!(path = %path.display(), "renewed the certificate");
+            }
+            !written.is_empty()
+        }
+        Err(error) => {
+            tracing::error!(
+                error = error.chain(),
+                "a certificate could not be renewed; the old one stays in use"
+            );
+            false
+        }
+    }
 }
 
 /// Host name for people, random part so that a restarted process is another holder of leases.

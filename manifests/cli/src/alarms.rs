@@ -2,6 +2,7 @@
 
 use crate::author::list::print_json;
 use crate::error::Done;
+use crate::lang::Word;
 use crate::session::Session;
 use crate::{term, text, window};
 use serde::{Deserialize, Serialize};
@@ -25,16 +26,16 @@ pub fn list(session: &Session, json: bool) -> Done {
         return print_json(&alarms);
     }
     if alarms.is_empty() {
-        return term::print("no alarms\n");
+        return term::print(&format!("{}\n", session.lang.word(Word::NoAlarms)));
     }
     let hosts = session.api.hosts(&[])?;
     let zone = window::zone(None)?;
-    let mut rows = vec![["WHEN", "ALARM", "HOST", "WHAT"].map(str::to_owned).to_vec()];
+    let mut rows = vec![session.lang.heads(Word::HeadsOfAlarms)];
     rows.extend(alarms.iter().map(|alarm| {
         let host = hosts.iter().find(|host| host.agent.to_string() == alarm.agent);
         let host = host.map_or(&alarm.agent, |host| &host.hostname);
         vec![
-            window::local(alarm.at, &zone),
+            window::local_in(session.lang, alarm.at, &zone),
             text::clean(&alarm.kind),
             text::clean(host),
             text::clean(&alarm.detail),
@@ -46,28 +47,19 @@ pub fn list(session: &Session, json: bool) -> Done {
     kinds.dedup();
     out.push('\n');
     for (kind, remedy) in kinds.into_iter().filter_map(|kind| Some((kind, remedy(kind)?))) {
-        out.push_str(&format!("{kind}: {remedy}\n"));
+        out.push_str(&format!("{kind}: {}\n", session.lang.word(remedy)));
     }
     term::print(&out)
 }
 
 /// What an alarm means and what to do.
-fn remedy(kind: &str) -> Option<&'static str> {
+fn remedy(kind: &str) -> Option<Word> {
     Some(match kind {
-        "chain_fork" => {
-            "two machines use one host's key, or its state directory was restored; find the copy, take it off \
-             the network, and join the host again with a new token"
-        }
-        "chain_edited" => {
-            "somebody changed the database; compare with a backup and look who had access to it"
-        }
-        "chain_loss" => {
-            "a restored database had lost statements of this host; it was told to go on, the gap stays visible"
-        }
-        "log_contradiction" => {
-            "the host saw another ledger than this one; run `assent log verify`, and compare with a backup"
-        }
-        "forged" => "the host sent a statement that is not its own; look who controls that machine",
+        "chain_fork" => Word::AlarmFork,
+        "chain_edited" => Word::AlarmEdited,
+        "chain_loss" => Word::AlarmLoss,
+        "log_contradiction" => Word::AlarmContradiction,
+        "forged" => Word::AlarmForged,
         _ => return None,
     })
 }

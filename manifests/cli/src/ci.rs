@@ -3,6 +3,7 @@
 use crate::author::list::print_json;
 use crate::change::{find_host, pairs};
 use crate::error::Done;
+use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
@@ -16,20 +17,22 @@ pub fn list(session: &Session, labels: &[String], json: bool) -> Done {
     if json {
         return print_json(&hosts);
     }
-    let mut rows = vec![["HOST", "CI", "CLASS", "LAST SEEN", "LABELS", "AGENT"].map(str::to_owned).to_vec()];
-    rows.extend(hosts.iter().map(|host| host_row(host, session.now)));
-    term::print(&format!(
-        "{}according to the server; labels and last contact are signed by nobody\n",
-        text::table(&rows)
-    ))
+    let mut rows = vec![session.lang.heads(Word::HeadsOfHosts)];
+    rows.extend(hosts.iter().map(|host| host_row(host, session.now, session.lang)));
+    term::print(&format!("{}{}\n", text::table(&rows), session.lang.word(Word::Unsigned)))
 }
 
-fn host_row(host: &HostLine, now: Timestamp) -> Vec<String> {
+fn host_row(host: &HostLine, now: Timestamp, lang: Lang) -> Vec<String> {
     let labels: Vec<_> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let seen = host.last_seen.map_or("never".to_owned(), |at| format!("{} ago", text::span(now.since(at))));
-    let seen = if host.enabled { seen } else { "disabled".to_owned() };
+    let ago = |at: Timestamp| lang.fill(Word::Ago, &text::span(now.since(at)));
+    let seen = host.last_seen.map_or(lang.word(Word::Never).to_owned(), ago);
+    let seen = if host.enabled { seen } else { lang.word(Word::Disabled).to_owned() };
     let genuine = host.agent_key.agent_id() == host.agent;
-    let agent = if genuine { host.agent.to_string() } else { format!("! {} (not its key)", host.agent) };
+    let agent = if genuine {
+        host.agent.to_string()
+    } else {
+        format!("! {} ({})", host.agent, lang.word(Word::NotItsKey))
+    };
     vec![
         text::clean(&host.hostname),
         text::clean(&host.ci),
@@ -46,52 +49,53 @@ pub fn show(session: &Session, host: &str, json: bool) -> Done {
         return print_json(&file);
     }
     let zone = window::zone(None)?;
-    term::print(&rendered(&file, &zone))
+    term::print(&rendered(&file, session.lang, &zone))
 }
 
 /// History entries on one screen; `--json` has all.
 const HISTORY: usize = 20;
 
-fn rendered(file: &CiFile, zone: &TimeZone) -> String {
+fn rendered(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
     let line = &file.line;
     let (name, ci, kind) = (text::clean(&line.name), text::clean(&line.ci), text::clean(&line.kind));
-    let mut out = format!("{name} ({ci}), {kind} since {}\n", window::local(line.created, zone));
-    out.push_str(&head(file, zone));
+    let since = window::local_in(lang, line.created, zone);
+    let mut out = format!("{name} ({ci}), {kind} {} {since}\n", lang.word(Word::Since));
+    out.push_str(&head(file, lang, zone));
+    let change = file.states.first().map_or("ID".to_owned(), |state| state.change_id.to_string());
     out.push_str(&format!(
-        "\nState as the server recorded it from receipts (its word; to prove it: assent export --change {} -o \
-         bundle.tar && assent verify bundle.tar)\n",
-        file.states.first().map_or("ID".to_owned(), |state| state.change_id.to_string())
+        "\n{} assent export --change {change} -o bundle.tar && assent verify bundle.tar)\n",
+        lang.word(Word::StateAsRecorded)
     ));
-    out.push_str(&states(&file.states, zone));
-    out.push_str("\nHistory (the server's word)\n");
-    out.push_str(&history(&file.history, zone));
+    out.push_str(&states(&file.states, lang, zone));
+    out.push_str(&format!("\n{}\n", lang.word(Word::History)));
+    out.push_str(&history(&file.history, lang, zone));
     out
 }
 
-fn head(file: &CiFile, zone: &TimeZone) -> String {
+fn head(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
     let line = &file.line;
     let or_dash = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), text::clean);
     let [os, version, kernel, arch] = [&line.os, &line.os_version, &line.kernel, &line.arch].map(or_dash);
-    let reported = |when| format!("reported {}", window::local(when, zone));
+    let w = |word| lang.word(word);
+    let reported = |when| format!("{} {}", w(Word::Reported), window::local_in(lang, when, zone));
     let mut rows = vec![
-        ("agent", line.agent.map_or("-".to_owned(), |id| id.to_string())),
-        ("host class", line.host_class.as_ref().map_or("-".to_owned(), ToString::to_string)),
-        ("system", format!("{os} {version}, kernel {kernel}, {arch}")),
-        ("agent version", or_dash(&line.agent_version)),
-        ("facts", line.facts_at.map_or("never reported".to_owned(), reported)),
+        (w(Word::Agent), line.agent.map_or("-".to_owned(), |id| id.to_string())),
+        (w(Word::HostClass), line.host_class.as_ref().map_or("-".to_owned(), ToString::to_string)),
+        (w(Word::System), format!("{os} {version}, {} {kernel}, {arch}", w(Word::Kernel))),
+        (w(Word::AgentVersion), or_dash(&line.agent_version)),
+        (w(Word::Facts), line.facts_at.map_or(w(Word::NeverReported).to_owned(), reported)),
     ];
     if let Some(facts) = &file.facts {
-        rows.push(("packages", facts.packages.len().to_string()));
-        rows.push(("services", facts.services.len().to_string()));
-        rows.push(("addresses", text::clean(&facts.addresses.join(" "))));
+        rows.push((w(Word::Packages), facts.packages.len().to_string()));
+        rows.push((w(Word::Services), facts.services.len().to_string()));
+        rows.push((w(Word::Addresses), text::clean(&facts.addresses.join(" "))));
     }
     let rows: Vec<_> = rows.into_iter().map(|(label, value)| vec![format!("  {label}"), value]).collect();
     text::table(&rows)
 }
 
-fn states(states: &[CiState], zone: &TimeZone) -> String {
-    let titles = ["  RESOURCE", "LAST STEP", "CHANGE", "APPROVED BY", "WHEN", "LEDGER"];
-    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+fn states(states: &[CiState], lang: Lang, zone: &TimeZone) -> String {
+    let mut rows = vec![lang.heads(Word::HeadsOfStates)];
     rows.extend(states.iter().map(|state| {
         let by: Vec<_> = state.approved_by.iter().map(ToString::to_string).collect();
         vec![
@@ -99,17 +103,17 @@ fn states(states: &[CiState], zone: &TimeZone) -> String {
             format!("{} {}", state.verb.as_str(), state.outcome.as_str()),
             format!("{}.{}", state.change_id, state.revision),
             by.join(", "),
-            window::local(state.applied_at, zone),
+            window::local_in(lang, state.applied_at, zone),
             state.ledger_index.to_string(),
         ]
     }));
     text::table(&rows)
 }
 
-fn history(events: &[CiEvent], zone: &TimeZone) -> String {
+fn history(events: &[CiEvent], lang: Lang, zone: &TimeZone) -> String {
     let row = |event: &CiEvent| {
         let change = event.change_id.as_ref().map_or(String::new(), ToString::to_string);
-        let when = format!("  {}", window::local(event.at, zone));
+        let when = format!("  {}", window::local_in(lang, event.at, zone));
         vec![when, text::clean(&event.kind), change, text::clean(&event.summary)]
     };
     let rows: Vec<_> = events.iter().take(HISTORY).map(row).collect();

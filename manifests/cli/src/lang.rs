@@ -36,6 +36,16 @@ impl Lang {
         }
     }
 
+    /// Headings of a table, as many in both languages.
+    pub fn heads(self, word: Word) -> Vec<String> {
+        self.word(word).split('|').map(str::to_owned).collect()
+    }
+
+    /// A phrase with its one gap filled.
+    pub fn fill(self, word: Word, what: &str) -> String {
+        self.word(word).replacen("{}", what, 1)
+    }
+
     pub fn word(self, word: Word) -> &'static str {
         let (en, de) = word.both();
         match self {
@@ -124,6 +134,56 @@ words! {
     WholeContents: "Whole contents that the plans show only in part; each has the digest that its host signed:", "Ganze Inhalte, die die Pläne nur zum Teil zeigen; jeder hat den Digest, den sein Host signiert hat:";
     WholeContentsIn: "the whole contents that the plans show only in part are in", "die ganzen Inhalte, die die Pläne nur zum Teil zeigen, stehen in";
     ApprovedUnseen: "you approve contents that nobody was shown:", "Sie genehmigen Inhalte, die niemandem gezeigt wurden:";
+    HeadsOfChanges: "CHANGE|REV|STATE|PLANS|REPORTED|NEXT WINDOW|AUTHOR|TITLE", "ÄNDERUNG|REV|STAND|PLÄNE|GEMELDET|NÄCHSTES FENSTER|AUTOR|TITEL";
+    HeadsOfHosts: "HOST|CI|CLASS|LAST SEEN|LABELS|AGENT", "HOST|CI|KLASSE|ZULETZT GESEHEN|MERKMALE|AGENT";
+    HeadsOfStates: "  RESOURCE|LAST STEP|CHANGE|APPROVED BY|WHEN|LEDGER", "  RESSOURCE|LETZTER SCHRITT|ÄNDERUNG|GENEHMIGT VON|WANN|PROTOKOLL";
+    HeadsOfExpiry: "|EXPIRES|WHEN|LEFT", "|LÄUFT AB|WANN|REST";
+    HeadsOfAlarms: "WHEN|ALARM|HOST|WHAT", "WANN|ALARM|HOST|WAS";
+    Never: "never", "nie";
+    Ago: "{} ago", "vor {}";
+    In: "in {}", "in {}";
+    Disabled: "disabled", "gesperrt";
+    NotItsKey: "not its key", "nicht sein Schlüssel";
+    Unsigned: "according to the server; labels and last contact are signed by nobody", "laut Server; Merkmale und letzter Kontakt sind von niemandem signiert";
+    Since: "since", "seit";
+    Agent: "agent", "Agent";
+    System: "system", "System";
+    Kernel: "kernel", "Kernel";
+    AgentVersion: "agent version", "Agent-Version";
+    Facts: "facts", "Fakten";
+    Reported: "reported", "gemeldet";
+    NeverReported: "never reported", "nie gemeldet";
+    Packages: "packages", "Pakete";
+    Services: "services", "Dienste";
+    Addresses: "addresses", "Adressen";
+    StateAsRecorded: "State as the server recorded it from receipts (its word; to prove it:", "Stand, wie der Server ihn aus Quittungen verzeichnet hat (sein Wort; Nachweis:";
+    History: "History (the server's word)", "Verlauf (Wort des Servers)";
+    And: "and", "und";
+    ServersWord: "the server's word", "Wort des Servers";
+    SignedByHost: "signed by the host", "vom Host signiert";
+    AnswerMayChange: "the answer may change at", "die Antwort kann sich ändern:";
+    LastSeen: "last seen", "zuletzt gesehen";
+    Site: "site", "Standort";
+    FirstRoot: "first root", "erste Wurzel";
+    People: "people", "Personen";
+    Agents: "agents", "Agenten";
+    ServerKey: "server key", "Server-Schlüssel";
+    Policy: "policy", "Richtlinie";
+    PolicyVersion: "version", "Ausgabe";
+    Rules: "rules", "Regeln";
+    Approval: "approval", "Genehmigung";
+    OneApproves: "one person approves alone (self-approval is stamped)", "eine Person genehmigt allein (Selbstgenehmigung wird vermerkt)";
+    SeveralPersons: "several persons", "mehrere Personen";
+    Repository: "repository", "Repository";
+    LedgerKey: "ledger key", "Protokoll-Schlüssel";
+    ServerClaims: "the server claims", "der Server behauptet";
+    Expired: "expired", "abgelaufen";
+    NoAlarms: "no alarms", "keine Alarme";
+    AlarmFork: "two machines use one host's key, or its state directory was restored; find the copy, take it off the network, and join the host again with a new token", "zwei Maschinen verwenden den Schlüssel eines Hosts, oder sein Zustandsverzeichnis wurde zurückgespielt; die Kopie finden, vom Netz nehmen und den Host mit neuem Token aufnehmen";
+    AlarmEdited: "somebody changed the database; compare with a backup and look who had access to it", "jemand hat die Datenbank verändert; mit einer Datensicherung vergleichen und klären, wer Zugriff hatte";
+    AlarmLoss: "a restored database had lost statements of this host; it was told to go on, the gap stays visible", "einer zurückgespielten Datenbank fehlten Erklärungen dieses Hosts; er durfte fortfahren, die Lücke bleibt sichtbar";
+    AlarmContradiction: "the host saw another ledger than this one; run `assent log verify`, and compare with a backup", "der Host hat ein anderes Protokoll gesehen als dieses; `assent log verify` ausführen und mit einer Datensicherung vergleichen";
+    AlarmForged: "the host sent a statement that is not its own; look who controls that machine", "der Host hat eine fremde Erklärung gesendet; klären, wer diese Maschine kontrolliert";
     VerifiedHere: "Verified on this machine: author, manifests, and every plan by its host's own key.", "Auf diesem Rechner geprüft: Autor, Manifeste und jeder Plan mit dem eigenen Schlüssel seines Hosts.";
 }
 
@@ -137,6 +197,9 @@ mod tests {
             let (en, de) = word.both();
             assert!(!en.trim().is_empty() && !de.trim().is_empty(), "{word:?}");
             assert!(en.is_ascii(), "{word:?}");
+            for sign in ["|", "{}"] {
+                assert_eq!(en.matches(sign).count(), de.matches(sign).count(), "{word:?}");
+            }
         }
         assert_eq!((Lang::De.word(Word::Change), Lang::En.word(Word::Change)), ("Änderung", "Change"));
     }

@@ -31,7 +31,7 @@ pub fn run(session: &Session, dry_run: bool, keys: &[PathBuf], replace_lost: Opt
     let before = trust::refresh_expired(&session.profile, &session.api, session.now)?;
     let team = &session.profile.config.team;
     let until = expires(session.now);
-    term::print(&site::expiry_table(&site::expiries(&info, &before), session.now)?)?;
+    term::print(&site::expiry_table(&site::expiries(&info, &before), session.now, session.lang)?)?;
     let what = format!("root, targets (with the policy) and content.{team}");
     let others = "the server renews timestamp, snapshot, changes and certificates of the site's authority by itself; \
                   a key's end is moved by an edition of the policy (assent policy edit)";
@@ -48,7 +48,7 @@ pub fn run(session: &Session, dry_run: bool, keys: &[PathBuf], replace_lost: Opt
     let (info, _) = session.api.site()?;
     term::print(&format!(
         "\nrenewed: {what}\n{}\n{others}\n",
-        site::expiry_table(&site::expiries(&info, &after), session.now)?
+        site::expiry_table(&site::expiries(&info, &after), session.now, session.lang)?
     ))
 }
 

@@ -3,6 +3,7 @@
 use crate::author::list::print_json;
 use crate::change::pairs;
 use crate::error::{Done, Failure};
+use crate::lang::{Lang, Word};
 use crate::net::api::{Expiry, SiteInfo};
 use crate::session::Session;
 use crate::trust::Site;
@@ -29,36 +30,53 @@ pub fn show(session: &Session, json: bool) -> Done {
     if json {
         return print_json(&SiteInfo { expiry, ..info });
     }
-    term::print(&format!("{}\n{}", identity(&info, &site, &seen), expiry_table(&expiry, session.now)?))
+    term::print(&format!(
+        "{}\n{}",
+        identity(&info, &site, &seen, session.lang),
+        expiry_table(&expiry, session.now, session.lang)?
+    ))
 }
 
-fn identity(info: &SiteInfo, site: &Site, seen: &Digest) -> String {
+fn identity(info: &SiteInfo, site: &Site, seen: &Digest, lang: Lang) -> String {
+    let w = |word| lang.word(word);
     let (policy, versions) = (&site.policy, site.trusted.versions());
     let (persons, rules) = (policy.persons.len(), policy.rules.len());
-    let alone = "one person approves alone (self-approval is stamped)";
     let fields = [
-        ("site", info.site.to_string()),
-        ("first root", info.root_sha256.to_string()),
-        ("people", text::clean(&info.people_url)),
-        ("agents", text::clean(&info.agent_address)),
-        ("server key", pin_line(&info.server_spki, seen)),
-        ("policy", format!("version {} (persons: {persons}, rules: {rules})", policy.version)),
-        ("approval", if policy.one_person { alone } else { "several persons" }.to_owned()),
+        (w(Word::Site), info.site.to_string()),
+        (w(Word::FirstRoot), info.root_sha256.to_string()),
+        (w(Word::People), text::clean(&info.people_url)),
+        (w(Word::Agents), text::clean(&info.agent_address)),
+        (w(Word::ServerKey), pin_line(&info.server_spki, seen, lang)),
         (
-            "repository",
+            w(Word::Policy),
+            format!(
+                "{} {} ({}: {persons}, {}: {rules})",
+                w(Word::PolicyVersion),
+                policy.version,
+                w(Word::People),
+                w(Word::Rules)
+            ),
+        ),
+        (
+            w(Word::Approval),
+            w(if policy.one_person { Word::OneApproves } else { Word::SeveralPersons }).to_owned(),
+        ),
+        (
+            w(Word::Repository),
             format!(
                 "root {}, targets {}, snapshot {}, timestamp {}",
                 versions.root, versions.targets, versions.snapshot, versions.timestamp
             ),
         ),
-        ("ledger key", policy.log.vkeys.first().cloned().unwrap_or_default()),
+        (w(Word::LedgerKey), policy.log.vkeys.first().cloned().unwrap_or_default()),
     ];
     let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect();
     text::table(&rows)
 }
 
-fn pin_line(claimed: &Digest, seen: &Digest) -> String {
-    if claimed == seen { seen.to_string() } else { format!("{seen} (the server claims {claimed})") }
+fn pin_line(claimed: &Digest, seen: &Digest, lang: Lang) -> String {
+    let claims = lang.word(Word::ServerClaims);
+    if claimed == seen { seen.to_string() } else { format!("{seen} ({claims} {claimed})") }
 }
 
 /// The server's list; what was verified here replaces what it says of the repository.
@@ -73,16 +91,21 @@ pub fn expiries(told: &SiteInfo, site: &Site) -> Vec<Expiry> {
     all
 }
 
-pub fn expiry_table(expiry: &[Expiry], now: Timestamp) -> Done<String> {
+pub fn expiry_table(expiry: &[Expiry], now: Timestamp, lang: Lang) -> Done<String> {
     let zone = window::zone(None)?;
-    let mut rows = vec![["", "EXPIRES", "WHEN", "LEFT"].map(str::to_owned).to_vec()];
+    let mut rows = vec![lang.heads(Word::HeadsOfExpiry)];
     for line in expiry {
         let left = line.expires.since(now);
         // The server signs these again by itself, every hour.
         let renewed = matches!(line.what.as_str(), "timestamp" | "snapshot" | "changes");
         let mark = if left <= 0 || (left < SOON_DAYS * 86_400 && !renewed) { "!" } else { "" };
-        let rest = if left <= 0 { "expired".to_owned() } else { text::span(left) };
-        rows.push(vec![mark.into(), text::clean(&line.what), window::local(line.expires, &zone), rest]);
+        let rest = if left <= 0 { lang.word(Word::Expired).to_owned() } else { text::span(left) };
+        rows.push(vec![
+            mark.into(),
+            text::clean(&line.what),
+            window::local_in(lang, line.expires, &zone),
+            rest,
+        ]);
     }
     Ok(text::table(&rows))
 }

@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// Days that a certificate is good for; agents renew after a third of it.
 const DAYS: i64 = 90;
 const DAY_SECS: i64 = 86_400;
+/// Browsers refuse server certificates that live longer than 825 days.
+const OWN_DAYS: i64 = 800;
+/// Hosts may have clocks that are behind.
+const OWN_BACKDATE_DAYS: i64 = 2;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -57,17 +61,13 @@ impl Authority {
         let refuse = |error: rcgen::Error| Refusal::unprocessable("join.bad_csr").with("detail", error);
         let request = CertificateSigningRequestParams::from_pem(csr).map_err(refuse)?;
         let fault = |error| Error::fault("issuing a certificate", error);
-        let mut serial = [0; 16];
-        getrandom::fill(&mut serial).map_err(|error| Error::fault("drawing random bytes", error))?;
-        // Positive as RFC 5280 §4.1.2.2 wants it.
-        serial[0] &= 0x7f;
         let mut params = CertificateParams::new(Vec::new()).map_err(fault)?;
         let name = format!("urn:assent:{}:{agent}", self.0.site);
         let name = name.try_into().map_err(fault)?;
         params.subject_alt_names = vec![SanType::URI(name)];
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, agent.to_string());
-        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.serial_number = Some(serial()?);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
@@ -80,6 +80,40 @@ impl Authority {
         let certificate = params.signed_by(&request.public_key, &self.0.issuer).map_err(fault)?;
         Ok(Issued { pem: certificate.pem(), not_after })
     }
+
+    /// Certifies a key of the server itself under `names`.
+    pub(super) fn issue_own(
+        &self,
+        names: Vec<SanType>,
+        key: &KeyPair,
+        now: Timestamp,
+    ) -> Result<String, Error> {
+        let fault = |error| Error::fault("issuing a certificate of the server", error);
+        let day = |at: Timestamp| {
+            date(at).map(|(year, month, day)| date_time_ymd(year, month, day)).ok_or_else(|| {
+                Error::fault("issuing a certificate of the server", "the clock shows no year of four digits")
+            })
+        };
+        let mut params = CertificateParams::new(Vec::new()).map_err(fault)?;
+        params.subject_alt_names = names;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "Assent server");
+        params.serial_number = Some(serial()?);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = day(now.plus(-OWN_BACKDATE_DAYS * DAY_SECS))?;
+        params.not_after = day(now.plus(OWN_DAYS * DAY_SECS))?;
+        Ok(params.signed_by(key, &self.0.issuer).map_err(fault)?.pem())
+    }
+}
+
+fn serial() -> Result<SerialNumber, Error> {
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).map_err(|error| Error::fault("drawing random bytes", error))?;
+    // Positive as RFC 5280 §4.1.2.2 wants it.
+    serial[0] &= 0x7f;
+    Ok(SerialNumber::from_slice(&serial))
 }
 
 /// Year, month and day in UTC.

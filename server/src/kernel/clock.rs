@@ -41,6 +41,14 @@ impl Clock {
         }
     }
 
+    /// The machine's own time, never shifted: peers judge certificates by theirs.
+    pub fn machine(&self) -> Timestamp {
+        match &self.0 {
+            Source::System { .. } => Timestamp(system_seconds()),
+            Source::Set(_) => self.now(),
+        }
+    }
+
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System { offset_secs } => Timestamp(system_seconds().saturating_add(*offset_secs)),

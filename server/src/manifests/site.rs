@@ -13,7 +13,7 @@ use shared::digest::Digest;
 use shared::ids::SiteId;
 use shared::time::Timestamp;
 use shared::tuf::Role;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What the files of this node say; read once, at the start.
@@ -24,7 +24,8 @@ pub struct Facts {
     agent_address: String,
     /// SHA-256 of the SubjectPublicKeyInfo of the people's listener.
     pub server_spki: Digest,
-    certificates: Vec<Expiry>,
+    /// What people call them, and where they are; read at each question, because they are renewed.
+    certificates: [(&'static str, PathBuf); 3],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,17 +53,18 @@ pub struct Site {
 
 impl Facts {
     pub fn read(config: &Config) -> Result<Self, Error> {
-        let (server_spki, people) = certificate(&config.people.cert)?;
-        let (_, agents) = certificate(&config.agents.cert)?;
-        let (_, authority) = certificate(&config.ca_cert)?;
-        let named =
-            [("people certificate", people), ("agents certificate", agents), ("site authority", authority)];
+        let (server_spki, _) = certificate(&config.people.cert)?;
+        let certificates = [
+            ("people certificate", config.people.cert.clone()),
+            ("agents certificate", config.agents.cert.clone()),
+            ("site authority", config.ca_cert.clone()),
+        ];
         Ok(Self {
             site: config.site_id.clone(),
             people_url: config.people.url.clone(),
             agent_address: with_port(config.agents.url.trim_start_matches("https://")),
             server_spki,
-            certificates: named.map(|(what, expires)| Expiry { what: what.into(), expires }).into(),
+            certificates,
         })
     }
 }
@@ -87,7 +89,10 @@ pub(super) fn site(tx: &mut Conn, facts: &Facts) -> Result<Site, Error> {
     let policy = policy(tx)?.policy;
     let missing = || Error::fault("describing the site", "its first root is missing; restart the server");
     let root = store::find_file(tx, &Role::Root, 1)?.ok_or_else(missing)?;
-    let mut expiry = facts.certificates.clone();
+    let mut expiry = Vec::new();
+    for (what, path) in &facts.certificates {
+        expiry.push(Expiry { what: (*what).into(), expires: certificate(path)?.1 });
+    }
     for role in store::list_roles(tx)? {
         if let Some(file) = store::find_newest(tx, &role)? {
             expiry.push(Expiry { what: role.stored_file(), expires: Timestamp(file.expires) });

@@ -4,6 +4,7 @@ use super::render::{Style, render};
 use super::review::Review;
 use crate::author::list::print_json;
 use crate::error::Done;
+use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
@@ -37,16 +38,16 @@ pub fn list(session: &Session, state: Option<&str>, json: bool) -> Done {
     if json {
         return print_json(&lines);
     }
-    let head = ["CHANGE", "REV", "STATE", "PLANS", "REPORTED", "NEXT WINDOW", "AUTHOR", "TITLE"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut rows = vec![session.lang.heads(Word::HeadsOfChanges)];
     let zone = window::zone(None)?;
-    rows.extend(lines.iter().map(|line| row(line, &zone)));
+    rows.extend(lines.iter().map(|line| row(line, session.lang, &zone)));
     term::print(&text::table(&rows))
 }
 
-fn row(line: &ChangeLine, zone: &jiff::tz::TimeZone) -> Vec<String> {
+fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone) -> Vec<String> {
     let outcome = line.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
-    let next = line.next_interval.map_or("-".to_owned(), |interval| window::local(interval.from, zone));
+    let next =
+        line.next_interval.map_or("-".to_owned(), |interval| window::local_in(lang, interval.from, zone));
     vec![
         line.change_id.to_string(),
         line.revision.to_string(),

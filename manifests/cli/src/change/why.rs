@@ -1,6 +1,7 @@
 //! `assent why HOST CHANGE`: the server's answer, and the host's own signed refusal where there is one.
 
 use crate::error::{Context as _, Done, Failure};
+use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
 use shared::ids::{ChangeId, SiteId};
@@ -16,7 +17,7 @@ pub fn run(session: &Session, host: &str, id: &ChangeId) -> Done {
     }
     let refusal = checked(&why, &session.profile.config.site)?;
     let zone = window::zone(None)?;
-    term::print(&rendered(&why, refusal.as_ref(), session.now, &zone))
+    term::print(&rendered(&why, refusal.as_ref(), session.now, (session.lang, &zone)))
 }
 
 /// The refusal, if the host that was asked about signed it for this change.
@@ -35,34 +36,40 @@ fn rendered(
     why: &Why,
     refusal: Option<&Statement<Refusal>>,
     now: Timestamp,
-    zone: &jiff::tz::TimeZone,
+    (lang, zone): (Lang, &jiff::tz::TimeZone),
 ) -> String {
     let moment = |at: Timestamp| {
         let span = text::span(at.since(now));
-        let relation = if at > now { format!("in {span}") } else { format!("{span} ago") };
-        format!("{} ({relation})", window::local(at, zone))
+        let relation = lang.fill(if at > now { Word::In } else { Word::Ago }, &span);
+        format!("{} ({relation})", window::local_in(lang, at, zone))
     };
-    let mut out =
-        format!("{} and {}: {}\n", text::clean(&why.hostname), why.change_id, text::clean(&why.standing));
+    let (host, standing, and) =
+        (text::clean(&why.hostname), text::clean(&why.standing), lang.word(Word::And));
+    let mut out = format!("{host} {and} {}: {standing}\n", why.change_id);
     let mut retry = why.retry_at;
     match refusal {
         Some(refusal) => {
             let reason = &refusal.body.reason;
             out.push_str(&format!("  {}: {}\n", reason.code, text::clean(&reason.message)));
-            out.push_str(&format!("  signed by the host {}\n", moment(refusal.body.header.at)));
+            out.push_str(&format!(
+                "  {} {}\n",
+                lang.word(Word::SignedByHost),
+                moment(refusal.body.header.at)
+            ));
             retry = reason.retry_at.or(retry);
         }
         None => out.push_str(&format!(
-            "  {}: {} (the server's word)\n",
+            "  {}: {} ({})\n",
             text::clean(&why.code),
-            text::clean(&why.message)
+            text::clean(&why.message),
+            lang.word(Word::ServersWord)
         )),
     }
     if let Some(at) = retry {
-        out.push_str(&format!("  the answer may change at {}\n", moment(at)));
+        out.push_str(&format!("  {} {}\n", lang.word(Word::AnswerMayChange), moment(at)));
     }
-    let seen = why.last_seen.map_or("never".to_owned(), moment);
-    out.push_str(&format!("  last seen {seen}\n"));
+    let seen = why.last_seen.map_or(lang.word(Word::Never).to_owned(), moment);
+    out.push_str(&format!("  {} {seen}\n", lang.word(Word::LastSeen)));
     out
 }
 
@@ -91,14 +98,15 @@ mod tests {
         let signed = why(Some(refusal()));
         let refusal = checked(&signed, &policy().site).unwrap();
         assert_eq!(
-            rendered(&signed, refusal.as_ref(), NOW, &zone),
+            rendered(&signed, refusal.as_ref(), NOW, (Lang::En, &zone)),
             "web9 and C-7: refused\n  plan.failed: apt is locked by another program\n  \
              signed by the host Fri 2026-11-20 11:07 +00:00 (0 s ago)\n  \
              the answer may change at Fri 2026-11-20 12:37 +00:00 (in 1 h 30 min)\n  \
              last seen Fri 2026-11-20 11:06 +00:00 (40 s ago)\n"
         );
         assert!(
-            rendered(&why(None), None, NOW, &zone).contains("plan.failed: it failed (the server's word)")
+            rendered(&why(None), None, NOW, (Lang::En, &zone))
+                .contains("plan.failed: it failed (the server's word)")
         );
     }
 
