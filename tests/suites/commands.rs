@@ -37,6 +37,15 @@ on_both! {
         assert!(reply.status() >= 400, "{}", reply.text());
         let said = world.assent(&["site", "alarms"]).ok();
         assert!(said.out.contains("forged") && said.out.contains("a1") && said.out.contains("look who"), "{said}");
+        for (args, word) in [
+            (["site", "alarms"], "klären, wer diese Maschine kontrolliert"),
+            (["site", "show"], "Standort"),
+            (["ci", "list"], "ZULETZT GESEHEN"),
+            (["change", "list"], "NÄCHSTES FENSTER"),
+        ] {
+            let said = world.assent(&[["--lang", "de"], args].concat()).ok();
+            assert!(said.out.contains(word), "{word}: {said}");
+        }
         let json: serde_json::Value =
             serde_json::from_str(&world.assent(&["site", "alarms", "--json"]).ok().out).unwrap();
         assert_eq!(json[0]["kind"], "forged");

@@ -150,7 +150,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ca = issuer("Assent site authority");
         let config = config(dir.path(), &ca, &ca, 2030);
-        // One of three years is left; a second later it is less than a third.
+        // One of three years is left; a month later it is less than a third.
         assert_eq!(renew(&config, NOW.plus(-86_400)).unwrap(), Vec::<PathBuf>::new(), "it holds");
         let before = read(&config.people.cert);
         let late = NOW.plus(30 * 86_400);
