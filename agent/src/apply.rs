@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 /// Every proof that a start needs. Only the checks of `shared::admit` make them.
 pub struct Warrant {
@@ -49,11 +50,13 @@ pub struct Job<'a> {
     pub artifacts: &'a Path,
 }
 
-/// What may end a run between two steps.
+/// What a run asks outside: what may end it between two steps, and whether the server is there.
 pub struct Watch<'a> {
     pub now: &'a dyn Fn() -> Timestamp,
     /// True when an operator has halted the change.
     pub halted: &'a dyn Fn() -> bool,
+    /// Asks the server on a new connection, within a time: whether this host still reaches it.
+    pub reach: &'a dyn Fn(Duration) -> Result<(), String>,
 }
 
 /// Why there is no outcome.

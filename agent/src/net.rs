@@ -168,6 +168,12 @@ impl Link {
         Ok(Self { runtime, address, tls: Arc::new(tls), limits, sender: None })
     }
 
+    /// Lets go of the connection; the next call makes a new one, within these limits.
+    pub fn begin_anew(&mut self, limits: Limits) {
+        self.sender = None;
+        self.limits = limits;
+    }
+
     /// One request and its whole answer, whatever its status.
     pub fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
         let deadline = self.limits.request;

@@ -8,7 +8,7 @@ use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{archive, command, directory, file, parts, service};
+use crate::resource::{archive, command, directory, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
 use packages::Packages;
 use shared::change::ManifestUse;
@@ -267,6 +267,10 @@ impl<'a, H: Host> Planner<'a, H> {
             Resource::Command(wanted) => self.command(item, wanted)?,
             Resource::Package(_) => {}
             Resource::User(_) | Resource::Group(_) => self.account(item)?,
+            Resource::Firewall(wanted) => {
+                let action = firewall::diff(item, wanted, self.ask.facts, &self.sight(item))?;
+                self.add(item, action)?;
+            }
             Resource::Archive(wanted) => {
                 let action = archive::diff(item, wanted, &*self.host)?;
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;

@@ -14,6 +14,7 @@ use shared::envelope::Envelope;
 use shared::limits;
 use shared::strict;
 use shared::wire::{FactsReport, Join, Joined, Problem, Record, Recorded, Work};
+use std::time::Duration;
 
 /// A work list may carry many author-signed changes.
 const WORK_BYTES: u64 = 16 << 20;
@@ -31,6 +32,8 @@ pub enum CheckIn {
 pub trait Server {
     /// Asks for work; `etag` is of the last answer.
     fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError>;
+    /// Whether the server answers on a new connection, within a time.
+    fn reach(&mut self, within: Duration) -> Result<(), NetError>;
     /// A file of the site repository; `None` when it does not exist.
     fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError>;
     fn send_plan(&mut self, plan: &Envelope) -> Result<(), NetError>;
@@ -102,6 +105,19 @@ impl Server for Remote {
         }
         let etag = reply.etag.clone();
         Ok(CheckIn::News { work: Box::new(read(path, reply, WORK_BYTES)?), etag })
+    }
+
+    fn reach(&mut self, within: Duration) -> Result<(), NetError> {
+        let short = Limits {
+            connect: self.limits.connect.min(within),
+            request: self.limits.request.min(within),
+            ..self.limits
+        };
+        self.link.begin_anew(short);
+        let reply =
+            self.link.call(&Call::get("/agent/v1/tuf/timestamp.json", limits::TUF_TIMESTAMP_BYTES as u64));
+        self.link.begin_anew(self.limits);
+        reply.map(drop)
     }
 
     fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError> {

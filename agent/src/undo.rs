@@ -139,8 +139,12 @@ fn one<H: Host, D: Disk>(
         return command(n, found, step, host, journal);
     }
     if is_as_before(action, before, host).unwrap_or(false) {
+        // An undoing that broke off may have left what it used.
+        let left = if let Found::Parts(all) = before { parts::tidy(all, host).err() } else { None };
         // A failed step without a lasting effect keeps the status that tells what happened.
-        if step.undoing || !matches!(step.after, Some((StepStatus::Failed, ..))) {
+        if let Some(fault) = left {
+            ends.push(Record::UndoAfter(Step(n), Some(fault.text())));
+        } else if step.undoing || !matches!(step.after, Some((StepStatus::Failed, ..))) {
             ends.push(Record::UndoAfter(Step(n), None));
         }
         return Ok(());

@@ -69,3 +69,81 @@ fn dropins_and_timers_are_read_by_systemd_and_taken_back() {
         site.is_sound();
     });
 }
+
+/// A ruleset whose input chain ends with this policy.
+fn ruleset(policy: &str, port: u16, confirm_s: u32) -> String {
+    format!(
+        "resources:
+  - firewall:
+      confirm_s: {confirm_s}
+      content: |
+        flush ruleset
+        table inet lab {{
+          chain input {{
+            type filter hook input priority 0; policy {policy};
+            tcp dport {port} drop
+          }}
+        }}
+"
+    )
+}
+
+#[test]
+fn rules_that_cut_the_host_off_are_taken_back_and_good_ones_stay() {
+    on_own_ground(|ground| {
+        let mut site = Site::new(ground, Disk::Volatile, &[]);
+        let rules = |site: &Site| site.machine.ask(&["nft", "list", "ruleset"]);
+        let receipt = site.change("fw@1.0.0", &ruleset("accept", 9, 20));
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert!(rules(&site).contains("tcp dport 9 drop"), "{}", rules(&site));
+        let good = rules(&site);
+        let calm = |site: &Site| {
+            assert_eq!(site.machine.unit("assent-firewall-restore.timer"), "inactive dead");
+            assert!(!site.has("/var/lib/assent/firewall-former.nft"));
+        };
+        calm(&site);
+        let id = site.request_again("fw@1.0.0");
+        site.approve(&id);
+        assert_eq!(outcome(&site.receipt(&id)), "unchanged");
+
+        // Nothing comes in any more: the agent does not reach its server, and takes the rules back.
+        let id = site.request("fw@2.0.0", &ruleset("drop", 10, 5));
+        assert!(
+            site.shown(&id).contains("taken back unless the server is reached within 5 s"),
+            "{}",
+            site.shown(&id)
+        );
+        site.approve(&id);
+        let receipt = site.receipt(&id);
+        assert_eq!(outcome(&receipt), "rolled_back", "{:#?}", receipt.body);
+        assert!(
+            receipt.body.note.contains("was not reached within 5 s under the new rules"),
+            "{:#?}",
+            receipt.body
+        );
+        assert_eq!(rules(&site), good);
+        assert!(!site.machine.ask(&["cat", "/etc/nftables.conf"]).contains("policy drop"));
+        calm(&site);
+
+        // The agent is killed while the host is cut off, and does not come back: the armed restore does it.
+        let id = site.request("fw@3.0.0", &ruleset("drop", 11, 8));
+        site.approve(&id);
+        site.until("the new rules", || rules(&site).contains("tcp dport 11 drop"));
+        site.machine.exec(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", "assent-agent"]).ok();
+        site.machine.exec(&["systemctl", "stop", "assent-agent"]).ok();
+        assert!(rules(&site).contains("policy drop"));
+        site.until("the former rules", || rules(&site) == good);
+        site.machine.nudge();
+        let receipt = site.receipt(&id);
+        assert_eq!(outcome(&receipt), "rolled_back", "{:#?}", receipt.body);
+        assert_eq!(rules(&site), good);
+        calm(&site);
+
+        // Broken rules are never loaded.
+        let receipt = site.change("fw@4.0.0", &ruleset("accpet", 12, 5));
+        assert_eq!(outcome(&receipt), "rolled_back", "{:#?}", receipt.body);
+        assert!(receipt.body.note.contains("/etc/nftables.conf is not changed"), "{:#?}", receipt.body);
+        assert_eq!(rules(&site), good);
+        site.is_sound();
+    });
+}

@@ -64,10 +64,14 @@ fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fa
             action.resource.as_str().strip_prefix("file:").map_or(Ok(()), |path| host.sweep(path))
         }
         Found::Check(path) => host.sweep(path),
-        Found::Parts(all) => all.iter().try_for_each(|part| match part {
-            parts::Found::File { path, .. } => host.sweep(path),
-            _ => Ok(()),
-        }),
+        Found::Parts(all) => {
+            let files = all.iter().filter_map(|part| match part {
+                parts::Found::File { path, .. } => Some(path),
+                _ => None,
+            });
+            files.map(String::as_str).try_for_each(|path| host.sweep(path))?;
+            parts::tidy(all, host)
+        }
         _ => Ok(()),
     }
 }

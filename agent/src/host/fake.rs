@@ -134,6 +134,10 @@ pub struct World {
     pub units: BTreeMap<String, Unit>,
     /// Kernel parameters by their path.
     pub kernel: BTreeMap<String, String>,
+    /// Rules of nftables.
+    pub rules: String,
+    /// The file of rules that is loaded after a while, unless that is called off.
+    pub armed: Option<String>,
     /// Programs that were run, as one line each.
     pub ran: Vec<String>,
     /// Restarts of units.
@@ -179,6 +183,12 @@ impl Fake {
     fn change(&self, doing: &str, act: impl FnOnce(&mut World)) -> Result<(), Fault> {
         let world = Rc::clone(&self.world);
         self.power.write(|_| act(&mut world.borrow_mut())).map_err(Fault::io(doing.to_owned()))
+    }
+
+    /// As the kernel shows rules: without the command that removed the ones before.
+    fn load(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let text = String::from_utf8_lossy(text).replace("flush ruleset\n", "");
+        self.change("load rules", |world| world.rules = text)
     }
 
     fn node(&self, path: &str) -> Option<Node> {
@@ -348,6 +358,10 @@ impl Host for Fake {
         if !self.staged.contains_key(path) {
             return Err(Fault::Refused(format!("nothing is staged for {path}")));
         }
+        if let (Some(Node::File(_, text)), true) = (self.staged.get(path), *checker == Checker::nft_load()) {
+            let text = text.clone();
+            self.load(&text)?;
+        }
         let (program, arguments) = checker.for_file(path);
         self.run(&Exec::new(program, arguments))
     }
@@ -382,6 +396,25 @@ impl Host for Fake {
 
     fn lock_accounts(&mut self) -> Result<AccountLock, Fault> {
         Ok(AccountLock::default())
+    }
+
+    fn rules(&self) -> Result<String, Fault> {
+        Ok(self.world.borrow().rules.clone())
+    }
+
+    fn load_rules(&mut self, path: &str) -> Result<(), Fault> {
+        let Some(Node::File(_, text)) = self.node(path) else {
+            return Err(Fault::Refused(format!("{path} is no file")));
+        };
+        self.load(&text)
+    }
+
+    fn arm_restore(&mut self, path: &str, _after_s: u32) -> Result<(), Fault> {
+        self.change("arm a restore", |world| world.armed = Some(path.to_owned()))
+    }
+
+    fn disarm_restore(&mut self) -> Result<(), Fault> {
+        self.change("disarm a restore", |world| world.armed = None)
     }
 
     /// The store is all files one after the other, with a link to each.

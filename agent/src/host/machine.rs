@@ -9,7 +9,7 @@ use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::systemd::{self, Unit, UnitVerb};
-use super::{AccountLock, Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files, verify};
+use super::{AccountLock, Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files, firewall, verify};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -218,6 +218,22 @@ impl Host for Machine {
         if self.root.is_whole() { files::lock_accounts(&self.root) } else { Ok(AccountLock::default()) }
     }
 
+    fn rules(&self) -> Result<String, Fault> {
+        if self.has_kernel() { firewall::rules() } else { Err(no_rules()) }
+    }
+
+    fn load_rules(&mut self, path: &str) -> Result<(), Fault> {
+        if self.has_kernel() { firewall::load(path) } else { Err(no_rules()) }
+    }
+
+    fn arm_restore(&mut self, path: &str, after_s: u32) -> Result<(), Fault> {
+        if self.has_kernel() { firewall::arm(path, after_s, systemd::is_running()) } else { Err(no_rules()) }
+    }
+
+    fn disarm_restore(&mut self) -> Result<(), Fault> {
+        firewall::disarm(systemd::is_running())
+    }
+
     fn refresh_trust(&mut self) -> Result<(), Fault> {
         // What a run left that was killed would be appended to.
         self.remove("/etc/ssl/certs/ca-certificates.crt.new")?;
@@ -305,6 +321,10 @@ impl Host for Machine {
         };
         Ok(own_addresses(&read("/proc/net/fib_trie")?, &read("/proc/net/if_inet6")?))
     }
+}
+
+fn no_rules() -> Fault {
+    Fault::Refused("rules of the packet filter are not available below a private root".into())
 }
 
 /// Addresses of this machine in the kernel's tables: IPv4 leaves marked `host LOCAL`, IPv6 interface entries.

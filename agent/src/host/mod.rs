@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod apt;
 pub mod fake;
 mod files;
+mod firewall;
 pub mod machine;
 pub mod packages;
 mod path;
@@ -172,6 +173,15 @@ pub trait Host {
     fn set_kernel(&mut self, path: &str, value: &str) -> Result<(), Fault>;
     /// Keeps other tools from the account files as long as the answer lives (lckpwdf(3)).
     fn lock_accounts(&mut self) -> Result<AccountLock, Fault>;
+
+    /// All rules of nftables in the running kernel, without counters.
+    fn rules(&self) -> Result<String, Fault>;
+    /// Loads a file of rules, in one step.
+    fn load_rules(&mut self, path: &str) -> Result<(), Fault>;
+    /// Loads the file after so many seconds, whatever becomes of the agent until then.
+    fn arm_restore(&mut self, path: &str, after_s: u32) -> Result<(), Fault>;
+    /// Calls off what [`Host::arm_restore`] has armed.
+    fn disarm_restore(&mut self) -> Result<(), Fault>;
 
     /// Makes the store of trusted authorities anew from its files (update-ca-certificates(8)).
     fn refresh_trust(&mut self) -> Result<(), Fault>;

@@ -139,6 +139,21 @@ pub fn run(exec: &Exec) -> Result<Ran, Fault> {
     Ok(Ran { code, how, stdout, stderr, cut })
 }
 
+/// Starts a program that outlives this one, in a session of its own, with no output.
+///
+/// # Errors
+/// It cannot be started.
+pub fn detach(exec: &Exec) -> Result<(), Fault> {
+    let mut command = Command::new("setsid");
+    command.arg("--fork").arg(&exec.program).args(&exec.arguments).env_clear().env("PATH", PATH);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status().map_err(Fault::io(format!("start {}", exec.program)))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Fault::Refused(format!("{} {}", exec.program, describe(status))))
+}
+
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),

@@ -11,6 +11,7 @@ pub mod command;
 pub mod directory;
 pub mod entry;
 pub mod file;
+pub mod firewall;
 mod line;
 mod lines;
 pub mod package;

@@ -5,7 +5,7 @@
 
 use super::programs::{self, Coming};
 use super::wanted::Sight;
-use super::{NamedAttrs, Saved, command, directory, file, refuse, service, state, trust};
+use super::{NamedAttrs, Saved, command, directory, file, firewall, refuse, service, state, trust};
 use crate::host::{Accounts, Attrs, Entry, Fault, Host, Unit, UnitVerb};
 use crate::plan::Item;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ pub enum Found {
         path: String,
         sha256: Digest,
         trusted: bool,
+    },
+    /// The rules in the kernel; `saved` are all of them, `live` is what does not change by itself.
+    Rules {
+        path: String,
+        live: Digest,
+        saved: Digest,
     },
     /// Owner and mode of something whose contents are not the matter.
     Attributes {
@@ -141,6 +147,10 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
                 Found::Kernel { path: path.clone(), value: host.kernel(path)?.unwrap_or_default() }
             }
             Found::Unit { path, .. } => Found::Unit { path: path.clone(), state: host.unit(path)? },
+            Found::Rules { path, saved, .. } => {
+                let live = firewall::normal(&host.rules()?);
+                Found::Rules { path: path.clone(), live, saved: *saved }
+            }
             Found::Trust { path, sha256, .. } => {
                 let trusted = trust::is_trusted(*sha256, host)?;
                 Found::Trust { path: path.clone(), sha256: *sha256, trusted }
@@ -169,6 +179,7 @@ impl Found {
             | Self::Kernel { path, .. }
             | Self::Unit { path, .. }
             | Self::Trust { path, .. }
+            | Self::Rules { path, .. }
             | Self::Attributes { path, .. } => path,
         }
     }
@@ -185,6 +196,7 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::Directory { found, .. } => directory::digest(found, accounts),
         Found::Kernel { path, value } => kernel(path, value),
         Found::Unit { path, state } => unit(path, state.is_active()),
+        Found::Rules { live, .. } => state(&("rules", live)),
         Found::Trust { sha256, trusted, .. } => trust::digest(*sha256, *trusted),
         Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
     }
@@ -516,6 +528,17 @@ fn set_unit(unit: &str, active: bool, host: &mut impl Host) -> Result<(), Fault>
     Err(Fault::Refused(format!("{unit} is {} all the same", now.active)))
 }
 
+/// Removes what bringing a part about, or undoing it, has left behind.
+///
+/// # Errors
+/// The machine's.
+pub fn tidy(before: &[Found], host: &mut impl Host) -> Result<(), Fault> {
+    before.iter().try_for_each(|part| match part {
+        Found::Rules { live, .. } => firewall::tidy(*live, host),
+        _ => Ok(()),
+    })
+}
+
 /// Puts back what was found before, the last part first.
 ///
 /// # Errors
@@ -539,6 +562,7 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
                 }
                 service::forget_failure(path, state, host)?;
             }
+            Found::Rules { live, saved: rules, .. } => firewall::undo(*live, *rules, host, saved)?,
             Found::Trust { .. } => derived.push(part),
         }
     }

@@ -160,7 +160,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
             let repository = pull::repository(state, *server, clock.now());
             repository.is_ok_and(|r| r.control.halted.contains(&running.change_id))
         };
-        hands.apply(order, &Watch { now: &now, halted: &halted })
+        let reach = |within| {
+            let (_, server, _) = &mut *doors.borrow_mut();
+            server.reach(within).map_err(|error| error.to_string())
+        };
+        hands.apply(order, &Watch { now: &now, halted: &halted, reach: &reach })
     }
 
     /// Receipt first, then everything that lets go of the run.

@@ -539,6 +539,10 @@ impl Server for TestSite {
         })
     }
 
+    fn reach(&mut self, _within: std::time::Duration) -> Result<(), NetError> {
+        self.0.borrow_mut().answer(|_| Ok(()))
+    }
+
     fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError> {
         self.0.borrow_mut().answer(|held| {
             let bytes = held.files.get(name).cloned();

@@ -12,7 +12,7 @@ use shared::digest::Digest;
 use shared::receipt::{HostOutcome, StepStatus};
 use std::path::Path;
 
-fn machine() -> Fake {
+pub fn machine() -> Fake {
     let mut fake = Fake::default();
     fake.file("/etc/app.conf", "old\n");
     fake.file("/etc/gone", "remove me\n");

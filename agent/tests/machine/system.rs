@@ -2,7 +2,10 @@
 
 use super::crash::{OTHER_ROOT, ROOT, sweep};
 use super::files::Bench;
+use super::support::site::{Site, manifest};
 use agent::host::Host as _;
+use agent::host::fake::FakeDisk;
+use agent::journal::Journal;
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::receipt::HostOutcome;
@@ -184,6 +187,63 @@ fn the_trust_store_follows_the_certificates_and_goes_back() {
     assert_eq!(plan[0].undo.undo.as_str(), "partly");
     bench.site(other).apply(&mut bench.machine, &mut bench.journal).unwrap();
     assert_eq!(bundle(&bench), format!("{LEAF}{OTHER_ROOT}"));
+}
+
+fn ruleset(port: u16) -> String {
+    format!("flush ruleset\ntable inet f {{ chain i {{ tcp dport {port} accept; }}\n}}\n")
+}
+
+/// Below a private root there is no packet filter; the file for the boot is brought about all the same.
+#[test]
+fn a_ruleset_is_checked_before_its_file_goes_live() {
+    if !Path::new("/usr/sbin/nft").exists() {
+        return;
+    }
+    let mut bench = prepared();
+    let lines = brought_about_and_undone(&mut bench, &json!([{ "firewall": { "content": ruleset(22) } }]));
+    assert_eq!(
+        lines,
+        [
+            "create /etc/nftables.conf: 64 bytes, root:root 0644, once /usr/sbin/nft accepts it [sensitive_file, undo yes]"
+        ]
+    );
+    let broken = ruleset(22).replace("accept", "accpet");
+    let note = taken_back(&mut bench, json!([{ "firewall": { "content": broken } }]));
+    assert!(note.contains("/etc/nftables.conf is not changed") && note.contains("accpet"), "{note}");
+    let late = json!([{ "firewall": { "template": "table inet f {}\n" } }]);
+    let refused = bench.site(late).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("does not begin with `flush ruleset`"), "{refused}");
+}
+
+#[test]
+fn rules_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let all = json!([{ "firewall": { "content": ruleset(22) } }, { "file": { "path": "/srv/after", "content": "x" } }]);
+    let (rolled_back, applied, failed) = sweep(all.clone(), None);
+    assert!(rolled_back > 20 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+    let (rolled_back, _, failed) = sweep(all, Some(5));
+    assert!(rolled_back > 20 && failed == 0, "{rolled_back} {failed}");
+}
+
+/// Rules that nobody approved are what is undone to, and what is found when they drift.
+#[test]
+fn rules_that_others_load_are_seen_and_put_back() {
+    let site = Site::new(vec![manifest("app", json!([{ "firewall": { "content": ruleset(22) } }]))]);
+    let mut host = super::crash::machine();
+    host.world.borrow_mut().rules = "table ip other {\n}\n".into();
+    let disk = FakeDisk::new(host.power.clone());
+    let mut journal = Journal::open(disk, Path::new("/journal")).unwrap();
+    let plan = site.plan(&mut host).unwrap();
+    assert!(plan[0].summary.starts_with("load the ruleset of nftables, which is taken back unless the server is reached within 60 s; create /etc/nftables.conf"), "{}", plan[0].summary);
+    assert_eq!(site.apply(&mut host, &mut journal).unwrap().outcome, HostOutcome::Applied);
+    journal.receipt_made(Digest::of(b"r")).unwrap();
+    assert!(host.world.borrow().rules.starts_with("table inet f"));
+    assert_eq!(site.plan(&mut host).unwrap(), []);
+    host.world.borrow_mut().rules.push_str("table ip other {\n}\n");
+    let plan = site.plan(&mut host).unwrap();
+    assert!(plan[0].summary.ends_with("; /etc/nftables.conf stays as it is"), "{}", plan[0].summary);
+    assert_eq!(site.apply(&mut host, &mut journal).unwrap().outcome, HostOutcome::Applied);
+    assert!(!host.world.borrow().rules.contains("other"));
+    assert_eq!(host.world.borrow().armed, None);
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Site {
     pub tick_secs: Cell<i64>,
     /// Steps after which an operator halts.
     pub halt_after: Cell<Option<u32>>,
+    /// The server is not reached.
+    pub cut_off: Cell<bool>,
 }
 
 /// A manifest of resources, given as JSON.
@@ -88,6 +90,7 @@ impl Site {
             artifacts: PathBuf::from("/nonexistent"),
             tick_secs: Cell::new(0),
             halt_after: Cell::new(None),
+            cut_off: Cell::new(false),
         }
     }
 
@@ -296,6 +299,7 @@ impl Site {
                 asked.set(asked.get() + 1);
                 self.halt_after.get().is_some_and(|steps| asked.get() > steps)
             },
+            reach: &|_| if self.cut_off.get() { Err("no way".into()) } else { Ok(()) },
         };
         apply::apply(self.warrant(&approved), &job, &watch, host, journal)
     }

@@ -10,6 +10,7 @@
 mod account;
 mod archive;
 mod edit;
+mod firewall;
 mod health;
 mod names;
 mod order;
@@ -31,6 +32,7 @@ pub mod yaml;
 pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
 pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
+pub use firewall::Firewall;
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
 pub use names::{
     AuthorizedKey, Checker, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,

@@ -253,6 +253,16 @@ const READERS: [&[&str]; 7] = [
 impl Checker {
     pub const PLACE: &'static str = "{file}";
 
+    /// The check of rulesets of nftables.
+    pub fn nft() -> Self {
+        Self(Argv::of(READERS[3]))
+    }
+
+    /// No check: loads the ruleset that was checked.
+    pub fn nft_load() -> Self {
+        Self(Argv::of(&["/usr/sbin/nft", "-f", Self::PLACE]))
+    }
+
     /// The check of sudo's own files.
     pub fn visudo() -> Self {
         Self(Argv::of(READERS[0]))
@@ -369,6 +379,8 @@ mod tests {
         for bad in [&["/bin/true"][..], &["/bin/true", "{file}{file}"], &["/bin/{file}", "x"]] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
-        assert!(Checker::visudo().only_reads());
+        assert!(Checker::visudo().only_reads() && Checker::nft().only_reads());
+        assert_eq!(Checker::nft().argv().program(), "/usr/sbin/nft");
+        assert!(!Checker::nft_load().only_reads());
     }
 }

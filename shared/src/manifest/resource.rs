@@ -3,6 +3,7 @@
 use super::account::{AuthorizedKeys, Group, Sudoers, User};
 use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
+use super::firewall::Firewall;
 use super::names::Checker;
 use super::package::Package;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
@@ -73,6 +74,7 @@ pub enum Resource {
     Timer(Timer),
     Certificate(Certificate),
     Archive(Archive),
+    Firewall(Firewall),
 }
 
 /// The kind of a resource, without its contents.
@@ -99,6 +101,7 @@ pub enum ResourceKind {
     Timer,
     Certificate,
     Archive,
+    Firewall,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -367,6 +370,7 @@ macro_rules! of_any {
             Resource::Timer($own) => $what,
             Resource::Certificate($own) => $what,
             Resource::Archive($own) => $what,
+            Resource::Firewall($own) => $what,
         }
     };
 }
@@ -397,6 +401,7 @@ impl Resource {
             Self::Timer(_) => ResourceKind::Timer,
             Self::Certificate(_) => ResourceKind::Certificate,
             Self::Archive(_) => ResourceKind::Archive,
+            Self::Firewall(_) => ResourceKind::Firewall,
         }
     }
 
@@ -430,6 +435,7 @@ impl Resource {
             Self::Timer(timer) => timer.name.as_str().into(),
             Self::Certificate(certificate) => certificate.name.as_str().into(),
             Self::Archive(archive) => archive.path.as_str().into(),
+            Self::Firewall(_) => "nftables".into(),
         };
         // Tabs may stand within keys of settings, but not within ids.
         let what = if what.len() > ID_BYTES || what.contains('\t') {
@@ -462,6 +468,7 @@ impl Resource {
             Self::Timezone(_) => vec![Timezone::PATH.into()],
             Self::Dropin(dropin) => vec![dropin.path().into()],
             Self::Certificate(certificate) => vec![certificate.path().into()],
+            Self::Firewall(_) => vec![Firewall::PATH.into()],
             Self::Timer(timer) => {
                 vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
             }
@@ -538,7 +545,8 @@ impl Resource {
             | Self::User(_)
             | Self::Dropin(_)
             | Self::Timer(_)
-            | Self::Certificate(_) => ActionClass::SensitiveFile,
+            | Self::Certificate(_)
+            | Self::Firewall(_) => ActionClass::SensitiveFile,
         };
         let mut classes = BTreeSet::from([own]);
         if matches!(self, Self::Directory(directory) if directory.reaches_below()) {
@@ -590,6 +598,7 @@ impl ResourceKind {
             Self::Timer => "timer",
             Self::Certificate => "certificate",
             Self::Archive => "archive",
+            Self::Firewall => "firewall",
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::order::order;
 use super::{
-    Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, HealthCheck,
-    Manifest, Mode, NamePattern, Needed, ParamName, ParameterType, Patch, Probe, Problem, Recurse, Resource,
-    ResourceKind, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
+    Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, Firewall,
+    HealthCheck, Manifest, Mode, NamePattern, Needed, ParamName, ParameterType, Patch, Probe, Problem,
+    Recurse, Resource, ResourceKind, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -213,6 +213,16 @@ impl Check<'_> {
                 self.written(place, source);
             }
             Resource::Timer(Timer { job: Some(job), .. }) => self.timer(place, job),
+            Resource::Firewall(firewall) => {
+                let (min, max) = (Firewall::MIN_CONFIRM_S, Firewall::MAX_CONFIRM_S);
+                self.range(format!("{place}.confirm_s"), firewall.confirm_s, min, max);
+                let (place, text) = self.written(place, &firewall.source);
+                if matches!(firewall.source, TextSource::Content(_)) && !Firewall::begins_anew(text) {
+                    let message =
+                        "the ruleset does not begin with `flush ruleset`, so loading it twice adds it twice";
+                    self.problem(place, message, "write `flush ruleset` as its first line");
+                }
+            }
             Resource::Archive(Archive { path, want: Some(want), .. }) => {
                 self.artifact(place, want.artifact);
                 self.range(format!("{place}.strip"), want.strip, 0, Archive::STRIP);

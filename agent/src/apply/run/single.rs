@@ -7,11 +7,13 @@ use crate::host::{Fault, Host, Mark};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::programs::{self, Coming};
-use crate::resource::{Found, account, archive, command, package, parts, service};
+use crate::resource::wanted::Sight;
+use crate::resource::{Found, account, archive, command, firewall, package, parts, service};
 use shared::ids::ResourceId;
 use shared::manifest::{Archive, Argv, Resource};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Old contents that are written to the disk together.
@@ -22,7 +24,7 @@ fn pack(step: usize, number: usize) -> usize {
     (1 << 40) + (step << 20) + number
 }
 
-impl<H: Host, D: Disk> Run<'_, H, D> {
+impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// Everything that is a step of its own: services, commands, hold marks.
     pub(super) fn other(&mut self, n: usize) -> Result<Option<String>, Fault> {
         let action = &self.actions[n];
@@ -38,7 +40,7 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
             Found::Command(_) => self.command(action),
             Found::Check(_) => self.check(action),
             Found::Account(_) => self.account(action),
-            Found::Parts(found) => self.archive(action, found),
+            Found::Parts(found) => self.looked_at(action, found),
             Found::File(_) | Found::Secret(..) | Found::Directory(_) => {
                 Err(Fault::Refused("not a step of its own".into()))
             }
@@ -63,6 +65,50 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
         }
         self.journal.save(pack(n, packs), &old)?;
         Ok(Found::Parts(run.found))
+    }
+
+    /// Kinds that look at several parts and bring them about by themselves.
+    fn looked_at(&mut self, action: &Action, before: &[parts::Found]) -> Went {
+        match self.item(action)?.resource {
+            Resource::Firewall(_) => self.firewall(action, before),
+            _ => self.archive(action, before),
+        }
+    }
+
+    fn inspect_firewall(&self, action: &Action) -> Result<(firewall::Run<'a>, u32), Fault> {
+        let item = self.item(action)?;
+        let Resource::Firewall(want) = item.resource else {
+            return Err(Fault::Refused(format!("{} is no firewall", action.resource)));
+        };
+        let (accounts, files, made) = (self.host.accounts()?, BTreeMap::new(), BTreeSet::new());
+        let sight =
+            Sight { host: &*self.host, accounts: &accounts, files: &files, made: &made, comes: false };
+        let run = firewall::inspect((want, action.after), item, self.job.facts, &sight)?;
+        Ok((run, want.confirm_s))
+    }
+
+    fn find_firewall(&mut self, n: usize) -> Result<Found, Fault> {
+        let (run, _) = self.inspect_firewall(&self.actions[n])?;
+        let (found, former) = (run.found, run.former);
+        self.journal.save_one(former.as_bytes())?;
+        let mut old = Vec::new();
+        for part in &found {
+            if let parts::Found::File { path, found } = part {
+                self.keep(path, found, &mut old)?;
+            }
+        }
+        self.journal.save(pack(n, 0), &old)?;
+        Ok(Found::Parts(found))
+    }
+
+    fn firewall(&mut self, action: &Action, before: &[parts::Found]) -> Went {
+        let (run, confirm_s) = self.inspect_firewall(action)?;
+        let accounts = self.host.accounts()?;
+        if parts::digest(&run.found, &accounts) != parts::digest(before, &accounts) {
+            return Err(Fault::Refused("it has changed since it was looked at a moment ago".into()));
+        }
+        firewall::apply(&run, confirm_s, self.host, self.watch.reach)?;
+        Ok((StepStatus::Done, String::new()))
     }
 
     fn archive(&mut self, action: &Action, before: &[parts::Found]) -> Went {
@@ -105,6 +151,7 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
                 Ok(Found::Package(package::inspect(want.name.as_str(), &inventory)))
             }
             Resource::Archive(want) => self.find_archive(n, want),
+            Resource::Firewall(_) => self.find_firewall(n),
             Resource::Command(want) => command::found(want, self.host).map(Found::Command),
             _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
         }
