@@ -147,3 +147,55 @@ fn rules_that_cut_the_host_off_are_taken_back_and_good_ones_stay() {
         site.is_sound();
     });
 }
+
+/// A file system in memory with these options.
+fn memory(options: &str) -> String {
+    format!(
+        "resources:\n  - mount: {{path: /srv/my cache, source: tmpfs, fstype: tmpfs, options: [{options}]}}\n  - file: {{path: /etc/after, content: x}}\n"
+    )
+}
+
+#[test]
+fn file_systems_are_mounted_changed_and_unmounted() {
+    on_own_ground(|ground| {
+        let mut site = Site::new(ground, Disk::Volatile, &[]);
+        let options =
+            |site: &Site| site.machine.exec(&["findmnt", "-no", "VFS-OPTIONS", "/srv/my cache"]).out;
+        let table = site.machine.exec(&["cat", "/etc/fstab"]).out;
+        let receipt = site.change("m@0.9.0", &format!("{}{NEVER}", memory("size=1M, nosuid")));
+        assert_eq!(outcome(&receipt), "rolled_back", "{:#?}", receipt.body);
+        assert!(!site.machine.ask(&["cat", "/proc/mounts"]).contains("cache"));
+        assert_eq!(site.machine.exec(&["cat", "/etc/fstab"]).out, table);
+
+        let receipt = site.change("m@1.0.0", &memory("size=1M, nosuid"));
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert!(
+            options(&site).contains("nosuid") && !options(&site).contains("noexec"),
+            "{}",
+            options(&site)
+        );
+        let receipt = site.change("m@1.1.0", &memory("size=1M, nosuid, noexec"));
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert!(options(&site).contains("noexec"), "{}", options(&site));
+        let id = site.request_again("m@1.1.0");
+        site.approve(&id);
+        assert_eq!(outcome(&site.receipt(&id)), "unchanged");
+        // systemd knows it from the table.
+        assert_eq!(
+            site.machine
+                .ask(&["systemctl", "show", "-P", "Options", "srv-my\\x20cache.mount"])
+                .contains("noexec"),
+            true
+        );
+
+        let gone = "resources:\n  - mount: {path: /srv/my cache, state: absent}\n";
+        let receipt = site.change("gone@1.0.0", &format!("{gone}{NEVER}"));
+        assert_eq!(outcome(&receipt), "rolled_back", "{:#?}", receipt.body);
+        assert!(options(&site).contains("noexec"), "{}", options(&site));
+        let receipt = site.change("gone@1.1.0", gone);
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert!(!site.machine.ask(&["cat", "/proc/mounts"]).contains("cache"));
+
+        site.is_sound();
+    });
+}

@@ -198,10 +198,13 @@ const IN_GROUPS: &[&str] = &[
     "dropin",
     "timer",
     "certificate",
+    "mount",
+    "kernel_module",
 ];
 
 /// Kinds that make the directory that their file lies in.
-const MAKES_DIRECTORIES: &[&str] = &["authorized_keys", "dropin", "timer", "certificate"];
+const MAKES_DIRECTORIES: &[&str] =
+    &["authorized_keys", "dropin", "timer", "certificate", "mount", "kernel_module"];
 
 fn kind(action: &Action) -> &str {
     action.resource.as_str().split(':').next().unwrap_or_default()
@@ -228,7 +231,8 @@ pub(crate) fn is_about_units(action: &Action, before: &Found) -> bool {
 
 /// Places that systemd reads unit files from (systemd.unit(5)).
 pub(super) fn is_unit_file(path: &str) -> bool {
-    ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/", "/usr/local/lib/systemd/"]
+    // Its generator makes units of fstab(5).
+    ["/etc/fstab", "/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/", "/usr/local/lib/systemd/"]
         .iter()
         .any(|d| path.starts_with(d))
 }

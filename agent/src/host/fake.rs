@@ -8,12 +8,13 @@ mod packages;
 pub use disk::FakeDisk;
 pub use packages::Deb;
 
+use super::kernel::{Module, Mounted};
 use super::packages::{Installed, PackageManager};
 use super::{AccountLock, Accounts, Attrs, Entry, Exec, Fault, Host, Ran, Scan, Uname, Unit, UnitVerb};
 use shared::digest::Digest;
 use shared::manifest::Checker;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::rc::Rc;
 
@@ -134,6 +135,10 @@ pub struct World {
     pub units: BTreeMap<String, Unit>,
     /// Kernel parameters by their path.
     pub kernel: BTreeMap<String, String>,
+    /// What is mounted, by place.
+    pub mounts: BTreeMap<String, Mounted>,
+    /// Modules of the kernel that are loaded.
+    pub modules: BTreeSet<String>,
     /// Rules of nftables.
     pub rules: String,
     /// The file of rules that is loaded after a while, unless that is called off.
@@ -396,6 +401,37 @@ impl Host for Fake {
 
     fn lock_accounts(&mut self) -> Result<AccountLock, Fault> {
         Ok(AccountLock::default())
+    }
+
+    fn mounted(&self, path: &str) -> Result<Option<Mounted>, Fault> {
+        Ok(self.world.borrow().mounts.get(path).cloned())
+    }
+
+    fn mount(&mut self, path: &str, what: &Mounted, _again: bool) -> Result<(), Fault> {
+        self.change(&format!("mount {path}"), |world| {
+            world.mounts.insert(path.to_owned(), what.clone());
+        })
+    }
+
+    fn unmount(&mut self, path: &str) -> Result<(), Fault> {
+        self.change(&format!("unmount {path}"), |world| {
+            world.mounts.remove(path);
+        })
+    }
+
+    fn module(&self, name: &str) -> Result<Module, Fault> {
+        let loaded = self.world.borrow().modules.contains(name);
+        Ok(if loaded { Module::Loaded } else { Module::Absent })
+    }
+
+    fn set_module(&mut self, name: &str, loaded: bool) -> Result<(), Fault> {
+        self.change(&format!("modprobe {name}"), |world| {
+            if loaded {
+                world.modules.insert(name.to_owned());
+            } else {
+                world.modules.remove(name);
+            }
+        })
     }
 
     fn rules(&self) -> Result<String, Fault> {

@@ -5,6 +5,7 @@
 
 use super::apt::{Apt, LOCK_WAIT};
 use super::files::Staged;
+use super::kernel::{self, Module, Mounted};
 use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
@@ -218,16 +219,36 @@ impl Host for Machine {
         if self.root.is_whole() { files::lock_accounts(&self.root) } else { Ok(AccountLock::default()) }
     }
 
+    fn mounted(&self, path: &str) -> Result<Option<Mounted>, Fault> {
+        if self.has_kernel() { kernel::mounted(path) } else { Err(no_kernel()) }
+    }
+
+    fn mount(&mut self, path: &str, what: &Mounted, again: bool) -> Result<(), Fault> {
+        if self.has_kernel() { kernel::mount(path, what, again) } else { Err(no_kernel()) }
+    }
+
+    fn unmount(&mut self, path: &str) -> Result<(), Fault> {
+        if self.has_kernel() { kernel::unmount(path) } else { Err(no_kernel()) }
+    }
+
+    fn module(&self, name: &str) -> Result<Module, Fault> {
+        if self.has_kernel() { kernel::module(name) } else { Err(no_kernel()) }
+    }
+
+    fn set_module(&mut self, name: &str, loaded: bool) -> Result<(), Fault> {
+        if self.has_kernel() { kernel::set_module(name, loaded) } else { Err(no_kernel()) }
+    }
+
     fn rules(&self) -> Result<String, Fault> {
-        if self.has_kernel() { firewall::rules() } else { Err(no_rules()) }
+        if self.has_kernel() { firewall::rules() } else { Err(no_kernel()) }
     }
 
     fn load_rules(&mut self, path: &str) -> Result<(), Fault> {
-        if self.has_kernel() { firewall::load(path) } else { Err(no_rules()) }
+        if self.has_kernel() { firewall::load(path) } else { Err(no_kernel()) }
     }
 
     fn arm_restore(&mut self, path: &str, after_s: u32) -> Result<(), Fault> {
-        if self.has_kernel() { firewall::arm(path, after_s, systemd::is_running()) } else { Err(no_rules()) }
+        if self.has_kernel() { firewall::arm(path, after_s, systemd::is_running()) } else { Err(no_kernel()) }
     }
 
     fn disarm_restore(&mut self) -> Result<(), Fault> {
@@ -323,8 +344,8 @@ impl Host for Machine {
     }
 }
 
-fn no_rules() -> Fault {
-    Fault::Refused("rules of the packet filter are not available below a private root".into())
+fn no_kernel() -> Fault {
+    Fault::Refused("the running kernel is not the one of a private root".into())
 }
 
 /// Addresses of this machine in the kernel's tables: IPv4 leaves marked `host LOCAL`, IPv6 interface entries.

@@ -8,6 +8,7 @@ pub mod apt;
 pub mod fake;
 mod files;
 mod firewall;
+mod kernel;
 pub mod machine;
 pub mod packages;
 mod path;
@@ -17,6 +18,7 @@ mod verify;
 
 pub use accounts::{AccountLock, Accounts};
 pub use files::several_names;
+pub use kernel::{Module, Mounted};
 pub use machine::Machine;
 pub use packages::{
     Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
@@ -173,6 +175,16 @@ pub trait Host {
     fn set_kernel(&mut self, path: &str, value: &str) -> Result<(), Fault>;
     /// Keeps other tools from the account files as long as the answer lives (lckpwdf(3)).
     fn lock_accounts(&mut self) -> Result<AccountLock, Fault>;
+
+    /// What is mounted at the path, the topmost if several are; as the kernel shows it.
+    fn mounted(&self, path: &str) -> Result<Option<Mounted>, Fault>;
+    /// Mounts; `again` changes the options of what is mounted there.
+    fn mount(&mut self, path: &str, what: &Mounted, again: bool) -> Result<(), Fault>;
+    fn unmount(&mut self, path: &str) -> Result<(), Fault>;
+    /// Whether the running kernel has the module; `_` stands for `-` in its name.
+    fn module(&self, name: &str) -> Result<Module, Fault>;
+    /// Loads or unloads a module.
+    fn set_module(&mut self, name: &str, loaded: bool) -> Result<(), Fault>;
 
     /// All rules of nftables in the running kernel, without counters.
     fn rules(&self) -> Result<String, Fault>;

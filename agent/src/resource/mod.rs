@@ -14,6 +14,8 @@ pub mod file;
 pub mod firewall;
 mod line;
 mod lines;
+mod module;
+mod mount;
 pub mod package;
 pub mod parts;
 pub mod patch;

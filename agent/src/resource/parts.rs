@@ -5,8 +5,10 @@
 
 use super::programs::{self, Coming};
 use super::wanted::Sight;
-use super::{NamedAttrs, Saved, command, directory, file, firewall, refuse, service, state, trust};
-use crate::host::{Accounts, Attrs, Entry, Fault, Host, Unit, UnitVerb};
+use super::{
+    NamedAttrs, Saved, command, directory, file, firewall, module, mount, refuse, service, state, trust,
+};
+use crate::host::{Accounts, Attrs, Entry, Fault, Host, Module, Mounted, Unit, UnitVerb};
 use crate::plan::Item;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
@@ -32,6 +34,16 @@ pub enum Part<'a> {
     Unit {
         unit: String,
         active: bool,
+    },
+    /// What is mounted in a place.
+    Mount {
+        path: String,
+        want: Option<Mounted>,
+    },
+    /// A module of the running kernel.
+    Module {
+        name: String,
+        loaded: bool,
     },
     /// A directory that goes when nothing is in it any more.
     Leaving {
@@ -72,6 +84,15 @@ pub enum Found {
         path: String,
         sha256: Digest,
         trusted: bool,
+    },
+    Mount {
+        path: String,
+        now: Option<Mounted>,
+    },
+    /// `path` is the module's name.
+    Module {
+        path: String,
+        loaded: bool,
     },
     /// The rules in the kernel; `saved` are all of them, `live` is what does not change by itself.
     Rules {
@@ -114,6 +135,14 @@ impl Part<'_> {
                 let found = directory::inspect(path, sight.host).map_err(|fault| refuse(fault.text()))?;
                 Found::Directory { path: path.clone(), found }
             }
+            Self::Mount { path, .. } => {
+                let now = sight.host.mounted(path).map_err(|fault| refuse(fault.text()))?;
+                Found::Mount { path: path.clone(), now }
+            }
+            Self::Module { name, .. } => {
+                let now = sight.host.module(name).map_err(|fault| refuse(fault.text()))?;
+                Found::Module { path: name.clone(), loaded: now != Module::Absent }
+            }
             Self::Unit { unit, .. } => {
                 let state = sight.host.unit(unit).map_err(|fault| refuse(fault.text()))?;
                 Found::Unit { path: unit.clone(), state }
@@ -147,6 +176,10 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
                 Found::Kernel { path: path.clone(), value: host.kernel(path)?.unwrap_or_default() }
             }
             Found::Unit { path, .. } => Found::Unit { path: path.clone(), state: host.unit(path)? },
+            Found::Mount { path, .. } => Found::Mount { path: path.clone(), now: host.mounted(path)? },
+            Found::Module { path, .. } => {
+                Found::Module { path: path.clone(), loaded: host.module(path)? != Module::Absent }
+            }
             Found::Rules { path, saved, .. } => {
                 let live = firewall::normal(&host.rules()?);
                 Found::Rules { path: path.clone(), live, saved: *saved }
@@ -180,6 +213,8 @@ impl Found {
             | Self::Unit { path, .. }
             | Self::Trust { path, .. }
             | Self::Rules { path, .. }
+            | Self::Mount { path, .. }
+            | Self::Module { path, .. }
             | Self::Attributes { path, .. } => path,
         }
     }
@@ -196,6 +231,8 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::Directory { found, .. } => directory::digest(found, accounts),
         Found::Kernel { path, value } => kernel(path, value),
         Found::Unit { path, state } => unit(path, state.is_active()),
+        Found::Mount { path, now } => mount::digest(path, now.as_ref()),
+        Found::Module { path, loaded } => module::digest(path, *loaded),
         Found::Rules { live, .. } => state(&("rules", live)),
         Found::Trust { sha256, trusted, .. } => trust::digest(*sha256, *trusted),
         Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
@@ -298,6 +335,12 @@ fn change<H: Host>(
             }))
         }
         (Part::Leaving { .. }, _) => Ok(None),
+        (Part::Mount { path, want }, Found::Mount { now, .. }) => {
+            mount::change(id, path, want.as_ref(), now.as_ref(), sight)
+        }
+        (Part::Module { name, loaded }, Found::Module { loaded: now, .. }) => {
+            Ok(module::change(id, name, *loaded, *now))
+        }
         (Part::Unit { unit: name, active }, Found::Unit { state: now, .. }) => {
             let (before, after) = (unit(name, now.is_active()), unit(name, *active));
             let (verb, word) = match (active, now.loaded) {
@@ -385,7 +428,7 @@ fn merged(changes: Vec<Action>) -> Option<Action> {
 /// Some kinds decide who has which power, wherever their files lie.
 fn sharper(class: ActionClass, resource: &Resource) -> ActionClass {
     match resource {
-        Resource::Sysctl(_) | Resource::Sudoers(_) | Resource::AuthorizedKeys(_) => {
+        Resource::Sysctl(_) | Resource::Sudoers(_) | Resource::AuthorizedKeys(_) | Resource::Mount(_) => {
             class.max(ActionClass::SensitiveFile)
         }
         _ => class,
@@ -505,6 +548,8 @@ pub(crate) fn apply(
                 directory::apply(want, found, needed.after, host)?
             }
             (Part::Kernel { path, value }, _) => host.set_kernel(path, value)?,
+            (Part::Mount { path, want }, _) => mount::bring(path, want.as_ref(), host)?,
+            (Part::Module { name, loaded }, _) => module::bring(name, *loaded, host)?,
             (Part::Unit { unit, active }, _) => set_unit(unit, *active, host)?,
             (Part::Trust { link, authority, trusted, .. }, _) => {
                 trust::apply(link, authority.sha256, *trusted, host)?;
@@ -562,6 +607,8 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
                 }
                 service::forget_failure(path, state, host)?;
             }
+            Found::Mount { path, now } => mount::bring(path, now.as_ref(), host)?,
+            Found::Module { path, loaded } => module::bring(path, *loaded, host)?,
             Found::Rules { live, saved: rules, .. } => firewall::undo(*live, *rules, host, saved)?,
             Found::Trust { .. } => derived.push(part),
         }

@@ -4,7 +4,7 @@
 //! planning what the plan makes of the host, when applying the host itself.
 
 use super::parts::Part;
-use super::{authorized_keys, block, file, line, refuse, setting, trust, units};
+use super::{authorized_keys, block, file, line, module, mount, refuse, setting, trust, units};
 use crate::host::{Accounts, Entry, Host};
 use crate::plan::Item;
 use shared::facts::TemplateFacts;
@@ -119,6 +119,8 @@ pub(crate) fn wanted<'a, H: Host>(
         Resource::Timezone(own) => timezone(own, sight)?,
         Resource::Dropin(own) => units::dropin(own, item, facts, sight)?,
         Resource::Timer(own) => units::timer(own, sight)?,
+        Resource::Mount(own) => mount::wanted(own, sight)?,
+        Resource::KernelModule(own) => module::wanted(own, sight)?,
         Resource::Certificate(own) => trust::wanted(own, sight)?,
         _ => return Ok(None),
     };

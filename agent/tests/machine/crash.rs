@@ -5,7 +5,7 @@ use super::support::secret::{OWN, sealed};
 use super::support::site::{Site, from_json, manifest};
 use agent::apply::Stopped;
 use agent::host::fake::{Cut, Deb, Fake, FakeDisk, Node, World};
-use agent::host::{Installed, PackageState, Unit};
+use agent::host::{Installed, Mounted, PackageState, Unit};
 use agent::journal::{Journal, Outcome, Standing};
 use serde_json::json;
 use shared::digest::Digest;
@@ -30,6 +30,7 @@ pub fn machine() -> Fake {
     fake.file("/etc/hostname", "old\n");
     fake.file("/etc/timezone", "Etc/UTC\n");
     fake.file("/zone", "");
+    fake.file("/etc/fstab", "tmpfs /srv/old tmpfs defaults 0 0\n");
     fake.file("/usr/local/share/ca-certificates/old.crt", OTHER_ROOT);
     fake.file("/etc/systemd/system/old.timer", "[Timer]\nOnCalendar=daily\n");
     fake.file("/etc/systemd/system/old.service", "[Service]\nExecStart=/bin/old\n");
@@ -49,6 +50,8 @@ pub fn machine() -> Fake {
             "/etc/ssl/certs",
             "/usr/local/share/ca-certificates",
             "/var/lib/assent",
+            "/etc/modules-load.d",
+            "/lib/modules/6.1.0",
         ] {
             world.nodes.insert(path.into(), directory.clone());
         }
@@ -63,6 +66,14 @@ pub fn machine() -> Fake {
         }
         world.packages.insert("app".into(), old);
         world.units.insert("app.service".into(), unit("active"));
+        world.modules.insert("cramfs".into());
+        let old = |options: &[&str]| Mounted {
+            source: "tmpfs".into(),
+            fstype: "tmpfs".into(),
+            options: options.iter().map(|&o| o.into()).collect(),
+        };
+        world.mounts.insert("/srv/old".into(), old(&["rw"]));
+        world.mounts.insert("/srv/tree".into(), old(&["rw", "noexec"]));
         world.units.insert("job.service".into(), unit("inactive"));
         world.units.insert("old.timer".into(), Unit { enabled: "enabled".into(), ..unit("active") });
     }

@@ -189,6 +189,60 @@ fn the_trust_store_follows_the_certificates_and_goes_back() {
     assert_eq!(bundle(&bench), format!("{LEAF}{OTHER_ROOT}"));
 }
 
+fn kernel() -> Value {
+    json!([
+        { "mount": { "path": "/srv/cache", "source": "tmpfs", "fstype": "tmpfs", "options": ["nosuid", "size=1M"] } },
+        { "mount": { "path": "/srv/tree", "source": "tmpfs", "fstype": "tmpfs", "options": ["nodev"] } },
+        { "mount": { "path": "/srv/old", "state": "absent" } },
+        { "kernel_module": { "name": "br-netfilter", "options": ["a=1"] } },
+        { "kernel_module": { "name": "cramfs", "state": "blocked" } },
+        { "kernel_module": { "name": "floppy", "state": "absent" } },
+    ])
+}
+
+/// Below a private root there is no kernel; the files for the boot are brought about all the same.
+#[test]
+fn the_table_of_mounts_and_files_of_modules_are_brought_about_and_undone() {
+    let mut bench = prepared();
+    fs::write(bench.path("etc/fstab"), "# mine\ntmpfs /srv/old tmpfs defaults 0 0\n").unwrap();
+    fs::create_dir(bench.path("etc/modules-load.d")).unwrap();
+    fs::create_dir(bench.path("srv/tree")).unwrap();
+    let lines = brought_about_and_undone(&mut bench, &kernel());
+    assert_eq!(
+        lines,
+        [
+            "create the directory /srv/cache: root:root 0755; update /etc/fstab: contents [sensitive_file, undo partly]",
+            "update /etc/fstab: contents [sensitive_file, undo partly]",
+            "update /etc/fstab: contents [sensitive_file, undo partly]",
+            "create /etc/modules-load.d/assent-br_netfilter.conf: 13 bytes, root:root 0644; create the directory /etc/modprobe.d: root:root 0755; create /etc/modprobe.d/assent-br_netfilter.conf: 25 bytes, root:root 0644 [sensitive_file, undo partly]",
+            "create /etc/modprobe.d/assent-cramfs.conf: 43 bytes, root:root 0644 [sensitive_file, undo partly]",
+        ]
+    );
+    assert_eq!(
+        fs::read_to_string(bench.path("etc/fstab")).unwrap(),
+        "# mine\ntmpfs /srv/cache tmpfs nosuid,size=1M 0 0\ntmpfs /srv/tree tmpfs nodev 0 0\n"
+    );
+}
+
+#[test]
+fn mounts_and_modules_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
+    let (rolled_back, applied, failed) = sweep(kernel(), None);
+    assert!(rolled_back > 50 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+    let (rolled_back, _, failed) = sweep(kernel(), Some(23));
+    assert!(rolled_back > 50 && failed == 0, "{rolled_back} {failed}");
+}
+
+/// A container has the kernel of its host and none of its modules.
+#[test]
+fn modules_that_the_host_cannot_load_are_refused_when_planning() {
+    let site = Site::new(vec![manifest("app", json!([{ "kernel_module": { "name": "dummy" } }]))]);
+    let mut host = super::crash::machine();
+    assert!(site.plan(&mut host).unwrap()[0].summary.ends_with("load the kernel module dummy"));
+    host.world.borrow_mut().nodes.remove("/lib/modules/6.1.0");
+    let refused = site.plan(&mut host).unwrap_err();
+    assert!(refused.message.contains("cannot load or unload dummy (a container"), "{refused}");
+}
+
 fn ruleset(port: u16) -> String {
     format!("flush ruleset\ntable inet f {{ chain i {{ tcp dport {port} accept; }}\n}}\n")
 }

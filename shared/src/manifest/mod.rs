@@ -12,6 +12,7 @@ mod archive;
 mod edit;
 mod firewall;
 mod health;
+mod kernel;
 mod names;
 mod order;
 mod package;
@@ -34,6 +35,9 @@ pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
 pub use firewall::Firewall;
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
+pub use kernel::{
+    FsType, KernelModule, ModuleName, ModuleOption, ModuleWant, Mount, MountOption, MountSource, MountWant,
+};
 pub use names::{
     AuthorizedKey, Checker, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,

@@ -88,6 +88,9 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
 fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<usize> {
     let mut paths = resource.paths();
     paths.extend(resource.edits().map(Into::into));
+    if let Resource::Mount(mount) = resource {
+        paths.push(format!("{}/", mount.path).into());
+    }
     if let Resource::Archive(archive) = resource {
         // The directory itself may be a resource, with owner and mode of its own.
         paths.push(format!("{}/", archive.path).into());

@@ -4,6 +4,7 @@ use super::account::{AuthorizedKeys, Group, Sudoers, User};
 use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
 use super::firewall::Firewall;
+use super::kernel::{KernelModule, ModuleWant, Mount};
 use super::names::Checker;
 use super::package::Package;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
@@ -75,6 +76,8 @@ pub enum Resource {
     Certificate(Certificate),
     Archive(Archive),
     Firewall(Firewall),
+    Mount(Mount),
+    KernelModule(KernelModule),
 }
 
 /// The kind of a resource, without its contents.
@@ -102,6 +105,8 @@ pub enum ResourceKind {
     Certificate,
     Archive,
     Firewall,
+    Mount,
+    KernelModule,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -371,6 +376,8 @@ macro_rules! of_any {
             Resource::Certificate($own) => $what,
             Resource::Archive($own) => $what,
             Resource::Firewall($own) => $what,
+            Resource::Mount($own) => $what,
+            Resource::KernelModule($own) => $what,
         }
     };
 }
@@ -402,6 +409,8 @@ impl Resource {
             Self::Certificate(_) => ResourceKind::Certificate,
             Self::Archive(_) => ResourceKind::Archive,
             Self::Firewall(_) => ResourceKind::Firewall,
+            Self::Mount(_) => ResourceKind::Mount,
+            Self::KernelModule(_) => ResourceKind::KernelModule,
         }
     }
 
@@ -436,6 +445,8 @@ impl Resource {
             Self::Certificate(certificate) => certificate.name.as_str().into(),
             Self::Archive(archive) => archive.path.as_str().into(),
             Self::Firewall(_) => "nftables".into(),
+            Self::Mount(mount) => mount.path.as_str().into(),
+            Self::KernelModule(module) => module.name.as_str().into(),
         };
         // Tabs may stand within keys of settings, but not within ids.
         let what = if what.len() > ID_BYTES || what.contains('\t') {
@@ -469,6 +480,7 @@ impl Resource {
             Self::Dropin(dropin) => vec![dropin.path().into()],
             Self::Certificate(certificate) => vec![certificate.path().into()],
             Self::Firewall(_) => vec![Firewall::PATH.into()],
+            Self::KernelModule(own) => vec![own.load_file().into(), own.settings_file().into()],
             Self::Timer(timer) => {
                 vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
             }
@@ -483,6 +495,7 @@ impl Resource {
             Self::Block(block) => Some(block.path.as_str()),
             Self::Setting(setting) => Some(setting.path.as_str()),
             Self::Sysctl(_) => Some(Sysctl::PATH),
+            Self::Mount(_) => Some(Mount::TABLE),
             _ => None,
         }
     }
@@ -546,7 +559,9 @@ impl Resource {
             | Self::Dropin(_)
             | Self::Timer(_)
             | Self::Certificate(_)
-            | Self::Firewall(_) => ActionClass::SensitiveFile,
+            | Self::Firewall(_)
+            | Self::Mount(_)
+            | Self::KernelModule(_) => ActionClass::SensitiveFile,
         };
         let mut classes = BTreeSet::from([own]);
         if matches!(self, Self::Directory(directory) if directory.reaches_below()) {
@@ -570,6 +585,15 @@ impl Resource {
                 Undo::Partly("through the undo command that the manifest gives")
             }
             Self::Command(_) => Undo::No("the manifest gives no undo command"),
+            Self::Mount(Mount { want, .. }) if want.as_ref().is_none_or(|want| want.mounted) => {
+                Undo::Partly("a file system that is in use by then cannot be unmounted")
+            }
+            Self::KernelModule(KernelModule { want: ModuleWant::Loaded { .. }, .. }) => {
+                Undo::Partly("a module that is in use by then stays loaded")
+            }
+            Self::KernelModule(KernelModule { want: ModuleWant::Blocked, .. }) => {
+                Undo::Partly("an unloaded module is loaded again with the parameters that files give it")
+            }
             _ => Undo::Yes,
         }
     }
@@ -599,6 +623,8 @@ impl ResourceKind {
             Self::Certificate => "certificate",
             Self::Archive => "archive",
             Self::Firewall => "firewall",
+            Self::Mount => "mount",
+            Self::KernelModule => "kernel_module",
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::order::order;
 use super::{
     Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, Firewall,
-    HealthCheck, Manifest, Mode, NamePattern, Needed, ParamName, ParameterType, Patch, Probe, Problem,
-    Recurse, Resource, ResourceKind, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
+    HealthCheck, KernelModule, Manifest, Mode, ModuleWant, Mount, NamePattern, Needed, ParamName,
+    ParameterType, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers, TextSource,
+    Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -222,6 +223,13 @@ impl Check<'_> {
                         "the ruleset does not begin with `flush ruleset`, so loading it twice adds it twice";
                     self.problem(place, message, "write `flush ruleset` as its first line");
                 }
+            }
+            Resource::Mount(Mount { want: Some(want), .. }) => {
+                self.count(&format!("{place}.options"), want.options.len(), LIST_ITEMS);
+                self.range(format!("{place}.pass"), want.pass, 0, 2);
+            }
+            Resource::KernelModule(KernelModule { want: ModuleWant::Loaded { options }, .. }) => {
+                self.count(&format!("{place}.options"), options.len(), LIST_ITEMS);
             }
             Resource::Archive(Archive { path, want: Some(want), .. }) => {
                 self.artifact(place, want.artifact);

@@ -122,6 +122,8 @@ impl Machine {
         nspawn.args(["-c", enter, "sh"]).args(&self.groups).args(["--", "systemd-nspawn", "-q", "-b"]);
         nspawn.args(["-D", &self.path("root"), "-M", &self.name, "--register=no", "--keep-unit"]);
         nspawn.arg(format!("--network-namespace-path=/run/netns/{}", self.name));
+        // Packet filters of its own network.
+        nspawn.arg("--capability=CAP_NET_ADMIN");
         nspawn.args(["--resolv-conf=off", "--timezone=off", "--console=pipe"]);
         nspawn.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.nspawn = Some(nspawn.spawn().unwrap());

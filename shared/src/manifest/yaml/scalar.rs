@@ -3,6 +3,7 @@
 use super::tree::Data;
 use crate::digest::Digest;
 use crate::ids::{ManifestName, ResourceId, Team};
+use crate::manifest::kernel::{FsType, ModuleName, ModuleOption, MountOption, MountSource};
 use crate::manifest::names::{
     AuthorizedKey, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
@@ -188,6 +189,11 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         ZoneName::FORMAT => parse::<ZoneName>(text),
         CaCertificate::FORMAT => parse::<CaCertificate>(text),
         CertificateName::FORMAT => parse::<CertificateName>(text),
+        FsType::FORMAT => parse::<FsType>(text),
+        ModuleName::FORMAT => parse::<ModuleName>(text),
+        ModuleOption::FORMAT => parse::<ModuleOption>(text),
+        MountOption::FORMAT => parse::<MountOption>(text),
+        MountSource::FORMAT => parse::<MountSource>(text),
         CalendarText::FORMAT => parse::<CalendarText>(text),
         DropinName::FORMAT => parse::<DropinName>(text),
         TimerName::FORMAT => parse::<TimerName>(text),
