@@ -167,6 +167,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
         secret: BTreeSet::new(),
         files: BTreeMap::new(),
         made: BTreeSet::new(),
+        later: BTreeSet::new(),
     };
     planner.repairs(&items)?;
     let mut rest = items.as_slice();
@@ -213,6 +214,8 @@ struct Planner<'a, H> {
     secret: BTreeSet<&'a str>,
     /// Paths that parts of this plan change, as they leave them.
     files: BTreeMap<String, file::Found>,
+    /// Resources that can only be planned after this change.
+    later: BTreeSet<ResourceId>,
     /// What belongs to resources, so that directories leave it alone.
     managed: Managed,
     /// Directories that parts of this plan make.
@@ -221,6 +224,14 @@ struct Planner<'a, H> {
 
 impl<'a, H: Host> Planner<'a, H> {
     fn plan(&mut self, item: &Item<'a>) -> Result<(), Refused> {
+        if let Some(needed) = item.resource.requires().iter().find(|id| self.later.contains(id)) {
+            return self.postpone(item, &needed.clone());
+        }
+        if let Resource::Package(package) = item.resource
+            && let Some(repository) = self.packages.waits(package, self.host)?
+        {
+            return self.postpone(item, &repository);
+        }
         if let Resource::Package(package) = item.resource {
             if let PackageWant::Present { conffiles, .. } = package.want {
                 self.before_packages(conffiles)?;
@@ -275,6 +286,13 @@ impl<'a, H: Host> Planner<'a, H> {
                 let action = archive::diff(item, wanted, &*self.host)?;
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;
                 self.add(item, action)?;
+            }
+            Resource::PackageRepository(own) => {
+                let before = self.planned.actions.len();
+                self.parts(item)?;
+                if own.source.is_some() && self.planned.actions.len() > before {
+                    self.packages.comes(&item.id);
+                }
             }
             _ => self.parts(item)?,
         }
@@ -467,6 +485,16 @@ impl<'a, H: Host> Planner<'a, H> {
         for service in services {
             self.causes.entry(service.clone()).or_default().push(id.clone());
         }
+    }
+
+    /// Leaves a resource to the next change, and says so.
+    fn postpone(&mut self, item: &Item<'_>, cause: &ResourceId) -> Result<(), Refused> {
+        self.planned.notes.push(format!(
+            "{} is not part of this plan: it waits for {cause}, and what comes of it is only known then; request the manifest again afterwards",
+            item.id
+        ));
+        self.later.insert(item.id.clone());
+        Ok(())
     }
 
     /// What an earlier run of the package manager left half done comes before everything else.

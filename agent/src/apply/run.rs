@@ -200,11 +200,12 @@ const IN_GROUPS: &[&str] = &[
     "certificate",
     "mount",
     "kernel_module",
+    "package_repository",
 ];
 
 /// Kinds that make the directory that their file lies in.
 const MAKES_DIRECTORIES: &[&str] =
-    &["authorized_keys", "dropin", "timer", "certificate", "mount", "kernel_module"];
+    &["authorized_keys", "dropin", "timer", "certificate", "mount", "kernel_module", "package_repository"];
 
 fn kind(action: &Action) -> &str {
     action.resource.as_str().split(':').next().unwrap_or_default()

@@ -281,6 +281,13 @@ impl Host for Machine {
         process::run(&exec)
     }
 
+    fn outside(&self, path: &str) -> String {
+        match self.root.is_whole() {
+            true => path.to_owned(),
+            false => self.root.outside(path).display().to_string(),
+        }
+    }
+
     fn packager(&self) -> &dyn PackageManager {
         &self.apt
     }

@@ -198,6 +198,11 @@ pub trait Host {
     /// Makes the store of trusted authorities anew from its files (update-ca-certificates(8)).
     fn refresh_trust(&mut self) -> Result<(), Fault>;
 
+    /// The path as programs outside of a private root see it.
+    fn outside(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
     /// Runs a program to its end. A bad exit code is an answer, not a fault.
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault>;
 

@@ -34,6 +34,8 @@ pub struct Packages<'a> {
     /// A patch only brings newer versions; it never removes.
     patching: bool,
     approved: Option<Approved<'a>>,
+    /// Repositories that this plan brings: what they offer is not known yet.
+    coming: Vec<ResourceId>,
 }
 
 /// What was approved: transactions that were not planned again yet, and all that were.
@@ -71,6 +73,7 @@ impl<'a> Packages<'a> {
             causes: Vec::new(),
             patching: false,
             approved,
+            coming: Vec::new(),
         }
     }
 
@@ -117,6 +120,37 @@ impl<'a> Packages<'a> {
     /// Whether the transaction that is being gathered has to be planned before something with these conffiles.
     pub fn differs(&self, conffiles: Conffiles) -> bool {
         self.grown && self.conffiles != conffiles
+    }
+
+    /// A repository comes with this plan.
+    pub fn comes(&mut self, repository: &ResourceId) {
+        self.coming.push(repository.clone());
+    }
+
+    /// The repository that a package has to wait for: one comes with this plan, and no present source has what is
+    /// wanted. Which version and file it gets can only be planned, and approved, afterwards.
+    pub fn waits(&mut self, want: &Package, host: &impl Host) -> Result<Option<ResourceId>, Refused> {
+        let Some(repository) = self.coming.first().cloned() else { return Ok(None) };
+        let PackageWant::Present { version, .. } = &want.want else { return Ok(None) };
+        let name = want.name.as_str();
+        let found = package::inspect(name, self.inventory(host)?);
+        if matches!(version, WantedVersion::Exact(exact) if found.version() == Some(exact.as_str())) {
+            return Ok(None);
+        }
+        if let Some(approved) = &self.approved {
+            // As when it was planned: nothing was pinned, and what is there does not do.
+            let open = matches!(version, WantedVersion::Exact(_)) || found.version().is_none();
+            return Ok((open && approved.version(name).is_none()).then_some(repository));
+        }
+        self.refresh(host)?;
+        let offers = host.packager().offers(&[name]).map_err(refused)?;
+        let offered = offers.iter().filter(|offer| offer.name == name).flat_map(|offer| &offer.versions);
+        let mut offered = offered.filter(|(_, origins)| !origins.is_empty()).map(|(version, _)| version);
+        let there = match version {
+            WantedVersion::Exact(exact) => offered.any(|version| version == exact.as_str()),
+            WantedVersion::Range(_) | WantedVersion::Latest => offered.next().is_some(),
+        };
+        Ok((!there).then_some(repository))
     }
 
     /// Adds what a package resource needs to the transaction that is being gathered.

@@ -20,6 +20,7 @@ pub mod package;
 pub mod parts;
 pub mod patch;
 pub mod programs;
+mod repository;
 pub mod secret;
 pub mod service;
 mod setting;

@@ -4,7 +4,7 @@
 //! planning what the plan makes of the host, when applying the host itself.
 
 use super::parts::Part;
-use super::{authorized_keys, block, file, line, module, mount, refuse, setting, trust, units};
+use super::{authorized_keys, block, file, line, module, mount, refuse, repository, setting, trust, units};
 use crate::host::{Accounts, Entry, Host};
 use crate::plan::Item;
 use shared::facts::TemplateFacts;
@@ -122,6 +122,7 @@ pub(crate) fn wanted<'a, H: Host>(
         Resource::Mount(own) => mount::wanted(own, sight)?,
         Resource::KernelModule(own) => module::wanted(own, sight)?,
         Resource::Certificate(own) => trust::wanted(own, sight)?,
+        Resource::PackageRepository(own) => repository::wanted(own, sight)?,
         _ => return Ok(None),
     };
     Ok(Some(Wanted::Parts(parts)))

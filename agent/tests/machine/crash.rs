@@ -49,6 +49,9 @@ pub fn machine() -> Fake {
             "/etc/systemd/system",
             "/etc/ssl/certs",
             "/usr/local/share/ca-certificates",
+            "/etc/apt",
+            "/etc/apt/keyrings",
+            "/etc/apt/sources.list.d",
             "/var/lib/assent",
             "/etc/modules-load.d",
             "/lib/modules/6.1.0",
@@ -445,6 +448,17 @@ fn an_edit_of_a_file_that_a_package_brings_is_planned_by_its_wish() {
     assert_eq!(site.plan(&mut host).unwrap(), []);
     let (rolled_back, applied, failed) = sweep(resources("v"), None);
     assert!(rolled_back > 10 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+#[test]
+fn a_source_of_packages_and_its_key_go_back_whatever_write_the_power_goes_at() {
+    let key = include_str!("../../../shared/src/manifest/golden/repository.asc");
+    let resources = json!([
+        { "package_repository": { "name": "vendor", "uris": ["https://packages.example.org"], "suites": ["stable"], "components": ["main"], "key": key } },
+        { "package": { "name": "app", "version": "1.1" } },
+    ]);
+    let (rolled_back, applied, failed) = sweep(resources, None);
+    assert!(rolled_back > 5 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
 }
 
 #[test]

@@ -644,6 +644,87 @@ fn a_kernel_comes_with_a_security_update_and_says_that_it_is_not_taken_back() {
     assert_eq!(bench.installed().len(), 3, "the old kernel stays");
 }
 
+/// A repository with its key, and a package that only it has.
+fn vendor(repo: &Repo, key: &str) -> Value {
+    json!([
+        { "package": { "name": "tool", "version": "2.0" } },
+        { "package_repository": { "name": "vendor", "uris": [repo.file_url()], "suites": ["stable"], "components": ["main"], "key": key } },
+        { "file": { "path": "/etc/motd", "content": "x" } },
+        { "file": { "path": "/etc/tool.conf", "content": "x", "requires": ["package:tool"] } },
+    ])
+}
+
+#[test]
+fn a_repository_comes_with_its_key_and_its_packages_with_the_next_change() {
+    let (repo, theirs) = (lab(), Repo::new());
+    theirs.add("stable", &deb("tool", "2.0", "")).publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    let wanted = site(vendor(&theirs, &theirs.armored_key()));
+    let planned = wanted.planned(&mut bench.machine).unwrap();
+    let plan: Vec<String> =
+        planned.actions.iter().map(|a| format!("{} {}", a.verb.as_str(), a.resource)).collect();
+    assert_eq!(plan, ["create package_repository:vendor", "create file:/etc/motd"]);
+    assert!(
+        planned.notes[0]
+            .starts_with("package:tool is not part of this plan: it waits for package_repository:vendor"),
+        "{:?}",
+        planned.notes
+    );
+    assert!(
+        planned.notes[1]
+            .starts_with("file:/etc/tool.conf is not part of this plan: it waits for package:tool"),
+        "{:?}",
+        planned.notes
+    );
+    let diff = planned.actions[0].diff.as_deref().unwrap();
+    assert!(
+        diff.contains("+Suites: stable") && diff.contains("+-----BEGIN PGP PUBLIC KEY BLOCK-----"),
+        "{diff}"
+    );
+    assert_eq!(bench.apply(&wanted).outcome, HostOutcome::Applied);
+    let rings = || -> Vec<String> {
+        let entries = fs::read_dir(bench.root.path("etc/apt/keyrings")).unwrap();
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(rings().len(), 1);
+    assert!(rings()[0].starts_with("assent-vendor-") && rings()[0].ends_with(".asc"), "{:?}", rings());
+    // Now the source is there, and the same manifest has its package with version and file.
+    let next = wanted.planned(&mut bench.machine).unwrap();
+    assert_eq!(summaries(&next.actions)[0], "install tool 2.0 (Lab:stable)");
+    assert_eq!(next.notes, Vec::<String>::new());
+    assert_eq!(bench.apply(&wanted).outcome, HostOutcome::Applied);
+    assert_eq!(bench.installed(), ["tool 2.0"]);
+    // Another key than the one that signs: nothing of that source is believed, and the old key is gone.
+    let other = site(vendor(&theirs, &Repo::new().armored_key()));
+    assert_eq!(bench.apply(&other).outcome, HostOutcome::Applied);
+    let refused = patch(json!({ "select": "all" })).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("apt-get update") && refused.message.contains("NO_PUBKEY"), "{refused}");
+    let left = fs::read_dir(bench.root.path("etc/apt/keyrings")).unwrap().count();
+    assert_eq!(left, 1, "the keyring of the key before is gone");
+    let gone = site(json!([{ "package_repository": { "name": "vendor", "state": "absent" } }]));
+    assert_eq!(bench.apply(&gone).outcome, HostOutcome::Applied);
+    assert_eq!(fs::read_dir(bench.root.path("etc/apt/keyrings")).unwrap().count(), 0);
+    assert_eq!(gone.plan(&mut bench.machine).unwrap(), []);
+    assert_eq!(patch(json!({ "select": "all" })).plan(&mut bench.machine).unwrap(), []);
+}
+
+#[test]
+fn a_repository_of_a_failed_run_is_taken_back() {
+    let (repo, theirs) = (lab(), Repo::new());
+    let mut bench = bench(&repo, &repo.file_url());
+    let before = snapshot(bench.root.dir(), &["/var/lib/assent"]);
+    let key = theirs.armored_key();
+    let failing = Site::new(vec![from_json(&json!({
+        "manifest": "base", "version": "1.0.0",
+        "resources": [
+            { "package_repository": { "name": "vendor", "uris": ["https://packages.example.org"], "suites": ["./"], "key": key } },
+        ],
+        "health": [{ "name": "never", "command": { "run": ["/bin/sh", "-c", "exit 2"] }, "retries": 0 }],
+    }))]);
+    assert_eq!(bench.apply(&failing).outcome, HostOutcome::RolledBack);
+    assert_eq!(snapshot(bench.root.dir(), &["/var/lib/assent"]), before);
+}
+
 #[test]
 fn facts_name_packages_with_their_sources() {
     let repo = lab();

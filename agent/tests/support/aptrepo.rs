@@ -56,6 +56,11 @@ impl Repo {
         gpg
     }
 
+    /// The public key as manifests hold it.
+    pub fn armored_key(&self) -> String {
+        String::from_utf8(run(self.gpg().args(["--armor", "--export"])).stdout).unwrap()
+    }
+
     fn pool(&self, suite: &str) -> PathBuf {
         self.path("repo").join("pool").join(suite)
     }

@@ -17,6 +17,7 @@ mod names;
 mod order;
 mod package;
 mod parameters;
+mod repository;
 mod resource;
 #[cfg(feature = "authoring")]
 pub mod schema;
@@ -48,6 +49,9 @@ pub use package::{
     WantedVersion,
 };
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
+pub use repository::{
+    OpenPgpKey, PackageRepository, PackageSource, RepositoryName, RepositoryUri, RepositoryWord,
+};
 pub use resource::{
     Artifact, Command, Directory, File, FileSource, FileWant, Needed, Recurse, Resource, ResourceKind,
     Service, ServiceState, Undo,

@@ -3,7 +3,7 @@
 use super::{Command, Manifest, Needed, Resource};
 use crate::ids::ResourceId;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
 
 /// Resources that wait for each other; each needs the next one, the last one needs the first.
@@ -28,7 +28,7 @@ impl std::error::Error for Cycle {}
 /// Indexes of the resources in the order in which they are done; stable: ties stay as written.
 ///
 /// A resource comes after what it `requires`, after the resources that restart it or whose change it
-/// waits for, and after the directories of the manifest that its path lies in. Unknown ids are ignored
+/// waits for, and after the directories of the manifest that its path lies in. Packages come after repositories. Unknown ids are ignored
 /// here; validation reports them.
 ///
 /// # Errors
@@ -77,11 +77,30 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
             before[*service].push(i);
         }
     }
+    let repositories: Vec<usize> =
+        (0..resources.len()).filter(|i| matches!(resources[*i], Resource::PackageRepository(_))).collect();
+    let needed = all_before(&repositories, &before);
+    for (i, resource) in resources.iter().enumerate() {
+        // A package that a repository itself needs, such as certificates, comes before it.
+        if matches!(resource, Resource::Package(_)) && !needed.contains(&i) {
+            before[i].extend(&repositories);
+        }
+    }
     for needs in &mut before {
         needs.sort_unstable();
         needs.dedup();
     }
     before
+}
+
+/// Everything that comes before one of `last`, directly or not.
+fn all_before(last: &[usize], before: &[Vec<usize>]) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut todo = last.to_vec();
+    while let Some(index) = todo.pop() {
+        todo.extend(before[index].iter().copied().filter(|need| found.insert(*need)));
+    }
+    found
 }
 
 /// Directories of the manifest in which the path of `resource` lies.

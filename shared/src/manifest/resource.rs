@@ -7,6 +7,7 @@ use super::firewall::Firewall;
 use super::kernel::{KernelModule, ModuleWant, Mount};
 use super::names::Checker;
 use super::package::Package;
+use super::repository::PackageRepository;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
 use super::text::FileText;
 use super::trust::Certificate;
@@ -74,6 +75,7 @@ pub enum Resource {
     Dropin(Dropin),
     Timer(Timer),
     Certificate(Certificate),
+    PackageRepository(PackageRepository),
     Archive(Archive),
     Firewall(Firewall),
     Mount(Mount),
@@ -103,6 +105,7 @@ pub enum ResourceKind {
     Dropin,
     Timer,
     Certificate,
+    PackageRepository,
     Archive,
     Firewall,
     Mount,
@@ -374,6 +377,7 @@ macro_rules! of_any {
             Resource::Dropin($own) => $what,
             Resource::Timer($own) => $what,
             Resource::Certificate($own) => $what,
+            Resource::PackageRepository($own) => $what,
             Resource::Archive($own) => $what,
             Resource::Firewall($own) => $what,
             Resource::Mount($own) => $what,
@@ -407,6 +411,7 @@ impl Resource {
             Self::Dropin(_) => ResourceKind::Dropin,
             Self::Timer(_) => ResourceKind::Timer,
             Self::Certificate(_) => ResourceKind::Certificate,
+            Self::PackageRepository(_) => ResourceKind::PackageRepository,
             Self::Archive(_) => ResourceKind::Archive,
             Self::Firewall(_) => ResourceKind::Firewall,
             Self::Mount(_) => ResourceKind::Mount,
@@ -443,6 +448,7 @@ impl Resource {
             Self::Dropin(dropin) => format!("{}:{}", dropin.unit, dropin.name).into(),
             Self::Timer(timer) => timer.name.as_str().into(),
             Self::Certificate(certificate) => certificate.name.as_str().into(),
+            Self::PackageRepository(repository) => repository.name.as_str().into(),
             Self::Archive(archive) => archive.path.as_str().into(),
             Self::Firewall(_) => "nftables".into(),
             Self::Mount(mount) => mount.path.as_str().into(),
@@ -481,6 +487,10 @@ impl Resource {
             Self::Certificate(certificate) => vec![certificate.path().into()],
             Self::Firewall(_) => vec![Firewall::PATH.into()],
             Self::KernelModule(own) => vec![own.load_file().into(), own.settings_file().into()],
+            Self::PackageRepository(repository) => {
+                let keyring = repository.source.as_ref().map(|source| repository.keyring(&source.key));
+                keyring.into_iter().chain([repository.path()]).map(Into::into).collect()
+            }
             Self::Timer(timer) => {
                 vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
             }
@@ -561,7 +571,8 @@ impl Resource {
             | Self::Certificate(_)
             | Self::Firewall(_)
             | Self::Mount(_)
-            | Self::KernelModule(_) => ActionClass::SensitiveFile,
+            | Self::KernelModule(_)
+            | Self::PackageRepository(_) => ActionClass::SensitiveFile,
         };
         let mut classes = BTreeSet::from([own]);
         if matches!(self, Self::Directory(directory) if directory.reaches_below()) {
@@ -621,6 +632,7 @@ impl ResourceKind {
             Self::Dropin => "dropin",
             Self::Timer => "timer",
             Self::Certificate => "certificate",
+            Self::PackageRepository => "package_repository",
             Self::Archive => "archive",
             Self::Firewall => "firewall",
             Self::Mount => "mount",

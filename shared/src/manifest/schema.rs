@@ -3,6 +3,7 @@
 //! Generated from the types, so that a key exists in one place only. Newtypes appear as `format`.
 
 use super::names::{Checker, LinePattern};
+use super::repository::OpenPgpKey;
 use super::text::ContentText;
 use super::trust::CaCertificate;
 use super::values::{Argv, Mode};
@@ -72,6 +73,7 @@ value_schema! {
     Checker "Checker" { "type": "array", "format": Argv::FORMAT, "minItems": 2, "items": { "type": "string" } }
     LinePattern "LinePattern" { "type": "string", "format": LinePattern::FORMAT }
     CaCertificate "CaCertificate" { "type": "string", "format": CaCertificate::FORMAT }
+    OpenPgpKey "OpenPgpKey" { "type": "string", "format": OpenPgpKey::FORMAT }
     ParamValue "ParamValue" {
         "type": ["string", "integer", "boolean", "object"],
         "properties": { "secret": { "type": "string", "format": Secret::FORMAT } },

@@ -9,6 +9,7 @@ use crate::manifest::names::{
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
 use crate::manifest::package::{NamePattern, PackageRange};
+use crate::manifest::repository::{OpenPgpKey, RepositoryName, RepositoryUri, RepositoryWord};
 use crate::manifest::trust::{CaCertificate, CertificateName};
 use crate::manifest::unit::{CalendarText, DropinName, TimerName};
 use crate::manifest::values::{
@@ -188,6 +189,10 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         UserComment::FORMAT => parse::<UserComment>(text),
         ZoneName::FORMAT => parse::<ZoneName>(text),
         CaCertificate::FORMAT => parse::<CaCertificate>(text),
+        OpenPgpKey::FORMAT => parse::<OpenPgpKey>(text),
+        RepositoryName::FORMAT => parse::<RepositoryName>(text),
+        RepositoryUri::FORMAT => parse::<RepositoryUri>(text),
+        RepositoryWord::FORMAT => parse::<RepositoryWord>(text),
         CertificateName::FORMAT => parse::<CertificateName>(text),
         FsType::FORMAT => parse::<FsType>(text),
         ModuleName::FORMAT => parse::<ModuleName>(text),

@@ -10,6 +10,7 @@ const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
 const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const PACKAGES: &str = include_str!("../golden/packages.yaml");
+const SOURCES: &str = include_str!("../golden/sources.yaml");
 const GROUPS: &str = include_str!("../golden/groups.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
 
@@ -43,6 +44,7 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         ("secrets", SECRETS),
         ("packages", PACKAGES),
         ("groups", GROUPS),
+        ("sources", SOURCES),
         ("least", LEAST),
     ];
     for (name, yaml) in samples {
@@ -115,7 +117,7 @@ fn the_sample_means_what_it_says() {
 
 #[test]
 fn kinds_that_edit_have_ids_paths_and_classes() {
-    for (name, yaml) in [("edits", EDITS), ("system", SYSTEM)] {
+    for (name, yaml) in [("edits", EDITS), ("system", SYSTEM), ("sources", SOURCES)] {
         let mut told = String::new();
         for r in compile(yaml.as_bytes()).unwrap().resources() {
             let classes: Vec<&str> = r.classes().iter().map(|c| c.as_str()).collect();
@@ -140,6 +142,23 @@ fn kinds_that_edit_have_ids_paths_and_classes() {
 }
 
 #[test]
+fn packages_come_after_the_repositories_that_they_may_come_from() {
+    let manifest = compile(SOURCES.as_bytes()).unwrap();
+    let ids: Vec<String> =
+        order(&manifest).unwrap().into_iter().map(|i| manifest.resources()[i].id().to_string()).collect();
+    assert_eq!(
+        ids,
+        [
+            "package:ca-certificates",
+            "package_repository:vendor",
+            "package_repository:old-vendor",
+            "package:vendor-agent",
+            "service:vendor-agent"
+        ]
+    );
+}
+
+#[test]
 fn the_schema_is_pinned_and_accepts_what_compiles() {
     let schema = schema::schema();
     let mut text = serde_json::to_vec_pretty(&schema).unwrap();
@@ -153,6 +172,7 @@ fn the_schema_is_pinned_and_accepts_what_compiles() {
         ("patch", PATCH),
         ("packages", PACKAGES),
         ("groups", GROUPS),
+        ("sources", SOURCES),
         ("least", LEAST),
     ];
     for (name, yaml) in samples {

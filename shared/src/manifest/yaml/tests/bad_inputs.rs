@@ -111,6 +111,38 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
             "key range",
         ),
         (
+            with("package_repository: {name: a, uris: [\"https://user:word@example.org\"]}"),
+            "resources[0].package_repository.uris[0]",
+            6,
+            "address of a package repository",
+            "without user or password",
+        ),
+        (
+            with(
+                "package_repository: {name: a, uris: [\"https://example.org\"], suites: [stable], components: [main]}",
+            ),
+            "resources[0].package_repository",
+            6,
+            "has no key",
+            "JSON Schema",
+        ),
+        (
+            with(
+                "package_repository: {name: a, uris: [\"https://example.org\"], suites: [stable], components: [main], key: x}",
+            ),
+            "resources[0].package_repository.key",
+            6,
+            "public OpenPGP key",
+            "gpg --armor --export",
+        ),
+        (
+            with("package_repository: {name: a, state: absent, suites: [stable]}"),
+            "resources[0].package_repository",
+            6,
+            "is absent",
+            "JSON Schema",
+        ),
+        (
             with("package: {name: a, range: \"1.2\"}"),
             "resources[0].package.range",
             6,
