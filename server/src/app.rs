@@ -194,7 +194,7 @@ fn listen_people(
     let server = HttpServer::new(move || {
         App::new().wrap(from_fn(edge::edge)).configure(shared.people(&gate, &routes))
     });
-    let tls = tls::people(certificates.people.clone())?;
+    let tls = tls::people(certificates.people.clone(), kernel.clock.clone())?;
     serve!(server, kernel.config.people.listen, kernel.config.limits.connections, tls)
 }
 
@@ -208,7 +208,8 @@ fn listen_agents(
         App::new().wrap(from_fn(edge::edge)).configure(shared.agents(&gate, &routes))
     })
     .on_connect(agent::on_connect(kernel.config.site_id.clone()));
-    let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone())?;
+    let clock = kernel.clock.clone();
+    let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone(), clock)?;
     serve!(server, kernel.config.agents.listen, kernel.config.limits.connections, tls)
 }
 

@@ -4,10 +4,10 @@
 use crate::http::{Client, Message};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Decides over one request; the function given to it asks the real server as the same agent. `None` cuts the
@@ -17,7 +17,16 @@ pub type Hook = dyn Fn(Message, &dyn Fn(Message) -> Message) -> Option<Message> 
 enum Mode {
     Through,
     Cut,
-    Middle { tls: Arc<ServerConfig>, hook: Arc<Hook> },
+    /// So many more bytes go to the backends, all connections together; then everything is cut, for the
+    /// connections that are open or for good.
+    CutAfter {
+        left: AtomicU64,
+        for_good: bool,
+    },
+    Middle {
+        tls: Arc<ServerConfig>,
+        hook: Arc<Hook>,
+    },
 }
 
 struct Shared {
@@ -27,6 +36,8 @@ struct Shared {
     /// The site's CA, and where agents keep their certificate and key.
     ca: PathBuf,
     identities: Mutex<Vec<(PathBuf, PathBuf)>>,
+    /// Bytes that went to the backends.
+    carried: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -45,6 +56,7 @@ impl Proxy {
             mode: Mutex::new(Arc::new(Mode::Through)),
             ca: ca.to_owned(),
             identities: Mutex::default(),
+            carried: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let inner = shared.clone();
@@ -76,6 +88,17 @@ impl Proxy {
     /// Every connection is closed at once.
     pub fn cut(&self) {
         self.set(Mode::Cut);
+    }
+
+    /// The wire breaks when it has carried so many more bytes to the backends; later connections go through,
+    /// unless it is `for_good`.
+    pub fn cut_after(&self, bytes: u64, for_good: bool) {
+        self.set(Mode::CutAfter { left: AtomicU64::new(bytes), for_good });
+    }
+
+    /// Bytes that went to the backends so far.
+    pub fn carried(&self) -> u64 {
+        self.shared.carried.load(Ordering::SeqCst)
     }
 
     /// Takes the server over: `cert` and `key` are those of its agent port.
@@ -111,7 +134,7 @@ impl Shared {
         let mode = self.mode.lock().unwrap().clone();
         match &*mode {
             Mode::Cut => drop(connection),
-            Mode::Through => self.splice(connection),
+            Mode::Through | Mode::CutAfter { .. } => self.splice(connection, &mode),
             Mode::Middle { tls, hook } => self.intercept(connection, tls.clone(), hook),
         }
     }
@@ -122,13 +145,29 @@ impl Shared {
         backends.get(turn % backends.len().max(1)).copied()
     }
 
-    fn splice(&self, client: TcpStream) {
+    fn splice(&self, client: TcpStream, mode: &Mode) {
         let Some(Ok(server)) = self.backend().map(TcpStream::connect) else { return };
         let (Ok(client_read), Ok(server_write)) = (client.try_clone(), server.try_clone()) else { return };
-        let up = std::thread::spawn(move || pump(client_read, server_write));
-        pump(server, client);
-        // The other direction ended with the connection; a panic there would be a bug of this harness.
-        up.join().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| pump(client_read, server_write, |bytes| self.allow(mode, bytes)));
+            pump(server, client, |bytes| bytes);
+        });
+    }
+
+    /// How many of these bytes may still go to a backend.
+    fn allow(&self, mode: &Mode, bytes: usize) -> usize {
+        let mut allowed = bytes;
+        if let Mode::CutAfter { left, for_good } = mode {
+            let take = |left: u64| left.checked_sub(bytes as u64).or(Some(0));
+            let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap_or(0);
+            allowed = bytes.min(usize::try_from(before).unwrap_or(bytes));
+            if allowed < bytes {
+                let after = if *for_good { Mode::Cut } else { Mode::Through };
+                *self.mode.lock().unwrap() = Arc::new(after);
+            }
+        }
+        self.carried.fetch_add(allowed as u64, Ordering::SeqCst);
+        allowed
     }
 
     fn intercept(&self, tcp: TcpStream, tls: Arc<ServerConfig>, hook: &Arc<Hook>) {
@@ -136,9 +175,10 @@ impl Shared {
         let mut stream = StreamOwned::new(connection, tcp);
         while let Ok(Some(request)) = Message::read(&mut stream, false) {
             let Some(agent) = self.agent_behind(&stream.conn) else { return };
-            let ask = |request: Message| {
-                let reply = agent.send(request);
-                reply.with("connection", "keep-alive")
+            let ask = |request: Message| match agent.try_send(request) {
+                Ok(reply) => reply.with("connection", "keep-alive"),
+                // As a balancer answers for a node that has just died.
+                Err(_) => Message::reply(502, b""),
             };
             let Some(reply) = hook(request, &ask) else { return };
             let reply = reply.clone().carrying(&reply.body).without("keep-alive");
@@ -158,12 +198,24 @@ impl Shared {
     }
 }
 
-/// Copies until either side closes, then closes both: a half-open wire would hide a cut.
-fn pump(mut from: TcpStream, mut to: TcpStream) {
-    let copied = std::io::copy(&mut from, &mut to);
-    if copied.is_err() {
-        // Nothing left to close when the other side is gone.
-        drop(from.shutdown(Shutdown::Both));
+/// Copies until either side closes or not everything is allowed, then closes both: a half-open wire would hide
+/// a cut.
+fn pump(mut from: TcpStream, mut to: TcpStream, allow: impl Fn(usize) -> usize) {
+    let mut piece = [0; 16 << 10];
+    loop {
+        let whole = match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => {
+                let allowed = allow(n);
+                to.write_all(&piece[..allowed]).is_ok() && allowed == n
+            }
+            Err(_) => false,
+        };
+        if !whole {
+            // Nothing left to close when the other side is gone.
+            drop((from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both)));
+            return;
+        }
     }
     drop(to.shutdown(Shutdown::Write));
 }

@@ -250,6 +250,17 @@ impl Run<'_> {
                 let missing: Vec<&str> = missing.filter(|text| !said.out.contains(text)).collect();
                 ensure(missing.is_empty() && said.code == 0, format!("{missing:?} is not in {said}"))
             }
+            [host, "recorded", code] => {
+                let host = &self.world.hosts[host];
+                let refusals = host.statements().refusals;
+                let codes: Vec<_> = refusals.values().map(|r| r.body.reason.code.to_string()).collect();
+                let recorded = codes.iter().any(|c| c == code) && host.spooled() == 0;
+                ensure(
+                    recorded,
+                    format!("{} refused with {codes:?} and spools {}", host.name, host.spooled()),
+                )
+            }
+            [host, "seen"] => self.seen(host),
             [host, "says", text] => {
                 let said = self.world.tick_unchecked(host);
                 ensure(said.all().contains(text) && !said.err.contains("panicked"), said)
@@ -257,6 +268,18 @@ impl Run<'_> {
             [host, ref state @ ..] => self.expect_on_host(host, state),
             [] => panic!("expect what?"),
         }
+    }
+
+    /// The server heard of the host in the last minutes by this world's clock.
+    fn seen(&self, host: &str) -> Outcome {
+        let hosts = self.world.get("/v1/hosts").body;
+        let hosts: Vec<shared::wire::HostLine> = serde_json::from_slice(&hosts).unwrap();
+        let last = hosts.iter().find(|line| line.hostname == host).and_then(|line| line.last_seen);
+        let now = self.world.now();
+        ensure(
+            last.is_some_and(|at| now.since(at) < 300),
+            format!("{host} was last seen {last:?}, it is {now}"),
+        )
     }
 
     /// The server and the command line give the same reason.

@@ -4,8 +4,8 @@ use shared::receipt::{Receipt, Refusal, StepStatus};
 use shared::statement::Statement;
 use shared::wire::Record;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tests::http::Message;
 use tests::programs::{has_tool, own};
@@ -41,7 +41,8 @@ fn killed_at(world: &World, root: &std::path::Path, call: &str, n: usize) -> boo
 
 /// Kills the agent at every write of one run, each time on a copy of the same host, and lets it recover.
 ///
-/// The server is away, so each copy is a possible course of the same history.
+/// The server is away, so each copy is a possible course of the same history, and no database plays a part; what
+/// recovered hosts hand in is the next test.
 #[test]
 fn an_agent_killed_at_any_write_repeats_nothing_and_tells_the_truth() {
     if !has_tool(module_path!(), "strace") {
@@ -60,7 +61,7 @@ fn an_agent_killed_at_any_write_repeats_nothing_and_tells_the_truth() {
             let copy = world.path(&format!("copy-{points}"));
             Said::of(Command::new("cp").arg("-a").arg(&original).arg(&copy)).ok();
             let killed = killed_at(&world, &copy, call, n);
-            recovered(&mut world, &copy, &change, &format!("killed at {call} number {n}"), before);
+            recovered(&world, "a1", &copy, &change, &format!("killed at {call} number {n}"), before);
             std::fs::remove_dir_all(&copy).unwrap();
             if !killed {
                 break;
@@ -76,7 +77,7 @@ fn pull_without_running(world: &mut World, body: &str) -> String {
     world.publish("steps", "1.0.0", body).ok();
     let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
     let change = world.request_and_approve(&new);
-    world.tick("a1");
+    world.tick_all();
     world.kill_server();
     world.proxy.cut();
     world.offset += 2 * 3_600;
@@ -84,8 +85,8 @@ fn pull_without_running(world: &mut World, body: &str) -> String {
 }
 
 /// After a crash the agent comes back, ends the run and signs what is true.
-fn recovered(world: &mut World, copy: &std::path::Path, change: &str, what: &str, before: &str) {
-    let mut host = world.hosts["a1"].clone();
+fn recovered(world: &World, name: &str, copy: &std::path::Path, change: &str, what: &str, before: &str) {
+    let mut host = world.hosts[name].clone();
     host.root = copy.to_owned();
     let mut said = None;
     for _ in 0..3 {
@@ -124,6 +125,37 @@ fn recovered(world: &mut World, copy: &std::path::Path, change: &str, what: &str
     }
     let said = Said::of(&mut world.agent(&host, &["once"]));
     assert_eq!(host.lines("/var/lib/lab/runs"), lines, "{what}: it ran again later: {said}");
+}
+
+on_both! {
+    fn hosts_that_were_killed_at_different_writes_hand_in_one_true_receipt_each(world) {
+        if !has_tool(module_path!(), "strace") {
+            return;
+        }
+        let (hosts, before) = (["k1", "k2", "k3", "k4", "k5", "k6"], "before\n");
+        for host in hosts {
+            world.join(host, "production");
+            std::fs::write(world.hosts[host].path("/etc/motd"), before).unwrap();
+            check::accept(world, host);
+        }
+        let change = pull_without_running(world, STEPS);
+        for (n, host) in (1..).zip(hosts) {
+            let root = world.hosts[host].root.clone();
+            assert!(killed_at(world, &root, "fsync", 4 * n), "{host} ended before write {}", 4 * n);
+            recovered(world, host, &root, &change, &format!("{host} killed at write {}", 4 * n), before);
+        }
+        world.start_server();
+        world.proxy.through();
+        world.tick_all();
+        world.tick_all();
+        let receipts = world.change_file(&change).receipts;
+        let known: Vec<_> = receipts.iter().map(shared::envelope::Envelope::digest).collect();
+        assert_eq!(known.len(), hosts.len());
+        for host in world.hosts.values() {
+            assert_eq!(host.spooled(), 0, "{}", host.name);
+            assert!(known.contains(&host.receipt(&change).unwrap().digest), "{}", host.name);
+        }
+    }
 }
 
 on_both! {
@@ -260,7 +292,10 @@ fn two_servers_on_one_database_are_one_site() {
         assert_eq!(world.hosts[host].lines("/var/lib/lab/runs"), 1);
         assert_eq!(world.hosts[host].spooled(), 0);
     }
-    // One of them dies; the other goes on alone.
+    for (node, pause) in [(0, Duration::from_millis(2)), (1, Duration::from_millis(12))] {
+        dies_with_receipts_in_flight(&mut world, node, pause);
+    }
+    // One of them dies for good; the other goes on alone.
     world.nodes[0].kill();
     let alone = world.nodes[1].agents;
     world.proxy.set_backends(&[([127, 0, 0, 1], alone).into()]);
@@ -269,10 +304,68 @@ fn two_servers_on_one_database_are_one_site() {
     }
 }
 
+/// Four receipts arrive at the same moment, and a little later one of the two nodes is killed.
+fn dies_with_receipts_in_flight(world: &mut World, node: usize, pause: Duration) {
+    let id = world.request_and_approve(&NewChange { manifests: &["steps@1.0.0"], ..NewChange::default() });
+    world.settle();
+    let gate = Arc::new((Mutex::new((0, false)), Condvar::new()));
+    let (door, answered) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = answered.clone();
+    world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+        let statement = request.path() == "/agent/v1/statements";
+        if statement {
+            let mut state = door.0.lock().unwrap();
+            state.0 += 1;
+            door.1.notify_all();
+            while !state.1 {
+                state = door.1.wait(state).unwrap();
+            }
+        }
+        let reply = ask(request);
+        if statement && reply.status() == 200 {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        Some(reply)
+    }));
+    let spawn = |host| {
+        let mut agent = world.agent(host, &["once"]);
+        agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let agents: Vec<_> = world.hosts.values().map(spawn).collect();
+    let arrived = gate.1.wait_timeout_while(gate.0.lock().unwrap(), Duration::from_secs(60), |s| s.0 < 4);
+    let (mut state, waited) = arrived.unwrap();
+    state.1 = true;
+    gate.1.notify_all();
+    drop(state);
+    std::thread::sleep(pause);
+    let before = answered.load(Ordering::SeqCst);
+    world.nodes[node].kill();
+    assert!(!waited.timed_out() && before < 4, "{before} were answered before node {node} was killed");
+    for mut agent in agents {
+        agent.wait().unwrap();
+    }
+    world.proxy.through();
+    let ca = world.site().join("ca.crt");
+    let offset = world.offset;
+    world.nodes[node].start(offset, &ca);
+    for _ in 0..10 {
+        world.tick_all();
+        if world.hosts.values().all(|host| host.spooled() == 0) {
+            break;
+        }
+    }
+    let receipts = world.change_file(&id).receipts;
+    assert_eq!(receipts.len(), 4, "after node {node} was killed");
+    let known: Vec<_> = receipts.iter().map(shared::envelope::Envelope::digest).collect();
+    for host in world.hosts.values() {
+        assert!(known.contains(&host.receipt(&id).unwrap().digest), "{}", host.name);
+    }
+    world.check();
+}
+
+on_both! {
 /// 47: a copy of the machine's disk, both of them online.
-#[test]
-fn a_cloned_host_is_noticed() {
-    let Some(mut world) = World::new(module_path!(), Database::Sqlite) else { return };
+fn a_cloned_host_is_noticed(world) {
     world.join("a1", "production");
     world.publish("steps", "1.0.0", STEPS).ok();
     let clone = world.path("clone");
@@ -292,8 +385,10 @@ fn a_cloned_host_is_noticed() {
     );
     assert_eq!(world.change_file(&id).receipts.len(), 1);
 }
+}
 
-/// State that is damaged holds the agent with a clear word; it never begins anew by itself.
+/// State that is damaged holds the agent with a clear word; it never begins anew by itself. The agent stops before
+/// it asks the server anything, so one database is enough.
 #[test]
 fn damaged_state_holds_the_agent_and_says_which_file() {
     let Some(mut world) = World::new(module_path!(), Database::Sqlite) else { return };

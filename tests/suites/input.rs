@@ -270,6 +270,7 @@ fn refuses(said: &Said, what: &str) {
     );
 }
 
+/// Both programs read their settings before they look for a server or a database: one world is enough.
 #[test]
 fn settings_that_are_wrong_are_named_with_their_file() {
     let Some(mut world) = World::new(module_path!(), tests::Database::Sqlite) else { return };

@@ -3,6 +3,7 @@
 //! Resumed sessions skip the client certificate check, so there are none; what a certificate is worth is decided
 //! per request (`agent.rs`). Certificates and the site CA can be replaced while connections stay open.
 
+use crate::kernel::clock::Clock;
 use crate::kernel::error::Error;
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -14,10 +15,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The only place that names the cryptography library of TLS.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -149,19 +152,27 @@ impl ClientCertVerifier for HotVerifier {
 }
 
 /// For people: no client certificate.
-pub fn people(cert: Arc<HotCert>) -> Result<ServerConfig, Error> {
-    Ok(without_resumption(tls13()?.with_no_client_auth().with_cert_resolver(cert)))
+pub fn people(cert: Arc<HotCert>, clock: Clock) -> Result<ServerConfig, Error> {
+    Ok(without_resumption(tls13(clock)?.with_no_client_auth().with_cert_resolver(cert)))
 }
 
-/// For agents: a client certificate of the site CA is required.
-pub fn agents(cert: Arc<HotCert>, verifier: Arc<HotVerifier>) -> Result<ServerConfig, Error> {
-    Ok(without_resumption(tls13()?.with_client_cert_verifier(verifier).with_cert_resolver(cert)))
+/// For agents: a client certificate of the site CA is required, which is valid by `clock`.
+pub fn agents(cert: Arc<HotCert>, verifier: Arc<HotVerifier>, clock: Clock) -> Result<ServerConfig, Error> {
+    Ok(without_resumption(tls13(clock)?.with_client_cert_verifier(verifier).with_cert_resolver(cert)))
 }
 
-fn tls13() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, Error> {
-    ServerConfig::builder_with_provider(provider())
+fn tls13(clock: Clock) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, Error> {
+    ServerConfig::builder_with_details(provider(), Arc::new(clock))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Error::fault("setting up TLS", error))
+}
+
+/// TLS judges certificates by the same clock as everything else.
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.now().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
 }
 
 fn without_resumption(mut config: ServerConfig) -> ServerConfig {
