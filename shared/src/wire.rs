@@ -135,6 +135,8 @@ pub struct ChangeLine {
     pub author: crate::ids::PersonId,
     pub targets: u32,
     pub plans: u32,
+    /// Hosts of each plan class, the largest class first: how many different plans there are to look at.
+    pub plan_classes: Vec<u32>,
     pub reported: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_interval: Option<crate::time::Interval>,

@@ -17,6 +17,7 @@ pub mod programs;
 pub mod proxy;
 pub mod root;
 pub mod script;
+pub mod terminal;
 pub mod world;
 
 pub use programs::Said;

@@ -226,10 +226,7 @@ impl Run<'_> {
                 let found = [Some(found), outcome].into_iter().flatten().collect::<Vec<_>>();
                 ensure(found == state, format!("{alias} is {found:?}"))
             }
-            [alias, "has", number, "plan", "classes"] => {
-                let found = self.plan_classes(alias);
-                ensure(found.to_string() == number, format!("{alias} has {found}"))
-            }
+            [alias, "has", number, "plan", "classes"] => self.plan_classes(alias, number),
             [host, "because", alias, ref why @ ..] => self.because(host, alias, why),
             [host, "receipt", alias, ref outcome @ ..] => {
                 let receipt = self.world.hosts[host].receipt(&self.changes[alias]);
@@ -324,13 +321,18 @@ impl Run<'_> {
         self.world.hosts[host].refusal_codes(&self.changes[alias])
     }
 
-    fn plan_classes(&self, alias: &str) -> usize {
-        let file = self.world.change_file(&self.changes[alias]);
-        let classes = file.plans.iter().map(|plan| {
-            let plan = shared::plan::open_plan(&plan.to_bytes()).unwrap();
-            plan.body.class_digest()
-        });
-        classes.collect::<std::collections::BTreeSet<_>>().len()
+    /// What the approver is shown, and the server's own count, which leaves no host out.
+    fn plan_classes(&self, alias: &str, number: &str) -> Outcome {
+        let id = &self.changes[alias];
+        let said = self.world.assent(&["change", "show", id]);
+        let last = format!("Plan class {number} of {number}:");
+        ensure(said.code == 0 && said.out.contains(&last), &said)?;
+        let line = self.world.change_file(id).line;
+        let (classes, hosts) = (line.plan_classes.len(), line.plan_classes.iter().sum::<u32>());
+        ensure(
+            classes.to_string() == number && hosts == line.plans,
+            format!("{alias} has plan classes of {:?} hosts, {} plans", line.plan_classes, line.plans),
+        )
     }
 }
 

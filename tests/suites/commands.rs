@@ -1,7 +1,12 @@
-//! What persons do on the command line beside the one path: trying manifests on a host, reading alarms.
+//! What persons do on the command line beside the one path: trying manifests on a host, reading alarms, answering
+//! at a terminal, going on after an interruption; and each command that other suites do not need, once.
 
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use tests::http::Message;
+use tests::proxy::Proxy;
 use tests::world::NewChange;
+use tests::{Said, World, terminal};
 
 const MOTD: &str = "manifest: motd\nversion: \"1.0.0\"\ntitle: motd\nresources:\n- file: { path: /etc/motd, content: \"hello\\n\" }\n";
 
@@ -81,4 +86,157 @@ on_both! {
         let said = world.assent(&["approve", &id, "--yes", "--accept-unseen"]).ok();
         assert!(said.err.contains("nobody was shown") && said.err.contains("/etc/table"), "{said}");
     }
+}
+const BASE: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
+
+on_both! {
+    /// Nothing is signed before the change's own number was typed by somebody who can see the page.
+    fn approving_asks_a_person_for_the_number_of_the_change(world) {
+        world.join("a1", "production");
+        world.publish("base", "1.0.0", BASE).ok();
+        let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        let unsigned = |world: &World, said: &Said| {
+            let file = world.change_file(&id);
+            assert_eq!((file.approvals.len(), file.line.state.as_str()), (0, "in_review"), "{said}");
+        };
+        let said = world.assent(&["approve", &id]).refused("there is no terminal");
+        unsigned(world, &said);
+        let ask = |world: &World, answers: &[&str]| {
+            terminal::converse(&mut world.command(&world.site(), &["approve", &id]), "approve: ", answers)
+        };
+        for wrong in ["yes", "", "C-999", &id.to_lowercase()] {
+            let said = ask(world, &[wrong]).refused(&format!("{id} was not typed"));
+            assert!(said.out.contains("/etc/motd"), "the page comes before the question: {said}");
+            unsigned(world, &said);
+        }
+        let said = ask(world, &[]);
+        assert_eq!(said.code, 3, "whoever goes away has not agreed: {said}");
+        unsigned(world, &said);
+        ask(world, &[&id]).ok();
+        let file = world.change_file(&id);
+        assert_eq!((file.approvals.len(), file.line.state.as_str()), (1, "approved"));
+    }
+}
+
+/// The person's directory for a server that is reached through this door.
+fn site_behind(world: &World, door: &Proxy) -> PathBuf {
+    let site = world.path("behind");
+    Said::of(std::process::Command::new("cp").arg("-a").arg(world.site()).arg(&site)).ok();
+    let profile = std::fs::read_to_string(site.join("cli.toml")).unwrap();
+    let people = format!("127.0.0.1:{}", world.nodes[0].people);
+    assert!(profile.contains(&people), "{profile}");
+    std::fs::write(site.join("cli.toml"), profile.replace(&people, &door.address.to_string())).unwrap();
+    site
+}
+
+/// 2 MiB that are different for each seed, and no repetition of a piece.
+fn large(seed: u64) -> Vec<u8> {
+    let words = (0..(2u64 << 20) / 8).map(|n| (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17));
+    words.flat_map(u64::to_le_bytes).collect()
+}
+
+on_both! {
+    fn an_upload_goes_on_where_it_was_interrupted(world) {
+        let door = Proxy::start(TcpListener::bind("127.0.0.1:0").unwrap(), &world.site().join("ca.crt"));
+        door.set_backends(&[SocketAddr::from(([127, 0, 0, 1], world.nodes[0].people))]);
+        let site = site_behind(world, &door);
+        for (seed, for_good) in [(1, true), (2, false)] {
+            let bytes = large(seed);
+            let (file, length) = (world.path(&format!("large-{seed}")), bytes.len() as u64);
+            std::fs::write(&file, &bytes).unwrap();
+            let sha256 = shared::digest::Digest::of(&bytes);
+            let put = || world.assent_at(&site, &["artifact", "put", file.to_str().unwrap()]);
+            let before = door.carried();
+            door.cut_after(1_300_000, for_good);
+            let mut said = put();
+            if for_good {
+                assert_eq!(said.code, 3, "{said}");
+                let body = serde_json::json!({ "sha256": sha256, "length": length }).to_string();
+                let begun = world.api("POST", "/v1/uploads", body.as_bytes()).json();
+                let offset = begun["offset"].as_u64().unwrap();
+                assert!(offset > 0 && offset < length, "{begun}");
+                door.through();
+                let again = door.carried();
+                said = put();
+                let sent = door.carried() - again;
+                assert!(sent < length - offset + (100 << 10), "{sent} bytes after {offset} of {length}: {said}");
+            } else {
+                // One broken connection is no reason to bother a person; the whole is not sent again.
+                let sent = door.carried() - before;
+                assert!(sent < length + (700 << 10), "{sent} of {length}: {said}");
+            }
+            let said = said.ok();
+            assert!(said.out.contains(&format!("sha256: \"{sha256}\", length: {length}")), "{said}");
+            assert!(world.get(&format!("/v1/artifacts/{sha256}")).body == bytes, "other bytes arrived");
+        }
+    }
+}
+
+on_both! {
+    fn every_command_does_what_its_help_says(world) {
+        for host in ["a1", "a2"] {
+            world.join(host, "production");
+        }
+        let assent = |world: &World, args: &[&str]| world.assent(args).ok().out;
+        let has = |text: String, wanted: &[&str]| {
+            let missing: Vec<_> = wanted.iter().filter(|wanted| !text.contains(**wanted)).collect();
+            assert!(missing.is_empty(), "{missing:?} is not in {text}");
+        };
+        manifests(world);
+        has(assent(world, &["manifest", "list"]), &["base", "1.1.0", "1.0.0"]);
+        has(assent(world, &["key", "show"]), &["lead", "approver", "publisher", "governance"]);
+        let site = world.hosts["a1"].site.to_string();
+        has(assent(world, &["site", "show"]), &[&site, "EXPIRES", "timestamp", "root"]);
+        has(assent(world, &["log", "verify"]), &["seen here for the first time"]);
+
+        assent(world, &["ci", "label", "a1", "role=web", "stage=test"]);
+        has(assent(world, &["ci", "label", "a1", "stage="]), &["role=web"]);
+        let listed = assent(world, &["ci", "list", "--label", "role=web"]);
+        assert!(listed.contains("name=a1") && !listed.contains("name=a2") && !listed.contains("stage"), "{listed}");
+        has(assent(world, &["ci", "list"]), &["a1", "a2", "production"]);
+
+        // Targets by their label alone.
+        let more = &["--label", "role=web"];
+        let new = NewChange { manifests: &["base@1.1.0"], more, ..NewChange::default() };
+        let id = world.draft(&new);
+        world.submit(&id);
+        world.tick_all();
+        let line = world.change_file(&id).line;
+        assert_eq!((line.targets, line.plans), (1, 1));
+        has(assent(world, &["change", "list", "--state", "in_review"]), &[&id]);
+        world.approve(&id).ok();
+        world.tick_until_receipt("a1", &id);
+        world.tick_all();
+        assert!(!world.hosts["a2"].path("/etc/motd").exists());
+
+        let grown = assent(world, &["log", "verify"]);
+        has(grown, &["it has only grown since"]);
+        let day = |plus: i64| world.now().plus(plus * 86_400).to_string()[..10].to_owned();
+        let (period, out) = (format!("{}..{}", day(-1), day(1)), world.path("period.tar"));
+        let out = out.to_str().unwrap();
+        assent(world, &["export", "--period", &period, "--out", out]);
+        has(assent(world, &["verify", out]), &["receipts signed by their hosts"]);
+    }
+}
+
+/// Signed here and published from the file; once more; with other contents; an older version.
+fn manifests(world: &World) {
+    let yaml = |version: &str, body: &str| {
+        let text = format!("manifest: base\nversion: \"{version}\"\ntitle: base\n{body}");
+        world.file(&format!("base-{version}.yaml"), &text).to_str().unwrap().to_owned()
+    };
+    let new = yaml("1.1.0", BASE);
+    world.assent(&["sign", &new]).ok();
+    let signed = world.path("base-1.1.0.manifest.json");
+    let signed = signed.to_str().unwrap();
+    assert!(world.assent(&["publish", signed]).ok().out.contains("base@1.1.0"));
+    let targets = |world: &World| world.current_snapshot().version;
+    let version = targets(world);
+    let again = world.assent(&["publish", signed]).ok();
+    assert!(again.out.contains("already"), "{again}");
+    assert_eq!(targets(world), version, "nothing new was published");
+    world.assent(&["publish", &yaml("1.1.0", &BASE.replace("Welcome", "Other"))]).refused("other contents");
+    let old = yaml("1.0.0", BASE);
+    world.assent(&["publish", &old]).refused("older");
+    world.assent(&["publish", &old, "--older"]).ok();
 }

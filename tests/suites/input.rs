@@ -1,6 +1,7 @@
 //! Bad input at every door: requests, files, settings. Everything is refused with a reason, nothing is stored,
 //! nobody falls over.
 
+use serde_json::{Value, json};
 use shared::wire::Problem;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -123,6 +124,15 @@ struct Doors {
 }
 
 impl Doors {
+    /// The code of the answer; empty when it is no refusal.
+    fn code(&self, request: Message) -> String {
+        let agent = request.path().starts_with("/agent/");
+        let door = if agent { &self.agents } else { &self.people };
+        let reply = door.send(request.with("authorization", &format!("Bearer {}", self.token)));
+        let problem = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
+        problem["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// # Panics
     /// The answer is no refusal, or a refusal without its reason.
     fn refuses(&self, what: &str, request: Message) {
@@ -177,6 +187,63 @@ on_both! {
         assert!(world.nodes[0].is_alive());
         assert!(!world.nodes[0].log().contains("panicked"));
         world.tick("a1").ok();
+    }
+}
+
+/// A body that its door reads, for every door that takes JSON: each flaw below is the only one in it.
+fn readable_bodies(world: &World, id: &str, ci: &str) -> Vec<(&'static str, String, Value)> {
+    let file: Value = world.get(&format!("/v1/changes/{id}")).json();
+    let (change, plan) = (&file["change"], &file["plans"][0]);
+    let plans = tests::forge::plan_set(&world.change_file(id));
+    let (stranger, read) = (shared::keys::SigningKey::from_seed(&[66; 32]), world.change_file(id).change);
+    let read = shared::statement::Statement::open(read).unwrap();
+    let approval = world.sign_approval(&read, &plans, "mallory", &stranger, |_| {}).envelope;
+    let facts: Value = world.get("/v1/cis/a1").json()["facts"].clone();
+    let digest = shared::digest::Digest::of(b"x");
+    let (revision, hosts) = (format!("/v1/changes/{id}/revisions/2"), format!("/v1/hosts/{ci}"));
+    let (approvals, close) = (format!("/v1/changes/{id}/approvals"), format!("/v1/changes/{id}/close"));
+    let post = |path: &str, body: Value| ("POST", path.to_owned(), body);
+    vec![
+        post("/v1/join", json!({"enrolment": plan, "token": "x"})),
+        post("/v1/renew", json!({"envelope": plan})),
+        post("/v1/tuf/publish", json!({"team": "main", "content": "{}", "target": change})),
+        post("/v1/tuf/policy", json!({"targets": "{}", "policy": "{}"})),
+        post("/v1/uploads", json!({"sha256": digest, "length": 0})),
+        post("/v1/join-tokens", json!({"host_class": "production", "labels": {}, "minutes": 0})),
+        ("PUT", format!("{hosts}/labels"), json!({"Not a key": "x"})),
+        ("PUT", revision, change.clone()),
+        post(&close, json!({"outcome": "successful", "note": ""})),
+        post(&approvals, json!({"plan_set": plans, "approval": approval})),
+        post("/v1/exports", json!({"change_id": "C-9999"})),
+        post("/v1/people/mallory/tokens", json!({"access": "nothing", "days": 1})),
+        post("/agent/v1/plans", plan.clone()),
+        post("/agent/v1/statements", json!({"statement": change, "log_size": 1})),
+        ("PUT", "/agent/v1/facts".into(), json!({"at": world.now(), "facts": facts})),
+    ]
+}
+
+on_both! {
+    /// Without the flaw the same body gets further, so it is the flaw that was refused.
+    fn a_key_twice_and_a_wrong_type_are_refused_at_every_door(world) {
+        world.join("a1", "production");
+        world.publish("base", "1.0.0", "resources:\n  - file: {path: /etc/motd, content: x}\n").ok();
+        let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        let ci = world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap().to_owned();
+        let doors = Doors { people: world.people(), agents: world.as_host("a1"), token: world.token() };
+        let bodies = readable_bodies(world, &id, &ci);
+        let before = counts(world);
+        for (method, path, good) in bodies {
+            let code = |body: &[u8]| doors.code(Message::request(method, &path, body));
+            let (key, value) = good.as_object().unwrap().iter().next().unwrap();
+            let twice = good.to_string().replacen('{', &format!("{{{}:{value},", json!(key)), 1);
+            let mut wrong = good.clone();
+            wrong[key] = json!(true);
+            for (what, bad) in [("twice", twice), ("wrong type", wrong.to_string())] {
+                assert_eq!(code(bad.as_bytes()), "request.bad_json", "{what}: {key} at {path}");
+            }
+            assert_ne!(code(good.to_string().as_bytes()), "request.bad_json", "{path}: {good}");
+        }
+        assert_eq!(counts(world), before);
     }
 }
 

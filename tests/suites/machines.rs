@@ -5,8 +5,10 @@
 #[path = "system.rs"]
 mod system;
 
+use shared::facts::Service;
 use shared::receipt::{Receipt, StepStatus};
 use shared::statement::Statement;
+use shared::wire::CiFile;
 use std::time::{Duration, Instant};
 use tests::machine::{Disk, Ground, Lab, Machine, Starts, on_own_ground};
 use tests::world::NewChange;
@@ -172,8 +174,33 @@ fn a_service_comes_with_its_package_and_is_restarted_once_for_new_settings() {
         for resource in ["service:web", "package:web", "file:/etc/lab/web.conf"] {
             assert!(ci.contains(resource), "{resource}: {ci}");
         }
+        reported(&site);
         site.is_sound();
     });
+}
+
+/// System, services and addresses of the machine are in its CI as the machine itself has them.
+fn reported(site: &Site) {
+    let facts = || {
+        let file: CiFile = serde_json::from_slice(&site.world.get("/v1/cis/m1").body).unwrap();
+        file.facts.unwrap()
+    };
+    site.machine.nudge();
+    let runs = |name: &str| {
+        let service = Service { name: name.into(), active: "active".into(), enabled: "enabled".into() };
+        facts().services.contains(&service)
+    };
+    // What the agent says of itself while it is restarted is true as well, and not what is waited for.
+    site.until("the services in the facts", || runs("web") && runs("assent-agent"));
+    let facts = facts();
+    assert_eq!((facts.hostname.as_str(), facts.addresses), ("m1", vec!["10.77.0.2".to_owned()]));
+    assert_eq!(facts.kernel.release, site.machine.ask(&["uname", "-r"]));
+    let codename = site.machine.ask(&["sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"]);
+    assert_eq!((facts.os.id.as_str(), facts.os.codename), ("debian", codename));
+    let names = |name: &str| facts.packages.iter().any(|p| p.name == name && !p.source_version.is_empty());
+    assert!(names("web") && names("systemd") && names("libsystemd0"), "{:?}", facts.packages);
+    let library = facts.packages.iter().find(|package| package.name == "libsystemd0").unwrap();
+    assert_eq!(library.source, "systemd");
 }
 
 /// Debian's packages start their service before anyone can give it settings.

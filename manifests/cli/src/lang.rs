@@ -134,7 +134,7 @@ words! {
     WholeContents: "Whole contents that the plans show only in part; each has the digest that its host signed:", "Ganze Inhalte, die die Pläne nur zum Teil zeigen; jeder hat den Digest, den sein Host signiert hat:";
     WholeContentsIn: "the whole contents that the plans show only in part are in", "die ganzen Inhalte, die die Pläne nur zum Teil zeigen, stehen in";
     ApprovedUnseen: "you approve contents that nobody was shown:", "Sie genehmigen Inhalte, die niemandem gezeigt wurden:";
-    HeadsOfChanges: "CHANGE|REV|STATE|PLANS|REPORTED|NEXT WINDOW|AUTHOR|TITLE", "ÄNDERUNG|REV|STAND|PLÄNE|GEMELDET|NÄCHSTES FENSTER|AUTOR|TITEL";
+    HeadsOfChanges: "CHANGE|REV|STATE|PLANS|CLASSES|REPORTED|NEXT WINDOW|AUTHOR|TITLE", "ÄNDERUNG|REV|STAND|PLÄNE|KLASSEN|GEMELDET|NÄCHSTES FENSTER|AUTOR|TITEL";
     HeadsOfHosts: "HOST|CI|CLASS|LAST SEEN|LABELS|AGENT", "HOST|CI|KLASSE|ZULETZT GESEHEN|MERKMALE|AGENT";
     HeadsOfStates: "  RESOURCE|LAST STEP|CHANGE|APPROVED BY|WHEN|LEDGER", "  RESSOURCE|LETZTER SCHRITT|ÄNDERUNG|GENEHMIGT VON|WANN|PROTOKOLL";
     HeadsOfExpiry: "|EXPIRES|WHEN|LEFT", "|LÄUFT AB|WANN|REST";

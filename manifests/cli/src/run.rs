@@ -10,7 +10,7 @@ use crate::change::{act, new, show, wait, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
-use crate::{alarms, ci, evidence, init, key, ledger, policy, renew, secret, shell, site};
+use crate::{alarms, ci, evidence, init, key, ledger, policy, renew, secret, shell, site, term};
 use clap::Parser as _;
 use shared::approval::Decision;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
     match run(&cli.global, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            term::note(&format!("{failure}\n"));
             ExitCode::from(failure.exit_code())
         }
     }

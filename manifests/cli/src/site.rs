@@ -134,9 +134,9 @@ pub fn token(session: &Session, host_class: &HostClass, labels: &[String], minut
         "printf %s {} | assent-agent join --site {} --root-sha256 {} --server {} --pin {} --host-class {} --token-file -\n",
         invitation.token, config.site, config.root_sha256, config.people_url, pin, host_class
     ))?;
-    eprintln!(
-        "run it as root on the host; it works once, until {}",
+    term::note(&format!(
+        "run it as root on the host; it works once, until {}\n",
         window::local(invitation.expires, &window::zone(None)?)
-    );
+    ));
     Ok(())
 }

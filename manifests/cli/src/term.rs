@@ -17,8 +17,8 @@ pub fn has_colour() -> bool {
 
 /// Asks a question and reads one line; questions go to standard error, so that output can be piped.
 pub fn ask(question: &str) -> Done<String> {
-    eprint!("{question} ");
-    stderr().flush().or_fault("could not write to the terminal")?;
+    let asked = write!(stderr(), "{question} ").and_then(|()| stderr().flush());
+    asked.or_fault("could not write to the terminal")?;
     let mut line = String::new();
     stdin().lock().read_line(&mut line).or_fault("could not read the answer")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
@@ -32,14 +32,15 @@ pub fn ask_hidden(question: &str) -> Done<Zeroizing<String>> {
     silent.local_modes.remove(LocalModes::ECHO);
     tcsetattr(&input, OptionalActions::Flush, &silent).or_fault("could not hide the input")?;
     let answer = ask(question).map(Zeroizing::new);
-    eprintln!();
+    note("\n");
     tcsetattr(&input, OptionalActions::Flush, &before).or_fault("could not show the input again")?;
     answer
 }
 
-/// Tells a person something that is not the output.
+/// Tells a person something that is not the output. A terminal that hung up cannot be told so; the exit code says
+/// how it ended.
 pub fn note(text: &str) {
-    eprint!("{text}");
+    let _gone = stderr().write_all(text.as_bytes()).and_then(|()| stderr().flush());
 }
 
 /// Makes a person type `word`; `yes` skips the question (for scripts).

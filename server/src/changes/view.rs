@@ -36,10 +36,12 @@ pub struct Step {
 pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLine>, Error> {
     let statements: Vec<Vec<u8>> = rows.iter().filter_map(|row| row.statement.clone()).collect();
     let counts = store::count_targets(tx, &statements)?;
+    let mut classes = papers::count_classes(tx, &statements)?;
     rows.iter()
         .map(|row| {
             let count = row.statement.as_ref().and_then(|statement| counts.get(statement));
             let (plans, reported) = count.copied().unwrap_or_default();
+            let classes = row.statement.as_ref().and_then(|statement| classes.remove(statement));
             let small = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
             Ok(ChangeLine {
                 change_id: row.change_id()?,
@@ -50,6 +52,7 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 author: row.author.parse().map_err(|_| store::damaged("an author"))?,
                 targets: row.targets.cast_unsigned(),
                 plans: small(plans),
+                plan_classes: classes.unwrap_or_default().into_iter().map(small).collect(),
                 reported: small(reported),
                 next_interval: row.intervals()?.into_iter().find(|interval| now < interval.until),
             })

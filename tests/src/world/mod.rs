@@ -5,10 +5,12 @@
 mod host;
 mod node;
 mod persons;
+mod saved;
 
 pub use host::{Host, join_order};
 pub use node::Node;
 pub use persons::{NewChange, Second};
+pub use saved::Saved;
 
 use crate::check::Memory;
 use crate::http::{Client, Message};
@@ -176,10 +178,16 @@ impl World {
 
     /// Runs the command line with another person's directory.
     pub fn assent_at(&self, site: &Path, args: &[&str]) -> Said {
+        Said::of(&mut self.command(site, args))
+    }
+
+    /// The command line, not started yet.
+    pub fn command(&self, site: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(programs::own("assent"));
         command.env(CLOCK, self.offset.to_string()).env("LC_ALL", "C.UTF-8").current_dir(self.dir.path());
         command.arg("--site").arg(site).arg("--passphrase-file").arg(self.path("passphrase"));
-        Said::of(command.args(["--lang", "en"]).args(args))
+        command.args(["--lang", "en"]).args(args);
+        command
     }
 
     pub fn token(&self) -> String {

@@ -56,6 +56,11 @@ impl Node {
         }
     }
 
+    /// The process that runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }

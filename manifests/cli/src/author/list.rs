@@ -24,7 +24,7 @@ pub fn run(session: &Session, team: Option<&Team>, json: bool) -> Done {
             continue;
         }
         if let Some(refused) = refused {
-            eprintln!("note: the manifests of team {found} cannot be used: {refused}");
+            term::note(&format!("note: the manifests of team {found} cannot be used: {refused}\n"));
             continue;
         }
         for (name, version, file) in

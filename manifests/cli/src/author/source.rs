@@ -70,7 +70,7 @@ pub fn compile(path: &Path) -> Done<(Manifest, Digest)> {
     match yaml::compile(&bytes) {
         Ok(manifest) => Ok((manifest, Digest::of(&bytes))),
         Err(problems) => {
-            eprint!("{}", listing(path, &problems));
+            term::note(&listing(path, &problems));
             let message = format!("{} is not a valid manifest", path.display());
             Err(Failure::usage(message).remedy(format!("assent lint {}", path.display())))
         }

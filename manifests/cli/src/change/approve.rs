@@ -46,7 +46,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let expires = expires(&review, wish.expires, session.now)?;
     warn_about_age(&site, &review, session.now);
     if review.change.body.author == session.profile.config.person {
-        eprintln!("note: {}", session.lang.word(Word::SelfApproved));
+        term::note(&format!("note: {}\n", session.lang.word(Word::SelfApproved)));
     }
     term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
     let said = Said { decision: Decision::Approve, expires, agents, comment: wish.comment };
@@ -211,8 +211,8 @@ fn warn_about_age(site: &Site, review: &Review, now: Timestamp) {
     let Some(hours) = site.policy.rules.iter().map(|rule| rule.require.max_validity_h).min() else { return };
     let end = now.plus(i64::from(hours) * 3_600);
     if review.change.body.intervals.iter().all(|interval| interval.from >= end) {
-        eprintln!(
-            "note: approvals are good for {hours} hours at this site; yours ends before the first window"
-        );
+        term::note(&format!(
+            "note: approvals are good for {hours} hours at this site; yours ends before the first window\n"
+        ));
     }
 }

@@ -53,6 +53,7 @@ fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone) -> Vec<String> 
         line.revision.to_string(),
         text::clean(&format!("{}{outcome}", line.state)),
         format!("{}/{}", line.plans, line.targets),
+        line.plan_classes.len().to_string(),
         format!("{}/{}", line.reported, line.targets),
         next,
         line.author.to_string(),

@@ -232,6 +232,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
             title: "Base of the web servers".into(),
             author: person("lead"),
             targets: 4,
+            plan_classes: vec![],
             plans: 3,
             reported: 0,
             next_interval: None,

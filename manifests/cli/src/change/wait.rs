@@ -72,6 +72,7 @@ mod tests {
             author: "lead".parse().unwrap(),
             targets: 3,
             plans,
+            plan_classes: vec![],
             reported,
             next_interval: None,
         }

@@ -23,20 +23,21 @@ pub fn hand_over(args: &InitArgs, key: &SigningKey, site: &str) -> Done {
     let print_out = print_out(key, site);
     if let Some(path) = &args.recovery_out {
         files::write_new(path, print_out.as_bytes())?;
-        eprintln!(
+        term::note(&format!(
             "WARNING: the recovery key was written to {} and was NOT typed back.\n\
-             WARNING: print that file, check the print-out with `assent key restore`, then remove the file.",
+             WARNING: print that file, check the print-out with `assent key restore`, then remove the file.\n",
             path.display()
-        );
+        ));
         return Ok(());
     }
-    eprintln!("{}", *print_out);
+    term::note(&print_out);
+    term::note("\n");
     for _ in 0..TRIES {
         let typed = term::ask("Write it down or print it. Then type its last 8 characters:")?;
         if paper::is_last_group(key, &typed) {
             return Ok(());
         }
-        eprintln!("these are not the last 8 characters");
+        term::note("these are not the last 8 characters\n");
     }
     Err(Failure::refused("the recovery key was not typed back; nothing was written")
         .remedy("run the command again"))

@@ -52,7 +52,7 @@ fn readers(session: &Session, args: &SecretArgs) -> Done<Vec<Recipient>> {
 
 fn print(opened: &Opened, to: &[Recipient]) -> Done {
     let secret = cipher::encrypt(opened, to)?;
-    eprintln!("note: a secret for {}, readable with {} keys", opened.purpose, to.len());
+    term::note(&format!("note: a secret for {}, readable with {} keys\n", opened.purpose, to.len()));
     term::print(secret.as_str())
 }
 
@@ -81,7 +81,7 @@ fn value(file: Option<&Path>, trim: bool) -> Done<Zeroizing<Vec<u8>>> {
         if trim {
             value.pop();
         } else {
-            eprintln!("note: the value ends with a line break; --trim takes it off");
+            term::note("note: the value ends with a line break; --trim takes it off\n");
         }
     }
     if value.is_empty() {

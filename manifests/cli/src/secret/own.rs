@@ -5,9 +5,9 @@
 
 use super::cipher;
 use crate::error::{Context as _, Done, Failure};
-use crate::files;
 use crate::profile::{KeyUse, SMALL};
 use crate::session::Session;
+use crate::{files, term};
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
 use shared::secret::{Opened, Recipient, Secret};
@@ -41,10 +41,10 @@ fn made(session: &Session) -> Done<Identity> {
     let key = Identity::generate();
     let sealed = cipher::seal(key.to_string().expose_secret(), &session.secrets.passphrase()?)?;
     files::write_new(&paths(session).0, sealed.as_bytes())?;
-    eprintln!(
-        "note: your own key for secrets was made: {}; back it up with the others",
+    term::note(&format!(
+        "note: your own key for secrets was made: {}; back it up with the others\n",
         paths(session).0.display()
-    );
+    ));
     Ok(key)
 }
 

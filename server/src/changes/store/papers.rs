@@ -1,7 +1,7 @@
 //! SQL for what hosts and people said about a revision: plans, plan sets, approvals, refusals.
 //! The signed bytes are the ledger's; here is what is searched for.
 
-use super::{ROWS, damaged, digest};
+use super::{ROWS, change_target, damaged, digest};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -14,7 +14,7 @@ use shared::receipt::Refusal;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 diesel::table! {
     change_plan (statement) {
@@ -23,6 +23,7 @@ diesel::table! {
         agent -> Text,
         hostname -> Text,
         host_class -> Text,
+        /// Equal for hosts that would do the same.
         class -> Binary,
         action_classes -> Text,
         actions -> Integer,
@@ -64,6 +65,8 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(change_target, change_plan);
+
 /// What judging needs of a host's plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRow {
@@ -71,8 +74,6 @@ pub struct PlanRow {
     pub agent: AgentId,
     pub hostname: String,
     pub host_class: HostClass,
-    /// Equal for hosts that would do the same.
-    pub class: Digest,
     pub action_classes: BTreeSet<ActionClass>,
     pub actions: u32,
 }
@@ -106,16 +107,15 @@ pub(in crate::changes) fn count_plans(tx: &mut Conn, change: &Digest, agent: Age
     rows.filter(change_plan::agent.eq(agent.to_string())).count().get_result(tx)
 }
 
-type PlanTuple = (Vec<u8>, String, String, String, Vec<u8>, String, i32);
+type PlanTuple = (Vec<u8>, String, String, String, String, i32);
 
 fn plan_row(row: PlanTuple) -> Result<PlanRow, Error> {
-    let (statement, agent, hostname, host_class, class, action_classes, actions) = row;
+    let (statement, agent, hostname, host_class, action_classes, actions) = row;
     Ok(PlanRow {
         statement: digest(&statement)?,
         agent: agent.parse().map_err(|_| damaged("an agent id"))?,
         hostname,
         host_class: host_class.parse().map_err(|_| damaged("a host class"))?,
-        class: digest(&class)?,
         action_classes: serde_json::from_str(&action_classes).map_err(|_| damaged("a plan's classes"))?,
         actions: actions.cast_unsigned(),
     })
@@ -132,7 +132,6 @@ pub(in crate::changes) fn find_plans(
         change_plan::agent,
         change_plan::hostname,
         change_plan::host_class,
-        change_plan::class,
         change_plan::action_classes,
         change_plan::actions,
     );
@@ -148,6 +147,27 @@ pub(in crate::changes) fn find_plans(
         }
     }
     Ok(all)
+}
+
+/// For each of the revisions: how many hosts have each of the different plans, the largest number first.
+pub(in crate::changes) fn count_classes(
+    tx: &mut Conn,
+    changes: &[Vec<u8>],
+) -> QueryResult<HashMap<Vec<u8>, Vec<i64>>> {
+    let mut counts: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
+    for some in changes.chunks(ROWS) {
+        let targets = change_target::table.filter(change_target::statement.eq_any(some));
+        let current = targets.filter(change_target::plan.is_not_null()).select(change_target::plan);
+        let rows = change_plan::table.filter(change_plan::statement.nullable().eq_any(current));
+        let columns = (change_plan::change, diesel::dsl::count_star());
+        let found: Vec<(Vec<u8>, i64)> =
+            rows.group_by((change_plan::change, change_plan::class)).select(columns).load(tx)?;
+        for (change, hosts) in found {
+            counts.entry(change).or_default().push(hosts);
+        }
+    }
+    counts.values_mut().for_each(|hosts| hosts.sort_unstable_by(|a, b| b.cmp(a)));
+    Ok(counts)
 }
 
 /// The host that made a plan.
