@@ -48,7 +48,9 @@ on_both! {
             (["ci", "list"], "ZULETZT GESEHEN"),
             (["change", "list"], "NÄCHSTES FENSTER"),
         ] {
-            let said = world.assent(&[["--lang", "de"], args].concat()).ok();
+            let mut german = std::process::Command::new(tests::programs::own("assent"));
+            german.arg("--site").arg(world.site()).args(["--lang", "de"]).args(args);
+            let said = tests::Said::of(&mut german).ok();
             assert!(said.out.contains(word), "{word}: {said}");
         }
         let json: serde_json::Value =

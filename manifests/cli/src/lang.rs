@@ -159,7 +159,7 @@ words! {
     StateAsRecorded: "State as the server recorded it from receipts (its word; to prove it:", "Stand, wie der Server ihn aus Quittungen verzeichnet hat (sein Wort; Nachweis:";
     History: "History (the server's word)", "Verlauf (Wort des Servers)";
     And: "and", "und";
-    ServersWord: "the server's word", "Wort des Servers";
+    SaidByServer: "the server's word", "Wort des Servers";
     SignedByHost: "signed by the host", "vom Host signiert";
     AnswerMayChange: "the answer may change at", "die Antwort kann sich ändern:";
     LastSeen: "last seen", "zuletzt gesehen";

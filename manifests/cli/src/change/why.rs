@@ -62,7 +62,7 @@ fn rendered(
             "  {}: {} ({})\n",
             text::clean(&why.code),
             text::clean(&why.message),
-            lang.word(Word::ServersWord)
+            lang.word(Word::SaidByServer)
         )),
     }
     if let Some(at) = retry {
