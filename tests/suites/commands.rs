@@ -89,6 +89,7 @@ on_both! {
         assert!(said.err.contains("nobody was shown") && said.err.contains("/etc/table"), "{said}");
     }
 }
+
 const BASE: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
 
 on_both! {
