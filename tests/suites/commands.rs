@@ -113,7 +113,8 @@ on_both! {
             unsigned(world, &said);
         }
         let said = ask(world, &[]);
-        assert_eq!(said.code, 3, "whoever goes away has not agreed: {said}");
+        // What a closed terminal gives is the system's choice: an end of input, or an error.
+        assert!([1, 3].contains(&said.code), "whoever goes away has not agreed: {said}");
         unsigned(world, &said);
         ask(world, &[&id]).ok();
         let file = world.change_file(&id);
