@@ -68,7 +68,7 @@ fn show_hidden(session: &Session, review: &Review, wish: &Wish<'_>) -> Done {
     match wish.diff_to {
         Some(file) if !text.is_empty() => {
             files::write_new(file, text.as_bytes())?;
-            eprintln!("note: {} {}", session.lang.word(Word::WholeContentsIn), file.display());
+            term::note(&format!("note: {} {}\n", session.lang.word(Word::WholeContentsIn), file.display()));
         }
         _ if text.is_empty() => {}
         _ => term::print(&format!("\n{}\n{text}\n", session.lang.word(Word::WholeContents)))?,
@@ -80,7 +80,7 @@ fn show_hidden(session: &Session, review: &Review, wish: &Wish<'_>) -> Done {
     }
     let names = unseen.join(", ");
     if wish.accept_unseen {
-        eprintln!("note: {} {names}", session.lang.word(Word::ApprovedUnseen));
+        term::note(&format!("note: {} {names}\n", session.lang.word(Word::ApprovedUnseen)));
         return Ok(());
     }
     Err(Failure::refused(format!("the plans show only a part of {names}"))
