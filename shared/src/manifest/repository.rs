@@ -224,7 +224,7 @@ impl TryFrom<RepositoryEntry> for PackageRepository {
             return refuse("needs components for suites, and none for suites that end with /");
         }
         let Some(key) = key else {
-            return refuse("has no key; give the key that signs it");
+            return refuse("has no key; the key that signs it");
         };
         let source = Some(PackageSource { uris, suites, components, architectures, key });
         Ok(Self { name, source, requires, on_change })

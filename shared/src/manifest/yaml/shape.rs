@@ -5,8 +5,8 @@
 use super::scalar::{self, Refused};
 use super::tree::{Data, Entry, Node};
 use crate::manifest::{
-    Argv, AuthorizedKeys, Block, File, Group, Line, PROBLEMS, Package, Problem, Setting, Sudoers, Symlink,
-    Sysctl, User, suggest,
+    Argv, AuthorizedKeys, Block, File, Group, Line, PROBLEMS, Package, PackageRepository, Problem, Setting,
+    Sudoers, Symlink, Sysctl, User, suggest,
 };
 use crate::strict::shorten;
 use serde::de::DeserializeOwned;
@@ -74,6 +74,7 @@ impl<'s> Shape<'s> {
             Some("#/$defs/AuthorizedKeys") => self.convert::<AuthorizedKeys>(value, node.line, place),
             Some("#/$defs/Group") => self.convert::<Group>(value, node.line, place),
             Some("#/$defs/User") => self.convert::<User>(value, node.line, place),
+            Some("#/$defs/PackageRepository") => self.convert::<PackageRepository>(value, node.line, place),
             _ => Some(value),
         }
     }

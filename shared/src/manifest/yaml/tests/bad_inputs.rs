@@ -124,7 +124,7 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
             "resources[0].package_repository",
             6,
             "has no key",
-            "JSON Schema",
+            "the key that signs it",
         ),
         (
             with(
@@ -140,7 +140,7 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
             "resources[0].package_repository",
             6,
             "is absent",
-            "JSON Schema",
+            "only name",
         ),
         (
             with("package: {name: a, range: \"1.2\"}"),
