@@ -81,13 +81,13 @@ on_both! {
         world.tick("a1");
         let host = world.as_host("a1");
         assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
-        let ci = world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap().to_owned();
-        assert!(world.api("POST", &format!("/v1/hosts/{ci}/disable"), b"").status() < 300);
+        assert_eq!(world.assent(&["ci", "disable", "a1"]).ok().out, "a1: disabled\n");
+        assert!(world.assent(&["ci", "list"]).ok().out.contains("disabled"));
         let reply = host.send(Message::request("GET", "/agent/v1/work", b""));
         assert_eq!((reply.status(), reply.json()["code"].as_str()), (403, Some("agent.not_enabled")));
         let said = world.tick("a1");
         assert!(!said.err.contains("panicked"), "{said}");
-        assert!(world.api("POST", &format!("/v1/hosts/{ci}/enable"), b"").status() < 300);
+        world.assent(&["ci", "enable", "a1"]).ok();
         assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
     }
 }

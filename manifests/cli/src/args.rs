@@ -378,6 +378,18 @@ pub enum CiCommand {
         #[arg(required = true, value_name = "KEY=VALUE")]
         labels: Vec<String>,
     },
+    /// Shut a host out at once, on open connections as well
+    #[command(after_help = "Example: assent ci disable web1")]
+    Disable {
+        /// Host name, CI or agent id
+        host: String,
+    },
+    /// Let a host in again, and end a hold
+    #[command(after_help = "Example: assent ci enable web1")]
+    Enable {
+        /// Host name, CI or agent id
+        host: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -120,6 +120,15 @@ fn history(events: &[CiEvent], lang: Lang, zone: &TimeZone) -> String {
     text::table(&rows)
 }
 
+/// Shuts a host out or lets it in again; what it has approved plans for waits meanwhile.
+pub fn set_enabled(session: &Session, name: &str, enabled: bool) -> Done {
+    let known = session.api.hosts(&[])?;
+    let host = find_host(&known, name)?;
+    session.api.set_enabled(&host.ci, enabled)?;
+    let state = if enabled { "enabled" } else { "disabled" };
+    term::print(&format!("{}: {state}\n", text::clean(&host.hostname)))
+}
+
 /// Sets and removes labels; labels only help to find hosts, they decide nothing.
 pub fn label(session: &Session, name: &str, changes: &[String]) -> Done {
     let known = session.api.hosts(&[])?;

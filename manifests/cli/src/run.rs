@@ -81,6 +81,8 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::List { label, json }) => ci::list(session, &label, json),
         Do::Ci(CiCommand::Show { host, json }) => ci::show(session, &host, json),
         Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
+        Do::Ci(CiCommand::Disable { host }) => ci::set_enabled(session, &host, false),
+        Do::Ci(CiCommand::Enable { host }) => ci::set_enabled(session, &host, true),
         Do::Export { change, period, out } => {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }

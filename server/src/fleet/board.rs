@@ -143,7 +143,7 @@ impl Board {
         let hosts = self.read();
         let entry = hosts.get(&agent)?;
         entry.seen.fetch_max(now.0, Ordering::Relaxed);
-        let timestamp_version = self.0.timestamp_version.load(Ordering::Acquire);
+        let timestamp_version = self.timestamp_version();
         let tag = format!("\"{timestamp_version}.{}\"", entry.content);
         if known == Some(tag.as_str()) {
             return Some(CheckIn::Same(tag));
@@ -160,6 +160,11 @@ impl Board {
     }
 
     /// When the host was last seen by this node since it started.
+    /// The version that hosts are told of.
+    pub fn timestamp_version(&self) -> u64 {
+        self.0.timestamp_version.load(Ordering::Acquire)
+    }
+
     pub fn last_seen(&self, agent: AgentId) -> Option<Timestamp> {
         let seen = self.read().get(&agent)?.seen.load(Ordering::Relaxed);
         (seen > 0).then_some(Timestamp(seen))

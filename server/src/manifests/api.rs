@@ -2,6 +2,7 @@
 
 use super::model::{Accepted, Edition, Publish as Sent};
 use super::{Repository, artifacts, edition, publish, site};
+use crate::fleet::Board;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
 use crate::kernel::error::{Error, Refusal};
@@ -96,21 +97,21 @@ async fn file_for_people(
     db: Data<Db>,
     repository: Data<Repository>,
 ) -> Result<HttpResponse, Error> {
-    serve(&file, &db, &repository).await
+    serve(&file, &db, &repository, 0).await
 }
 
 #[get("/agent/v1/tuf/{file}")]
 async fn file_for_agents(
     _: Agent,
     file: web::Path<String>,
-    db: Data<Db>,
+    (db, board): (Data<Db>, Data<Board>),
     repository: Data<Repository>,
 ) -> Result<HttpResponse, Error> {
-    serve(&file, &db, &repository).await
+    serve(&file, &db, &repository, board.timestamp_version()).await
 }
 
-async fn serve(name: &str, db: &Db, repository: &Repository) -> Result<HttpResponse, Error> {
-    let Some((bytes, changes)) = repository.files.get(db, name).await? else {
+async fn serve(name: &str, db: &Db, repository: &Repository, announced: u64) -> Result<HttpResponse, Error> {
+    let Some((bytes, changes)) = repository.files.get_announced(db, name, announced).await? else {
         return Err(Refusal::not_found("site.no_file").with("name", strict::shorten(name)).into());
     };
     let cache = if changes { "no-store" } else { "public, max-age=31536000, immutable" };

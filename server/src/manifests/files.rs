@@ -72,8 +72,18 @@ impl Name {
 impl Files {
     /// The file and whether it may change under this name; `None` when there is no such file.
     pub async fn get(&self, db: &Db, text: &str) -> Result<Option<(Bytes, bool)>, Error> {
+        self.get_announced(db, text, 0).await
+    }
+
+    /// The same for a host that was told of this version of the timestamp: it never gets an older one.
+    pub async fn get_announced(
+        &self,
+        db: &Db,
+        text: &str,
+        announced: u64,
+    ) -> Result<Option<(Bytes, bool)>, Error> {
         let Some(name) = Name::parse(text) else { return Ok(None) };
-        let refreshed = self.refresh(db).await;
+        let refreshed = self.refresh(db, announced).await;
         if name == Name::Timestamp {
             let known = self.cache().timestamp.clone();
             return match (known, refreshed) {
@@ -98,7 +108,7 @@ impl Files {
 
     /// Version of the newest timestamp that this node knows.
     pub async fn timestamp_version(&self, db: &Db) -> Result<u64, Error> {
-        let refreshed = self.refresh(db).await;
+        let refreshed = self.refresh(db, 0).await;
         match self.cache().timestamp.as_ref() {
             Some((version, _)) => Ok(*version),
             None => refreshed.map(|()| 0),
@@ -110,10 +120,11 @@ impl Files {
         self.cache().checked = None;
     }
 
-    async fn refresh(&self, db: &Db) -> Result<(), Error> {
+    async fn refresh(&self, db: &Db, announced: u64) -> Result<(), Error> {
         {
             let mut cache = self.cache();
-            if cache.timestamp.is_some() && cache.checked.is_some_and(|at| at.elapsed() < FRESH) {
+            let is_known = cache.timestamp.as_ref().is_some_and(|(version, _)| *version >= announced);
+            if is_known && cache.checked.is_some_and(|at| at.elapsed() < FRESH) {
                 return Ok(());
             }
             // One asks, the others go on with what is there.

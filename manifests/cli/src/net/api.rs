@@ -123,6 +123,13 @@ impl Client {
         Ok(())
     }
 
+    pub fn set_enabled(&self, ci: &str, enabled: bool) -> Done {
+        let word = if enabled { "enable" } else { "disable" };
+        let path = format!("/v1/hosts/{}/{word}", escape(ci));
+        self.send(&Request::json(Method::POST, &path, b"{}".to_vec(), SMALL))?.good()?;
+        Ok(())
+    }
+
     pub fn ci(&self, name: &str) -> Done<CiFile> {
         self.read("the configuration item", &Request::get(&format!("/v1/cis/{}", escape(name)), LARGE))
     }

@@ -505,9 +505,18 @@ async fn two_nodes_approve_different_changes_at_once() {
             assert_eq!(status, 200, "{} {}", world.engine, String::from_utf8_lossy(&body));
         }
         assert_eq!(world.listed().await.len(), 6);
+        // A node never gives hosts an older timestamp than the one it tells them of, however fresh its memory is.
+        second.repository.files.timestamp_version(&second.db).await.unwrap();
+        world.publish("later", "1.0.0").await;
+        second.board.refresh(&second.db).await.unwrap();
+        let announced = second.board.timestamp_version();
+        let files = &second.repository.files;
+        let (bytes, _) = files.get_announced(&second.db, "timestamp.json", announced).await.unwrap().unwrap();
+        let given: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert!(announced > before + 6 && given["signed"]["version"] == announced, "{announced} {given}");
         world.node.repository.files.expire();
         let after = world.node.repository.files.timestamp_version(&world.node.db).await.unwrap();
-        assert_eq!(after, before + 6, "{}: each listing has its own timestamp", world.engine);
+        assert_eq!(after, before + 7, "{}: each listing has its own timestamp", world.engine);
         assert!(world.read(crate::ledger::check).await.is_empty());
     }
 }
