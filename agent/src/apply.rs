@@ -3,6 +3,7 @@
 //!
 //! Never: without all proofs, and nothing outside the plan that was just computed and kept to the approved one.
 
+mod effect;
 mod run;
 mod settle;
 
@@ -11,15 +12,16 @@ use crate::health;
 use crate::host::{Fault, Host};
 use crate::journal::{Journal, Outcome, Standing, Start};
 use crate::plan::{self, Ask};
-use crate::resource::file;
+use crate::resource::{file, reboot};
 use crate::vault::Vault;
+pub use effect::{Followed, follow};
 use run::Run;
 pub(crate) use run::is_about_units;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::digest::{Digest, Hasher};
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
-use shared::manifest::{HealthCheck, Manifest};
+use shared::manifest::{HealthCheck, HookPoint, Manifest};
 use shared::plan::Plan;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
@@ -76,7 +78,22 @@ impl From<Fault> for Stopped {
     }
 }
 
-/// Carries the change out and brings it to an end that can be told.
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Ended(Box<Outcome>),
+    /// The machine goes down as the last step; [`resume`] brings the run to its end after the next boot.
+    Rebooting,
+}
+
+/// How the steps went, forward.
+enum Forward {
+    Done,
+    Failed(String),
+    Rebooting,
+}
+
+/// Carries the change out and brings it to an end that can be told, or to the reboot of the machine.
 ///
 /// # Errors
 /// [`Stopped::Refused`] before the first change; [`Stopped::Fault`] when the journal fails.
@@ -86,7 +103,7 @@ pub fn apply<H: Host, D: Disk>(
     watch: &Watch<'_>,
     host: &mut H,
     journal: &mut Journal<D>,
-) -> Result<Outcome, Stopped> {
+) -> Result<Progress, Stopped> {
     // The turn is proved by having it; its wave is the receipt's matter.
     let Warrant { manifests, change, window, turn: _ } = warrant;
     let change = change.change();
@@ -95,7 +112,8 @@ pub fn apply<H: Host, D: Disk>(
         let unknown = || Refused::new(Code::ManifestUnknown, format!("{} was not verified", used.label()));
         verified.map(|m| (m.get(), used)).ok_or_else(unknown)
     });
-    let ask = Ask::new(named.collect::<Result<Vec<_>, _>>()?, job.facts, job.vault, change.body.downgrade)?;
+    let ask = Ask::new(named.collect::<Result<Vec<_>, _>>()?, job.facts, job.vault, change.body.downgrade)?
+        .rebooting(change.body.reboot);
     if job.plan.change != change.digest || job.approved.body.change != change.digest {
         return Err(Refused::new(Code::PlanMissing, "the plan was made for another revision").into());
     }
@@ -110,11 +128,17 @@ pub fn apply<H: Host, D: Disk>(
         health: checks(&ask)?,
         health_programs: job.plan.health.clone(),
         started: (watch.now)(),
+        reboot_reasons: reboot::reasons(host).map_err(plan::refused)?,
     };
-    journal.start(start)?;
     let items = ask.resources()?;
-    let failure = Run::new(&items, job, watch, host, journal).steps()?;
-    finish(failure, host, journal).map_err(Stopped::Fault)
+    let run = Run::new(&ask, &items, job, watch, host, journal)?;
+    let failure = match run.begin(start)? {
+        Forward::Done => None,
+        Forward::Failed(why) => Some(why),
+        Forward::Rebooting => return Ok(Progress::Rebooting),
+    };
+    let outcome = finish(failure, (watch.now)(), host, journal)?;
+    Ok(Progress::Ended(Box::new(outcome)))
 }
 
 /// All health checks of the change, ready to run.
@@ -142,6 +166,25 @@ fn check_artifacts(ask: &Ask<'_>, job: &Job<'_>) -> Result<(), Refused> {
             return Err(Refused::new(Code::ArtifactDigest, message));
         }
     }
+    for point in HookPoint::ALL {
+        for (id, hook) in plan::hooks(ask, point)?.into_iter().filter(|(id, _)| planned.contains(id)) {
+            let Some(script) = hook.script else { continue };
+            check_artifact(job.artifacts, script.sha256).map_err(|fault| {
+                Refused::new(Code::ArtifactMissing, format!("the script of {id}: {}", fault.text()))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// An artifact is there and is what it is named.
+fn check_artifact(dir: &Path, sha256: Digest) -> Result<(), Fault> {
+    let fail = || Fault::io(format!("read the artifact {sha256}"));
+    let mut file = File::open(dir.join(sha256.hex())).map_err(fail())?;
+    let found = hash(&mut file).map_err(fail())?;
+    if found != sha256 {
+        return Err(Fault::Digest { what: format!("the artifact {sha256}"), expected: sha256, found });
+    }
     Ok(())
 }
 
@@ -160,15 +203,17 @@ fn hash(file: &mut File) -> io::Result<Digest> {
 /// health checks when all are done, and otherwise takes everything back as the change says. Nothing of the
 /// plan is started here, so no proof is needed.
 ///
-/// `None` when the journal knows no run of this change: nothing was changed.
+/// `None` when the journal knows no run of this change: nothing was changed. A reboot that was asked for a short
+/// while before `now` is waited for.
 ///
 /// # Errors
 /// The journal cannot be written, or the host cannot be looked at; to be tried again.
 pub fn resume<H: Host, D: Disk>(
     change: Digest,
+    now: Timestamp,
     host: &mut H,
     journal: &mut Journal<D>,
-) -> Result<Option<Outcome>, Fault> {
+) -> Result<Option<Progress>, Fault> {
     let known = journal.log().filter(|log| log.start.change == change);
     let Some(log) = known else {
         return match journal.standing() {
@@ -182,15 +227,19 @@ pub fn resume<H: Host, D: Disk>(
         };
     };
     if let Some(outcome) = &log.outcome {
-        return Ok(Some(outcome.clone()));
+        return Ok(Some(Progress::Ended(Box::new(outcome.clone()))));
+    }
+    if settle::goes_down(log, now, host)? {
+        return Ok(Some(Progress::Rebooting));
     }
     let failure = settle::settle(host, journal)?;
-    finish(failure, host, journal).map(Some)
+    finish(failure, now, host, journal).map(|outcome| Some(Progress::Ended(Box::new(outcome))))
 }
 
 /// Health checks, undo and the end of the run.
 fn finish<H: Host, D: Disk>(
     mut failure: Option<String>,
+    now: Timestamp,
     host: &mut H,
     journal: &mut Journal<D>,
 ) -> Result<Outcome, Fault> {
@@ -200,7 +249,7 @@ fn finish<H: Host, D: Disk>(
     if let Some(why) = failure {
         settle::fail(why, host, journal)?;
     }
-    settle::end(host, journal)
+    settle::end(now, host, journal)
 }
 
 /// Opens the bytes of an artifact; they are hashed on their way into place.

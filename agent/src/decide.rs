@@ -7,6 +7,9 @@ use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::time::Timestamp;
 
+/// Seconds between two looks at a machine that is on its way down.
+const GOING_DOWN_SECS: i64 = 30;
+
 /// A change in one revision.
 pub type ChangeKey = (ChangeId, u32);
 
@@ -16,6 +19,8 @@ pub enum Journal {
     Empty,
     /// `running.json` exists: a run has begun and has no receipt yet.
     Unfinished,
+    /// The run has asked the machine to go down; nothing else begins until it does, or does not.
+    Rebooting,
 }
 
 /// One duty of a tick.
@@ -64,6 +69,8 @@ pub struct Wishes {
 pub struct Situation<'a> {
     pub journal: Journal,
     pub clock: ClockState,
+    /// Runs whose software is not in effect yet.
+    pub pending: Chore,
     pub certificate: Chore,
     pub spool: Chore,
     pub check_in: Chore,
@@ -81,6 +88,8 @@ pub struct Situation<'a> {
 pub enum Action {
     /// Bring the broken-off run to its end and make its receipt.
     Resume,
+    /// See whether what earlier runs left pending is over.
+    Follow,
     Renew,
     Flush,
     CheckIn,
@@ -102,9 +111,11 @@ pub enum Action {
 pub fn decide(situation: &Situation<'_>, now: Timestamp) -> Action {
     match situation.journal {
         Journal::Unfinished => return Action::Resume,
+        Journal::Rebooting => return Action::Sleep { until: now.plus(GOING_DOWN_SECS) },
         Journal::Empty => {}
     }
     for (chore, action) in [
+        (situation.pending, Action::Follow),
         (situation.certificate, Action::Renew),
         (situation.spool, Action::Flush),
         (situation.check_in, Action::CheckIn),
@@ -182,6 +193,7 @@ mod tests {
         Situation {
             journal: Journal::Unfinished,
             clock: ClockState::Plausible,
+            pending: Chore::Due,
             certificate: Chore::Due,
             spool: Chore::Due,
             check_in: Chore::Due,
@@ -201,7 +213,11 @@ mod tests {
         let listed = [(key(1), Standing::Unjudged), (key(2), Standing::Ready)];
         let mut s = all_due(&asks, &listed);
         assert_eq!(decide(&s, NOW), Action::Resume);
+        s.journal = Journal::Rebooting;
+        assert_eq!(decide(&s, NOW), Action::Sleep { until: NOW.plus(GOING_DOWN_SECS) });
         s.journal = Journal::Empty;
+        assert_eq!(decide(&s, NOW), Action::Follow);
+        s.pending = Chore::Failed;
         assert_eq!(decide(&s, NOW), Action::Renew);
         s.certificate = Chore::Failed;
         assert_eq!(decide(&s, NOW), Action::Flush);
@@ -232,6 +248,7 @@ mod tests {
         let ready = [(key(1), Standing::Ready)];
         let settled = Situation {
             journal: Journal::Empty,
+            pending: Chore::Settled,
             certificate: Chore::Settled,
             spool: Chore::Settled,
             check_in: Chore::Settled,
@@ -264,6 +281,7 @@ mod tests {
         ] {
             let s = Situation {
                 journal: Journal::Empty,
+                pending: Chore::Settled,
                 certificate: Chore::Settled,
                 spool: Chore::Settled,
                 check_in: Chore::Settled,

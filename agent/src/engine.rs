@@ -2,7 +2,7 @@
 //!
 //! Never: the network, or the agent's chain of statements.
 
-use crate::apply::{self, Job, Stopped, Warrant, Watch};
+use crate::apply::{self, Followed, Job, Progress, Stopped, Warrant, Watch};
 use crate::disk::Disk;
 use crate::facts;
 use crate::hands::{Hands, Order};
@@ -11,6 +11,7 @@ use crate::journal::{Journal, Outcome};
 use crate::plan::{self, Ask, Planned};
 use crate::receipt::agent_version;
 use crate::resource::package;
+use crate::state::Open;
 use crate::vault::Vault;
 use shared::change::Change;
 use shared::digest::Digest;
@@ -21,6 +22,7 @@ use shared::plan::Plan;
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
+use shared::time::Timestamp;
 use std::path::{Path, PathBuf};
 
 /// A machine with the journal of what is done to it.
@@ -75,7 +77,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     ) -> Result<Planned, Refused> {
         let facts = self.collect()?.view(self.vault.agent());
         let pairs = manifests.iter().copied().zip(&change.manifests);
-        let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?;
+        let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?.rebooting(change.reboot);
         let ask = ask.approved(approved.map(|plan| plan.actions.as_slice()));
         plan::compute(&ask, &mut self.host)
     }
@@ -84,21 +86,28 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         package::prefetch(&approved.actions, &self.host).map_err(plan::refused)
     }
 
-    fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Outcome, Refused> {
+    fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
         let facts = self.collect()?.view(self.vault.agent());
         let Order { manifests, approved, window, turn, own_plan, plan } = order;
         let warrant = Warrant { manifests, change: approved, window, turn };
         let (facts, vault, artifacts) = (&facts, &self.vault, &self.artifacts);
         let job = Job { plan: &plan, approved: &own_plan, facts, vault, artifacts };
         match apply::apply(warrant, &job, watch, &mut self.host, &mut self.journal) {
-            Ok(outcome) => Ok(outcome),
-            Err(Stopped::Refused(refused)) => Ok(nothing_done(&refused.to_string())),
+            Ok(progress) => Ok(progress),
+            Err(Stopped::Refused(refused)) => {
+                Ok(Progress::Ended(Box::new(nothing_done(&refused.to_string()))))
+            }
             Err(Stopped::Fault(fault)) => Err(storage(fault)),
         }
     }
 
-    fn resume(&mut self, change: Digest) -> Result<Option<Outcome>, Refused> {
-        apply::resume(change, &mut self.host, &mut self.journal).map_err(storage)
+    fn resume(&mut self, change: Digest, now: Timestamp) -> Result<Option<Progress>, Refused> {
+        apply::resume(change, now, &mut self.host, &mut self.journal).map_err(storage)
+    }
+
+    fn follow(&mut self, open: &Open, now: Timestamp) -> Result<Option<Followed>, Refused> {
+        apply::follow((&open.patched, open.outcome), &open.lasting, now, &mut self.host)
+            .map_err(plan::refused)
     }
 
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused> {
@@ -113,12 +122,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
 
 /// A run that ended before its first step.
 pub fn nothing_done(why: &str) -> Outcome {
-    Outcome {
-        results: Vec::new(),
-        health: Vec::new(),
-        outcome: HostOutcome::RolledBack,
-        note: format!("nothing was changed: {why}"),
-    }
+    Outcome::bare(HostOutcome::RolledBack, format!("nothing was changed: {why}"))
 }
 
 /// What a manifest with the defaults of its parameters would do here. Changes nothing.
@@ -136,8 +140,8 @@ pub fn plan_locally(
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Refused::new(Code::PlanFailed, all.join("; "))
     })?;
-    plan::compute(
-        &Ask { manifests: vec![(manifest, params)], facts: &facts, vault, downgrade: true, approved: None },
-        host,
-    )
+    let reboot = manifest.patch().map(|patch| patch.reboot).unwrap_or_default();
+    let manifests = vec![(manifest, params)];
+    let ask = Ask { manifests, facts: &facts, vault, downgrade: true, approved: None, reboot };
+    plan::compute(&ask, host)
 }

@@ -3,9 +3,9 @@
 //! Only this door leads from a decision to an effect, and its `apply` takes every token by value. Never: the
 //! network, the repository or the agent's chain of statements.
 
-use crate::apply::Watch;
-use crate::journal::Outcome;
+use crate::apply::{Followed, Progress, Watch};
 use crate::plan::Planned;
+use crate::state::Open;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::change::Change;
 use shared::digest::Digest;
@@ -14,6 +14,7 @@ use shared::manifest::Manifest;
 use shared::plan::Plan;
 use shared::refusal::Refused;
 use shared::statement::Statement;
+use shared::time::Timestamp;
 
 /// A run with everything that proves it may happen.
 pub struct Order {
@@ -44,16 +45,21 @@ pub trait Hands {
     /// # Errors
     /// No room, or a file cannot be had; the run tries again.
     fn prefetch(&mut self, approved: &Plan) -> Result<(), Refused>;
-    /// Runs to the end, whatever happens: done, or undone as far as possible.
+    /// Runs to the end, whatever happens: done, undone as far as possible, or on its way into a reboot.
     ///
     /// # Errors
     /// The journal cannot be written; the run is then brought to its end by `resume`.
-    fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Outcome, Refused>;
-    /// Brings a broken-off run to its end; `None` when no step of it had begun.
+    fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused>;
+    /// Brings a broken-off run to its end, or waits for the machine to go down; `None` when no step had begun.
     ///
     /// # Errors
     /// The journal cannot be read; then nothing else may start.
-    fn resume(&mut self, change: Digest) -> Result<Option<Outcome>, Refused>;
+    fn resume(&mut self, change: Digest, now: Timestamp) -> Result<Option<Progress>, Refused>;
+    /// Looks whether what a run left pending is over; `None` while it is not.
+    ///
+    /// # Errors
+    /// The host cannot be looked at.
+    fn follow(&mut self, open: &Open, now: Timestamp) -> Result<Option<Followed>, Refused>;
     /// Lets go of the run, after its receipt is durable.
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused>;
 }

@@ -10,9 +10,10 @@ mod record;
 use crate::disk::Disk;
 use crate::host::Fault;
 use crate::resource::{Found, Saved};
-pub use record::{Outcome, Record, Start, Step};
+pub use record::{Effect, Lasting, Outcome, Record, Start, Step};
 use shared::digest::Digest;
 use shared::receipt::{HealthResult, StepStatus};
+use shared::time::Timestamp;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
@@ -56,6 +57,10 @@ pub struct Log {
     pub start: Start,
     pub steps: Vec<StepLog>,
     pub health: Vec<HealthResult>,
+    pub installed: Option<Timestamp>,
+    pub restarted: Vec<String>,
+    /// Why the machine is not rebooted, if it should be.
+    pub deferred: Option<String>,
     /// Why the run is being taken back, if it is.
     pub failure: Option<String>,
     pub outcome: Option<Outcome>,
@@ -204,9 +209,17 @@ impl<D: Disk> Journal<D> {
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, "its records are out of order");
         if let Record::Start(start) = record {
             let steps = vec![StepLog::default(); start.actions.len()];
-            let start = *start;
-            self.log =
-                Some(Log { start, steps, health: Vec::new(), failure: None, outcome: None, receipt: None });
+            self.log = Some(Log {
+                start: *start,
+                steps,
+                health: Vec::new(),
+                installed: None,
+                restarted: Vec::new(),
+                deferred: None,
+                failure: None,
+                outcome: None,
+                receipt: None,
+            });
             return Ok(());
         }
         let log = self.log.as_mut().ok_or_else(invalid)?;
@@ -221,6 +234,18 @@ impl<D: Disk> Journal<D> {
             }
             Record::UndoBefore(n) => step(log, n, &|s| s.undoing = true),
             Record::UndoAfter(n, error) => step(log, n, &|s| s.undone = Some(error.clone())),
+            Record::Installed(at) => {
+                log.installed = Some(at);
+                Ok(())
+            }
+            Record::Restarted(units) => {
+                log.restarted = units;
+                Ok(())
+            }
+            Record::Deferred(why) => {
+                log.deferred.get_or_insert(why);
+                Ok(())
+            }
             Record::Failure(why) => {
                 log.failure.get_or_insert(why);
                 Ok(())

@@ -2,6 +2,7 @@
 //! a manifest; it reads, compares and asks the package manager to simulate.
 
 mod packages;
+mod upkeep;
 
 use crate::host::{Accounts, Entry, Fault, Host};
 use crate::resource::account::{self, Table};
@@ -17,7 +18,7 @@ use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
 use shared::limits;
 use shared::manifest::{
-    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Resource, Timer, order,
+    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, order,
     resolve_params,
 };
 use shared::plan::{Action, HealthProgram, Verb};
@@ -26,6 +27,7 @@ use shared::risk::ActionClass;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+pub(crate) use upkeep::{hooks, rules};
 
 /// What is planned: the manifests of one change in its order, each with the values of its parameters.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Ask<'a> {
     pub downgrade: bool,
     /// The plan that was approved, when one was: packages keep to its versions and files.
     pub approved: Option<&'a [Action]>,
+    /// Whether the machine is rebooted in the end.
+    pub reboot: Reboot,
 }
 
 /// The actions in their order, the health checks that run programs, and notes for people (such as packages on
@@ -67,13 +71,19 @@ impl<'a> Ask<'a> {
             Ok((manifest, params))
         };
         let manifests = manifests.into_iter().map(with_params).collect::<Result<_, Refused>>()?;
-        Ok(Self { manifests, facts, vault, downgrade, approved: None })
+        Ok(Self { manifests, facts, vault, downgrade, approved: None, reboot: Reboot::Never })
     }
 
     /// For the run: with the plan that was approved.
     #[must_use]
     pub fn approved(self, actions: Option<&'a [Action]>) -> Self {
         Self { approved: actions, ..self }
+    }
+
+    /// The same with a reboot as the change wants it.
+    #[must_use]
+    pub fn rebooting(self, reboot: Reboot) -> Self {
+        Self { reboot, ..self }
     }
 
     /// All resources in the order in which they are done, with the parameters of their manifest.
@@ -186,6 +196,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.flush()?;
     planner.restarts(&items);
     planner.health()?;
+    planner.surround()?;
     planner.keeps_secrets()?;
     planner.planned.notes.truncate(limits::PLAN_NOTES);
     Ok(planner.planned)

@@ -11,7 +11,7 @@ use shared::admit::admit_policy;
 use shared::bundle::Control;
 use shared::digest::{Digest, Hasher};
 use shared::limits;
-use shared::manifest::{Artifact, Manifest, Resource};
+use shared::manifest::Artifact;
 use shared::policy::Policy;
 use shared::refusal::{Code, Refused};
 use shared::time::Timestamp;
@@ -203,11 +203,6 @@ pub fn prune_cache(state: &mut State, trusted: &Trusted) -> Result<(), StateErro
         }
     }
     Ok(())
-}
-
-/// The artifacts that a manifest's files come from.
-pub fn artifacts_of(manifest: &Manifest) -> impl Iterator<Item = Artifact> + '_ {
-    manifest.resources().iter().filter_map(Resource::artifact)
 }
 
 /// Where a complete artifact lies: `artifacts/<sha256>` below the state directory.

@@ -3,8 +3,9 @@
 //! Owns the order "spool first, chain second", so that a place in the chain is never given away twice, and
 //! the rate limit of refusals. Never: sends anything (`spool`).
 
+use crate::apply::Followed;
 use crate::journal::Outcome;
-use crate::state::{Chain, RefusedBefore, Running, State, StateError};
+use crate::state::{Chain, Open, RefusedBefore, Running, State, StateError};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{ChangeId, HostClass};
@@ -95,9 +96,39 @@ pub fn receipt(
     ended: Outcome,
     now: Timestamp,
 ) -> Result<Statement<Receipt>, StateError> {
-    if let Some(made) = spooled_receipt(state, running)? {
+    if let Some(made) = spooled_receipt(state, running, None)? {
         return Ok(made);
     }
+    said(state, voice, running, ended, None, now)
+}
+
+/// Signs, once, that what an earlier receipt left pending is over.
+///
+/// # Errors
+/// The disk's.
+pub fn follow_up(
+    state: &mut State,
+    voice: &Voice,
+    open: &Open,
+    followed: Followed,
+    now: Timestamp,
+) -> Result<Statement<Receipt>, StateError> {
+    if let Some(made) = spooled_receipt(state, &open.running, Some(open.receipt))? {
+        return Ok(made);
+    }
+    let Followed { patched, health, outcome, note } = followed;
+    let ended = Outcome { health, patched: Some(patched), ..Outcome::bare(outcome, note) };
+    said(state, voice, &open.running, ended, Some(open.receipt), now)
+}
+
+fn said(
+    state: &mut State,
+    voice: &Voice,
+    running: &Running,
+    ended: Outcome,
+    follows: Option<Digest>,
+    now: Timestamp,
+) -> Result<Statement<Receipt>, StateError> {
     let run = running.clone();
     emit(state, voice, now, |header| Receipt {
         header,
@@ -119,15 +150,22 @@ pub fn receipt(
         health: ended.health,
         outcome: ended.outcome,
         note: ended.note,
+        patched: ended.patched,
+        follows,
     })
 }
 
-fn spooled_receipt(state: &State, running: &Running) -> Result<Option<Statement<Receipt>>, StateError> {
+fn spooled_receipt(
+    state: &State,
+    running: &Running,
+    follows: Option<Digest>,
+) -> Result<Option<Statement<Receipt>>, StateError> {
     for seq in state.spooled()?.into_iter().rev().take(16) {
         let Some(bytes) = state.read_file(&format!("spool/{seq}.json"))? else { continue };
         // Another type of statement is no receipt; that is not an error here.
         let Ok(receipt) = open_chained::<Receipt>(&bytes, &state.site().site) else { continue };
-        if receipt.body.change == running.change && receipt.body.started == running.started {
+        let body = &receipt.body;
+        if body.change == running.change && body.started == running.started && body.follows == follows {
             return Ok(Some(receipt));
         }
     }

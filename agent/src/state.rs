@@ -6,7 +6,9 @@
 
 mod documents;
 
-pub use documents::{Chain, Contact, Executed, RefusedBefore, Running, Seen, SeenRevision, Site};
+pub use documents::{
+    Chain, Contact, Executed, Open, Quarantined, RefusedBefore, Running, Seen, SeenRevision, Site,
+};
 
 use crate::disk::Disk;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,8 @@ use std::path::{Path, PathBuf};
 
 /// Own documents are far smaller; a larger file is damaged or foreign.
 const OWN_BYTES: u64 = 8 << 20;
+/// Runs that wait for a boot or for old processes to end; one boot ends the wait of all.
+const OPEN_RUNS: usize = 8;
 /// Days after which a plan cannot belong to a living change any more (a change lives 90 days).
 const PLAN_DAYS: i64 = 100;
 
@@ -70,6 +74,8 @@ pub struct State {
     log_seen: Option<LogSeen>,
     facts_sent: Option<Digest>,
     running: Option<Running>,
+    open: Vec<Open>,
+    quarantine: Vec<Quarantined>,
     refused: Vec<RefusedBefore>,
     tuf: Stored,
 }
@@ -100,6 +106,8 @@ pub fn found(dir: &Path, disk: &mut dyn Disk, founding: &Founding<'_>) -> Result
     put("log_seen.json", &strict::to_json(&Maybe::<LogSeen> { value: None }))?;
     put("facts.json", &strict::to_json(&Maybe::<Digest> { value: None }))?;
     put("refused.json", b"[]")?;
+    put("open.json", b"[]")?;
+    put("quarantine.json", b"[]")?;
     if let Some(proof) = &founding.proof {
         put("spool/1.proof", proof)?;
     }
@@ -163,6 +171,9 @@ impl State {
             facts_sent: must::<Maybe<_>>(&*disk, dir.join("facts.json"))?.value,
             refused: must(&*disk, dir.join("refused.json"))?,
             running: read_own(&*disk, &dir.join("running.json"))?,
+            // Hosts that joined with an older agent have none of these two before they are first needed.
+            open: read_own(&*disk, &dir.join("open.json"))?.unwrap_or_default(),
+            quarantine: read_own(&*disk, &dir.join("quarantine.json"))?.unwrap_or_default(),
             tuf: read_tuf(dir, &*disk)?,
             dir: dir.to_owned(),
             disk,
@@ -226,6 +237,15 @@ impl State {
 
     pub fn running(&self) -> Option<&Running> {
         self.running.as_ref()
+    }
+
+    /// Runs whose software is not in effect yet.
+    pub fn open_runs(&self) -> &[Open] {
+        &self.open
+    }
+
+    pub fn quarantine(&self) -> &[Quarantined] {
+        &self.quarantine
     }
 
     pub fn refused(&self) -> &[RefusedBefore] {
@@ -294,6 +314,20 @@ impl State {
     pub fn clear_running(&mut self) -> Result<(), StateError> {
         self.remove("running.json")?;
         self.running = None;
+        Ok(())
+    }
+
+    /// The oldest give way: a host with so many is told by its newest ones.
+    pub fn set_open(&mut self, mut open: Vec<Open>) -> Result<(), StateError> {
+        open.drain(..open.len().saturating_sub(OPEN_RUNS));
+        self.put("open.json", &strict::to_json(&open))?;
+        self.open = open;
+        Ok(())
+    }
+
+    pub fn set_quarantine(&mut self, quarantine: Vec<Quarantined>) -> Result<(), StateError> {
+        self.put("quarantine.json", &strict::to_json(&quarantine))?;
+        self.quarantine = quarantine;
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 //! Never: a source of decisions; losing the file costs nothing.
 
 use crate::run::Told;
-use crate::state::{State, StateError};
+use crate::state::{Open, Quarantined, State, StateError};
 use serde::{Deserialize, Serialize};
-use shared::ids::{AgentId, HostClass, SiteId};
+use shared::ids::{AgentId, ChangeId, HostClass, SiteId};
 use shared::strict;
 use shared::time::Timestamp;
 
@@ -34,8 +34,37 @@ pub struct Status {
     /// What ends when: metadata roles and the TLS certificate.
     pub expiries: Vec<(String, Timestamp)>,
     pub changes: Vec<Told>,
+    /// What is installed and not in effect yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<Pending>,
+    /// What failed here, was undone and is not done again by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<Quarantined>,
     pub problems: Vec<String>,
     pub next: Timestamp,
+}
+
+/// A run whose software still waits for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub installed: Timestamp,
+    /// Reasons for a reboot and programs that use replaced files.
+    pub waits_for: Vec<String>,
+}
+
+impl Pending {
+    pub(crate) fn of(open: &Open) -> Self {
+        let Open { running, patched, .. } = open;
+        Self {
+            change_id: running.change_id.clone(),
+            revision: running.revision,
+            installed: patched.installed,
+            waits_for: patched.reboot.iter().chain(&patched.outdated).cloned().collect(),
+        }
+    }
 }
 
 impl Status {
@@ -80,6 +109,20 @@ impl Status {
                 "change",
                 &format!("{} revision {} {}{code}{message}", told.change_id, told.revision, told.standing),
             );
+        }
+        for Pending { change_id, revision, installed, waits_for } in &self.pending {
+            let what = if waits_for.is_empty() { "a reboot".to_owned() } else { waits_for.join("; ") };
+            line(
+                "pending",
+                &format!(
+                    "{change_id} revision {revision} is installed since {installed}, not in effect: {what}"
+                ),
+            );
+        }
+        for Quarantined { effects, change_id, revision, at, why, .. } in &self.quarantine {
+            let what: Vec<&str> = effects.iter().map(|effect| effect.resource.as_str()).collect();
+            let what = what.join(", ");
+            line("quarantine", &format!("{what} of {change_id} revision {revision} since {at}: {why}"));
         }
         for problem in &self.problems {
             line("problem", problem);

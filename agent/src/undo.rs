@@ -56,13 +56,15 @@ pub fn state(action: &Action, found: &Found, host: &impl Host) -> Result<Digest,
         Found::Service(found) => service::digest(found, action.verb),
         Found::Parts(found) => parts::digest(found, &host.accounts()?),
         Found::Account(found) => account::digest(found),
-        Found::Command(_) | Found::Check(_) => action.after,
+        Found::Command(_) | Found::Check(_) | Found::Hook(_) | Found::Outdated(_) | Found::Reboot(_) => {
+            action.after
+        }
     })
 }
 
 /// Whether the host is, for this action, as it was found before.
 pub fn is_as_before(action: &Action, before: &Found, host: &impl Host) -> Result<bool, Fault> {
-    if matches!(before, Found::Command(_)) || action.verb == Verb::Restart {
+    if matches!(before, Found::Command(_) | Found::Hook(_)) || action.verb == Verb::Restart {
         return Ok(false);
     }
     let now = look(action, before, host)?;
@@ -85,7 +87,8 @@ pub fn unwind<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
         let n = next - 1;
         next = n;
         // A repaired package stays repaired.
-        if !is_open(&run.steps[n]) || matches!(run.start.actions[n].verb, Verb::Restart | Verb::Repair) {
+        let verb = run.start.actions[n].verb;
+        if !is_open(&run.steps[n]) || matches!(verb, Verb::Restart | Verb::Reboot | Verb::Repair) {
             continue;
         }
         if is_package(&run, n) {
@@ -135,7 +138,7 @@ fn one<H: Host, D: Disk>(
 ) -> Result<(), Fault> {
     let (action, step) = (&run.start.actions[n], &run.steps[n]);
     let Some(before) = &step.before else { return Ok(()) };
-    if let Found::Command(found) = before {
+    if let Found::Command(found) | Found::Hook(found) = before {
         return command(n, found, step, host, journal);
     }
     if is_as_before(action, before, host).unwrap_or(false) {
@@ -194,7 +197,12 @@ fn put_back<H: Host, D: Disk>(
         Found::Account(found) => account::undo(found, host, journal)?,
         // Nothing is left behind, so it is always as before.
         Found::Check(_) => {}
-        Found::Command(_) => return Err(Fault::Refused("commands are undone by themselves".into())),
+        Found::Command(_) | Found::Hook(_) => {
+            return Err(Fault::Refused("commands are undone by themselves".into()));
+        }
+        Found::Outdated(_) | Found::Reboot(_) => {
+            return Err(Fault::Refused("restarts are undone at the end".into()));
+        }
     }
     if crate::apply::is_about_units(action, before) {
         host.reload_units()?;
@@ -242,17 +250,28 @@ fn packages<H: Host, D: Disk>(
 /// Services that were restarted for the new state are restarted for the old one.
 fn restarts<H: Host, D: Disk>(run: &Log, host: &mut H, journal: &mut Journal<D>) -> Result<(), Fault> {
     for (n, action) in run.start.actions.iter().enumerate() {
-        let Some(Found::Service(before)) = &run.steps[n].before else { continue };
+        let units = match &run.steps[n].before {
+            Some(Found::Service(before)) => {
+                vec![(service::unit_of(&action.resource).unwrap_or_default(), before)]
+            }
+            Some(Found::Outdated(found)) => {
+                found.units.iter().map(|(unit, was)| (unit.clone(), was)).collect()
+            }
+            _ => continue,
+        };
         if action.verb != Verb::Restart || !is_open(&run.steps[n]) {
             continue;
         }
         journal.write(vec![Record::UndoBefore(Step(n))])?;
-        let unit = service::unit_of(&action.resource).unwrap_or_default();
-        let undone = match before.is_active() {
-            true => host.set_unit(UnitVerb::Restart, &unit),
-            // Its package started it in this run, and is gone or has stopped it again.
-            false => service::forget_failure(&unit, before, host),
-        };
+        let mut undone = Ok(());
+        for (unit, before) in &units {
+            let again = match before.is_active() {
+                true => host.set_unit(UnitVerb::Restart, unit),
+                // Its package started it in this run, and is gone or has stopped it again.
+                false => service::forget_failure(unit, before, host),
+            };
+            undone = undone.and(again);
+        }
         journal.write(vec![Record::UndoAfter(Step(n), undone.err().map(|fault| fault.text()))])?;
     }
     Ok(())

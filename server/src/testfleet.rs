@@ -418,6 +418,8 @@ impl Host {
             results: vec![step("file:/etc/motd", "hello", StepStatus::Done)],
             health: vec![],
             outcome: HostOutcome::Applied,
+            patched: None,
+            follows: None,
             note: String::new(),
         };
         edit(&mut body);

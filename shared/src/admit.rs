@@ -351,7 +351,8 @@ pub fn turn(
     let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else { return Ok(Turn { wave }) };
     let earlier: BTreeSet<AgentId> =
         change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
-    // A host that told two ends counts as failed: the server chooses what it shows, and in which order.
+    // A host that told two ends counts as failed: the server chooses what it shows, and in which order. One that
+    // waits for its reboot is neither; it tells its end later.
     let mut ends: BTreeMap<AgentId, bool> = BTreeMap::new();
     let mut last = Timestamp::default();
     for envelope in gate_receipts {
@@ -362,7 +363,8 @@ pub fn turn(
         }
         // An end in the future would put off everybody else for as long as one host likes.
         let possible = body.finished <= now.plus(limits::CLOCK_SKEW_SECS);
-        *ends.entry(body.header.agent_id).or_insert(true) &= body.outcome.is_success() && possible;
+        let Some(good) = body.outcome.succeeded() else { continue };
+        *ends.entry(body.header.agent_id).or_insert(true) &= good && possible;
         if possible {
             last = last.max(body.finished);
         }

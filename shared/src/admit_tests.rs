@@ -333,6 +333,10 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
     ] {
         assert_eq!(asked(&receipts, NOW), Err(Code::WaveGate), "{why}");
     }
+    let pending = told(NOW.plus(-100), &waved, HostOutcome::PendingReboot);
+    assert_eq!(asked(std::slice::from_ref(&pending), NOW), Err(Code::WaveGate), "pending is no success");
+    let booted = told(NOW.plus(-60), &waved, HostOutcome::Applied);
+    assert_eq!(asked(&[pending, booted], NOW), Ok(1), "and no failure");
     waves.waves[1].gate = Some(Gate { min_success: 0, max_fail: 0, soak_s: 0 });
     assert!(waves.problems().iter().any(|p| p.contains("at least one success")));
     waves.waves[1].gate = None;

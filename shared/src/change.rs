@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::ids::{AgentId, ChangeId, ManifestName, PersonId, SiteId, Team};
 use crate::limits;
+pub use crate::manifest::Reboot;
 use crate::manifest::{ParamName, ParamValue};
 use crate::refusal::{Code, Refused};
 use crate::risk::ActionClass;
@@ -41,14 +42,6 @@ pub enum Missed {
     Next,
     /// Any time from the first interval's start until `not_after`.
     UntilExpiry,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reboot {
-    Never,
-    IfNeeded,
-    Always,
 }
 
 /// One manifest brought by a change, bound by the digest of its signed statement.
@@ -199,6 +192,9 @@ pub struct Change {
     pub downgrade: bool,
     pub reboot: Reboot,
     pub undo: UndoPlan,
+    /// Hosts may do again what failed there and was undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lift_quarantine: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
 }

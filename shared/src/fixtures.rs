@@ -107,6 +107,7 @@ pub fn change_body() -> Change {
         downgrade: false,
         reboot: Reboot::Never,
         undo: UndoPlan { text: "restore the old file".into(), automatic: true },
+        lift_quarantine: false,
         supersedes: None,
     }
 }
@@ -232,6 +233,8 @@ pub fn receipt(
         results: vec![],
         health: vec![],
         outcome,
+        patched: None,
+        follows: None,
         note: String::new(),
     };
     Statement::sign(body, host)

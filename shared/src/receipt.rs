@@ -151,6 +151,9 @@ pub enum HostOutcome {
     RolledBack,
     /// Failed, and something done remains.
     Failed,
+    /// Every step done and every health check passed, but a part of it only works after the next boot: neither
+    /// success nor failure. A second receipt follows when that is over.
+    PendingReboot,
 }
 
 impl HostOutcome {
@@ -160,11 +163,24 @@ impl HostOutcome {
             Self::Unchanged => "unchanged",
             Self::RolledBack => "rolled_back",
             Self::Failed => "failed",
+            Self::PendingReboot => "pending_reboot",
         }
     }
 
+    pub const ALL: [Self; 5] =
+        [Self::Applied, Self::Unchanged, Self::RolledBack, Self::Failed, Self::PendingReboot];
+
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Applied | Self::Unchanged)
+        self.succeeded() == Some(true)
+    }
+
+    /// `None` while that is not decided.
+    pub fn succeeded(self) -> Option<bool> {
+        match self {
+            Self::Applied | Self::Unchanged => Some(true),
+            Self::RolledBack | Self::Failed => Some(false),
+            Self::PendingReboot => None,
+        }
     }
 }
 
@@ -176,6 +192,29 @@ pub struct TufVersions {
     pub timestamp: u64,
     pub snapshot: u64,
     pub targets: u64,
+}
+
+/// The times of new software, and what stood between them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patched {
+    /// The package manager was done with it.
+    pub installed: Timestamp,
+    /// Since when nothing on the host runs replaced files or an older kernel; absent while something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Timestamp>,
+    /// Since then the versions were looked at again and all health checks passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Timestamp>,
+    /// Units that were restarted because they used replaced files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarted: Vec<String>,
+    /// Units and programs that still use replaced files, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<String>,
+    /// Why the host has to be rebooted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reboot: Vec<String>,
 }
 
 /// What the host did for one change.
@@ -204,6 +243,12 @@ pub struct Receipt {
     pub results: Vec<StepResult>,
     pub health: Vec<HealthResult>,
     pub outcome: HostOutcome,
+    /// Present when software was to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patched: Option<Patched>,
+    /// The receipt that this one continues: nothing more was done, but what was pending is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Digest>,
     /// One line for people: what failed, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

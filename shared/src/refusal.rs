@@ -59,6 +59,7 @@ codes! {
     PlanDrift = "plan.drift",
     PlanClass = "plan.class",
     PlanProgram = "plan.program",
+    PlanQuarantined = "plan.quarantined",
     LogFork = "log.fork",
     AgentStorage = "agent.storage",
 }

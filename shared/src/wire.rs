@@ -254,6 +254,15 @@ pub struct CiState {
     pub applied_at: Timestamp,
     pub receipt: crate::digest::Digest,
     pub ledger_index: u64,
+    /// Of software: when it was installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<Timestamp>,
+    /// Of software: since when nothing on the host runs what it replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
+    /// Of software: when it was looked at again and all checks passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Timestamp>,
 }
 
 /// One entry of a CI's history.
@@ -263,7 +272,7 @@ pub struct CiState {
 pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
-    /// `failed` or `refused`.
+    /// `failed`, `pending_reboot` or `refused`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,18 +2,22 @@
 
 mod files;
 mod packages;
+mod room;
 mod single;
+mod upkeep;
 
-use super::{Job, Watch};
+use super::{Forward, Job, Watch};
 use crate::disk::Disk;
 use crate::host::{Fault, Host};
-use crate::journal::{Journal, Record, Step};
-use crate::plan::Item;
-use crate::resource::{Found, entry, package, service};
+use crate::journal::{Journal, Record, Start, Step};
+use crate::plan::{Ask, Item};
+use crate::resource::{Found, entry, hook, package, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
+use shared::manifest::{Hook, HookPoint, Restart};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
+use shared::refusal::Refused;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -22,6 +26,8 @@ const GROUP: usize = 64;
 
 pub struct Run<'a, H, D> {
     items: BTreeMap<&'a ResourceId, &'a Item<'a>>,
+    hooks: BTreeMap<ResourceId, &'a Hook>,
+    rules: Vec<&'a Restart>,
     explicit: BTreeSet<String>,
     actions: &'a [Action],
     job: &'a Job<'a>,
@@ -44,13 +50,20 @@ type Went = Result<(StepStatus, String), Fault>;
 
 impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     pub fn new(
+        ask: &'a Ask<'a>,
         items: &'a [Item<'a>],
         job: &'a Job<'a>,
         watch: &'a Watch<'a>,
         host: &'a mut H,
         journal: &'a mut Journal<D>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Refused> {
+        let mut hooks = BTreeMap::new();
+        for point in HookPoint::ALL {
+            hooks.extend(crate::plan::hooks(ask, point)?);
+        }
+        Ok(Self {
+            hooks,
+            rules: crate::plan::rules(ask),
             explicit: crate::plan::explicit(items),
             items: items.iter().map(|item| (&item.id, item)).collect(),
             actions: &job.plan.actions,
@@ -62,22 +75,26 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             stale_units: false,
             units: BTreeMap::new(),
             accepted: BTreeSet::new(),
-        }
+        })
     }
 
-    /// Runs all steps; answers why the run failed, if it did.
+    /// Begins the journal of the run and carries out all steps.
     ///
     /// # Errors
     /// Only the journal's.
-    pub fn steps(mut self) -> Result<Option<String>, Fault> {
-        let failure = self.in_order()?;
-        if failure.is_none() && std::mem::take(&mut self.stale_units) {
-            return Ok(self.host.reload_units().err().map(|fault| fault.text()));
+    pub fn begin(mut self, start: Start) -> Result<Forward, Fault> {
+        self.journal.start(start)?;
+        match self.in_order()? {
+            // A unit whose file came last is read all the same.
+            Forward::Done if std::mem::take(&mut self.stale_units) => match self.host.reload_units() {
+                Ok(()) => Ok(Forward::Done),
+                Err(fault) => Ok(Forward::Failed(fault.text())),
+            },
+            other => Ok(other),
         }
-        Ok(failure)
     }
 
-    fn in_order(&mut self) -> Result<Option<String>, Fault> {
+    fn in_order(&mut self) -> Result<Forward, Fault> {
         for unit in self.actions.iter().filter_map(|action| service::unit_of(&action.resource)) {
             // A fault comes up again with the step itself.
             if let Ok(found) = service::inspect(&unit, self.host) {
@@ -86,35 +103,38 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         }
         let mut next = 0;
         while next < self.actions.len() {
-            if let Some(why) = self.ended(next) {
-                return Ok(Some(why));
-            }
             let group = next..self.end_of_group(next);
+            if let Some(why) = self.ended(group.clone()) {
+                return self.stopped(next, why);
+            }
+            let start = group.start;
             next = group.end;
-            let failure = match class(&self.actions[group.start]) {
+            let failure = match class(&self.actions[start]) {
                 Class::Packages => self.packages(group)?,
                 Class::Files => {
                     let (failure, end) = self.files(group)?;
                     next = end;
                     failure
                 }
-                Class::Other => self.other(group.start)?,
+                Class::Other => self.other(start)?,
             };
-            if failure.is_some() {
-                return Ok(failure);
+            if let Some(why) = failure {
+                return self.stopped(start, why);
+            }
+            if self.is_going_down(start) {
+                return Ok(Forward::Rebooting);
             }
         }
-        Ok(None)
+        Ok(Forward::Done)
     }
 
-    /// Why nothing more may start.
-    fn ended(&self, next: usize) -> Option<String> {
-        let until = self.journal.log().map(|log| log.start.interval.until)?;
-        let left = self.actions.len() - next;
-        if (self.watch.now)() >= until {
-            return Some(format!("the window ended at {until}; {left} steps were not started"));
+    /// A reboot that does not come about is no reason to take back what it was for.
+    fn stopped(&mut self, n: usize, why: String) -> Result<Forward, Fault> {
+        if !is_about_reboot(&self.actions[n]) {
+            return Ok(Forward::Failed(why));
         }
-        (self.watch.halted)().then(|| format!("halted by an operator; {left} steps were not started"))
+        self.journal.write(vec![Record::Deferred(why)])?;
+        Ok(Forward::Done)
     }
 
     fn end_of_group(&self, start: usize) -> usize {
@@ -228,6 +248,11 @@ pub(crate) fn is_about_units(action: &Action, before: &Found) -> bool {
         Found::Parts(all) => all.iter().any(|part| is_unit_file(part.place())),
         _ => false,
     }
+}
+
+/// The reboot and what prepares it: the end of a plan, without which everything before it still stands.
+pub(crate) fn is_about_reboot(action: &Action) -> bool {
+    action.verb == Verb::Reboot || hook::point_of(&action.resource) == Some(HookPoint::BeforeReboot)
 }
 
 /// Places that systemd reads unit files from (systemd.unit(5)).

@@ -1,18 +1,30 @@
 //! The end of a run, whether it ran through, failed or broke off: what became of each step, health checks,
 //! and the outcome. Works from the journal alone.
 
-use super::is_about_units;
+use super::run::is_about_reboot;
+use super::{effect, is_about_units};
 use crate::disk::Disk;
 use crate::health;
 use crate::host::{Fault, Host};
-use crate::journal::{Journal, Log, Outcome, Record, Step, StepLog};
-use crate::resource::{Found, package, parts};
+use crate::journal::{Effect, Journal, Log, Outcome, Record, Step, StepLog};
+use crate::resource::{Found, hook, outdated, package, parts, reboot};
 use crate::undo;
 use shared::plan::{Action, Verb};
 use shared::receipt::{HostOutcome, StepResult, StepStatus};
+use shared::time::Timestamp;
+
+/// A machine that stops slow services takes minutes to go down; later it does not go down at all.
+const DOWN_SECS: i64 = 900;
 
 fn log<D: Disk>(journal: &Journal<D>) -> Result<&Log, Fault> {
     journal.log().ok_or_else(|| Fault::Refused("the journal holds no run".into()))
+}
+
+/// Whether a reboot was asked for so short a while ago that the machine may still be on its way down.
+pub fn goes_down(run: &Log, now: Timestamp, host: &impl Host) -> Result<bool, Fault> {
+    let Some(step) = effect::reboots(run).map(|n| &run.steps[n]) else { return Ok(false) };
+    let (Some(Found::Reboot(found)), None) = (&step.before, &step.after) else { return Ok(false) };
+    Ok(found.boot_id == host.boot_id()? && (0..DOWN_SECS).contains(&now.since(found.at)))
 }
 
 /// Judges the steps that may have been under way when the agent was stopped; answers why the run failed.
@@ -39,6 +51,12 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
         if !matches!(status, StepStatus::Done | StepStatus::Unneeded) {
             unfinished.get_or_insert(n);
         }
+    }
+    let stands = unfinished.is_some_and(|n| is_about_reboot(&run.start.actions[n]));
+    if stands {
+        // Without the reboot everything before it still stands; it is only not in effect.
+        unfinished = None;
+        records.push(Record::Deferred("the machine was not rebooted".into()));
     }
     journal.write(records)?;
     let about_units =
@@ -78,7 +96,12 @@ fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fa
 
 /// Looks whether a step that may have begun is done, not done, or neither.
 fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
-    if matches!(before, Found::Command(_)) || action.verb == Verb::Restart {
+    match before {
+        Found::Outdated(found) => return restarts(found, host),
+        Found::Reboot(found) => return boot(found, host),
+        _ => {}
+    }
+    if matches!(before, Found::Command(_) | Found::Hook(_)) || action.verb == Verb::Restart {
         return Ok((
             StepStatus::Unknown,
             "the agent was stopped while it ran; nothing tells whether it ended",
@@ -106,6 +129,23 @@ fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatu
     })
 }
 
+/// Restarts have no state of their own, but what is up to date now was restarted.
+fn restarts(found: &outdated::Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
+    let all = host.outdated()?;
+    let open = found.units.iter().any(|(unit, _)| all.iter().any(|o| o.unit.as_ref() == Some(unit)));
+    Ok(match open {
+        false => (StepStatus::Done, "the agent was stopped right after it"),
+        true => (StepStatus::Done, "the agent was stopped in the middle of it; not all were restarted"),
+    })
+}
+
+fn boot(found: &reboot::Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
+    Ok(match found.boot_id == host.boot_id()? {
+        false => (StepStatus::Done, ""),
+        true => (StepStatus::Failed, "the machine did not go down"),
+    })
+}
+
 /// Runs the health checks; answers why the run failed. A run that is already failing is not checked.
 pub fn check<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Option<String>, Fault> {
     let start = &log(journal)?.start;
@@ -129,7 +169,11 @@ pub fn fail<H: Host, D: Disk>(why: String, host: &mut H, journal: &mut Journal<D
 }
 
 /// Tells the outcome and makes it durable.
-pub fn end<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Outcome, Fault> {
+pub fn end<H: Host, D: Disk>(
+    now: Timestamp,
+    host: &mut H,
+    journal: &mut Journal<D>,
+) -> Result<Outcome, Fault> {
     let run = log(journal)?.clone();
     let results: Vec<StepResult> =
         run.start.actions.iter().zip(&run.steps).map(|(a, s)| result(a, s)).collect();
@@ -140,7 +184,9 @@ pub fn end<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<O
         }
     }
     let did = |wanted| results.iter().any(|r| r.status == wanted);
+    let end = if run.failure.is_none() { effect::end(&run, now, host) } else { None };
     let outcome = match &run.failure {
+        None if end.as_ref().is_some_and(|end| end.waits) => HostOutcome::PendingReboot,
         None if did(StepStatus::Done) => HostOutcome::Applied,
         None => HostOutcome::Unchanged,
         // Without a step that was begun there was nothing to roll back.
@@ -149,15 +195,44 @@ pub fn end<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<O
         }
         Some(_) => HostOutcome::Failed,
     };
-    let mut note = run.failure.clone().unwrap_or_default();
+    let mut note = run.failure.clone().or_else(|| run.deferred.clone()).unwrap_or_default();
+    if outcome == HostOutcome::PendingReboot && note.is_empty() {
+        note = end.as_ref().map(|end| end.patched.reboot.join("; ")).unwrap_or_default();
+    }
     if !remains.is_empty() {
         let more = if remains.len() > 3 { format!(" and {} more", remains.len() - 3) } else { String::new() };
         remains.truncate(3);
         note = format!("{note}; not as before: {}{more}", remains.join(", "));
     }
-    let outcome = Outcome { results, health: run.health, outcome, note };
+    let quarantine = quarantined(&run, &results);
+    let (patched, lasting) = end.map_or((None, None), |end| (Some(end.patched), end.lasting));
+    let outcome = Outcome { results, health: run.health, outcome, note, patched, lasting, quarantine };
     journal.write(vec![Record::Finished(Box::new(outcome.clone()))])?;
     Ok(outcome)
+}
+
+/// What failed and is undone: the steps that failed or, when only a health check did, everything together. What the
+/// window, an operator or a power cut has ended proves nothing about its contents.
+fn quarantined(run: &Log, results: &[StepResult]) -> Vec<Effect> {
+    if run.failure.is_none() || !run.start.automatic_undo {
+        return Vec::new();
+    }
+    let failed = |step: &StepLog| matches!(step.after, Some((StepStatus::Failed, ..)));
+    let is_content = |action: &Action| {
+        !matches!(action.verb, Verb::Restart | Verb::Reboot | Verb::Repair)
+            && hook::point_of(&action.resource).is_none()
+    };
+    let step_failed = run.steps.iter().any(failed);
+    if !step_failed && run.health.iter().all(|check| check.ok) {
+        return Vec::new();
+    }
+    let all = run.start.actions.iter().zip(&run.steps).zip(results);
+    let counts = |step: &StepLog, result: &StepResult| match step_failed {
+        true => failed(step) && result.status != StepStatus::UndoFailed,
+        false => matches!(result.status, StepStatus::Undone | StepStatus::Done),
+    };
+    let chosen = all.filter(|((action, step), result)| is_content(action) && counts(step, result));
+    chosen.map(|((action, _), _)| Effect::of(action)).collect()
 }
 
 fn result(action: &Action, step: &StepLog) -> StepResult {
@@ -207,6 +282,11 @@ fn as_before_or_at_first(run: &Log, before: &[parts::Found], host: &impl Host) -
 fn leaves_something(run: &Log, n: usize, result: &StepResult, host: &impl Host) -> Result<bool, Fault> {
     if result.verb == Verb::Repair && result.status == StepStatus::Done {
         // Whole again is what everybody wants it to be.
+        return Ok(false);
+    }
+    // Hooks and boots are no state, unless an undo was promised.
+    let stateless = matches!(run.steps[n].before, Some(Found::Hook(_) | Found::Reboot(_)));
+    if stateless && result.status != StepStatus::UndoFailed {
         return Ok(false);
     }
     Ok(match result.status {

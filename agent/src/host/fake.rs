@@ -10,7 +10,9 @@ pub use packages::Deb;
 
 use super::kernel::{Module, Mounted};
 use super::packages::{Installed, PackageManager};
-use super::{AccountLock, Accounts, Attrs, Entry, Exec, Fault, Host, Ran, Scan, Uname, Unit, UnitVerb};
+use super::{
+    AccountLock, Accounts, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Uname, Unit, UnitVerb,
+};
 use shared::digest::Digest;
 use shared::manifest::Checker;
 use std::cell::{Cell, RefCell};
@@ -147,6 +149,12 @@ pub struct World {
     pub ran: Vec<String>,
     /// Restarts of units.
     pub restarts: Vec<String>,
+    /// What runs with replaced files; a restart of its unit and a boot end it.
+    pub outdated: Vec<Outdated>,
+    /// Reboots that were asked for.
+    pub reboots: u32,
+    /// How often the machine was booted.
+    pub boots: u32,
 }
 
 /// The machine; clones are the same one.
@@ -156,6 +164,14 @@ pub struct Fake {
     pub world: Rc<RefCell<World>>,
     /// Packages on offer.
     pub debs: Rc<RefCell<Vec<Deb>>>,
+    /// Units that use files of a package: they are outdated when it is upgraded.
+    pub uses: Rc<RefCell<BTreeMap<String, Vec<String>>>>,
+    /// Files that an upgrade of a package brings.
+    pub files: Rc<RefCell<BTreeMap<String, String>>>,
+    /// Units that do not come up again.
+    pub broken: Rc<RefCell<Vec<String>>>,
+    /// The running kernel's release.
+    pub release: Rc<RefCell<String>>,
     /// Exit codes of programs; 0 for those not named.
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
     /// Gone with the process that wrote them.
@@ -174,6 +190,10 @@ impl Default for Fake {
             power: Power::default(),
             world: Rc::new(RefCell::new(world)),
             debs: Rc::default(),
+            uses: Rc::default(),
+            files: Rc::default(),
+            broken: Rc::default(),
+            release: Rc::new(RefCell::new("6.1.0".into())),
             exits: Rc::default(),
             staged: BTreeMap::new(),
         }
@@ -183,6 +203,24 @@ impl Default for Fake {
 impl Fake {
     pub fn file(&self, path: &str, content: &str) {
         self.world.borrow_mut().nodes.insert(path.into(), Node::File(ROOT, content.into()));
+    }
+
+    /// An upgrade of the package brings this file as well.
+    pub fn brings(&self, package: &str, path: &str) {
+        self.files.borrow_mut().insert(package.to_owned(), path.to_owned());
+    }
+
+    /// The unit is down after its next restart.
+    pub fn refuse_restart(&self, unit: &str) {
+        self.broken.borrow_mut().push(unit.to_owned());
+    }
+
+    /// The machine goes down and comes up again.
+    pub fn boot(&self) {
+        let mut world = self.world.borrow_mut();
+        world.boots += 1;
+        world.outdated.clear();
+        world.nodes.retain(|path, _| !path.starts_with("/run/"));
     }
 
     fn change(&self, doing: &str, act: impl FnOnce(&mut World)) -> Result<(), Fault> {
@@ -481,19 +519,25 @@ impl Host for Fake {
         self
     }
 
+    fn has_services(&self) -> bool {
+        true
+    }
+
     fn unit(&self, unit: &str) -> Result<Unit, Fault> {
         let none = Unit { loaded: false, active: "inactive".into(), enabled: String::new() };
         Ok(self.world.borrow().units.get(unit).cloned().unwrap_or(none))
     }
 
     fn set_unit(&mut self, verb: UnitVerb, unit: &str) -> Result<(), Fault> {
+        let broken = self.broken.borrow().iter().any(|name| name == unit);
         self.change(&format!("{} {unit}", verb.as_str()), |world| {
             let Some(found) = world.units.get_mut(unit) else { return };
             match verb {
                 UnitVerb::Start => found.active = "active".into(),
                 UnitVerb::Restart => {
-                    found.active = "active".into();
+                    found.active = if broken { "failed" } else { "active" }.into();
                     world.restarts.push(unit.to_owned());
+                    world.outdated.retain(|found| found.unit.as_deref() != Some(unit));
                 }
                 UnitVerb::Stop => found.active = "inactive".into(),
                 UnitVerb::Enable => found.enabled = "enabled".into(),
@@ -530,8 +574,17 @@ impl Host for Fake {
         Ok(self.world.borrow().units.clone().into_iter().collect())
     }
 
+    fn outdated(&self) -> Result<Vec<Outdated>, Fault> {
+        Ok(self.world.borrow().outdated.clone())
+    }
+
+    fn reboot(&mut self) -> Result<(), Fault> {
+        self.change("reboot", |world| world.reboots += 1)
+    }
+
     fn uname(&self) -> Uname {
-        Uname { release: "6.1.0".into(), machine: "x86_64".into(), nodename: "fake".into() }
+        let release = self.release.borrow().clone();
+        Uname { release, version: "#1".into(), machine: "x86_64".into(), nodename: "fake".into() }
     }
 
     fn architecture(&self) -> Result<String, Fault> {
@@ -539,7 +592,7 @@ impl Host for Fake {
     }
 
     fn boot_id(&self) -> Result<String, Fault> {
-        Ok("00000000-0000-0000-0000-000000000000".into())
+        Ok(format!("00000000-0000-0000-0000-{:012}", self.world.borrow().boots))
     }
 
     fn addresses(&self) -> Result<Vec<String>, Fault> {

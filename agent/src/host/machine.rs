@@ -6,6 +6,7 @@
 use super::apt::{Apt, LOCK_WAIT};
 use super::files::Staged;
 use super::kernel::{self, Module, Mounted};
+use super::outdated::{self, Outdated};
 use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
@@ -292,6 +293,10 @@ impl Host for Machine {
         &self.apt
     }
 
+    fn has_services(&self) -> bool {
+        self.services().is_ok()
+    }
+
     fn unit(&self, unit: &str) -> Result<Unit, Fault> {
         self.services()?;
         systemd::show(unit)
@@ -321,11 +326,21 @@ impl Host for Machine {
         systemd::list()
     }
 
+    fn outdated(&self) -> Result<Vec<Outdated>, Fault> {
+        if self.root.is_whole() { outdated::scan() } else { Ok(Vec::new()) }
+    }
+
+    fn reboot(&mut self) -> Result<(), Fault> {
+        self.services()?;
+        systemd::reboot()
+    }
+
     fn uname(&self) -> Uname {
         let uname = rustix::system::uname();
         let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
         Uname {
             release: text(uname.release()),
+            version: text(uname.version()),
             machine: text(uname.machine()),
             nodename: text(uname.nodename()),
         }

@@ -10,6 +10,7 @@ mod files;
 mod firewall;
 mod kernel;
 pub mod machine;
+mod outdated;
 pub mod packages;
 mod path;
 pub mod process;
@@ -20,6 +21,7 @@ pub use accounts::{AccountLock, Accounts};
 pub use files::several_names;
 pub use kernel::{Module, Mounted};
 pub use machine::Machine;
+pub use outdated::Outdated;
 pub use packages::{
     Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
 };
@@ -105,6 +107,8 @@ pub struct Scan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uname {
     pub release: String,
+    /// Build of the kernel, such as `#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1`.
+    pub version: String,
     pub machine: String,
     pub nodename: String,
 }
@@ -221,6 +225,8 @@ pub trait Host {
         self.packager().settle()
     }
 
+    /// Whether there is a systemd of this machine.
+    fn has_services(&self) -> bool;
     /// Refuses where there is no systemd of this machine.
     fn unit(&self, unit: &str) -> Result<Unit, Fault>;
     fn set_unit(&mut self, verb: UnitVerb, unit: &str) -> Result<(), Fault>;
@@ -230,6 +236,11 @@ pub trait Host {
     fn reload_units(&mut self) -> Result<(), Fault>;
     /// All service units that systemd knows; empty without systemd.
     fn units(&self) -> Result<Vec<(String, Unit)>, Fault>;
+
+    /// What runs and uses files that were replaced since it started; nothing below a private root.
+    fn outdated(&self) -> Result<Vec<Outdated>, Fault>;
+    /// Asks for a reboot and does not wait for it; the agent is stopped in its course.
+    fn reboot(&mut self) -> Result<(), Fault>;
 
     fn uname(&self) -> Uname;
     /// Package manager's name of the machine type.

@@ -116,6 +116,12 @@ pub fn reload() -> Result<(), Fault> {
     Ok(())
 }
 
+/// Enqueues the reboot; the answer comes at once.
+pub fn reboot() -> Result<(), Fault> {
+    run(&systemctl(["--no-ask-password", "--no-wall", "reboot"]))?.success("systemctl reboot")?;
+    Ok(())
+}
+
 /// All service units with their states, by name.
 pub fn list() -> Result<Vec<(String, Unit)>, Fault> {
     let files = ["list-unit-files", "--type=service", "--no-legend", "--no-pager", "--plain"];

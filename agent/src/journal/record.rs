@@ -3,9 +3,10 @@
 use crate::resource::Found;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
+use shared::ids::ResourceId;
 use shared::manifest::HealthCheck;
-use shared::plan::{Action, HealthProgram};
-use shared::receipt::{HealthResult, HostOutcome, StepResult, StepStatus};
+use shared::plan::{Action, HealthProgram, Verb};
+use shared::receipt::{HealthResult, HostOutcome, Patched, StepResult, StepStatus};
 use shared::strict;
 use shared::time::{Interval, Timestamp};
 use std::io;
@@ -33,6 +34,34 @@ pub struct Start {
     #[serde(default)]
     pub health_programs: Vec<HealthProgram>,
     pub started: Timestamp,
+    /// Why the machine should have been rebooted before the run already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reboot_reasons: Vec<String>,
+}
+
+/// What a step ends with, as approvals bind it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Effect {
+    pub resource: ResourceId,
+    pub verb: Verb,
+    pub after: Digest,
+}
+
+impl Effect {
+    pub fn of(action: &Action) -> Self {
+        Self { resource: action.resource.clone(), verb: action.verb, after: action.after }
+    }
+}
+
+/// What is looked at again while something of the run is not in effect yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lasting {
+    /// The run, with its packages and health checks only.
+    pub start: Start,
+    /// The boot in which the run ended.
+    pub boot_id: String,
 }
 
 /// How a run ended; the part of the receipt that the run itself decides.
@@ -44,6 +73,30 @@ pub struct Outcome {
     pub outcome: HostOutcome,
     /// One line for people: what failed, or empty.
     pub note: String,
+    /// Present when software was to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patched: Option<Patched>,
+    /// Present while `patched` is not in effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<Lasting>,
+    /// What failed and was undone: together it does not come back by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<Effect>,
+}
+
+impl Outcome {
+    /// One without steps.
+    pub fn bare(outcome: HostOutcome, note: String) -> Self {
+        Self {
+            results: Vec::new(),
+            health: Vec::new(),
+            outcome,
+            note,
+            patched: None,
+            lasting: None,
+            quarantine: Vec::new(),
+        }
+    }
 }
 
 /// One thing that is durable before or after something happens.
@@ -56,6 +109,12 @@ pub enum Record {
     Before(Step, Found),
     /// The step has ended (status, milliseconds, note). Resumer: `apply::resume`.
     After(Step, StepStatus, u64, String),
+    /// The packages are in place since then. Resumer: `apply::resume`.
+    Installed(Timestamp),
+    /// Units that were restarted because they used replaced files. Resumer: `apply::resume`.
+    Restarted(Vec<String>),
+    /// Why the machine is not rebooted in this run; everything else goes on. Resumer: `apply::resume`.
+    Deferred(String),
     /// Why the run is taken back or left as it is. Resumer: `apply::resume` goes on undoing.
     Failure(String),
     /// The step may be undone. Resumer: `apply::resume` undoes states again, commands never twice.

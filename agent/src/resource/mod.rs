@@ -12,14 +12,17 @@ pub mod directory;
 pub mod entry;
 pub mod file;
 pub mod firewall;
+pub mod hook;
 mod line;
 mod lines;
 mod module;
 mod mount;
+pub mod outdated;
 pub mod package;
 pub mod parts;
 pub mod patch;
 pub mod programs;
+pub mod reboot;
 mod repository;
 pub mod secret;
 pub mod service;
@@ -49,6 +52,10 @@ pub enum Found {
     Package(package::Found),
     Service(service::Found),
     Command(command::Found),
+    Hook(command::Found),
+    /// Units that use replaced files and are restarted, and the rules by which they were chosen.
+    Outdated(outdated::Found),
+    Reboot(reboot::Found),
     Account(account::Found),
     Parts(Vec<parts::Found>),
     /// A check of what is to become the file at this path; it leaves nothing behind.

@@ -169,6 +169,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
+        if let Err(refused) = self.not_quarantined(&change.body, &planned.actions) {
+            return Ok(Err(refused));
+        }
         let plan = Statement::sign(self.plan_body(change, planned, now), self.state.key());
         self.state.store_plan(&plan)?;
         self.memory.plans.insert(change.digest, plan.digest);

@@ -5,6 +5,7 @@
 
 mod change;
 mod contact;
+mod lasting;
 mod prefetch;
 mod report;
 mod start;
@@ -92,6 +93,9 @@ struct Memory {
 /// One tick in progress.
 struct Tick {
     now: Timestamp,
+    /// A run has asked the machine to go down.
+    rebooting: bool,
+    pending: Chore,
     spool: Chore,
     check_in: Chore,
     facts: Chore,
@@ -126,6 +130,7 @@ impl Tick {
         self.held = Some(error.to_string());
         self.storage = Storage::Fails;
         match action {
+            Action::Follow => self.pending = Chore::Failed,
             Action::Renew => self.certificate = Chore::Failed,
             Action::Flush => self.spool = Chore::Failed,
             Action::CheckIn => self.check_in = Chore::Failed,
@@ -243,6 +248,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.memory.standings.clear();
         Tick {
             now,
+            rebooting: false,
+            pending: if due && !self.state.open_runs().is_empty() { Chore::Due } else { Chore::Settled },
             spool: if quiet { Chore::Failed } else { Chore::Due },
             check_in: if due { Chore::Due } else { Chore::Settled },
             facts: if due && !quiet { Chore::Due } else { Chore::Settled },
@@ -263,7 +270,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let wishes = self.wishes(tick);
         let unfinished = self.state.running().is_some() && tick.storage == Storage::Works;
         let situation = Situation {
-            journal: if unfinished { Journal::Unfinished } else { Journal::Empty },
+            journal: match unfinished {
+                true if tick.rebooting => Journal::Rebooting,
+                true => Journal::Unfinished,
+                false => Journal::Empty,
+            },
+            pending: tick.pending,
             clock: tick.clock,
             certificate: tick.certificate,
             spool: tick.spool,
@@ -289,6 +301,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn step(&mut self, action: Action, tick: &mut Tick) -> Result<(), StateError> {
         match action {
             Action::Resume => self.resume(tick),
+            Action::Follow => self.follow(tick),
             Action::Renew => self.renew(tick),
             Action::Flush => self.flush(tick),
             Action::CheckIn => self.check_in(tick),
@@ -330,6 +343,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             log_size: self.state.log_seen().map(|seen| seen.size),
             expiries,
             changes: self.memory.told.values().cloned().collect(),
+            pending: self.state.open_runs().iter().map(status::Pending::of).collect(),
+            quarantine: self.state.quarantine().to_vec(),
             problems: tick.report.problems(),
             next: tick.report.next,
         }

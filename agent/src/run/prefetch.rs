@@ -36,7 +36,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 let granted = admit::granted(court, &bundle, pulled)?;
                 due = known.get(&granted.own_plan.digest).is_none_or(|at| at.is_some_and(|at| at <= now));
                 if due {
-                    for wanted in granted.manifests.iter().flat_map(|m| pull::artifacts_of(m.get())) {
+                    for wanted in granted.manifests.iter().flat_map(|m| m.get().artifacts()) {
                         let got = pull::artifact(pulled.state, pulled.server, wanted);
                         got.map_err(|e| pulled.refused(e, Code::ArtifactMissing))?;
                     }

@@ -2,7 +2,7 @@
 
 use super::{Agent, Tick};
 use crate::admit::{self, Admitted};
-use crate::apply::Watch;
+use crate::apply::{Progress, Watch};
 use crate::decide::{ChangeKey, Chore};
 use crate::engine::nothing_done;
 use crate::hands::{Hands, Order};
@@ -38,9 +38,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         let (id, revision, count) = (&running.change_id, running.revision, order.plan.actions.len());
         tick.report.line(format!("starting {id} revision {revision}: {count} actions"));
-        self.begin_run(&running, &order.approved)?;
-        let ended = self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))?;
-        self.end_run(running, ended, tick)
+        self.begin_run(&running, &order.approved, &order.plan)?;
+        match self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))? {
+            Progress::Ended(ended) => self.end_run(running, *ended, tick),
+            Progress::Rebooting => {
+                goes_down(&running, tick);
+                Ok(())
+            }
+        }
     }
 
     /// Everything before the first step: admission, artifacts, the plan of this moment.
@@ -99,7 +104,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     ) -> Result<Result<Plan, Refused>, StateError> {
         let change = admitted.approved.change();
         let fetched = self.check(tick, now, |_, pulled| {
-            for wanted in admitted.manifests.iter().flat_map(|m| pull::artifacts_of(m.get())) {
+            for wanted in admitted.manifests.iter().flat_map(|m| m.get().artifacts()) {
                 let got = pull::artifact(pulled.state, pulled.server, wanted);
                 got.map_err(|e| pulled.refused(e, Code::ArtifactMissing))?;
             }
@@ -112,19 +117,32 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
+        if let Err(refused) = self.not_quarantined(&change.body, &planned.actions) {
+            return Ok(Err(refused));
+        }
         let fresh = self.plan_body(change, planned, now);
         let kept = admit::keeps_to(&fresh, &admitted.own_plan.body, &change.body);
         Ok(kept.map(|()| fresh))
     }
 
     /// Durable before the first step: what runs, and that it counts as executed.
-    fn begin_run(&mut self, running: &Running, approved: &shared::admit::Approved) -> Result<(), StateError> {
+    fn begin_run(
+        &mut self,
+        running: &Running,
+        approved: &shared::admit::Approved,
+        plan: &Plan,
+    ) -> Result<(), StateError> {
         self.note_revision(approved.change())?;
+        self.lift(&approved.change().body, &plan.actions)?;
         self.state.set_running(running.clone())?;
         self.mark_executed(running, None)
     }
 
-    fn mark_executed(&mut self, running: &Running, outcome: Option<HostOutcome>) -> Result<(), StateError> {
+    pub(super) fn mark_executed(
+        &mut self,
+        running: &Running,
+        outcome: Option<HostOutcome>,
+    ) -> Result<(), StateError> {
         let run = running.clone();
         self.state.update_seen(|seen| {
             let listed = seen.executed(&run.change_id, run.revision).is_none_or(|before| before.listed);
@@ -139,14 +157,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 outcome,
                 listed,
             });
-            if outcome.is_some_and(HostOutcome::is_success) {
+            if outcome.is_some_and(|outcome| outcome.succeeded() != Some(false)) {
                 seen.applied.0.extend(run.manifests);
             }
         })
     }
 
     /// Hands the run over; between steps it looks for stop orders.
-    fn apply(&mut self, order: Order, running: &Running) -> Result<Outcome, Refused> {
+    fn apply(&mut self, order: Order, running: &Running) -> Result<Progress, Refused> {
         let Self { hands, state, server, clock, .. } = self;
         let doors = RefCell::new((state, server, Instant::now()));
         let now = || clock.now();
@@ -170,8 +188,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
     /// Receipt first, then everything that lets go of the run.
     fn end_run(&mut self, running: Running, ended: Outcome, tick: &mut Tick) -> Result<(), StateError> {
         tick.now = self.clock.now();
+        let (lasting, effects) = (ended.lasting.clone(), ended.quarantine.clone());
         let receipt = receipt::receipt(&mut self.state, &self.voice, &running, ended, tick.now)?;
         let outcome = receipt.body.outcome;
+        self.keep_open(&running, &receipt, lasting)?;
+        self.keep_quarantined(&running, &receipt, effects)?;
         self.mark_executed(&running, Some(outcome))?;
         self.hands.receipt_made(receipt.digest).map_err(|refused| self.journal_fails(&refused))?;
         self.state.clear_running()?;
@@ -198,14 +219,24 @@ impl<H: Hands, S: Server> Agent<H, S> {
     pub(super) fn resume(&mut self, tick: &mut Tick) -> Result<(), StateError> {
         let Some(running) = self.state.running().cloned() else { return Ok(()) };
         self.mark_executed(&running, None)?;
-        let ended = match self.hands.resume(running.change) {
-            Ok(Some(ended)) => ended,
+        let ended = match self.hands.resume(running.change, tick.now) {
+            Ok(Some(Progress::Ended(ended))) => *ended,
+            Ok(Some(Progress::Rebooting)) => {
+                goes_down(&running, tick);
+                return Ok(());
+            }
             Ok(None) => nothing_done("the agent was stopped before the first step"),
             Err(refused) => return Err(self.journal_fails(&refused)),
         };
         tick.report.line(format!("{} was broken off and is brought to its end", running.change_id));
         self.end_run(running, ended, tick)
     }
+}
+
+/// Nothing more happens until the machine is up again.
+fn goes_down(running: &Running, tick: &mut Tick) {
+    tick.rebooting = true;
+    tick.report.line(format!("{} revision {}: the machine is rebooted", running.change_id, running.revision));
 }
 
 /// What the receipt will say, known before the first step.

@@ -1,12 +1,15 @@
 //! The documents of the state directory. Each says who goes on with it after a crash.
 
+use crate::journal::{Effect, Lasting};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::{AgentId, ChangeId, SiteId};
-use shared::receipt::{HostOutcome, TufVersions};
+use shared::plan::Action;
+use shared::receipt::{HostOutcome, Patched, TufVersions};
 use shared::refusal::Code;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
+use std::collections::BTreeSet;
 
 /// The site that this host belongs to; written last when joining, so its presence means "joined".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +119,42 @@ pub struct Running {
     pub started: Timestamp,
     /// `team/name` and version of each manifest, noted as applied when the run succeeds.
     pub manifests: Vec<(String, semver::Version)>,
+}
+
+/// A run whose software is not in effect yet (`open.json`): what its second receipt needs. Written before the run
+/// is let go of; whoever finds it looks at each check-in whether the wait is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    pub running: Running,
+    /// The receipt that is to be continued.
+    pub receipt: Digest,
+    pub outcome: HostOutcome,
+    pub patched: Patched,
+    pub lasting: Lasting,
+}
+
+/// What failed on this host and was undone (`quarantine.json`): together it is not done again until an approved
+/// change lifts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantined {
+    pub effects: BTreeSet<Effect>,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub at: Timestamp,
+    /// The receipt that tells of it.
+    pub receipt: Digest,
+    /// Why it failed.
+    pub why: String,
+}
+
+impl Quarantined {
+    /// Whether a plan would do all of this again.
+    pub fn is_in(&self, actions: &[Action]) -> bool {
+        let planned: BTreeSet<Effect> = actions.iter().map(Effect::of).collect();
+        self.effects.is_subset(&planned)
+    }
 }
 
 /// One refusal that was signed, for its rate limit (`refused.json`).

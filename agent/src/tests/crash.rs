@@ -42,7 +42,9 @@ fn check(bench: &mut Bench, what: &str) {
     match outcome {
         HostOutcome::Applied => assert_eq!(motd.as_deref(), Some("hello"), "{what}"),
         HostOutcome::RolledBack => assert_eq!(motd.as_deref(), Some("before"), "{what}"),
-        HostOutcome::Unchanged | HostOutcome::Failed => panic!("{what}: {outcome:?} {:?}", receipts[0].note),
+        HostOutcome::Unchanged | HostOutcome::Failed | HostOutcome::PendingReboot => {
+            panic!("{what}: {outcome:?} {:?}", receipts[0].note)
+        }
     }
     bench.site.check_chain();
     let state = bench.agent.as_ref().unwrap().state();

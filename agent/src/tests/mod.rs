@@ -4,6 +4,7 @@
 
 mod admission;
 mod crash;
+mod lasting;
 mod site;
 mod wire;
 mod working;

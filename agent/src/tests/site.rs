@@ -351,6 +351,7 @@ impl TestSite {
             downgrade: false,
             reboot: Reboot::Never,
             undo: UndoPlan { text: "the old file".into(), automatic: true },
+            lift_quarantine: false,
             supersedes: None,
         }
     }

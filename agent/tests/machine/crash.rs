@@ -195,7 +195,7 @@ impl Case<'_> {
                 assert!(outcome.note.contains("not as before: command:load"), "{what}: {outcome:#?}");
                 assert_eq!(still(&world), still(&self.before), "{what}: {outcome:#?}");
             }
-            HostOutcome::Unchanged => panic!("{what}: something was to be done"),
+            HostOutcome::Unchanged | HostOutcome::PendingReboot => panic!("{what}: {outcome:#?}"),
         }
     }
 

@@ -43,6 +43,7 @@ fn check(bench: &mut Bench, check: Value) -> HealthResult {
         health: vec![rendered],
         health_programs,
         started: NOW,
+        reboot_reasons: vec![],
     };
     health::run(&start, &mut bench.machine).remove(0)
 }

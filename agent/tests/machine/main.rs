@@ -23,3 +23,4 @@ mod programs;
 mod random;
 mod secrets;
 mod system;
+mod upkeep;

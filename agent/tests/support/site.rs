@@ -1,8 +1,8 @@
 //! A site with one person whose approvals are real: every token comes from `shared::admit`.
 
-use agent::apply::{self, Job, Stopped, Warrant, Watch};
+use agent::apply::{self, Job, Progress, Stopped, Warrant, Watch};
 use agent::disk::Disk;
-use agent::host::Host;
+use agent::host::{Fault, Host};
 use agent::journal::{Journal, Outcome};
 use agent::plan::{self, Ask, Planned};
 use agent::vault::Vault;
@@ -38,6 +38,7 @@ pub struct Site {
     pub manifests: Vec<Manifest>,
     pub automatic_undo: bool,
     pub downgrade: bool,
+    pub reboot: Reboot,
     pub artifacts: PathBuf,
     /// Seconds that pass at each look at the clock; the window is an hour.
     pub tick_secs: Cell<i64>,
@@ -87,6 +88,7 @@ impl Site {
             manifests,
             automatic_undo: true,
             downgrade: false,
+            reboot: Reboot::Never,
             artifacts: PathBuf::from("/nonexistent"),
             tick_secs: Cell::new(0),
             halt_after: Cell::new(None),
@@ -174,8 +176,9 @@ impl Site {
             plan_binding: PlanBinding::Within,
             action_classes: all_classes(),
             downgrade: self.downgrade,
-            reboot: Reboot::Never,
+            reboot: self.reboot,
             undo: UndoPlan { text: "put it back".into(), automatic: self.automatic_undo },
+            lift_quarantine: false,
             supersedes: None,
         };
         Statement::sign(change, &self.person)
@@ -196,7 +199,8 @@ impl Site {
         let change = self.change();
         let facts = facts();
         let uses = self.manifests.iter().zip(&change.body.manifests);
-        let ask = Ask::new(uses, &facts, &self.vault, self.downgrade)?.approved(approved);
+        let ask = Ask::new(uses, &facts, &self.vault, self.downgrade)?.rebooting(self.reboot);
+        let ask = ask.approved(approved);
         plan::compute(&ask, host)
     }
 
@@ -301,7 +305,11 @@ impl Site {
             },
             reach: &|_| if self.cut_off.get() { Err("no way".into()) } else { Ok(()) },
         };
-        apply::apply(self.warrant(&approved), &job, &watch, host, journal)
+        match apply::apply(self.warrant(&approved), &job, &watch, host, journal)? {
+            Progress::Ended(outcome) => Ok(*outcome),
+            // As after a power cut: whoever comes next resumes.
+            Progress::Rebooting => Err(Fault::Refused("the machine goes down".into()).into()),
+        }
     }
 
     pub fn resume<H: Host, D: Disk>(
@@ -309,6 +317,11 @@ impl Site {
         host: &mut H,
         journal: &mut Journal<D>,
     ) -> Result<Option<Outcome>, agent::host::Fault> {
-        apply::resume(self.change().digest, host, journal)
+        // Later than any machine takes to go down.
+        let progress = apply::resume(self.change().digest, NOW.plus(3_600), host, journal)?;
+        Ok(progress.map(|progress| match progress {
+            Progress::Ended(outcome) => *outcome,
+            Progress::Rebooting => panic!("it went down long ago"),
+        }))
     }
 }

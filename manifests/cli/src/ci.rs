@@ -67,6 +67,10 @@ fn rendered(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
         lang.word(Word::StateAsRecorded)
     ));
     out.push_str(&states(&file.states, lang, zone));
+    if file.states.iter().any(|state| state.installed_at.is_some()) {
+        out.push_str(&format!("\n{}\n", lang.word(Word::Software)));
+        out.push_str(&software(&file.states, lang, zone));
+    }
     out.push_str(&format!("\n{}\n", lang.word(Word::History)));
     out.push_str(&history(&file.history, lang, zone));
     out
@@ -105,6 +109,22 @@ fn states(states: &[CiState], lang: Lang, zone: &TimeZone) -> String {
             by.join(", "),
             window::local_in(lang, state.applied_at, zone),
             state.ledger_index.to_string(),
+        ]
+    }));
+    text::table(&rows)
+}
+
+/// The three times of each package: on the disk, in all that runs, checked.
+fn software(states: &[CiState], lang: Lang, zone: &TimeZone) -> String {
+    let mut rows = vec![lang.heads(Word::HeadsOfSoftware)];
+    let not_yet = lang.word(Word::NotYet);
+    let when = |at: Option<Timestamp>| at.map_or(not_yet.to_owned(), |at| window::local_in(lang, at, zone));
+    rows.extend(states.iter().filter(|state| state.installed_at.is_some()).map(|state| {
+        vec![
+            format!("  {}", text::clean(&state.summary)),
+            when(state.installed_at),
+            when(state.effective_at),
+            when(state.verified_at),
         ]
     }));
     text::table(&rows)

@@ -95,6 +95,8 @@ words! {
     MissedUntilExpiry: "at any time until the change ends", "jederzeit bis zum Ende der Änderung";
     MayUse: "allowed effects", "erlaubte Wirkungen";
     Reboot: "reboot", "Neustart";
+    Quarantine: "quarantine", "Quarantäne";
+    QuarantineLifted: "LIFTED: hosts do again what failed on them and was undone", "AUFGEHOBEN: Hosts tun wieder, was bei ihnen fehlschlug und zurückgenommen wurde";
     Ends: "ends", "endet";
     State: "state", "Stand";
     Windows: "Windows", "Wartungsfenster";
@@ -157,6 +159,9 @@ words! {
     Services: "services", "Dienste";
     Addresses: "addresses", "Adressen";
     StateAsRecorded: "State as the server recorded it from receipts (its word; to prove it:", "Stand, wie der Server ihn aus Quittungen verzeichnet hat (sein Wort; Nachweis:";
+    Software: "Software: installed, in effect, verified (the server's word)", "Software: installiert, wirksam, geprüft (Wort des Servers)";
+    HeadsOfSoftware: "  PACKAGE|INSTALLED|IN EFFECT|VERIFIED", "  PAKET|INSTALLIERT|WIRKSAM|GEPRÜFT";
+    NotYet: "not yet", "noch nicht";
     History: "History (the server's word)", "Verlauf (Wort des Servers)";
     And: "and", "und";
     SaidByServer: "the server's word", "Wort des Servers";

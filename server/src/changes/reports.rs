@@ -17,7 +17,7 @@ pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -
     let body = &receipt.body;
     let Some(mut row) = store::find_by_statement(tx, &body.change)? else { return Ok(false) };
     let agent = body.header.agent_id;
-    let success = body.outcome.is_success();
+    let success = body.outcome.succeeded();
     if store::update_report(tx, &body.change, agent, &receipt.digest, success)? == 0 {
         tracing::warn!(change = row.id, %agent, "a receipt of a host that is no target");
         return Ok(false);

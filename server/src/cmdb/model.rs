@@ -53,6 +53,8 @@ pub enum EventKind {
     Unchanged,
     RolledBack,
     Failed,
+    /// Applied, and a part of it only works after the next boot.
+    PendingReboot,
     Refused,
 }
 
@@ -69,6 +71,7 @@ impl EventKind {
             Self::Unchanged => "unchanged",
             Self::RolledBack => "rolled_back",
             Self::Failed => "failed",
+            Self::PendingReboot => "pending_reboot",
             Self::Refused => "refused",
         }
     }
@@ -109,6 +112,8 @@ pub struct NewState {
     pub applied_at: Timestamp,
     pub receipt: Digest,
     pub ledger_index: u64,
+    /// Of software: when it was installed, and since when it is in effect and verified.
+    pub software: Option<(Timestamp, Option<Timestamp>, Option<Timestamp>)>,
 }
 
 /// A managed host that becomes a configuration item.

@@ -68,6 +68,9 @@ diesel::table! {
         applied_at -> BigInt,
         receipt -> Binary,
         ledger_index -> BigInt,
+        installed_at -> Nullable<BigInt>,
+        effective_at -> Nullable<BigInt>,
+        verified_at -> Nullable<BigInt>,
     }
 }
 
@@ -121,6 +124,9 @@ struct StateRow {
     applied_at: i64,
     receipt: Vec<u8>,
     ledger_index: i64,
+    installed_at: Option<i64>,
+    effective_at: Option<i64>,
+    verified_at: Option<i64>,
 }
 
 #[derive(Insertable)]
@@ -152,6 +158,9 @@ struct NewStateRow {
     applied_at: i64,
     receipt: Vec<u8>,
     ledger_index: i64,
+    installed_at: Option<i64>,
+    effective_at: Option<i64>,
+    verified_at: Option<i64>,
 }
 
 pub fn insert_host(tx: &mut Conn, host: &NewHost, now: Timestamp) -> QueryResult<CiId> {
@@ -209,6 +218,9 @@ pub fn record_states(tx: &mut Conn, states: &[NewState]) -> QueryResult<()> {
                 ci_state::applied_at.eq(excluded(ci_state::applied_at)),
                 ci_state::receipt.eq(excluded(ci_state::receipt)),
                 ci_state::ledger_index.eq(excluded(ci_state::ledger_index)),
+                ci_state::installed_at.eq(excluded(ci_state::installed_at)),
+                ci_state::effective_at.eq(excluded(ci_state::effective_at)),
+                ci_state::verified_at.eq(excluded(ci_state::verified_at)),
             ))
             .execute(c))?;
     }
@@ -230,7 +242,27 @@ fn state_row(state: &NewState) -> NewStateRow {
         applied_at: state.applied_at.0,
         receipt: state.receipt.0.to_vec(),
         ledger_index: state.ledger_index.cast_signed(),
+        installed_at: state.software.map(|(installed, ..)| installed.0),
+        effective_at: state.software.and_then(|(_, effective, _)| effective).map(|at| at.0),
+        verified_at: state.software.and_then(|(.., verified)| verified).map(|at| at.0),
     }
+}
+
+/// A later receipt says that the software of an earlier one is in effect now.
+pub fn update_effective(
+    tx: &mut Conn,
+    ci: CiId,
+    receipt: &Digest,
+    (effective, verified): (Option<Timestamp>, Option<Timestamp>),
+) -> QueryResult<usize> {
+    let rows = ci_state::table.filter(ci_state::receipt.eq(receipt.0.as_slice()));
+    let rows = rows.filter(ci_state::ci.eq(ci.0)).filter(ci_state::installed_at.is_not_null());
+    diesel::update(rows)
+        .set((
+            ci_state::effective_at.eq(effective.map(|at| at.0)),
+            ci_state::verified_at.eq(verified.map(|at| at.0)),
+        ))
+        .execute(tx)
 }
 
 /// Replaces the facts of a CI. What changed in its system goes into the history.
@@ -388,6 +420,9 @@ fn state(row: StateRow) -> Result<CiState, Error> {
         applied_at: Timestamp(row.applied_at),
         receipt: read_digest(&row.receipt)?,
         ledger_index: row.ledger_index.cast_unsigned(),
+        installed_at: row.installed_at.map(Timestamp),
+        effective_at: row.effective_at.map(Timestamp),
+        verified_at: row.verified_at.map(Timestamp),
     })
 }
 

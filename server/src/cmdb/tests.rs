@@ -73,6 +73,7 @@ async fn the_last_state_of_a_resource_wins_even_within_one_batch() {
             applied_at: NOW,
             receipt: Digest::of(after.as_bytes()),
             ledger_index: 4,
+            software: None,
         };
         for batch in [vec![("file:/a", "1"), ("file:/b", "2"), ("file:/a", "3")], vec![("file:/b", "4")]] {
             let batch: Vec<_> = batch.into_iter().map(|(resource, after)| state(resource, after)).collect();

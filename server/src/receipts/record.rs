@@ -21,6 +21,9 @@ use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// Kinds of steps that are events and leave no state of a resource.
+const PASSING: [&str; 3] = ["hook:", "services:", "host:"];
+
 /// Outbox topics of slices further up; each gets a message with the digest of a new receipt as key.
 pub type Topics = &'static [&'static str];
 
@@ -159,6 +162,14 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
     let states = fresh.iter().flat_map(|recorded| context.states(recorded)).collect::<Vec<_>>();
     cmdb::record_states(tx, &states)?;
     for recorded in fresh {
+        if let Incoming::Receipt(statement) = recorded.incoming
+            && let (Some(earlier), Some(patched)) = (&statement.body.follows, &statement.body.patched)
+        {
+            let times = (patched.effective, patched.verified);
+            cmdb::update_effective(tx, recorded.ci, earlier, times)?;
+        }
+    }
+    for recorded in fresh {
         match recorded.incoming {
             Incoming::Receipt(statement) => {
                 changes::on_receipt(tx, statement, now)?;
@@ -181,6 +192,7 @@ fn event(recorded: &Recorded<'_>) -> NewEvent {
                 HostOutcome::Unchanged => EventKind::Unchanged,
                 HostOutcome::RolledBack => EventKind::RolledBack,
                 HostOutcome::Failed => EventKind::Failed,
+                HostOutcome::PendingReboot => EventKind::PendingReboot,
             };
             (receipt.body.finished, kind, summary(&receipt.body))
         }
@@ -198,6 +210,9 @@ fn summary(receipt: &Receipt) -> String {
     if !receipt.note.is_empty() {
         return receipt.note.clone();
     }
+    if let (Some(_), Some(at)) = (receipt.follows, receipt.patched.as_ref().and_then(|p| p.effective)) {
+        return format!("in effect since {at}");
+    }
     let touched: Vec<&str> = receipt
         .results
         .iter()
@@ -209,6 +224,16 @@ fn summary(receipt: &Receipt) -> String {
         text.push_str(&format!(" +{}", touched.len() - NAMED));
     }
     text
+}
+
+/// The times of a package that this step has brought.
+fn software(
+    receipt: &Receipt,
+    step: &StepResult,
+) -> Option<(Timestamp, Option<Timestamp>, Option<Timestamp>)> {
+    let brings = matches!(step.verb, Verb::Install | Verb::Upgrade | Verb::Downgrade);
+    let patched = receipt.patched.as_ref().filter(|_| brings)?;
+    Some((patched.installed, patched.effective, patched.verified))
 }
 
 /// What the statements refer to, as far as this server has it: who approved, and what the plans say.
@@ -245,8 +270,10 @@ impl Context {
 
     fn states(&self, recorded: &Recorded<'_>) -> Vec<NewState> {
         let Incoming::Receipt(statement) = recorded.incoming else { return Vec::new() };
+        let is_state =
+            |step: &&StepResult| !PASSING.iter().any(|kind| step.resource.as_str().starts_with(kind));
         let known = |step: &StepResult| self.state(statement, step, (recorded.ci, recorded.index));
-        statement.body.results.iter().filter_map(known).collect()
+        statement.body.results.iter().filter(is_state).filter_map(known).collect()
     }
 
     /// What a step says about its resource now; `None` when nothing changed.
@@ -280,6 +307,7 @@ impl Context {
             applied_at: receipt.finished,
             receipt: statement.digest,
             ledger_index,
+            software: software(receipt, step),
         })
     }
 }

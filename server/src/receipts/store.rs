@@ -238,9 +238,7 @@ pub fn find_standing(tx: &mut Conn, agent: AgentId, change: &ChangeId) -> Result
 }
 
 fn read_receipt(row: ReceiptRow) -> Result<ReceiptLine, Error> {
-    let outcomes =
-        [HostOutcome::Applied, HostOutcome::Unchanged, HostOutcome::RolledBack, HostOutcome::Failed];
-    let outcome = outcomes.into_iter().find(|outcome| outcome.as_str() == row.outcome);
+    let outcome = HostOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == row.outcome);
     Ok(ReceiptLine {
         statement: digest(&row.statement)?,
         agent: parse(&row.agent)?,

@@ -30,8 +30,25 @@ pub(super) struct Target {
     pub planned: bool,
     /// The host's plan is in the plan set that people approved.
     pub approved: bool,
-    /// How the host's report says it went.
-    pub succeeded: Option<bool>,
+    /// How the host's report says it went, once there is one.
+    pub report: Option<Report>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    Applied,
+    Failed,
+    PendingReboot,
+}
+
+impl Report {
+    pub fn of(succeeded: Option<bool>) -> Self {
+        match succeeded {
+            Some(true) => Self::Applied,
+            Some(false) => Self::Failed,
+            None => Self::PendingReboot,
+        }
+    }
 }
 
 /// The host's own last word about this revision.
@@ -116,8 +133,13 @@ pub(super) fn because(facts: &Facts, now: Timestamp) -> Because {
     let Some(target) = facts.target else {
         return Because::new(Standing::NotTargeted, Code::ChangeNotForMe.as_str());
     };
-    if let Some(succeeded) = target.succeeded {
-        return Because::new(Standing::Reported, if succeeded { "host.applied" } else { "host.failed" });
+    if let Some(report) = target.report {
+        let code = match report {
+            Report::Applied => "host.applied",
+            Report::Failed => "host.failed",
+            Report::PendingReboot => "host.pending_reboot",
+        };
+        return Because::new(Standing::Reported, code);
     }
     match facts.state {
         State::Draft => Because::waiting("change.draft"),

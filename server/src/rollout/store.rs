@@ -1,6 +1,6 @@
 //! Collects the facts for one host and one change from the slices below. It has no tables of its own.
 
-use super::model::{Because, Facts, HostRefusal, Target, because};
+use super::model::{Because, Facts, HostRefusal, Report, Target, because};
 use crate::changes;
 use crate::fleet;
 use crate::kernel::db::Conn;
@@ -78,7 +78,7 @@ fn facts(
     let target = found.map(|found| Target {
         planned: found.plan.is_some(),
         approved,
-        succeeded: found.report.and(found.succeeded),
+        report: found.report.map(|_| Report::of(found.succeeded)),
     });
     let state = row.state()?;
     // Asked only where the answer counts: it reads and verifies every approval.

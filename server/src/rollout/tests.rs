@@ -1,6 +1,6 @@
 //! Why a host waits: the judgement as a table, and the whole path on both databases.
 
-use super::model::{Facts, HostRefusal, Standing, Target, because};
+use super::model::{Facts, HostRefusal, Report, Standing, Target, because};
 use crate::changes::tests::world::{NOW, World, in_waves};
 use crate::kernel::i18n::Language;
 use serde_json::json;
@@ -14,7 +14,7 @@ const OPEN: Interval = Interval { from: Timestamp(NOW.0 - 60), until: Timestamp(
 fn ready() -> Facts {
     Facts {
         state: State::Approved,
-        target: Some(Target { planned: true, approved: true, succeeded: None }),
+        target: Some(Target { planned: true, approved: true, report: None }),
         enabled: true,
         held: false,
         last_seen: Some(NOW.plus(-70)),
@@ -29,8 +29,8 @@ fn said(code: &str, at: Timestamp) -> Option<HostRefusal> {
     Some(HostRefusal { code: code.into(), message: "said".into(), retry_at: Some(NOW.plus(300)), at })
 }
 
-fn target(planned: bool, approved: bool, succeeded: Option<bool>) -> Option<Target> {
-    Some(Target { planned, approved, succeeded })
+fn target(planned: bool, approved: bool, report: Option<Report>) -> Option<Target> {
+    Some(Target { planned, approved, report })
 }
 
 #[test]
@@ -44,11 +44,16 @@ fn the_first_thing_in_the_way_is_told() {
         (ready(), Waiting, "host.soon"),
         (Facts { last_seen: Some(NOW), ..ready() }, Running, "host.busy"),
         (Facts { target: None, ..ready() }, NotTargeted, "change.not_for_me"),
-        (Facts { target: target(true, true, Some(true)), ..ready() }, Reported, "host.applied"),
+        (Facts { target: target(true, true, Some(Report::Applied)), ..ready() }, Reported, "host.applied"),
         (
-            Facts { target: target(true, true, Some(false)), state: State::Review, ..ready() },
+            Facts { target: target(true, true, Some(Report::Failed)), state: State::Review, ..ready() },
             Reported,
             "host.failed",
+        ),
+        (
+            Facts { target: target(true, true, Some(Report::PendingReboot)), ..ready() },
+            Reported,
+            "host.pending_reboot",
         ),
         (Facts { state: State::Draft, ..ready() }, Waiting, "change.draft"),
         (Facts { state: State::InReview, ..ready() }, Waiting, "approval.missing"),

@@ -7,6 +7,7 @@ use super::{Contents, derived};
 use crate::approval::{Approval, Decision};
 use crate::change::Change;
 use crate::digest::Digest;
+use crate::ids::AgentId;
 use crate::policy::{Policy, verify_approval};
 use crate::receipt::{HostOutcome, Receipt};
 use crate::statement::Statement;
@@ -138,8 +139,10 @@ const APPLICATIONS: &[&str] = &[
     "note",
     "host_outcome",
     "verify_result",
+    "installed_at",
     "restart_pending",
     "effective_at",
+    "verified_at",
     "agent_version",
     "agent_key_id",
     "policy_version",
@@ -292,15 +295,40 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
 
 /// How a change went, judged from the hosts' receipts alone.
 fn result_of(receipts: &[&Statement<Receipt>], targets: usize) -> &'static str {
-    let good = receipts.iter().filter(|r| r.body.outcome.is_success()).count();
-    let back = receipts.iter().filter(|r| r.body.outcome == HostOutcome::RolledBack).count();
-    match (receipts.len(), good, back) {
+    let ends = last_words(receipts);
+    let good = ends.iter().filter(|r| r.body.outcome.is_success()).count();
+    let back = ends.iter().filter(|r| r.body.outcome == HostOutcome::RolledBack).count();
+    let pending = ends.iter().any(|r| r.body.outcome == HostOutcome::PendingReboot);
+    match (ends.len(), good, back) {
         (0, _, _) => "not_started",
+        _ if pending && ends.iter().all(|r| r.body.outcome.succeeded() != Some(false)) => "pending_reboot",
         (_, good, _) if good == targets => "success",
         (all, 0, back) if back == all => "rolled_back",
         (_, 0, _) => "failed",
         _ => "partial",
     }
+}
+
+/// Of each host the receipt that it made last: one that follows another says how that ended.
+fn last_words<'a>(receipts: &[&'a Statement<Receipt>]) -> Vec<&'a Statement<Receipt>> {
+    let mut last: BTreeMap<AgentId, &Statement<Receipt>> = BTreeMap::new();
+    for receipt in receipts {
+        let slot = last.entry(receipt.body.header.agent_id).or_insert(receipt);
+        if receipt.body.header.seq > slot.body.header.seq {
+            *slot = receipt;
+        }
+    }
+    last.into_values().collect()
+}
+
+/// Since when the software of a receipt is installed, in effect and verified; later receipts may tell the rest.
+fn times(contents: &Contents, receipt: &Statement<Receipt>) -> [Option<Timestamp>; 3] {
+    let Some(own) = &receipt.body.patched else { return [None; 3] };
+    let later = contents.receipts.values().filter(|r| r.body.follows == Some(receipt.digest));
+    let later: Vec<_> = later.filter_map(|r| r.body.patched.as_ref()).collect();
+    let effective = own.effective.or_else(|| later.iter().filter_map(|p| p.effective).min());
+    let verified = own.verified.or_else(|| later.iter().filter_map(|p| p.verified).min());
+    [Some(own.installed), effective, verified]
 }
 
 fn word<T: serde::Serialize>(value: &T) -> String {
@@ -327,6 +355,7 @@ fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec
     } else {
         "failed"
     };
+    let times = times(contents, receipt);
     let row = |r: &crate::receipt::StepResult| {
         let (verified, signer) = derived::signers(contents, body, r.resource.as_str());
         let (kind, _) = r.resource.as_str().split_once(':').unwrap_or_default();
@@ -360,8 +389,10 @@ fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec
             r.note.clone(),
             body.outcome.as_str().into(),
             health.into(),
-            unknown(),
-            unknown(),
+            text(times[0].filter(|_| pin.is_some())),
+            text(times[0].filter(|_| pin.is_some()).map(|_| times[1].is_none())),
+            text(times[1].filter(|_| pin.is_some())),
+            text(times[2].filter(|_| pin.is_some())),
             body.header.agent_version.to_string(),
             body.header.key.digest().to_string(),
             body.policy_version.to_string(),

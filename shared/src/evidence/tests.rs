@@ -195,12 +195,22 @@ fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
         }],
         health: vec![],
         outcome: HostOutcome::Applied,
+        patched: None,
+        follows: None,
         note: String::new(),
     }
 }
 
 /// Builds a bundle; `bend` changes the receipt before its host signs it, and the case that it belongs to.
 fn bundle(bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
+    bundle_with(bend, |_| None)
+}
+
+/// The same with a second receipt of the host, made from the first.
+fn bundle_with(
+    bend: impl Fn(&mut Receipt, &mut Case),
+    second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
+) -> Files {
     let log_key = key(40);
     let vkey = VerifierKey::new(ORIGIN.parse().unwrap(), log_key.public());
     let mut site = governed(
@@ -237,6 +247,13 @@ fn bundle(bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
         log.add(LeafKind::Approval, approval.digest, None);
     }
     log.add(LeafKind::Receipt, receipt.digest, Some(2));
+    let second = second(&receipt).map(|mut body| {
+        (body.header.seq, body.header.prev) = (3, Some(receipt.digest));
+        Statement::sign(body, &host())
+    });
+    if let Some(second) = &second {
+        log.add(LeafKind::Receipt, second.digest, Some(3));
+    }
     for (event, state) in [("halt", "halted"), ("close", "closed")] {
         let bytes = strict::to_json(&step(event, state));
         log.add(LeafKind::Audit, Digest::of(&bytes), None);
@@ -263,11 +280,14 @@ fn bundle(bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
     keep(plan.digest, plan.to_bytes());
     keep(enrolment.digest, enrolment.to_bytes());
     keep(receipt.digest, receipt.to_bytes());
+    second.iter().for_each(|second| drop(keep(second.digest, second.to_bytes())));
     for approval in approvals {
         keep(approval.digest, approval.to_bytes());
     }
-    let taken = Received { at: NOW.plus(5), ci: "CI-1".into(), hostname: "web1".into() };
-    material.server.received.insert(receipt.digest, taken);
+    for digest in std::iter::once(receipt.digest).chain(second.as_ref().map(|second| second.digest)) {
+        let taken = Received { at: NOW.plus(5), ci: "CI-1".into(), hostname: "web1".into() };
+        material.server.received.insert(digest, taken);
+    }
     let server = ServerChange { state: "review".into(), ..ServerChange::default() };
     material.server.changes.insert("C-1".parse().unwrap(), server);
     let mut files = assemble(material).unwrap();
@@ -369,6 +389,26 @@ fn a_step_that_was_rewritten_and_other_table_facts_are_flaws() {
     files.insert("query.json".into(), strict::to_json(&query));
     reseal(&mut files);
     assert!(flaws(&files).contains("query.json: names other tables"), "{}", flaws(&files));
+}
+
+/// Applied, but not in effect before the next boot: neither success nor failure, until the host says so.
+#[test]
+fn a_receipt_that_follows_says_how_what_was_pending_ended() {
+    let result = |second: &dyn Fn(&Statement<Receipt>) -> Option<Receipt>| {
+        let files = bundle_with(|receipt, _| receipt.outcome = HostOutcome::PendingReboot, second);
+        assert_eq!(flaws(&files), "");
+        let changes: serde_json::Value = serde_json::from_slice(&files["data/changes.json"]).unwrap();
+        changes["rows"][0]["result"].as_str().unwrap().to_owned()
+    };
+    let ended = |outcome: HostOutcome| {
+        move |first: &Statement<Receipt>| {
+            let follows = Some(first.digest);
+            Some(Receipt { outcome, follows, results: vec![], finished: NOW.plus(900), ..first.body.clone() })
+        }
+    };
+    assert_eq!(result(&|_| None), "pending_reboot");
+    assert_eq!(result(&ended(HostOutcome::Applied)), "success");
+    assert_eq!(result(&ended(HostOutcome::Failed)), "failed");
 }
 
 /// One flipped bit in any file is found, and the file is named.

@@ -12,6 +12,7 @@ mod archive;
 mod edit;
 mod firewall;
 mod health;
+mod hooks;
 mod kernel;
 mod names;
 mod order;
@@ -19,6 +20,7 @@ mod package;
 mod parameters;
 mod repository;
 mod resource;
+mod restart;
 #[cfg(feature = "authoring")]
 pub mod schema;
 mod suggest;
@@ -36,6 +38,7 @@ pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
 pub use firewall::Firewall;
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
+pub use hooks::{Hook, HookPoint, Hooks};
 pub use kernel::{
     FsType, KernelModule, ModuleName, ModuleOption, ModuleWant, Mount, MountOption, MountSource, MountWant,
 };
@@ -45,7 +48,7 @@ pub use names::{
 };
 pub use order::{Cycle, order};
 pub use package::{
-    Conffiles, NamePattern, NotAPattern, Package, PackageRange, PackageWant, Patch, Patterns, Reboot, Select,
+    Conffiles, NamePattern, NotAPattern, Package, PackageRange, PackageWant, Patch, Patterns, Select,
     WantedVersion,
 };
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
@@ -56,6 +59,7 @@ pub use resource::{
     Artifact, Command, Directory, File, FileSource, FileWant, Needed, Recurse, Resource, ResourceKind,
     Service, ServiceState, Undo,
 };
+pub use restart::{Reboot, Restart, RestartServices};
 pub(crate) use suggest::suggest;
 pub use system::{Hostname, Symlink, Sysctl, Timezone};
 pub use trust::{Authority, CaCertificate, Certificate, CertificateName};
@@ -63,14 +67,16 @@ pub use unit::{CalendarText, Dropin, DropinName, Timer, TimerJob, TimerName};
 pub use validate::{PROBLEMS, validate};
 pub use values::{
     AbsolutePath, AccountName, Argv, CommandName, EnvName, Mode, NameGlob, NotAValue, PackageName,
-    PackageVersion, ParamName, ServiceName,
+    PackageVersion, ParamName, ServiceName, UnitGlob,
 };
 
 use crate::ids::{ManifestName, Team};
 use crate::limits;
+use crate::risk::ActionClass;
 use crate::strict::{self, Map, ReadError};
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A manifest, compiled. Values from [`Manifest::from_json`] and `compile` are also validated.
@@ -84,6 +90,7 @@ pub struct Manifest {
     pub title: String,
     pub parameters: Map<ParamName, Parameter>,
     pub body: Body,
+    pub hooks: Hooks,
     pub health: Vec<HealthCheck>,
     pub on_drift: OnDrift,
 }
@@ -140,6 +147,9 @@ struct ManifestText {
     /// The package updates that are wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patch: Option<Patch>,
+    /// Programs that run at fixed points of each run that changes something.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    hooks: Hooks,
     /// How a host proves after an apply that it still does its work.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     health: Vec<HealthCheck>,
@@ -165,25 +175,35 @@ pub struct NotOneBody;
 impl TryFrom<ManifestText> for Manifest {
     type Error = NotOneBody;
     fn try_from(text: ManifestText) -> Result<Self, NotOneBody> {
-        let ManifestText { manifest, version, team, title, parameters, resources, patch, health, on_drift } =
-            text;
+        let ManifestText {
+            manifest,
+            version,
+            team,
+            title,
+            parameters,
+            resources,
+            patch,
+            hooks,
+            health,
+            on_drift,
+        } = text;
         let body = match (resources, patch) {
             (Some(resources), None) => Body::Resources(resources),
             (None, Some(patch)) => Body::Patch(patch),
             _ => return Err(NotOneBody),
         };
-        Ok(Self { name: manifest, version, team, title, parameters, body, health, on_drift })
+        Ok(Self { name: manifest, version, team, title, parameters, body, hooks, health, on_drift })
     }
 }
 
 impl From<Manifest> for ManifestText {
     fn from(manifest: Manifest) -> Self {
-        let Manifest { name, version, team, title, parameters, body, health, on_drift } = manifest;
+        let Manifest { name, version, team, title, parameters, body, hooks, health, on_drift } = manifest;
         let (resources, patch) = match body {
             Body::Resources(resources) => (Some(resources), None),
             Body::Patch(patch) => (None, Some(patch)),
         };
-        Self { manifest: name, version, team, title, parameters, resources, patch, health, on_drift }
+        Self { manifest: name, version, team, title, parameters, resources, patch, hooks, health, on_drift }
     }
 }
 
@@ -199,6 +219,26 @@ impl Manifest {
             Body::Resources(resources) => resources,
             Body::Patch(_) => &[],
         }
+    }
+
+    /// Every class that an action of this manifest can have; a reboot is the change's matter.
+    pub fn classes(&self) -> BTreeSet<ActionClass> {
+        let mut classes: BTreeSet<ActionClass> = match &self.body {
+            Body::Resources(resources) => resources.iter().flat_map(Resource::classes).collect(),
+            Body::Patch(patch) if patch.restart.services == RestartServices::Never => {
+                [ActionClass::Package].into()
+            }
+            Body::Patch(_) => [ActionClass::Package, ActionClass::Service].into(),
+        };
+        classes.extend(self.health.iter().filter_map(HealthCheck::class));
+        classes.extend((!self.hooks.is_empty()).then_some(ActionClass::Command));
+        classes
+    }
+
+    /// The blobs of the repository that this manifest needs.
+    pub fn artifacts(&self) -> impl Iterator<Item = Artifact> + '_ {
+        let scripts = self.hooks.all().filter_map(|hook| hook.script);
+        self.resources().iter().filter_map(Resource::artifact).chain(scripts)
     }
 
     pub fn patch(&self) -> Option<&Patch> {

@@ -2,6 +2,7 @@
 
 use super::parameters::ParamValue;
 use super::resource::resource;
+use super::restart::{Reboot, Restart};
 use super::text::Contradiction;
 use super::values::{NameGlob, NotAValue, PackageName, PackageVersion, ParamName, text_value};
 use crate::ids::ResourceId;
@@ -222,9 +223,12 @@ pub struct Patch {
     /// Which configuration files win where people and the new version have changed one: `old` or `new`.
     #[serde(default, skip_serializing_if = "Conffiles::is_old")]
     pub conffiles: Conffiles,
-    /// Whether the host is rebooted afterwards.
+    /// Whether the host is to be rebooted afterwards: what a change takes unless its author says otherwise.
     #[serde(default)]
     pub reboot: Reboot,
+    /// Which services are restarted because they still use replaced files.
+    #[serde(default, skip_serializing_if = "Restart::is_default")]
+    pub restart: Restart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -234,14 +238,6 @@ pub enum Select {
     All,
     Security,
     Named,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Reboot {
-    #[default]
-    Never,
 }
 
 /// A pattern for package names, or the text parameter that holds such patterns, separated by blanks or commas.

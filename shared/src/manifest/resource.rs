@@ -311,7 +311,7 @@ pub enum Undo {
     No(&'static str),
 }
 
-fn no_env(env: &Map<EnvName, String>) -> bool {
+pub(super) fn no_env(env: &Map<EnvName, String>) -> bool {
     env.is_empty()
 }
 

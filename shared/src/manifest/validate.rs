@@ -2,17 +2,17 @@
 
 use super::order::order;
 use super::{
-    Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, FileSource, FileWant, Firewall,
-    HealthCheck, KernelModule, Manifest, Mode, ModuleWant, Mount, NamePattern, Needed, ParamName,
-    ParameterType, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Select, Sudoers, TextSource,
-    Timer, TimerJob, User, UserWant, suggest,
+    Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName, FileSource, FileWant,
+    Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode, ModuleWant, Mount, NamePattern,
+    Needed, ParamName, ParameterType, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Restart,
+    RestartServices, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
-use crate::strict::shorten;
+use crate::strict::{Map, shorten};
 use crate::template;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Parameters in one manifest.
 pub const PARAMETERS: usize = 256;
@@ -20,6 +20,8 @@ pub const PARAMETERS: usize = 256;
 pub const LIST_ITEMS: usize = 256;
 /// Health checks in one manifest.
 pub const HEALTH_CHECKS: usize = 64;
+/// Hooks at one point of a manifest.
+pub const HOOKS: usize = 32;
 /// Bytes of the contents of one file; larger files are artifacts.
 pub const CONTENT_BYTES: usize = 256 << 10;
 /// Bytes of a title or the name of a health check.
@@ -36,6 +38,9 @@ pub fn validate(manifest: &Manifest) -> Vec<Problem> {
     check.text("title", &manifest.title, TITLE_BYTES);
     check.count("parameters", manifest.parameters.len(), PARAMETERS);
     check.count("health", manifest.health.len(), HEALTH_CHECKS);
+    for point in HookPoint::ALL {
+        check.hooks(&format!("hooks.{}", point.as_str()), manifest.hooks.at(point));
+    }
     check.parameters(manifest);
     match &manifest.body {
         Body::Resources(resources) => check.resources(manifest, resources),
@@ -232,7 +237,7 @@ impl Check<'_> {
                 self.count(&format!("{place}.options"), options.len(), LIST_ITEMS);
             }
             Resource::Archive(Archive { path, want: Some(want), .. }) => {
-                self.artifact(place, want.artifact);
+                self.artifact(&format!("{place}.artifact"), &want.artifact);
                 self.range(format!("{place}.strip"), want.strip, 0, Archive::STRIP);
                 if path.as_str().rfind('/') == Some(0) {
                     let message = format!("{path} is a directory of the whole system");
@@ -287,15 +292,7 @@ impl Check<'_> {
                 }
             }
             FileSource::Template(text) => self.template(&format!("{place}.template"), text),
-            FileSource::Artifact(artifact) => self.artifact(place, *artifact),
-        }
-    }
-
-    fn artifact(&mut self, place: &str, artifact: Artifact) {
-        if artifact.length > limits::ARTIFACT_BYTES {
-            let message = format!("the artifact has {} bytes", artifact.length);
-            let remedy = format!("use at most {} bytes", limits::ARTIFACT_BYTES);
-            self.problem(format!("{place}.artifact.length"), message, remedy);
+            FileSource::Artifact(artifact) => self.artifact(&format!("{place}.artifact"), artifact),
         }
     }
 
@@ -368,14 +365,7 @@ impl Check<'_> {
     }
 
     fn command(&mut self, place: &str, command: &Command, known: &BTreeMap<ResourceId, usize>) {
-        self.range(format!("{place}.timeout_s"), command.timeout_s, 1, Command::MAX_TIMEOUT_S);
-        self.count(&format!("{place}.env"), command.env.len(), LIST_ITEMS);
-        for (name, value) in command.env.iter() {
-            if value.contains('\0') || value.len() > limits::TEXT_BYTES {
-                let remedy = format!("use at most {} bytes without NUL", limits::TEXT_BYTES);
-                self.problem(format!("{place}.env.{name}"), "the value is too long or contains NUL", remedy);
-            }
-        }
+        self.program(place, command.timeout_s, &command.env);
         if let Needed::Changed(ids) = &command.needed {
             let place = format!("{place}.needed.changed");
             if ids.is_empty() {
@@ -389,7 +379,48 @@ impl Check<'_> {
         }
     }
 
+    /// Time limit and environment of a program.
+    fn program(&mut self, place: &str, timeout_s: u32, env: &Map<EnvName, String>) {
+        self.range(format!("{place}.timeout_s"), timeout_s, 1, Command::MAX_TIMEOUT_S);
+        self.count(&format!("{place}.env"), env.len(), LIST_ITEMS);
+        for (name, value) in env.iter() {
+            if value.contains('\0') || value.len() > limits::TEXT_BYTES {
+                let remedy = format!("use at most {} bytes without NUL", limits::TEXT_BYTES);
+                self.problem(format!("{place}.env.{name}"), "the value is too long or contains NUL", remedy);
+            }
+        }
+    }
+
+    fn hooks(&mut self, place: &str, hooks: &[Hook]) {
+        self.count(place, hooks.len(), HOOKS);
+        let mut names = BTreeSet::new();
+        for (index, hook) in hooks.iter().enumerate() {
+            let place = format!("{place}[{index}]");
+            self.program(&place, hook.timeout_s, &hook.env);
+            if !names.insert(&hook.name) {
+                let message = format!("there is another hook {} at this point", hook.name);
+                self.problem(format!("{place}.name"), message, "give it another name");
+            }
+            if !hook.names_its_script() {
+                let message = format!("script and the argument {} belong together", Hook::SCRIPT);
+                self.problem(format!("{place}.run"), message, "give both, or neither");
+            }
+            if let Some(script) = &hook.script {
+                self.artifact(&format!("{place}.script"), script);
+            }
+        }
+    }
+
+    fn artifact(&mut self, place: &str, artifact: &Artifact) {
+        if artifact.length > limits::ARTIFACT_BYTES {
+            let message = format!("the artifact has {} bytes", artifact.length);
+            let remedy = format!("use at most {} bytes", limits::ARTIFACT_BYTES);
+            self.problem(format!("{place}.length"), message, remedy);
+        }
+    }
+
     fn patch(&mut self, manifest: &Manifest, patch: &Patch) {
+        self.restart(&patch.restart);
         for (place, patterns) in [("patch.names", &patch.names), ("patch.exclude", &patch.exclude)] {
             self.count(place, patterns.len(), LIST_ITEMS);
             for (index, pattern) in patterns.iter().enumerate() {
@@ -424,6 +455,28 @@ impl Check<'_> {
                 let remedy = suggest(name.as_str(), known.into_iter());
                 self.problem(place, format!("the manifest has no parameter {name}"), remedy);
             }
+        }
+    }
+
+    fn restart(&mut self, restart: &Restart) {
+        self.count("patch.restart.names", restart.names.len(), LIST_ITEMS);
+        self.count("patch.restart.except", restart.except.len(), LIST_ITEMS);
+        match (restart.services, restart.names.is_empty()) {
+            (RestartServices::Named, true) => {
+                self.problem(
+                    "patch.restart.names",
+                    "services: named needs names",
+                    "add names, or services: auto",
+                );
+            }
+            (RestartServices::Auto | RestartServices::Never, false) => {
+                self.problem(
+                    "patch.restart.names",
+                    "names are for services: named only",
+                    "remove them, or services: named",
+                );
+            }
+            _ => {}
         }
     }
 

@@ -151,8 +151,15 @@ text_value!(
     "1 to 128 of letters, digits, '+._-', '*' and '?'",
     |t| made_of(t, 128, |_| true, b"+._-*?")
 );
+text_value!(
+    /// A pattern for names of units: `*` any characters, `?` one character, everything else literal. Without a
+    /// suffix such as `.timer` it means services.
+    UnitGlob, "unit-glob", "a unit name pattern",
+    "1 to 255 of letters, digits, ':-_.@\\', '*' and '?'",
+    |t| made_of(t, 255, |_| true, b":-_.@\\*?")
+);
 
-as_written!(AbsolutePath AccountName PackageName PackageVersion CommandName EnvName ParamName NameGlob);
+as_written!(AbsolutePath AccountName PackageName PackageVersion CommandName EnvName ParamName NameGlob UnitGlob);
 
 impl AbsolutePath {
     /// True when `self` lies below `other`, at any depth.
@@ -179,29 +186,41 @@ impl ServiceName {
 }
 
 impl NameGlob {
-    /// True when the whole of `name` matches; time is bounded by the product of both lengths.
+    /// True when the whole of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
-        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
-        let (mut p, mut n) = (0, 0);
-        let mut retry: Option<(usize, usize)> = None;
-        while n < name.len() {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    retry = Some((p + 1, n));
-                    p += 1;
-                }
-                Some(c) if *c == b'?' || *c == name[n] => (p, n) = (p + 1, n + 1),
-                _ => match retry {
-                    Some((after_star, from)) => {
-                        retry = Some((after_star, from + 1));
-                        (p, n) = (after_star, from + 1);
-                    }
-                    None => return false,
-                },
-            }
-        }
-        pattern[p..].iter().all(|c| *c == b'*')
+        glob(&self.0, name)
     }
+}
+
+impl UnitGlob {
+    /// True when the whole name of a unit, with or without `.service`, matches.
+    pub fn matches(&self, unit: &str) -> bool {
+        glob(&self.0, unit) || unit.strip_suffix(".service").is_some_and(|name| glob(&self.0, name))
+    }
+}
+
+/// `*` and `?` as in file names; time is bounded by the product of both lengths.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == name[n] => (p, n) = (p + 1, n + 1),
+            _ => match retry {
+                Some((after_star, from)) => {
+                    retry = Some((after_star, from + 1));
+                    (p, n) = (after_star, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 /// Permission bits; text form is octal with four digits, such as `0644`.
@@ -273,6 +292,14 @@ impl Argv {
 
     pub fn arguments(&self) -> &[String] {
         &self.0[1..]
+    }
+
+    /// The same with `path` for each argument that is `placeholder`.
+    #[must_use]
+    pub fn with(&self, placeholder: &str, path: &str) -> Self {
+        let word = |word: &String| if word == placeholder { path.to_owned() } else { word.clone() };
+        let arguments = self.arguments().iter().map(word);
+        Self(std::iter::once(self.0[0].clone()).chain(arguments).collect())
     }
 
     /// Program and arguments.

@@ -89,6 +89,8 @@ impl Campaign {
             results: FILES.iter().map(step).collect(),
             health: vec![health],
             outcome: HostOutcome::Applied,
+            patched: None,
+            follows: None,
             note: String::new(),
         };
         let receipt = Statement::sign(receipt, &agent.key);

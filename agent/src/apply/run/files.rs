@@ -40,7 +40,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         let mut failure = None;
         for (n, before) in group.zip(&found) {
             if failure.is_none() {
-                failure = self.ended(n);
+                failure = self.ended(n..n + 1);
             }
             if failure.is_some() {
                 after.push(Record::After(Step(n), StepStatus::NotStarted, 0, String::new()));

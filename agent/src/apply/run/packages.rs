@@ -56,6 +56,9 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
                 Some(format!("step {} ({}) failed: {}", first + 1, actions[first].resource, fault.text()))
             }
         };
+        if failure.is_none() {
+            records.push(Record::Installed((self.watch.now)()));
+        }
         self.journal.write(records)?;
         Ok(failure)
     }

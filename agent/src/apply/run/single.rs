@@ -32,16 +32,21 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Ok(before) => before,
             Err(fault) => return self.failed_before(n, &fault),
         };
+        if let Found::Reboot(_) = &before {
+            return self.reboot(n, before);
+        }
         self.journal.write(vec![Record::Before(Step(n), before.clone())])?;
         let started = Instant::now();
         let went = match &before {
+            Found::Hook(_) => self.hook(action),
+            Found::Outdated(found) => self.restart_outdated(action, found),
             Found::Service(found) => self.service(action, found),
             Found::Package(found) => self.mark(action, found),
             Found::Command(_) => self.command(action),
             Found::Check(_) => self.check(action),
             Found::Account(_) => self.account(action),
             Found::Parts(found) => self.looked_at(action, found),
-            Found::File(_) | Found::Secret(..) | Found::Directory(_) => {
+            Found::File(_) | Found::Secret(..) | Found::Directory(_) | Found::Reboot(_) => {
                 Err(Fault::Refused("not a step of its own".into()))
             }
         };
@@ -132,6 +137,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     fn find_other(&mut self, n: usize) -> Result<Found, Fault> {
         let action = &self.actions[n];
+        if let Some(found) = self.find_upkeep(action)? {
+            return Ok(found);
+        }
         if let Some(unit) = service::unit_of(&action.resource) {
             let found = self.units.get(&unit).cloned();
             return found.map_or_else(|| service::inspect(&unit, self.host), Ok).map(Found::Service);

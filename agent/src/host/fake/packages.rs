@@ -1,11 +1,11 @@
 //! Packages of the machine in memory: exact versions, flat dependencies, no conflicts.
 
-use super::{Fake, World};
-use crate::host::Fault;
+use super::{Fake, Node, ROOT, World};
 use crate::host::apt::same_effect;
 use crate::host::packages::{
     Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
 };
+use crate::host::{Fault, Outdated};
 use shared::digest::Digest;
 use shared::version::{DebVersion, Order};
 use std::collections::BTreeMap;
@@ -228,8 +228,14 @@ impl PackageManager for Fake {
     fn transact(&self, changes: &[PackageChange], terms: Terms) -> Result<(), Fault> {
         same_effect(&self.rehearse(changes)?, changes)?;
         let (world, torn) = (Rc::clone(&self.world), self.power.torn());
+        let (uses, files) = (Rc::clone(&self.uses), Rc::clone(&self.files));
         self.power
-            .write(|whole| carry_out(&mut world.borrow_mut(), changes, terms.purge, whole || !torn))
+            .write(|whole| {
+                let world = &mut world.borrow_mut();
+                carry_out(world, changes, terms.purge, whole || !torn);
+                outdate(world, &uses.borrow(), changes);
+                bring(world, &files.borrow(), changes);
+            })
             .map_err(Fault::io("install packages"))
     }
 
@@ -265,5 +271,25 @@ impl PackageManager for Fake {
                 package.state = PackageState::Installed;
             }
         })
+    }
+}
+
+/// Units that use the files of what was replaced run the old ones.
+fn outdate(world: &mut World, uses: &BTreeMap<String, Vec<String>>, changes: &[PackageChange]) {
+    for change in changes.iter().filter(|change| change.from.is_some()) {
+        for unit in uses.get(&change.name).into_iter().flatten() {
+            let file = format!("/usr/lib/{}.so", change.name);
+            let found = Outdated { unit: Some(unit.clone()), program: change.name.clone(), file };
+            if !world.outdated.contains(&found) {
+                world.outdated.push(found);
+            }
+        }
+    }
+}
+
+/// Files that are not the packages' own lists' matter, such as kernels.
+fn bring(world: &mut World, files: &BTreeMap<String, String>, changes: &[PackageChange]) {
+    for path in changes.iter().filter(|change| change.from.is_some()).filter_map(|c| files.get(&c.name)) {
+        world.nodes.entry(path.clone()).or_insert(Node::File(ROOT, Vec::new()));
     }
 }

@@ -145,7 +145,7 @@ pub struct NewArgs {
     /// How closely the plan at run time must match the approved one
     #[arg(long, value_enum)]
     pub binding: Option<BindingArg>,
-    /// Whether hosts may reboot for this change
+    /// Whether hosts reboot as the last step, within the window; else as the patches among the manifests wish
     #[arg(long, value_enum)]
     pub reboot: Option<RebootArg>,
     /// Allow an effect beyond those that the manifests show, such as sensitive_file or service
@@ -154,6 +154,9 @@ pub struct NewArgs {
     /// Allow a manifest version below the one that a host had
     #[arg(long)]
     pub downgrade: bool,
+    /// Hosts may do again what failed on them and was undone; never taken over from an earlier revision
+    #[arg(long)]
+    pub lift_quarantine: bool,
     /// Make the next revision of this change; what is not given stays as it was
     #[arg(long, value_name = "ID")]
     pub revise: Option<ChangeId>,

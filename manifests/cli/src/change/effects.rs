@@ -1,7 +1,7 @@
 //! Which kinds of effect a manifest can have: the author's upper bound in the signed change.
 
 use shared::change::Reboot;
-use shared::manifest::{Body, HealthCheck, Manifest, Resource};
+use shared::manifest::Manifest;
 use shared::risk::ActionClass;
 use std::collections::BTreeSet;
 
@@ -12,15 +12,7 @@ pub fn classes<'m>(
 ) -> BTreeSet<ActionClass> {
     let mut classes = BTreeSet::new();
     for manifest in manifests {
-        classes.extend(manifest.health.iter().filter_map(HealthCheck::class));
-        match &manifest.body {
-            Body::Patch(_) => {
-                classes.insert(ActionClass::Package);
-            }
-            Body::Resources(resources) => {
-                classes.extend(resources.iter().flat_map(Resource::classes));
-            }
-        }
+        classes.extend(manifest.classes());
     }
     if reboot != Reboot::Never {
         classes.insert(ActionClass::Reboot);
@@ -45,9 +37,15 @@ mod tests {
         let found = classes([&manifest], Reboot::IfNeeded);
         assert!(found.contains(&ActionClass::Reboot));
         let patch = yaml::compile(b"manifest: p\nversion: \"1.0.0\"\npatch: { select: security }\n").unwrap();
-        assert_eq!(classes([&patch], Reboot::Never), [ActionClass::Package].into());
+        assert_eq!(classes([&patch], Reboot::Never), [ActionClass::Package, ActionClass::Service].into());
+        let text = b"manifest: p\nversion: \"1.0.0\"\npatch: { select: all, restart: { services: never } }\n";
+        let quiet = yaml::compile(text).unwrap();
+        assert_eq!(classes([&quiet], Reboot::Never), [ActionClass::Package].into());
         let text = b"manifest: p\nversion: \"1.0.0\"\npatch: { select: all }\nhealth:\n  - { name: ok, command: { run: [/bin/true] } }\n";
         let found = classes([&yaml::compile(text).unwrap()], Reboot::Never);
-        assert_eq!(found, [ActionClass::Package, ActionClass::Command].into());
+        assert_eq!(found, [ActionClass::Service, ActionClass::Package, ActionClass::Command].into());
+        let text = b"manifest: p\nversion: \"1.0.0\"\npatch: { select: all }\nhooks: { before: [{ name: drain, run: [/bin/true] }] }\n";
+        let found = classes([&yaml::compile(text).unwrap()], Reboot::Never);
+        assert!(found.contains(&ActionClass::Command), "{found:?}");
     }
 }

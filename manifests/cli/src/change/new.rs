@@ -82,7 +82,9 @@ fn written(
     change_id: ChangeId,
 ) -> Change {
     let Parts { manifests, targets, waves, intervals, not_after, words } = parts;
-    let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(Reboot::Never);
+    let wished = manifests.iter().filter_map(|(_, manifest)| manifest.get().patch());
+    let wished = wished.map(|patch| patch.reboot).fold(Reboot::Never, Reboot::stronger);
+    let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(wished);
     let shown = effects::classes(manifests.iter().map(|(_, manifest)| manifest.get()), reboot);
     Change {
         site: session.profile.config.site.clone(),
@@ -115,6 +117,7 @@ fn written(
             text: words.undo,
             automatic: !args.no_auto_undo && old.is_none_or(|o| o.undo.automatic),
         },
+        lift_quarantine: args.lift_quarantine,
         supersedes: None,
     }
 }

@@ -116,6 +116,9 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         let classes: Vec<_> = change.action_classes.iter().map(|class| class.as_str()).collect();
         page.field(w(Word::MayUse), &classes.join(", "));
         page.field(w(Word::Reboot), reboot(change.reboot));
+        if change.lift_quarantine {
+            page.field(w(Word::Quarantine), w(Word::QuarantineLifted));
+        }
         page.field(w(Word::Ends), &self.at(change.not_after));
     }
 

@@ -125,6 +125,7 @@ fn change() -> Statement<Change> {
         downgrade: false,
         reboot: Reboot::Never,
         undo: UndoPlan { text: "put the old file back".into(), automatic: true },
+        lift_quarantine: false,
         supersedes: None,
     };
     Statement::sign(body, &key(1))

@@ -408,7 +408,7 @@ pub(super) fn update_report(
     change: &Digest,
     agent: AgentId,
     report: &Digest,
-    succeeded: bool,
+    succeeded: Option<bool>,
 ) -> QueryResult<usize> {
     diesel::update(change_target::table.find((change.0.as_slice(), agent.to_string())))
         .set((change_target::report.eq(report.0.as_slice()), change_target::succeeded.eq(succeeded)))

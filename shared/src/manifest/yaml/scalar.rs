@@ -14,7 +14,7 @@ use crate::manifest::trust::{CaCertificate, CertificateName};
 use crate::manifest::unit::{CalendarText, DropinName, TimerName};
 use crate::manifest::values::{
     AbsolutePath, AccountName, CommandName, EnvName, Mode, NameGlob, PackageName, PackageVersion, ParamName,
-    ServiceName,
+    ServiceName, UnitGlob,
 };
 use crate::secret::Secret;
 use crate::strict::shorten;
@@ -172,6 +172,7 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         CommandName::FORMAT => parse::<CommandName>(text),
         EnvName::FORMAT => parse::<EnvName>(text),
         ParamName::FORMAT => parse::<ParamName>(text),
+        UnitGlob::FORMAT => parse::<UnitGlob>(text),
         NameGlob::FORMAT => parse::<NameGlob>(text),
         Mode::FORMAT => parse::<Mode>(text),
         AuthorizedKey::FORMAT => parse::<AuthorizedKey>(text),

@@ -12,6 +12,7 @@ const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const PACKAGES: &str = include_str!("../golden/packages.yaml");
 const SOURCES: &str = include_str!("../golden/sources.yaml");
 const GROUPS: &str = include_str!("../golden/groups.yaml");
+const UPKEEP: &str = include_str!("../golden/upkeep.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
 
 /// Compares with a pinned file; `UPDATE_GOLDEN=1` writes it.
@@ -45,6 +46,7 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
+        ("upkeep", UPKEEP),
         ("least", LEAST),
     ];
     for (name, yaml) in samples {
@@ -173,6 +175,7 @@ fn the_schema_is_pinned_and_accepts_what_compiles() {
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
+        ("upkeep", UPKEEP),
         ("least", LEAST),
     ];
     for (name, yaml) in samples {
@@ -269,10 +272,10 @@ fn byte_order_mark_and_windows_line_ends_are_fine() {
 proptest::proptest! {
     #[test]
     fn no_mutation_panics(
-        which in 0usize..4,
+        which in 0usize..5,
         edits in proptest::collection::vec((0usize..6000, 0usize..4, proptest::sample::select(b":{}[]-\"'|>&*!%#,? \n\t0a\xff~\\".to_vec())), 1..12),
     ) {
-        let mut bytes = [EVERY_KIND, EDITS, PATCH, LEAST][which].as_bytes().to_vec();
+        let mut bytes = [EVERY_KIND, EDITS, PATCH, UPKEEP, LEAST][which].as_bytes().to_vec();
         for (at, kind, byte) in edits {
             let at = at % bytes.len();
             match kind {

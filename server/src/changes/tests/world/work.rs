@@ -98,6 +98,7 @@ impl World {
             downgrade: false,
             reboot: Reboot::Never,
             undo: UndoPlan { text: "restore the old file".into(), automatic: true },
+            lift_quarantine: false,
             supersedes: None,
         }
     }
@@ -262,6 +263,8 @@ impl World {
             }],
             health: Vec::new(),
             outcome,
+            patched: None,
+            follows: None,
             note: String::new(),
         };
         let receipt = Statement::sign(body, &host.key);
