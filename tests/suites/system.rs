@@ -181,12 +181,8 @@ fn file_systems_are_mounted_changed_and_unmounted() {
         site.approve(&id);
         assert_eq!(outcome(&site.receipt(&id)), "unchanged");
         // systemd knows it from the table.
-        assert_eq!(
-            site.machine
-                .ask(&["systemctl", "show", "-P", "Options", "srv-my\\x20cache.mount"])
-                .contains("noexec"),
-            true
-        );
+        let shown = site.machine.ask(&["systemctl", "show", "-P", "Options", "srv-my\\x20cache.mount"]);
+        assert!(shown.contains("noexec"), "{shown}");
 
         let gone = "resources:\n  - mount: {path: /srv/my cache, state: absent}\n";
         let receipt = site.change("gone@1.0.0", &format!("{gone}{NEVER}"));
