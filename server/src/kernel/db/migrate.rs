@@ -58,3 +58,21 @@ where
 fn failed(error: impl Display) -> DbError {
     DbError::Migration(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    /// Of two migrations with one number only one is ever run, and nobody says so.
+    #[test]
+    fn each_migration_has_a_number_of_its_own() {
+        for database in ["sqlite", "postgresql"] {
+            let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+            let names =
+                std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut numbers: Vec<String> = names.map(|n| n.split('_').next().unwrap().to_owned()).collect();
+            numbers.sort();
+            let all = numbers.len();
+            numbers.dedup();
+            assert_eq!(numbers.len(), all, "{database}: {numbers:?}");
+        }
+    }
+}
