@@ -151,30 +151,28 @@ fn checks(ask: &Ask<'_>) -> Result<Vec<HealthCheck>, Refused> {
 fn check_artifacts(ask: &Ask<'_>, job: &Job<'_>) -> Result<(), Refused> {
     let planned: BTreeSet<&ResourceId> = job.plan.actions.iter().map(|a| &a.resource).collect();
     for item in ask.resources()? {
-        let Some(artifact) = item.resource.artifact() else { continue };
         if !planned.contains(&item.id) {
             continue;
         }
-        let missing = |e: io::Error| {
-            Refused::new(Code::ArtifactMissing, format!("artifact {} of {}: {e}", artifact.sha256, item.id))
-        };
-        let mut file = File::open(job.artifacts.join(artifact.sha256.hex())).map_err(missing)?;
-        let found = hash(&mut file).map_err(missing)?;
-        if found != artifact.sha256 {
-            let message =
-                format!("the artifact of {} has sha256 {found}, expected {}", item.id, artifact.sha256);
-            return Err(Refused::new(Code::ArtifactDigest, message));
+        for artifact in item.resource.artifacts() {
+            let id = &item.id;
+            check_artifact(job.artifacts, artifact.sha256)
+                .map_err(|fault| Refused::new(artifact_code(&fault), format!("{id}: {}", fault.text())))?;
         }
     }
     for point in HookPoint::ALL {
         for (id, hook) in plan::hooks(ask, point)?.into_iter().filter(|(id, _)| planned.contains(id)) {
             let Some(script) = hook.script else { continue };
             check_artifact(job.artifacts, script.sha256).map_err(|fault| {
-                Refused::new(Code::ArtifactMissing, format!("the script of {id}: {}", fault.text()))
+                Refused::new(artifact_code(&fault), format!("the script of {id}: {}", fault.text()))
             })?;
         }
     }
     Ok(())
+}
+
+fn artifact_code(fault: &Fault) -> Code {
+    if matches!(fault, Fault::Digest { .. }) { Code::ArtifactDigest } else { Code::ArtifactMissing }
 }
 
 /// An artifact is there and is what it is named.

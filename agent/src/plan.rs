@@ -9,7 +9,7 @@ use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{archive, command, directory, file, firewall, parts, service};
+use crate::resource::{archive, command, directory, external, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
 use packages::Packages;
 use shared::change::ManifestUse;
@@ -287,6 +287,10 @@ impl<'a, H: Host> Planner<'a, H> {
                 self.add(item, actions)?;
             }
             Resource::Command(wanted) => self.command(item, wanted)?,
+            Resource::External(wanted) => {
+                let action = external::action(&item.id, wanted)?;
+                self.add(item, Some(action))?;
+            }
             Resource::Package(_) => {}
             Resource::User(_) | Resource::Group(_) => self.account(item)?,
             Resource::Firewall(wanted) => {

@@ -21,6 +21,8 @@ pub enum ActionClass {
     SensitiveFile,
     /// A program run by the change.
     Command,
+    /// A program of a foreign protocol that the change itself brings: no plan can tell what it will do.
+    External,
     /// The agent itself or what it trusts.
     Trust,
 }
@@ -40,7 +42,7 @@ impl ActionClass {
         match self {
             Self::File | Self::Service => Risk::Low,
             Self::Package | Self::Reboot => Risk::Medium,
-            Self::SensitiveFile | Self::Command => Risk::High,
+            Self::SensitiveFile | Self::Command | Self::External => Risk::High,
             Self::Trust => Risk::Critical,
         }
     }
@@ -153,6 +155,7 @@ impl ActionClass {
             Self::Reboot => "reboot",
             Self::SensitiveFile => "sensitive_file",
             Self::Command => "command",
+            Self::External => "external",
             Self::Trust => "trust",
         }
     }

@@ -29,6 +29,8 @@ pub struct Exec {
     /// Working directory; the root of the machine when absent.
     pub cwd: Option<PathBuf>,
     pub timeout: Duration,
+    /// Standard input; nothing when absent.
+    pub input: Option<Vec<u8>>,
     /// Bytes of standard output that are kept; standard error keeps [`OUTPUT_BYTES`].
     pub output_bytes: usize,
 }
@@ -41,6 +43,7 @@ impl Exec {
             env: Vec::new(),
             cwd: None,
             timeout: Duration::from_secs(300),
+            input: None,
             output_bytes: OUTPUT_BYTES,
         }
     }
@@ -112,8 +115,10 @@ pub fn run(exec: &Exec) -> Result<Ran, Fault> {
     command.args(&exec.arguments).env_clear().env("PATH", PATH);
     command.envs(exec.env.iter().map(|(name, value)| (name, value)));
     command.current_dir(exec.cwd.clone().unwrap_or_else(|| PathBuf::from("/")));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(if exec.input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(fail())?;
+    feed(child.stdin.take(), exec.input.clone());
     let stdout = Capture::start(child.stdout.take(), exec.output_bytes);
     let stderr = Capture::start(child.stderr.take(), OUTPUT_BYTES);
     let started = Instant::now();
@@ -152,6 +157,17 @@ pub fn detach(exec: &Exec) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::Refused(format!("{} {}", exec.program, describe(status))))
+}
+
+/// Writes the input beside everything else: a program may print before it has read all, or never read.
+fn feed(pipe: Option<std::process::ChildStdin>, input: Option<Vec<u8>>) {
+    let (Some(mut pipe), Some(input)) = (pipe, input) else { return };
+    thread::spawn(move || {
+        use std::io::Write;
+        if let Err(error) = pipe.write_all(&input) {
+            tracing::debug!(%error, "a program did not read its input to the end");
+        }
+    });
 }
 
 fn describe(status: ExitStatus) -> String {
@@ -222,6 +238,15 @@ mod tests {
         let text = String::from_utf8(ran.stdout).unwrap();
         let names: Vec<&str> = text.lines().filter_map(|l| l.split('=').next()).collect();
         assert_eq!(names, ["A", "PATH", "PWD"], "{text}");
+    }
+
+    #[test]
+    fn input_arrives_whole_and_need_not_be_read() {
+        let mut exec = sh("wc -c");
+        exec.input = Some(vec![b'x'; 300_000]);
+        assert_eq!(String::from_utf8_lossy(&run(&exec).unwrap().stdout).trim(), "300000");
+        exec.arguments = vec!["-c".into(), "exit 0".into()];
+        assert_eq!(run(&exec).unwrap().code, Some(0));
     }
 
     #[test]

@@ -23,6 +23,27 @@ pub struct Found {
     /// What the undo program was made of when the command was about to run.
     #[serde(default)]
     pub programs: Map<String, Digest>,
+    /// Standard input of the undo program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+}
+
+impl Found {
+    /// With the files bound that the undo program is made of now.
+    ///
+    /// # Errors
+    /// The machine's.
+    pub fn of(
+        undo: Option<Argv>,
+        env: Map<EnvName, String>,
+        timeout_s: u32,
+        input: Option<String>,
+        host: &impl Host,
+    ) -> Result<Self, Fault> {
+        let lines: Vec<&Argv> = undo.iter().collect();
+        let programs = programs::bound(&lines, Coming::done(&[]), host)?;
+        Ok(Self { undo, env, timeout_s, programs, input })
+    }
 }
 
 /// Every line that the command may run: itself, its guard, its undo.
@@ -125,9 +146,7 @@ pub(super) fn shown(argv: &Argv) -> String {
 /// # Errors
 /// The machine's.
 pub fn found(want: &Command, host: &impl Host) -> Result<Found, Fault> {
-    let lines: Vec<&Argv> = want.undo.iter().collect();
-    let programs = programs::bound(&lines, Coming::done(&[]), host)?;
-    Ok(Found { undo: want.undo.clone(), env: want.env.clone(), timeout_s: want.timeout_s, programs })
+    Found::of(want.undo.clone(), want.env.clone(), want.timeout_s, None, host)
 }
 
 fn exec(argv: &Argv, env: &Map<EnvName, String>, timeout_s: u32) -> Exec {
@@ -158,5 +177,7 @@ pub fn undo(before: &Found, host: &mut impl Host) -> Result<(), Fault> {
         return Err(Fault::Refused("the manifest gives no undo command".into()));
     };
     programs::check("the undo command", &[argv], Coming::done(&[]), &before.programs, host)?;
-    host.run(&exec(argv, &before.env, before.timeout_s))?.success(argv.program()).map(drop)
+    let mut exec = exec(argv, &before.env, before.timeout_s);
+    exec.input = before.input.as_ref().map(|text| text.clone().into_bytes());
+    host.run(&exec)?.success(argv.program()).map(drop)
 }

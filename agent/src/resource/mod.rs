@@ -10,6 +10,7 @@ mod block;
 pub mod command;
 pub mod directory;
 pub mod entry;
+pub mod external;
 pub mod file;
 pub mod firewall;
 pub mod hook;

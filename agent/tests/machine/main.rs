@@ -15,6 +15,7 @@ mod archives;
 mod below;
 mod crash;
 mod edits;
+mod external;
 mod files;
 mod health;
 mod killed;

@@ -74,8 +74,8 @@ pub fn facts() -> TemplateFacts {
 }
 
 fn all_classes() -> std::collections::BTreeSet<ActionClass> {
-    use ActionClass::{Command, File, Package, Reboot, SensitiveFile, Service, Trust};
-    [Command, File, Package, Reboot, SensitiveFile, Service, Trust].into()
+    use ActionClass::{Command, External, File, Package, Reboot, SensitiveFile, Service, Trust};
+    [Command, External, File, Package, Reboot, SensitiveFile, Service, Trust].into()
 }
 
 impl Site {

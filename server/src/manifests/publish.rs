@@ -13,7 +13,7 @@ use shared::admit::{self, Verified};
 use shared::digest::Digest;
 use shared::ledger::LeafKind;
 use shared::limits;
-use shared::manifest::{Artifact, FileSource, FileWant, Manifest, Resource};
+use shared::manifest::{Artifact, Manifest};
 use shared::publication::Publication;
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -41,15 +41,7 @@ impl Sent {
 
     /// The blobs that hosts will ask for.
     pub fn artifacts(&self) -> Vec<Artifact> {
-        let resources = self.statement.body.manifest.resources().iter();
-        let wanted = resources.filter_map(|resource| {
-            let Resource::File(file) = resource else { return None };
-            match &file.want {
-                FileWant::Present { source: FileSource::Artifact(artifact), .. } => Some(*artifact),
-                FileWant::Present { .. } | FileWant::Absent => None,
-            }
-        });
-        wanted.collect()
+        self.statement.body.manifest.artifacts().collect()
     }
 }
 

@@ -10,6 +10,7 @@
 mod account;
 mod archive;
 mod edit;
+mod external;
 mod firewall;
 mod health;
 mod hooks;
@@ -36,6 +37,7 @@ pub mod yaml;
 pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
 pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
+pub use external::{DscType, External, Properties, Property};
 pub use firewall::Firewall;
 pub use health::{CommandProbe, HealthCheck, HttpProbe, Probe, ServiceProbe, TcpProbe};
 pub use hooks::{Hook, HookPoint, Hooks};
@@ -238,7 +240,7 @@ impl Manifest {
     /// The blobs of the repository that this manifest needs.
     pub fn artifacts(&self) -> impl Iterator<Item = Artifact> + '_ {
         let scripts = self.hooks.all().filter_map(|hook| hook.script);
-        self.resources().iter().filter_map(Resource::artifact).chain(scripts)
+        self.resources().iter().flat_map(Resource::artifacts).chain(scripts)
     }
 
     pub fn patch(&self) -> Option<&Patch> {

@@ -3,6 +3,7 @@
 use super::account::{AuthorizedKeys, Group, Sudoers, User};
 use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
+use super::external::External;
 use super::firewall::Firewall;
 use super::kernel::{KernelModule, ModuleWant, Mount};
 use super::names::Checker;
@@ -80,6 +81,7 @@ pub enum Resource {
     Firewall(Firewall),
     Mount(Mount),
     KernelModule(KernelModule),
+    External(External),
 }
 
 /// The kind of a resource, without its contents.
@@ -110,6 +112,7 @@ pub enum ResourceKind {
     Firewall,
     Mount,
     KernelModule,
+    External,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -382,6 +385,7 @@ macro_rules! of_any {
             Resource::Firewall($own) => $what,
             Resource::Mount($own) => $what,
             Resource::KernelModule($own) => $what,
+            Resource::External($own) => $what,
         }
     };
 }
@@ -416,6 +420,7 @@ impl Resource {
             Self::Firewall(_) => ResourceKind::Firewall,
             Self::Mount(_) => ResourceKind::Mount,
             Self::KernelModule(_) => ResourceKind::KernelModule,
+            Self::External(_) => ResourceKind::External,
         }
     }
 
@@ -431,6 +436,7 @@ impl Resource {
             Self::Package(package) => package.name.as_str().into(),
             Self::Service(service) => service.name.as_str().into(),
             Self::Command(command) => command.name.as_str().into(),
+            Self::External(own) => own.name.as_str().into(),
             Self::Symlink(link) => link.path.as_str().into(),
             Self::Line(line) => format!("{}:{}", line.path, line.name).into(),
             Self::Block(block) => format!("{}:{}", block.path, block.name).into(),
@@ -524,15 +530,16 @@ impl Resource {
         }
     }
 
-    /// The blob of the repository that this resource needs.
-    pub fn artifact(&self) -> Option<Artifact> {
+    /// The blobs of the repository that this resource needs.
+    pub fn artifacts(&self) -> Vec<Artifact> {
         match self {
             Self::File(File {
                 want: FileWant::Present { source: FileSource::Artifact(artifact), .. },
                 ..
-            }) => Some(*artifact),
-            Self::Archive(Archive { want: Some(want), .. }) => Some(want.artifact),
-            _ => None,
+            }) => vec![*artifact],
+            Self::Archive(Archive { want: Some(want), .. }) => vec![want.artifact],
+            Self::External(own) => own.artifacts().into(),
+            _ => Vec::new(),
         }
     }
 
@@ -553,6 +560,7 @@ impl Resource {
             Self::Package(_) => ActionClass::Package,
             Self::Service(_) => ActionClass::Service,
             Self::Command(_) => ActionClass::Command,
+            Self::External(_) => ActionClass::External,
             Self::Symlink(link) => ActionClass::of_file(link.path.as_str(), None),
             Self::Line(line) => ActionClass::of_file(line.path.as_str(), None),
             Self::Block(block) => ActionClass::of_file(block.path.as_str(), None),
@@ -605,6 +613,10 @@ impl Resource {
             Self::KernelModule(KernelModule { want: ModuleWant::Blocked, .. }) => {
                 Undo::Partly("an unloaded module is loaded again with the parameters that files give it")
             }
+            Self::External(External { restore: true, .. }) => {
+                Undo::Partly("its program is asked to set what it told before; what else it did stays")
+            }
+            Self::External(_) => Undo::No("the manifest does not say that its program can restore"),
             _ => Undo::Yes,
         }
     }
@@ -637,6 +649,7 @@ impl ResourceKind {
             Self::Firewall => "firewall",
             Self::Mount => "mount",
             Self::KernelModule => "kernel_module",
+            Self::External => "external",
         }
     }
 }

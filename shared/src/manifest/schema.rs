@@ -2,6 +2,7 @@
 //!
 //! Generated from the types, so that a key exists in one place only. Newtypes appear as `format`.
 
+use super::external::Properties;
 use super::names::{Checker, LinePattern};
 use super::repository::OpenPgpKey;
 use super::text::ContentText;
@@ -74,6 +75,7 @@ value_schema! {
     LinePattern "LinePattern" { "type": "string", "format": LinePattern::FORMAT }
     CaCertificate "CaCertificate" { "type": "string", "format": CaCertificate::FORMAT }
     OpenPgpKey "OpenPgpKey" { "type": "string", "format": OpenPgpKey::FORMAT }
+    Properties "Properties" { "type": "object", "format": Properties::FORMAT }
     ParamValue "ParamValue" {
         "type": ["string", "integer", "boolean", "object"],
         "properties": { "secret": { "type": "string", "format": Secret::FORMAT } },

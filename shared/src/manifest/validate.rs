@@ -4,8 +4,8 @@ use super::order::order;
 use super::{
     Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName, FileSource, FileWant,
     Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode, ModuleWant, Mount, NamePattern,
-    Needed, ParamName, ParameterType, Patch, Probe, Problem, Recurse, Resource, ResourceKind, Restart,
-    RestartServices, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
+    Needed, ParamName, ParameterType, Patch, Probe, Problem, Properties, Recurse, Resource, ResourceKind,
+    Restart, RestartServices, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -200,6 +200,15 @@ impl Check<'_> {
                 }
             }
             Resource::Command(command) => self.command(place, command, known),
+            Resource::External(own) => {
+                self.range(format!("{place}.timeout_s"), own.timeout_s, 1, Command::MAX_TIMEOUT_S);
+                self.artifact(&format!("{place}.manifest"), &own.manifest);
+                self.artifact(&format!("{place}.program"), &own.program);
+                if own.properties.to_json().len() > Properties::BYTES {
+                    let remedy = format!("use at most {} bytes of JSON", Properties::BYTES);
+                    self.problem(format!("{place}.properties"), "the properties are too long", remedy);
+                }
+            }
             Resource::Service(service) if service.state.is_none() && service.enabled.is_none() => {
                 self.problem(place, "the service wants nothing", "give state, enabled or both");
             }

@@ -8,11 +8,12 @@ use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::Sight;
-use crate::resource::{Found, account, archive, command, firewall, package, parts, service};
+use crate::resource::{Found, account, archive, command, external, firewall, package, parts, service};
 use shared::ids::ResourceId;
-use shared::manifest::{Archive, Argv, Resource};
+use shared::manifest::{Archive, Argv, External, Resource};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
+use shared::risk::ActionClass;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -42,6 +43,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Found::Outdated(found) => self.restart_outdated(action, found),
             Found::Service(found) => self.service(action, found),
             Found::Package(found) => self.mark(action, found),
+            Found::Command(_) if action.class == ActionClass::External => self.external(action),
             Found::Command(_) => self.command(action),
             Found::Check(_) => self.check(action),
             Found::Account(_) => self.account(action),
@@ -161,8 +163,33 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Resource::Archive(want) => self.find_archive(n, want),
             Resource::Firewall(_) => self.find_firewall(n),
             Resource::Command(want) => command::found(want, self.host).map(Found::Command),
+            Resource::External(want) => self.find_external(want),
             _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
         }
+    }
+
+    /// The program is asked for the state before; nothing of that is to change anything.
+    fn find_external(&mut self, want: &External) -> Result<Found, Fault> {
+        let artifacts = self.job.artifacts;
+        let ready = external::prepare(want, self.host, &|digest| artifact(artifacts, digest))?;
+        let before = ready.get(want, self.host)?;
+        ready.found(want, &before, self.host).map(Found::Command)
+    }
+
+    fn external(&mut self, action: &Action) -> Went {
+        let Resource::External(want) = self.item(action)?.resource else {
+            return Err(Fault::Refused(format!("{} is no external resource", action.resource)));
+        };
+        if external::digest(want) != action.after {
+            return Err(Fault::Refused("the external resource is not the approved one; plan again".into()));
+        }
+        let artifacts = self.job.artifacts;
+        let ready = external::prepare(want, self.host, &|digest| artifact(artifacts, digest))?;
+        if ready.is_right(want, self.host)? {
+            return Ok((StepStatus::Unneeded, "its program says that nothing is to be done".into()));
+        }
+        ready.set(want, self.host)?;
+        Ok((StepStatus::Done, String::new()))
     }
 
     fn service(&mut self, action: &Action, before: &service::Found) -> Went {

@@ -163,13 +163,14 @@ pub struct NewArgs {
 }
 
 fn action_class(text: &str) -> Result<ActionClass, String> {
-    const ALL: [ActionClass; 7] = [
+    const ALL: [ActionClass; 8] = [
         ActionClass::File,
         ActionClass::Service,
         ActionClass::Package,
         ActionClass::Reboot,
         ActionClass::SensitiveFile,
         ActionClass::Command,
+        ActionClass::External,
         ActionClass::Trust,
     ];
     let names = ALL.map(ActionClass::as_str).join(", ");

@@ -219,8 +219,10 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             action.class,
             self.word(undo)
         );
-        let red =
-            matches!(action.class, ActionClass::Command | ActionClass::SensitiveFile | ActionClass::Trust);
+        let red = matches!(
+            action.class,
+            ActionClass::Command | ActionClass::External | ActionClass::SensitiveFile | ActionClass::Trust
+        );
         if red || forbidden || action.undo.undo == UndoContract::No {
             page.alarm(&format!("{text} ({})", self.word(Word::Attention)));
         } else {

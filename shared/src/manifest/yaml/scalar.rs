@@ -3,6 +3,7 @@
 use super::tree::Data;
 use crate::digest::Digest;
 use crate::ids::{ManifestName, ResourceId, Team};
+use crate::manifest::DscType;
 use crate::manifest::kernel::{FsType, ModuleName, ModuleOption, MountOption, MountSource};
 use crate::manifest::names::{
     AuthorizedKey, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
@@ -161,6 +162,7 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
             .parse::<Digest>()
             .map(drop)
             .map_err(|e| (e.to_string(), "give the output of sha256sum for the artifact".into())),
+        DscType::FORMAT => parse::<DscType>(text),
         Secret::FORMAT => parse::<Secret>(text),
         AbsolutePath::FORMAT => parse::<AbsolutePath>(text),
         AccountName::FORMAT => parse::<AccountName>(text),

@@ -109,6 +109,7 @@ impl<'s> Shape<'s> {
             Some(Value::Array(_)) => scalar::any(&node.data),
             Some(Value::String(name)) => match name.as_str() {
                 "array" => return self.list(schema, node, place),
+                "object" if schema.get("format").is_some() => return self.free(node, place),
                 "object" => return self.map(schema, node, place),
                 "boolean" => scalar::boolean(&node.data),
                 "integer" => scalar::integer(&node.data).and_then(|value| in_range(schema, value)),
@@ -222,6 +223,24 @@ impl<'s> Shape<'s> {
             }
         }
         Some(Value::Object(values))
+    }
+
+    /// A value whose keys and types are a program's matter.
+    fn free(&mut self, node: &Node, place: &str) -> Option<Value> {
+        match &node.data {
+            Data::Map(_) => {
+                let mut values = Map::new();
+                for Entry { key, value, .. } in self.entries(node, place)? {
+                    values.insert(key.clone(), self.free(value, &join(place, key))?);
+                }
+                Some(Value::Object(values))
+            }
+            Data::List(items) => {
+                let each = |(index, item)| self.free(item, &format!("{place}[{index}]"));
+                items.iter().enumerate().map(each).collect::<Option<Vec<_>>>().map(Value::Array)
+            }
+            data => self.take(place, node.line, scalar::any(data)),
+        }
     }
 
     /// A map with known keys.

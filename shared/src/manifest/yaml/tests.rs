@@ -1,5 +1,5 @@
 use super::*;
-use crate::manifest::{Body, Undo, order};
+use crate::manifest::{Body, Properties, Undo, order};
 use std::path::PathBuf;
 
 mod bad_inputs;
@@ -8,6 +8,7 @@ const EVERY_KIND: &str = include_str!("../golden/every-kind.yaml");
 const EDITS: &str = include_str!("../golden/edits.yaml");
 const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
+const EXTERNAL: &str = include_str!("../golden/external.yaml");
 const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const PACKAGES: &str = include_str!("../golden/packages.yaml");
 const SOURCES: &str = include_str!("../golden/sources.yaml");
@@ -43,6 +44,7 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         ("system", SYSTEM),
         ("patch", PATCH),
         ("secrets", SECRETS),
+        ("external", EXTERNAL),
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
@@ -55,6 +57,34 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         assert_eq!(Manifest::from_json(&json).as_ref(), Ok(&manifest), "{name}");
         json.push(b'\n');
         golden(&format!("src/manifest/golden/{name}.json"), &json);
+    }
+}
+
+#[test]
+fn properties_of_external_kinds_are_strict_as_well() {
+    let bent = |from: &str, to: &str| {
+        assert!(EXTERNAL.contains(from), "{from}");
+        problems(EXTERNAL.replace(from, to))
+    };
+    for (from, to, place) in [
+        ("level: 2", "level: 2.5", "resources[0].external.properties.level"),
+        ("level: 2", "level: no", "resources[0].external.properties.level"),
+        ("level: 2", "level:", "resources[0].external.properties.level"),
+        ("level: 2", "name: again", "resources[0].external.properties.name"),
+        ("{b: \"no\"}", "{b: 0644}", "resources[0].external.properties.list[2].b"),
+        ("Contoso.App/Feature", "Feature", "resources[0].external.type"),
+        ("timeout_s: 60", "timeout_s: 0", "resources[0].external.timeout_s"),
+        ("restore: true", "restore: yes", "resources[0].external.restore"),
+    ] {
+        let found = bent(from, to);
+        assert!(found.iter().any(|p| p.place == place), "{to}: {found:#?}");
+    }
+    let long = format!("level: {}", "x".repeat(Properties::BYTES));
+    assert!(bent("level: 2", &long).iter().any(|p| p.message.contains("too long")));
+    let null = r#"{"manifest":"a","version":"1.0.0","resources":[{"external":{"name":"a","type":"A/B","manifest":{"sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","length":1},"program":{"sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","length":1},"properties":{"a":VALUE}}}]}"#;
+    assert!(Manifest::from_json(null.replace("VALUE", "[1]").as_bytes()).is_ok());
+    for bad in ["null", "1.5", "[null]", "18446744073709551615", r#"{"b":1,"b":2}"#] {
+        assert!(Manifest::from_json(null.replace("VALUE", bad).as_bytes()).is_err(), "{bad}");
     }
 }
 

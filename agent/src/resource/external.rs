@@ -1,0 +1,330 @@
+//! External kinds: programs that speak the resource protocol of Microsoft DSC v3.
+//!
+//! A plan runs nothing of a manifest, so it cannot ask the program: it shows and binds what will be handed to which
+//! program, and says that the program decides at apply time. There, after the approval, `get` and `test` are asked
+//! first and `set` only when they differ, and once more afterwards. Never: another program than the bound one.
+
+use super::{command, refuse, state};
+use crate::host::{Attrs, Entry, Exec, Fault, Host, Ran};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::digest::Digest;
+use shared::ids::ResourceId;
+use shared::limits;
+use shared::manifest::{Argv, External, Resource};
+use shared::plan::{Action, Verb};
+use shared::refusal::Refused;
+use shared::risk::ActionClass;
+use shared::strict::Map;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+/// Programs by their digest; root's alone.
+const CACHE: &str = "/var/lib/assent/external";
+/// A DSC resource manifest; real ones with an embedded schema are below 40 KiB.
+const MANIFEST_BYTES: u64 = 1 << 20;
+/// What a program tells on standard output: one or two JSON documents.
+const OUTPUT_BYTES: usize = 1 << 20;
+
+/// Opens a blob of the repository.
+pub type Artifacts<'a> = dyn Fn(Digest) -> Result<Box<dyn Read>, Fault> + 'a;
+
+/// What is used of a DSC resource manifest (`resource/manifest.json` of DSC v3); other keys are for other tools.
+#[derive(Debug, Deserialize)]
+pub struct DscManifest {
+    #[serde(rename = "$schema")]
+    schema_uri: String,
+    #[serde(rename = "type")]
+    dsc_type: String,
+    get: Method,
+    set: Method,
+    #[serde(default)]
+    test: Option<Method>,
+    /// What exit codes mean, for people; 0 is success.
+    #[serde(default, rename = "exitCodes")]
+    exit_codes: BTreeMap<String, String>,
+}
+
+/// How one operation is started.
+#[derive(Debug, Deserialize)]
+struct Method {
+    executable: String,
+    #[serde(default)]
+    args: Vec<Arg>,
+    /// `stdin`, or nothing.
+    #[serde(default)]
+    input: Option<String>,
+    /// `state` or `stateAndDiff`.
+    #[serde(default, rename = "return")]
+    returns: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Arg {
+    Text(String),
+    /// The desired state as one argument after this one.
+    Json {
+        #[serde(rename = "jsonInputArg")]
+        name: String,
+        #[serde(default)]
+        mandatory: bool,
+    },
+}
+
+/// The program in its place, and how it is spoken to.
+#[derive(Debug)]
+pub struct Ready {
+    manifest: DscManifest,
+    program: String,
+    timeout_s: u32,
+}
+
+/// What an approval binds.
+pub fn digest(want: &External) -> Digest {
+    state(&("external", want))
+}
+
+/// The action; whether anything is left to do only the program can tell.
+///
+/// # Errors
+/// It is too long to be shown.
+pub fn action(id: &ResourceId, want: &External) -> Result<Action, Refused> {
+    let resource = Resource::External(want.clone());
+    let properties = String::from_utf8_lossy(&want.properties.to_json()).into_owned();
+    let shown = format!(
+        "type {}\nresource manifest sha256 {}\nprogram sha256 {}\nproperties {properties}\nrestore {}\ntimeout {} s\n",
+        want.dsc_type, want.manifest.sha256, want.program.sha256, want.restore, want.timeout_s
+    );
+    if shown.len() > limits::DIFF_BYTES {
+        return Err(refuse(format!(
+            "{id} is too long to be shown to whoever approves it; give its program a file of the manifest to read"
+        )));
+    }
+    Ok(Action {
+        resource: id.clone(),
+        verb: Verb::Run,
+        class: ActionClass::External,
+        before: None,
+        after: digest(want),
+        summary: format!(
+            "run the program of external type {} as root with these properties; what it changes is its own matter, \
+             and only when it is applied it is asked whether anything is to change",
+            want.dsc_type
+        ),
+        diff: Some(shown),
+        undo: resource.undo().into(),
+        package: None,
+        programs: Map::default(),
+        content: None,
+    })
+}
+
+/// Reads the resource manifest and puts the program into its place, both as approved.
+///
+/// # Errors
+/// They are not there or do not fit each other; the machine's.
+pub fn prepare(want: &External, host: &mut impl Host, artifacts: &Artifacts<'_>) -> Result<Ready, Fault> {
+    let no = |why: String| Fault::Refused(format!("the resource manifest of {} {why}", want.dsc_type));
+    let mut bytes = Vec::new();
+    let io = Fault::io("read the resource manifest");
+    artifacts(want.manifest.sha256)?.take(MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MANIFEST_BYTES || Digest::of(&bytes) != want.manifest.sha256 {
+        return Err(no("is too large, or not the approved one".into()));
+    }
+    let manifest: DscManifest =
+        serde_json::from_slice(&bytes).map_err(|e| no(format!("cannot be read: {e}")))?;
+    if !manifest.schema_uri.contains("/dsc/schemas/") || manifest.dsc_type != want.dsc_type.as_str() {
+        let found = shared::strict::shorten(&manifest.dsc_type);
+        return Err(no(format!("is no DSC resource manifest of that type, but of {found:?}")));
+    }
+    let name = manifest.set.executable.clone();
+    let methods = [Some(&manifest.get), Some(&manifest.set), manifest.test.as_ref()];
+    let other = methods.into_iter().flatten().any(|method| method.executable != name);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if other || name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(no("names another program beside the one that was approved".into()));
+    }
+    let dir = format!("{CACHE}/{}", want.program.sha256);
+    let (uid, gid) = host.default_owner();
+    let attrs = |mode| Attrs { uid, gid, mode };
+    for dir in [CACHE, &dir] {
+        if host.look(dir)? == Entry::Absent {
+            host.make_dir(dir, attrs(0o700))?;
+        }
+    }
+    let program = format!("{dir}/{name}");
+    let there = host.scan(&program, 0)?;
+    if there.digest != Some(want.program.sha256)
+        || there.entry != (Entry::File { attrs: attrs(0o700), length: want.program.length })
+    {
+        host.put(&program, &mut artifacts(want.program.sha256)?, want.program.sha256, attrs(0o700))?;
+    }
+    Ok(Ready { manifest, program, timeout_s: want.timeout_s })
+}
+
+impl Ready {
+    fn exec(&self, method: &Method, input: &[u8]) -> Result<Exec, Fault> {
+        let text = || String::from_utf8_lossy(input).into_owned();
+        let (mut arguments, mut given) = (Vec::new(), false);
+        for arg in &method.args {
+            match arg {
+                Arg::Text(text) => arguments.push(text.clone()),
+                Arg::Json { name, mandatory } if *mandatory || input != b"{}" => {
+                    arguments.extend([name.clone(), text()]);
+                    given = true;
+                }
+                Arg::Json { .. } => {}
+            }
+        }
+        let mut exec = Exec::new(&self.program, arguments).output_bytes(OUTPUT_BYTES);
+        exec.timeout = Duration::from_secs(u64::from(self.timeout_s));
+        match method.input.as_deref() {
+            Some("stdin") => exec.input = Some(input.to_vec()),
+            None if given => {}
+            None if input == b"{}" => {}
+            other => {
+                let way = other.unwrap_or("neither stdin nor an argument");
+                return Err(Fault::Refused(format!(
+                    "{} takes its input by {way}, which is not supported",
+                    self.program
+                )));
+            }
+        }
+        Ok(exec)
+    }
+
+    /// Runs one operation; answers the JSON documents that it printed, one a line.
+    fn ask(
+        &self,
+        what: &str,
+        method: &Method,
+        input: &[u8],
+        host: &mut impl Host,
+    ) -> Result<Vec<Value>, Fault> {
+        let Ran { code, how, stdout, cut, .. } = self.run(method, input, host)?;
+        if code != Some(0) {
+            let meaning = code.and_then(|code| self.manifest.exit_codes.get(&code.to_string()));
+            let meaning =
+                meaning.map(|text| format!(" ({})", shared::strict::shorten(text))).unwrap_or_default();
+            // What it prints may quote the state, which is nobody else's matter.
+            return Err(Fault::Refused(format!("{what} of {} {how}{meaning}", self.manifest.dsc_type)));
+        }
+        if cut {
+            return Err(Fault::Refused(format!("{what} of {} printed too much", self.manifest.dsc_type)));
+        }
+        let lines = stdout.split(|b| *b == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
+        let bad = |_| {
+            Fault::Refused(format!("{what} of {} printed something else than JSON", self.manifest.dsc_type))
+        };
+        lines.map(|line| serde_json::from_slice(line).map_err(bad)).collect()
+    }
+
+    fn run(&self, method: &Method, input: &[u8], host: &mut impl Host) -> Result<Ran, Fault> {
+        host.run(&self.exec(method, input)?)
+    }
+
+    /// The state now, as the program tells it.
+    ///
+    /// # Errors
+    /// It does not tell it.
+    pub fn get(&self, want: &External, host: &mut impl Host) -> Result<Value, Fault> {
+        let told = self.ask("get", &self.manifest.get, &want.properties.to_json(), host)?;
+        let none = || Fault::Refused(format!("get of {} told no state", self.manifest.dsc_type));
+        told.into_iter().next().filter(Value::is_object).ok_or_else(none)
+    }
+
+    /// Whether the state is the desired one: the program's own test, or else what `get` tells.
+    ///
+    /// # Errors
+    /// It does not tell.
+    pub fn is_right(&self, want: &External, host: &mut impl Host) -> Result<bool, Fault> {
+        let desired: Value = serde_json::from_slice(&want.properties.to_json()).unwrap_or_default();
+        let Some(test) = &self.manifest.test else {
+            return Ok(holds(&self.get(want, host)?, &desired));
+        };
+        let told = self.ask("test", test, &want.properties.to_json(), host)?;
+        if test.returns.as_deref() == Some("stateAndDiff") {
+            // The second document lists the properties that differ.
+            if let Some(Value::Array(differing)) = told.get(1) {
+                return Ok(differing.is_empty());
+            }
+        }
+        let none = || Fault::Refused(format!("test of {} told no state", self.manifest.dsc_type));
+        let told = told.first().filter(|told| told.is_object()).ok_or_else(none)?;
+        Ok(match told.get("_inDesiredState").and_then(Value::as_bool) {
+            Some(right) => right,
+            None => holds(told, &desired),
+        })
+    }
+
+    /// Brings the state about, and asks whether it is right.
+    ///
+    /// # Errors
+    /// It is not, or the program failed.
+    pub fn set(&self, want: &External, host: &mut impl Host) -> Result<(), Fault> {
+        self.ask("set", &self.manifest.set, &want.properties.to_json(), host)?;
+        if self.is_right(want, host)? {
+            return Ok(());
+        }
+        Err(Fault::Refused(format!(
+            "set of {} ended well, but the state is still another one",
+            want.dsc_type
+        )))
+    }
+
+    /// What undoing needs: the same program, to set what it told before.
+    ///
+    /// # Errors
+    /// The state before cannot be handed over.
+    pub fn found(&self, want: &External, before: &Value, host: &impl Host) -> Result<command::Found, Fault> {
+        let (mut undo, mut input) = (None, None);
+        if want.restore {
+            let exec = self.exec(&self.manifest.set, before.to_string().as_bytes())?;
+            let line: Vec<String> = std::iter::once(exec.program).chain(exec.arguments).collect();
+            let bad = |e: shared::manifest::NotAValue| {
+                Fault::Refused(format!("what was before cannot be set again: {e}"))
+            };
+            undo = Some(Argv::try_from(line).map_err(bad)?);
+            input = exec.input.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        }
+        command::Found::of(undo, Map::default(), self.timeout_s, input, host)
+    }
+}
+
+/// Whether everything that is wanted is there; what is there besides does not count. The other keys of DSC that begin
+/// with `_` are no state, but `_exist` is.
+fn holds(now: &Value, wanted: &Value) -> bool {
+    match (now, wanted) {
+        (Value::Object(now), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| match now.get(key) {
+                Some(now) => holds(now, wanted),
+                // What exists need not say so.
+                None => key == "_exist" && *wanted == Value::Bool(true),
+            })
+        }
+        _ => now == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_wanted_must_be_there_and_more_may_be() {
+        let now = json!({ "a": 1, "b": { "c": "x", "d": [1, 2] }, "_inDesiredState": false });
+        for (wanted, right) in [
+            (json!({}), true),
+            (json!({ "a": 1, "b": { "c": "x" }, "_exist": true }), true),
+            (json!({ "a": 2 }), false),
+            (json!({ "b": { "d": [1] } }), false),
+            (json!({ "e": 1 }), false),
+            (json!({ "_exist": false }), false),
+        ] {
+            assert_eq!(holds(&now, &wanted), right, "{wanted}");
+        }
+    }
+}
