@@ -9,7 +9,7 @@ use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
-use crate::resource::{archive, command, directory, external, file, firewall, parts, service};
+use crate::resource::{acl, archive, command, directory, external, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
 use packages::Packages;
 use shared::change::ManifestUse;
@@ -177,6 +177,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
         secret: BTreeSet::new(),
         files: BTreeMap::new(),
         made: BTreeSet::new(),
+        acls: items.iter().any(|item| matches!(item.resource, Resource::Acl(_))).then(BTreeMap::new),
         later: BTreeSet::new(),
     };
     planner.repairs(&items)?;
@@ -211,6 +212,9 @@ pub(crate) fn explicit(items: &[Item<'_>]) -> BTreeSet<String> {
     items.iter().filter_map(name).collect()
 }
 
+/// What is foreseen of ACLs where a plan is about none.
+static NO_ACLS: acl::Foreseen = acl::Foreseen::new();
+
 struct Planner<'a, H> {
     ask: &'a Ask<'a>,
     host: &'a mut H,
@@ -231,6 +235,8 @@ struct Planner<'a, H> {
     managed: Managed,
     /// Directories that parts of this plan make.
     made: BTreeSet<String>,
+    /// ACLs as steps of this plan leave them; only kept where the plan is about any.
+    acls: Option<acl::Foreseen>,
 }
 
 impl<'a, H: Host> Planner<'a, H> {
@@ -267,6 +273,8 @@ impl<'a, H: Host> Planner<'a, H> {
                 let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(path, action.as_ref())?;
                 if let Some(action) = action {
+                    let outcome = want.outcome(&found, &self.accounts, self.host.default_owner());
+                    self.foresee_file(item, path, &found, &outcome)?;
                     let file = |path: &str| self.coming(path);
                     let coming = Coming { file: &file, actions: &self.planned.actions };
                     let check = parts::check(&item.id, &want, &self.sight(item), coming)?;
@@ -277,6 +285,10 @@ impl<'a, H: Host> Planner<'a, H> {
                 let found = directory::inspect(wanted.path.as_str(), self.host).map_err(refused)?;
                 let action = directory::diff(wanted, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;
+                if action.is_some() {
+                    let made = found == directory::Found::Absent;
+                    self.foresee(item, (wanted.path.as_str(), true), directory::mode(wanted, &found), made)?;
+                }
                 self.add(item, action)?;
                 let below = entry::diff(wanted, &self.managed, &*self.host)?;
                 self.add(item, below)?;
@@ -339,6 +351,7 @@ impl<'a, H: Host> Planner<'a, H> {
         }
         self.made.extend(parts::made(&all, &found).map(str::to_owned));
         for (part, found) in all.iter().zip(&found) {
+            self.foresee_part(item, part, found)?;
             if let (parts::Part::File(want), parts::Found::File { path, found }) = (part, found) {
                 if *found == file::Found::Absent && !matches!(want.content, file::Content::Absent) {
                     self.need_directory(path)?;
@@ -348,6 +361,59 @@ impl<'a, H: Host> Planner<'a, H> {
             }
         }
         self.add(item, actions)
+    }
+
+    /// Later steps about ACLs see what this one leaves.
+    fn foresee_part(
+        &mut self,
+        item: &Item<'a>,
+        part: &parts::Part<'_>,
+        found: &parts::Found,
+    ) -> Result<(), Refused> {
+        match (part, found) {
+            (parts::Part::File(want), parts::Found::File { path, found }) => {
+                let outcome = want.outcome(found, &self.accounts, self.host.default_owner());
+                self.foresee_file(item, path, found, &outcome)
+            }
+            (parts::Part::Directory(want), parts::Found::Directory { path, found }) => {
+                let made = *found == directory::Found::Absent;
+                self.foresee(item, (path, true), directory::mode(want, found), made)
+            }
+            (parts::Part::Acl { own }, parts::Found::Acl { path, found }) => {
+                let acls = acl::outcome(own, found, &self.accounts);
+                self.acls.get_or_insert_default().insert(path.clone(), (found.directory, acls));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn foresee_file(
+        &mut self,
+        item: &Item<'a>,
+        path: &str,
+        before: &file::Found,
+        after: &file::Found,
+    ) -> Result<(), Refused> {
+        let file::Found::File { attrs, .. } = after else { return Ok(()) };
+        self.foresee(item, (path, false), attrs.mode, !matches!(before, file::Found::File { .. }))
+    }
+
+    fn foresee(
+        &mut self,
+        item: &Item<'a>,
+        (path, directory): (&str, bool),
+        mode: u32,
+        made: bool,
+    ) -> Result<(), Refused> {
+        if self.acls.is_none() {
+            return Ok(());
+        }
+        let acls = acl::foresee((path, directory), mode, made, &self.sight(item)).map_err(refused)?;
+        if let (Some(all), Some(acls)) = (&mut self.acls, acls) {
+            all.insert(path.to_owned(), (directory, acls));
+        }
+        Ok(())
     }
 
     /// Accounts are planned on what the plan makes of the account files; later steps see them.
@@ -381,6 +447,7 @@ impl<'a, H: Host> Planner<'a, H> {
             accounts: &self.accounts,
             files: &self.files,
             made: &self.made,
+            acls: self.acls.as_ref().unwrap_or(&NO_ACLS),
             comes: self.planned.actions.iter().any(installs),
         }
     }
@@ -471,6 +538,9 @@ impl<'a, H: Host> Planner<'a, H> {
             };
             if paths.is_empty() {
                 paths.extend(item.resource.edits().map(Into::into));
+            }
+            if let Resource::Acl(own) = item.resource {
+                paths.push(own.path.as_str().into());
             }
             for path in paths {
                 action.class = action.class.max(self.class_of_place(&path)?);

@@ -11,13 +11,14 @@ use crate::disk::Disk;
 use crate::host::{Fault, Host};
 use crate::journal::{Journal, Record, Start, Step};
 use crate::plan::{Ask, Item};
-use crate::resource::{Found, entry, hook, package, service};
+use crate::resource::{Found, entry, external, hook, package, service};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
-use shared::manifest::{Hook, HookPoint, Restart};
+use shared::manifest::{Hook, HookPoint, Resource, Restart};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
 use shared::refusal::Refused;
+use shared::risk::ActionClass;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -84,6 +85,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// Only the journal's.
     pub fn begin(mut self, start: Start) -> Result<Forward, Fault> {
         self.journal.start(start)?;
+        self.tidy();
         match self.in_order()? {
             // A unit whose file came last is read all the same.
             Forward::Done if std::mem::take(&mut self.stale_units) => match self.host.reload_units() {
@@ -91,6 +93,20 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 Err(fault) => Ok(Forward::Failed(fault.text())),
             },
             other => Ok(other),
+        }
+    }
+
+    /// Programs that an earlier change brought are in nobody's way.
+    fn tidy(&mut self) {
+        if !self.actions.iter().any(|action| action.class == ActionClass::External) {
+            return;
+        }
+        let programs = self.items.values().filter_map(|item| match item.resource {
+            Resource::External(want) => Some(want),
+            _ => None,
+        });
+        if let Err(fault) = external::tidy(programs, self.host) {
+            tracing::warn!("{}", fault.text());
         }
     }
 

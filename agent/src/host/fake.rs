@@ -11,10 +11,10 @@ pub use packages::Deb;
 use super::kernel::{Module, Mounted};
 use super::packages::{Installed, PackageManager};
 use super::{
-    AccountLock, Accounts, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Uname, Unit, UnitVerb,
+    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Uname, Unit, UnitVerb,
 };
 use shared::digest::Digest;
-use shared::manifest::Checker;
+use shared::manifest::{AclTag, Checker};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -133,6 +133,8 @@ pub enum Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
     pub nodes: BTreeMap<String, Node>,
+    /// ACLs that say more than the mode, by path.
+    pub acls: BTreeMap<String, Acls<u32>>,
     pub packages: BTreeMap<String, Installed>,
     pub units: BTreeMap<String, Unit>,
     /// Kernel parameters by their path.
@@ -145,6 +147,8 @@ pub struct World {
     pub rules: String,
     /// The file of rules that is loaded after a while, unless that is called off.
     pub armed: Option<String>,
+    /// What a program of an external kind tells of its state, as JSON.
+    pub told: String,
     /// Programs that were run, as one line each.
     pub ran: Vec<String>,
     /// Restarts of units.
@@ -253,6 +257,14 @@ impl Fake {
     }
 }
 
+/// The bits of a mode that a list stands for.
+fn mode_of(acls: &Acls<u32>) -> u32 {
+    let perms = |tag| acls.access.get(tag, None).map(u32::from);
+    let group = perms(AclTag::Mask).or(perms(AclTag::GroupObj));
+    let all = [perms(AclTag::UserObj), group, perms(AclTag::Other)];
+    all.iter().fold(0, |mode, perms| (mode << 3) | perms.unwrap_or(0))
+}
+
 impl Host for Fake {
     fn look(&self, path: &str) -> Result<Entry, Fault> {
         Ok(match self.node(path) {
@@ -277,6 +289,26 @@ impl Host for Fake {
             }
         }
         Ok(None)
+    }
+
+    fn acls(&self, path: &str) -> Result<Option<Acls<u32>>, Fault> {
+        let (Some(Node::File(attrs, _)) | Some(Node::Dir(attrs))) = self.node(path) else { return Ok(None) };
+        let kept = self.world.borrow().acls.get(path).cloned();
+        let Some(Acls { access, default }) = kept else { return Ok(Some(Acls::of_mode(attrs.mode))) };
+        Ok(Some(Acls { access: access.with_mode(attrs.mode), default }))
+    }
+
+    /// The mode follows, as the kernel does it.
+    fn set_acls(&mut self, path: &str, acls: &Acls<u32>) -> Result<(), Fault> {
+        self.change(&format!("set the ACL of {path}"), |world| {
+            if let Some(Node::File(attrs, _) | Node::Dir(attrs)) = world.nodes.get_mut(path) {
+                attrs.mode = (attrs.mode & 0o7000) | mode_of(acls);
+            }
+            match acls.is_extended() {
+                true => world.acls.insert(path.to_owned(), acls.clone()),
+                false => world.acls.remove(path),
+            };
+        })
     }
 
     fn names(&self, path: &str) -> Result<u64, Fault> {
@@ -342,6 +374,7 @@ impl Host for Fake {
 
     fn put_link(&mut self, path: &str, target: &str) -> Result<(), Fault> {
         self.change(&format!("write {path}"), |world| {
+            world.acls.remove(path);
             world.nodes.insert(path.to_owned(), Node::Link(target.to_owned()));
         })
     }
@@ -355,6 +388,7 @@ impl Host for Fake {
 
     fn remove(&mut self, path: &str) -> Result<(), Fault> {
         self.change(&format!("remove {path}"), |world| {
+            world.acls.remove(path);
             world.nodes.remove(path);
         })
     }
@@ -510,9 +544,18 @@ impl Host for Fake {
         let line =
             std::iter::once(&exec.program).chain(&exec.arguments).cloned().collect::<Vec<_>>().join(" ");
         let code = self.exits.borrow().get(&line).copied().unwrap_or(0);
-        self.change(&format!("run {line}"), |world| world.ran.push(line.clone()))?;
+        // Programs of external kinds take a state and tell it.
+        let external = exec.program.starts_with("/var/lib/assent/external/");
+        let takes = external && exec.arguments.iter().any(|word| word == "set");
+        self.change(&format!("run {line}"), |world| {
+            world.ran.push(line.clone());
+            if takes && let Some(input) = &exec.input {
+                world.told = String::from_utf8_lossy(input).into_owned();
+            }
+        })?;
+        let stdout = if external { self.world.borrow().told.clone().into_bytes() } else { Vec::new() };
         let how = format!("ended with exit code {code}");
-        Ok(Ran { code: Some(code), how, stdout: Vec::new(), stderr: Vec::new(), cut: false })
+        Ok(Ran { code: Some(code), how, stdout, stderr: Vec::new(), cut: false })
     }
 
     fn packager(&self) -> &dyn PackageManager {

@@ -4,7 +4,7 @@
 //! name, and is on disk (file and directory) before the call returns.
 
 use super::path::Root;
-use super::{AccountLock, Attrs, Entry, Fault, Scan};
+use super::{AccountLock, Acl, Attrs, Entry, Fault, Scan, acl};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use shared::digest::{Digest, Hasher};
@@ -186,8 +186,10 @@ pub fn stage(
 ) -> Result<Staged, Fault> {
     let (dir, name) = root.parent(path)?;
     let temporary = unfinished(name);
-    clear(&dir, &temporary).map_err(Fault::io(format!("write {path}")))?;
-    let written = write(&dir, &temporary, content, attrs).map_err(Fault::io(format!("write {path}")));
+    let fail = || Fault::io(format!("write {path}"));
+    clear(&dir, &temporary).map_err(fail())?;
+    let kept = kept(&dir, name).map_err(fail())?;
+    let written = write(&dir, &temporary, content, attrs, kept).map_err(fail());
     let checked = written.and_then(|(file, found)| {
         if found != digest {
             return Err(Fault::Digest { what: format!("the content for {path}"), expected: digest, found });
@@ -204,7 +206,25 @@ pub fn stage(
     }
 }
 
-fn write(dir: &OwnedFd, name: &str, content: &mut dyn Read, attrs: Attrs) -> io::Result<(File, Digest)> {
+/// The ACL of the file that is replaced, and not one that the directory hands down; `None` for a new file.
+fn kept(dir: &OwnedFd, name: &str) -> io::Result<Option<Acl<u32>>> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
+        Ok(_) | Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    Ok(acl::of(&file)?.map(|acls| acls.access))
+}
+
+fn write(
+    dir: &OwnedFd,
+    name: &str,
+    content: &mut dyn Read,
+    attrs: Attrs,
+    kept: Option<Acl<u32>>,
+) -> io::Result<(File, Digest)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
     let mut hasher = Hasher::default();
@@ -212,6 +232,10 @@ fn write(dir: &OwnedFd, name: &str, content: &mut dyn Read, attrs: Attrs) -> io:
         hasher.update(piece);
         file.write_all(piece)
     })?;
+    if let Some(kept) = kept {
+        // Before the mode, and already as the mode leaves it: nobody may read more for a moment.
+        acl::keep(&file, &kept.with_mode(attrs.mode))?;
+    }
     own(&file, attrs)?;
     Ok((file, hasher.finish()))
 }

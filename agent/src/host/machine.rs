@@ -11,7 +11,8 @@ use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::systemd::{self, Unit, UnitVerb};
-use super::{AccountLock, Accounts, Attrs, Entry, Fault, Host, Scan, Uname, files, firewall, verify};
+use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Uname};
+use super::{acl, files, firewall, verify};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -92,6 +93,14 @@ impl Host for Machine {
 
     fn real(&self, path: &str) -> Result<Option<String>, Fault> {
         self.root.real(path)
+    }
+
+    fn acls(&self, path: &str) -> Result<Option<Acls<u32>>, Fault> {
+        acl::read(&self.root, path)
+    }
+
+    fn set_acls(&mut self, path: &str, acls: &Acls<u32>) -> Result<(), Fault> {
+        acl::write(&self.root, path, acls)
     }
 
     fn names(&self, path: &str) -> Result<u64, Fault> {

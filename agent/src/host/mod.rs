@@ -4,6 +4,7 @@
 //! memory that fails on demand. Never: what should be changed (`plan`), or whether it may (`shared::admit`).
 
 pub mod accounts;
+mod acl;
 pub mod apt;
 pub mod fake;
 mod files;
@@ -18,6 +19,7 @@ mod systemd;
 mod verify;
 
 pub use accounts::{AccountLock, Accounts};
+pub use acl::{Acl, AclEntry, Acls};
 pub use files::several_names;
 pub use kernel::{Module, Mounted};
 pub use machine::Machine;
@@ -118,6 +120,9 @@ pub trait Host {
     fn look(&self, path: &str) -> Result<Entry, Fault>;
     /// Where `path` really is once all links are followed; `None` when nothing is there.
     fn real(&self, path: &str) -> Result<Option<String>, Fault>;
+    /// The ACLs of a file or directory; `None` when there is neither, or its file system knows none.
+    fn acls(&self, path: &str) -> Result<Option<Acls<u32>>, Fault>;
+    fn set_acls(&mut self, path: &str, acls: &Acls<u32>) -> Result<(), Fault>;
     /// How many names (hard links) the file at `path` has; 0 when nothing is there.
     fn names(&self, path: &str) -> Result<u64, Fault>;
     /// Looks and reads in one go; at most `keep` bytes of content come back.
@@ -131,7 +136,7 @@ pub trait Host {
         self.commit(path)?;
         self.sync_committed()
     }
-    /// Writes a file beside `path` that [`Host::commit`] puts there. Many files share the syncs: a disk needs
+    /// Writes a file beside `path` that [`Host::commit`] puts there, with the ACL of the file in that place. Many files share the syncs: a disk needs
     /// about as long for one as for a hundred.
     fn stage(
         &mut self,

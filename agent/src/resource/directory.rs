@@ -1,7 +1,7 @@
 //! Directories: that they exist, with owner, group and mode.
 
-use super::{NamedAttrs, WantedAttrs, absent, refuse, state};
-use crate::host::{Accounts, Attrs, Entry, Fault, Host};
+use super::{NamedAttrs, WantedAttrs, absent, acl, refuse, state};
+use crate::host::{Accounts, Acls, Attrs, Entry, Fault, Host};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::manifest::{Directory, Resource};
@@ -19,6 +19,9 @@ pub enum Found {
     Absent,
     Directory {
         attrs: Attrs,
+        /// Where they say more than the mode: for a directory that goes and comes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        acls: Option<Acls<u32>>,
     },
     /// A file, link, device, socket or pipe: not replaced.
     Other,
@@ -32,16 +35,22 @@ fn attrs(want: &Directory, default_owner: (u32, u32)) -> WantedAttrs<'_> {
 pub fn inspect(path: &str, host: &impl Host) -> Result<Found, Fault> {
     Ok(match host.look(path)? {
         Entry::Absent => Found::Absent,
-        Entry::Directory { attrs } => Found::Directory { attrs },
+        Entry::Directory { attrs } => Found::Directory { attrs, acls: acl::extended(path, host)? },
         Entry::File { .. } | Entry::Link { .. } | Entry::Other => Found::Other,
     })
+}
+
+/// The mode that comes of it.
+pub fn mode(want: &Directory, found: &Found) -> u32 {
+    let now = if let Found::Directory { attrs, .. } = found { attrs.mode } else { MODE };
+    want.mode.map_or(now, |mode| mode.bits())
 }
 
 /// The digest that plans and receipts name for a found state.
 pub fn digest(found: &Found, accounts: &Accounts) -> Digest {
     match found {
         Found::Absent => absent(),
-        Found::Directory { attrs } => state(&("directory", NamedAttrs::of(*attrs, accounts))),
+        Found::Directory { attrs, .. } => state(&("directory", NamedAttrs::of(*attrs, accounts))),
         Found::Other => state(&"other"),
     }
 }
@@ -59,7 +68,7 @@ pub fn diff(
     let path = &want.path;
     let before_attrs = match found {
         Found::Absent => None,
-        Found::Directory { attrs } => Some(*attrs),
+        Found::Directory { attrs, .. } => Some(*attrs),
         Found::Other => {
             return Err(refuse(format!(
                 "{path} exists and is no directory; it is not replaced, remove it first"
@@ -101,7 +110,7 @@ pub fn diff(
 /// The machine's; owner or mode that the manifest leaves open are not as they were when the plan was made.
 pub fn apply(want: &Directory, found: &Found, after: Digest, host: &mut impl Host) -> Result<(), Fault> {
     let now = match found {
-        Found::Directory { attrs } => Some(*attrs),
+        Found::Directory { attrs, .. } => Some(*attrs),
         Found::Absent | Found::Other => None,
     };
     let (accounts, wanted) = (host.accounts()?, attrs(want, host.default_owner()));
@@ -125,8 +134,11 @@ pub fn undo(path: &str, before: &Found, host: &mut impl Host) -> Result<(), Faul
     match before {
         Found::Absent => host.remove_dir(path),
         // One that was purged comes back.
-        Found::Directory { attrs } if host.look(path)? == Entry::Absent => host.make_dir(path, *attrs),
-        Found::Directory { attrs } => host.set_attrs(path, *attrs),
+        Found::Directory { attrs, acls } if host.look(path)? == Entry::Absent => {
+            host.make_dir(path, Attrs { mode: attrs.mode & 0o700, ..*attrs })?;
+            acl::exactly(path, acls.as_ref(), *attrs, host)
+        }
+        Found::Directory { attrs, .. } => host.set_attrs(path, *attrs),
         Found::Other => Err(Fault::Refused(format!("{path} was no directory"))),
     }
 }

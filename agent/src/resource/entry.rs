@@ -43,6 +43,9 @@ impl Managed {
                     managed.reaching.insert(own.path.to_string());
                     managed.paths.insert(own.path.to_string());
                 }
+                Resource::Acl(own) => {
+                    managed.paths.insert(own.path.to_string());
+                }
                 Resource::AuthorizedKeys(own) => {
                     let home = accounts.home(own.user.as_str()).map(|(_, home)| home);
                     managed.paths.extend(home.map(|home| format!("{home}/.ssh/authorized_keys")));

@@ -2,11 +2,12 @@
 //!
 //! A plan runs nothing of a manifest, so it cannot ask the program: it shows and binds what will be handed to which
 //! program, and says that the program decides at apply time. There, after the approval, `get` and `test` are asked
-//! first and `set` only when they differ, and once more afterwards. Never: another program than the bound one.
+//! first, `set` (or `delete`) only when they differ, and `test` once more. Never: another program than the bound one.
 
 use super::{command, refuse, state};
 use crate::host::{Attrs, Entry, Exec, Fault, Host, Ran};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use shared::digest::Digest;
 use shared::ids::ResourceId;
@@ -16,7 +17,7 @@ use shared::plan::{Action, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::time::Duration;
 
@@ -37,8 +38,13 @@ pub struct DscManifest {
     schema_uri: String,
     #[serde(rename = "type")]
     dsc_type: String,
+    /// Anything but `resource` speaks for other resources.
+    #[serde(default)]
+    kind: Option<String>,
     get: Method,
     set: Method,
+    #[serde(default)]
+    delete: Option<Method>,
     #[serde(default)]
     test: Option<Method>,
     /// What exit codes mean, for people; 0 is success.
@@ -58,6 +64,9 @@ struct Method {
     /// `state` or `stateAndDiff`.
     #[serde(default, rename = "return")]
     returns: Option<String>,
+    /// Whether `set` itself takes away what is not to exist.
+    #[serde(default, rename = "handlesExist")]
+    handles_exist: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +79,11 @@ enum Arg {
         name: String,
         #[serde(default)]
         mandatory: bool,
+    },
+    /// Only given when nothing is to be changed, which is never asked.
+    WhatIf {
+        #[serde(rename = "whatIfArg")]
+        _name: IgnoredAny,
     },
 }
 
@@ -92,10 +106,14 @@ pub fn digest(want: &External) -> Digest {
 /// It is too long to be shown.
 pub fn action(id: &ResourceId, want: &External) -> Result<Action, Refused> {
     let resource = Resource::External(want.clone());
-    let properties = String::from_utf8_lossy(&want.properties.to_json()).into_owned();
     let shown = format!(
-        "type {}\nresource manifest sha256 {}\nprogram sha256 {}\nproperties {properties}\nrestore {}\ntimeout {} s\n",
-        want.dsc_type, want.manifest.sha256, want.program.sha256, want.restore, want.timeout_s
+        "type {}\nresource manifest sha256 {}\nprogram sha256 {}\nproperties {:#}\nrestore {}\ntimeout {} s\n",
+        want.dsc_type,
+        want.manifest.sha256,
+        want.program.sha256,
+        desired(want),
+        want.restore,
+        want.timeout_s
     );
     if shown.len() > limits::DIFF_BYTES {
         return Err(refuse(format!(
@@ -135,12 +153,19 @@ pub fn prepare(want: &External, host: &mut impl Host, artifacts: &Artifacts<'_>)
     }
     let manifest: DscManifest =
         serde_json::from_slice(&bytes).map_err(|e| no(format!("cannot be read: {e}")))?;
-    if !manifest.schema_uri.contains("/dsc/schemas/") || manifest.dsc_type != want.dsc_type.as_str() {
+    // Both addresses of the schemas are in use.
+    let is_dsc = ["/dsc/schemas/", "/DSC/"].iter().any(|part| manifest.schema_uri.contains(part));
+    if !is_dsc || manifest.dsc_type != want.dsc_type.as_str() {
         let found = shared::strict::shorten(&manifest.dsc_type);
         return Err(no(format!("is no DSC resource manifest of that type, but of {found:?}")));
     }
+    if let Some(kind) = manifest.kind.as_deref().filter(|kind| *kind != "resource") {
+        let kind = shared::strict::shorten(kind);
+        return Err(no(format!("is one of the kind {kind:?}; only single resources are supported")));
+    }
     let name = manifest.set.executable.clone();
-    let methods = [Some(&manifest.get), Some(&manifest.set), manifest.test.as_ref()];
+    let methods =
+        [Some(&manifest.get), Some(&manifest.set), manifest.test.as_ref(), manifest.delete.as_ref()];
     let other = methods.into_iter().flatten().any(|method| method.executable != name);
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if other || name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
@@ -164,6 +189,27 @@ pub fn prepare(want: &External, host: &mut impl Host, artifacts: &Artifacts<'_>)
     Ok(Ready { manifest, program, timeout_s: want.timeout_s })
 }
 
+/// Removes the programs of earlier changes; nothing can need them any more when a run begins.
+///
+/// # Errors
+/// The machine's.
+pub fn tidy<'w>(needed: impl Iterator<Item = &'w External>, host: &mut impl Host) -> Result<(), Fault> {
+    let needed: BTreeSet<String> = needed.map(|want| want.program.sha256.to_string()).collect();
+    for name in host.list(CACHE)?.into_iter().filter(|name| !needed.contains(name)) {
+        let dir = format!("{CACHE}/{name}");
+        for file in host.list(&dir)? {
+            host.remove(&format!("{dir}/{file}"))?;
+        }
+        host.remove_dir(&dir)?;
+    }
+    Ok(())
+}
+
+/// Properties are JSON in every case.
+fn desired(want: &External) -> Value {
+    serde_json::to_value(&want.properties).unwrap_or_default()
+}
+
 impl Ready {
     fn exec(&self, method: &Method, input: &[u8]) -> Result<Exec, Fault> {
         let text = || String::from_utf8_lossy(input).into_owned();
@@ -175,7 +221,7 @@ impl Ready {
                     arguments.extend([name.clone(), text()]);
                     given = true;
                 }
-                Arg::Json { .. } => {}
+                Arg::Json { .. } | Arg::WhatIf { .. } => {}
             }
         }
         let mut exec = Exec::new(&self.program, arguments).output_bytes(OUTPUT_BYTES);
@@ -235,28 +281,42 @@ impl Ready {
         told.into_iter().next().filter(Value::is_object).ok_or_else(none)
     }
 
-    /// Whether the state is the desired one: the program's own test, or else what `get` tells.
+    /// Which of the wanted properties are not as wanted, by the program's own test, or else by what `get` tells;
+    /// `None` when nothing is left to do. A program need not tell which.
     ///
     /// # Errors
     /// It does not tell.
-    pub fn is_right(&self, want: &External, host: &mut impl Host) -> Result<bool, Fault> {
-        let desired: Value = serde_json::from_slice(&want.properties.to_json()).unwrap_or_default();
+    pub fn differing(&self, want: &External, host: &mut impl Host) -> Result<Option<Vec<String>>, Fault> {
+        let desired = desired(want);
         let Some(test) = &self.manifest.test else {
-            return Ok(holds(&self.get(want, host)?, &desired));
+            return Ok(some(differing(&self.get(want, host)?, &desired)));
         };
         let told = self.ask("test", test, &want.properties.to_json(), host)?;
-        if test.returns.as_deref() == Some("stateAndDiff") {
+        if test.returns.as_deref() == Some("stateAndDiff")
             // The second document lists the properties that differ.
-            if let Some(Value::Array(differing)) = told.get(1) {
-                return Ok(differing.is_empty());
-            }
+            && let Some(Value::Array(names)) = told.get(1)
+        {
+            let known = |name: &&str| desired.get(name).is_some();
+            let named = names.iter().filter_map(Value::as_str).filter(known).map(str::to_owned).collect();
+            return Ok((!names.is_empty()).then_some(named));
         }
         let none = || Fault::Refused(format!("test of {} told no state", self.manifest.dsc_type));
         let told = told.first().filter(|told| told.is_object()).ok_or_else(none)?;
+        let names = differing(told, &desired);
         Ok(match told.get("_inDesiredState").and_then(Value::as_bool) {
-            Some(right) => right,
-            None => holds(told, &desired),
+            Some(true) => None,
+            Some(false) => Some(names),
+            None => some(names),
         })
+    }
+
+    /// The operation that brings a state about: `delete` for what is not to be there, where `set` cannot do that.
+    fn bringing(&self, state: &Value) -> (&'static str, &Method) {
+        let gone = state.get("_exist").and_then(Value::as_bool) == Some(false);
+        match &self.manifest.delete {
+            Some(delete) if gone && !self.manifest.set.handles_exist => ("delete", delete),
+            _ => ("set", &self.manifest.set),
+        }
     }
 
     /// Brings the state about, and asks whether it is right.
@@ -264,12 +324,13 @@ impl Ready {
     /// # Errors
     /// It is not, or the program failed.
     pub fn set(&self, want: &External, host: &mut impl Host) -> Result<(), Fault> {
-        self.ask("set", &self.manifest.set, &want.properties.to_json(), host)?;
-        if self.is_right(want, host)? {
+        let (what, method) = self.bringing(&desired(want));
+        self.ask(what, method, &want.properties.to_json(), host)?;
+        if self.differing(want, host)?.is_none() {
             return Ok(());
         }
         Err(Fault::Refused(format!(
-            "set of {} ended well, but the state is still another one",
+            "{what} of {} ended well, but the state is still another one",
             want.dsc_type
         )))
     }
@@ -281,7 +342,7 @@ impl Ready {
     pub fn found(&self, want: &External, before: &Value, host: &impl Host) -> Result<command::Found, Fault> {
         let (mut undo, mut input) = (None, None);
         if want.restore {
-            let exec = self.exec(&self.manifest.set, before.to_string().as_bytes())?;
+            let exec = self.exec(self.bringing(before).1, before.to_string().as_bytes())?;
             let line: Vec<String> = std::iter::once(exec.program).chain(exec.arguments).collect();
             let bad = |e: shared::manifest::NotAValue| {
                 Fault::Refused(format!("what was before cannot be set again: {e}"))
@@ -293,18 +354,32 @@ impl Ready {
     }
 }
 
+fn some(names: Vec<String>) -> Option<Vec<String>> {
+    (!names.is_empty()).then_some(names)
+}
+
+/// The wanted properties that are not there as wanted.
+fn differing(now: &Value, wanted: &Value) -> Vec<String> {
+    let (Value::Object(now), Value::Object(wanted)) = (now, wanted) else { return Vec::new() };
+    wanted.iter().filter(|(key, wanted)| !has(now, key, wanted)).map(|(key, _)| key.clone()).collect()
+}
+
 /// Whether everything that is wanted is there; what is there besides does not count. The other keys of DSC that begin
 /// with `_` are no state, but `_exist` is.
 fn holds(now: &Value, wanted: &Value) -> bool {
     match (now, wanted) {
         (Value::Object(now), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, wanted)| match now.get(key) {
-                Some(now) => holds(now, wanted),
-                // What exists need not say so.
-                None => key == "_exist" && *wanted == Value::Bool(true),
-            })
+            wanted.iter().all(|(key, wanted)| has(now, key, wanted))
         }
         _ => now == wanted,
+    }
+}
+
+fn has(now: &serde_json::Map<String, Value>, key: &str, wanted: &Value) -> bool {
+    match now.get(key) {
+        Some(now) => holds(now, wanted),
+        // What exists need not say so.
+        None => key == "_exist" && *wanted == Value::Bool(true),
     }
 }
 
@@ -325,6 +400,8 @@ mod tests {
             (json!({ "_exist": false }), false),
         ] {
             assert_eq!(holds(&now, &wanted), right, "{wanted}");
+            assert_eq!(differing(&now, &wanted).is_empty(), right, "{wanted}");
         }
+        assert_eq!(differing(&now, &json!({ "a": 1, "b": {}, "e": 1, "_exist": false })), ["_exist", "e"]);
     }
 }

@@ -2,8 +2,8 @@
 //! here too, once their kind has said what the whole is to be.
 
 use super::secret::{self, Hidden};
-use super::{NamedAttrs, Saved, WantedAttrs, absent, refuse, state, textdiff};
-use crate::host::{Accounts, Attrs, Entry, Fault, Host};
+use super::{NamedAttrs, Saved, WantedAttrs, absent, acl, refuse, state, textdiff};
+use crate::host::{Accounts, Acls, Attrs, Entry, Fault, Host};
 use crate::vault::Opener;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
@@ -71,6 +71,9 @@ pub enum Found {
         attrs: Attrs,
         length: u64,
         digest: Digest,
+        /// Where they say more than the mode: for a file that goes and comes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        acls: Option<Acls<u32>>,
         /// Only for the readable difference.
         #[serde(skip)]
         content: Option<Vec<u8>>,
@@ -203,18 +206,20 @@ impl<'a> Want<'a> {
             Content::Absent => Found::Absent,
             Content::Link(target) => Found::Link { target: target.to_string() },
             Content::Artifact { sha256, length } => {
-                Found::File { attrs, length: *length, digest: *sha256, content: None }
+                Found::File { attrs, length: *length, digest: *sha256, acls: None, content: None }
             }
             Content::Bytes(bytes) => Found::File {
                 attrs,
                 length: bytes.len() as u64,
                 digest: Digest::of(bytes),
+                acls: None,
                 content: Some(bytes.to_vec()),
             },
             Content::Hidden(hidden) => Found::File {
                 attrs,
                 length: hidden.bytes.len() as u64,
                 digest: Digest::of(&hidden.bytes),
+                acls: None,
                 content: None,
             },
         }
@@ -225,10 +230,11 @@ impl Found {
     /// The same file with other contents.
     pub fn with_content(self, bytes: Vec<u8>) -> Self {
         match self {
-            Self::File { attrs, .. } => Self::File {
+            Self::File { attrs, acls, .. } => Self::File {
                 attrs,
                 length: bytes.len() as u64,
                 digest: Digest::of(&bytes),
+                acls,
                 content: Some(bytes),
             },
             other => other,
@@ -246,7 +252,7 @@ pub fn inspect_up_to(path: &str, keep: u64, host: &impl Host) -> Result<Found, F
     Ok(match (scan.entry, scan.digest) {
         (Entry::Absent, _) => Found::Absent,
         (Entry::File { attrs, length }, Some(digest)) => {
-            Found::File { attrs, length, digest, content: scan.content }
+            Found::File { attrs, length, digest, acls: acl::extended(path, host)?, content: scan.content }
         }
         (Entry::Link { target }, _) => Found::Link { target },
         (Entry::File { .. } | Entry::Directory { .. } | Entry::Other, _) => Found::Other,
@@ -555,12 +561,16 @@ pub fn undo(path: &str, before: &Found, host: &mut impl Host, saved: &dyn Saved)
     match before {
         Found::Absent => host.remove(path),
         Found::Link { target } => host.put_link(path, target),
-        Found::File { attrs, digest, .. } => {
-            if matches!(inspect(path, host)?, Found::File { digest: now, .. } if now == *digest) {
-                return host.set_attrs(path, *attrs);
+        Found::File { attrs, digest, acls, .. } => match inspect(path, host)? {
+            Found::File { digest: now, .. } if now == *digest => host.set_attrs(path, *attrs),
+            Found::File { .. } => host.put(path, &mut saved.open(*digest)?, *digest, *attrs),
+            _ => {
+                // The owner's alone until it has its own ACL again.
+                let closed = Attrs { mode: attrs.mode & 0o700, ..*attrs };
+                host.put(path, &mut saved.open(*digest)?, *digest, closed)?;
+                acl::exactly(path, acls.as_ref(), *attrs, host)
             }
-            host.put(path, &mut saved.open(*digest)?, *digest, *attrs)
-        }
+        },
         Found::Other => Err(Fault::Refused(format!("{path} was no file"))),
     }
 }

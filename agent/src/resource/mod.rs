@@ -4,6 +4,7 @@
 //! run can be undone from the journal alone. Never: order, journal, or whether anything may happen.
 
 pub mod account;
+pub mod acl;
 pub mod archive;
 mod authorized_keys;
 mod block;

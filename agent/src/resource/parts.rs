@@ -4,9 +4,9 @@
 //! order are the same for all.
 
 use super::programs::{self, Coming};
-use super::wanted::Sight;
+use super::wanted::{Nothing, Sight};
 use super::{
-    NamedAttrs, Saved, command, directory, file, firewall, module, mount, refuse, service, state, trust,
+    NamedAttrs, Saved, acl, command, directory, file, firewall, module, mount, refuse, service, state, trust,
 };
 use crate::host::{Accounts, Attrs, Entry, Fault, Host, Module, Mounted, Unit, UnitVerb};
 use crate::plan::Item;
@@ -14,12 +14,11 @@ use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
 use shared::limits;
-use shared::manifest::{Authority, Checker, Directory, Resource};
+use shared::manifest::{self, Authority, Checker, Directory, Resource};
 use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What one part is to be.
 #[derive(Clone, Debug)]
@@ -44,6 +43,10 @@ pub enum Part<'a> {
     Module {
         name: String,
         loaded: bool,
+    },
+    /// Access control lists.
+    Acl {
+        own: &'a manifest::Acl,
     },
     /// A directory that goes when nothing is in it any more.
     Leaving {
@@ -100,6 +103,10 @@ pub enum Found {
         live: Digest,
         saved: Digest,
     },
+    Acl {
+        path: String,
+        found: acl::Found,
+    },
     /// Owner and mode of something whose contents are not the matter.
     Attributes {
         path: String,
@@ -130,6 +137,11 @@ impl Part<'_> {
                 let value = sight.host.kernel(path).map_err(|fault| refuse(fault.text()))?;
                 let none = || refuse(format!("the running kernel has no parameter {path}"));
                 Found::Kernel { path: path.clone(), value: value.ok_or_else(none)? }
+            }
+            Self::Acl { own } => {
+                let path = own.path.to_string();
+                let found = acl::inspect(&path, sight)?;
+                Found::Acl { path, found }
             }
             Self::Leaving { path } => {
                 let found = directory::inspect(path, sight.host).map_err(|fault| refuse(fault.text()))?;
@@ -188,6 +200,7 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
                 let trusted = trust::is_trusted(*sha256, host)?;
                 Found::Trust { path: path.clone(), sha256: *sha256, trusted }
             }
+            Found::Acl { path, .. } => Found::Acl { path: path.clone(), found: acl::look_again(path, host)? },
             Found::Attributes { path, attrs } => match host.look(path)? {
                 Entry::File { attrs, .. } | Entry::Directory { attrs } => {
                     Found::Attributes { path: path.clone(), attrs }
@@ -215,6 +228,7 @@ impl Found {
             | Self::Rules { path, .. }
             | Self::Mount { path, .. }
             | Self::Module { path, .. }
+            | Self::Acl { path, .. }
             | Self::Attributes { path, .. } => path,
         }
     }
@@ -235,6 +249,7 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::Module { path, loaded } => module::digest(path, *loaded),
         Found::Rules { live, .. } => state(&("rules", live)),
         Found::Trust { sha256, trusted, .. } => trust::digest(*sha256, *trusted),
+        Found::Acl { found, .. } => acl::digest(found, accounts),
         Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
     }
 }
@@ -299,8 +314,9 @@ pub(crate) fn after(
     found: &[Found],
     host: &impl Host,
 ) -> Result<Digest, Fault> {
-    let (accounts, files, made) = (host.accounts()?, BTreeMap::new(), BTreeSet::new());
-    let sight = Sight { host, accounts: &accounts, files: &files, made: &made, comes: false };
+    let accounts = host.accounts()?;
+    let none = Nothing::default();
+    let sight = none.sight(host, &accounts);
     let each = |(part, found): (&Part<'_>, &Found)| {
         let change = change(id, part, found, &sight).map_err(|refused| Fault::Refused(refused.message))?;
         Ok(change.map_or_else(|| one(found, &accounts), |action| action.after))
@@ -335,6 +351,7 @@ fn change<H: Host>(
             }))
         }
         (Part::Leaving { .. }, _) => Ok(None),
+        (Part::Acl { own }, Found::Acl { found, .. }) => acl::change(id, own, found, sight),
         (Part::Mount { path, want }, Found::Mount { now, .. }) => {
             mount::change(id, path, want.as_ref(), now.as_ref(), sight)
         }
@@ -534,8 +551,8 @@ pub(crate) fn apply(
 ) -> Result<(), Fault> {
     for (part, found) in parts.iter().zip(found) {
         let accounts = host.accounts()?;
-        let (files, made) = (BTreeMap::new(), BTreeSet::new());
-        let sight = Sight { host: &*host, accounts: &accounts, files: &files, made: &made, comes: false };
+        let none = Nothing::default();
+        let sight = none.sight(&*host, &accounts);
         let needed = change(id, part, found, &sight).map_err(|refused| Fault::Refused(refused.message))?;
         let Some(needed) = needed else { continue };
         match (part, found) {
@@ -550,6 +567,7 @@ pub(crate) fn apply(
             (Part::Kernel { path, value }, _) => host.set_kernel(path, value)?,
             (Part::Mount { path, want }, _) => mount::bring(path, want.as_ref(), host)?,
             (Part::Module { name, loaded }, _) => module::bring(name, *loaded, host)?,
+            (Part::Acl { own }, Found::Acl { found, .. }) => acl::apply(own, found, host)?,
             (Part::Unit { unit, active }, _) => set_unit(unit, *active, host)?,
             (Part::Trust { link, authority, trusted, .. }, _) => {
                 trust::apply(link, authority.sha256, *trusted, host)?;
@@ -596,6 +614,7 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
             Found::File { path, found } => file::undo(path, found, host, saved)?,
             Found::Directory { path, found } => directory::undo(path, found, host)?,
             Found::Attributes { path, attrs } => host.set_attrs(path, *attrs)?,
+            Found::Acl { path, found } => host.set_acls(path, &found.acls)?,
             Found::Kernel { path, value } => {
                 if host.kernel(path)?.as_ref() != Some(value) {
                     host.set_kernel(path, value)?;

@@ -4,7 +4,9 @@
 //! planning what the plan makes of the host, when applying the host itself.
 
 use super::parts::Part;
-use super::{authorized_keys, block, file, line, module, mount, refuse, repository, setting, trust, units};
+use super::{
+    acl, authorized_keys, block, file, line, module, mount, refuse, repository, setting, trust, units,
+};
 use crate::host::{Accounts, Entry, Host};
 use crate::plan::Item;
 use shared::facts::TemplateFacts;
@@ -24,8 +26,24 @@ pub struct Sight<'s, H> {
     pub files: &'s BTreeMap<String, file::Found>,
     /// Directories that earlier steps of a plan make besides their files.
     pub made: &'s BTreeSet<String>,
+    /// ACLs that earlier steps of a plan change.
+    pub acls: &'s acl::Foreseen,
     /// True when a package of the plan brings files that are not there yet.
     pub comes: bool,
+}
+
+/// No steps before: what a sight of the host as it is refers to.
+#[derive(Debug, Default)]
+pub struct Nothing {
+    files: BTreeMap<String, file::Found>,
+    made: BTreeSet<String>,
+    acls: acl::Foreseen,
+}
+
+impl Nothing {
+    pub fn sight<'s, H>(&'s self, host: &'s H, accounts: &'s Accounts) -> Sight<'s, H> {
+        Sight { host, accounts, files: &self.files, made: &self.made, acls: &self.acls, comes: false }
+    }
 }
 
 /// What a resource wants of the host.
@@ -112,6 +130,10 @@ pub(crate) fn wanted<'a, H: Host>(
             let edit = |text: &str| Ok(setting::edit(own.into(), text));
             return edited(own.path.as_str(), create, present, own.validate.as_ref(), sight, edit).map(Some);
         }
+        Resource::Acl(own) => match acl::wanted(own, sight)? {
+            Some(parts) => parts,
+            None => return Ok(Some(Wanted::Later(own.path.as_str()))),
+        },
         Resource::Sysctl(own) => sysctl(own, sight)?,
         Resource::Sudoers(own) => sudoers(own, sight),
         Resource::AuthorizedKeys(own) => keys(own, sight)?,

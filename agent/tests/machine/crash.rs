@@ -137,6 +137,8 @@ fn edits() -> serde_json::Value {
         { "user": { "name": "deploy", "groups": ["adm", "ops"], "home": "/srv" } },
         { "authorized_keys": { "user": "deploy", "keys": [key], "requires": ["user:deploy"] } },
         { "user": { "name": "web", "state": "absent", "requires": ["authorized_keys:deploy"] } },
+        { "acl": { "path": "/srv/tree", "access": ["user:deploy:r-x", "group:ops:rwx"], "default": ["group:adm:r--"], "requires": ["user:deploy"] } },
+        { "acl": { "path": "/srv/tree/sub/mine", "access": ["user:deploy:r--", "mask::r--"] } },
         { "hostname": { "name": "web1" } },
         { "timezone": { "zone": "Europe/Berlin" } },
     ])

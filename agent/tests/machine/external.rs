@@ -1,8 +1,12 @@
 //! External kinds on real private roots: a program that speaks the resource protocol of DSC v3 is bound, asked,
 //! believed as far as it can be checked, and asked to take back what it did.
 
+use super::crash::machine;
 use super::files::Bench;
 use super::support::site::{Site, manifest};
+use agent::apply::Stopped;
+use agent::host::fake::{Cut, Fake, FakeDisk};
+use agent::journal::Journal;
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::plan::{UndoContract, Verb};
@@ -10,6 +14,7 @@ use shared::receipt::{HostOutcome, StepStatus};
 use shared::risk::ActionClass;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// Keeps its state in `srv/state.json` below the root and notes what it is asked in `srv/log`.
 const PROGRAM: &str = r#"#!/usr/bin/env python3
@@ -30,6 +35,9 @@ if operation == "test" and mode == "talks":
     print("x" * 2000000); sys.exit(0)
 if operation == "get" and mode == "babbles":
     print("no JSON"); sys.exit(0)
+if operation == "delete":
+    os.remove(path)
+    now = {"_exist": False}
 if operation == "set" and mode != "lies":
     if wanted.get("_exist", True):
         now = wanted
@@ -104,7 +112,8 @@ fn a_plan_runs_nothing_and_shows_what_is_handed_over() {
             && action.summary.contains("only when it is applied")
     );
     let shown = action.diff.as_deref().unwrap();
-    for part in [r#"{"level":2,"list":["a",true]}"#, &Digest::of(PROGRAM.as_bytes()).hex(), "restore false"] {
+    let properties = "properties {\n  \"level\": 2,\n  \"list\": [\n    \"a\",\n    true\n  ]\n}\n";
+    for part in [properties, &Digest::of(PROGRAM.as_bytes()).hex(), "restore false"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     // Each part is bound.
@@ -126,6 +135,7 @@ fn the_program_is_asked_first_and_set_only_what_differs() {
     let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
     assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     assert_eq!(log(&bench), ["get", "test", "set", "test"]);
+    assert_eq!(outcome.results[0].note, "set level", "names only; values may be nobody's matter");
     assert_eq!(fs::read_to_string(bench.path("srv/state.json")).unwrap(), r#"{"level": 2}"#);
     bench.journal.receipt_made(Digest::of(b"r")).unwrap();
     let again = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
@@ -133,11 +143,15 @@ fn the_program_is_asked_first_and_set_only_what_differs() {
     assert_eq!(log(&bench)[4..], ["get", "test"]);
     let cached = bench.path(&format!("var/lib/assent/external/{}/feature", Digest::of(PROGRAM.as_bytes())));
     assert_eq!(fs::metadata(&cached).unwrap().permissions().mode() & 0o777, 0o700);
+    let earlier = bench.path("var/lib/assent/external/earlier");
+    fs::create_dir(&earlier).unwrap();
+    fs::write(earlier.join("program"), "").unwrap();
     // What somebody made of the program in between is not run.
     bench.journal.receipt_made(Digest::of(b"r")).unwrap();
     fs::write(&cached, "#!/bin/sh\ntouch \"$ASSENT_ROOT/srv/evil\"\n").unwrap();
     site.apply(&mut bench.machine, &mut bench.journal).unwrap();
     assert!(!bench.path("srv/evil").exists());
+    assert!(!earlier.exists(), "programs of earlier changes go");
     assert_eq!(log(&bench).len(), 8);
 }
 
@@ -151,6 +165,24 @@ fn without_a_test_of_its_own_what_get_tells_is_compared() {
     let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
     assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     assert_eq!(log(&bench), ["get", "get", "set", "get"]);
+}
+
+#[test]
+fn what_is_not_to_be_there_is_deleted_where_set_cannot_do_that() {
+    for handles in [true, false] {
+        let mut bench = Bench::new();
+        fs::write(bench.path("srv/state.json"), r#"{"level": 1}"#).unwrap();
+        let mut dsc = dsc();
+        dsc["delete"] = json!({ "executable": "feature", "args": ["delete"], "input": "stdin" });
+        dsc["set"]["handlesExist"] = json!(handles);
+        dsc["set"]["args"] = json!(["set", { "whatIfArg": "--what-if" }]);
+        let own = resource(&bench, &dsc, json!({ "_exist": false }));
+        let site = site(&bench, json!([{ "external": own }]));
+        let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+        assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+        assert_eq!(log(&bench)[2], if handles { "set" } else { "delete" });
+        assert!(!bench.path("srv/state.json").exists());
+    }
 }
 
 #[test]
@@ -213,6 +245,11 @@ fn a_resource_manifest_that_does_not_fit_is_refused() {
             "names another program",
         ),
         (edit(&|d| d["set"]["input"] = json!("env")), "takes its input by env"),
+        (edit(&|d| d["kind"] = json!("adapter")), "only single resources"),
+        (
+            edit(&|d| d["delete"] = json!({ "executable": "rm", "args": ["-rf", "/"] })),
+            "names another program",
+        ),
         (json!({ "resources": [] }), "cannot be read"),
     ] {
         let mut bench = Bench::new();
@@ -223,4 +260,58 @@ fn a_resource_manifest_that_does_not_fit_is_refused() {
         assert!(outcome.note.contains(why), "{why}: {}", outcome.note);
         assert!(!log(&bench).contains(&"set".to_owned()), "{why}");
     }
+}
+
+/// The power goes at every write: the program sets at most once, is asked to take that back at most once, and the
+/// receipt says what is left.
+#[test]
+fn a_program_sets_once_and_restores_once_whatever_write_the_power_goes_at() {
+    let bench = Bench::new();
+    let mut dsc = dsc();
+    dsc.as_object_mut().unwrap().remove("test");
+    let mut own = resource(&bench, &dsc, json!({ "level": 2 }));
+    own["restore"] = json!(true);
+    let file = |path: &str| json!({ "file": { "path": path, "content": "new\n" } });
+    let site = site(&bench, json!([file("/etc/app.conf"), { "external": own }, file("/etc/hosts")]));
+    let host = || {
+        let host = machine();
+        host.world.borrow_mut().told = r#"{"level":1}"#.into();
+        host
+    };
+    let journal = |disk: &FakeDisk| Journal::open(disk.clone(), Path::new("/journal")).unwrap();
+    let sets = |host: &Fake| host.world.borrow().ran.iter().filter(|line| line.ends_with(" set")).count();
+    let mut calm = host();
+    let disk = FakeDisk::new(calm.power.clone());
+    let outcome = site.apply(&mut calm, &mut journal(&disk)).unwrap();
+    assert_eq!((outcome.outcome, sets(&calm)), (HostOutcome::Applied, 1), "{outcome:#?}");
+    assert_eq!(calm.world.borrow().told, r#"{"level":2}"#);
+    let (mut applied, mut rolled_back) = (0, 0);
+    for at in 0..calm.power.writes() {
+        for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
+            let what = format!("write {at} {cut:?}");
+            let mut host = host();
+            let disk = FakeDisk::new(host.power.clone());
+            host.power.cut(at, cut);
+            let stopped = site.apply(&mut host, &mut journal(&disk));
+            assert!(matches!(stopped, Err(Stopped::Fault(_))), "{what}: {stopped:?}");
+            disk.restart();
+            host.power.restore();
+            let outcome = site.resume(&mut host, &mut journal(&disk)).unwrap();
+            assert!(sets(&host) <= 2, "{what}: {:?}", host.world.borrow().ran);
+            let told = host.world.borrow().told.clone();
+            match outcome.map(|outcome| (outcome.outcome, outcome.note)) {
+                None => assert_eq!((told.as_str(), sets(&host)), (r#"{"level":1}"#, 0), "{what}"),
+                Some((HostOutcome::Applied, _)) => {
+                    applied += 1;
+                    assert_eq!((told.as_str(), sets(&host)), (r#"{"level":2}"#, 1), "{what}");
+                }
+                Some((HostOutcome::RolledBack, _)) => {
+                    rolled_back += 1;
+                    assert_eq!(told, r#"{"level":1}"#, "{what}");
+                }
+                Some(other) => panic!("{what}: {other:?}"),
+            }
+        }
+    }
+    assert!(applied > 2 && rolled_back > 10, "{applied} {rolled_back}");
 }

@@ -11,6 +11,7 @@
 mod support;
 
 mod accounts;
+mod acls;
 mod archives;
 mod below;
 mod crash;

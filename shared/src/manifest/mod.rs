@@ -8,6 +8,7 @@
 //! A guard program (`needed: {unless: …}`) therefore runs at apply time; its plan says so.
 
 mod account;
+mod acl;
 mod archive;
 mod edit;
 mod external;
@@ -35,6 +36,7 @@ mod values;
 pub mod yaml;
 
 pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
+pub use acl::{Acl, AclEntry, AclTag};
 pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
 pub use external::{DscType, External, Properties, Property};

@@ -28,7 +28,7 @@ impl std::error::Error for Cycle {}
 /// Indexes of the resources in the order in which they are done; stable: ties stay as written.
 ///
 /// A resource comes after what it `requires`, after the resources that restart it or whose change it
-/// waits for, and after the directories of the manifest that its path lies in. Packages come after repositories. Unknown ids are ignored
+/// waits for, and after the directories of the manifest that its path lies in; an ACL also after its file. Packages come after repositories. Unknown ids are ignored
 /// here; validation reports them.
 ///
 /// # Errors
@@ -114,6 +114,13 @@ fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<u
         // The directory itself may be a resource, with owner and mode of its own.
         paths.push(format!("{}/", archive.path).into());
     }
+    let mut itself = None;
+    if let Resource::Acl(acl) = resource {
+        // What it is about may be made, or get its mode, by a resource of its own.
+        paths.push(format!("{}/", acl.path).into());
+        let file: Option<ResourceId> = format!("file:{}", acl.path).parse().ok();
+        itself = file.and_then(|id| index.get(&id).copied());
+    }
     let above = paths.iter().flat_map(|path| {
         let ends = path.match_indices('/').filter(|(at, _)| *at > 0);
         ends.map(|(at, _)| &path[..at])
@@ -122,7 +129,7 @@ fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<u
         let id: ResourceId = format!("directory:{above}").parse().ok()?;
         index.get(&id).copied()
     };
-    above.filter_map(directory).collect()
+    above.filter_map(directory).chain(itself).collect()
 }
 
 /// One cycle among the resources that still wait. Each of them waits for another one that waits,

@@ -1,6 +1,7 @@
 //! Resources: what a manifest wants of one host. Never says how it is done; that is the agent's.
 
 use super::account::{AuthorizedKeys, Group, Sudoers, User};
+use super::acl::Acl;
 use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
 use super::external::External;
@@ -82,6 +83,7 @@ pub enum Resource {
     Mount(Mount),
     KernelModule(KernelModule),
     External(External),
+    Acl(Acl),
 }
 
 /// The kind of a resource, without its contents.
@@ -113,6 +115,7 @@ pub enum ResourceKind {
     Mount,
     KernelModule,
     External,
+    Acl,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -386,6 +389,7 @@ macro_rules! of_any {
             Resource::Mount($own) => $what,
             Resource::KernelModule($own) => $what,
             Resource::External($own) => $what,
+            Resource::Acl($own) => $what,
         }
     };
 }
@@ -421,6 +425,7 @@ impl Resource {
             Self::Mount(_) => ResourceKind::Mount,
             Self::KernelModule(_) => ResourceKind::KernelModule,
             Self::External(_) => ResourceKind::External,
+            Self::Acl(_) => ResourceKind::Acl,
         }
     }
 
@@ -437,6 +442,7 @@ impl Resource {
             Self::Service(service) => service.name.as_str().into(),
             Self::Command(command) => command.name.as_str().into(),
             Self::External(own) => own.name.as_str().into(),
+            Self::Acl(acl) => acl.path.as_str().into(),
             Self::Symlink(link) => link.path.as_str().into(),
             Self::Line(line) => format!("{}:{}", line.path, line.name).into(),
             Self::Block(block) => format!("{}:{}", block.path, block.name).into(),
@@ -568,6 +574,7 @@ impl Resource {
             Self::Hostname(_) => ActionClass::of_file(Hostname::PATH, None),
             Self::Timezone(_) => ActionClass::of_file(Timezone::PATH, None),
             Self::Archive(archive) => ActionClass::of_file(archive.path.as_str(), None),
+            Self::Acl(acl) => ActionClass::of_file(acl.path.as_str(), None).max(ActionClass::SensitiveFile),
             // What runs, and who may do what.
             Self::Sysctl(_)
             | Self::Sudoers(_)
@@ -650,6 +657,7 @@ impl ResourceKind {
             Self::Mount => "mount",
             Self::KernelModule => "kernel_module",
             Self::External => "external",
+            Self::Acl => "acl",
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::order::order;
 use super::{
-    Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName, FileSource, FileWant,
-    Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode, ModuleWant, Mount, NamePattern,
-    Needed, ParamName, ParameterType, Patch, Probe, Problem, Properties, Recurse, Resource, ResourceKind,
-    Restart, RestartServices, Select, Sudoers, TextSource, Timer, TimerJob, User, UserWant, suggest,
+    Acl, AclEntry, AclTag, Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName,
+    File, FileSource, FileWant, Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode,
+    ModuleWant, Mount, NamePattern, Needed, ParamName, ParameterType, Patch, Probe, Problem, Properties,
+    Recurse, Resource, ResourceKind, Restart, RestartServices, Select, Sudoers, TextSource, Timer, TimerJob,
+    User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -184,6 +185,7 @@ impl Check<'_> {
         for (index, resource) in resources.iter().enumerate() {
             self.resource(&format!("resources[{index}].{}", resource.kind().as_str()), resource, &first);
         }
+        self.masks(resources);
         if let Err(cycle) = order(manifest) {
             let at = cycle.0.first().and_then(|id| first.get(id)).copied().unwrap_or_default();
             self.problem(format!("resources[{at}]"), cycle.to_string(), "remove one of these links");
@@ -253,6 +255,7 @@ impl Check<'_> {
                     self.problem(format!("{place}.path"), message, "unpack into a directory below it");
                 }
             }
+            Resource::Acl(acl) => self.acl(place, acl),
             Resource::AuthorizedKeys(keys) => {
                 self.count(&format!("{place}.keys"), keys.keys.len(), LIST_ITEMS)
             }
@@ -261,6 +264,67 @@ impl Check<'_> {
                 self.count(&format!("{place}.groups"), groups, LIST_ITEMS);
             }
             _ => {}
+        }
+    }
+
+    fn acl(&mut self, place: &str, acl: &Acl) {
+        if acl.access.is_empty() && acl.default.is_empty() && !acl.purge {
+            self.problem(place, "the ACL wants nothing", "give access, default or purge: true");
+        }
+        for (key, entries) in [("access", &acl.access), ("default", &acl.default)] {
+            self.count(&format!("{place}.{key}"), entries.len(), LIST_ITEMS);
+            let mut seen = BTreeSet::new();
+            for (index, entry) in entries.iter().enumerate() {
+                let (tag, name, _) = entry.parts();
+                if !seen.insert((tag, name)) {
+                    let message = format!("another entry is about the same as {entry}");
+                    self.problem(format!("{place}.{key}[{index}]"), message, "keep one of them");
+                }
+            }
+        }
+    }
+
+    /// The group's permissions in a mode are the mask of an ACL: with both given they must be the same, or each run
+    /// would take back what the other one did.
+    fn masks(&mut self, resources: &[Resource]) {
+        let modes: BTreeMap<&str, Mode> = resources
+            .iter()
+            .filter_map(|resource| match resource {
+                Resource::File(File { path, want: FileWant::Present { mode, .. }, .. }) => {
+                    Some((path.as_str(), (*mode)?))
+                }
+                Resource::Directory(own) => Some((own.path.as_str(), own.mode?)),
+                _ => None,
+            })
+            .collect();
+        for (index, resource) in resources.iter().enumerate() {
+            let Resource::Acl(acl) = resource else { continue };
+            let Some(mode) = modes.get(acl.path.as_str()).filter(|_| !acl.access.is_empty() || acl.purge)
+            else {
+                continue;
+            };
+            for (tag, shift) in [(AclTag::UserObj, 6), (AclTag::Mask, 3), (AclTag::Other, 0)] {
+                let bits = (mode.bits() >> shift) & 7;
+                let listed = acl.access.iter().map(AclEntry::parts).find(|(of, ..)| *of == tag);
+                let same = listed.map(|(.., perms)| u32::from(perms) == bits);
+                if same.unwrap_or(tag != AclTag::Mask) {
+                    continue;
+                }
+                let word = match tag {
+                    AclTag::UserObj => "user::",
+                    AclTag::Mask => "mask::",
+                    _ => "other::",
+                };
+                let bit = |at: u32, c: char| if (bits >> at) & 1 == 1 { c } else { '-' };
+                let remedy = format!(
+                    "list {word}{}{}{}, or leave mode out there",
+                    bit(2, 'r'),
+                    bit(1, 'w'),
+                    bit(0, 'x')
+                );
+                let message = format!("the mode {mode} of {} says otherwise than this ACL", acl.path);
+                self.problem(format!("resources[{index}].acl.access"), message, remedy);
+            }
         }
     }
 

@@ -6,14 +6,14 @@ use crate::disk::Disk;
 use crate::host::{Accounts, Fault, Host};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
-use crate::resource::wanted::{Sight, Wanted, wanted};
+use crate::resource::wanted::{Nothing, Wanted, wanted};
 use crate::resource::{Found, directory, entry, file, parts, secret};
 use shared::digest::Digest;
 use shared::manifest::{Resource, Timer};
 use shared::plan::Action;
 use shared::receipt::StepStatus;
 use shared::refusal::Refused;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -128,10 +128,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     }
 
     /// What the resource wants of the host as it is now, and what is there.
-    fn parts(&self, item: &Item<'a>) -> Result<(Vec<parts::Part<'a>>, Vec<parts::Found>), Fault> {
-        let (accounts, files, made) = (self.host.accounts()?, BTreeMap::new(), BTreeSet::new());
-        let sight =
-            Sight { host: &*self.host, accounts: &accounts, files: &files, made: &made, comes: false };
+    pub(super) fn parts(&self, item: &Item<'a>) -> Result<(Vec<parts::Part<'a>>, Vec<parts::Found>), Fault> {
+        let accounts = self.host.accounts()?;
+        let none = Nothing::default();
+        let sight = none.sight(&*self.host, &accounts);
         let refused = |refused: Refused| Fault::Refused(refused.message);
         match wanted(item, self.job.facts, &sight).map_err(refused)? {
             Some(Wanted::Parts(all)) => {
@@ -217,7 +217,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     }
 
     /// Earlier steps of the group may have changed what is wanted or found; what comes of it must be the plan's.
-    fn put_parts(&mut self, action: &Action, item: &Item<'a>, before: &[parts::Found]) -> Went {
+    pub(super) fn put_parts(&mut self, action: &Action, item: &Item<'a>, before: &[parts::Found]) -> Went {
         if let Resource::Timer(Timer { job: Some(job), .. }) = item.resource {
             self.check_programs(action, &[&job.run])?;
         }

@@ -7,14 +7,13 @@ use crate::host::{Fault, Host, Mark};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::programs::{self, Coming};
-use crate::resource::wanted::Sight;
+use crate::resource::wanted::Nothing;
 use crate::resource::{Found, account, archive, command, external, firewall, package, parts, service};
 use shared::ids::ResourceId;
 use shared::manifest::{Archive, Argv, External, Resource};
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
 use shared::risk::ActionClass;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Old contents that are written to the disk together.
@@ -76,8 +75,10 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     /// Kinds that look at several parts and bring them about by themselves.
     fn looked_at(&mut self, action: &Action, before: &[parts::Found]) -> Went {
-        match self.item(action)?.resource {
+        let item = self.item(action)?;
+        match item.resource {
             Resource::Firewall(_) => self.firewall(action, before),
+            Resource::Acl(_) => self.put_parts(action, item, before),
             _ => self.archive(action, before),
         }
     }
@@ -87,9 +88,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         let Resource::Firewall(want) = item.resource else {
             return Err(Fault::Refused(format!("{} is no firewall", action.resource)));
         };
-        let (accounts, files, made) = (self.host.accounts()?, BTreeMap::new(), BTreeSet::new());
-        let sight =
-            Sight { host: &*self.host, accounts: &accounts, files: &files, made: &made, comes: false };
+        let accounts = self.host.accounts()?;
+        let none = Nothing::default();
+        let sight = none.sight(&*self.host, &accounts);
         let run = firewall::inspect((want, action.after), item, self.job.facts, &sight)?;
         Ok((run, want.confirm_s))
     }
@@ -162,6 +163,8 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             }
             Resource::Archive(want) => self.find_archive(n, want),
             Resource::Firewall(_) => self.find_firewall(n),
+            // Earlier steps may make what it is about, so it shares no group with them.
+            Resource::Acl(_) => self.parts(self.item(action)?).map(|(_, found)| Found::Parts(found)),
             Resource::Command(want) => command::found(want, self.host).map(Found::Command),
             Resource::External(want) => self.find_external(want),
             _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
@@ -185,11 +188,14 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         }
         let artifacts = self.job.artifacts;
         let ready = external::prepare(want, self.host, &|digest| artifact(artifacts, digest))?;
-        if ready.is_right(want, self.host)? {
+        let Some(differing) = ready.differing(want, self.host)? else {
             return Ok((StepStatus::Unneeded, "its program says that nothing is to be done".into()));
-        }
+        };
         ready.set(want, self.host)?;
-        Ok((StepStatus::Done, String::new()))
+        // Names of the manifest; values may be nobody's matter.
+        let named =
+            if differing.is_empty() { String::new() } else { format!("set {}", differing.join(", ")) };
+        Ok((StepStatus::Done, shared::strict::shorten(&named)))
     }
 
     fn service(&mut self, action: &Action, before: &service::Found) -> Went {

@@ -5,8 +5,9 @@
 use super::scalar::{self, Refused};
 use super::tree::{Data, Entry, Node};
 use crate::manifest::{
-    Argv, AuthorizedKeys, Block, File, Group, Line, PROBLEMS, Package, PackageRepository, Problem, Setting,
-    Sudoers, Symlink, Sysctl, User, suggest,
+    Archive, Argv, AuthorizedKeys, Block, Certificate, Dropin, External, File, Group, KernelModule, Line,
+    Mount, PROBLEMS, Package, PackageRepository, Problem, Setting, Sudoers, Symlink, Sysctl, Timer, User,
+    suggest,
 };
 use crate::strict::shorten;
 use serde::de::DeserializeOwned;
@@ -75,6 +76,13 @@ impl<'s> Shape<'s> {
             Some("#/$defs/Group") => self.convert::<Group>(value, node.line, place),
             Some("#/$defs/User") => self.convert::<User>(value, node.line, place),
             Some("#/$defs/PackageRepository") => self.convert::<PackageRepository>(value, node.line, place),
+            Some("#/$defs/Dropin") => self.convert::<Dropin>(value, node.line, place),
+            Some("#/$defs/Timer") => self.convert::<Timer>(value, node.line, place),
+            Some("#/$defs/Certificate") => self.convert::<Certificate>(value, node.line, place),
+            Some("#/$defs/Archive") => self.convert::<Archive>(value, node.line, place),
+            Some("#/$defs/Mount") => self.convert::<Mount>(value, node.line, place),
+            Some("#/$defs/KernelModule") => self.convert::<KernelModule>(value, node.line, place),
+            Some("#/$defs/External") => self.convert::<External>(value, node.line, place),
             _ => Some(value),
         }
     }

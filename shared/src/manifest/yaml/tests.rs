@@ -9,6 +9,7 @@ const EDITS: &str = include_str!("../golden/edits.yaml");
 const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
 const EXTERNAL: &str = include_str!("../golden/external.yaml");
+const ACL: &str = include_str!("../golden/acl.yaml");
 const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const PACKAGES: &str = include_str!("../golden/packages.yaml");
 const SOURCES: &str = include_str!("../golden/sources.yaml");
@@ -45,6 +46,7 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         ("patch", PATCH),
         ("secrets", SECRETS),
         ("external", EXTERNAL),
+        ("acl", ACL),
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
