@@ -1,7 +1,7 @@
 //! Files and directories on real private roots.
 
 use super::support::site::{Site, manifest};
-use super::support::tree::{Tree, snapshot};
+use super::support::tree::{Tree, snapshot, untouched};
 use agent::apply::Stopped;
 use agent::disk::RealDisk;
 use agent::host::{Host, Machine};
@@ -45,6 +45,11 @@ impl Bench {
     /// The root without the agent's own directory.
     pub fn tree(&self) -> Tree {
         snapshot(self.dir.path(), &["/var/lib/assent"])
+    }
+
+    /// All of the root, with what shows that somebody was there.
+    pub fn untouched(&self) -> Tree {
+        untouched(self.dir.path(), &[])
     }
 
     pub fn site(&self, resources: Value) -> Site {
