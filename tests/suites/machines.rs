@@ -4,6 +4,8 @@
 
 #[path = "system.rs"]
 mod system;
+#[path = "upkeep.rs"]
+mod upkeep;
 
 use shared::facts::Service;
 use shared::receipt::{Receipt, StepStatus};

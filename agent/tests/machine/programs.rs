@@ -120,3 +120,26 @@ fn programs_that_the_change_brings_are_bound_to_the_bytes_of_the_manifest() {
     assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     assert_eq!(ran(&bench), ["run", "guard", "check"]);
 }
+
+/// A file that a program only reads is bound, too, when the change brings it, and is no obstacle afterwards.
+#[test]
+fn programs_may_read_what_the_change_brings() {
+    for exchange in [false, true] {
+        let mut bench = Bench::new();
+        let read = "/srv/read";
+        let spoil = format!("! {exchange} || echo other >srv/read");
+        let resources = json!([
+            { "file": { "path": read, "content": "text\n" } },
+            { "command": { "name": "look", "run": ["/bin/echo", read], "needed": "always" } },
+            { "command": { "name": "spoil", "run": ["/bin/sh", "-c", spoil], "needed": "always" } }
+        ]);
+        let check = json!({ "name": "well", "command": { "run": ["/bin/echo", read] }, "retries": 0 });
+        let manifest =
+            json!({ "manifest": "m", "version": "1.0.0", "resources": resources, "health": [check] });
+        let site = Site::new(vec![from_json(&manifest)]);
+        let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+        let good = outcome.outcome == HostOutcome::Applied;
+        assert_eq!(good, !exchange, "{outcome:#?}");
+        assert!(good || outcome.health[0].output.contains("has sha256"), "{outcome:#?}");
+    }
+}

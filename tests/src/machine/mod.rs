@@ -183,6 +183,11 @@ impl Machine {
     pub fn reboot(&mut self) {
         // It may go down before it has answered.
         drop(self.enter(&["systemctl", "reboot"]));
+        self.await_reboot();
+    }
+
+    /// Waits until the machine has gone down by itself to boot again, and is up.
+    pub fn await_reboot(&mut self) {
         let status = self.nspawn.take().unwrap().wait().unwrap();
         assert_eq!(status.code(), Some(REBOOT), "{} did not reboot", self.name);
         self.start();
