@@ -199,6 +199,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.health()?;
     planner.surround()?;
     planner.keeps_secrets()?;
+    planner.rules(&items);
     planner.planned.notes.truncate(limits::PLAN_NOTES);
     Ok(planner.planned)
 }
@@ -520,6 +521,20 @@ impl<'a, H: Host> Planner<'a, H> {
             Some(path) => Err(failed(format!(
                 "{path} holds a secret and is run as a program; let the program read the secret from a file of its own"
             ))),
+        }
+    }
+
+    /// Each step names the rules that its resource satisfies.
+    fn rules(&mut self, items: &[Item<'a>]) {
+        let rules: BTreeMap<_, _> = items
+            .iter()
+            .map(|item| (&item.id, item.resource.satisfies()))
+            .filter(|(_, all)| !all.is_empty())
+            .collect();
+        for action in &mut self.planned.actions {
+            if let Some(rules) = rules.get(&action.resource) {
+                action.satisfies = rules.to_vec();
+            }
         }
     }
 

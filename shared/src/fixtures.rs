@@ -125,6 +125,7 @@ pub fn action(resource: &str, after: &str) -> Action {
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
 use crate::keys::PublicKey;
 use crate::limits;
-use crate::manifest::{Argv, Conffiles, Undo};
+use crate::manifest::{Argv, Conffiles, RuleId, Undo};
 use crate::refusal::{Code, Refused};
 use crate::risk::{ActionClass, Risk};
 use crate::statement::{Predicate, Statement, Subject};
@@ -151,6 +151,9 @@ pub struct Action {
     /// Files of the host that the step runs, its guard and its undo included, with the digest of each.
     #[serde(default, skip_serializing_if = "none")]
     pub programs: Map<String, Digest>,
+    /// Rules of benchmarks that the host follows by it, as its author says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub satisfies: Vec<RuleId>,
 }
 
 /// A health check that runs a program after the last step. It is no step, but has the power of one.

@@ -198,6 +198,7 @@ pub fn diff(resource: &Resource, tables: &Tables) -> Result<Option<(Action, Tabl
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     };
     Ok(Some((action, after)))
 }

@@ -127,6 +127,7 @@ pub fn action(want: &Command, programs: Map<String, Digest>) -> Result<Action, R
         content: None,
         package: None,
         programs,
+        satisfies: Vec::new(),
     })
 }
 

@@ -101,6 +101,7 @@ pub fn diff(
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }))
 }
 

@@ -190,6 +190,7 @@ impl<H: Host> Walk<'_, H> {
             content: None,
             package: None,
             programs: Map::default(),
+            satisfies: Vec::new(),
         }))
     }
 
@@ -219,6 +220,7 @@ impl<H: Host> Walk<'_, H> {
             content: None,
             package: None,
             programs: Map::default(),
+            satisfies: Vec::new(),
         }))
     }
 }

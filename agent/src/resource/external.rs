@@ -135,6 +135,7 @@ pub fn action(id: &ResourceId, want: &External) -> Result<Action, Refused> {
         undo: resource.undo().into(),
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
         content: None,
     })
 }

@@ -354,6 +354,7 @@ pub fn diff(
         content: changed_content(want, found),
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }))
 }
 

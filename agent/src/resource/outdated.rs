@@ -154,6 +154,7 @@ pub fn action(rules: &[&Restart]) -> Result<Action, Refused> {
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
         content: None,
     })
 }

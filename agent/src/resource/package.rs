@@ -187,6 +187,7 @@ pub fn action(change: &PackageChange, found: &Found, about: About<'_>) -> Result
         content: None,
         package: Some(pin(change, about.conffiles)),
         programs: Map::default(),
+        satisfies: Vec::new(),
     })
 }
 
@@ -282,6 +283,7 @@ pub fn repair(change: &PackageChange, found: &Found) -> Result<Action, Refused> 
         content: None,
         package: Some(pin(change, Conffiles::Old)),
         programs: Map::default(),
+        satisfies: Vec::new(),
     })
 }
 
@@ -337,6 +339,7 @@ pub fn hold(want: &Package, found: &Found) -> Result<Option<Action>, Refused> {
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }))
 }
 

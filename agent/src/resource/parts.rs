@@ -395,6 +395,7 @@ pub(super) fn plain(
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }
 }
 
@@ -505,6 +506,7 @@ pub(crate) fn check<H: Host>(
         content: None,
         package: None,
         programs,
+        satisfies: Vec::new(),
     }))
 }
 
@@ -531,6 +533,7 @@ pub(crate) fn later(item: &Item<'_>, path: &str) -> Action {
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }
 }
 

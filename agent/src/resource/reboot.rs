@@ -111,6 +111,7 @@ pub fn action(wish: Reboot, now: &[String]) -> Result<Action, Refused> {
         undo: Reversibility { undo: UndoContract::No, why: "what ran has ended".to_owned() },
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
         content: None,
     })
 }

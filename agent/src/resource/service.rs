@@ -93,6 +93,7 @@ pub fn diff(want: &Service, found: &Found, comes: bool) -> Result<Vec<Action>, R
             content: None,
             package: None,
             programs: Map::default(),
+            satisfies: Vec::new(),
         });
     };
     if let Some(enabled) = want.enabled.filter(|wanted| *wanted != found.is_enabled()) {
@@ -162,6 +163,7 @@ pub fn restart(resource: &ResourceId, causes: &[ResourceId]) -> Action {
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }
 }
 
@@ -223,7 +225,14 @@ mod tests {
     }
 
     fn want(state: Option<ServiceState>, enabled: Option<bool>) -> Service {
-        Service { name: "x".parse().unwrap(), state, enabled, requires: vec![], on_change: vec![] }
+        Service {
+            name: "x".parse().unwrap(),
+            state,
+            enabled,
+            requires: vec![],
+            on_change: vec![],
+            satisfies: vec![],
+        }
     }
 
     #[test]

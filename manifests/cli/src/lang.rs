@@ -96,6 +96,7 @@ words! {
     MayUse: "allowed effects", "erlaubte Wirkungen";
     Reboot: "reboot", "Neustart";
     Quarantine: "quarantine", "Quarantäne";
+    Satisfies: "satisfies", "erfüllt";
     QuarantineLifted: "LIFTED: hosts do again what failed on them and was undone", "AUFGEHOBEN: Hosts tun wieder, was bei ihnen fehlschlug und zurückgenommen wurde";
     Ends: "ends", "endet";
     State: "state", "Stand";

@@ -314,6 +314,7 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
             content: None,
             package: None,
             programs: Map::default(),
+            satisfies: Vec::new(),
         }],
         health: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),

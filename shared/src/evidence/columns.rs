@@ -97,6 +97,28 @@ pub(super) const APPLICATIONS: &[&str] = &[
     "evidence_sha256",
 ];
 
+pub(super) const RULES: &[&str] = &[
+    "tenant",
+    "export_id",
+    "row_id",
+    "rule_id",
+    "resource_id",
+    "manifest",
+    "manifest_sha256",
+    "change_id",
+    "revision",
+    "ci_id",
+    "host",
+    "agent_id",
+    "result",
+    "host_outcome",
+    "verify_result",
+    "applied_at",
+    "signature_verified",
+    "log_index",
+    "evidence_sha256",
+];
+
 pub(super) const APPROVALS: &[&str] = &[
     "tenant",
     "export_id",

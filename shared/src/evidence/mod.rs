@@ -6,6 +6,7 @@
 mod columns;
 mod contents;
 mod derived;
+mod rules;
 mod seal;
 mod sshsig;
 mod tables;

@@ -1,10 +1,10 @@
-//! The tables of a bundle (changes, applications, approvals), computed from the signed statements.
+//! The tables of a bundle (changes, applications, approvals, rules), computed from the signed statements.
 //!
 //! The verifier computes them again and compares bytes, so a table cannot say what no statement says.
 //! Dialect: RFC 4180 (comma, CRLF, UTF-8 without a mark, raw values); times RFC 3339 UTC, whole seconds.
 
-use super::columns::{APPLICATIONS, APPROVALS, CHANGES};
-use super::{Contents, derived};
+use super::columns::{APPLICATIONS, APPROVALS, CHANGES, RULES};
+use super::{Contents, derived, rules};
 use crate::approval::{Approval, Decision};
 use crate::change::Change;
 use crate::digest::Digest;
@@ -72,6 +72,7 @@ pub fn tables(contents: &Contents) -> Vec<Table> {
         ),
         table("applications", APPLICATIONS, application_rows(contents)),
         table("approvals", APPROVALS, approval_rows(contents)),
+        table("rules", RULES, rules::rows(contents)),
     ]
 }
 
@@ -98,7 +99,7 @@ fn yes(value: bool) -> String {
     value.to_string()
 }
 
-fn index(contents: &Contents, digest: &Digest) -> String {
+pub(super) fn index(contents: &Contents, digest: &Digest) -> String {
     text(contents.proofs.inclusion.get(digest).map(|p| p.proof.index))
 }
 
@@ -222,6 +223,17 @@ fn application_rows(contents: &Contents) -> Vec<Vec<String>> {
     receipts.into_iter().flat_map(|r| application_rows_of(contents, r)).collect()
 }
 
+/// What the health checks of a run say together.
+pub(super) fn application_health(receipt: &Receipt) -> &'static str {
+    if receipt.health.is_empty() {
+        "none"
+    } else if receipt.health.iter().all(|h| h.ok) {
+        "ok"
+    } else {
+        "failed"
+    }
+}
+
 fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec<Vec<String>> {
     let body = &receipt.body;
     let received = contents.server.received.get(&receipt.digest);
@@ -229,13 +241,7 @@ fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec
     let in_window =
         contents.changes.get(&body.change).is_some_and(|c| c.body.interval_at(body.started).is_ok());
     let plan = contents.plans.get(&body.plan);
-    let health = if body.health.is_empty() {
-        "none"
-    } else if body.health.iter().all(|h| h.ok) {
-        "ok"
-    } else {
-        "failed"
-    };
+    let health = application_health(body);
     let times = times(contents, receipt);
     let row = |r: &crate::receipt::StepResult| {
         let (verified, signer) = derived::signers(contents, body, r.resource.as_str());

@@ -123,7 +123,7 @@ fn header(site: &SiteId, seq: u64, prev: Option<Digest>, log_seen: Option<LogSee
 }
 
 fn publication(site: SiteId) -> Statement<Publication> {
-    let manifest = br#"{"manifest":"web-base","version":"1.2.0","team":"main","title":"Base","resources":[{"file":{"path":"/etc/motd","content":"hello"}}],"on_drift":"report"}"#;
+    let manifest = br#"{"manifest":"web-base","version":"1.2.0","team":"main","title":"Base","resources":[{"file":{"path":"/etc/motd","content":"hello","satisfies":["xccdf_org.example_rule_banner"]}},{"file":{"path":"/etc/issue","content":"hi","satisfies":["xccdf_org.example_rule_banner","xccdf_org.example_rule_issue"]}}],"on_drift":"report"}"#;
     let manifest = Manifest::from_json(manifest).unwrap();
     let body = Publication {
         site,
@@ -352,6 +352,25 @@ fn tables_have_the_columns_of_the_export_set() {
         assert_eq!(row.get(column).map(String::as_str), Some(value), "{column}");
     }
     assert_eq!(approved.get("statement_sha256"), approved.get("approval_id"));
+    let table: serde_json::Value = serde_json::from_slice(&files["data/rules.json"]).unwrap();
+    let cell = |row: &serde_json::Value, column: &str| row[column].as_str().unwrap().to_owned();
+    let rules: Vec<String> = table["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            ["rule_id", "resource_id", "manifest", "host", "result", "signature_verified"]
+                .map(|c| cell(row, c))
+                .join(" ")
+        })
+        .collect();
+    let of = |rule: &str, path: &str, result: &str| {
+        format!("xccdf_org.example_rule_{rule} file:/etc/{path} main/web-base@1.2.0 web1 {result} true")
+    };
+    assert_eq!(
+        rules,
+        [of("banner", "motd", "fixed"), of("banner", "issue", "pass"), of("issue", "issue", "pass")]
+    );
     for empty in [
         "model_id",
         "priority",

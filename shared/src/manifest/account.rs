@@ -2,6 +2,7 @@
 
 use super::names::{AuthorizedKey, SudoersName, UserComment};
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::{AbsolutePath, AccountName};
 use crate::ids::ResourceId;
@@ -17,6 +18,7 @@ pub struct Sudoers {
     pub content: Option<String>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 impl Sudoers {
@@ -53,6 +55,7 @@ pub struct AuthorizedKeys {
     pub want: KeysWant,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,7 @@ pub struct Group {
     pub want: GroupWant,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +134,7 @@ pub struct User {
     pub want: UserWant,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,11 +199,11 @@ resource! {
 impl TryFrom<SudoersEntry> for Sudoers {
     type Error = Contradiction;
     fn try_from(text: SudoersEntry) -> Result<Self, Contradiction> {
-        let SudoersEntry { name, state, content, requires, on_change } = text;
+        let SudoersEntry { name, state, content, requires, on_change, satisfies } = text;
         let refuse = |why| Err(Contradiction::Keys(format!("sudoers {name}"), why));
         match (state, &content) {
             (Presence::Present, Some(_)) | (Presence::Absent, None) => {
-                Ok(Self { name, content, requires, on_change })
+                Ok(Self { name, content, requires, on_change, satisfies })
             }
             (Presence::Present, None) => refuse("has no content; the rules, or state: absent"),
             (Presence::Absent, Some(_)) => {
@@ -210,15 +215,15 @@ impl TryFrom<SudoersEntry> for Sudoers {
 
 impl From<Sudoers> for SudoersEntry {
     fn from(own: Sudoers) -> Self {
-        let Sudoers { name, content, requires, on_change } = own;
-        Self { name, state: Presence::of(content.is_some()), content, requires, on_change }
+        let Sudoers { name, content, requires, on_change, satisfies } = own;
+        Self { name, state: Presence::of(content.is_some()), content, requires, on_change, satisfies }
     }
 }
 
 impl TryFrom<AuthorizedKeysEntry> for AuthorizedKeys {
     type Error = Contradiction;
     fn try_from(text: AuthorizedKeysEntry) -> Result<Self, Contradiction> {
-        let AuthorizedKeysEntry { user, state, keys, exclusive, requires, on_change } = text;
+        let AuthorizedKeysEntry { user, state, keys, exclusive, requires, on_change, satisfies } = text;
         let refuse = |why| Err(Contradiction::Keys(format!("authorized_keys of {user}"), why));
         let mut seen: Vec<&str> = keys.iter().map(AuthorizedKey::identity).collect();
         seen.sort_unstable();
@@ -237,25 +242,25 @@ impl TryFrom<AuthorizedKeysEntry> for AuthorizedKeys {
         if keys.is_empty() && want != (KeysWant::Present { exclusive: true }) {
             return refuse("names no key; give keys, or exclusive: true to empty the file");
         }
-        Ok(Self { user, keys, want, requires, on_change })
+        Ok(Self { user, keys, want, requires, on_change, satisfies })
     }
 }
 
 impl From<AuthorizedKeys> for AuthorizedKeysEntry {
     fn from(own: AuthorizedKeys) -> Self {
-        let AuthorizedKeys { user, keys, want, requires, on_change } = own;
+        let AuthorizedKeys { user, keys, want, requires, on_change, satisfies } = own;
         let (state, exclusive) = match want {
             KeysWant::Absent => (Presence::Absent, false),
             KeysWant::Present { exclusive } => (Presence::Present, exclusive),
         };
-        Self { user, state, keys, exclusive, requires, on_change }
+        Self { user, state, keys, exclusive, requires, on_change, satisfies }
     }
 }
 
 impl TryFrom<GroupEntry> for Group {
     type Error = Contradiction;
     fn try_from(text: GroupEntry) -> Result<Self, Contradiction> {
-        let GroupEntry { name, state, gid, system, requires, on_change } = text;
+        let GroupEntry { name, state, gid, system, requires, on_change, satisfies } = text;
         let want = match state {
             Presence::Present => GroupWant::Present { gid, system },
             Presence::Absent if gid.is_none() && !system => GroupWant::Absent,
@@ -264,18 +269,18 @@ impl TryFrom<GroupEntry> for Group {
                 return Err(Contradiction::Keys(format!("group {name}"), why));
             }
         };
-        Ok(Self { name, want, requires, on_change })
+        Ok(Self { name, want, requires, on_change, satisfies })
     }
 }
 
 impl From<Group> for GroupEntry {
     fn from(own: Group) -> Self {
-        let Group { name, want, requires, on_change } = own;
+        let Group { name, want, requires, on_change, satisfies } = own;
         let (state, gid, system) = match want {
             GroupWant::Absent => (Presence::Absent, None, false),
             GroupWant::Present { gid, system } => (Presence::Present, gid, system),
         };
-        Self { name, state, gid, system, requires, on_change }
+        Self { name, state, gid, system, requires, on_change, satisfies }
     }
 }
 
@@ -299,18 +304,32 @@ impl TryFrom<UserEntry> for User {
                 return refuse("is absent, so nothing else says anything; only name with state: absent");
             }
         };
-        Ok(Self { name, want, requires: text.requires, on_change: text.on_change })
+        Ok(Self { name, want, requires: text.requires, on_change: text.on_change, satisfies: text.satisfies })
     }
 }
 
 impl From<User> for UserEntry {
     fn from(own: User) -> Self {
-        let User { name, want, requires, on_change } = own;
+        let User { name, want, requires, on_change, satisfies } = own;
         let (state, fields) = match want {
             UserWant::Absent => (Presence::Absent, UserFields::default()),
             UserWant::Present(fields) => (Presence::Present, *fields),
         };
         let UserFields { uid, group, groups, shell, home, comment, locked, system } = fields;
-        Self { name, state, uid, group, groups, shell, home, comment, locked, system, requires, on_change }
+        Self {
+            name,
+            state,
+            uid,
+            group,
+            groups,
+            shell,
+            home,
+            comment,
+            locked,
+            system,
+            requires,
+            on_change,
+            satisfies,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Archives: a tar file of the repository, unpacked into a directory.
 
 use super::resource::{Artifact, resource};
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::{AbsolutePath, AccountName};
 use crate::ids::ResourceId;
@@ -16,6 +17,7 @@ pub struct Archive {
     pub want: Option<Unpacked>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 /// How an archive is unpacked.
@@ -73,7 +75,8 @@ fn is_zero(number: &u32) -> bool {
 impl TryFrom<ArchiveEntry> for Archive {
     type Error = Contradiction;
     fn try_from(text: ArchiveEntry) -> Result<Self, Contradiction> {
-        let ArchiveEntry { path, state, artifact, owner, group, strip, requires, on_change } = text;
+        let ArchiveEntry { path, state, artifact, owner, group, strip, requires, on_change, satisfies } =
+            text;
         let refuse = |why| Err(Contradiction::Keys(format!("archive {path}"), why));
         let want = match (state, artifact) {
             (Presence::Present, Some(artifact)) => Some(Unpacked { artifact, owner, group, strip }),
@@ -83,18 +86,18 @@ impl TryFrom<ArchiveEntry> for Archive {
                 return refuse("is absent, so nothing else says anything; only path with state: absent");
             }
         };
-        Ok(Self { path, want, requires, on_change })
+        Ok(Self { path, want, requires, on_change, satisfies })
     }
 }
 
 impl From<Archive> for ArchiveEntry {
     fn from(own: Archive) -> Self {
-        let Archive { path, want, requires, on_change } = own;
+        let Archive { path, want, requires, on_change, satisfies } = own;
         let state = Presence::of(want.is_some());
         let (artifact, owner, group, strip) = match want {
             Some(Unpacked { artifact, owner, group, strip }) => (Some(artifact), owner, group, strip),
             None => (None, None, None, 0),
         };
-        Self { path, state, artifact, owner, group, strip, requires, on_change }
+        Self { path, state, artifact, owner, group, strip, requires, on_change, satisfies }
     }
 }

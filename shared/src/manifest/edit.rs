@@ -5,6 +5,7 @@ use super::names::{
     Checker, CommentMark, LinePattern, LineText, PartName, SectionName, SettingKey, SettingValue,
 };
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::AbsolutePath;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub struct Line {
     pub validate: Option<Checker>,
     pub requires: Vec<crate::ids::ResourceId>,
     pub on_change: Vec<crate::ids::ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,7 @@ pub struct Block {
     pub validate: Option<Checker>,
     pub requires: Vec<crate::ids::ResourceId>,
     pub on_change: Vec<crate::ids::ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +201,7 @@ pub struct Setting {
     pub validate: Option<Checker>,
     pub requires: Vec<crate::ids::ResourceId>,
     pub on_change: Vec<crate::ids::ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,21 +300,21 @@ impl TryFrom<LineEntry> for Line {
             }
             (Presence::Absent, line, pattern) => LineWant::Absent { line, pattern },
         };
-        let (requires, on_change) = (text.requires, text.on_change);
-        Ok(Self { path, name, want, validate: text.validate, requires, on_change })
+        let (requires, on_change, satisfies) = (text.requires, text.on_change, text.satisfies);
+        Ok(Self { path, name, want, validate: text.validate, requires, on_change, satisfies })
     }
 }
 
 impl From<Line> for LineEntry {
     fn from(own: Line) -> Self {
-        let Line { path, name, want, validate, requires, on_change } = own;
+        let Line { path, name, want, validate, requires, on_change, satisfies } = own;
         let (state, line, pattern, place, create) = match want {
             LineWant::Absent { line, pattern } => (Presence::Absent, line, pattern, Place::End, false),
             LineWant::Present { line, pattern, place, create } => {
                 (Presence::Present, Some(line), pattern, place, create)
             }
         };
-        Self { path, name, state, line, pattern, place, create, validate, requires, on_change }
+        Self { path, name, state, line, pattern, place, create, validate, requires, on_change, satisfies }
     }
 }
 
@@ -337,14 +341,14 @@ impl TryFrom<BlockEntry> for Block {
         };
         #[expect(clippy::expect_used, reason = "a constant that is a comment mark")]
         let comment = comment.unwrap_or_else(|| "#".parse().expect("# is a comment mark"));
-        let (requires, on_change) = (text.requires, text.on_change);
-        Ok(Self { path, name, want, comment, validate: text.validate, requires, on_change })
+        let (requires, on_change, satisfies) = (text.requires, text.on_change, text.satisfies);
+        Ok(Self { path, name, want, comment, validate: text.validate, requires, on_change, satisfies })
     }
 }
 
 impl From<Block> for BlockEntry {
     fn from(own: Block) -> Self {
-        let Block { path, name, want, comment, validate, requires, on_change } = own;
+        let Block { path, name, want, comment, validate, requires, on_change, satisfies } = own;
         let comment = (comment.as_str() != "#").then_some(comment);
         let mut text = Self {
             path,
@@ -358,6 +362,7 @@ impl From<Block> for BlockEntry {
             validate,
             requires,
             on_change,
+            satisfies,
         };
         let BlockWant::Present { source, place, create } = want else { return text };
         match source {
@@ -394,18 +399,28 @@ impl TryFrom<SettingEntry> for Setting {
                 return refuse("is absent, so value and create say nothing; leave them out");
             }
         };
-        let (requires, on_change) = (text.requires, text.on_change);
-        Ok(Self { path, section, key, want, separator, validate: text.validate, requires, on_change })
+        let (requires, on_change, satisfies) = (text.requires, text.on_change, text.satisfies);
+        Ok(Self {
+            path,
+            section,
+            key,
+            want,
+            separator,
+            validate: text.validate,
+            requires,
+            on_change,
+            satisfies,
+        })
     }
 }
 
 impl From<Setting> for SettingEntry {
     fn from(own: Setting) -> Self {
-        let Setting { path, section, key, want, separator, validate, requires, on_change } = own;
+        let Setting { path, section, key, want, separator, validate, requires, on_change, satisfies } = own;
         let (state, value, create) = match want {
             SettingWant::Absent => (Presence::Absent, None, false),
             SettingWant::Present { value, create } => (Presence::Present, Some(value), create),
         };
-        Self { path, section, key, state, value, separator, create, validate, requires, on_change }
+        Self { path, section, key, state, value, separator, create, validate, requires, on_change, satisfies }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::edit::TextSource;
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use crate::ids::ResourceId;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub struct Firewall {
     pub confirm_s: u32,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 impl Firewall {
@@ -57,20 +59,20 @@ resource! {
 impl TryFrom<FirewallEntry> for Firewall {
     type Error = Contradiction;
     fn try_from(text: FirewallEntry) -> Result<Self, Contradiction> {
-        let FirewallEntry { content, template, confirm_s, requires, on_change } = text;
+        let FirewallEntry { content, template, confirm_s, requires, on_change, satisfies } = text;
         let refuse = |why| Contradiction::Keys("firewall".to_owned(), why);
         let source = TextSource::of(Presence::Present, content, template).ok().flatten();
         let source =
             source.ok_or_else(|| refuse("has no clear rules; exactly one of content and template"))?;
-        Ok(Self { source, confirm_s, requires, on_change })
+        Ok(Self { source, confirm_s, requires, on_change, satisfies })
     }
 }
 
 impl From<Firewall> for FirewallEntry {
     fn from(own: Firewall) -> Self {
-        let Firewall { source, confirm_s, requires, on_change } = own;
+        let Firewall { source, confirm_s, requires, on_change, satisfies } = own;
         let (content, template) = TextSource::keys(Some(source));
-        Self { content, template, confirm_s, requires, on_change }
+        Self { content, template, confirm_s, requires, on_change, satisfies }
     }
 }
 

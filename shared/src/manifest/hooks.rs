@@ -110,6 +110,7 @@ impl Hook {
             env: self.env.clone(),
             requires: Vec::new(),
             on_change: Vec::new(),
+            satisfies: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Kinds of the running kernel: mounted file systems and modules.
 
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::{AbsolutePath, NotAValue, as_written, made_of, text_value};
 use crate::ids::ResourceId;
@@ -61,6 +62,7 @@ pub struct Mount {
     pub want: Option<MountWant>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +121,7 @@ pub struct KernelModule {
     pub want: ModuleWant,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +186,18 @@ fn is_zero(number: &u32) -> bool {
 impl TryFrom<MountEntry> for Mount {
     type Error = Contradiction;
     fn try_from(text: MountEntry) -> Result<Self, Contradiction> {
-        let MountEntry { path, state, source, fstype, options, mounted, pass, requires, on_change } = text;
+        let MountEntry {
+            path,
+            state,
+            source,
+            fstype,
+            options,
+            mounted,
+            pass,
+            requires,
+            on_change,
+            satisfies,
+        } = text;
         let refuse = |why| Err(Contradiction::Keys(format!("mount {path}"), why));
         let want = match (state, source, fstype) {
             (Presence::Present, Some(source), Some(fstype)) => {
@@ -197,13 +211,13 @@ impl TryFrom<MountEntry> for Mount {
                 return refuse("is absent, so nothing else says anything; only path with state: absent");
             }
         };
-        Ok(Self { path, want, requires, on_change })
+        Ok(Self { path, want, requires, on_change, satisfies })
     }
 }
 
 impl From<Mount> for MountEntry {
     fn from(own: Mount) -> Self {
-        let Mount { path, want, requires, on_change } = own;
+        let Mount { path, want, requires, on_change, satisfies } = own;
         let state = Presence::of(want.is_some());
         let Some(MountWant { source, fstype, options, mounted, pass }) = want else {
             let (source, fstype, options) = (None, None, Vec::new());
@@ -217,17 +231,18 @@ impl From<Mount> for MountEntry {
                 pass: 0,
                 requires,
                 on_change,
+                satisfies,
             };
         };
         let (source, fstype) = (Some(source), Some(fstype));
-        Self { path, state, source, fstype, options, mounted, pass, requires, on_change }
+        Self { path, state, source, fstype, options, mounted, pass, requires, on_change, satisfies }
     }
 }
 
 impl TryFrom<KernelModuleEntry> for KernelModule {
     type Error = Contradiction;
     fn try_from(text: KernelModuleEntry) -> Result<Self, Contradiction> {
-        let KernelModuleEntry { name, state, options, requires, on_change } = text;
+        let KernelModuleEntry { name, state, options, requires, on_change, satisfies } = text;
         let want = match state {
             ModuleState::Loaded => ModuleWant::Loaded { options },
             ModuleState::Blocked if options.is_empty() => ModuleWant::Blocked,
@@ -237,18 +252,18 @@ impl TryFrom<KernelModuleEntry> for KernelModule {
                 return Err(Contradiction::Keys(format!("kernel_module {name}"), why));
             }
         };
-        Ok(Self { name, want, requires, on_change })
+        Ok(Self { name, want, requires, on_change, satisfies })
     }
 }
 
 impl From<KernelModule> for KernelModuleEntry {
     fn from(own: KernelModule) -> Self {
-        let KernelModule { name, want, requires, on_change } = own;
+        let KernelModule { name, want, requires, on_change, satisfies } = own;
         let (state, options) = match want {
             ModuleWant::Loaded { options } => (ModuleState::Loaded, options),
             ModuleWant::Blocked => (ModuleState::Blocked, Vec::new()),
             ModuleWant::Absent => (ModuleState::Absent, Vec::new()),
         };
-        Self { name, state, options, requires, on_change }
+        Self { name, state, options, requires, on_change, satisfies }
     }
 }

@@ -23,6 +23,7 @@ mod parameters;
 mod repository;
 mod resource;
 mod restart;
+mod rule;
 #[cfg(feature = "authoring")]
 pub mod schema;
 mod suggest;
@@ -64,6 +65,7 @@ pub use resource::{
     Service, ServiceState, Undo,
 };
 pub use restart::{Reboot, Restart, RestartServices};
+pub use rule::RuleId;
 pub(crate) use suggest::suggest;
 pub use system::{Hostname, Symlink, Sysctl, Timezone};
 pub use trust::{Authority, CaCertificate, Certificate, CertificateName};

@@ -3,6 +3,7 @@
 use super::parameters::ParamValue;
 use super::resource::resource;
 use super::restart::{Reboot, Restart};
+use super::rule::RuleId;
 use super::text::Contradiction;
 use super::values::{NameGlob, NotAValue, PackageName, PackageVersion, ParamName, text_value};
 use crate::ids::ResourceId;
@@ -22,6 +23,7 @@ pub struct Package {
     pub want: PackageWant,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,14 +155,15 @@ resource! {
 impl TryFrom<PackageText> for Package {
     type Error = Contradiction;
     fn try_from(text: PackageText) -> Result<Self, Contradiction> {
-        let PackageText { name, state, version, range, hold, conffiles, requires, on_change } = text;
+        let PackageText { name, state, version, range, hold, conffiles, requires, on_change, satisfies } =
+            text;
         let refuse = |why| Err(Contradiction::Keys(format!("package {name}"), why));
         let version = match (state, version, range) {
             (PackageState::Present, Some(version), None) => WantedVersion::Exact(version),
             (PackageState::Present, None, Some(range)) => WantedVersion::Range(range),
             (PackageState::Latest, None, None) => WantedVersion::Latest,
             (PackageState::Absent, None, None) if hold.is_none() && conffiles.is_old() => {
-                return Ok(Self { name, want: PackageWant::Absent, requires, on_change });
+                return Ok(Self { name, want: PackageWant::Absent, requires, on_change, satisfies });
             }
             (PackageState::Absent, ..) => {
                 return refuse(
@@ -179,13 +182,19 @@ impl TryFrom<PackageText> for Package {
                 return refuse("has a version and a range; only one of the two");
             }
         };
-        Ok(Self { name, want: PackageWant::Present { version, hold, conffiles }, requires, on_change })
+        Ok(Self {
+            name,
+            want: PackageWant::Present { version, hold, conffiles },
+            requires,
+            on_change,
+            satisfies,
+        })
     }
 }
 
 impl From<Package> for PackageText {
     fn from(package: Package) -> Self {
-        let Package { name, want, requires, on_change } = package;
+        let Package { name, want, requires, on_change, satisfies } = package;
         let mut text = Self {
             name,
             state: PackageState::Absent,
@@ -195,6 +204,7 @@ impl From<Package> for PackageText {
             conffiles: Conffiles::Old,
             requires,
             on_change,
+            satisfies,
         };
         let PackageWant::Present { version, hold, conffiles } = want else { return text };
         text.state = PackageState::Present;

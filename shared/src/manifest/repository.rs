@@ -1,6 +1,7 @@
 //! Sources of packages with the key that signs them.
 
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::{NotAValue, as_written, made_of, text_value};
 use crate::digest::Digest;
@@ -114,6 +115,7 @@ pub struct PackageRepository {
     pub source: Option<PackageSource>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 /// What a source is made of; its packages count only when this key has signed them.
@@ -201,12 +203,12 @@ impl TryFrom<RepositoryEntry> for PackageRepository {
     type Error = Contradiction;
     fn try_from(text: RepositoryEntry) -> Result<Self, Contradiction> {
         let RepositoryEntry { name, state, uris, suites, components, architectures, key, .. } = text;
-        let (requires, on_change) = (text.requires, text.on_change);
+        let (requires, on_change, satisfies) = (text.requires, text.on_change, text.satisfies);
         let refuse = |why| Err(Contradiction::Keys(format!("package_repository {name}"), why));
         let lists = [uris.len(), suites.len(), components.len(), architectures.len()];
         if state == Presence::Absent {
             return if lists == [0; 4] && key.is_none() {
-                Ok(Self { name, source: None, requires, on_change })
+                Ok(Self { name, source: None, requires, on_change, satisfies })
             } else {
                 refuse("is absent; only name with state: absent")
             };
@@ -227,19 +229,19 @@ impl TryFrom<RepositoryEntry> for PackageRepository {
             return refuse("has no key; the key that signs it");
         };
         let source = Some(PackageSource { uris, suites, components, architectures, key });
-        Ok(Self { name, source, requires, on_change })
+        Ok(Self { name, source, requires, on_change, satisfies })
     }
 }
 
 impl From<PackageRepository> for RepositoryEntry {
     fn from(own: PackageRepository) -> Self {
-        let PackageRepository { name, source, requires, on_change } = own;
+        let PackageRepository { name, source, requires, on_change, satisfies } = own;
         let state = Presence::of(source.is_some());
         let (uris, suites, components, architectures, key) = match source {
             Some(s) => (s.uris, s.suites, s.components, s.architectures, Some(s.key)),
             None => Default::default(),
         };
-        Self { name, state, uris, suites, components, architectures, key, requires, on_change }
+        Self { name, state, uris, suites, components, architectures, key, requires, on_change, satisfies }
     }
 }
 

@@ -10,6 +10,7 @@ use super::kernel::{KernelModule, ModuleWant, Mount};
 use super::names::Checker;
 use super::package::Package;
 use super::repository::PackageRepository;
+use super::rule::RuleId;
 use super::system::{Hostname, Symlink, Sysctl, Timezone};
 use super::text::FileText;
 use super::trust::Certificate;
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// The written form of a kind: its own keys, then the two that every kind has.
+/// The written form of a kind: its own keys, then those that every kind has.
 macro_rules! resource {
     (
         $(#[doc = $doc:literal])*
@@ -48,6 +49,9 @@ macro_rules! resource {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
             pub on_change: Vec<crate::ids::ResourceId>,
+            /// Identifiers of the XCCDF rules that a host follows by it, for plans and evidence.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub satisfies: Vec<crate::manifest::RuleId>,
         }
     };
 }
@@ -128,6 +132,7 @@ pub struct File {
     pub want: FileWant,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +205,9 @@ pub struct Directory {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
     pub on_change: Vec<ResourceId>,
+    /// Identifiers of the XCCDF rules that a host follows by it, for plans and evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub satisfies: Vec<RuleId>,
 }
 
 /// What is wanted of everything below a directory; at least one of the four is given. Links stay as they are.
@@ -242,6 +250,9 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
     pub on_change: Vec<ResourceId>,
+    /// Identifiers of the XCCDF rules that a host follows by it, for plans and evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub satisfies: Vec<RuleId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -285,6 +296,9 @@ pub struct Command {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
     pub on_change: Vec<ResourceId>,
+    /// Identifiers of the XCCDF rules that a host follows by it, for plans and evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub satisfies: Vec<RuleId>,
 }
 
 /// When a command is run.
@@ -349,6 +363,7 @@ impl Directory {
             purge: false,
             requires: Vec::new(),
             on_change: Vec::new(),
+            satisfies: Vec::new(),
         }
     }
 }
@@ -484,6 +499,11 @@ impl Resource {
     /// Services that are restarted when this resource was changed.
     pub fn on_change(&self) -> &[ResourceId] {
         of_any!(self, own => &own.on_change)
+    }
+
+    /// Rules of benchmarks that a host follows by it.
+    pub fn satisfies(&self) -> &[RuleId] {
+        of_any!(self, own => &own.satisfies)
     }
 
     /// The paths that belong to this resource as a whole: no other one may name them.

@@ -3,6 +3,7 @@
 use super::names::SettingValue;
 use super::names::{HostName, LinkTarget, SysctlKey, ZoneName};
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::AbsolutePath;
 use crate::ids::ResourceId;
@@ -18,6 +19,7 @@ pub struct Symlink {
     pub target: Option<LinkTarget>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 resource! {
@@ -48,6 +50,7 @@ pub struct Sysctl {
     pub value: Option<SettingValue>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 impl Sysctl {
@@ -105,10 +108,10 @@ impl Timezone {
 impl TryFrom<SymlinkEntry> for Symlink {
     type Error = Contradiction;
     fn try_from(text: SymlinkEntry) -> Result<Self, Contradiction> {
-        let SymlinkEntry { path, state, target, requires, on_change } = text;
+        let SymlinkEntry { path, state, target, requires, on_change, satisfies } = text;
         match (state, &target) {
             (Presence::Present, Some(_)) | (Presence::Absent, None) => {
-                Ok(Self { path, target, requires, on_change })
+                Ok(Self { path, target, requires, on_change, satisfies })
             }
             (Presence::Present, None) => Err(Contradiction::Keys(
                 format!("symlink {path}"),
@@ -124,22 +127,22 @@ impl TryFrom<SymlinkEntry> for Symlink {
 
 impl From<Symlink> for SymlinkEntry {
     fn from(own: Symlink) -> Self {
-        let Symlink { path, target, requires, on_change } = own;
-        Self { path, state: Presence::of(target.is_some()), target, requires, on_change }
+        let Symlink { path, target, requires, on_change, satisfies } = own;
+        Self { path, state: Presence::of(target.is_some()), target, requires, on_change, satisfies }
     }
 }
 
 impl TryFrom<SysctlEntry> for Sysctl {
     type Error = Contradiction;
     fn try_from(text: SysctlEntry) -> Result<Self, Contradiction> {
-        let SysctlEntry { key, state, value, requires, on_change } = text;
+        let SysctlEntry { key, state, value, requires, on_change, satisfies } = text;
         let refuse = |why| Err(Contradiction::Keys(format!("sysctl {key}"), why));
         match (state, &value) {
             (Presence::Present, Some(value)) if value.as_str().is_empty() => {
                 refuse("has an empty value; the kernel takes none, use state: absent")
             }
             (Presence::Present, Some(_)) | (Presence::Absent, None) => {
-                Ok(Self { key, value, requires, on_change })
+                Ok(Self { key, value, requires, on_change, satisfies })
             }
             (Presence::Present, None) => refuse("has no value; a value, or state: absent"),
             (Presence::Absent, Some(_)) => {
@@ -151,7 +154,7 @@ impl TryFrom<SysctlEntry> for Sysctl {
 
 impl From<Sysctl> for SysctlEntry {
     fn from(own: Sysctl) -> Self {
-        let Sysctl { key, value, requires, on_change } = own;
-        Self { key, state: Presence::of(value.is_some()), value, requires, on_change }
+        let Sysctl { key, value, requires, on_change, satisfies } = own;
+        Self { key, state: Presence::of(value.is_some()), value, requires, on_change, satisfies }
     }
 }

@@ -255,3 +255,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn every_kind_keeps_the_rules_that_it_satisfies() {
+    let samples = ["every-kind", "edits", "system", "sources", "acl", "external"];
+    let mut kinds = std::collections::BTreeSet::new();
+    for sample in samples {
+        let path = format!("{}/src/manifest/golden/{sample}.json", env!("CARGO_MANIFEST_DIR"));
+        let mut document: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for resource in document["resources"].as_array_mut().unwrap() {
+            let (kind, body) = resource.as_object_mut().unwrap().iter_mut().next().unwrap();
+            body["satisfies"] = serde_json::json!(["xccdf_org.example_rule_a", "xccdf_org.example_rule_b"]);
+            kinds.insert(kind.clone());
+        }
+        let read = Manifest::from_json(&strict::to_json(&document)).unwrap();
+        assert!(read.resources().iter().all(|resource| resource.satisfies().len() == 2), "{sample}");
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&read.to_json()).unwrap(),
+            document,
+            "{sample}"
+        );
+    }
+    assert_eq!(kinds.len(), 26, "all of them: {kinds:?}");
+}

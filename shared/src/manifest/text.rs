@@ -2,6 +2,7 @@
 
 use super::names::Checker;
 use super::resource::{Artifact, File, FileSource, FileWant};
+use super::rule::RuleId;
 use super::values::{AbsolutePath, AccountName, Mode};
 use crate::ids::ResourceId;
 use crate::secret::{Hidden, Secret};
@@ -96,6 +97,9 @@ pub struct FileText {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "authoring", schemars(with = "Vec<super::schema::ResourceIdText>"))]
     on_change: Vec<ResourceId>,
+    /// Identifiers of the XCCDF rules that a host follows by it, for plans and evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    satisfies: Vec<RuleId>,
 }
 
 /// Which keys of a resource do not go together.
@@ -142,7 +146,7 @@ impl TryFrom<FileText> for File {
             }
             (Presence::Absent, _) => return Err(Contradiction::AbsentFile(path.to_string())),
         };
-        Ok(Self { path, want, requires: text.requires, on_change: text.on_change })
+        Ok(Self { path, want, requires: text.requires, on_change: text.on_change, satisfies: text.satisfies })
     }
 }
 
@@ -161,6 +165,7 @@ impl From<File> for FileText {
             validate: None,
             requires: file.requires,
             on_change: file.on_change,
+            satisfies: file.satisfies,
         };
         let FileWant::Present { source, owner, group, mode, sensitive, validate } = file.want else {
             return text;

@@ -1,6 +1,7 @@
 //! Certificate authorities that the host trusts.
 
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::{NotAValue, as_written, made_of, text_value};
 use crate::digest::Digest;
@@ -134,6 +135,7 @@ pub struct Certificate {
     pub content: Option<CaCertificate>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 impl Certificate {
@@ -167,11 +169,11 @@ resource! {
 impl TryFrom<CertificateEntry> for Certificate {
     type Error = Contradiction;
     fn try_from(text: CertificateEntry) -> Result<Self, Contradiction> {
-        let CertificateEntry { name, state, content, requires, on_change } = text;
+        let CertificateEntry { name, state, content, requires, on_change, satisfies } = text;
         let refuse = |why| Err(Contradiction::Keys(format!("certificate {name}"), why));
         match (state, &content) {
             (Presence::Present, Some(_)) | (Presence::Absent, None) => {
-                Ok(Self { name, content, requires, on_change })
+                Ok(Self { name, content, requires, on_change, satisfies })
             }
             (Presence::Present, None) => {
                 refuse("has no content; a certificate in PEM form, or state: absent")
@@ -185,8 +187,8 @@ impl TryFrom<CertificateEntry> for Certificate {
 
 impl From<Certificate> for CertificateEntry {
     fn from(own: Certificate) -> Self {
-        let Certificate { name, content, requires, on_change } = own;
-        Self { name, state: Presence::of(content.is_some()), content, requires, on_change }
+        let Certificate { name, content, requires, on_change, satisfies } = own;
+        Self { name, state: Presence::of(content.is_some()), content, requires, on_change, satisfies }
     }
 }
 

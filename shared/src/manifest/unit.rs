@@ -2,6 +2,7 @@
 
 use super::edit::TextSource;
 use super::resource::resource;
+use super::rule::RuleId;
 use super::text::{Contradiction, Presence};
 use super::values::{AccountName, Argv, NotAValue, ServiceName, as_written, made_of, text_value};
 use crate::ids::ResourceId;
@@ -46,6 +47,7 @@ pub struct Dropin {
     pub source: Option<TextSource>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 impl Dropin {
@@ -93,6 +95,7 @@ pub struct Timer {
     pub job: Option<Box<TimerJob>>,
     pub requires: Vec<ResourceId>,
     pub on_change: Vec<ResourceId>,
+    pub satisfies: Vec<RuleId>,
 }
 
 /// What a timer runs, and when.
@@ -169,19 +172,19 @@ fn is_zero(number: &u32) -> bool {
 impl TryFrom<DropinEntry> for Dropin {
     type Error = Contradiction;
     fn try_from(text: DropinEntry) -> Result<Self, Contradiction> {
-        let DropinEntry { unit, name, state, content, template, requires, on_change } = text;
+        let DropinEntry { unit, name, state, content, template, requires, on_change, satisfies } = text;
         let source = TextSource::of(state, content, template)
             .map_err(|why| Contradiction::Keys(format!("dropin {name} of {unit}"), why))?;
-        Ok(Self { unit, name, source, requires, on_change })
+        Ok(Self { unit, name, source, requires, on_change, satisfies })
     }
 }
 
 impl From<Dropin> for DropinEntry {
     fn from(own: Dropin) -> Self {
-        let Dropin { unit, name, source, requires, on_change } = own;
+        let Dropin { unit, name, source, requires, on_change, satisfies } = own;
         let state = Presence::of(source.is_some());
         let (content, template) = TextSource::keys(source);
-        Self { unit, name, state, content, template, requires, on_change }
+        Self { unit, name, state, content, template, requires, on_change, satisfies }
     }
 }
 
@@ -208,13 +211,13 @@ impl TryFrom<TimerEntry> for Timer {
                 return refuse("has no clear job; on_calendar and run, or state: absent");
             }
         };
-        Ok(Self { name, job, requires: text.requires, on_change: text.on_change })
+        Ok(Self { name, job, requires: text.requires, on_change: text.on_change, satisfies: text.satisfies })
     }
 }
 
 impl From<Timer> for TimerEntry {
     fn from(own: Timer) -> Self {
-        let Timer { name, job, requires, on_change } = own;
+        let Timer { name, job, requires, on_change, satisfies } = own;
         let mut text = Self {
             name,
             state: Presence::Absent,
@@ -226,6 +229,7 @@ impl From<Timer> for TimerEntry {
             timeout_s: None,
             requires,
             on_change,
+            satisfies,
         };
         if let Some(job) = job {
             let TimerJob { on_calendar, run, user, persistent, random_delay_s, timeout_s } = *job;

@@ -5,8 +5,8 @@ use super::{
     Acl, AclEntry, AclTag, Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName,
     File, FileSource, FileWant, Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode,
     ModuleWant, Mount, NamePattern, Needed, ParamName, ParameterType, Patch, Probe, Problem, Properties,
-    Recurse, Resource, ResourceKind, Restart, RestartServices, Select, Sudoers, TextSource, Timer, TimerJob,
-    User, UserWant, suggest,
+    Recurse, Resource, ResourceKind, Restart, RestartServices, RuleId, Select, Sudoers, TextSource, Timer,
+    TimerJob, User, UserWant, suggest,
 };
 use crate::ids::ResourceId;
 use crate::limits;
@@ -195,6 +195,7 @@ impl Check<'_> {
     fn resource(&mut self, place: &str, resource: &Resource, known: &BTreeMap<ResourceId, usize>) {
         self.references(&format!("{place}.requires"), resource.requires(), known, false);
         self.references(&format!("{place}.on_change"), resource.on_change(), known, true);
+        self.rules(&format!("{place}.satisfies"), resource.satisfies());
         match resource {
             Resource::File(file) => {
                 if let FileWant::Present { source, mode, .. } = &file.want {
@@ -349,6 +350,16 @@ impl Check<'_> {
                     known.keys().map(ResourceId::as_str).filter(|k| !services || k.starts_with(&service));
                 let remedy = suggest(id.as_str(), candidates);
                 self.problem(place, format!("the manifest has no resource {id}"), remedy);
+            }
+        }
+    }
+
+    fn rules(&mut self, place: &str, rules: &[RuleId]) {
+        self.count(place, rules.len(), LIST_ITEMS);
+        let mut seen = BTreeSet::new();
+        for (index, rule) in rules.iter().enumerate() {
+            if !seen.insert(rule) {
+                self.problem(format!("{place}[{index}]"), format!("{rule} is named twice"), "name it once");
             }
         }
     }

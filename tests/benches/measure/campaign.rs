@@ -113,6 +113,7 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     };
     let plan = Plan {
         site: agent.header.site.clone(),

@@ -229,6 +229,9 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             page.line(&format!("- {text}"));
         }
         page.line(&format!("    {}", clean(&action.summary)));
+        for rule in &action.satisfies {
+            page.line(&format!("    {} {rule}", self.word(Word::Satisfies)));
+        }
         if let Some(pin) = &action.package {
             let version = |v: &Option<String>| v.as_deref().map_or("-".to_owned(), clean);
             let origin = pin.origin.as_deref().map(|origin| format!(" ({})", clean(origin)));

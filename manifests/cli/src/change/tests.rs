@@ -145,6 +145,7 @@ fn action(resource: &str, verb: Verb, class: ActionClass, undo: UndoContract) ->
         content: None,
         package: None,
         programs: Map::default(),
+        satisfies: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::manifest::values::{
     AbsolutePath, AccountName, CommandName, EnvName, Mode, NameGlob, PackageName, PackageVersion, ParamName,
     ServiceName, UnitGlob,
 };
-use crate::manifest::{AclEntry, DscType};
+use crate::manifest::{AclEntry, DscType, RuleId};
 use crate::secret::Secret;
 use crate::strict::shorten;
 use serde_json::Value;
@@ -162,6 +162,7 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
             .parse::<Digest>()
             .map(drop)
             .map_err(|e| (e.to_string(), "give the output of sha256sum for the artifact".into())),
+        RuleId::FORMAT => parse::<RuleId>(text),
         AclEntry::FORMAT => parse::<AclEntry>(text),
         DscType::FORMAT => parse::<DscType>(text),
         Secret::FORMAT => parse::<Secret>(text),

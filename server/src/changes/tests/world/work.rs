@@ -139,6 +139,7 @@ impl World {
             content: None,
             package: None,
             programs: Map::default(),
+            satisfies: Vec::new(),
         };
         let body = Plan {
             site: self.site.clone(),

@@ -572,6 +572,20 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
             "service:app",
         ),
         (
+            with("file: {path: /a, content: x, satisfies: [sshd_disable_root_login]}"),
+            "resources[0].file.satisfies[0]",
+            6,
+            "not the identifier of an XCCDF rule",
+            "xccdf_NAMESPACE_rule_NAME",
+        ),
+        (
+            with("file: {path: /a, content: x, satisfies: [xccdf_a_rule_b, xccdf_a_rule_b]}"),
+            "resources[0].file.satisfies[1]",
+            6,
+            "named twice",
+            "once",
+        ),
+        (
             with("file: {path: /a, content: x}\n  - file: {path: /a, content: z}"),
             "resources[1].file",
             7,
