@@ -64,12 +64,15 @@ fn figure(files: usize, rounds: usize) -> f64 {
         }
     }
     let [agent, sum, floor] = costs.each_ref().map(|runs| median(runs.iter().map(|c| c.cpu)));
-    let [peak, _, floor_peak] = costs.each_ref().map(|runs| median(runs.iter().map(|c| c.peak_mib)));
+    let [peak, sum_peak, floor_peak] = costs.each_ref().map(|runs| median(runs.iter().map(|c| c.peak_mib)));
     println!(
         "agent_noop {files} files: CPU {agent:.4} s, sha256sum {sum:.4} s, ratio {:.2}; floor-plan {floor:.4} s, \
-         ratio {:.2}; peak {peak:.1} MiB, floor-plan {floor_peak:.1} MiB",
+         ratio {:.2}; peak {peak:.1} MiB, sha256sum {sum_peak:.1} MiB, ratio {:.2}; floor-plan {floor_peak:.1} MiB, \
+         ratio {:.2}",
         agent / sum,
-        agent / floor
+        agent / floor,
+        peak / sum_peak,
+        peak / floor_peak
     );
     agent
 }

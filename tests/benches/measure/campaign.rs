@@ -5,15 +5,13 @@ use crate::fleet::Agent;
 use crate::link::{self, Link};
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::AgentId;
-use shared::plan::{Action, Plan, Reversibility, UndoContract, Verb};
+use shared::keys::SigningKey;
+use shared::plan::{Action, Plan, PlanSet, Reversibility, UndoContract, Verb};
 use shared::receipt::{Header, HealthResult, HostOutcome, Receipt, StepResult, StepStatus, TufVersions};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Interval;
-use shared::wire::ChangeFile;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use tests::World;
 use tests::world::NewChange;
@@ -24,37 +22,62 @@ const FILES: [&str; 2] = ["/etc/motd", "/etc/bench.conf"];
 pub struct Campaign {
     pub id: String,
     change: Statement<Change>,
-    plans: HashMap<AgentId, Digest>,
-    plan_set: Digest,
-    approvals: Vec<Digest>,
+    plan_set: PlanSet,
+    approval: Digest,
+}
+
+/// A change as the command line writes it, from which further ones are made, and the key of its author.
+pub struct Pattern {
+    change: Change,
+    key: SigningKey,
+}
+
+impl Pattern {
+    /// Publishes a manifest and asks for it on all hosts.
+    pub fn new(world: &World) -> Self {
+        let file = |path| format!("  - file: {{ path: {path}, content: \"bench\\n\", mode: \"0644\" }}\n");
+        world.publish("bench", "1.0.0", &format!("resources:\n{}", FILES.map(file).concat())).ok();
+        let id = world.draft(&NewChange { manifests: &["bench@1.0.0"], ..NewChange::default() });
+        let change = Statement::<Change>::open(world.change_file(&id).change).unwrap().body;
+        Self { change, key: world.own_key("approver") }
+    }
+
+    /// Another change like this one, submitted.
+    fn request(&self, world: &World) -> Statement<Change> {
+        let call = |method, path: &str, body: &[u8]| {
+            let reply = world.api(method, path, body);
+            assert!(reply.status() < 300, "{method} {path}: {}", reply.text());
+            reply
+        };
+        let change_id =
+            call("POST", "/v1/changes", b"{}").json()["change_id"].as_str().unwrap().parse().unwrap();
+        let change = Statement::sign(Change { change_id, ..self.change.clone() }, &self.key);
+        let path = format!("/v1/changes/{}", change.body.change_id);
+        call("PUT", &format!("{path}/revisions/1"), &change.to_bytes());
+        call("POST", &format!("{path}/submit"), b"");
+        change
+    }
 }
 
 impl Campaign {
-    /// Publishes the manifest of all campaigns.
-    pub fn prepare(world: &World) {
-        let file = |path| format!("  - file: {{ path: {path}, content: \"bench\\n\", mode: \"0644\" }}\n");
-        world.publish("bench", "1.0.0", &format!("resources:\n{}", FILES.map(file).concat())).ok();
-    }
-
     /// From request to approval.
-    pub fn run(world: &World, agents: &[Agent], server: SocketAddr) -> Self {
-        let id = world.draft(&NewChange { manifests: &["bench@1.0.0"], ..NewChange::default() });
-        world.submit(&id);
-        let change: ChangeFile = world.change_file(&id);
-        let change = Statement::<Change>::open(change.change).unwrap();
+    pub fn run(pattern: &Pattern, world: &World, agents: &[Agent], server: SocketAddr) -> Self {
+        let change = pattern.request(world);
+        let id = change.body.change_id.to_string();
         let planned: Vec<_> = agents.iter().map(|agent| (agent, plan(agent, &change))).collect();
         let plans = planned.iter().map(|(agent, plan)| (agent.header.agent_id, plan.digest)).collect();
+        let plan_set = PlanSet { change: change.digest, plans };
         let requests = planned.iter().map(|(agent, plan)| (agent.tls.clone(), plan.to_bytes())).collect();
         link::spread(requests, move |(tls, plan): (_, Vec<u8>)| async move {
             let mut link = Link::open(server, tls).await;
             let status = link.call(&link::post("/agent/v1/plans", &plan)).await.unwrap();
             assert_eq!(status, 204, "{}", String::from_utf8_lossy(link.body()));
         });
-        world.approve(&id).ok();
-        let file = world.change_file(&id);
-        let plan_set = file.plan_set.unwrap().digest();
-        let approvals = file.approvals.iter().map(|approval| approval.digest()).collect();
-        Self { id, change, plans, plan_set, approvals }
+        let approval =
+            world.sign_approval(&change, &plan_set, pattern.change.author.as_str(), &pattern.key, |_| ());
+        let reply = world.send_approval(&id, &plan_set, &approval);
+        assert_eq!(reply.status(), 200, "{}", reply.text());
+        Self { id, change, plan_set, approval: approval.digest }
     }
 
     /// The next receipt of a host's chain, which moves on.
@@ -77,9 +100,9 @@ impl Campaign {
             change: self.change.digest,
             wave: 0,
             interval: Interval { from: at, until: at.plus(3_600) },
-            plan: self.plans[&agent.header.agent_id],
-            plan_set: self.plan_set,
-            approvals: self.approvals.clone(),
+            plan: self.plan_set.plans[&agent.header.agent_id],
+            plan_set: self.plan_set.digest(),
+            approvals: vec![self.approval],
             policy: Digest::of(b"policy"),
             policy_version: 1,
             self_approved: true,
