@@ -47,6 +47,12 @@ pub struct Config {
     pub request_timeout_secs: u32,
     /// Bytes a second below which a transfer is given up, once its first ten seconds are over.
     pub min_rate_bytes: u32,
+    /// Seconds between two looks whether the host still is as it was approved.
+    pub check_secs: u32,
+    /// Seconds after which such a look reads everything again, touched or not.
+    pub full_check_secs: u32,
+    /// Seconds for which a finding that looks otherwise than before is not told again.
+    pub quiet_secs: u32,
     /// How much is logged, in the syntax of `tracing` filters.
     pub log: String,
 }
@@ -58,6 +64,9 @@ impl Default for Config {
             connect_timeout_secs: 10,
             request_timeout_secs: 60,
             min_rate_bytes: 1_024,
+            check_secs: 900,
+            full_check_secs: 86_400,
+            quiet_secs: 3_600,
             log: "info".into(),
         }
     }
@@ -92,6 +101,9 @@ impl Config {
             ("connect_timeout_secs", config.connect_timeout_secs, 1, 600),
             ("request_timeout_secs", config.request_timeout_secs, 1, 3_600),
             ("min_rate_bytes", config.min_rate_bytes, 1, 1 << 30),
+            ("check_secs", config.check_secs, 1, 86_400),
+            ("full_check_secs", config.full_check_secs, 1, 30 * 86_400),
+            ("quiet_secs", config.quiet_secs, 1, 86_400),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(format!("{key} is {value}; use {least} to {most}"));

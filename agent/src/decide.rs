@@ -1,7 +1,7 @@
 //! What to do next. Pure and total: the situation in, one action out; the executor (`run`) has no choices.
 //!
 //! The order is the agent's safety: an unfinished run first and without any network, then what was said but
-//! not yet proven, then contact, then plans, then changes. Never: time, disk or network of its own.
+//! not yet proven, then contact, then findings, then plans, then changes. Never: time, disk or network of its own.
 
 use shared::digest::Digest;
 use shared::ids::ChangeId;
@@ -75,6 +75,8 @@ pub struct Situation<'a> {
     pub spool: Chore,
     pub check_in: Chore,
     pub facts: Chore,
+    /// The look whether the host still is as it was approved.
+    pub check: Chore,
     /// The repository; due again after each change that ran.
     pub refresh: Chore,
     pub wishes: &'a Wishes,
@@ -97,6 +99,8 @@ pub enum Action {
         from: u64,
     },
     SendFacts,
+    /// See whether the host still is as it was approved, and tell what is not.
+    Check,
     Refresh,
     Plan(Digest),
     Judge(ChangeKey),
@@ -128,9 +132,11 @@ pub fn decide(situation: &Situation<'_>, now: Timestamp) -> Action {
     if let Some(from) = situation.wishes.resend_from {
         return Action::Resend { from };
     }
-    match situation.facts {
-        Chore::Due => return Action::SendFacts,
-        Chore::Settled | Chore::Failed => {}
+    for (chore, action) in [(situation.facts, Action::SendFacts), (situation.check, Action::Check)] {
+        match chore {
+            Chore::Due => return action,
+            Chore::Settled | Chore::Failed => {}
+        }
     }
     match situation.clock {
         ClockState::Suspect => sleep(situation, now),
@@ -198,6 +204,7 @@ mod tests {
             spool: Chore::Due,
             check_in: Chore::Due,
             facts: Chore::Due,
+            check: Chore::Due,
             refresh: Chore::Due,
             wishes,
             changes,
@@ -228,6 +235,8 @@ mod tests {
         s.wishes = &none;
         assert_eq!(decide(&s, NOW), Action::SendFacts);
         s.facts = Chore::Settled;
+        assert_eq!(decide(&s, NOW), Action::Check);
+        s.check = Chore::Settled;
         assert_eq!(decide(&s, NOW), Action::Refresh);
         s.refresh = Chore::Settled;
         let wants_plan = Wishes { resend_from: None, ..asks.clone() };
@@ -253,6 +262,7 @@ mod tests {
             spool: Chore::Settled,
             check_in: Chore::Settled,
             facts: Chore::Settled,
+            check: Chore::Settled,
             ..all_due(&wishes, &ready)
         };
         for (clock, refresh) in [
@@ -266,8 +276,10 @@ mod tests {
         // Reports go on all the same.
         let s = Situation { clock: ClockState::Suspect, spool: Chore::Due, ..settled.clone() };
         assert_eq!(decide(&s, NOW), Action::Flush);
-        let s = Situation { refresh: Chore::Failed, facts: Chore::Due, ..settled };
+        let s = Situation { refresh: Chore::Failed, facts: Chore::Due, ..settled.clone() };
         assert_eq!(decide(&s, NOW), Action::SendFacts);
+        let s = Situation { clock: ClockState::Suspect, check: Chore::Due, ..settled };
+        assert_eq!(decide(&s, NOW), Action::Check);
     }
 
     #[test]
@@ -286,6 +298,7 @@ mod tests {
                 spool: Chore::Settled,
                 check_in: Chore::Settled,
                 facts: Chore::Settled,
+                check: Chore::Settled,
                 refresh: Chore::Settled,
                 ..all_due(&wishes, &changes)
             };

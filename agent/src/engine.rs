@@ -4,6 +4,7 @@
 
 use crate::apply::{self, Followed, Job, Progress, Stopped, Warrant, Watch};
 use crate::disk::Disk;
+use crate::drift::{self, ApprovedState, Depth, Deviation};
 use crate::facts;
 use crate::hands::{Hands, Order};
 use crate::host::{Fault, Host};
@@ -32,6 +33,7 @@ pub struct Engine<H, D> {
     vault: Vault,
     class: HostClass,
     artifacts: PathBuf,
+    checked: drift::Memory,
 }
 
 impl<H: Host, D: Disk> Engine<H, D> {
@@ -41,7 +43,7 @@ impl<H: Host, D: Disk> Engine<H, D> {
     /// A journal that cannot be read: nothing may start then.
     pub fn open(host: H, disk: D, state: &Path, vault: Vault, class: HostClass) -> Result<Self, Refused> {
         let journal = Journal::open(disk, &state.join("journal")).map_err(storage)?;
-        Ok(Self { host, journal, vault, class, artifacts: state.join("artifacts") })
+        Ok(Self { host, journal, vault, class, artifacts: state.join("artifacts"), checked: drift::Memory::default() })
     }
 
     /// The machine, for tests that look at it.
@@ -108,6 +110,15 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     fn follow(&mut self, open: &Open, now: Timestamp) -> Result<Option<Followed>, Refused> {
         apply::follow((&open.patched, open.outcome), &open.lasting, now, &mut self.host)
             .map_err(plan::refused)
+    }
+
+    fn check(
+        &mut self,
+        states: &[ApprovedState],
+        depth: Depth,
+        now: Timestamp,
+    ) -> Result<Vec<Deviation>, Refused> {
+        drift::check(states, &self.vault, depth, &mut self.checked, now, &mut self.host)
     }
 
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused> {

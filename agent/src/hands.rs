@@ -4,6 +4,7 @@
 //! network, the repository or the agent's chain of statements.
 
 use crate::apply::{Followed, Progress, Watch};
+use crate::drift::{ApprovedState, Depth, Deviation};
 use crate::plan::Planned;
 use crate::state::Open;
 use shared::admit::{Approved, InWindow, Turn, Verified};
@@ -60,6 +61,16 @@ pub trait Hands {
     /// # Errors
     /// The host cannot be looked at.
     fn follow(&mut self, open: &Open, now: Timestamp) -> Result<Option<Followed>, Refused>;
+    /// Where the host differs from the states, the oldest first. Changes nothing.
+    ///
+    /// # Errors
+    /// The host cannot be looked at.
+    fn check(
+        &mut self,
+        states: &[ApprovedState],
+        depth: Depth,
+        now: Timestamp,
+    ) -> Result<Vec<Deviation>, Refused>;
     /// Lets go of the run, after its receipt is durable.
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused>;
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod decide;
 #[expect(clippy::disallowed_methods, reason = "the door to the agent's own files")]
 pub mod disk;
+pub mod drift;
 pub mod engine;
 pub mod enrol;
 pub mod facts;

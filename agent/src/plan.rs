@@ -1,6 +1,7 @@
 //! Planning: what this host would do for a change, exactly. Changes nothing on the host and runs nothing of
 //! a manifest; it reads, compares and asks the package manager to simulate.
 
+mod deviations;
 mod packages;
 mod upkeep;
 
@@ -15,7 +16,7 @@ use packages::Packages;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
-use shared::ids::ResourceId;
+use shared::ids::{AgentId, ResourceId};
 use shared::limits;
 use shared::manifest::{
     Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, order,
@@ -27,6 +28,7 @@ use shared::risk::ActionClass;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+pub(crate) use deviations::deviations;
 pub(crate) use upkeep::{hooks, rules};
 
 /// What is planned: the manifests of one change in its order, each with the values of its parameters.
@@ -64,11 +66,7 @@ impl<'a> Ask<'a> {
         downgrade: bool,
     ) -> Result<Self, Refused> {
         let with_params = |(manifest, used): (&'a Manifest, &'a ManifestUse)| {
-            let given = used.params_for(vault.agent()).0;
-            let given = given.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-            let params = resolve_params(&manifest.parameters, &given)
-                .map_err(|problems| failed(format!("{}: {}", manifest.id(), first(&problems))))?;
-            Ok((manifest, params))
+            Ok((manifest, parameters(manifest, used, vault.agent())?))
         };
         let manifests = manifests.into_iter().map(with_params).collect::<Result<_, Refused>>()?;
         Ok(Self { manifests, facts, vault, downgrade, approved: None, reboot: Reboot::Never })
@@ -111,6 +109,21 @@ impl<'a> Ask<'a> {
         one_thing_a_path(&items)?;
         Ok(items)
     }
+}
+
+/// The values of a manifest's parameters on this host.
+///
+/// # Errors
+/// A parameter without a value or with a wrong one.
+pub(crate) fn parameters(
+    manifest: &Manifest,
+    used: &ManifestUse,
+    agent: AgentId,
+) -> Result<Map<String, ParamValue>, Refused> {
+    let given = used.params_for(agent).0;
+    let given = given.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    resolve_params(&manifest.parameters, &given)
+        .map_err(|problems| failed(format!("{}: {}", manifest.id(), first(&problems))))
 }
 
 /// The same path as a whole by two resources of two manifests, or as a whole by one and in part by another.
@@ -163,23 +176,7 @@ pub(crate) fn refused(fault: Fault) -> Refused {
 /// `plan.failed` with the reason: what is in the way, missing or contradictory.
 pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused> {
     let items = ask.resources()?;
-    let accounts = host.accounts().map_err(refused)?;
-    let managed = Managed::of(&items, &accounts);
-    let mut planner = Planner {
-        managed,
-        ask,
-        host,
-        accounts,
-        packages: Packages::new(ask.downgrade, explicit(&items), ask.approved),
-        planned: Planned::default(),
-        causes: BTreeMap::new(),
-        brought: BTreeMap::new(),
-        secret: BTreeSet::new(),
-        files: BTreeMap::new(),
-        made: BTreeSet::new(),
-        acls: items.iter().any(|item| matches!(item.resource, Resource::Acl(_))).then(BTreeMap::new),
-        later: BTreeSet::new(),
-    };
+    let mut planner = Planner::new(ask, &items, host)?;
     planner.repairs(&items)?;
     let mut rest = items.as_slice();
     for (manifest, params) in &ask.manifests {
@@ -241,6 +238,25 @@ struct Planner<'a, H> {
 }
 
 impl<'a, H: Host> Planner<'a, H> {
+    fn new(ask: &'a Ask<'a>, items: &[Item<'_>], host: &'a mut H) -> Result<Self, Refused> {
+        let accounts = host.accounts().map_err(refused)?;
+        Ok(Self {
+            managed: Managed::of(items, &accounts),
+            ask,
+            host,
+            accounts,
+            packages: Packages::new(ask.downgrade, explicit(items), ask.approved),
+            planned: Planned::default(),
+            causes: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            secret: BTreeSet::new(),
+            files: BTreeMap::new(),
+            made: BTreeSet::new(),
+            acls: items.iter().any(|item| matches!(item.resource, Resource::Acl(_))).then(BTreeMap::new),
+            later: BTreeSet::new(),
+        })
+    }
+
     fn plan(&mut self, item: &Item<'a>) -> Result<(), Refused> {
         if let Some(needed) = item.resource.requires().iter().find(|id| self.later.contains(id)) {
             return self.postpone(item, &needed.clone());

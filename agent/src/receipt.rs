@@ -8,6 +8,7 @@ use crate::journal::Outcome;
 use crate::state::{Chain, Open, RefusedBefore, Running, State, StateError};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
+use shared::finding::Finding;
 use shared::ids::{ChangeId, HostClass};
 use shared::receipt::{Chained, Enrolment, Header, Receipt, Refusal, open_chained};
 use shared::refusal::{Code, Refused};
@@ -48,6 +49,7 @@ pub fn header_of(envelope: &Envelope) -> Result<Header, ReadError> {
     match type_of(envelope)?.as_str() {
         Receipt::TYPE => read::<Receipt>(envelope),
         Refusal::TYPE => read::<Refusal>(envelope),
+        Finding::TYPE => read::<Finding>(envelope),
         Enrolment::TYPE => read::<Enrolment>(envelope),
         other => Err(ReadError::Invalid { what: "the spooled statement", why: format!("it is a {other}") }),
     }

@@ -413,6 +413,11 @@ impl State {
         read(&*self.disk, &self.dir.join(name), OWN_BYTES)
     }
 
+    /// An own document below the state directory.
+    pub fn read_own<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        read_own(&*self.disk, &self.dir.join(name))
+    }
+
     pub fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         write(&mut *self.disk, &self.dir.join(name), bytes)
     }

@@ -2,9 +2,11 @@
 //!
 //! Never: a source of decisions; losing the file costs nothing.
 
+use crate::drift::Entry;
 use crate::run::Told;
 use crate::state::{Open, Quarantined, State, StateError};
 use serde::{Deserialize, Serialize};
+use shared::finding::Expected;
 use shared::ids::{AgentId, ChangeId, HostClass, SiteId};
 use shared::strict;
 use shared::time::Timestamp;
@@ -40,6 +42,9 @@ pub struct Status {
     /// What failed here, was undone and is not done again by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<Quarantined>,
+    /// Where the host differs from what was approved for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Entry>,
     pub problems: Vec<String>,
     pub next: Timestamp,
 }
@@ -123,6 +128,17 @@ impl Status {
             let what: Vec<&str> = effects.iter().map(|effect| effect.resource.as_str()).collect();
             let what = what.join(", ");
             line("quarantine", &format!("{what} of {change_id} revision {revision} since {at}: {why}"));
+        }
+        for Entry { number, expected, differences, more, first_seen, .. } in &self.findings {
+            let what: Vec<&str> = differences.iter().take(5).map(|d| d.resource.as_str()).collect();
+            let rest = differences.len() - what.len() + *more as usize;
+            let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+            let Expected { manifest, version, change_id, .. } = expected;
+            let what = what.join(", ");
+            line(
+                "finding",
+                &format!("{number}: {what}{rest} differ from {manifest} {version} ({change_id}) since {first_seen}"),
+            );
         }
         for problem in &self.problems {
             line("problem", problem);

@@ -180,7 +180,8 @@ fn text<'a>(place: &str, texts: impl IntoIterator<Item = &'a String>) -> Result<
 
 /// The facts that templates may use, as `facts.<name>`. Packages and services are left out on purpose:
 /// a file must not change because something else was upgraded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TemplateFacts {
     pub hostname: String,
     pub fqdn: String,

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod envelope;
 pub mod evidence;
 pub mod facts;
+pub mod finding;
 #[cfg(test)]
 mod fixtures;
 pub mod ids;

@@ -11,7 +11,7 @@ pub use packages::Deb;
 use super::kernel::{Module, Mounted};
 use super::packages::{Installed, PackageManager};
 use super::{
-    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Uname, Unit, UnitVerb,
+    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Uname, Unit, UnitVerb,
 };
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
@@ -178,6 +178,8 @@ pub struct Fake {
     pub release: Rc<RefCell<String>>,
     /// Exit codes of programs; 0 for those not named.
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
+    /// How many files were read with [`Host::scan`].
+    pub reads: Rc<Cell<u64>>,
     /// Gone with the process that wrote them.
     staged: BTreeMap<String, Node>,
 }
@@ -194,6 +196,7 @@ impl Default for Fake {
             power: Power::default(),
             world: Rc::new(RefCell::new(world)),
             debs: Rc::default(),
+            reads: Rc::default(),
             uses: Rc::default(),
             files: Rc::default(),
             broken: Rc::default(),
@@ -275,6 +278,24 @@ impl Host for Fake {
         })
     }
 
+    /// Of what is there, since this machine has no clock: the same thing always has the same one.
+    fn stamp(&self, path: &str) -> Result<Option<Stamp>, Fault> {
+        let stamp = |attrs, content: &[u8]| Stamp {
+            device: 0,
+            inode: u64::from_be_bytes(std::array::from_fn(|n| Digest::of(content).0[n])),
+            length: content.len() as u64,
+            attrs,
+            modified: (0, 0),
+            changed: (0, 0),
+        };
+        let none = Attrs { uid: 0, gid: 0, mode: 0 };
+        Ok(self.node(path).map(|node| match node {
+            Node::File(attrs, bytes) => stamp(attrs, &bytes),
+            Node::Dir(attrs) => stamp(attrs, b""),
+            Node::Link(target) => stamp(none, target.as_bytes()),
+        }))
+    }
+
     fn real(&self, path: &str) -> Result<Option<String>, Fault> {
         let mut path = path.to_owned();
         for _ in 0..40 {
@@ -320,6 +341,7 @@ impl Host for Fake {
         let Some(Node::File(_, bytes)) = self.node(path) else {
             return Ok(Scan { entry, digest: None, content: None });
         };
+        self.reads.set(self.reads.get() + 1);
         let digest = Some(Digest::of(&bytes));
         Ok(Scan { entry, digest, content: (bytes.len() as u64 <= keep).then_some(bytes) })
     }

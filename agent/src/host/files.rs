@@ -4,7 +4,7 @@
 //! name, and is on disk (file and directory) before the call returns.
 
 use super::path::Root;
-use super::{AccountLock, Acl, Attrs, Entry, Fault, Scan, acl};
+use super::{AccountLock, Acl, Attrs, Entry, Fault, Scan, Stamp, acl};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use shared::digest::{Digest, Hasher};
@@ -35,6 +35,24 @@ pub fn look(root: &Root, path: &str) -> Result<Entry, Fault> {
         return Ok(Entry::Link { target: target.to_string_lossy().into_owned() });
     }
     Ok(entry(&stat))
+}
+
+/// The stamp of what is at `path`; `None` when nothing is there.
+pub fn stamp(root: &Root, path: &str) -> Result<Option<Stamp>, Fault> {
+    let fail = |e: Errno| Fault::Io { doing: format!("look at {path}"), source: e.into() };
+    let stat = match root.open_at(path, OFlags::PATH)? {
+        Ok(fd) => rustix::fs::fstat(&fd).map_err(fail)?,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(e) => return Err(fail(e)),
+    };
+    Ok(Some(Stamp {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        length: u64::try_from(stat.st_size).unwrap_or(0),
+        attrs: Attrs { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode },
+        modified: (stat.st_mtime, stat.st_mtime_nsec),
+        changed: (stat.st_ctime, stat.st_ctime_nsec),
+    }))
 }
 
 /// Hard links of what is at `path`; 0 when nothing is there.

@@ -11,7 +11,7 @@ use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::systemd::{self, Unit, UnitVerb};
-use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Uname};
+use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp, Uname};
 use super::{acl, files, firewall, verify};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
@@ -89,6 +89,10 @@ impl Machine {
 impl Host for Machine {
     fn look(&self, path: &str) -> Result<Entry, Fault> {
         files::look(&self.root, path)
+    }
+
+    fn stamp(&self, path: &str) -> Result<Option<Stamp>, Fault> {
+        files::stamp(&self.root, path)
     }
 
     fn real(&self, path: &str) -> Result<Option<String>, Fault> {

@@ -105,6 +105,19 @@ pub struct Scan {
     pub content: Option<Vec<u8>>,
 }
 
+/// What tells without reading a file whether it was touched since: stat(2) without the time of the last access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub device: u64,
+    pub inode: u64,
+    pub length: u64,
+    pub attrs: Attrs,
+    /// Seconds and nanoseconds of the last change of the content.
+    pub modified: (i64, u64),
+    /// The same of anything about the file; only the kernel sets it.
+    pub changed: (i64, u64),
+}
+
 /// Name and release of the running kernel, name of the machine (uname(2)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uname {
@@ -118,6 +131,8 @@ pub struct Uname {
 /// One machine. Paths are absolute and as the host itself names them; a root prefix is the machine's matter.
 pub trait Host {
     fn look(&self, path: &str) -> Result<Entry, Fault>;
+    /// The stamp of what is at `path`; `None` when nothing is there.
+    fn stamp(&self, path: &str) -> Result<Option<Stamp>, Fault>;
     /// Where `path` really is once all links are followed; `None` when nothing is there.
     fn real(&self, path: &str) -> Result<Option<String>, Fault>;
     /// The ACLs of a file or directory; `None` when there is neither, or its file system knows none.

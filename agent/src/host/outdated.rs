@@ -131,6 +131,11 @@ mod tests {
         let mut child = std::process::Command::new(&program).arg("60").spawn().unwrap();
         let process = Path::new("/proc").join(child.id().to_string());
         let place = dir.path().display().to_string();
+        // The kernel lets the parent go on before it has mapped the program.
+        let mapped = || fs::read_to_string(process.join("maps")).unwrap().contains(&place);
+        while !mapped() {
+            std::thread::yield_now();
+        }
         let before = look(&process, &[&place]);
         fs::remove_file(&program).unwrap();
         let found = look(&process, &[&place]);

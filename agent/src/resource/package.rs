@@ -58,7 +58,7 @@ impl Found {
         matches!(self, Self::Present { held: true, .. })
     }
 
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         !matches!(self, Self::Present { state: PackageState::Unconfigured | PackageState::Broken, .. })
     }
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod contact;
+mod drift;
 mod lasting;
 mod prefetch;
 mod report;
@@ -19,6 +20,7 @@ use crate::decide::{
     Action, ChangeKey, Chore, ClockState, Journal, Situation, Standing, Wishes, decide, splay_secs,
 };
 use crate::disk::{Disk, RealDisk};
+use crate::drift::Book;
 use crate::hands::Hands;
 use crate::net::NetError;
 use crate::pull::Repository;
@@ -82,6 +84,10 @@ struct Memory {
     quiet_until: Timestamp,
     certificate: Option<CertificateInfo>,
     next_renewal: Timestamp,
+    next_check: Timestamp,
+    next_full_check: Timestamp,
+    /// Loaded with the first check.
+    book: Option<Book>,
     tls_trouble: bool,
     standings: Vec<(ChangeKey, Standing)>,
     /// Readable standings of the last judgement, for the status.
@@ -99,6 +105,7 @@ struct Tick {
     spool: Chore,
     check_in: Chore,
     facts: Chore,
+    check: Chore,
     refresh: Chore,
     certificate: Chore,
     clock: ClockState,
@@ -135,6 +142,7 @@ impl Tick {
             Action::Flush => self.spool = Chore::Failed,
             Action::CheckIn => self.check_in = Chore::Failed,
             Action::SendFacts => self.facts = Chore::Failed,
+            Action::Check => self.check = Chore::Failed,
             Action::Resume
             | Action::Resend { .. }
             | Action::Refresh
@@ -191,6 +199,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             quiet_until: Timestamp(i64::MIN),
             certificate,
             next_renewal: Timestamp(i64::MIN),
+            next_check: Timestamp(i64::MIN),
+            next_full_check: Timestamp(i64::MIN),
+            book: None,
             tls_trouble: false,
             standings: Vec::new(),
             told: BTreeMap::new(),
@@ -213,9 +224,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
         &mut self.hands
     }
 
-    /// A whole tick with a check-in, whether or not one is due.
+    /// A whole tick with a check-in and a look at the host, whether or not they are due.
     pub fn once(&mut self) -> Report {
         self.memory.next_check_in = Timestamp(i64::MIN);
+        self.memory.next_check = Timestamp(i64::MIN);
         self.tick()
     }
 
@@ -253,6 +265,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             spool: if quiet { Chore::Failed } else { Chore::Due },
             check_in: if due { Chore::Due } else { Chore::Settled },
             facts: if due && !quiet { Chore::Due } else { Chore::Settled },
+            check: self.check_due(now),
             refresh: Chore::Due,
             certificate: self.renewal(now),
             clock,
@@ -281,6 +294,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             spool: tick.spool,
             check_in: tick.check_in,
             facts: tick.facts,
+            check: tick.check,
             refresh: if tick.held.is_some() { Chore::Failed } else { tick.refresh },
             wishes: &wishes,
             changes: &self.memory.standings,
@@ -307,6 +321,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Action::CheckIn => self.check_in(tick),
             Action::Resend { from } => self.resend(from, tick),
             Action::SendFacts => self.send_facts(tick),
+            Action::Check => self.compare(tick),
             Action::Refresh => self.refresh(tick),
             Action::Plan(wish) => self.plan(wish, tick),
             Action::Judge(key) => self.judge(key, tick),
@@ -345,6 +360,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             changes: self.memory.told.values().cloned().collect(),
             pending: self.state.open_runs().iter().map(status::Pending::of).collect(),
             quarantine: self.state.quarantine().to_vec(),
+            findings: self.findings(),
             problems: tick.report.problems(),
             next: tick.report.next,
         }

@@ -4,6 +4,7 @@ use super::{Agent, Tick};
 use crate::admit::{self, Admitted};
 use crate::apply::{Progress, Watch};
 use crate::decide::{ChangeKey, Chore};
+use crate::drift;
 use crate::engine::nothing_done;
 use crate::hands::{Hands, Order};
 use crate::journal::Outcome;
@@ -38,6 +39,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         let (id, revision, count) = (&running.change_id, running.revision, order.plan.actions.len());
         tick.report.line(format!("starting {id} revision {revision}: {count} actions"));
+        self.expect(&order, &running)?;
         self.begin_run(&running, &order.approved, &order.plan)?;
         match self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))? {
             Progress::Ended(ended) => self.end_run(running, *ended, tick),
@@ -194,6 +196,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.keep_open(&running, &receipt, lasting)?;
         self.keep_quarantined(&running, &receipt, effects)?;
         self.mark_executed(&running, Some(outcome))?;
+        drift::settle(&mut self.state, running.change, outcome.succeeded() != Some(false))?;
         self.hands.receipt_made(receipt.digest).map_err(|refused| self.journal_fails(&refused))?;
         self.state.clear_running()?;
         pull::drop_artifacts(&mut self.state)?;
@@ -206,6 +209,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         // The host is another one now: facts, stop orders and every other change are looked at anew.
         tick.spool = Chore::Due;
         tick.facts = Chore::Due;
+        tick.check = Chore::Due;
         tick.refresh = Chore::Due;
         Ok(())
     }

@@ -63,7 +63,7 @@ fn bench() -> Bench {
 impl Bench {
     /// From request to the tick in which the change runs; the report of that tick, or of the one that planned when
     /// the host refused to.
-    fn through(&mut self, number: u32, manifest: Manifest, bend: impl FnOnce(&mut Change)) -> Report {
+    pub(super) fn through(&mut self, number: u32, manifest: Manifest, bend: impl FnOnce(&mut Change)) -> Report {
         match self.listed(number, manifest, bend) {
             Some(refused) => refused,
             None => self.tick(),
@@ -71,7 +71,7 @@ impl Bench {
     }
 
     /// Planned, approved and about to run; the report of planning when the host refused to.
-    fn listed(&mut self, number: u32, manifest: Manifest, bend: impl FnOnce(&mut Change)) -> Option<Report> {
+    pub(super) fn listed(&mut self, number: u32, manifest: Manifest, bend: impl FnOnce(&mut Change)) -> Option<Report> {
         let named = self.site.add_manifest(manifest);
         self.site.publish();
         let mut change = self.site.change(number, named);
@@ -98,11 +98,11 @@ impl Bench {
         self.boot().unwrap();
     }
 
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         State::open(&dir(), Box::new(self.disk.clone())).unwrap()
     }
 
-    fn status(&self) -> String {
+    pub(super) fn status(&self) -> String {
         Status::load(&self.state()).unwrap().unwrap().text(self.clock.now())
     }
 }

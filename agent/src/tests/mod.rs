@@ -4,6 +4,7 @@
 
 mod admission;
 mod crash;
+mod drift;
 mod lasting;
 mod site;
 mod wire;

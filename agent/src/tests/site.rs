@@ -393,6 +393,10 @@ impl TestSite {
         self.read_all::<shared::receipt::Receipt>()
     }
 
+    pub fn findings(&self) -> Vec<shared::finding::Finding> {
+        self.read_all::<shared::finding::Finding>()
+    }
+
     fn read_all<P: shared::receipt::Chained>(&self) -> Vec<P> {
         let held = self.0.borrow();
         let open = |e: &Envelope| shared::receipt::open_chained::<P>(&e.to_bytes(), &site_id()).ok();

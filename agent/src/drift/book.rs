@@ -1,0 +1,350 @@
+//! The book of findings: which differences are one finding, and when something is said about it.
+//!
+//! What is noticed in one check about one approved state is one finding, however many files it is. It is said when it
+//! appears, when it looks otherwise and when it is gone; what comes and goes is said once a day. Pure: never the
+//! host, the disk or the clock.
+
+use serde::{Deserialize, Serialize};
+use shared::finding::{DIFFS_BYTES, Difference, Expected, Presence, SHOWN};
+use shared::ids::ResourceId;
+use shared::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a finding that is gone is remembered, to be the same when it comes back.
+const REMEMBERED_SECS: i64 = 86_400;
+/// Comings and goings within a day from which on a finding is flapping.
+const FLAPS: usize = 4;
+/// Findings at one time: a host with more causes than these is lost as a whole, and the next ones wait.
+const FINDINGS: usize = 64;
+/// Differences of one finding that are kept apart, and bytes of their names: the book has to stay readable.
+const KEPT: usize = 200;
+const KEPT_BYTES: usize = 32 << 10;
+
+/// How often the same finding may be said, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// A finding that looks otherwise than before.
+    pub quiet_secs: i64,
+    /// One that comes and goes.
+    pub flapping_secs: i64,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub number: u64,
+    pub expected: Expected,
+    /// Sorted by resource. Readable differences are only in memory: each check brings them anew.
+    pub differences: Vec<Difference>,
+    pub more: u32,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub count: u32,
+    pub presence: Presence,
+    /// When it came back or went, within the last day.
+    pub turns: Vec<Timestamp>,
+    /// There is something new to say.
+    pub due: bool,
+    pub said: Option<Timestamp>,
+}
+
+impl Entry {
+    pub fn is_flapping(&self) -> bool {
+        self.turns.len() >= FLAPS
+    }
+
+    /// Whether it is to be said now.
+    fn speaks(&self, now: Timestamp, pace: Pace) -> bool {
+        let Some(said) = self.said.filter(|_| self.due) else { return self.due };
+        let quiet = match self.presence {
+            _ if self.is_flapping() => pace.flapping_secs,
+            Presence::Gone => 0,
+            Presence::There => pace.quiet_secs,
+        };
+        // A clock that was ahead must not silence a finding.
+        !(0..quiet).contains(&now.since(said))
+    }
+
+    fn names(&self, resource: &ResourceId) -> bool {
+        self.differences.iter().any(|difference| difference.resource == *resource)
+    }
+
+    fn turn(&mut self, presence: Presence, now: Timestamp) {
+        self.presence = presence;
+        self.turns.push(now);
+        self.due = true;
+    }
+
+    /// Takes over what was found now; it looks otherwise, or only goes on.
+    fn see(&mut self, expected: &Expected, found: Vec<Difference>, now: Timestamp) {
+        self.last_seen = now;
+        let (found, more) = cut(found);
+        let same = self.expected == *expected
+            && (self.differences.len(), self.more) == (found.len(), more)
+            && self.differences.iter().zip(&found).all(|(a, b)| a.is_same(b));
+        if !same || self.presence == Presence::Gone {
+            self.count = self.count.saturating_add(1);
+            self.due = true;
+            self.expected = expected.clone();
+        }
+        (self.differences, self.more) = (found, more);
+    }
+}
+
+/// All findings of a host that are there, or were until lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Book {
+    /// The number that was given last.
+    last: u64,
+    entries: Vec<Entry>,
+}
+
+impl Book {
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Takes over what one check found. True when there is something new to keep; that something lasts is not.
+    pub fn update(&mut self, found: Vec<(Expected, Difference)>, now: Timestamp) -> bool {
+        let before: Vec<_> = self.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect();
+        let mut rest: BTreeMap<String, (Expected, BTreeMap<ResourceId, Difference>)> = BTreeMap::new();
+        for (expected, difference) in found {
+            let (_, all) = rest.entry(expected.manifest.clone()).or_insert((expected, BTreeMap::new()));
+            all.insert(difference.resource.clone(), difference);
+        }
+        for entry in &mut self.entries {
+            entry.turns.retain(|at| now.since(*at) < REMEMBERED_SECS);
+            let mine = rest.get_mut(&entry.expected.manifest).map(|(expected, all)| {
+                let mine: BTreeSet<ResourceId> = all.keys().filter(|id| entry.names(id)).cloned().collect();
+                let mine: Vec<Difference> = mine.iter().filter_map(|id| all.remove(id)).collect();
+                (expected.clone(), mine)
+            });
+            match mine.filter(|(_, mine)| !mine.is_empty()) {
+                Some((expected, mine)) => {
+                    entry.see(&expected, mine, now);
+                    if entry.presence == Presence::Gone {
+                        entry.turn(Presence::There, now);
+                    }
+                }
+                None if entry.presence == Presence::There => entry.turn(Presence::Gone, now),
+                None => {}
+            }
+        }
+        self.entries.retain(|entry| {
+            let long_gone = now.since(entry.last_seen) >= REMEMBERED_SECS && entry.turns.is_empty();
+            entry.presence == Presence::There || entry.due || !long_gone
+        });
+        let new: Vec<_> = rest.into_values().filter(|(_, all)| !all.is_empty()).collect();
+        for (expected, all) in new {
+            if self.entries.len() >= FINDINGS {
+                tracing::warn!(manifest = expected.manifest, "more differences than findings are kept");
+                break;
+            }
+            self.begin(expected, all.into_values().collect(), now);
+        }
+        before != self.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect::<Vec<_>>()
+    }
+
+    fn begin(&mut self, expected: Expected, found: Vec<Difference>, now: Timestamp) {
+        self.last += 1;
+        let (differences, more) = cut(found);
+        self.entries.push(Entry {
+            number: self.last,
+            expected,
+            differences,
+            more,
+            first_seen: now,
+            last_seen: now,
+            count: 1,
+            presence: Presence::There,
+            turns: Vec::new(),
+            due: true,
+            said: None,
+        });
+    }
+
+    /// The book as it is kept: without the readable differences.
+    #[must_use]
+    pub fn stripped(&self) -> Self {
+        let mut book = self.clone();
+        let differences = book.entries.iter_mut().flat_map(|entry| &mut entry.differences);
+        differences.for_each(|difference| difference.diff = None);
+        book
+    }
+
+    /// What is to be said now.
+    pub fn due(&self, now: Timestamp, pace: Pace) -> Vec<Entry> {
+        self.entries.iter().filter(|entry| entry.speaks(now, pace)).cloned().collect()
+    }
+
+    /// It was said and cannot be lost any more.
+    pub fn said(&mut self, number: u64, now: Timestamp) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.number == number) {
+            entry.due = false;
+            entry.said = Some(now);
+        }
+    }
+}
+
+/// Keeps what a statement can carry, and counts the rest.
+fn cut(mut found: Vec<Difference>) -> (Vec<Difference>, u32) {
+    let mut names = 0;
+    let fits = found.iter().take(KEPT).take_while(|difference| {
+        names += difference.resource.as_str().len();
+        names <= KEPT_BYTES
+    });
+    let kept = fits.count().max(1);
+    let more = u32::try_from(found.len().saturating_sub(kept)).unwrap_or(u32::MAX);
+    found.truncate(kept);
+    let mut room = DIFFS_BYTES;
+    for (number, difference) in found.iter_mut().enumerate() {
+        let length = difference.diff.as_ref().map_or(0, String::len);
+        if number < SHOWN && length <= room {
+            room -= length;
+        } else {
+            difference.diff = None;
+        }
+        difference.summary = shorten(&difference.summary);
+    }
+    (found, more)
+}
+
+/// One line within the limit of a statement.
+fn shorten(text: &str) -> String {
+    const MOST: usize = 1_000;
+    if text.len() <= MOST { text.to_owned() } else { text.chars().take(MOST / 4).chain("…".chars()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::digest::Digest;
+
+    const PACE: Pace = Pace { quiet_secs: 3_600, flapping_secs: 86_400 };
+
+    fn expected(manifest: &str) -> Expected {
+        Expected {
+            manifest: manifest.into(),
+            version: semver::Version::new(1, 0, 0),
+            change_id: "C-1".parse().unwrap(),
+            revision: 1,
+            change: Digest::of(b"change"),
+        }
+    }
+
+    fn differs(manifest: &str, resource: &str, observed: &str) -> (Expected, Difference) {
+        let difference = Difference {
+            resource: resource.parse().unwrap(),
+            expected: Digest::of(b"approved"),
+            observed: Some(Digest::of(observed.as_bytes())),
+            summary: observed.into(),
+            diff: Some("- a\n+ b\n".into()),
+        };
+        (expected(manifest), difference)
+    }
+
+    /// Numbers and presence of what is said at this moment.
+    fn say(book: &mut Book, at: i64) -> Vec<(u64, Presence, u32)> {
+        let due = book.due(Timestamp(at), PACE);
+        for entry in &due {
+            book.said(entry.number, Timestamp(at));
+        }
+        due.iter().map(|e| (e.number, e.presence, e.count)).collect()
+    }
+
+    #[test]
+    fn what_is_noticed_together_is_one_finding_and_what_comes_later_is_another() {
+        let mut book = Book::default();
+        let (a, b) = (differs("ops/base", "file:/a", "x"), differs("ops/base", "file:/b", "x"));
+        let other = differs("ops/web", "file:/c", "x");
+        assert!(book.update(vec![a.clone(), b.clone(), other.clone()], Timestamp(100)));
+        assert_eq!(say(&mut book, 100), [(1, Presence::There, 1), (2, Presence::There, 1)]);
+        assert_eq!(book.entries()[0].differences.len(), 2);
+        // Nothing new: nothing to keep and nothing to say, but it is still there.
+        assert!(!book.update(vec![a.clone(), b.clone(), other.clone()], Timestamp(200)));
+        assert_eq!(say(&mut book, 200), []);
+        assert_eq!(book.entries()[0].last_seen, Timestamp(200));
+        let later = differs("ops/base", "file:/d", "x");
+        assert!(book.update(vec![a, b, other, later], Timestamp(300)));
+        assert_eq!(say(&mut book, 300), [(3, Presence::There, 1)]);
+    }
+
+    #[test]
+    fn a_finding_that_looks_otherwise_is_said_again_after_the_quiet_time() {
+        let mut book = Book::default();
+        book.update(vec![differs("ops/base", "file:/a", "x")], Timestamp(0));
+        assert_eq!(say(&mut book, 0), [(1, Presence::There, 1)]);
+        for at in 1..10 {
+            assert!(book.update(vec![differs("ops/base", "file:/a", &at.to_string())], Timestamp(at)));
+            assert_eq!(say(&mut book, at), []);
+        }
+        assert_eq!(say(&mut book, 3_600), [(1, Presence::There, 10)]);
+        assert_eq!(book.entries()[0].differences[0].summary, "9");
+        // One of two differences went: the finding looks otherwise.
+        book.update(vec![differs("ops/base", "file:/z", "x"), differs("ops/base", "file:/y", "x")], Timestamp(4_000));
+        assert_eq!(say(&mut book, 4_000), [(1, Presence::Gone, 10), (2, Presence::There, 1)]);
+        book.update(vec![differs("ops/base", "file:/z", "x")], Timestamp(9_000));
+        assert_eq!(say(&mut book, 9_000), [(2, Presence::There, 2)]);
+    }
+
+    #[test]
+    fn a_finding_that_is_gone_is_said_at_once_and_is_the_same_when_it_comes_back() {
+        let mut book = Book::default();
+        let a = || vec![differs("ops/base", "file:/a", "x")];
+        book.update(a(), Timestamp(0));
+        assert_eq!(say(&mut book, 0), [(1, Presence::There, 1)]);
+        book.update(vec![], Timestamp(10));
+        assert_eq!(say(&mut book, 10), [(1, Presence::Gone, 1)]);
+        book.update(a(), Timestamp(5_000));
+        assert_eq!(say(&mut book, 5_000), [(1, Presence::There, 2)]);
+        book.update(vec![], Timestamp(6_000));
+        assert_eq!(say(&mut book, 6_000), [(1, Presence::Gone, 2)]);
+        // From now on it flaps: one statement a day, with the whole count.
+        for round in 0..20 {
+            let at = 7_000 + round * 1_000;
+            book.update(if round % 2 == 0 { a() } else { vec![] }, Timestamp(at));
+            let said = say(&mut book, at);
+            assert!(said.is_empty() || book.entries()[0].turns.len() < FLAPS, "{at}: {said:?}");
+        }
+        assert!(book.entries()[0].is_flapping());
+        assert_eq!(say(&mut book, 7_000 + 86_400).len(), 1);
+        // Long gone, it is forgotten; its number is not given away again.
+        book.update(vec![], Timestamp(400_000));
+        say(&mut book, 400_000);
+        book.update(vec![], Timestamp(600_000));
+        assert!(book.entries().is_empty());
+        book.update(a(), Timestamp(600_001));
+        assert_eq!(say(&mut book, 600_001), [(2, Presence::There, 1)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_silences_nothing() {
+        let mut book = Book::default();
+        book.update(vec![differs("ops/base", "file:/a", "x")], Timestamp(1_000_000));
+        say(&mut book, 1_000_000);
+        book.update(vec![differs("ops/base", "file:/a", "y")], Timestamp(10));
+        assert_eq!(say(&mut book, 10), [(1, Presence::There, 2)]);
+    }
+
+    #[test]
+    fn thousands_of_differences_fit_into_one_statement() {
+        let found = (0..1_500).map(|n| {
+            let (expected, mut difference) = differs("ops/base", &format!("file:/{n:04}"), "x");
+            difference.diff = Some("x".repeat(16 << 10));
+            (expected, difference)
+        });
+        let mut book = Book::default();
+        book.update(found.collect(), Timestamp(0));
+        let entry = &book.entries()[0];
+        assert_eq!((entry.differences.len(), entry.more), (KEPT, 1_300));
+        let shown: usize = entry.differences.iter().filter_map(|d| d.diff.as_ref()).map(String::len).sum();
+        assert!((DIFFS_BYTES / 2..=DIFFS_BYTES).contains(&shown), "{shown}");
+        assert!(shared::strict::to_json(&book.stripped()).len() < 100_000);
+        let long = (0..1_500).map(|n| differs("ops/base", &format!("file:/{}{n:04}", "x".repeat(280)), "x"));
+        let mut book = Book::default();
+        book.update(long.collect(), Timestamp(0));
+        assert_eq!((book.entries()[0].differences.len(), book.entries()[0].more), (112, 1_388));
+    }
+}

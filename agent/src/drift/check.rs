@@ -1,0 +1,310 @@
+//! The check: what planning the approved states again would change. Reads only; nothing of a manifest is run.
+//!
+//! Files that were not touched since the last check (by their stamps) are not read again, except by a full check.
+//! Never: patch runs, commands, external kinds and restarts, which are no states, or the question who changed something.
+
+use super::ApprovedState;
+use crate::host::{Host, Stamp};
+use crate::plan::{self, Ask, Item};
+use crate::resource::entry;
+use crate::resource::package::{self, Inventory};
+use crate::vault::Vault;
+use shared::digest::Digest;
+use shared::finding::Difference;
+use shared::ids::ResourceId;
+use shared::manifest::{PackageWant, Reboot, Resource, WantedVersion};
+use shared::plan::{Action, Verb};
+use shared::refusal::Refused;
+use shared::strict;
+use shared::time::Timestamp;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Two changes within the grain of a file system's clock leave one stamp; younger stamps prove nothing.
+const GRAIN_SECS: i64 = 2;
+/// What the owners of files are called is read from here.
+const ACCOUNTS: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
+/// How closely a check looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Files whose stamps are as before count as unchanged.
+    Quick,
+    /// Everything is read again.
+    Full,
+}
+
+/// One difference and the state (by its place in the list) that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    pub state: usize,
+    pub difference: Difference,
+}
+
+/// What earlier checks found as approved, by its stamps. Losing it costs one reading of everything.
+#[derive(Debug, Default)]
+pub struct Memory {
+    accounts: Vec<Option<Stamp>>,
+    clean: BTreeMap<Digest, Vec<Option<Stamp>>>,
+}
+
+/// Compares the host with all states, the oldest first; sorted by state and resource.
+///
+/// # Errors
+/// The host cannot be looked at, or a state cannot be planned as a whole.
+pub fn check(
+    states: &[ApprovedState],
+    vault: &Vault,
+    depth: Depth,
+    memory: &mut Memory,
+    now: Timestamp,
+    host: &mut impl Host,
+) -> Result<Vec<Deviation>, Refused> {
+    let accounts = stamps(ACCOUNTS.iter().copied().map(Cow::Borrowed), host)?;
+    if depth == Depth::Full || memory.accounts != accounts {
+        memory.clean.clear();
+        memory.accounts = accounts;
+    }
+    let claims = Claims::of(states);
+    let mut inventory = None;
+    let mut clean = BTreeMap::new();
+    let mut found = Vec::new();
+    for (number, state) in states.iter().enumerate() {
+        let mut one = One { number, state, claims: &claims, memory, now, clean: BTreeMap::new() };
+        let mut all = one.files_and_units(vault, host)?;
+        all.extend(one.packages(&mut inventory, host)?);
+        all.sort_by(|a, b| a.resource.cmp(&b.resource));
+        clean.append(&mut one.clean);
+        found.extend(all.into_iter().map(|difference| Deviation { state: number, difference }));
+    }
+    memory.clean = clean;
+    Ok(found)
+}
+
+fn stamps<'a>(
+    paths: impl IntoIterator<Item = Cow<'a, str>>,
+    host: &impl Host,
+) -> Result<Vec<Option<Stamp>>, Refused> {
+    paths.into_iter().map(|path| host.stamp(&path).map_err(plan::refused)).collect()
+}
+
+/// Which state a thing belongs to when several name it: the last one.
+struct Claims<'a> {
+    resources: BTreeMap<ResourceId, usize>,
+    paths: BTreeMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(states: &'a [ApprovedState]) -> Self {
+        let mut claims = Self { resources: BTreeMap::new(), paths: BTreeMap::new() };
+        for (number, state) in states.iter().enumerate() {
+            for resource in state.manifest.resources() {
+                claims.resources.insert(resource.id(), number);
+                let edited = resource.edits().map(Cow::Borrowed);
+                for path in resource.paths().into_iter().chain(edited) {
+                    claims.paths.insert(path, number);
+                }
+            }
+        }
+        claims
+    }
+
+    /// Whether a later state has taken the resource over, as a whole or by its path.
+    fn is_taken(&self, number: usize, resource: &Resource) -> bool {
+        let later = |owner: Option<&usize>| owner.is_some_and(|owner| *owner > number);
+        later(self.resources.get(&resource.id())) || resource.paths().iter().any(|p| later(self.paths.get(p)))
+    }
+
+    /// Whether what lies below a directory belongs to another state.
+    fn is_foreign(&self, number: usize, resource: &ResourceId) -> bool {
+        let owner = entry::path_of(resource).and_then(|path| self.paths.get(path));
+        owner.is_some_and(|owner| *owner != number)
+    }
+}
+
+/// The check of one state.
+struct One<'a> {
+    number: usize,
+    state: &'a ApprovedState,
+    claims: &'a Claims<'a>,
+    memory: &'a Memory,
+    now: Timestamp,
+    clean: BTreeMap<Digest, Vec<Option<Stamp>>>,
+}
+
+impl One<'_> {
+    fn files_and_units(&mut self, vault: &Vault, host: &mut impl Host) -> Result<Vec<Difference>, Refused> {
+        let ApprovedState { manifest, params, facts, .. } = self.state;
+        let ask = Ask {
+            manifests: vec![(manifest, params.clone())],
+            facts,
+            vault,
+            downgrade: true,
+            approved: None,
+            reboot: Reboot::Never,
+        };
+        let mut untouched = BTreeMap::new();
+        for resource in manifest.resources() {
+            if let Some(stamps) = self.watched(resource, host)? {
+                untouched.insert(resource.id(), stamps);
+            }
+        }
+        let is_clean = |id: &ResourceId| {
+            untouched.get(id).is_some_and(|now| self.memory.clean.get(&self.key(id)) == Some(now))
+        };
+        let wanted = |item: &Item<'_>| {
+            let is_state = !matches!(item.resource, Resource::Package(_) | Resource::Command(_) | Resource::External(_));
+            is_state && !self.claims.is_taken(self.number, item.resource) && !is_clean(&item.id)
+        };
+        let mut found = Vec::new();
+        let mut dirty = BTreeSet::new();
+        for (id, resource, planned) in plan::deviations(&ask, wanted, host)? {
+            let before = found.len();
+            match planned {
+                Ok(actions) => found.extend(self.differences(&actions)),
+                Err(refused) => found.push(unplannable(&id, resource, &refused)),
+            }
+            if found.len() > before {
+                dirty.insert(id);
+            }
+        }
+        for (id, stamps) in untouched {
+            let settled = |stamp: &Stamp| self.now.since(Timestamp(stamp.changed.0)) > GRAIN_SECS;
+            if !dirty.contains(&id) && stamps.iter().flatten().all(settled) {
+                self.clean.insert(self.key(&id), stamps);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The stamps that show whether the resource was touched; `None` where more than files decide.
+    fn watched(
+        &self,
+        resource: &Resource,
+        host: &impl Host,
+    ) -> Result<Option<Vec<Option<Stamp>>>, Refused> {
+        let paths = match resource {
+            Resource::File(_) | Resource::Symlink(_) | Resource::Sudoers(_) => resource.paths(),
+            Resource::Line(_) | Resource::Block(_) | Resource::Setting(_) => {
+                resource.edits().map(Cow::Borrowed).into_iter().collect()
+            }
+            _ => return Ok(None),
+        };
+        stamps(paths, host).map(Some)
+    }
+
+    /// The same resource of the same approved state.
+    fn key(&self, id: &ResourceId) -> Digest {
+        let expected = &self.state.expected;
+        Digest::of(&strict::to_json(&(expected.change, &expected.manifest, id)))
+    }
+
+    /// One difference a resource; restarts and checks are no states.
+    fn differences(&self, actions: &[Action]) -> Vec<Difference> {
+        let mut all: BTreeMap<&ResourceId, Vec<&Action>> = BTreeMap::new();
+        for action in actions {
+            let state = !matches!(action.verb, Verb::Run | Verb::Restart | Verb::Reboot);
+            if state && !self.claims.is_foreign(self.number, &action.resource) {
+                all.entry(&action.resource).or_default().push(action);
+            }
+        }
+        all.into_iter().map(|(id, actions)| difference(id, &actions)).collect()
+    }
+
+    fn packages(
+        &self,
+        inventory: &mut Option<Inventory>,
+        host: &impl Host,
+    ) -> Result<Vec<Difference>, Refused> {
+        let mut found = Vec::new();
+        for resource in self.state.manifest.resources() {
+            let Resource::Package(wanted) = resource else { continue };
+            if self.claims.is_taken(self.number, resource) {
+                continue;
+            }
+            if inventory.is_none() {
+                *inventory = Some(package::inventory(host).map_err(plan::refused)?);
+            }
+            let name = wanted.name.as_str();
+            let now = inventory.as_ref().map_or(package::Found::Absent, |all| package::inspect(name, all));
+            if let Some(summary) = package_differs(wanted, &now, host)? {
+                found.push(Difference {
+                    resource: resource.id(),
+                    expected: Digest::of(&strict::to_json(wanted)),
+                    observed: now.version().map(|_| package::digest(name, &now)),
+                    summary,
+                    diff: None,
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// How a package differs from what was approved. A newer offer is no difference: nobody changed the host.
+fn package_differs(
+    wanted: &shared::manifest::Package,
+    now: &package::Found,
+    host: &impl Host,
+) -> Result<Option<String>, Refused> {
+    let name = wanted.name.as_str();
+    let PackageWant::Present { version, hold, .. } = &wanted.want else {
+        return Ok(now.version().map(|version| format!("{name} {version} is installed; approved: not installed")));
+    };
+    let approved = match version {
+        WantedVersion::Exact(exact) => exact.to_string(),
+        WantedVersion::Range(range) => range.as_str().to_owned(),
+        WantedVersion::Latest => "installed".to_owned(),
+    };
+    let Some(have) = now.version() else {
+        return Ok(Some(format!("{name} is not installed; approved: {approved}")));
+    };
+    let fits = match version {
+        WantedVersion::Exact(exact) => have == exact.as_str(),
+        WantedVersion::Range(range) => {
+            let order = host.packager().order();
+            range.contains(have, order).map_err(|e| Refused::new(shared::refusal::Code::PlanFailed, e.to_string()))?
+        }
+        WantedVersion::Latest => true,
+    };
+    if !fits {
+        return Ok(Some(format!("{name} {have} is installed; approved: {approved}")));
+    }
+    if !now.is_whole() {
+        return Ok(Some(format!("{name} {have} is only half installed")));
+    }
+    Ok(match hold {
+        Some(true) if !now.held() => Some(format!("{name} is not held any more")),
+        Some(false) if now.held() => Some(format!("{name} is held; approved: not held")),
+        _ => None,
+    })
+}
+
+fn difference(id: &ResourceId, actions: &[&Action]) -> Difference {
+    let joined = |texts: Vec<&str>, between: &str| texts.join(between);
+    let diffs: Vec<&str> = actions.iter().filter_map(|action| action.diff.as_deref()).collect();
+    Difference {
+        resource: id.clone(),
+        expected: match actions {
+            [one] => one.after,
+            several => Digest::of(&strict::to_json(&several.iter().map(|a| a.after).collect::<Vec<_>>())),
+        },
+        observed: match actions {
+            [one] => one.before,
+            several => Some(Digest::of(&strict::to_json(&several.iter().map(|a| a.before).collect::<Vec<_>>()))),
+        },
+        summary: joined(actions.iter().map(|action| action.summary.as_str()).collect(), "; "),
+        diff: (!diffs.is_empty()).then(|| joined(diffs, "\n")),
+    }
+}
+
+/// What stands in the way of a resource is a difference too, such as a directory in the place of a file.
+fn unplannable(id: &ResourceId, resource: &Resource, refused: &Refused) -> Difference {
+    Difference {
+        resource: id.clone(),
+        expected: Digest::of(&strict::to_json(resource)),
+        observed: Some(Digest::of(refused.message.as_bytes())),
+        summary: refused.message.clone(),
+        diff: None,
+    }
+}

@@ -1,0 +1,132 @@
+//! The look whether the host still is as it was approved, and what is said about it.
+
+use super::{Agent, Tick};
+use crate::decide::{Chore, splay_secs};
+use crate::drift::{self, ApprovedState, Book, Depth, Entry, Pace};
+use crate::hands::{Hands, Order};
+use crate::receipt;
+use crate::server::Server;
+use crate::state::{Running, StateError};
+use shared::finding::{Expected, Finding, Presence, SHOWN};
+use shared::time::Timestamp;
+
+/// Seconds between two statements about a finding that comes and goes.
+const FLAPPING_SECS: i64 = 86_400;
+/// Findings that are said in one tick; the others follow with the next ones.
+const PER_TICK: usize = 20;
+
+impl<H: Hands, S: Server> Agent<H, S> {
+    pub(super) fn check_due(&self, now: Timestamp) -> Chore {
+        if now >= self.memory.next_check { Chore::Due } else { Chore::Settled }
+    }
+
+    pub(super) fn compare(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        tick.check = Chore::Settled;
+        let every = self.config.check_secs;
+        let splay = splay_secs(self.state.site().agent, every);
+        self.memory.next_check = tick.now.plus(i64::from(every) + i64::from(splay));
+        let mut book = match self.memory.book.take() {
+            Some(book) => book,
+            None => drift::book(&self.state)?,
+        };
+        let states = drift::approved(&self.state)?;
+        let full = tick.now >= self.memory.next_full_check;
+        match self.hands.check(&states, if full { Depth::Full } else { Depth::Quick }, tick.now) {
+            Ok(found) => {
+                if full {
+                    self.memory.next_full_check = tick.now.plus(i64::from(self.config.full_check_secs));
+                }
+                let named = found.into_iter().filter_map(|deviation| {
+                    Some((states.get(deviation.state)?.expected.clone(), deviation.difference))
+                });
+                if book.update(named.collect(), tick.now) {
+                    drift::keep(&mut self.state, &book)?;
+                }
+                self.say(&mut book, tick)?;
+                self.memory.book = Some(book);
+            }
+            Err(refused) => {
+                self.memory.book = Some(book);
+                let why = format!("the host could not be compared with its approved state: {}", refused.message);
+                tick.report.trouble(&why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Spooled first, noted second: a finding that is said twice after a crash is the same one by its number.
+    fn say(&mut self, book: &mut Book, tick: &mut Tick) -> Result<(), StateError> {
+        let pace = Pace { quiet_secs: i64::from(self.config.quiet_secs), flapping_secs: FLAPPING_SECS };
+        let due = book.due(tick.now, pace);
+        for entry in due.iter().take(PER_TICK) {
+            let said = receipt::emit(&mut self.state, &self.voice, tick.now, |header| finding(header, entry))?;
+            book.said(entry.number, tick.now);
+            tick.report.line(told(&said.body));
+            tick.spool = Chore::Due;
+        }
+        if due.is_empty() { Ok(()) } else { drift::keep(&mut self.state, book) }
+    }
+
+    /// What is there, for the status.
+    pub(super) fn findings(&self) -> Vec<Entry> {
+        let all = self.memory.book.iter().flat_map(|book| book.stripped().entries().to_vec());
+        all.filter(|entry| entry.presence == Presence::There).collect()
+    }
+
+    /// Before the first step: what will be the approved state when the run succeeds.
+    pub(super) fn expect(&mut self, order: &Order, running: &Running) -> Result<(), StateError> {
+        let change = &order.approved.change().body;
+        let facts = match self.hands.facts() {
+            Ok(facts) => facts.view(self.state.site().agent),
+            // The run itself will say so.
+            Err(_) => return Ok(()),
+        };
+        let manifests = order.manifests.iter().map(shared::admit::Verified::get).zip(&change.manifests);
+        let states: Vec<ApprovedState> = manifests
+            .filter(|(manifest, _)| ApprovedState::is_one(manifest))
+            .filter_map(|(manifest, used)| {
+                let params = crate::plan::parameters(manifest, used, self.state.site().agent).ok()?;
+                let expected = Expected {
+                    manifest: crate::admit::applied_key(used),
+                    version: used.version.clone(),
+                    change_id: running.change_id.clone(),
+                    revision: running.revision,
+                    change: running.change,
+                };
+                let (since, facts) = (running.started, facts.clone());
+                Some(ApprovedState { expected, since, manifest: manifest.clone(), params, facts })
+            })
+            .collect();
+        drift::announce(&mut self.state, &states)
+    }
+}
+
+fn finding(header: shared::receipt::Header, entry: &Entry) -> Finding {
+    let mut differences = entry.differences.clone();
+    let cut = differences.len().saturating_sub(SHOWN);
+    differences.truncate(SHOWN);
+    Finding {
+        header,
+        number: entry.number,
+        expected: entry.expected.clone(),
+        differences,
+        more: entry.more.saturating_add(u32::try_from(cut).unwrap_or(u32::MAX)),
+        first_seen: entry.first_seen,
+        last_seen: entry.last_seen,
+        count: entry.count,
+        flapping: entry.is_flapping(),
+        presence: entry.presence,
+    }
+}
+
+fn told(finding: &Finding) -> String {
+    let Finding { number, expected: Expected { manifest, version, change_id, .. }, .. } = finding;
+    let what = finding.differences.iter().take(3).map(|d| d.resource.as_str()).collect::<Vec<_>>().join(", ");
+    let rest = finding.differences.len().saturating_sub(3) + finding.more as usize;
+    let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    let how = match finding.presence {
+        Presence::There => "differ from",
+        Presence::Gone => "are again as in",
+    };
+    format!("finding {number}: {what}{rest} {how} {manifest} {version} ({change_id})")
+}

@@ -1,0 +1,246 @@
+//! What differs from the approved state is told, once, as what it is; and nothing is done about it.
+
+use super::site::NOW;
+use super::{Bench, host_id};
+use crate::drift::{Depth, Memory};
+use crate::host::fake::{Cut, Deb, Node};
+use crate::host::{Attrs, Installed, PackageState};
+use crate::vault::Vault;
+use shared::finding::{Finding, Presence};
+use shared::manifest::Manifest;
+
+fn read(text: &serde_json::Value) -> Manifest {
+    Manifest::from_json(text.to_string().as_bytes()).unwrap()
+}
+
+/// A manifest of these resources that runs nothing.
+fn manifest(name: &str, version: &str, resources: &serde_json::Value) -> Manifest {
+    read(&serde_json::json!({ "manifest": name, "version": version, "team": "main", "title": "t", "resources": resources }))
+}
+
+fn two_files(version: &str) -> Manifest {
+    manifest(
+        "base",
+        version,
+        &serde_json::json!([
+            { "file": { "path": "/etc/motd", "content": "approved\n" } },
+            { "file": { "path": "/etc/issue", "content": "approved {{facts.hostname}}\n" } }
+        ]),
+    )
+}
+
+/// A host on which the manifest was applied.
+fn applied(manifest: Manifest) -> Bench {
+    let mut bench = Bench::new();
+    let report = bench.through(1, manifest, |_| {});
+    assert_eq!((report.ran.len(), report.faults.len()), (1, 0), "{:?}", report.lines);
+    assert_eq!(bench.site.findings(), [], "a host that was just changed is as approved");
+    bench
+}
+
+/// What the server knows of findings after a tick so many seconds later.
+fn after(bench: &mut Bench, secs: i64) -> Vec<Finding> {
+    bench.at(NOW.plus(secs));
+    let report = bench.tick();
+    assert_eq!(report.faults, Vec::<String>::new(), "{:?}", report.lines);
+    bench.site.check_chain();
+    bench.site.findings()
+}
+
+fn resources(finding: &Finding) -> Vec<&str> {
+    finding.differences.iter().map(|d| d.resource.as_str()).collect()
+}
+
+#[test]
+fn what_somebody_changed_is_told_once_and_again_when_it_is_gone() {
+    let mut bench = applied(two_files("1.0.0"));
+    let approved = bench.machine.world.borrow().nodes.clone();
+    bench.machine.file("/etc/motd", "somebody\n");
+    bench.machine.world.borrow_mut().nodes.remove("/etc/issue");
+    let found = after(&mut bench, 60);
+    assert_eq!(found.len(), 1);
+    found[0].check().unwrap();
+    assert_eq!(resources(&found[0]), ["file:/etc/issue", "file:/etc/motd"]);
+    assert_eq!((found[0].number, found[0].count, found[0].presence), (1, 1, Presence::There));
+    assert_eq!((found[0].expected.manifest.as_str(), found[0].expected.change_id.as_str()), ("main/base", "C-1"));
+    let diff = found[0].differences[1].diff.as_deref().unwrap();
+    assert!(diff.contains("-somebody") && diff.contains("+approved"), "{diff}");
+    assert_eq!(found[0].differences[0].observed, None);
+    // Nothing is done about it, and nothing said again, also by an agent that was restarted.
+    assert_eq!(bench.motd().as_deref(), Some("somebody\n"));
+    assert_eq!(after(&mut bench, 120).len(), 1);
+    bench.boot().unwrap();
+    assert_eq!(after(&mut bench, 180).len(), 1);
+    assert!(bench.status().contains("finding       1: file:/etc/issue, file:/etc/motd differ"), "{}", bench.status());
+
+    bench.machine.world.borrow_mut().nodes = approved;
+    let found = after(&mut bench, 240);
+    assert_eq!((found.len(), found[1].number, found[1].presence), (2, 1, Presence::Gone));
+    assert!(!bench.status().contains("finding"), "{}", bench.status());
+}
+
+#[test]
+fn another_approved_change_takes_the_place_of_the_state() {
+    let mut bench = applied(two_files("1.0.0"));
+    let other = manifest("motd", "1.0.0", &serde_json::json!([{ "file": { "path": "/etc/motd", "content": "other\n" } }]));
+    bench.at(NOW.plus(60));
+    bench.through(2, other, |_| {});
+    assert_eq!(after(&mut bench, 120), [], "the later state of a file counts");
+    bench.machine.file("/etc/motd", "approved\n");
+    let found = after(&mut bench, 180);
+    assert_eq!((found.len(), found[0].expected.manifest.as_str()), (1, "main/motd"));
+    // A new version of the manifest does not name the other file any more: it is nobody's.
+    let less = manifest("base", "1.1.0", &serde_json::json!([{ "directory": { "path": "/srv/base" } }]));
+    bench.through(3, less, |_| {});
+    bench.machine.world.borrow_mut().nodes.remove("/etc/issue");
+    assert_eq!(after(&mut bench, 240).len(), 1);
+}
+
+#[test]
+fn what_was_undone_never_becomes_the_approved_state() {
+    let mut bench = applied(two_files("1.0.0"));
+    let mut bad = two_files("1.1.0");
+    let health = serde_json::json!([{ "name": "works", "command": { "run": ["/bin/works"] }, "retries": 0 }]);
+    bad.health = serde_json::from_value(health).unwrap();
+    let text = serde_json::to_string(&bad).unwrap().replace("approved", "bad");
+    bench.machine.exits.borrow_mut().insert("/bin/works".into(), 2);
+    bench.machine.file("/bin/works", "");
+    let report = bench.through(2, Manifest::from_json(text.as_bytes()).unwrap(), |change| {
+        change.action_classes.insert(shared::risk::ActionClass::Command);
+    });
+    assert_eq!(report.ran[0].2, shared::receipt::HostOutcome::RolledBack, "{:?}", report.lines);
+    assert_eq!(after(&mut bench, 120), []);
+    bench.machine.file("/etc/motd", "bad\n");
+    let found = after(&mut bench, 180);
+    assert_eq!((found.len(), found[0].expected.change_id.as_str()), (1, "C-1"));
+}
+
+#[test]
+fn packages_of_another_version_and_missing_ones_are_told_and_newer_offers_are_not() {
+    let package = |name: &str, version: &str| Installed {
+        name: name.into(),
+        arch: "all".into(),
+        version: version.into(),
+        source: name.into(),
+        source_version: version.into(),
+        held: false,
+        state: PackageState::Installed,
+    };
+    let mut bench = Bench::new();
+    *bench.machine.debs.borrow_mut() = ["exact", "range", "latest"]
+        .map(|name| Deb::new(name, "1.0", &[], "Lab:stable"))
+        .to_vec();
+    let wanted = manifest(
+        "packages",
+        "1.0.0",
+        &serde_json::json!([
+            { "package": { "name": "exact", "version": "1.0" } },
+            { "package": { "name": "range", "range": ">= 1.0, < 2" } },
+            { "package": { "name": "latest", "state": "latest" } },
+            { "package": { "name": "telnetd", "state": "absent" } }
+        ]),
+    );
+    let report = bench.through(1, wanted, |change| {
+        change.action_classes.insert(shared::risk::ActionClass::Package);
+    });
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    let newer = ["exact", "range", "latest"].map(|name| Deb::new(name, "1.1", &[], "Lab:stable"));
+    bench.machine.debs.borrow_mut().extend(newer);
+    assert_eq!(after(&mut bench, 60), [], "a newer offer is no change of the host");
+    for (name, version) in [("exact", "1.1"), ("range", "1.1"), ("latest", "1.1")] {
+        bench.machine.world.borrow_mut().packages.insert(name.into(), package(name, version));
+    }
+    let found = after(&mut bench, 120);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].differences[0].summary, "exact 1.1 is installed; approved: 1.0");
+    assert_eq!(resources(&found[0]), ["package:exact"]);
+    bench.machine.world.borrow_mut().packages.insert("telnetd".into(), package("telnetd", "3"));
+    bench.machine.world.borrow_mut().packages.remove("latest");
+    let found = after(&mut bench, 180);
+    assert_eq!(resources(&found[1]), ["package:latest", "package:telnetd"]);
+}
+
+#[test]
+fn something_in_the_way_of_a_file_is_a_finding_and_hides_no_other() {
+    let mut bench = applied(two_files("1.0.0"));
+    {
+        let mut world = bench.machine.world.borrow_mut();
+        world.nodes.insert("/etc/issue".into(), Node::Dir(Attrs { uid: 0, gid: 0, mode: 0o755 }));
+    }
+    bench.machine.file("/etc/motd", "somebody\n");
+    let found = after(&mut bench, 60);
+    assert_eq!(resources(&found[0]), ["file:/etc/issue", "file:/etc/motd"]);
+    assert!(found[0].differences[0].summary.contains("/etc/issue"), "{}", found[0].differences[0].summary);
+}
+
+#[test]
+fn strays_below_a_directory_are_told_unless_another_state_brought_them() {
+    let mut bench = applied(manifest(
+        "drop",
+        "1.0.0",
+        &serde_json::json!([{ "directory": { "path": "/etc/drop.d", "purge": true } }]),
+    ));
+    let own = manifest("own", "1.0.0", &serde_json::json!([{ "file": { "path": "/etc/drop.d/own", "content": "x" } }]));
+    bench.at(NOW.plus(60));
+    bench.through(2, own, |_| {});
+    assert_eq!(after(&mut bench, 120), []);
+    bench.machine.file("/etc/drop.d/stray", "x");
+    let found = after(&mut bench, 180);
+    assert_eq!((found.len(), resources(&found[0])), (1, vec!["entry:/etc/drop.d/stray"]));
+}
+
+#[test]
+fn a_power_cut_at_any_write_of_a_finding_loses_it_not_and_says_it_under_one_number() {
+    let ready = || {
+        let bench = applied(two_files("1.0.0"));
+        bench.machine.file("/etc/motd", "somebody\n");
+        bench.at(NOW.plus(60));
+        bench.machine.power.restore();
+        bench
+    };
+    let mut calm = ready();
+    calm.tick();
+    let writes = calm.machine.power.writes();
+    assert!(writes >= 4, "{writes}");
+    for at in 0..writes {
+        for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
+            let what = format!("write {at} {cut:?}");
+            let mut bench = ready();
+            bench.machine.power.cut(at, cut);
+            bench.tick();
+            bench.agent = None;
+            bench.disk.restart();
+            bench.machine.power.restore();
+            bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            after(&mut bench, 120);
+            let found = after(&mut bench, 180);
+            assert!((1..=2).contains(&found.len()), "{what}: {found:#?}");
+            assert!(found.iter().all(|f| f.number == 1 && resources(f) == ["file:/etc/motd"]), "{what}: {found:#?}");
+        }
+    }
+}
+
+/// A machine of files on which the check is counted.
+#[test]
+fn files_that_were_not_touched_are_not_read_again_unless_everything_is() {
+    let bench = applied(two_files("1.0.0"));
+    let states = crate::drift::approved(&bench.state()).unwrap();
+    let (vault, mut memory) = (Vault::without_key(host_id()), Memory::default());
+    let mut machine = bench.machine.clone();
+    let mut reads = |depth: Depth| {
+        let before = machine.reads.get();
+        let found = crate::drift::check(&states, &vault, depth, &mut memory, NOW, &mut machine).unwrap();
+        (machine.reads.get() - before, found.len())
+    };
+    assert_eq!(reads(Depth::Full), (2, 0));
+    assert_eq!(reads(Depth::Quick), (0, 0));
+    assert_eq!(reads(Depth::Full), (2, 0));
+    bench.machine.file("/etc/motd", "somebody\n");
+    assert_eq!(reads(Depth::Quick), (1, 1));
+    assert_eq!(reads(Depth::Quick), (1, 1), "what differs is looked at each time");
+    bench.machine.file("/etc/motd", "approved\n");
+    assert_eq!(reads(Depth::Quick), (1, 0));
+    // Owners are called otherwise: every answer may be another one.
+    bench.machine.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nother:x:7:7::/:/bin/sh\n");
+    assert_eq!(reads(Depth::Quick), (2, 0));
+}

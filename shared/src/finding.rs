@@ -1,0 +1,250 @@
+//! Findings: where a host differs from what was approved for it, as the host says it, in its chain of statements.
+//!
+//! One finding stands for one cause: what was noticed together, of one approved state. Never: what becomes of it; the
+//! disposition is the site's.
+
+use crate::digest::Digest;
+use crate::ids::{ChangeId, ResourceId};
+use crate::limits;
+use crate::receipt::{Chained, Header};
+use crate::statement::{Predicate, Subject};
+use crate::strict::{self, ReadError};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Differences that one finding shows; the others are counted.
+pub const SHOWN: usize = 100;
+/// Bytes of all readable differences of one finding together.
+pub const DIFFS_BYTES: usize = 256 << 10;
+
+/// The approved state that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Expected {
+    /// `team/name`.
+    pub manifest: String,
+    pub version: semver::Version,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    /// Digest of the change's statement.
+    pub change: Digest,
+}
+
+/// One resource that is not as it was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Difference {
+    pub resource: ResourceId,
+    /// Digest of the approved state, as in [`crate::plan::Action::after`].
+    pub expected: Digest,
+    /// Digest of what was found; absent when nothing is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Digest>,
+    /// What would bring it back, as one line.
+    pub summary: String,
+    /// From what was found (`-`) to what was approved (`+`); absent for secrets and where there is nothing to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+}
+
+impl Difference {
+    /// The same difference, whatever is said about it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.resource, self.expected, self.observed) == (&other.resource, other.expected, other.observed)
+    }
+}
+
+/// Whether what was found is still so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Presence {
+    There,
+    /// The host is as approved again, or another approved change has taken the place of the state.
+    Gone,
+}
+
+impl Presence {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::There => "there",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// What a host found. It is said when it appears, when it looks otherwise and when it is gone; not with each check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    pub header: Header,
+    /// The host's own count of its findings, from 1: later statements with it are about the same finding.
+    pub number: u64,
+    pub expected: Expected,
+    /// Sorted by resource; at most [`SHOWN`].
+    pub differences: Vec<Difference>,
+    /// Differences that are not shown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u32,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    /// How often it appeared or came to look otherwise.
+    pub count: u32,
+    /// It comes and goes, and is therefore said less often.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flapping: bool,
+    pub presence: Presence,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Predicate for Finding {
+    const TYPE: &'static str = "urn:assent:finding:v1";
+
+    fn subjects(&self) -> Vec<Subject> {
+        let Expected { change_id, revision, change, .. } = &self.expected;
+        vec![Subject::new(format!("change:{change_id}.{revision}"), *change)]
+    }
+}
+
+impl Chained for Finding {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
+impl Finding {
+    /// The rules that a reader may rely on.
+    ///
+    /// # Errors
+    /// No number, no or too many differences, out of order, too long texts, times that contradict each other.
+    pub fn check(&self) -> Result<(), ReadError> {
+        let invalid = |why: String| Err(ReadError::Invalid { what: Self::TYPE, why });
+        if self.number == 0 || self.count == 0 {
+            return invalid("number and count begin with 1".into());
+        }
+        if self.first_seen > self.last_seen {
+            return invalid("it was first seen after it was last seen".into());
+        }
+        if self.differences.is_empty() || self.differences.len() > SHOWN {
+            return invalid(format!("it has {} differences; 1 to {SHOWN} are shown", self.differences.len()));
+        }
+        if !self.differences.is_sorted_by(|a, b| a.resource < b.resource) {
+            return invalid("its differences are not in the order of their resources".into());
+        }
+        let diff = |d: &Difference| d.diff.as_ref().map_or(0, String::len);
+        let long = |d: &&Difference| d.summary.len() > limits::TEXT_BYTES || diff(d) > limits::DIFF_BYTES;
+        if let Some(long) = self.differences.iter().find(long) {
+            return invalid(format!("what it says of {} is too long", long.resource));
+        }
+        match self.differences.iter().map(diff).sum::<usize>() {
+            all if all > DIFFS_BYTES => invalid(format!("its differences have {all} bytes of text")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What equal findings of several hosts have in common.
+    pub fn fingerprint(&self) -> Digest {
+        let differences = self.differences.iter().map(|d| (&d.resource, d.expected, d.observed));
+        let Expected { manifest, version, .. } = &self.expected;
+        Digest::of(&strict::to_json(&(manifest, version, differences.collect::<Vec<_>>(), self.more)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+    use crate::receipt::open_chained;
+    use crate::statement::Statement;
+
+    fn site() -> crate::ids::SiteId {
+        "00112233aabbccdd".parse().unwrap()
+    }
+
+    fn difference(resource: &str) -> Difference {
+        Difference {
+            resource: resource.parse().unwrap(),
+            expected: Digest::of(b"approved"),
+            observed: Some(Digest::of(b"found")),
+            summary: "content".into(),
+            diff: None,
+        }
+    }
+
+    fn finding(key: &SigningKey) -> Finding {
+        Finding {
+            header: Header {
+                site: site(),
+                agent_id: key.public().agent_id(),
+                key: key.public(),
+                host_class: "server".parse().unwrap(),
+                seq: 2,
+                prev: Some(Digest::of(b"enrolment")),
+                at: Timestamp(10),
+                boot_id: "boot".into(),
+                agent_version: semver::Version::new(0, 1, 0),
+                log_seen: None,
+            },
+            number: 1,
+            expected: Expected {
+                manifest: "ops/base".into(),
+                version: semver::Version::new(1, 0, 0),
+                change_id: "C-2026-0001".parse().unwrap(),
+                revision: 1,
+                change: Digest::of(b"change"),
+            },
+            differences: vec![difference("file:/etc/a"), difference("file:/etc/b")],
+            more: 0,
+            first_seen: Timestamp(5),
+            last_seen: Timestamp(9),
+            count: 1,
+            flapping: false,
+            presence: Presence::There,
+        }
+    }
+
+    #[test]
+    fn a_signed_finding_reads_back_and_belongs_to_its_host() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let said = Statement::sign(finding(&key), &key);
+        let read = open_chained::<Finding>(&said.to_bytes(), &site()).unwrap();
+        assert_eq!(read.body, said.body);
+        read.body.check().unwrap();
+        let forged = Statement::sign(finding(&key), &SigningKey::from_seed(&[8; 32]));
+        assert!(open_chained::<Finding>(&forged.to_bytes(), &site()).is_err());
+    }
+
+    #[test]
+    fn a_finding_that_contradicts_itself_is_refused() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let broken: [(fn(&mut Finding), &str); 6] = [
+            (|f| f.number = 0, "begin with 1"),
+            (|f| f.first_seen = Timestamp(11), "first seen after"),
+            (|f| f.differences.clear(), "0 differences"),
+            (|f| f.differences.reverse(), "order"),
+            (|f| f.differences = vec![difference("file:/etc/a"); 2], "order"),
+            (|f| f.differences[1].diff = Some("x".repeat(64 << 10)), "file:/etc/b is too long"),
+        ];
+        for (breaks, why) in broken {
+            let mut finding = finding(&key);
+            breaks(&mut finding);
+            assert!(finding.check().unwrap_err().to_string().contains(why), "{why}");
+        }
+    }
+
+    #[test]
+    fn equal_differences_of_two_hosts_have_one_fingerprint() {
+        let (one, two) = (SigningKey::from_seed(&[7; 32]), SigningKey::from_seed(&[9; 32]));
+        let other = Finding { number: 12, count: 3, last_seen: Timestamp(99), ..finding(&two) };
+        assert_eq!(finding(&one).fingerprint(), other.fingerprint());
+        let mut less = finding(&one);
+        less.differences.pop();
+        assert_ne!(finding(&one).fingerprint(), less.fingerprint());
+    }
+}
