@@ -43,7 +43,14 @@ impl<H: Host, D: Disk> Engine<H, D> {
     /// A journal that cannot be read: nothing may start then.
     pub fn open(host: H, disk: D, state: &Path, vault: Vault, class: HostClass) -> Result<Self, Refused> {
         let journal = Journal::open(disk, &state.join("journal")).map_err(storage)?;
-        Ok(Self { host, journal, vault, class, artifacts: state.join("artifacts"), checked: drift::Memory::default() })
+        Ok(Self {
+            host,
+            journal,
+            vault,
+            class,
+            artifacts: state.join("artifacts"),
+            checked: drift::Memory::default(),
+        })
     }
 
     /// The machine, for tests that look at it.

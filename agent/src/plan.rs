@@ -12,6 +12,7 @@ use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Sight, Wanted, wanted};
 use crate::resource::{acl, archive, command, directory, external, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
+pub(crate) use deviations::deviations;
 use packages::Packages;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
@@ -28,7 +29,6 @@ use shared::risk::ActionClass;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-pub(crate) use deviations::deviations;
 pub(crate) use upkeep::{hooks, rules};
 
 /// What is planned: the manifests of one change in its order, each with the values of its parameters.

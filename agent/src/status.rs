@@ -137,7 +137,9 @@ impl Status {
             let what = what.join(", ");
             line(
                 "finding",
-                &format!("{number}: {what}{rest} differ from {manifest} {version} ({change_id}) since {first_seen}"),
+                &format!(
+                    "{number}: {what}{rest} differ from {manifest} {version} ({change_id}) since {first_seen}"
+                ),
             );
         }
         for problem in &self.problems {

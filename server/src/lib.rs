@@ -4,6 +4,7 @@ pub mod app;
 pub mod changes;
 pub mod cmdb;
 pub mod compliance;
+pub mod findings;
 pub mod fleet;
 pub mod kernel;
 pub mod ledger;

@@ -8,13 +8,13 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{changes, cmdb, people, rollout};
+use crate::{changes, cmdb, findings, people, rollout};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// Later slices that want to hear of receipts name their outbox topic here.
-const RECEIPT_TOPICS: Topics = &[];
+/// Later slices that want to hear of receipts or findings name their outbox topic here.
+pub(crate) const TOPICS: Topics = Topics { receipts: &[], findings: &[findings::TOPIC] };
 
 /// Open parts of all slices.
 pub struct Site {
@@ -44,7 +44,7 @@ impl Site {
         let sources = Sources { wishes: changes::wishes, timestamp_version: manifests::timestamp_version };
         let board = Board::new(sources);
         board.refresh(db).await?;
-        let intake = Intake::start(db, &log, &board, clock, RECEIPT_TOPICS);
+        let intake = Intake::start(db, &log, &board, clock, TOPICS);
         let upkeep = tokio::spawn(fleet::keep_up(board.clone(), db.clone()));
         Ok(Self { log, door, board, repository, exporter, intake, upkeep })
     }
@@ -83,6 +83,7 @@ impl Site {
                 changes::people,
                 rollout::people,
                 receipts::people_routes,
+                findings::people,
                 compliance::people,
             ] {
                 config.configure(routes);
@@ -105,6 +106,7 @@ impl Site {
     fn jobs(&self, kernel: &Kernel) -> Vec<Job> {
         let mut jobs = self.repository.jobs(&kernel.db, &kernel.objects);
         jobs.extend(changes::jobs(&kernel.db, &self.repository));
+        jobs.extend(findings::jobs(&kernel.db));
         jobs
     }
 }

@@ -138,7 +138,7 @@ impl Node {
         log.open(&db, clock.now()).await.unwrap();
         let (door, board) = (Door::open(config).unwrap(), Board::new(Sources::NONE));
         board.refresh(&db).await.unwrap();
-        let intake = Intake::start(&db, &log, &board, clock, &[]);
+        let intake = Intake::start(&db, &log, &board, clock, crate::site::TOPICS);
         Self { db, log, board, door, intake }
     }
 

@@ -148,6 +148,15 @@ impl Finding {
         }
     }
 
+    /// The resources in one line, such as `file:/etc/motd, file:/etc/issue +3`.
+    pub fn named(&self) -> String {
+        const NAMED: usize = 3;
+        let named: Vec<&str> = self.differences.iter().take(NAMED).map(|d| d.resource.as_str()).collect();
+        let rest = self.differences.len() - named.len() + self.more as usize;
+        let named = named.join(", ");
+        if rest == 0 { named } else { format!("{named} +{rest}") }
+    }
+
     /// What equal findings of several hosts have in common.
     pub fn fingerprint(&self) -> Digest {
         let differences = self.differences.iter().map(|d| (&d.resource, d.expected, d.observed));

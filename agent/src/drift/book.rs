@@ -214,7 +214,11 @@ fn cut(mut found: Vec<Difference>) -> (Vec<Difference>, u32) {
 /// One line within the limit of a statement.
 fn shorten(text: &str) -> String {
     const MOST: usize = 1_000;
-    if text.len() <= MOST { text.to_owned() } else { text.chars().take(MOST / 4).chain("…".chars()).collect() }
+    if text.len() <= MOST {
+        text.to_owned()
+    } else {
+        text.chars().take(MOST / 4).chain("…".chars()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -283,7 +287,10 @@ mod tests {
         assert_eq!(say(&mut book, 3_600), [(1, Presence::There, 10)]);
         assert_eq!(book.entries()[0].differences[0].summary, "9");
         // One of two differences went: the finding looks otherwise.
-        book.update(vec![differs("ops/base", "file:/z", "x"), differs("ops/base", "file:/y", "x")], Timestamp(4_000));
+        book.update(
+            vec![differs("ops/base", "file:/z", "x"), differs("ops/base", "file:/y", "x")],
+            Timestamp(4_000),
+        );
         assert_eq!(say(&mut book, 4_000), [(1, Presence::Gone, 10), (2, Presence::There, 1)]);
         book.update(vec![differs("ops/base", "file:/z", "x")], Timestamp(9_000));
         assert_eq!(say(&mut book, 9_000), [(2, Presence::There, 2)]);

@@ -178,11 +178,7 @@ impl One<'_> {
     }
 
     /// The stamps that show whether the resource was touched; `None` where more than files decide.
-    fn watched(
-        &self,
-        resource: &Resource,
-        host: &impl Host,
-    ) -> Result<Option<Vec<Option<Stamp>>>, Refused> {
+    fn watched(&self, resource: &Resource, host: &impl Host) -> Result<Option<Vec<Option<Stamp>>>, Refused> {
         let paths = match resource {
             Resource::File(_) | Resource::Symlink(_) | Resource::Sudoers(_) => resource.paths(),
             Resource::Line(_) | Resource::Block(_) | Resource::Setting(_) => {
@@ -249,7 +245,9 @@ fn package_differs(
 ) -> Result<Option<String>, Refused> {
     let name = wanted.name.as_str();
     let PackageWant::Present { version, hold, .. } = &wanted.want else {
-        return Ok(now.version().map(|version| format!("{name} {version} is installed; approved: not installed")));
+        return Ok(now
+            .version()
+            .map(|version| format!("{name} {version} is installed; approved: not installed")));
     };
     let approved = match version {
         WantedVersion::Exact(exact) => exact.to_string(),
@@ -263,7 +261,9 @@ fn package_differs(
         WantedVersion::Exact(exact) => have == exact.as_str(),
         WantedVersion::Range(range) => {
             let order = host.packager().order();
-            range.contains(have, order).map_err(|e| Refused::new(shared::refusal::Code::PlanFailed, e.to_string()))?
+            range
+                .contains(have, order)
+                .map_err(|e| Refused::new(shared::refusal::Code::PlanFailed, e.to_string()))?
         }
         WantedVersion::Latest => true,
     };
@@ -291,7 +291,9 @@ fn difference(id: &ResourceId, actions: &[&Action]) -> Difference {
         },
         observed: match actions {
             [one] => one.before,
-            several => Some(Digest::of(&strict::to_json(&several.iter().map(|a| a.before).collect::<Vec<_>>()))),
+            several => {
+                Some(Digest::of(&strict::to_json(&several.iter().map(|a| a.before).collect::<Vec<_>>())))
+            }
         },
         summary: joined(actions.iter().map(|action| action.summary.as_str()).collect(), "; "),
         diff: (!diffs.is_empty()).then(|| joined(diffs, "\n")),

@@ -47,7 +47,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             }
             Err(refused) => {
                 self.memory.book = Some(book);
-                let why = format!("the host could not be compared with its approved state: {}", refused.message);
+                let why =
+                    format!("the host could not be compared with its approved state: {}", refused.message);
                 tick.report.trouble(&why);
             }
         }
@@ -59,7 +60,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let pace = Pace { quiet_secs: i64::from(self.config.quiet_secs), flapping_secs: FLAPPING_SECS };
         let due = book.due(tick.now, pace);
         for entry in due.iter().take(PER_TICK) {
-            let said = receipt::emit(&mut self.state, &self.voice, tick.now, |header| finding(header, entry))?;
+            let said =
+                receipt::emit(&mut self.state, &self.voice, tick.now, |header| finding(header, entry))?;
             book.said(entry.number, tick.now);
             tick.report.line(told(&said.body));
             tick.spool = Chore::Due;
@@ -121,12 +123,9 @@ fn finding(header: shared::receipt::Header, entry: &Entry) -> Finding {
 
 fn told(finding: &Finding) -> String {
     let Finding { number, expected: Expected { manifest, version, change_id, .. }, .. } = finding;
-    let what = finding.differences.iter().take(3).map(|d| d.resource.as_str()).collect::<Vec<_>>().join(", ");
-    let rest = finding.differences.len().saturating_sub(3) + finding.more as usize;
-    let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
     let how = match finding.presence {
         Presence::There => "differ from",
         Presence::Gone => "are again as in",
     };
-    format!("finding {number}: {what}{rest} {how} {manifest} {version} ({change_id})")
+    format!("finding {number}: {} {how} {manifest} {version} ({change_id})", finding.named())
 }

@@ -15,7 +15,9 @@ fn read(text: &serde_json::Value) -> Manifest {
 
 /// A manifest of these resources that runs nothing.
 fn manifest(name: &str, version: &str, resources: &serde_json::Value) -> Manifest {
-    read(&serde_json::json!({ "manifest": name, "version": version, "team": "main", "title": "t", "resources": resources }))
+    read(
+        &serde_json::json!({ "manifest": name, "version": version, "team": "main", "title": "t", "resources": resources }),
+    )
 }
 
 fn two_files(version: &str) -> Manifest {
@@ -62,7 +64,10 @@ fn what_somebody_changed_is_told_once_and_again_when_it_is_gone() {
     found[0].check().unwrap();
     assert_eq!(resources(&found[0]), ["file:/etc/issue", "file:/etc/motd"]);
     assert_eq!((found[0].number, found[0].count, found[0].presence), (1, 1, Presence::There));
-    assert_eq!((found[0].expected.manifest.as_str(), found[0].expected.change_id.as_str()), ("main/base", "C-1"));
+    assert_eq!(
+        (found[0].expected.manifest.as_str(), found[0].expected.change_id.as_str()),
+        ("main/base", "C-1")
+    );
     let diff = found[0].differences[1].diff.as_deref().unwrap();
     assert!(diff.contains("-somebody") && diff.contains("+approved"), "{diff}");
     assert_eq!(found[0].differences[0].observed, None);
@@ -71,7 +76,11 @@ fn what_somebody_changed_is_told_once_and_again_when_it_is_gone() {
     assert_eq!(after(&mut bench, 120).len(), 1);
     bench.boot().unwrap();
     assert_eq!(after(&mut bench, 180).len(), 1);
-    assert!(bench.status().contains("finding       1: file:/etc/issue, file:/etc/motd differ"), "{}", bench.status());
+    assert!(
+        bench.status().contains("finding       1: file:/etc/issue, file:/etc/motd differ"),
+        "{}",
+        bench.status()
+    );
 
     bench.machine.world.borrow_mut().nodes = approved;
     let found = after(&mut bench, 240);
@@ -82,7 +91,11 @@ fn what_somebody_changed_is_told_once_and_again_when_it_is_gone() {
 #[test]
 fn another_approved_change_takes_the_place_of_the_state() {
     let mut bench = applied(two_files("1.0.0"));
-    let other = manifest("motd", "1.0.0", &serde_json::json!([{ "file": { "path": "/etc/motd", "content": "other\n" } }]));
+    let other = manifest(
+        "motd",
+        "1.0.0",
+        &serde_json::json!([{ "file": { "path": "/etc/motd", "content": "other\n" } }]),
+    );
     bench.at(NOW.plus(60));
     bench.through(2, other, |_| {});
     assert_eq!(after(&mut bench, 120), [], "the later state of a file counts");
@@ -127,9 +140,8 @@ fn packages_of_another_version_and_missing_ones_are_told_and_newer_offers_are_no
         state: PackageState::Installed,
     };
     let mut bench = Bench::new();
-    *bench.machine.debs.borrow_mut() = ["exact", "range", "latest"]
-        .map(|name| Deb::new(name, "1.0", &[], "Lab:stable"))
-        .to_vec();
+    *bench.machine.debs.borrow_mut() =
+        ["exact", "range", "latest"].map(|name| Deb::new(name, "1.0", &[], "Lab:stable")).to_vec();
     let wanted = manifest(
         "packages",
         "1.0.0",
@@ -180,7 +192,11 @@ fn strays_below_a_directory_are_told_unless_another_state_brought_them() {
         "1.0.0",
         &serde_json::json!([{ "directory": { "path": "/etc/drop.d", "purge": true } }]),
     ));
-    let own = manifest("own", "1.0.0", &serde_json::json!([{ "file": { "path": "/etc/drop.d/own", "content": "x" } }]));
+    let own = manifest(
+        "own",
+        "1.0.0",
+        &serde_json::json!([{ "file": { "path": "/etc/drop.d/own", "content": "x" } }]),
+    );
     bench.at(NOW.plus(60));
     bench.through(2, own, |_| {});
     assert_eq!(after(&mut bench, 120), []);
@@ -215,7 +231,10 @@ fn a_power_cut_at_any_write_of_a_finding_loses_it_not_and_says_it_under_one_numb
             after(&mut bench, 120);
             let found = after(&mut bench, 180);
             assert!((1..=2).contains(&found.len()), "{what}: {found:#?}");
-            assert!(found.iter().all(|f| f.number == 1 && resources(f) == ["file:/etc/motd"]), "{what}: {found:#?}");
+            assert!(
+                found.iter().all(|f| f.number == 1 && resources(f) == ["file:/etc/motd"]),
+                "{what}: {found:#?}"
+            );
         }
     }
 }

@@ -63,7 +63,12 @@ fn bench() -> Bench {
 impl Bench {
     /// From request to the tick in which the change runs; the report of that tick, or of the one that planned when
     /// the host refused to.
-    pub(super) fn through(&mut self, number: u32, manifest: Manifest, bend: impl FnOnce(&mut Change)) -> Report {
+    pub(super) fn through(
+        &mut self,
+        number: u32,
+        manifest: Manifest,
+        bend: impl FnOnce(&mut Change),
+    ) -> Report {
         match self.listed(number, manifest, bend) {
             Some(refused) => refused,
             None => self.tick(),
@@ -71,7 +76,12 @@ impl Bench {
     }
 
     /// Planned, approved and about to run; the report of planning when the host refused to.
-    pub(super) fn listed(&mut self, number: u32, manifest: Manifest, bend: impl FnOnce(&mut Change)) -> Option<Report> {
+    pub(super) fn listed(
+        &mut self,
+        number: u32,
+        manifest: Manifest,
+        bend: impl FnOnce(&mut Change),
+    ) -> Option<Report> {
         let named = self.site.add_manifest(manifest);
         self.site.publish();
         let mut change = self.site.change(number, named);

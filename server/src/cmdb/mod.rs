@@ -13,5 +13,5 @@ pub use api::routes;
 pub use model::{CiId, EventKind, NewEvent, NewHost, NewState, NotACi, one_line};
 pub use store::{
     facts_digests, find_facts, get, get_file, insert_events, insert_host, list, list_history, list_states,
-    record_facts, record_states, update_effective,
+    names, record_facts, record_states, update_effective,
 };

@@ -56,6 +56,10 @@ pub enum EventKind {
     /// Applied, and a part of it only works after the next boot.
     PendingReboot,
     Refused,
+    /// The host is not as it was approved.
+    Differs,
+    /// A difference is gone.
+    AsApproved,
 }
 
 impl EventKind {
@@ -73,6 +77,8 @@ impl EventKind {
             Self::Failed => "failed",
             Self::PendingReboot => "pending_reboot",
             Self::Refused => "refused",
+            Self::Differs => "differs",
+            Self::AsApproved => "as_approved",
         }
     }
 }

@@ -12,7 +12,7 @@ use shared::facts::Facts;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
 use shared::wire::{CiEvent, CiFile, CiLine, CiState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 diesel::table! {
     ci (id) {
@@ -437,6 +437,17 @@ fn event(row: EventRow) -> Result<CiEvent, Error> {
         statement: row.statement.as_deref().map(read_digest).transpose()?,
         ledger_index: row.ledger_index.map(i64::cast_unsigned),
     })
+}
+
+/// What these CIs are called.
+pub fn names(tx: &mut Conn, ids: &[CiId]) -> QueryResult<HashMap<i64, String>> {
+    let mut names = HashMap::new();
+    for part in ids.chunks(ROWS) {
+        let wanted: Vec<i64> = part.iter().map(|id| id.0).collect();
+        let rows = ci::table.filter(ci::id.eq_any(wanted)).select((ci::id, ci::name));
+        names.extend(rows.load::<(i64, String)>(tx)?);
+    }
+    Ok(names)
 }
 
 fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Error> {

@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 10] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 11] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -23,6 +23,7 @@ const CATALOGUES: [(&str, &str, &str); 10] = catalogues![
     "manifests",
     "changes",
     "rollout",
+    "findings",
     "compliance"
 ];
 

@@ -4,7 +4,7 @@ use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part
 use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
-use crate::{changes, compliance, ledger, manifests, people, receipts};
+use crate::{changes, compliance, findings, ledger, manifests, people, receipts};
 use schemars::JsonSchema;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -38,6 +38,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("artifacts", ARTIFACTS),
     ("changes", CHANGES),
     ("receipts", RECEIPTS),
+    ("findings", FINDINGS),
     ("ledger", LEDGER),
     ("compliance", COMPLIANCE),
 ];
@@ -428,7 +429,7 @@ const RECEIPTS: &[Route] = &[
         ("POST", "/agent/v1/statements"),
         "recordStatement",
         HOST,
-        "Records a Receipt or Refusal of the host and proves it.",
+        "Records a Receipt, Refusal or Finding of the host and proves it.",
     )
     .takes(json::<wire::Record>())
     .answers(&[answer(200, "the proof", json::<wire::Recorded>())])
@@ -440,6 +441,69 @@ const RECEIPTS: &[Route] = &[
         "Lists what someone must look at: forked chains, other ledgers, forged statements.",
     )
     .answers(&[answer(200, "the alarms, newest first", json::<Vec<receipts::Alarm>>())]),
+];
+
+const FINDINGS: &[Route] = &[
+    route(
+        ("GET", "/v1/findings"),
+        "listFindings",
+        may::<Read>(),
+        "Lists where hosts differ from what was approved, newest first.",
+    )
+    .query::<findings::Filter>()
+    .answers(&[answer(200, "a page", json::<wire::FindingPage>())])
+    .refuses(NAMED),
+    route(
+        ("GET", "/v1/findings/{finding}"),
+        "showFinding",
+        may::<Read>(),
+        "Shows a finding with the host's signed words and what was made of it.",
+    )
+    .parts(&[part::<u64>("finding")])
+    .answers(&[answer(200, "the finding", json::<wire::FindingFile>())])
+    .refuses(&["finding.unknown"]),
+    route(
+        ("POST", "/v1/finding-dispositions"),
+        "disposeFindings",
+        may::<Operate>(),
+        "Records what people make of findings, all or none.",
+    )
+    .takes(json::<wire::Dispose>())
+    .answers(DONE)
+    .refuses(&[
+        "finding.count",
+        "finding.end",
+        "finding.incomplete",
+        "finding.moved",
+        "finding.reason",
+        "finding.unknown",
+        "change.unknown",
+    ]),
+    route(
+        ("GET", "/v1/finding-rules"),
+        "listIgnoreRules",
+        may::<Read>(),
+        "Lists the rules by which findings are ignored now, oldest first.",
+    )
+    .answers(&[answer(200, "the rules", json::<Vec<wire::IgnoreRule>>())]),
+    route(
+        ("POST", "/v1/finding-rules"),
+        "makeIgnoreRule",
+        may::<Operate>(),
+        "Makes a rule by which findings are ignored, for a reason and until a time.",
+    )
+    .takes(json::<wire::NewIgnoreRule>())
+    .answers(&[answer(200, "the rule", json::<wire::IgnoreRule>())])
+    .refuses(&["finding.bad_pattern", "finding.end", "finding.reason"]),
+    route(
+        ("DELETE", "/v1/finding-rules/{rule}"),
+        "withdrawIgnoreRule",
+        may::<Operate>(),
+        "Ends a rule; what it covered is open again.",
+    )
+    .parts(&[part::<u64>("rule")])
+    .answers(DONE)
+    .refuses(&["finding.unknown_rule"]),
 ];
 
 const LEDGER: &[Route] = &[

@@ -5,6 +5,7 @@ use crate::kernel::error::{Error, Refusal as Refused};
 use crate::ledger::Document;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
+use shared::finding::Finding;
 use shared::ids::{AgentId, ChangeId, SiteId};
 use shared::ledger::LeafKind;
 use shared::ledger::leaf::NotALeaf;
@@ -17,6 +18,7 @@ use shared::time::Timestamp;
 pub enum Incoming {
     Receipt(Box<Statement<Receipt>>),
     Refusal(Box<Statement<Refusal>>),
+    Finding(Box<Statement<Finding>>),
 }
 
 impl Incoming {
@@ -28,6 +30,10 @@ impl Incoming {
         let incoming = match kind.as_str() {
             Receipt::TYPE => open_chained(&bytes, site).map(|statement| Self::Receipt(Box::new(statement))),
             Refusal::TYPE => open_chained(&bytes, site).map(|statement| Self::Refusal(Box::new(statement))),
+            Finding::TYPE => open_chained::<Finding>(&bytes, site).and_then(|statement| {
+                statement.body.check()?;
+                Ok(Self::Finding(Box::new(statement)))
+            }),
             other => return Err(bad(format!("{:?} is not sent here", shared::strict::shorten(other))).into()),
         };
         let incoming = incoming.map_err(|error| bad(error.to_string()))?;
@@ -42,6 +48,7 @@ impl Incoming {
         match self {
             Self::Receipt(statement) => &statement.body.header,
             Self::Refusal(statement) => &statement.body.header,
+            Self::Finding(statement) => &statement.body.header,
         }
     }
 
@@ -49,6 +56,7 @@ impl Incoming {
         match self {
             Self::Receipt(statement) => statement.digest,
             Self::Refusal(statement) => statement.digest,
+            Self::Finding(statement) => statement.digest,
         }
     }
 
@@ -58,6 +66,10 @@ impl Incoming {
                 Some((statement.body.change_id.clone(), Some(statement.body.revision)))
             }
             Self::Refusal(statement) => Some((statement.body.change_id.clone()?, statement.body.revision)),
+            Self::Finding(statement) => {
+                let expected = &statement.body.expected;
+                Some((expected.change_id.clone(), Some(expected.revision)))
+            }
         }
     }
 
@@ -65,6 +77,7 @@ impl Incoming {
         match self {
             Self::Receipt(statement) => statement.to_bytes(),
             Self::Refusal(statement) => statement.to_bytes(),
+            Self::Finding(statement) => statement.to_bytes(),
         }
     }
 
@@ -72,6 +85,7 @@ impl Incoming {
         let kind = match self {
             Self::Receipt(_) => LeafKind::Receipt,
             Self::Refusal(_) => LeafKind::Refusal,
+            Self::Finding(_) => LeafKind::Finding,
         };
         let Header { agent_id, seq, .. } = self.header();
         let change = self.change().map(|(id, _)| id);

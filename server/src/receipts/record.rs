@@ -14,6 +14,7 @@ use crate::kernel::outbox;
 use crate::ledger::{self, Document};
 use shared::approval::Approval;
 use shared::digest::Digest;
+use shared::finding::Presence;
 use shared::ids::{AgentId, PersonId, ResourceId};
 use shared::plan::{Plan, Verb};
 use shared::receipt::{HostOutcome, Receipt, StepResult, StepStatus};
@@ -24,8 +25,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Kinds of steps that are events and leave no state of a resource.
 const PASSING: [&str; 3] = ["hook:", "services:", "host:"];
 
-/// Outbox topics of slices further up; each gets a message with the digest of a new receipt as key.
-pub type Topics = &'static [&'static str];
+/// Outbox topics of slices further up; each gets a message with the digest of the new statement as key.
+#[derive(Debug, Clone, Copy)]
+pub struct Topics {
+    pub receipts: &'static [&'static str],
+    pub findings: &'static [&'static str],
+}
 
 /// Judges and records a batch; the verdicts are in its order.
 pub(super) fn record(
@@ -173,12 +178,18 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
         match recorded.incoming {
             Incoming::Receipt(statement) => {
                 changes::on_receipt(tx, statement, now)?;
-                for topic in topics {
-                    outbox::put(tx, topic, &statement.digest.hex(), "{}", now)?;
-                }
+                tell(tx, topics.receipts, statement.digest, now)?;
             }
             Incoming::Refusal(statement) => drop(changes::on_refusal(tx, statement)?),
+            Incoming::Finding(statement) => tell(tx, topics.findings, statement.digest, now)?,
         }
+    }
+    Ok(())
+}
+
+fn tell(tx: &mut Conn, topics: &[&str], statement: Digest, now: Timestamp) -> Result<(), Error> {
+    for topic in topics {
+        outbox::put(tx, topic, &statement.hex(), "{}", now)?;
     }
     Ok(())
 }
@@ -198,6 +209,13 @@ fn event(recorded: &Recorded<'_>) -> NewEvent {
         }
         Incoming::Refusal(refusal) => {
             (refusal.body.header.at, EventKind::Refused, refusal.body.reason.to_string())
+        }
+        Incoming::Finding(finding) => {
+            let kind = match finding.body.presence {
+                Presence::There => EventKind::Differs,
+                Presence::Gone => EventKind::AsApproved,
+            };
+            (finding.body.header.at, kind, finding.body.named())
         }
     };
     let change = recorded.incoming.change().and_then(|(id, revision)| Some((id, revision?)));
@@ -247,7 +265,7 @@ impl Context {
         let receipts = || {
             fresh.iter().filter_map(|recorded| match recorded.incoming {
                 Incoming::Receipt(statement) => Some(&statement.body),
-                Incoming::Refusal(_) => None,
+                Incoming::Refusal(_) | Incoming::Finding(_) => None,
             })
         };
         let mut wanted: Vec<Digest> =

@@ -117,6 +117,8 @@ pub(super) fn insert(tx: &mut Conn, all: &[Recorded<'_>], now: Timestamp) -> Que
         match recorded.incoming {
             Incoming::Receipt(statement) => receipts.push(receipt_row(statement, recorded, now)),
             Incoming::Refusal(statement) => refusals.push(refusal_row(statement, recorded, now)),
+            // Kept by the slice of findings, which hears of it.
+            Incoming::Finding(_) => {}
         }
     }
     if !receipts.is_empty() {

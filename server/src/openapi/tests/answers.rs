@@ -121,6 +121,7 @@ async fn people_get_what_is_described() {
     world.clock.set(NOW.plus(3_700));
     let receipt = world.report(0, &of, HostOutcome::Applied).await;
     world.refuse(1, &of, Code::TimeWindow, Some(NOW.plus(86_400))).await;
+    world.find(0, &of, |_| {}).await;
     let draft = world.good("POST", "/v1/changes", json!({})).await["change_id"].clone();
 
     let (app, judge) = (listener(&world, Port::People).await, Judge::new());
@@ -146,6 +147,10 @@ async fn people_get_what_is_described() {
         "/v1/people",
         "/v1/changes",
         "/v1/alarms",
+        "/v1/findings",
+        "/v1/findings?disposition=open&presence=there&host=web1&before=9",
+        "/v1/findings/1",
+        "/v1/finding-rules",
         "/v1/exports",
         "/v1/log/checkpoint",
         "/v1/log/tile/0/000.p/1",
@@ -179,7 +184,18 @@ async fn people_get_what_is_described() {
     let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
+    let line = call("GET", "/v1/findings", vec![]).await.json()["findings"][0].clone();
+    let until = shared::time::Timestamp(NOW.0 + 86_400 * 30);
+    let judge_it = json!({
+        "findings": [{ "id": line["id"], "fingerprint": line["fingerprint"] }],
+        "disposition": "ignored", "reason": "known", "until": until
+    });
+    let rule = json!({ "resource": "file:/etc/*", "reason": "known", "until": until });
     for (method, path, body, status) in [
+        ("POST", "/v1/finding-dispositions".to_owned(), json(judge_it), 204),
+        ("POST", "/v1/finding-rules".to_owned(), json(rule), 200),
+        ("DELETE", "/v1/finding-rules/1".to_owned(), vec![], 204),
+        ("GET", "/v1/findings/9".to_owned(), vec![], 404),
         ("POST", "/v1/changes".to_owned(), json(json!({})), 200),
         (
             "POST",

@@ -108,7 +108,7 @@ fn example(pattern: &str) -> String {
         let value = match inside {
             "id" | "change" => "C-999",
             "digest" | "sha256" => "00000000000000000000000000000000000000000000000000000000000000ff",
-            "revision" => "1",
+            "revision" | "finding" | "rule" => "1",
             "tile:tile/.+" => "tile/0/000",
             _ => "nothing",
         };
@@ -186,6 +186,8 @@ fn readable(route: &Route) -> Vec<u8> {
         "closeChange" => json!({ "outcome": "failed" }),
         "createChange" | "labelHost" | "export" => json!({}),
         "grantAccess" => json!({ "access": "reader", "days": 1 }),
+        "disposeFindings" => json!({ "findings": [], "disposition": "open", "reason": "x" }),
+        "makeIgnoreRule" => json!({ "resource": "file:/x", "reason": "x", "until": "2030-01-01T00:00:00Z" }),
         "inviteHost" => json!({ "host_class": "lab", "minutes": 1 }),
         _ => return vec![],
     };

@@ -5,7 +5,7 @@ mod ceremony;
 mod work;
 
 pub use ceremony::{NOW, PUBLISHER, TOKEN, approver, content, key, policy, root, targets};
-pub use work::{answer, in_waves};
+pub use work::{Reviewed, answer, in_waves};
 
 use crate::changes;
 use crate::compliance::{self, Exporter};
@@ -20,7 +20,7 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{people, rollout};
+use crate::{cmdb, findings, people, rollout};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -98,7 +98,7 @@ impl Node {
         let sources = Sources { wishes: changes::wishes, timestamp_version: manifests::timestamp_version };
         let board = Board::new(sources);
         board.refresh(&db).await.unwrap();
-        let intake = Intake::start(&db, log, &board, clock, &[]);
+        let intake = Intake::start(&db, log, &board, clock, crate::site::TOPICS);
         let exporter = Exporter::open(config, log).unwrap();
         Self { db, repository, board, intake, exporter }
     }
@@ -212,6 +212,8 @@ impl World {
             .configure(manifests::people)
             .configure(changes::people)
             .configure(rollout::people)
+            .configure(findings::people)
+            .configure(cmdb::routes)
             .configure(compliance::people);
         let app = test::init_service(app).await;
         let request = test::TestRequest::with_uri(path)

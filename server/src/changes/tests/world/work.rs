@@ -10,6 +10,7 @@ use crate::receipts::Incoming;
 use shared::approval::{Approval, Decision, Saw};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, UndoPlan, Wave};
 use shared::digest::Digest;
+use shared::finding::{Difference, Expected, Finding, Presence};
 use shared::ids::ChangeId;
 use shared::ledger::Checkpoint;
 use shared::manifest::Manifest;
@@ -299,6 +300,44 @@ impl World {
         host.prev = Some(refusal.digest);
         self.send(&host, &refusal.envelope).await;
         self.hosts.insert(n, host);
+    }
+
+    /// A host says that it is not as the change left it; the server has heard of it when this returns.
+    pub async fn find(&mut self, n: usize, of: &Reviewed, bend: impl FnOnce(&mut Finding)) -> Digest {
+        let mut host = self.hosts.remove(n);
+        let named = &of.change.body.manifests[0];
+        let mut body = Finding {
+            header: self.header(&mut host),
+            number: 1,
+            expected: Expected {
+                manifest: format!("{}/{}", named.team, named.name),
+                version: named.version.clone(),
+                change_id: of.id.clone(),
+                revision: of.change.body.revision,
+                change: of.change.digest,
+            },
+            differences: vec![Difference {
+                resource: "file:/etc/motd".parse().unwrap(),
+                expected: Digest::of(b"approved"),
+                observed: Some(Digest::of(b"found")),
+                summary: "/etc/motd: content".into(),
+                diff: Some("-found\n+approved\n".into()),
+            }],
+            more: 0,
+            first_seen: self.now(),
+            last_seen: self.now(),
+            count: 1,
+            flapping: false,
+            presence: Presence::There,
+        };
+        bend(&mut body);
+        let finding = Statement::sign(body, &host.key);
+        host.prev = Some(finding.digest);
+        self.send(&host, &finding.envelope).await;
+        self.hosts.insert(n, host);
+        let (db, now) = (self.node.db.clone(), self.now());
+        crate::findings::hear(&db, now).await.unwrap();
+        finding.digest
     }
 
     /// What the publishing job does.

@@ -1,0 +1,104 @@
+//! Findings over HTTP.
+
+use super::store::{self, Listed};
+use crate::fleet;
+use crate::kernel::clock::Clock;
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::Error;
+use crate::kernel::http::person::{Allowed, Operate, Read};
+use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
+use actix_web::{HttpResponse, delete, get, post};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use shared::digest::Digest;
+use shared::finding::Presence;
+use shared::wire::{Dispose, Disposition, FindingFile, FindingPage, IgnoreRule, NewIgnoreRule};
+
+/// Routes for people.
+pub fn people(config: &mut ServiceConfig) {
+    config
+        .service(list)
+        .service(dispose)
+        .service(rules)
+        .service(make_rule)
+        .service(withdraw_rule)
+        .service(show);
+}
+
+/// Which findings are listed; all conditions hold together.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    disposition: Option<Disposition>,
+    presence: Option<Presence>,
+    /// Id of the CI, id of the agent, or name of the host.
+    host: Option<String>,
+    /// `team/name`.
+    manifest: Option<String>,
+    fingerprint: Option<Digest>,
+    /// Only those with a smaller id.
+    before: Option<u64>,
+}
+
+/// A page of findings, newest first.
+#[get("/v1/findings")]
+async fn list(_: Allowed<Read>, filter: Query<Filter>, db: Data<Db>) -> Result<Json<FindingPage>, Error> {
+    let Filter { disposition, presence, host, manifest, fingerprint, before } = filter.into_inner();
+    let read = move |tx: &mut Conn| {
+        let ci = host.as_deref().map(|name| fleet::get(tx, name)).transpose()?.map(|host| host.ci);
+        let dispositions = disposition.into_iter().collect();
+        let manifest = manifest.clone();
+        store::list(tx, &Listed { dispositions, presence, ci, manifest, fingerprint, before })
+    };
+    Ok(Json(db.read("findings.list", read).await?))
+}
+
+#[get("/v1/findings/{finding}")]
+async fn show(_: Allowed<Read>, id: Path<u64>, db: Data<Db>) -> Result<Json<FindingFile>, Error> {
+    let id = id.into_inner();
+    Ok(Json(db.read("findings.show", move |tx| store::file(tx, id)).await?))
+}
+
+/// Judges findings, all or none.
+#[post("/v1/finding-dispositions")]
+async fn dispose(
+    person: Allowed<Operate>,
+    wish: Json<Dispose>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Error> {
+    let (wish, now) = (wish.into_inner(), clock.now());
+    db.write("findings.dispose", move |tx| store::dispose(tx, &wish, &person.person, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Rules that hold now, oldest first.
+#[get("/v1/finding-rules")]
+async fn rules(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json<Vec<IgnoreRule>>, Error> {
+    let now = clock.now();
+    Ok(Json(db.read("findings.rules", move |tx| store::list_rules(tx, now)).await?))
+}
+
+#[post("/v1/finding-rules")]
+async fn make_rule(
+    person: Allowed<Operate>,
+    rule: Json<NewIgnoreRule>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<IgnoreRule>, Error> {
+    let (rule, now) = (rule.into_inner(), clock.now());
+    let make = move |tx: &mut Conn| store::insert_rule(tx, &rule, &person.person, now);
+    Ok(Json(db.write("findings.make_rule", make).await?))
+}
+
+#[delete("/v1/finding-rules/{rule}")]
+async fn withdraw_rule(
+    person: Allowed<Operate>,
+    id: Path<u64>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Error> {
+    let (id, now) = (id.into_inner(), clock.now());
+    db.write("findings.withdraw_rule", move |tx| store::withdraw_rule(tx, id, &person.person, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,46 @@
+//! Findings: where hosts differ from what was approved for them, and what people make of it.
+//!
+//! Owns the newest word of each host about each finding, dispositions with their history, and rules by which findings
+//! are ignored. Never changes a host: a disposition is a record, only an approved change brings a state back.
+
+mod api;
+mod model;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Filter, people};
+pub use store::{Listed, list};
+
+use crate::kernel::db::Db;
+use crate::kernel::error::Error;
+use crate::kernel::jobs::{Job, Tick};
+use crate::kernel::outbox;
+use std::time::Duration;
+
+/// Hears of findings that were recorded.
+pub const TOPIC: &str = "findings.said";
+
+/// Takes over what hosts said, and opens again what was ignored until now.
+pub fn jobs(db: &Db) -> Vec<Job> {
+    let (heard, ended) = (db.clone(), db.clone());
+    let hear = move |tick: Tick| {
+        let db = heard.clone();
+        async move { hear(&db, tick.now).await }
+    };
+    let reopen = move |tick: Tick| {
+        let db = ended.clone();
+        async move { Ok(db.write("findings.reopen", move |tx| store::reopen_ended(tx, tick.now)).await?) }
+    };
+    vec![
+        Job::new("findings.hear", Duration::from_secs(2), hear),
+        Job::new("findings.reopen", Duration::from_secs(60), reopen),
+    ]
+}
+
+pub(crate) async fn hear(db: &Db, now: shared::time::Timestamp) -> Result<(), Error> {
+    while outbox::handle(db, TOPIC, now, move |tx, message| store::take_in(tx, &message.key, now)).await? > 0
+    {
+    }
+    Ok(())
+}
