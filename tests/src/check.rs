@@ -71,6 +71,7 @@ pub fn ledger(world: &mut World) {
         let statements = host.statements();
         let all = statements.receipts.values().map(|r| (LeafKind::Receipt, r.digest));
         let all = all.chain(statements.refusals.values().map(|r| (LeafKind::Refusal, r.digest)));
+        let all = all.chain(statements.findings.values().map(|f| (LeafKind::Finding, f.digest)));
         let missing: Vec<_> = all.filter(|at| !digests.contains(at)).collect();
         assert!(
             missing.len() <= waiting,

@@ -101,6 +101,7 @@ impl Run<'_> {
             }
             ["server", what] => self.server(what),
             ["write", host, path, text] => self.write(host, path, text),
+            ["remove", host, path] => self.remove(host, path),
             ["expect", ref what @ ..] => self.expect(what),
             ["verify", alias] => self.verify(alias),
             ref command => {
@@ -212,6 +213,12 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn remove(&mut self, host: &str, path: &str) -> Outcome {
+        std::fs::remove_file(self.world.hosts[host].path(path)).unwrap();
+        check::accept(self.world, host);
+        Ok(())
+    }
+
     fn verify(&mut self, alias: &str) -> Outcome {
         let (id, out) = (self.changes[alias].clone(), self.world.path(&format!("{alias}.tar")));
         let out = out.to_str().unwrap();
@@ -257,6 +264,7 @@ impl Run<'_> {
                     format!("{} refused with {codes:?} and spools {}", host.name, host.spooled()),
                 )
             }
+            [host, "finding", ref texts @ ..] => self.finding(host, texts),
             [host, "seen"] => self.seen(host),
             [host, "says", text] => {
                 let said = self.world.tick_unchecked(host);
@@ -265,6 +273,22 @@ impl Run<'_> {
             [host, ref state @ ..] => self.expect_on_host(host, state),
             [] => panic!("expect what?"),
         }
+    }
+
+    /// One line of the list of all findings of this host has these texts; the server hears of them in its own time.
+    fn finding(&self, host: &str, texts: &[&str]) -> Outcome {
+        let texts: Vec<&str> =
+            texts.iter().map(|text| self.changes.get(*text).map_or(*text, String::as_str)).collect();
+        let mut said = self.world.assent(&["finding", "list", "--all", "--host", host]);
+        for _ in 0..100 {
+            if said.out.lines().any(|line| texts.iter().all(|text| line.contains(text))) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            said = self.world.assent(&["finding", "list", "--all", "--host", host]);
+        }
+        let found = said.out.lines().any(|line| texts.iter().all(|text| line.contains(text)));
+        ensure(found && said.code == 0, format!("{texts:?} is in no line of {said}"))
     }
 
     /// The server heard of the host in the last minutes by this world's clock.

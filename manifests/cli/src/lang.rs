@@ -142,6 +142,18 @@ words! {
     HeadsOfStates: "  RESOURCE|LAST STEP|CHANGE|APPROVED BY|WHEN|LEDGER", "  RESSOURCE|LETZTER SCHRITT|ÄNDERUNG|GENEHMIGT VON|WANN|PROTOKOLL";
     HeadsOfExpiry: "|EXPIRES|WHEN|LEFT", "|LÄUFT AB|WANN|REST";
     HeadsOfAlarms: "WHEN|ALARM|HOST|WHAT", "WANN|ALARM|HOST|WAS";
+    HeadsOfFindings: "NO|HOST|WHAT DIFFERS|APPROVED STATE|CHANGE|FIRST SEEN|COUNT|STATE", "NR|HOST|ABWEICHUNG|SOLL-ZUSTAND|ÄNDERUNG|ZUERST GESEHEN|ANZAHL|STAND";
+    HeadsOfRules: "NO|MANIFEST|RESOURCE|UNTIL|BY|REASON", "NR|MANIFEST|RESSOURCE|BIS|VON|GRUND";
+    NoFindings: "no findings: nothing is known to differ from what was approved", "keine Befunde: von keiner Abweichung vom genehmigten Soll-Zustand ist etwas bekannt";
+    FindingsAreServersWord: "according to the server; `assent finding show NO` verifies what the host signed", "laut Server; `assent finding show NR` prüft, was der Host signiert hat";
+    FindingIsHostsWord: "What the host found and signed (- is there, + was approved):", "Was der Host gefunden und signiert hat (- ist vorhanden, + war genehmigt):";
+    FindingsAre: "findings", "Befunde";
+    Expected: "approved state:", "Soll-Zustand:";
+    FirstSeen: "first seen", "zuerst gesehen";
+    ComesAndGoes: "comes and goes", "kommt und geht";
+    IsThere: "there", "vorhanden";
+    IsGone: "gone", "behoben";
+    TheServer: "the server", "der Server";
     Never: "never", "nie";
     Ago: "{} ago", "vor {}";
     In: "in {}", "in {}";

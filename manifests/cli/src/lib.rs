@@ -13,6 +13,7 @@ mod clock;
 mod error;
 mod evidence;
 mod files;
+mod finding;
 mod init;
 mod key;
 mod lang;

@@ -10,7 +10,7 @@ use crate::change::{act, new, show, wait, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
-use crate::{alarms, ci, evidence, init, key, ledger, policy, renew, secret, shell, site, term};
+use crate::{alarms, ci, evidence, finding, init, key, ledger, policy, renew, secret, shell, site, term};
 use clap::Parser as _;
 use shared::approval::Decision;
 use std::process::ExitCode;
@@ -83,6 +83,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
         Do::Ci(CiCommand::Disable { host }) => ci::set_enabled(session, &host, false),
         Do::Ci(CiCommand::Enable { host }) => ci::set_enabled(session, &host, true),
+        Do::Finding(command) => finding::run(session, &command),
         Do::Export { change, period, out } => {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }

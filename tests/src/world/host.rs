@@ -5,6 +5,7 @@ use crate::apt::Repository;
 use crate::programs::{self, Said};
 use crate::{check, root};
 use shared::envelope::Envelope;
+use shared::finding::Finding;
 use shared::ids::{AgentId, SiteId};
 use shared::receipt::{Chained, Receipt, Refusal, open_chained};
 use shared::statement::{self, Predicate, Statement};
@@ -26,6 +27,7 @@ pub struct Host {
 pub struct Statements {
     pub receipts: BTreeMap<u64, Statement<Receipt>>,
     pub refusals: BTreeMap<u64, Statement<Refusal>>,
+    pub findings: BTreeMap<u64, Statement<Finding>>,
 }
 
 impl Host {
@@ -72,6 +74,7 @@ impl Host {
                 match statement::type_of(&envelope).unwrap().as_str() {
                     Receipt::TYPE => insert(&mut all.receipts, &bytes, &self.site),
                     Refusal::TYPE => insert(&mut all.refusals, &bytes, &self.site),
+                    Finding::TYPE => insert(&mut all.findings, &bytes, &self.site),
                     _ => {}
                 }
             }

@@ -12,7 +12,11 @@ use shared::ids::{ChangeId, SiteId, Team};
 use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
-use shared::wire::{Approve, ChangeFile, ChangeLine, CiFile, HostLine, Invitation, Invite, Recorded, Why};
+use shared::wire::{
+    Approve, ChangeFile, ChangeLine, CiFile, Dispose, FindingFile, FindingLine, FindingPage, HostLine,
+    IgnoreRule, Invitation, Invite, NewIgnoreRule, Recorded, Why,
+};
+use std::collections::BTreeMap;
 
 /// Lists and change files: a change for 2,000 hosts with plans and receipts.
 const LARGE: u64 = 512 << 20;
@@ -175,6 +179,49 @@ impl Client {
 
     pub fn why(&self, host: &str, id: &ChangeId) -> Done<Why> {
         self.read("the reason", &Request::get(&format!("/v1/why/{}/{id}", escape(host)), SMALL * 4))
+    }
+
+    /// All findings that fit, page by page.
+    pub fn findings(&self, wanted: &BTreeMap<&str, String>) -> Done<Vec<FindingLine>> {
+        let asked: Vec<String> =
+            wanted.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+        let mut path = format!("/v1/findings?{}", asked.join("&"));
+        let mut all = Vec::new();
+        loop {
+            let page: FindingPage = self.read("the list of findings", &Request::get(&path, LARGE))?;
+            all.extend(page.findings);
+            match page.next {
+                Some(before) => path = format!("/v1/findings?{}&before={before}", asked.join("&")),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    pub fn finding(&self, id: u64) -> Done<FindingFile> {
+        self.read("the finding", &Request::get(&format!("/v1/findings/{id}"), SMALL * 4))
+    }
+
+    pub fn dispose(&self, wish: &Dispose) -> Done {
+        let body = strict::to_json(wish);
+        self.send(&Request::json(Method::POST, "/v1/finding-dispositions", body, SMALL))?.good()?;
+        Ok(())
+    }
+
+    pub fn rules(&self) -> Done<Vec<IgnoreRule>> {
+        self.read("the list of rules", &Request::get("/v1/finding-rules", SMALL * 4))
+    }
+
+    /// Sent once: each answer is another rule.
+    pub fn add_rule(&self, rule: &NewIgnoreRule) -> Done<IgnoreRule> {
+        let body = strict::to_json(rule);
+        let request = Request::json(Method::POST, "/v1/finding-rules", body, SMALL);
+        self.read("the rule", &Request { again: false, ..request })
+    }
+
+    pub fn remove_rule(&self, id: u64) -> Done {
+        self.send(&Request::json(Method::DELETE, &format!("/v1/finding-rules/{id}"), Vec::new(), SMALL))?
+            .good()?;
+        Ok(())
     }
 
     pub fn checkpoint(&self) -> Done<String> {

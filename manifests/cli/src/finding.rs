@@ -1,0 +1,247 @@
+//! `assent finding …`: where hosts differ from what was approved for them, and what is made of it. A finding's own
+//! words are the host's and verified here; everything else is the server's word, and says so.
+
+use crate::args::{FindingCommand, Judgement, RuleCommand, Shown};
+use crate::author::list::print_json;
+use crate::error::{Context as _, Done, Failure};
+use crate::lang::{Lang, Word};
+use crate::session::Session;
+use crate::{term, text, window};
+use jiff::tz::TimeZone;
+use shared::finding::{Difference, Finding};
+use shared::ids::SiteId;
+use shared::receipt::open_chained;
+use shared::time::Timestamp;
+use shared::wire::{
+    Dispose, Disposition, FindingFile, FindingLine, FindingStep, IgnoreRule, NewIgnoreRule, SeenFinding,
+};
+use std::collections::BTreeMap;
+
+pub fn run(session: &Session, command: &FindingCommand) -> Done {
+    match command {
+        FindingCommand::List(shown) => list(session, shown),
+        FindingCommand::Show { finding, json } => show(session, *finding, *json),
+        FindingCommand::Accept { judgement, change } => {
+            judge(session, judgement, Disposition::Accepted, Some(change), None)
+        }
+        FindingCommand::Revert { judgement, change } => {
+            judge(session, judgement, Disposition::Reverted, change.as_ref(), None)
+        }
+        FindingCommand::Confirm { judgement, change } => {
+            judge(session, judgement, Disposition::Confirmed, change.as_ref(), None)
+        }
+        FindingCommand::Ignore { judgement, until } => {
+            judge(session, judgement, Disposition::Ignored, None, Some(end(session, until)?))
+        }
+        FindingCommand::Reopen { judgement } => judge(session, judgement, Disposition::Open, None, None),
+        FindingCommand::Rule(command) => rule(session, command),
+    }
+}
+
+/// A moment, or so long from now on.
+fn end(session: &Session, text: &str) -> Done<Timestamp> {
+    match window::duration(text) {
+        Ok(seconds) => Ok(session.now.plus(seconds)),
+        Err(_) => window::time(text, &window::zone(None)?, session.now),
+    }
+}
+
+fn list(session: &Session, shown: &Shown) -> Done {
+    let mut wanted: BTreeMap<&str, String> = BTreeMap::new();
+    if !shown.all {
+        wanted.insert("presence", "there".into());
+        wanted.insert("disposition", "open".into());
+    }
+    if let Some(disposition) = &shown.disposition {
+        wanted.insert("disposition", disposition.clone());
+        wanted.remove("presence");
+    }
+    wanted.extend(shown.host.clone().map(|host| ("host", host)));
+    wanted.extend(shown.manifest.clone().map(|manifest| ("manifest", manifest)));
+    if let Some(like) = shown.like {
+        let line = session.api.finding(like)?.line;
+        wanted.insert("fingerprint", line.fingerprint.to_string());
+    }
+    let findings = session.api.findings(&wanted)?;
+    if shown.json {
+        return print_json(&findings);
+    }
+    if findings.is_empty() {
+        return term::print(&format!("{}\n", session.lang.word(Word::NoFindings)));
+    }
+    let mut rows = vec![session.lang.heads(Word::HeadsOfFindings)];
+    rows.extend(findings.iter().map(|line| row(line, session.now, session.lang)));
+    term::print(&format!("{}{}\n", text::table(&rows), session.lang.word(Word::FindingsAreServersWord)))
+}
+
+fn row(line: &FindingLine, now: Timestamp, lang: Lang) -> Vec<String> {
+    let ago = lang.fill(Word::Ago, &text::span(now.since(line.first_seen)));
+    vec![
+        line.id.to_string(),
+        text::clean(&line.hostname),
+        text::clean(&line.what),
+        text::clean(&format!("{} {}", line.expected.manifest, line.expected.version)),
+        line.expected.change_id.to_string(),
+        ago,
+        line.count.to_string(),
+        format!("{}, {}", lang.word(presence(line)), line.disposition.as_str()),
+    ]
+}
+
+fn presence(line: &FindingLine) -> Word {
+    match line.presence {
+        shared::finding::Presence::There if line.flapping => Word::ComesAndGoes,
+        shared::finding::Presence::There => Word::IsThere,
+        shared::finding::Presence::Gone => Word::IsGone,
+    }
+}
+
+fn show(session: &Session, id: u64, json: bool) -> Done {
+    let file = session.api.finding(id)?;
+    let finding = checked(&file, &session.profile.config.site)?;
+    if json {
+        return print_json(&file);
+    }
+    let zone = window::zone(None)?;
+    term::print(&rendered(&file, &finding, session.lang, &zone))
+}
+
+/// The finding, if the host that it is listed for signed it.
+fn checked(file: &FindingFile, site: &SiteId) -> Done<Finding> {
+    let refused = "the finding that the server sent is not one of this host";
+    let said = open_chained::<Finding>(&file.statement.to_bytes(), site).or_refuse(refused)?.body;
+    said.check().or_refuse(refused)?;
+    let same = said.header.agent_id == file.line.agent && said.fingerprint() == file.line.fingerprint;
+    if same {
+        Ok(said)
+    } else {
+        Err(Failure::refused(refused).why("it is about another host or other differences"))
+    }
+}
+
+fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) -> String {
+    let (line, expected) = (&file.line, &finding.expected);
+    let at = |moment| window::local_in(lang, moment, zone);
+    let mut out = format!("{} {} ({}): ", line.id, text::clean(&line.hostname), text::clean(&line.ci));
+    out.push_str(&format!("{}, {}\n", lang.word(presence(line)), line.disposition.as_str()));
+    out.push_str(&format!(
+        "  {} {} {}, {} {}\n",
+        lang.word(Word::Expected),
+        text::clean(&expected.manifest),
+        expected.version,
+        expected.change_id,
+        format_args!("{} {}", lang.word(Word::Revision), expected.revision),
+    ));
+    out.push_str(&format!(
+        "  {} {}, {} {}, {} ×\n",
+        lang.word(Word::FirstSeen),
+        at(finding.first_seen),
+        lang.word(Word::LastSeen),
+        at(finding.last_seen),
+        finding.count
+    ));
+    out.push_str(&format!("\n{}\n", lang.word(Word::FindingIsHostsWord)));
+    finding.differences.iter().for_each(|difference| out.push_str(&one(difference)));
+    if finding.more > 0 {
+        out.push_str(&format!("  +{}\n", finding.more));
+    }
+    if !file.history.is_empty() {
+        out.push_str(&format!("\n{}\n", lang.word(Word::History)));
+        let steps: Vec<_> = file.history.iter().map(|step| step_row(step, lang, zone)).collect();
+        out.push_str(&text::table(&steps));
+    }
+    out
+}
+
+fn one(difference: &Difference) -> String {
+    let mut out =
+        format!("  {}: {}\n", text::clean(difference.resource.as_str()), text::clean(&difference.summary));
+    for line in difference.diff.iter().flat_map(|diff| text::clean_lines(diff)) {
+        out.push_str(&format!("    {line}\n"));
+    }
+    out
+}
+
+fn step_row(step: &FindingStep, lang: Lang, zone: &TimeZone) -> Vec<String> {
+    let by =
+        step.by_person.as_ref().map_or_else(|| lang.word(Word::TheServer).to_owned(), ToString::to_string);
+    let until =
+        step.until.map(|at| format!(" {} {}", lang.word(Word::Until), window::local_in(lang, at, zone)));
+    let change = step.change.as_ref().map(|change| format!(" ({change})"));
+    vec![
+        format!("  {}", window::local_in(lang, step.at, zone)),
+        by,
+        format!("{}{}{}", step.disposition.as_str(), change.unwrap_or_default(), until.unwrap_or_default()),
+        text::clean(&step.reason),
+    ]
+}
+
+fn judge(
+    session: &Session,
+    judgement: &Judgement,
+    disposition: Disposition,
+    change: Option<&shared::ids::ChangeId>,
+    until: Option<Timestamp>,
+) -> Done {
+    let mut findings: BTreeMap<u64, SeenFinding> = BTreeMap::new();
+    for id in &judgement.findings {
+        let file = session.api.finding(*id)?;
+        checked(&file, &session.profile.config.site)?;
+        let fingerprint = file.line.fingerprint;
+        findings.insert(*id, SeenFinding { id: *id, fingerprint });
+        if judgement.like {
+            let wanted = BTreeMap::from([("fingerprint", fingerprint.to_string())]);
+            let alike = session.api.findings(&wanted)?;
+            let open = alike.iter().filter(|line| line.disposition == Disposition::Open);
+            findings.extend(open.map(|line| (line.id, SeenFinding { id: line.id, fingerprint })));
+        }
+    }
+    let count = findings.len();
+    session.api.dispose(&Dispose {
+        findings: findings.into_values().collect(),
+        disposition,
+        reason: judgement.reason.clone(),
+        change: change.cloned(),
+        until,
+    })?;
+    term::print(&format!("{count} {}: {}\n", session.lang.word(Word::FindingsAre), disposition.as_str()))
+}
+
+fn rule(session: &Session, command: &RuleCommand) -> Done {
+    match command {
+        RuleCommand::List { json } => {
+            let rules = session.api.rules()?;
+            if *json {
+                return print_json(&rules);
+            }
+            let zone = window::zone(None)?;
+            let mut rows = vec![session.lang.heads(Word::HeadsOfRules)];
+            rows.extend(rules.iter().map(|rule| rule_row(rule, session.lang, &zone)));
+            term::print(&text::table(&rows))
+        }
+        RuleCommand::Add { resource, manifest, reason, until } => {
+            let rule = NewIgnoreRule {
+                manifest: manifest.clone(),
+                resource: resource.clone(),
+                reason: reason.clone(),
+                until: end(session, until)?,
+            };
+            let made = session.api.add_rule(&rule)?;
+            let zone = window::zone(None)?;
+            term::print(&text::table(&[rule_row(&made, session.lang, &zone)]))
+        }
+        RuleCommand::Remove { rule } => session.api.remove_rule(*rule),
+    }
+}
+
+fn rule_row(rule: &IgnoreRule, lang: Lang, zone: &TimeZone) -> Vec<String> {
+    let NewIgnoreRule { manifest, resource, reason, until } = &rule.rule;
+    vec![
+        rule.id.to_string(),
+        text::clean(manifest.as_deref().unwrap_or("*")),
+        text::clean(resource),
+        window::local_in(lang, *until, zone),
+        rule.made_by.to_string(),
+        text::clean(reason),
+    ]
+}
