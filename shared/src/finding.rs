@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn a_finding_that_contradicts_itself_is_refused() {
         let key = SigningKey::from_seed(&[7; 32]);
-        let broken: [(fn(&mut Finding), &str); 6] = [
+        type Break = fn(&mut Finding);
+        let broken: [(Break, &str); 6] = [
             (|f| f.number = 0, "begin with 1"),
             (|f| f.first_seen = Timestamp(11), "first seen after"),
             (|f| f.differences.clear(), "0 differences"),

@@ -71,7 +71,7 @@ fn list(session: &Session, shown: &Shown) -> Done {
     }
     let mut rows = vec![session.lang.heads(Word::HeadsOfFindings)];
     rows.extend(findings.iter().map(|line| row(line, session.now, session.lang)));
-    term::print(&format!("{}{}\n", text::table(&rows), session.lang.word(Word::FindingsAreServersWord)))
+    term::print(&format!("{}{}\n", text::table(&rows), session.lang.word(Word::ListedByServer)))
 }
 
 fn row(line: &FindingLine, now: Timestamp, lang: Lang) -> Vec<String> {
@@ -140,7 +140,7 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
         at(finding.last_seen),
         finding.count
     ));
-    out.push_str(&format!("\n{}\n", lang.word(Word::FindingIsHostsWord)));
+    out.push_str(&format!("\n{}\n", lang.word(Word::FoundAndSigned)));
     finding.differences.iter().for_each(|difference| out.push_str(&one(difference)));
     if finding.more > 0 {
         out.push_str(&format!("  +{}\n", finding.more));

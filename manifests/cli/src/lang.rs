@@ -145,8 +145,8 @@ words! {
     HeadsOfFindings: "NO|HOST|WHAT DIFFERS|APPROVED STATE|CHANGE|FIRST SEEN|COUNT|STATE", "NR|HOST|ABWEICHUNG|SOLL-ZUSTAND|ÄNDERUNG|ZUERST GESEHEN|ANZAHL|STAND";
     HeadsOfRules: "NO|MANIFEST|RESOURCE|UNTIL|BY|REASON", "NR|MANIFEST|RESSOURCE|BIS|VON|GRUND";
     NoFindings: "no findings: nothing is known to differ from what was approved", "keine Befunde: von keiner Abweichung vom genehmigten Soll-Zustand ist etwas bekannt";
-    FindingsAreServersWord: "according to the server; `assent finding show NO` verifies what the host signed", "laut Server; `assent finding show NR` prüft, was der Host signiert hat";
-    FindingIsHostsWord: "What the host found and signed (- is there, + was approved):", "Was der Host gefunden und signiert hat (- ist vorhanden, + war genehmigt):";
+    ListedByServer: "according to the server; `assent finding show NO` verifies what the host signed", "laut Server; `assent finding show NR` prüft, was der Host signiert hat";
+    FoundAndSigned: "What the host found and signed (- is there, + was approved):", "Was der Host gefunden und signiert hat (- ist vorhanden, + war genehmigt):";
     FindingsAre: "findings", "Befunde";
     Expected: "approved state:", "Soll-Zustand:";
     FirstSeen: "first seen", "zuerst gesehen";

@@ -12,6 +12,7 @@ use crate::receipts;
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::evidence::{Material, Query, Received, ServerChange, ServerWord, TableFacts};
+use shared::finding::Finding;
 use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::ledger::{Checkpoint, ConsistencyProof, InclusionProof};
 use shared::plan::PlanSet;
@@ -167,6 +168,13 @@ impl Found {
         let refusals: Vec<Digest> = refusals.into_iter().collect();
         for bytes in self.add(tx, &refusals)? {
             self.host::<Refusal>(&bytes)?;
+        }
+        // As with receipts: only hosts that the change names can differ from it.
+        let mut findings = receipts::list_findings(tx, id)?;
+        findings.retain(|(agent, _)| targets.contains(agent));
+        let findings: Vec<Digest> = findings.into_iter().map(|(_, statement)| statement).collect();
+        for bytes in self.add(tx, &findings)? {
+            self.host::<Finding>(&bytes)?;
         }
         Ok(())
     }

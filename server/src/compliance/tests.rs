@@ -43,6 +43,7 @@ async fn story(world: &mut World) -> shared::ids::ChangeId {
     world.clock.set(NOW.plus(3_800));
     world.good("POST", &path, world.approving(&of, "cora", Decision::Approve)).await;
     world.report(1, &of, HostOutcome::Failed).await;
+    world.find(0, &of, |_| {}).await;
     world.good("POST", &format!("/v1/changes/{}/close", of.id), json!({"outcome": "failed"})).await;
     of.id
 }
@@ -61,7 +62,8 @@ async fn an_export_verifies_without_the_server() {
         let count = |what: &str| report.checked.iter().find(|(_, text)| text.starts_with(what)).unwrap().0;
         assert_eq!(count("receipts"), 2);
         assert_eq!(count("refusals"), 1);
-        assert_eq!(count("places in the hosts"), 2 + 1 + 2, "enrolments, refusal, receipts");
+        assert_eq!(count("findings"), 1);
+        assert_eq!(count("places in the hosts"), 2 + 1 + 2 + 1, "enrolments, refusal, receipts, finding");
         assert!(count("checkpoints seen by hosts") >= 2);
         let csv = String::from_utf8(files["data/applications.csv"].clone()).unwrap();
         assert_eq!(csv.lines().count(), 3, "{csv}");

@@ -30,7 +30,7 @@ pub fn jobs(db: &Db) -> Vec<Job> {
     };
     let reopen = move |tick: Tick| {
         let db = ended.clone();
-        async move { Ok(db.write("findings.reopen", move |tx| store::reopen_ended(tx, tick.now)).await?) }
+        async move { db.write("findings.reopen", move |tx| store::reopen_ended(tx, tick.now)).await }
     };
     vec![
         Job::new("findings.hear", Duration::from_secs(2), hear),

@@ -17,4 +17,4 @@ pub use api::{agent_routes, people_routes};
 pub use intake::Intake;
 pub use model::{Alarm, AlarmKind, Incoming, ReceiptLine, RefusalLine, Verdict};
 pub use record::Topics;
-pub use store::{find_standing, list_alarms, list_by_change, list_by_time, list_refusals};
+pub use store::{find_standing, list_alarms, list_by_change, list_by_time, list_findings, list_refusals};

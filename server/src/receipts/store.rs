@@ -7,6 +7,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use diesel::prelude::*;
 use shared::digest::Digest;
+use shared::finding::Finding;
 use shared::ids::{AgentId, ChangeId};
 use shared::receipt::{HostOutcome, Receipt, Refusal};
 use shared::statement::Statement;
@@ -45,6 +46,18 @@ diesel::table! {
         retry_at -> Nullable<BigInt>,
         at -> BigInt,
         received -> BigInt,
+        ledger_index -> BigInt,
+    }
+}
+
+diesel::table! {
+    finding_said (statement) {
+        statement -> Binary,
+        agent -> Text,
+        ci -> BigInt,
+        seq -> BigInt,
+        change_id -> Text,
+        at -> BigInt,
         ledger_index -> BigInt,
     }
 }
@@ -104,6 +117,19 @@ struct RefusalRow {
     ledger_index: i64,
 }
 
+/// That a host said something about a finding; what it is now is kept by the slice of findings.
+#[derive(Insertable)]
+#[diesel(table_name = finding_said)]
+struct FindingRow {
+    statement: Vec<u8>,
+    agent: String,
+    ci: i64,
+    seq: i64,
+    change_id: String,
+    at: i64,
+    ledger_index: i64,
+}
+
 /// A statement that was just recorded: its CI and its place in the ledger.
 pub(super) struct Recorded<'a> {
     pub incoming: &'a Incoming,
@@ -112,13 +138,12 @@ pub(super) struct Recorded<'a> {
 }
 
 pub(super) fn insert(tx: &mut Conn, all: &[Recorded<'_>], now: Timestamp) -> QueryResult<()> {
-    let (mut receipts, mut refusals) = (Vec::new(), Vec::new());
+    let (mut receipts, mut refusals, mut findings) = (Vec::new(), Vec::new(), Vec::new());
     for recorded in all {
         match recorded.incoming {
             Incoming::Receipt(statement) => receipts.push(receipt_row(statement, recorded, now)),
             Incoming::Refusal(statement) => refusals.push(refusal_row(statement, recorded, now)),
-            // Kept by the slice of findings, which hears of it.
-            Incoming::Finding(_) => {}
+            Incoming::Finding(statement) => findings.push(finding_row(statement, recorded)),
         }
     }
     if !receipts.is_empty() {
@@ -126,6 +151,9 @@ pub(super) fn insert(tx: &mut Conn, all: &[Recorded<'_>], now: Timestamp) -> Que
     }
     if !refusals.is_empty() {
         each!(tx, |c| diesel::insert_into(refusal::table).values(&refusals).execute(c))?;
+    }
+    if !findings.is_empty() {
+        each!(tx, |c| diesel::insert_into(finding_said::table).values(&findings).execute(c))?;
     }
     Ok(())
 }
@@ -164,6 +192,19 @@ fn refusal_row(statement: &Statement<Refusal>, recorded: &Recorded<'_>, now: Tim
         retry_at: body.reason.retry_at.map(|at| at.0),
         at: body.header.at.0,
         received: now.0,
+        ledger_index: recorded.index.cast_signed(),
+    }
+}
+
+fn finding_row(statement: &Statement<Finding>, recorded: &Recorded<'_>) -> FindingRow {
+    let body = &statement.body;
+    FindingRow {
+        statement: statement.digest.0.to_vec(),
+        agent: body.header.agent_id.to_string(),
+        ci: recorded.ci.0,
+        seq: body.header.seq.cast_signed(),
+        change_id: body.expected.change_id.to_string(),
+        at: body.header.at.0,
         ledger_index: recorded.index.cast_signed(),
     }
 }
@@ -218,6 +259,16 @@ pub fn list_by_time(tx: &mut Conn, interval: Interval) -> Result<Vec<ReceiptLine
 pub fn list_refusals(tx: &mut Conn, change: &ChangeId) -> Result<Vec<RefusalLine>, Error> {
     let rows = refusal::table.filter(refusal::change_id.eq(change.as_str())).order(refusal::ledger_index);
     rows.select(RefusalRow::as_select()).load(tx)?.into_iter().map(read_refusal).collect()
+}
+
+/// Statements about findings that differ from what a change approved, with their hosts, in the order of the ledger.
+pub fn list_findings(tx: &mut Conn, change: &ChangeId) -> Result<Vec<(AgentId, Digest)>, Error> {
+    let rows = finding_said::table
+        .filter(finding_said::change_id.eq(change.as_str()))
+        .order(finding_said::ledger_index)
+        .select((finding_said::agent, finding_said::statement));
+    let rows: Vec<(String, Vec<u8>)> = rows.load(tx)?;
+    rows.into_iter().map(|(agent, statement)| Ok((parse(&agent)?, digest(&statement)?))).collect()
 }
 
 /// Why the host does not do the change: its newest refusal, unless it has reported a run since.

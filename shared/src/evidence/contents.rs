@@ -5,6 +5,7 @@ use crate::approval::Approval;
 use crate::change::Change;
 use crate::digest::Digest;
 use crate::envelope::Envelope;
+use crate::finding::Finding;
 use crate::ledger::{ConsistencyProof, TlogProof};
 use crate::limits;
 use crate::plan::{Plan, PlanSet, open_plan};
@@ -34,6 +35,7 @@ pub struct Contents {
     pub enrolments: BTreeMap<Digest, Statement<Enrolment>>,
     pub receipts: BTreeMap<Digest, Statement<Receipt>>,
     pub refusals: BTreeMap<Digest, Statement<Refusal>>,
+    pub findings: BTreeMap<Digest, Statement<Finding>>,
     /// By statement digest: the target name and the file as published.
     pub manifests: BTreeMap<Digest, (String, Vec<u8>, Statement<Publication>)>,
     pub plan_sets: BTreeMap<Digest, PlanSet>,
@@ -58,6 +60,7 @@ impl Contents {
             enrolments: BTreeMap::new(),
             receipts: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            findings: BTreeMap::new(),
             manifests: BTreeMap::new(),
             plan_sets: BTreeMap::new(),
             events: BTreeMap::new(),
@@ -132,6 +135,11 @@ impl Contents {
             Refusal::TYPE => {
                 self.refusals.insert(digest, open_chained(bytes, site).map_err(|e| flaw(&e))?);
             }
+            Finding::TYPE => {
+                let finding = open_chained::<Finding>(bytes, site).map_err(|e| flaw(&e))?;
+                finding.body.check().map_err(|e| flaw(&e))?;
+                self.findings.insert(digest, finding);
+            }
             other => return Err(flaw(&format!("is of the unknown type {:?}", strict::shorten(other)))),
         }
         Ok(())
@@ -160,8 +168,8 @@ impl Contents {
         ) -> impl Iterator<Item = (&crate::receipt::Header, Digest)> {
             map.iter().map(|(digest, statement)| (statement.body.header(), *digest))
         }
-        let mut all: Vec<_> =
-            heads(&self.enrolments).chain(heads(&self.receipts)).chain(heads(&self.refusals)).collect();
+        let all = heads(&self.enrolments).chain(heads(&self.receipts)).chain(heads(&self.refusals));
+        let mut all: Vec<_> = all.chain(heads(&self.findings)).collect();
         all.sort_by_key(|(header, digest)| (header.agent_id, header.seq, *digest));
         all
     }

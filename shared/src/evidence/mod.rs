@@ -168,7 +168,7 @@ pub struct ServerWord {
 #[derive(Clone, Debug)]
 pub struct Material {
     pub query: Query,
-    /// Changes, plans, approvals, enrolments, receipts, refusals: envelopes by statement digest.
+    /// Changes, plans, approvals, enrolments, receipts, refusals, findings: envelopes by statement digest.
     pub statements: BTreeMap<Digest, Vec<u8>>,
     /// Published manifests by target name.
     pub manifests: BTreeMap<String, Vec<u8>>,

@@ -197,6 +197,7 @@ fn check_ledger(contents: &Contents, key: &VerifierKey, report: &mut Report) {
     let Ok(now) = Checkpoint::open(&contents.proofs.checkpoint, key) else { return };
     let logged = contents.changes.keys().chain(contents.approvals.keys()).chain(contents.enrolments.keys());
     let logged = logged.chain(contents.receipts.keys()).chain(contents.refusals.keys());
+    let logged = logged.chain(contents.findings.keys());
     let logged = logged.chain(contents.events.keys());
     let logged: Vec<_> = logged.chain(contents.manifests.keys()).chain(contents.plan_sets.keys()).collect();
     for digest in &logged {
@@ -290,6 +291,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
     }
     report.checked.push((contents.receipts.len(), "receipts signed by their hosts and covered by approvals"));
     report.checked.push((contents.refusals.len(), "refusals signed by their hosts"));
+    report.checked.push((contents.findings.len(), "findings signed by their hosts"));
     report.checked.push((contents.events.len(), "steps of changes, the server's word fixed in the ledger"));
 }
 

@@ -1,3 +1,14 @@
+CREATE TABLE finding_said (
+    statement BLOB PRIMARY KEY NOT NULL,
+    agent TEXT NOT NULL,
+    ci BIGINT NOT NULL REFERENCES ci (id),
+    seq BIGINT NOT NULL,
+    change_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    ledger_index BIGINT NOT NULL
+);
+CREATE INDEX finding_said_change ON finding_said (change_id, ledger_index);
+
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     agent TEXT NOT NULL,
