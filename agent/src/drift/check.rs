@@ -153,7 +153,8 @@ impl One<'_> {
             untouched.get(id).is_some_and(|now| self.memory.clean.get(&self.key(id)) == Some(now))
         };
         let wanted = |item: &Item<'_>| {
-            let is_state = !matches!(item.resource, Resource::Package(_) | Resource::Command(_) | Resource::External(_));
+            let is_state =
+                !matches!(item.resource, Resource::Package(_) | Resource::Command(_) | Resource::External(_));
             is_state && !self.claims.is_taken(self.number, item.resource) && !is_clean(&item.id)
         };
         let mut found = Vec::new();

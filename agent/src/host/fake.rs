@@ -11,7 +11,8 @@ pub use packages::Deb;
 use super::kernel::{Module, Mounted};
 use super::packages::{Installed, PackageManager};
 use super::{
-    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Uname, Unit, UnitVerb,
+    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Uname, Unit,
+    UnitVerb,
 };
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
