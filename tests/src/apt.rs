@@ -113,6 +113,11 @@ impl Repository {
 
     /// Writes and signs the indexes of both suites.
     pub fn sign(&self) {
+        self.sign_with("");
+    }
+
+    /// The same with further entries in the index of the first suite, whose files nobody will ask for.
+    pub fn sign_with(&self, entries: &str) {
         let base = self.dir.path();
         for (suite, label) in SUITES {
             let dist = base.join("dists").join(suite);
@@ -122,7 +127,9 @@ impl Repository {
             let ftp = |args: &[&str]| {
                 Said::of(Command::new("apt-ftparchive").args(args).current_dir(base)).ok().out
             };
-            fs::write(index.join("Packages"), ftp(&["packages", &format!("pool/{suite}")])).unwrap();
+            let entries = if suite == SUITES[0].0 { entries } else { "" };
+            let packages = ftp(&["packages", &format!("pool/{suite}")]) + entries;
+            fs::write(index.join("Packages"), packages).unwrap();
             let option = |key: &str, value: &str| format!("APT::FTPArchive::Release::{key}={value}");
             let release = ftp(&[
                 "-o",
