@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::drift::{self, ApprovedState, Depth, Deviation};
 use crate::facts;
 use crate::hands::{Hands, Order};
-use crate::host::{Fault, Host};
+use crate::host::{Fault, Host, PackageEvent, Place};
 use crate::journal::{Journal, Outcome};
 use crate::plan::{self, Ask, Planned};
 use crate::receipt::agent_version;
@@ -126,6 +126,10 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         now: Timestamp,
     ) -> Result<Vec<Deviation>, Refused> {
         drift::check(states, &self.vault, depth, &mut self.checked, now, &mut self.host)
+    }
+
+    fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused> {
+        self.host.packager().history(since).map_err(plan::refused)
     }
 
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused> {

@@ -5,6 +5,7 @@
 
 use crate::apply::{Followed, Progress, Watch};
 use crate::drift::{ApprovedState, Depth, Deviation};
+use crate::host::{PackageEvent, Place};
 use crate::plan::Planned;
 use crate::state::Open;
 use shared::admit::{Approved, InWindow, Turn, Verified};
@@ -71,6 +72,11 @@ pub trait Hands {
         depth: Depth,
         now: Timestamp,
     ) -> Result<Vec<Deviation>, Refused>;
+    /// What was done to packages since that place, by whomever, and the place to go on from.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused>;
     /// Lets go of the run, after its receipt is durable.
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused>;
 }

@@ -6,7 +6,7 @@ use crate::drift::Entry;
 use crate::run::Told;
 use crate::state::{Open, Quarantined, State, StateError};
 use serde::{Deserialize, Serialize};
-use shared::finding::Expected;
+use shared::finding::{About, Expected, Transaction};
 use shared::ids::{AgentId, ChangeId, HostClass, SiteId};
 use shared::strict;
 use shared::time::Timestamp;
@@ -129,18 +129,17 @@ impl Status {
             let what = what.join(", ");
             line("quarantine", &format!("{what} of {change_id} revision {revision} since {at}: {why}"));
         }
-        for Entry { number, expected, differences, more, first_seen, .. } in &self.findings {
+        for Entry { number, about, differences, more, first_seen, .. } in &self.findings {
             let what: Vec<&str> = differences.iter().take(5).map(|d| d.resource.as_str()).collect();
             let rest = differences.len() - what.len() + *more as usize;
             let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-            let Expected { manifest, version, change_id, .. } = expected;
-            let what = what.join(", ");
-            line(
-                "finding",
-                &format!(
-                    "{number}: {what}{rest} differ from {manifest} {version} ({change_id}) since {first_seen}"
-                ),
-            );
+            let how = match about {
+                About::State(Expected { manifest, version, change_id, .. }) => {
+                    format!("differ from {manifest} {version} ({change_id}) since {first_seen}")
+                }
+                About::Packages(Transaction { when, .. }) => format!("were changed by others at {when}"),
+            };
+            line("finding", &format!("{number}: {}{rest} {how}", what.join(", ")));
         }
         for problem in &self.problems {
             line("problem", problem);

@@ -31,18 +31,53 @@ pub struct Expected {
     pub change: Digest,
 }
 
-/// One resource that is not as it was approved.
+/// Something that was done to packages and that no receipt of this host explains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Transaction {
+    /// When it began, as the package manager wrote it down: local time of the host.
+    pub when: String,
+    /// The command line that began it; empty where none is on record.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub command: String,
+    /// Who asked for it; empty where nobody is on record.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+}
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum About {
+    /// The host is not as an approved change left it.
+    State(Expected),
+    /// Packages were changed by somebody else.
+    Packages(Transaction),
+}
+
+impl About {
+    pub fn state(&self) -> Option<&Expected> {
+        match self {
+            Self::State(expected) => Some(expected),
+            Self::Packages(_) => None,
+        }
+    }
+}
+
+/// One resource that is not as it was approved, or was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     pub resource: ResourceId,
-    /// Digest of the approved state, as in [`crate::plan::Action::after`].
+    /// Digest of the approved state, as in [`crate::plan::Action::after`]; of the state before, of what was done.
     pub expected: Digest,
     /// Digest of what was found; absent when nothing is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Digest>,
-    /// What would bring it back, as one line.
+    /// What would bring it back, or what was done, as one line.
     pub summary: String,
     /// From what was found (`-`) to what was approved (`+`); absent for secrets and where there is nothing to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,13 +99,18 @@ pub enum Presence {
     There,
     /// The host is as approved again, or another approved change has taken the place of the state.
     Gone,
+    /// It took place; that does not go away.
+    Happened,
 }
 
 impl Presence {
+    pub const ALL: [Self; 3] = [Self::There, Self::Gone, Self::Happened];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::There => "there",
             Self::Gone => "gone",
+            Self::Happened => "happened",
         }
     }
 }
@@ -82,7 +122,7 @@ pub struct Finding {
     pub header: Header,
     /// The host's own count of its findings, from 1: later statements with it are about the same finding.
     pub number: u64,
-    pub expected: Expected,
+    pub about: About,
     /// Sorted by resource; at most [`SHOWN`].
     pub differences: Vec<Difference>,
     /// Differences that are not shown.
@@ -107,8 +147,14 @@ impl Predicate for Finding {
     const TYPE: &'static str = "urn:assent:finding:v1";
 
     fn subjects(&self) -> Vec<Subject> {
-        let Expected { change_id, revision, change, .. } = &self.expected;
-        vec![Subject::new(format!("change:{change_id}.{revision}"), *change)]
+        match &self.about {
+            About::State(Expected { change_id, revision, change, .. }) => {
+                vec![Subject::new(format!("change:{change_id}.{revision}"), *change)]
+            }
+            About::Packages(_) => {
+                vec![Subject::new(format!("agent:{}", self.header.agent_id), self.header.key.digest())]
+            }
+        }
     }
 }
 
@@ -130,6 +176,15 @@ impl Finding {
         }
         if self.first_seen > self.last_seen {
             return invalid("it was first seen after it was last seen".into());
+        }
+        let event = matches!(self.about, About::Packages(_));
+        if event != (self.presence == Presence::Happened) {
+            return invalid("a state is there or gone; what was done has happened".into());
+        }
+        if let About::Packages(Transaction { when, command, by }) = &self.about
+            && [when, command, by].into_iter().any(|text| text.len() > limits::TEXT_BYTES)
+        {
+            return invalid("what it says of the transaction is too long".into());
         }
         if self.differences.is_empty() || self.differences.len() > SHOWN {
             return invalid(format!("it has {} differences; 1 to {SHOWN} are shown", self.differences.len()));
@@ -160,8 +215,9 @@ impl Finding {
     /// What equal findings of several hosts have in common.
     pub fn fingerprint(&self) -> Digest {
         let differences = self.differences.iter().map(|d| (&d.resource, d.expected, d.observed));
-        let Expected { manifest, version, .. } = &self.expected;
-        Digest::of(&strict::to_json(&(manifest, version, differences.collect::<Vec<_>>(), self.more)))
+        let differences: Vec<_> = differences.collect();
+        let state = self.about.state().map(|Expected { manifest, version, .. }| (manifest, version));
+        Digest::of(&strict::to_json(&(state, differences, self.more)))
     }
 }
 
@@ -201,13 +257,13 @@ mod tests {
                 log_seen: None,
             },
             number: 1,
-            expected: Expected {
+            about: About::State(Expected {
                 manifest: "ops/base".into(),
                 version: semver::Version::new(1, 0, 0),
                 change_id: "C-2026-0001".parse().unwrap(),
                 revision: 1,
                 change: Digest::of(b"change"),
-            },
+            }),
             differences: vec![difference("file:/etc/a"), difference("file:/etc/b")],
             more: 0,
             first_seen: Timestamp(5),
@@ -233,9 +289,10 @@ mod tests {
     fn a_finding_that_contradicts_itself_is_refused() {
         let key = SigningKey::from_seed(&[7; 32]);
         type Break = fn(&mut Finding);
-        let broken: [(Break, &str); 6] = [
+        let broken: [(Break, &str); 7] = [
             (|f| f.number = 0, "begin with 1"),
             (|f| f.first_seen = Timestamp(11), "first seen after"),
+            (|f| f.presence = Presence::Happened, "there or gone"),
             (|f| f.differences.clear(), "0 differences"),
             (|f| f.differences.reverse(), "order"),
             (|f| f.differences = vec![difference("file:/etc/a"); 2], "order"),

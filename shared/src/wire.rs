@@ -366,8 +366,8 @@ pub struct FindingLine {
     pub ci: String,
     pub hostname: String,
     pub agent: AgentId,
-    /// The approved state that the host differs from.
-    pub expected: crate::finding::Expected,
+    /// The approved state that the host differs from, or what was done.
+    pub about: crate::finding::About,
     /// The resources in one line.
     pub what: String,
     /// Equal findings of several hosts have the same.

@@ -4,9 +4,12 @@
 //! appears, when it looks otherwise and when it is gone; what comes and goes is said once a day. Pure: never the
 //! host, the disk or the clock.
 
+use crate::host::{PackageEvent, Place};
 use serde::{Deserialize, Serialize};
-use shared::finding::{DIFFS_BYTES, Difference, Expected, Presence, SHOWN};
+use shared::digest::Digest;
+use shared::finding::{About, DIFFS_BYTES, Difference, Expected, Presence, SHOWN, Transaction};
 use shared::ids::ResourceId;
+use shared::strict;
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +37,7 @@ pub struct Pace {
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub number: u64,
-    pub expected: Expected,
+    pub about: About,
     /// Sorted by resource. Readable differences are only in memory: each check brings them anew.
     pub differences: Vec<Difference>,
     pub more: u32,
@@ -59,7 +62,7 @@ impl Entry {
         let Some(said) = self.said.filter(|_| self.due) else { return self.due };
         let quiet = match self.presence {
             _ if self.is_flapping() => pace.flapping_secs,
-            Presence::Gone => 0,
+            Presence::Gone | Presence::Happened => 0,
             Presence::There => pace.quiet_secs,
         };
         // A clock that was ahead must not silence a finding.
@@ -80,13 +83,14 @@ impl Entry {
     fn see(&mut self, expected: &Expected, found: Vec<Difference>, now: Timestamp) {
         self.last_seen = now;
         let (found, more) = cut(found);
-        let same = self.expected == *expected
+        let about = About::State(expected.clone());
+        let same = self.about == about
             && (self.differences.len(), self.more) == (found.len(), more)
             && self.differences.iter().zip(&found).all(|(a, b)| a.is_same(b));
         if !same || self.presence == Presence::Gone {
             self.count = self.count.saturating_add(1);
             self.due = true;
-            self.expected = expected.clone();
+            self.about = about;
         }
         (self.differences, self.more) = (found, more);
     }
@@ -99,11 +103,61 @@ pub struct Book {
     /// The number that was given last.
     last: u64,
     entries: Vec<Entry>,
+    /// How far the record of the package manager was reconciled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read: Option<Place>,
+    /// What runs of the agent did to packages since; it stands in that record too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    own: Vec<Own>,
+}
+
+/// A package that a run of the agent brought to a version, or removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 impl Book {
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    pub fn place(&self) -> Option<&Place> {
+        self.read.as_ref()
+    }
+
+    /// What a run did to packages, before the record of the package manager is read again.
+    pub fn expect(&mut self, own: Vec<Own>) {
+        self.own.extend(own);
+    }
+
+    /// Matches the record of the package manager with what the agent did itself; the rest are findings, one for each
+    /// transaction. True when there is something new to keep.
+    pub fn reconcile(&mut self, events: Vec<PackageEvent>, read: Place, now: Timestamp) -> bool {
+        let changed = self.read.as_ref() != Some(&read) || !self.own.is_empty();
+        self.read = Some(read);
+        let mut own = std::mem::take(&mut self.own);
+        let mut groups: Vec<(Transaction, BTreeMap<ResourceId, PackageEvent>)> = Vec::new();
+        for event in events.into_iter().filter(|event| event.from != event.to) {
+            if let Some(at) = own.iter().position(|mine| mine.name == event.name && mine.to == event.to) {
+                own.swap_remove(at);
+                continue;
+            }
+            let Ok(id) = format!("package:{}", event.name).parse::<ResourceId>() else { continue };
+            let transaction = transaction(&event, groups.last().map(|(last, _)| last));
+            match groups.last_mut().filter(|(last, _)| *last == transaction) {
+                Some((_, all)) => join(all, id, event),
+                None => groups.push((transaction, BTreeMap::from([(id, event)]))),
+            }
+        }
+        for (transaction, all) in groups {
+            let differences = all.into_iter().map(|(id, event)| done(id, &event)).collect();
+            self.begin(About::Packages(transaction), differences, now);
+        }
+        changed
     }
 
     /// Takes over what one check found. True when there is something new to keep; that something lasts is not.
@@ -115,8 +169,11 @@ impl Book {
             all.insert(difference.resource.clone(), difference);
         }
         for entry in &mut self.entries {
+            let Some(manifest) = entry.about.state().map(|expected| expected.manifest.clone()) else {
+                continue;
+            };
             entry.turns.retain(|at| now.since(*at) < REMEMBERED_SECS);
-            let mine = rest.get_mut(&entry.expected.manifest).map(|(expected, all)| {
+            let mine = rest.get_mut(&manifest).map(|(expected, all)| {
                 let mine: BTreeSet<ResourceId> = all.keys().filter(|id| entry.names(id)).cloned().collect();
                 let mine: Vec<Difference> = mine.iter().filter_map(|id| all.remove(id)).collect();
                 (expected.clone(), mine)
@@ -134,7 +191,7 @@ impl Book {
         }
         self.entries.retain(|entry| {
             let long_gone = now.since(entry.last_seen) >= REMEMBERED_SECS && entry.turns.is_empty();
-            entry.presence == Presence::There || entry.due || !long_gone
+            entry.presence != Presence::Gone || entry.due || !long_gone
         });
         let new: Vec<_> = rest.into_values().filter(|(_, all)| !all.is_empty()).collect();
         for (expected, all) in new {
@@ -142,23 +199,27 @@ impl Book {
                 tracing::warn!(manifest = expected.manifest, "more differences than findings are kept");
                 break;
             }
-            self.begin(expected, all.into_values().collect(), now);
+            self.begin(About::State(expected), all.into_values().collect(), now);
         }
         before != self.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect::<Vec<_>>()
     }
 
-    fn begin(&mut self, expected: Expected, found: Vec<Difference>, now: Timestamp) {
+    fn begin(&mut self, about: About, found: Vec<Difference>, now: Timestamp) {
         self.last += 1;
         let (differences, more) = cut(found);
+        let presence = match about {
+            About::State(_) => Presence::There,
+            About::Packages(_) => Presence::Happened,
+        };
         self.entries.push(Entry {
             number: self.last,
-            expected,
+            about,
             differences,
             more,
             first_seen: now,
             last_seen: now,
             count: 1,
-            presence: Presence::There,
+            presence,
             turns: Vec::new(),
             due: true,
             said: None,
@@ -179,12 +240,59 @@ impl Book {
         self.entries.iter().filter(|entry| entry.speaks(now, pace)).cloned().collect()
     }
 
-    /// It was said and cannot be lost any more.
+    /// It was said and cannot be lost any more. What has happened needs no further word.
     pub fn said(&mut self, number: u64, now: Timestamp) {
+        self.entries.retain(|entry| entry.number != number || entry.presence != Presence::Happened);
         for entry in self.entries.iter_mut().filter(|entry| entry.number == number) {
             entry.due = false;
             entry.said = Some(now);
         }
+    }
+}
+
+/// What the event is a part of: as the record says, or else what lies beside it in the record.
+fn transaction(event: &PackageEvent, last: Option<&Transaction>) -> Transaction {
+    match (&event.cause, last) {
+        (Some(cause), _) => Transaction {
+            when: shorten(&cause.began),
+            command: shorten(&cause.command),
+            by: shorten(&cause.by),
+        },
+        (None, Some(last)) if last.command.is_empty() && minute(&last.when) == minute(&event.when) => {
+            last.clone()
+        }
+        (None, _) => Transaction { when: event.when.clone(), command: String::new(), by: String::new() },
+    }
+}
+
+/// `2026-11-20 17:00` of `2026-11-20 17:00:59`.
+fn minute(when: &str) -> &str {
+    when.rsplit_once(':').map_or(when, |(minute, _)| minute)
+}
+
+/// A package that a transaction changes twice was changed from the first to the last version.
+fn join(all: &mut BTreeMap<ResourceId, PackageEvent>, id: ResourceId, event: PackageEvent) {
+    match all.get_mut(&id) {
+        Some(before) => before.to = event.to,
+        None => drop(all.insert(id, event)),
+    }
+}
+
+fn done(resource: ResourceId, event: &PackageEvent) -> Difference {
+    let PackageEvent { name, from, to, .. } = event;
+    let version = |version: &Option<String>| Digest::of(&strict::to_json(&(name, version)));
+    let summary = match (from, to) {
+        (Some(from), Some(to)) => format!("{name} was changed from {from} to {to}"),
+        (None, Some(to)) => format!("{name} {to} was installed"),
+        (Some(from), None) => format!("{name} {from} was removed"),
+        (None, None) => format!("{name} was touched"),
+    };
+    Difference {
+        resource,
+        expected: version(from),
+        observed: to.is_some().then(|| version(to)),
+        summary,
+        diff: None,
     }
 }
 
@@ -333,6 +441,67 @@ mod tests {
         say(&mut book, 1_000_000);
         book.update(vec![differs("ops/base", "file:/a", "y")], Timestamp(10));
         assert_eq!(say(&mut book, 10), [(1, Presence::There, 2)]);
+    }
+
+    fn event(
+        when: &str,
+        name: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+        command: Option<&str>,
+    ) -> PackageEvent {
+        let cause = command.map(|command| crate::host::Cause {
+            began: "2026-11-20 17:00:00".into(),
+            command: command.into(),
+            by: "app (1001)".into(),
+        });
+        let text = |version: Option<&str>| version.map(str::to_owned);
+        PackageEvent { when: when.into(), name: name.into(), from: text(from), to: text(to), cause }
+    }
+
+    #[test]
+    fn what_the_agent_did_itself_is_no_finding_and_the_rest_is_one_for_each_transaction() {
+        let mut book = Book::default();
+        let at = |offset| Place { offset, ..Place::default() };
+        assert!(book.reconcile(vec![], at(1), Timestamp(0)));
+        assert!(!book.reconcile(vec![], at(1), Timestamp(1)), "nothing new is nothing to keep");
+        let own = |name: &str, to: Option<&str>| Own { name: name.into(), to: to.map(str::to_owned) };
+        book.expect(vec![own("curl", Some("2")), own("wget", None)]);
+        let events = vec![
+            event("2026-11-20 17:00:01", "curl", Some("1"), Some("2"), Some("assent")),
+            event("2026-11-20 17:00:02", "nano", None, Some("7"), Some("apt-get install nano")),
+            event("2026-11-20 17:00:03", "dash", Some("1"), Some("1"), None),
+            event("2026-11-20 17:00:04", "vim", Some("8"), Some("9"), Some("apt-get install nano")),
+            event("2026-11-20 17:00:05", "wget", Some("1"), None, None),
+            event("2026-11-20 17:00:06", "curl", Some("2"), Some("3"), None),
+            event("2026-11-20 17:00:59", "curl", Some("3"), Some("2"), None),
+            event("2026-11-20 17:05:00", "tar", Some("1"), None, None),
+        ];
+        assert!(book.reconcile(events, at(9), Timestamp(100)));
+        let told: Vec<_> =
+            book.entries().iter().map(|e| (e.differences.len(), e.differences[0].summary.as_str())).collect();
+        assert_eq!(
+            told,
+            [(2, "nano 7 was installed"), (1, "curl was changed from 2 to 2"), (1, "tar 1 was removed")]
+        );
+        let About::Packages(first) = &book.entries()[0].about else { panic!("a transaction") };
+        assert_eq!((first.command.as_str(), first.by.as_str()), ("apt-get install nano", "app (1001)"));
+        // A check of states leaves them alone; once said they are over.
+        book.update(vec![], Timestamp(200));
+        assert_eq!(
+            say(&mut book, 200),
+            [(1, Presence::Happened, 1), (2, Presence::Happened, 1), (3, Presence::Happened, 1)]
+        );
+        assert_eq!(book.entries(), []);
+        // What the agent had expected and what did not come explains nothing later.
+        book.expect(vec![own("git", Some("2"))]);
+        assert!(book.reconcile(vec![], at(9), Timestamp(300)));
+        book.reconcile(
+            vec![event("2026-11-20 18:00:00", "git", Some("1"), Some("2"), None)],
+            at(10),
+            Timestamp(400),
+        );
+        assert_eq!(say(&mut book, 400), [(4, Presence::Happened, 1)]);
     }
 
     #[test]

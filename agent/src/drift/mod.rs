@@ -6,7 +6,7 @@
 mod book;
 mod check;
 
-pub use book::{Book, Entry, Pace};
+pub use book::{Book, Entry, Own, Pace};
 pub use check::{Depth, Deviation, Memory, check};
 
 use crate::state::{State, StateError};

@@ -6,6 +6,7 @@
 
 mod config;
 mod files;
+mod history;
 mod lists;
 mod lock;
 mod parse;
@@ -18,7 +19,9 @@ mod transact;
 pub(super) use transact::same_effect;
 
 use super::Fault;
-use super::packages::{Conffile, Installed, Mark, Offer, PackageChange, PackageManager, Request, Terms};
+use super::packages::{
+    Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, Place, Request, Terms,
+};
 use super::process::{Exec, Ran, run};
 use config::Config;
 use shared::version::Order;
@@ -217,6 +220,10 @@ impl PackageManager for Apt {
         let exec = Exec::new("apt-mark", [&[word], names].concat());
         self.exec(exec.timeout(LOOK))?.success(&format!("apt-mark {word}"))?;
         Ok(())
+    }
+
+    fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
+        history::read(&self.config.root().join("var/log"), since)
     }
 
     fn settle(&self) -> Result<(), Fault> {

@@ -9,7 +9,7 @@ pub use disk::FakeDisk;
 pub use packages::Deb;
 
 use super::kernel::{Module, Mounted};
-use super::packages::{Installed, PackageManager};
+use super::packages::{Installed, PackageEvent, PackageManager};
 use super::{
     AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Uname, Unit,
     UnitVerb,
@@ -179,6 +179,8 @@ pub struct Fake {
     pub release: Rc<RefCell<String>>,
     /// Exit codes of programs; 0 for those not named.
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
+    /// What was done to packages, by the agent or by others.
+    pub record: Rc<RefCell<Vec<PackageEvent>>>,
     /// How many files were read with [`Host::scan`].
     pub reads: Rc<Cell<u64>>,
     /// Gone with the process that wrote them.
@@ -198,6 +200,7 @@ impl Default for Fake {
             world: Rc::new(RefCell::new(world)),
             debs: Rc::default(),
             reads: Rc::default(),
+            record: Rc::default(),
             uses: Rc::default(),
             files: Rc::default(),
             broken: Rc::default(),

@@ -25,7 +25,8 @@ pub use kernel::{Module, Mounted};
 pub use machine::Machine;
 pub use outdated::Outdated;
 pub use packages::{
-    Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
+    Cause, Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, PackageState,
+    Place, Request, Terms,
 };
 pub use process::{Exec, Ran};
 pub use systemd::{Unit, UnitVerb};

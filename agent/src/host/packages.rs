@@ -90,6 +90,38 @@ pub struct Offer {
     pub versions: Vec<(String, Vec<String>)>,
 }
 
+/// How far the package manager's own record of what it did was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    pub inode: u64,
+    pub offset: u64,
+    /// Time of the last entry as it is written there, and how many entries of that time were read: for a record that
+    /// was moved out of sight since.
+    pub last: String,
+    pub same: u32,
+}
+
+/// One package that was changed, as the record has it. `from` and `to` are versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageEvent {
+    /// As it is written there: local time of the host.
+    pub when: String,
+    pub name: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// What it was a part of, where that is on record.
+    pub cause: Option<Cause>,
+}
+
+/// A transaction as its own record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub began: String,
+    pub command: String,
+    pub by: String,
+}
+
 /// A note of the package manager about a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -147,6 +179,12 @@ pub trait PackageManager: std::fmt::Debug {
     /// Does what [`PackageManager::repairs`] told, and nothing else.
     fn repair(&self, changes: &[PackageChange]) -> Result<(), Fault>;
     fn mark(&self, mark: Mark, names: &[&str]) -> Result<(), Fault>;
+    /// What was done to packages since that place, by whomever, oldest first, and the place to go on from. Without a
+    /// place nothing is told: what was before the first look is nobody's matter. A manager whose record is not read
+    /// tells nothing.
+    fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
+        Ok((Vec::new(), since.cloned().unwrap_or_default()))
+    }
     /// Waits for other users and finishes configurations that an interrupted run of the agent left.
     fn settle(&self) -> Result<(), Fault>;
 }

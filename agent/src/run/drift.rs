@@ -2,12 +2,14 @@
 
 use super::{Agent, Tick};
 use crate::decide::{Chore, splay_secs};
-use crate::drift::{self, ApprovedState, Book, Depth, Entry, Pace};
+use crate::drift::{self, ApprovedState, Book, Depth, Entry, Own, Pace};
 use crate::hands::{Hands, Order};
 use crate::receipt;
 use crate::server::Server;
 use crate::state::{Running, StateError};
-use shared::finding::{Expected, Finding, Presence, SHOWN};
+use shared::finding::{About, Expected, Finding, Presence, SHOWN, Transaction};
+use shared::plan::Action;
+use shared::receipt::{StepResult, StepStatus};
 use shared::time::Timestamp;
 
 /// Seconds between two statements about a finding that comes and goes.
@@ -29,6 +31,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Some(book) => book,
             None => drift::book(&self.state)?,
         };
+        match self.hands.history(book.place()) {
+            Ok((events, place)) => {
+                if book.reconcile(events, place, tick.now) {
+                    drift::keep(&mut self.state, &book)?;
+                }
+            }
+            Err(refused) => tick.report.trouble(&refused.message),
+        }
         let states = drift::approved(&self.state)?;
         let full = tick.now >= self.memory.next_full_check;
         match self.hands.check(&states, if full { Depth::Full } else { Depth::Quick }, tick.now) {
@@ -69,10 +79,49 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if due.is_empty() { Ok(()) } else { drift::keep(&mut self.state, book) }
     }
 
+    /// After the last step, before its receipt lets go of the run: what it did to packages.
+    pub(super) fn own_packages(
+        &mut self,
+        running: &Running,
+        results: &[StepResult],
+    ) -> Result<(), StateError> {
+        let Some(plan) = self.state.plan(&running.plan)? else { return Ok(()) };
+        let mut own = Vec::new();
+        for result in results {
+            let is = |action: &&Action| (&action.resource, action.verb) == (&result.resource, result.verb);
+            let Some(pin) = plan.body.actions.iter().find(is).and_then(|action| action.package.clone())
+            else {
+                continue;
+            };
+            let back = match result.status {
+                StepStatus::Unneeded | StepStatus::NotStarted => continue,
+                StepStatus::Done => false,
+                StepStatus::Failed | StepStatus::Undone | StepStatus::UndoFailed | StepStatus::Unknown => {
+                    true
+                }
+            };
+            own.push(Own { name: pin.name.clone(), to: pin.to });
+            if back {
+                own.push(Own { name: pin.name, to: pin.from });
+            }
+        }
+        if own.is_empty() {
+            return Ok(());
+        }
+        let mut book = match self.memory.book.take() {
+            Some(book) => book,
+            None => drift::book(&self.state)?,
+        };
+        book.expect(own);
+        drift::keep(&mut self.state, &book)?;
+        self.memory.book = Some(book);
+        Ok(())
+    }
+
     /// What is there, for the status.
     pub(super) fn findings(&self) -> Vec<Entry> {
         let all = self.memory.book.iter().flat_map(|book| book.stripped().entries().to_vec());
-        all.filter(|entry| entry.presence == Presence::There).collect()
+        all.filter(|entry| entry.presence != Presence::Gone).collect()
     }
 
     /// Before the first step: what will be the approved state when the run succeeds.
@@ -110,7 +159,7 @@ fn finding(header: shared::receipt::Header, entry: &Entry) -> Finding {
     Finding {
         header,
         number: entry.number,
-        expected: entry.expected.clone(),
+        about: entry.about.clone(),
         differences,
         more: entry.more.saturating_add(u32::try_from(cut).unwrap_or(u32::MAX)),
         first_seen: entry.first_seen,
@@ -122,10 +171,15 @@ fn finding(header: shared::receipt::Header, entry: &Entry) -> Finding {
 }
 
 fn told(finding: &Finding) -> String {
-    let Finding { number, expected: Expected { manifest, version, change_id, .. }, .. } = finding;
-    let how = match finding.presence {
-        Presence::There => "differ from",
-        Presence::Gone => "are again as in",
-    };
-    format!("finding {number}: {} {how} {manifest} {version} ({change_id})", finding.named())
+    let (number, what) = (finding.number, finding.named());
+    match (&finding.about, finding.presence) {
+        (About::State(Expected { manifest, version, change_id, .. }), presence) => {
+            let how = if presence == Presence::Gone { "are again as in" } else { "differ from" };
+            format!("finding {number}: {what} {how} {manifest} {version} ({change_id})")
+        }
+        (About::Packages(Transaction { when, command, .. }), _) => {
+            let command = if command.is_empty() { "somebody" } else { command };
+            format!("finding {number}: {what} changed at {when} by {command}, without an approved change")
+        }
+    }
 }

@@ -4,9 +4,9 @@ use super::site::NOW;
 use super::{Bench, host_id};
 use crate::drift::{Depth, Memory};
 use crate::host::fake::{Cut, Deb, Node};
-use crate::host::{Attrs, Installed, PackageState};
+use crate::host::{Attrs, Installed, PackageEvent, PackageState};
 use crate::vault::Vault;
-use shared::finding::{Finding, Presence};
+use shared::finding::{About, Expected, Finding, Presence};
 use shared::manifest::Manifest;
 
 fn read(text: &serde_json::Value) -> Manifest {
@@ -49,6 +49,10 @@ fn after(bench: &mut Bench, secs: i64) -> Vec<Finding> {
     bench.site.findings()
 }
 
+fn state(finding: &Finding) -> &Expected {
+    finding.about.state().unwrap()
+}
+
 fn resources(finding: &Finding) -> Vec<&str> {
     finding.differences.iter().map(|d| d.resource.as_str()).collect()
 }
@@ -65,7 +69,7 @@ fn what_somebody_changed_is_told_once_and_again_when_it_is_gone() {
     assert_eq!(resources(&found[0]), ["file:/etc/issue", "file:/etc/motd"]);
     assert_eq!((found[0].number, found[0].count, found[0].presence), (1, 1, Presence::There));
     assert_eq!(
-        (found[0].expected.manifest.as_str(), found[0].expected.change_id.as_str()),
+        (state(&found[0]).manifest.as_str(), state(&found[0]).change_id.as_str()),
         ("main/base", "C-1")
     );
     let diff = found[0].differences[1].diff.as_deref().unwrap();
@@ -101,7 +105,7 @@ fn another_approved_change_takes_the_place_of_the_state() {
     assert_eq!(after(&mut bench, 120), [], "the later state of a file counts");
     bench.machine.file("/etc/motd", "approved\n");
     let found = after(&mut bench, 180);
-    assert_eq!((found.len(), found[0].expected.manifest.as_str()), (1, "main/motd"));
+    assert_eq!((found.len(), state(&found[0]).manifest.as_str()), (1, "main/motd"));
     // A new version of the manifest does not name the other file any more: it is nobody's.
     let less = manifest("base", "1.1.0", &serde_json::json!([{ "directory": { "path": "/srv/base" } }]));
     bench.through(3, less, |_| {});
@@ -125,7 +129,7 @@ fn what_was_undone_never_becomes_the_approved_state() {
     assert_eq!(after(&mut bench, 120), []);
     bench.machine.file("/etc/motd", "bad\n");
     let found = after(&mut bench, 180);
-    assert_eq!((found.len(), found[0].expected.change_id.as_str()), (1, "C-1"));
+    assert_eq!((found.len(), state(&found[0]).change_id.as_str()), (1, "C-1"));
 }
 
 #[test]
@@ -170,6 +174,55 @@ fn packages_of_another_version_and_missing_ones_are_told_and_newer_offers_are_no
     bench.machine.world.borrow_mut().packages.remove("latest");
     let found = after(&mut bench, 180);
     assert_eq!(resources(&found[1]), ["package:latest", "package:telnetd"]);
+}
+
+#[test]
+fn what_others_did_to_packages_is_told_and_what_the_agent_did_is_not() {
+    let mut bench = Bench::new();
+    bench.machine.file("/bin/works", "");
+    *bench.machine.debs.borrow_mut() =
+        ["alpha", "beta"].map(|name| Deb::new(name, "1.0", &[], "Lab:stable")).to_vec();
+    let wants = |version: &str, of: &str, works: bool| {
+        read(&serde_json::json!({
+            "manifest": "packages", "version": version, "team": "main", "title": "t",
+            "resources": [{ "package": { "name": "alpha", "version": of } }],
+            "health": if works { serde_json::json!([]) } else {
+                serde_json::json!([{ "name": "works", "command": { "run": ["/bin/works"] }, "retries": 0 }])
+            }
+        }))
+    };
+    let may = |change: &mut shared::change::Change| {
+        change
+            .action_classes
+            .extend([shared::risk::ActionClass::Package, shared::risk::ActionClass::Command]);
+    };
+    bench.through(1, wants("1.0.0", "1.0", true), may);
+    // An upgrade that fails its check and is taken back stands in the record twice.
+    bench.machine.debs.borrow_mut().push(Deb::new("alpha", "1.1", &[], "Lab:stable"));
+    bench.machine.exits.borrow_mut().insert("/bin/works".into(), 2);
+    let report = bench.through(2, wants("1.1.0", "1.1", false), may);
+    assert_eq!(report.ran[0].2, shared::receipt::HostOutcome::RolledBack, "{:?}", report.lines);
+    assert!(bench.machine.record.borrow().len() >= 3);
+    assert_eq!(after(&mut bench, 60), []);
+
+    let event = |name: &str, from: Option<&str>, to: Option<&str>| PackageEvent {
+        when: "2026-11-21 08:00:00".into(),
+        name: name.into(),
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        cause: None,
+    };
+    bench
+        .machine
+        .record
+        .borrow_mut()
+        .extend([event("beta", None, Some("1.0")), event("gamma", Some("2"), None)]);
+    let found = after(&mut bench, 120);
+    assert_eq!((found.len(), resources(&found[0])), (1, vec!["package:beta", "package:gamma"]));
+    assert!(matches!(&found[0].about, About::Packages(done) if done.when == "2026-11-21 08:00:00"));
+    found[0].check().unwrap();
+    bench.boot().unwrap();
+    assert_eq!(after(&mut bench, 180).len(), 1, "told once, also after a restart");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::{Fake, Node, ROOT, World};
 use crate::host::apt::same_effect;
 use crate::host::packages::{
-    Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
+    Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, PackageState, Place,
+    Request, Terms,
 };
 use crate::host::{Fault, Outdated};
 use shared::digest::Digest;
@@ -129,6 +130,15 @@ fn carry_out(world: &mut World, changes: &[PackageChange], purge: bool, whole: b
     }
 }
 
+fn is_done(world: &World, change: &PackageChange) -> bool {
+    world.packages.get(&change.name).map(|package| &package.version) == change.to.as_ref()
+}
+
+fn event(change: &PackageChange) -> PackageEvent {
+    let PackageChange { name, from, to, .. } = change.clone();
+    PackageEvent { when: "2026-11-20 17:00:00".into(), name, from, to, cause: None }
+}
+
 impl PackageManager for Fake {
     fn is_there(&self) -> bool {
         true
@@ -229,10 +239,12 @@ impl PackageManager for Fake {
         same_effect(&self.rehearse(changes)?, changes)?;
         let (world, torn) = (Rc::clone(&self.world), self.power.torn());
         let (uses, files) = (Rc::clone(&self.uses), Rc::clone(&self.files));
+        let record = Rc::clone(&self.record);
         self.power
             .write(|whole| {
                 let world = &mut world.borrow_mut();
                 carry_out(world, changes, terms.purge, whole || !torn);
+                record.borrow_mut().extend(changes.iter().filter(|change| is_done(world, change)).map(event));
                 outdate(world, &uses.borrow(), changes);
                 bring(world, &files.borrow(), changes);
             })
@@ -260,6 +272,13 @@ impl PackageManager for Fake {
                 }
             }
         })
+    }
+
+    fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
+        let record = self.record.borrow();
+        let read = since.map_or(record.len() as u64, |place| place.offset);
+        let events = record.iter().skip(usize::try_from(read).unwrap_or(usize::MAX)).cloned().collect();
+        Ok((events, Place { offset: record.len() as u64, ..Place::default() }))
     }
 
     fn settle(&self) -> Result<(), Fault> {
