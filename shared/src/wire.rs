@@ -272,7 +272,8 @@ pub struct CiState {
 pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
-    /// `failed`, `pending_reboot`, `refused`, `differs` or `as_approved`.
+    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved` or
+    /// `by_others`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -102,6 +102,7 @@ impl Run<'_> {
             ["server", what] => self.server(what),
             ["write", host, path, text] => self.write(host, path, text),
             ["remove", host, path] => self.remove(host, path),
+            ["install", host, ref packages @ ..] => self.install(host, packages),
             ["expect", ref what @ ..] => self.expect(what),
             ["verify", alias] => self.verify(alias),
             ref command => {
@@ -213,6 +214,14 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Somebody uses apt on a host.
+    fn install(&mut self, host: &str, packages: &[&str]) -> Outcome {
+        let repository = self.repository.as_ref().expect("a repository comes first");
+        crate::root::install(&self.world.hosts[host].root, repository, packages);
+        check::accept(self.world, host);
+        Ok(())
+    }
+
     fn remove(&mut self, host: &str, path: &str) -> Outcome {
         std::fs::remove_file(self.world.hosts[host].path(path)).unwrap();
         check::accept(self.world, host);
@@ -263,6 +272,10 @@ impl Run<'_> {
                     recorded,
                     format!("{} refused with {codes:?} and spools {}", host.name, host.spooled()),
                 )
+            }
+            [host, "no", "findings"] => {
+                let said = self.world.hosts[host].statements().findings;
+                ensure(said.is_empty(), format!("{said:?}"))
             }
             [host, "finding", ref texts @ ..] => self.finding(host, texts),
             [host, "seen"] => self.seen(host),

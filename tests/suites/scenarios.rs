@@ -33,6 +33,7 @@ scenarios! {
     hosts_work_without_the_server_and_catch_up = "server-away.txt",
     a_host_with_a_wrong_clock_starts_nothing = "clock.txt",
     a_new_revision_begins_without_approvals = "revisions.txt",
+    what_others_do_to_packages_is_told_once_and_what_was_approved_is_not = "packages-by-hand.txt",
     what_nobody_approved_is_found_told_and_judged = "findings.txt",
     everything_expired_means_no_new_change_and_nobody_dead = "expired.txt",
 }

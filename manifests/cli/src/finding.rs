@@ -8,7 +8,7 @@ use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
-use shared::finding::{Difference, Finding};
+use shared::finding::{About, Difference, Expected, Finding, Transaction};
 use shared::ids::SiteId;
 use shared::receipt::open_chained;
 use shared::time::Timestamp;
@@ -49,12 +49,12 @@ fn end(session: &Session, text: &str) -> Done<Timestamp> {
 fn list(session: &Session, shown: &Shown) -> Done {
     let mut wanted: BTreeMap<&str, String> = BTreeMap::new();
     if !shown.all {
-        wanted.insert("presence", "there".into());
+        wanted.insert("current", "true".into());
         wanted.insert("disposition", "open".into());
     }
     if let Some(disposition) = &shown.disposition {
         wanted.insert("disposition", disposition.clone());
-        wanted.remove("presence");
+        wanted.remove("current");
     }
     wanted.extend(shown.host.clone().map(|host| ("host", host)));
     wanted.extend(shown.manifest.clone().map(|manifest| ("manifest", manifest)));
@@ -76,12 +76,13 @@ fn list(session: &Session, shown: &Shown) -> Done {
 
 fn row(line: &FindingLine, now: Timestamp, lang: Lang) -> Vec<String> {
     let ago = lang.fill(Word::Ago, &text::span(now.since(line.first_seen)));
+    let state = line.about.state();
     vec![
         line.id.to_string(),
         text::clean(&line.hostname),
         text::clean(&line.what),
-        text::clean(&format!("{} {}", line.expected.manifest, line.expected.version)),
-        line.expected.change_id.to_string(),
+        state.map_or("-".to_owned(), |of| text::clean(&format!("{} {}", of.manifest, of.version))),
+        state.map_or("-".to_owned(), |of| of.change_id.to_string()),
         ago,
         line.count.to_string(),
         format!("{}, {}", lang.word(presence(line)), line.disposition.as_str()),
@@ -93,6 +94,7 @@ fn presence(line: &FindingLine) -> Word {
         shared::finding::Presence::There if line.flapping => Word::ComesAndGoes,
         shared::finding::Presence::There => Word::IsThere,
         shared::finding::Presence::Gone => Word::IsGone,
+        shared::finding::Presence::Happened => Word::HasHappened,
     }
 }
 
@@ -120,18 +122,11 @@ fn checked(file: &FindingFile, site: &SiteId) -> Done<Finding> {
 }
 
 fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) -> String {
-    let (line, expected) = (&file.line, &finding.expected);
+    let line = &file.line;
     let at = |moment| window::local_in(lang, moment, zone);
     let mut out = format!("{} {} ({}): ", line.id, text::clean(&line.hostname), text::clean(&line.ci));
     out.push_str(&format!("{}, {}\n", lang.word(presence(line)), line.disposition.as_str()));
-    out.push_str(&format!(
-        "  {} {} {}, {} {}\n",
-        lang.word(Word::Expected),
-        text::clean(&expected.manifest),
-        expected.version,
-        expected.change_id,
-        format_args!("{} {}", lang.word(Word::Revision), expected.revision),
-    ));
+    out.push_str(&about(&finding.about, lang));
     out.push_str(&format!(
         "  {} {}, {} {}, {} ×\n",
         lang.word(Word::FirstSeen),
@@ -151,6 +146,21 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
         out.push_str(&text::table(&steps));
     }
     out
+}
+
+fn about(about: &About, lang: Lang) -> String {
+    match about {
+        About::State(Expected { manifest, version, change_id, revision, .. }) => format!(
+            "  {} {} {version}, {change_id}, {} {revision}\n",
+            lang.word(Word::Expected),
+            text::clean(manifest),
+            lang.word(Word::Revision)
+        ),
+        About::Packages(Transaction { when, command, by }) => {
+            let (when, command, by) = (text::clean(when), text::clean(command), text::clean(by));
+            format!("  {} {when}  {command}  {by}\n", lang.word(Word::ByOthers))
+        }
+    }
 }
 
 fn one(difference: &Difference) -> String {

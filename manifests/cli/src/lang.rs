@@ -153,6 +153,8 @@ words! {
     ComesAndGoes: "comes and goes", "kommt und geht";
     IsThere: "there", "vorhanden";
     IsGone: "gone", "behoben";
+    HasHappened: "happened", "geschehen";
+    ByOthers: "packages were changed without an approved change:", "Pakete wurden ohne genehmigte Änderung verändert:";
     TheServer: "the server", "der Server";
     Never: "never", "nie";
     Ago: "{} ago", "vor {}";

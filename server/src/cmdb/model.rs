@@ -60,6 +60,8 @@ pub enum EventKind {
     Differs,
     /// A difference is gone.
     AsApproved,
+    /// Packages were changed, and not by an approved change.
+    ByOthers,
 }
 
 impl EventKind {
@@ -79,6 +81,7 @@ impl EventKind {
             Self::Refused => "refused",
             Self::Differs => "differs",
             Self::AsApproved => "as_approved",
+            Self::ByOthers => "by_others",
         }
     }
 }

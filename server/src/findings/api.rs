@@ -11,7 +11,6 @@ use actix_web::{HttpResponse, delete, get, post};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::digest::Digest;
-use shared::finding::Presence;
 use shared::wire::{Dispose, Disposition, FindingFile, FindingPage, IgnoreRule, NewIgnoreRule};
 
 /// Routes for people.
@@ -30,7 +29,9 @@ pub fn people(config: &mut ServiceConfig) {
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     disposition: Option<Disposition>,
-    presence: Option<Presence>,
+    /// Only those that are not gone.
+    #[serde(default)]
+    current: bool,
     /// Id of the CI, id of the agent, or name of the host.
     host: Option<String>,
     /// `team/name`.
@@ -43,12 +44,12 @@ pub struct Filter {
 /// A page of findings, newest first.
 #[get("/v1/findings")]
 async fn list(_: Allowed<Read>, filter: Query<Filter>, db: Data<Db>) -> Result<Json<FindingPage>, Error> {
-    let Filter { disposition, presence, host, manifest, fingerprint, before } = filter.into_inner();
+    let Filter { disposition, current, host, manifest, fingerprint, before } = filter.into_inner();
     let read = move |tx: &mut Conn| {
         let ci = host.as_deref().map(|name| fleet::get(tx, name)).transpose()?.map(|host| host.ci);
         let dispositions = disposition.into_iter().collect();
         let manifest = manifest.clone();
-        store::list(tx, &Listed { dispositions, presence, ci, manifest, fingerprint, before })
+        store::list(tx, &Listed { dispositions, current, ci, manifest, fingerprint, before })
     };
     Ok(Json(db.read("findings.list", read).await?))
 }

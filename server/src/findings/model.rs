@@ -68,13 +68,18 @@ fn check_end(until: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
 }
 
 /// Whether a rule covers a finding: its manifest, and all of its resources.
-pub(super) fn covers(rule: &NewIgnoreRule, manifest: &str, resources: &[String], whole: bool) -> bool {
+pub(super) fn covers(
+    rule: &NewIgnoreRule,
+    manifest: Option<&str>,
+    resources: &[String],
+    whole: bool,
+) -> bool {
     let fits = |resource: &String| match rule.resource.strip_suffix('*') {
         Some(beginning) => resource.starts_with(beginning),
         None => *resource == rule.resource,
     };
     // Of a finding with more differences than are shown nobody knows whether the others fit.
-    whole && rule.manifest.as_deref().is_none_or(|of| of == manifest) && resources.iter().all(fits)
+    whole && rule.manifest.as_deref().is_none_or(|of| Some(of) == manifest) && resources.iter().all(fits)
 }
 
 /// What a new word of the host makes of what people said before; `None` leaves it.

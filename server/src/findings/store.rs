@@ -28,8 +28,8 @@ diesel::table! {
         ci -> BigInt,
         seq -> BigInt,
         statement -> Binary,
-        manifest -> Text,
-        expected -> Text,
+        manifest -> Nullable<Text>,
+        about -> Text,
         what -> Text,
         resources -> Text,
         whole -> Bool,
@@ -81,12 +81,12 @@ const COVERED: i64 = 10_000;
 
 /// What a host said, as it is stored.
 #[derive(Insertable, AsChangeset)]
-#[diesel(table_name = finding)]
+#[diesel(table_name = finding, treat_none_as_null = true, treat_none_as_default_value = false)]
 struct Said {
     seq: i64,
     statement: Vec<u8>,
-    manifest: String,
-    expected: String,
+    manifest: Option<String>,
+    about: String,
     what: String,
     resources: String,
     whole: bool,
@@ -106,8 +106,8 @@ impl Said {
         Ok(Self {
             seq: body.header.seq.cast_signed(),
             statement: statement.digest.0.to_vec(),
-            manifest: body.expected.manifest.clone(),
-            expected: serde_json::to_string(&body.expected).map_err(json)?,
+            manifest: body.about.state().map(|expected| expected.manifest.clone()),
+            about: serde_json::to_string(&body.about).map_err(json)?,
             what: cmdb::one_line(&body.named()),
             resources: serde_json::to_string(&resources).map_err(json)?,
             whole: body.more == 0,
@@ -129,8 +129,8 @@ struct Row {
     ci: i64,
     seq: i64,
     statement: Vec<u8>,
-    manifest: String,
-    expected: String,
+    manifest: Option<String>,
+    about: String,
     what: String,
     resources: String,
     whole: bool,
@@ -254,7 +254,7 @@ fn judge_again(
     }
     let resources: Vec<String> = body.differences.iter().map(|d| d.resource.to_string()).collect();
     let rules = live_rules(tx, now)?;
-    match rules.iter().find(|rule| covers(&pattern(rule), &said.manifest, &resources, said.whole)) {
+    match rules.iter().find(|rule| covers(&pattern(rule), said.manifest.as_deref(), &resources, said.whole)) {
         Some(rule) => step(tx, id, &Step::by_rule(rule), now),
         None => Ok(()),
     }
@@ -324,7 +324,8 @@ fn get(tx: &mut Conn, id: u64) -> Result<Row, Error> {
 #[derive(Debug, Clone, Default)]
 pub struct Listed {
     pub dispositions: Vec<Disposition>,
-    pub presence: Option<Presence>,
+    /// Not those that are gone.
+    pub current: bool,
     pub ci: Option<CiId>,
     pub manifest: Option<String>,
     pub fingerprint: Option<Digest>,
@@ -339,8 +340,8 @@ pub fn list(tx: &mut Conn, listed: &Listed) -> Result<FindingPage, Error> {
         let words = listed.dispositions.iter().map(|disposition| disposition.as_str());
         rows = rows.filter(finding::disposition.eq_any(words.collect::<Vec<_>>()));
     }
-    if let Some(presence) = listed.presence {
-        rows = rows.filter(finding::presence.eq(presence.as_str()));
+    if listed.current {
+        rows = rows.filter(finding::presence.ne(Presence::Gone.as_str()));
     }
     if let Some(ci) = listed.ci {
         rows = rows.filter(finding::ci.eq(ci.0));
@@ -391,7 +392,7 @@ fn line(row: Row, names: &HashMap<i64, String>) -> Result<FindingLine, Error> {
         ci: CiId(row.ci).to_string(),
         hostname: names.get(&row.ci).cloned().unwrap_or_default(),
         agent: parse::<AgentId>(&row.agent)?,
-        expected: serde_json::from_str(&row.expected).map_err(|_| damaged(&row.expected))?,
+        about: serde_json::from_str(&row.about).map_err(|_| damaged(&row.about))?,
         what: row.what,
         fingerprint: digest(&row.fingerprint)?,
         first_seen: Timestamp(row.first_seen),
@@ -441,14 +442,14 @@ pub(super) fn insert_rule(
     let made: RuleRow = newest.select(RuleRow::as_select()).first(tx)?;
     let open = finding::table
         .filter(finding::disposition.eq(Disposition::Open.as_str()))
-        .filter(finding::presence.eq(Presence::There.as_str()))
+        .filter(finding::presence.ne(Presence::Gone.as_str()))
         .order(finding::id)
         .limit(COVERED);
     let open: Vec<Row> = open.select(Row::as_select()).load(tx)?;
     for row in open {
         let resources: Vec<String> =
             serde_json::from_str(&row.resources).map_err(|_| damaged(&row.resources))?;
-        if covers(rule, &row.manifest, &resources, row.whole) {
+        if covers(rule, row.manifest.as_deref(), &resources, row.whole) {
             step(tx, row.id, &Step::by_rule(&made), now)?;
         }
     }
@@ -527,7 +528,7 @@ fn word(text: &str) -> Result<Disposition, Error> {
 }
 
 fn presence(text: &str) -> Result<Presence, Error> {
-    [Presence::There, Presence::Gone].into_iter().find(|p| p.as_str() == text).ok_or_else(|| damaged(text))
+    Presence::ALL.into_iter().find(|p| p.as_str() == text).ok_or_else(|| damaged(text))
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, Error> {

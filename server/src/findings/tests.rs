@@ -5,7 +5,7 @@ use super::store;
 use crate::changes::tests::world::{NOW, Reviewed, World};
 use serde_json::{Value, json};
 use shared::digest::Digest;
-use shared::finding::{Finding, Presence};
+use shared::finding::{About, Finding, Presence, Transaction};
 use shared::receipt::HostOutcome;
 use shared::time::Timestamp;
 use shared::wire::NewIgnoreRule;
@@ -61,12 +61,12 @@ fn gone(finding: &mut Finding) {
 async fn what_a_host_says_is_one_finding_with_its_signed_words_and_a_place_in_its_history() {
     for (mut world, of) in each().await {
         let first = world.find(0, &of, |_| {}).await;
-        let line = lines(&world, "?disposition=open&presence=there&host=web1").await.remove(0);
+        let line = lines(&world, "?disposition=open&current=true&host=web1").await.remove(0);
         assert_eq!(
             (line["what"].as_str(), line["statement"].as_str()),
             (Some("file:/etc/motd"), Some(&*first.to_string()))
         );
-        assert_eq!(line["expected"]["change_id"], json!(of.id));
+        assert_eq!(line["about"]["state"]["change_id"], json!(of.id));
         let second = world.find(0, &of, gone).await;
         let file = world.good("GET", &format!("/v1/findings/{}", line["id"]), ()).await;
         assert_eq!(file["line"]["presence"], "gone");
@@ -176,6 +176,38 @@ async fn a_rule_covers_what_is_there_and_what_comes_until_its_end() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_did_to_packages_is_a_finding_of_no_change() {
+    for (mut world, of) in each().await {
+        let by_others = |finding: &mut Finding| {
+            finding.about = About::Packages(Transaction {
+                when: "2026-11-20 17:00:00".into(),
+                command: "apt-get install nano".into(),
+                by: String::new(),
+            });
+            finding.presence = Presence::Happened;
+            finding.differences[0].resource = "package:nano".parse().unwrap();
+        };
+        world.find(0, &of, by_others).await;
+        let line = lines(&world, "?current=true").await.remove(0);
+        assert_eq!((&line["presence"], &line["what"]), (&json!("happened"), &json!("package:nano")));
+        assert_eq!(line["about"]["packages"]["command"], "apt-get install nano");
+        assert_eq!(lines(&world, "?manifest=main/base").await.len(), 0);
+        let ci = world.good("GET", "/v1/cis/web1", ()).await;
+        assert_eq!(
+            (&ci["history"][0]["kind"], ci["history"][0].get("change_id")),
+            (&json!("by_others"), None)
+        );
+        let of_manifest =
+            json!({ "manifest": "main/base", "resource": "package:na*", "reason": "x", "until": MONTH });
+        world.good("POST", "/v1/finding-rules", of_manifest).await;
+        assert_eq!(disposition(&world).await, "open", "a rule about a manifest says nothing of it");
+        let any = json!({ "resource": "package:na*", "reason": "x", "until": MONTH });
+        world.good("POST", "/v1/finding-rules", any).await;
+        assert_eq!(disposition(&world).await, "ignored");
+    }
+}
+
 #[test]
 fn a_rule_names_a_resource_or_its_beginning() {
     let rule = |resource: &str| NewIgnoreRule {
@@ -193,8 +225,8 @@ fn a_rule_names_a_resource_or_its_beginning() {
     let both = ["file:/etc/cron.d/a".to_owned(), "file:/etc/cron.d/b".to_owned()];
     let other = ["file:/etc/cron.d/a".to_owned(), "file:/etc/motd".to_owned()];
     let own = rule("file:/etc/cron.d/*");
-    assert!(covers(&own, "main/base", &both, true));
-    assert!(!covers(&own, "main/base", &other, true) && !covers(&own, "main/other", &both, true));
-    assert!(!covers(&own, "main/base", &both, false));
-    assert!(!covers(&rule("file:/etc/cron.d/a"), "main/base", &both, true));
+    assert!(covers(&own, Some("main/base"), &both, true));
+    assert!(!covers(&own, Some("main/base"), &other, true) && !covers(&own, Some("main/other"), &both, true));
+    assert!(!covers(&own, Some("main/base"), &both, false));
+    assert!(!covers(&rule("file:/etc/cron.d/a"), Some("main/base"), &both, true));
 }

@@ -67,7 +67,7 @@ impl Incoming {
             }
             Self::Refusal(statement) => Some((statement.body.change_id.clone()?, statement.body.revision)),
             Self::Finding(statement) => {
-                let expected = &statement.body.expected;
+                let expected = statement.body.about.state()?;
                 Some((expected.change_id.clone(), Some(expected.revision)))
             }
         }

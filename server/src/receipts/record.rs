@@ -214,6 +214,7 @@ fn event(recorded: &Recorded<'_>) -> NewEvent {
             let kind = match finding.body.presence {
                 Presence::There => EventKind::Differs,
                 Presence::Gone => EventKind::AsApproved,
+                Presence::Happened => EventKind::ByOthers,
             };
             (finding.body.header.at, kind, finding.body.named())
         }

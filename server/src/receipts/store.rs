@@ -56,7 +56,7 @@ diesel::table! {
         agent -> Text,
         ci -> BigInt,
         seq -> BigInt,
-        change_id -> Text,
+        change_id -> Nullable<Text>,
         at -> BigInt,
         ledger_index -> BigInt,
     }
@@ -119,13 +119,13 @@ struct RefusalRow {
 
 /// That a host said something about a finding; what it is now is kept by the slice of findings.
 #[derive(Insertable)]
-#[diesel(table_name = finding_said)]
+#[diesel(table_name = finding_said, treat_none_as_default_value = false)]
 struct FindingRow {
     statement: Vec<u8>,
     agent: String,
     ci: i64,
     seq: i64,
-    change_id: String,
+    change_id: Option<String>,
     at: i64,
     ledger_index: i64,
 }
@@ -203,7 +203,7 @@ fn finding_row(statement: &Statement<Finding>, recorded: &Recorded<'_>) -> Findi
         agent: body.header.agent_id.to_string(),
         ci: recorded.ci.0,
         seq: body.header.seq.cast_signed(),
-        change_id: body.expected.change_id.to_string(),
+        change_id: body.about.state().map(|expected| expected.change_id.to_string()),
         at: body.header.at.0,
         ledger_index: recorded.index.cast_signed(),
     }

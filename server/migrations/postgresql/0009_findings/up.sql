@@ -3,7 +3,7 @@ CREATE TABLE finding_said (
     agent TEXT NOT NULL,
     ci BIGINT NOT NULL REFERENCES ci (id),
     seq BIGINT NOT NULL,
-    change_id TEXT NOT NULL,
+    change_id TEXT,
     at BIGINT NOT NULL,
     ledger_index BIGINT NOT NULL
 );
@@ -16,8 +16,8 @@ CREATE TABLE finding (
     ci BIGINT NOT NULL REFERENCES ci (id),
     seq BIGINT NOT NULL,
     statement BYTEA NOT NULL,
-    manifest TEXT NOT NULL,
-    expected TEXT NOT NULL,
+    manifest TEXT,
+    about TEXT NOT NULL,
     what TEXT NOT NULL,
     resources TEXT NOT NULL,
     whole BOOLEAN NOT NULL,

@@ -148,7 +148,7 @@ async fn people_get_what_is_described() {
         "/v1/changes",
         "/v1/alarms",
         "/v1/findings",
-        "/v1/findings?disposition=open&presence=there&host=web1&before=9",
+        "/v1/findings?disposition=open&current=true&host=web1&before=9",
         "/v1/findings/1",
         "/v1/finding-rules",
         "/v1/exports",

@@ -10,7 +10,7 @@ use crate::receipts::Incoming;
 use shared::approval::{Approval, Decision, Saw};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, UndoPlan, Wave};
 use shared::digest::Digest;
-use shared::finding::{Difference, Expected, Finding, Presence};
+use shared::finding::{About, Difference, Expected, Finding, Presence};
 use shared::ids::ChangeId;
 use shared::ledger::Checkpoint;
 use shared::manifest::Manifest;
@@ -309,13 +309,13 @@ impl World {
         let mut body = Finding {
             header: self.header(&mut host),
             number: 1,
-            expected: Expected {
+            about: About::State(Expected {
                 manifest: format!("{}/{}", named.team, named.name),
                 version: named.version.clone(),
                 change_id: of.id.clone(),
                 revision: of.change.body.revision,
                 change: of.change.digest,
-            },
+            }),
             differences: vec![Difference {
                 resource: "file:/etc/motd".parse().unwrap(),
                 expected: Digest::of(b"approved"),
