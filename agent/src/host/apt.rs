@@ -16,13 +16,12 @@ mod status;
 mod store;
 mod transact;
 
-pub(super) use transact::same_effect;
-
 use super::Fault;
 use super::packages::{
     Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, Place, Request, Terms,
 };
 use super::process::{Exec, Ran, run};
+use super::store::Store;
 use config::Config;
 use shared::version::Order;
 use std::cell::OnceCell;
@@ -43,6 +42,7 @@ const NAMES: usize = 2_000;
 #[derive(Debug)]
 pub struct Apt {
     config: Config,
+    store: Store,
     native: OnceCell<String>,
     lock_wait: Duration,
 }
@@ -50,13 +50,8 @@ pub struct Apt {
 impl Apt {
     /// `dir` is the agent's own directory for lists, package files and settings; it is made when needed.
     pub fn new(root: &Path, whole: bool, dir: PathBuf, lock_wait: Duration) -> Self {
-        Self { config: Config::new(root, whole, dir), native: OnceCell::new(), lock_wait }
-    }
-
-    /// With another limit of the wait for other users.
-    #[must_use]
-    pub fn waiting(self, lock_wait: Duration) -> Self {
-        Self { lock_wait, ..self }
+        let store = Store::new(dir.join("store"), "deb");
+        Self { config: Config::new(root, whole, dir), store, native: OnceCell::new(), lock_wait }
     }
 
     /// Prepares the agent's own directory; refuses where there is nothing to manage.
@@ -64,7 +59,10 @@ impl Apt {
         if self.is_there() {
             return self.config.write();
         }
-        Err(Fault::Refused("this host has no dpkg database, so packages cannot be managed".into()))
+        Err(Fault::Refused(
+            "this host has no package database that the agent knows (dpkg, or rpm with dnf 4 or zypper)"
+                .into(),
+        ))
     }
 
     fn exec(&self, exec: Exec) -> Result<Ran, Fault> {
@@ -177,7 +175,7 @@ impl PackageManager for Apt {
     }
 
     fn has_files(&self, changes: &[PackageChange]) -> Result<bool, Fault> {
-        Ok(store::missing(self, changes)?.is_empty())
+        Ok(self.store.missing(changes)?.is_empty())
     }
 
     fn locate(&self, wanted: &[(String, String)]) -> Result<Vec<PackageChange>, Fault> {
@@ -187,11 +185,11 @@ impl PackageManager for Apt {
 
     fn kept(&self, name: &str, version: &str) -> Result<Option<PackageChange>, Fault> {
         self.need()?;
-        store::find(self, name, version)
+        self.store.find(name, version)
     }
 
     fn forget(&self, changes: &[PackageChange]) -> Result<(), Fault> {
-        store::forget(self, changes)
+        self.store.forget(changes)
     }
 
     fn rehearse(&self, changes: &[PackageChange]) -> Result<Vec<PackageChange>, Fault> {

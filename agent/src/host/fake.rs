@@ -16,6 +16,7 @@ use super::{
 };
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
+use shared::version::Order;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -177,6 +178,8 @@ pub struct Fake {
     pub broken: Rc<RefCell<Vec<String>>>,
     /// The running kernel's release.
     pub release: Rc<RefCell<String>>,
+    /// Of versions of packages and kernels.
+    pub order: Rc<Cell<Order>>,
     /// Exit codes of programs; 0 for those not named.
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
     /// What was done to packages, by the agent or by others.
@@ -205,6 +208,7 @@ impl Default for Fake {
             files: Rc::default(),
             broken: Rc::default(),
             release: Rc::new(RefCell::new("6.1.0".into())),
+            order: Rc::new(Cell::new(Order::Deb)),
             exits: Rc::default(),
             staged: BTreeMap::new(),
         }

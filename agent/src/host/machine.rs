@@ -3,13 +3,14 @@
 //! With another root than `/` there is no systemd, and programs still run outside of it: a private root is a
 //! device for tests and demonstrations, not a sandbox.
 
-use super::apt::{Apt, LOCK_WAIT};
+use super::apt::LOCK_WAIT;
 use super::files::Staged;
 use super::kernel::{self, Module, Mounted};
 use super::outdated::{self, Outdated};
 use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
+use super::rpm::detect;
 use super::systemd::{self, Unit, UnitVerb};
 use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp, Uname};
 use super::{acl, files, firewall, verify};
@@ -44,7 +45,9 @@ const ACCOUNT_BYTES: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Machine {
     root: Root,
-    apt: Apt,
+    packager: Box<dyn PackageManager>,
+    /// The agent's own directory.
+    state: PathBuf,
     /// Where files lie while they are judged.
     scratch: PathBuf,
     staged: BTreeMap<String, Staged>,
@@ -54,22 +57,23 @@ pub struct Machine {
 
 impl Machine {
     /// Opens the machine below `root`; `state` is the agent's own directory (lists and downloads of packages
-    /// go to `state/apt`).
+    /// go below it).
     ///
     /// # Errors
     /// The root does not exist or is no directory.
     pub fn open(root: &Path, state: &Path) -> Result<Self, Fault> {
         let opened = Root::open(root).map_err(Fault::io(format!("open the root {}", root.display())))?;
         let state = std::path::absolute(state).map_err(Fault::io("find the state directory"))?;
-        let apt = Apt::new(opened.dir(), opened.is_whole(), state.join("apt"), LOCK_WAIT);
+        let packager = detect::manager(opened.dir(), opened.is_whole(), &state, LOCK_WAIT);
         let scratch = state.join("verify");
-        Ok(Self { root: opened, apt, scratch, staged: BTreeMap::new(), renamed: BTreeMap::new() })
+        let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { root: opened, packager, state, scratch, staged, renamed })
     }
 
     /// How long other users of the package manager are waited for.
     #[must_use]
     pub fn waiting_for_packages(mut self, limit: Duration) -> Self {
-        self.apt = self.apt.waiting(limit);
+        self.packager = detect::manager(self.root.dir(), self.root.is_whole(), &self.state, limit);
         self
     }
 
@@ -303,7 +307,7 @@ impl Host for Machine {
     }
 
     fn packager(&self) -> &dyn PackageManager {
-        &self.apt
+        self.packager.as_ref()
     }
 
     fn has_services(&self) -> bool {
@@ -360,7 +364,7 @@ impl Host for Machine {
     }
 
     fn architecture(&self) -> Result<String, Fault> {
-        if self.apt.is_there() { self.apt.architecture() } else { Ok(self.uname().machine) }
+        if self.packager.is_there() { self.packager.architecture() } else { Ok(self.uname().machine) }
     }
 
     fn boot_id(&self) -> Result<String, Fault> {

@@ -6,17 +6,23 @@
 pub mod accounts;
 mod acl;
 pub mod apt;
+mod dnf;
 pub mod fake;
 mod files;
 mod firewall;
 mod kernel;
+mod lock;
 pub mod machine;
 mod outdated;
 pub mod packages;
 mod path;
 pub mod process;
+mod room;
+mod rpm;
+mod store;
 mod systemd;
 mod verify;
+mod zypper;
 
 pub use accounts::{AccountLock, Accounts};
 pub use acl::{Acl, AclEntry, Acls};
@@ -25,8 +31,8 @@ pub use kernel::{Module, Mounted};
 pub use machine::Machine;
 pub use outdated::Outdated;
 pub use packages::{
-    Cause, Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, PackageState,
-    Place, Request, Terms,
+    Cause, Conffile, Installed, Mark, Offer, OnOffer, PackageChange, PackageEvent, PackageManager,
+    PackageState, Place, Request, Sum, Terms,
 };
 pub use process::{Exec, Ran};
 pub use systemd::{Unit, UnitVerb};

@@ -127,7 +127,9 @@ mod tests {
     fn a_running_program_whose_file_is_gone_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("waits");
-        fs::copy("/bin/sleep", &program).unwrap();
+        // Written by another process: a program that some process still has open for writing cannot be run, and tests
+        // beside this one fork.
+        std::process::Command::new("cp").arg("/bin/sleep").arg(&program).status().unwrap();
         let mut child = std::process::Command::new(&program).arg("60").spawn().unwrap();
         let process = Path::new("/proc").join(child.id().to_string());
         let place = dir.path().display().to_string();

@@ -1,10 +1,13 @@
 //! What the agent says and hears about packages, whatever the package manager is.
 
 use super::Fault;
+use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
+use sha2::{Sha256, Sha512};
 use shared::digest::Digest;
 use shared::manifest::Conffiles;
 use shared::version::Order;
+use std::collections::BTreeSet;
 
 /// How complete an installation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ pub struct PackageChange {
     pub arch: String,
     pub from: Option<String>,
     pub to: Option<String>,
-    /// `Label:suite` of the sources that offer it, joined with `, `.
+    /// The sources that offer it, joined with `, `: `Label:suite` of apt, names of rpm repositories.
     pub origin: Option<String>,
     /// Digest of the package file; none for a removal, and for a configuration that is only finished.
     pub sha256: Option<Digest>,
@@ -86,8 +89,18 @@ pub struct Offer {
     pub installed: Option<String>,
     /// The version that the host's own settings prefer.
     pub candidate: Option<String>,
-    /// Version and its origins, as `Label:suite`; none for a version that only the host itself has.
-    pub versions: Vec<(String, Vec<String>)>,
+    pub versions: Vec<OnOffer>,
+}
+
+/// One version of a package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnOffer {
+    pub version: String,
+    /// Where it comes from, as `Label:suite` of apt or the name of an rpm repository; none for a version that only
+    /// the host itself has.
+    pub origins: Vec<String>,
+    /// Brings a fix of security: of a security source, or named by a security advisory.
+    pub security: bool,
 }
 
 /// How far the package manager's own record of what it did was read.
@@ -156,7 +169,7 @@ pub trait PackageManager: std::fmt::Debug {
     fn irreversible(&self, changes: &[PackageChange]) -> Result<Option<String>, Fault>;
     /// What brings packages to their end that an earlier run left half done, at the versions that they have.
     fn repairs(&self) -> Result<Vec<PackageChange>, Fault>;
-    /// Configuration files of these packages, with the digest (md5, hexadecimal) that each was brought with.
+    /// Configuration files of these packages, with the digest that each was brought with.
     fn conffiles(&self, names: &[&str]) -> Result<Vec<Conffile>, Fault>;
     /// Refuses when the disk has no room for what is still to be fetched and unpacked.
     fn room(&self, changes: &[PackageChange]) -> Result<(), Fault>;
@@ -194,5 +207,54 @@ pub trait PackageManager: std::fmt::Debug {
 pub struct Conffile {
     pub package: String,
     pub path: String,
-    pub md5: String,
+    pub sum: Sum,
+}
+
+/// The digest of a file in a package database, hexadecimal: dpkg has MD5, rpm mostly SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sum {
+    Md5(String),
+    Sha256(String),
+    Sha512(String),
+}
+
+impl Sum {
+    /// Whether these are the bytes that the package brought.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        match self {
+            Self::Md5(sum) => hex(&Md5::digest(bytes)) == *sum,
+            Self::Sha256(sum) => hex(&Sha256::digest(bytes)) == *sum,
+            Self::Sha512(sum) => hex(&Sha512::digest(bytes)) == *sum,
+        }
+    }
+}
+
+/// Same packages, same ends. Where they start from may differ, as after an interrupted run; which files are used
+/// is not the solver's matter.
+pub fn same_effect(now: &[PackageChange], expected: &[PackageChange]) -> Result<(), Fault> {
+    let effect = |changes: &[PackageChange]| -> BTreeSet<(String, Option<String>)> {
+        changes.iter().map(|c| (c.name.clone(), c.to.clone())).collect()
+    };
+    let (now, expected) = (effect(now), effect(expected));
+    let Some((name, to)) = now.symmetric_difference(&expected).next() else { return Ok(()) };
+    let end = to.as_ref().map_or("removed".to_owned(), |v| format!("version {v}"));
+    let how = if expected.iter().any(|e| &e.0 == name) {
+        "was approved to become"
+    } else {
+        "would now also be changed to"
+    };
+    Err(Fault::Refused(format!(
+        "plan.drift: package {name} {how} {end}; the packages differ from the approved set, plan again"
+    )))
+}
+
+/// Whether two paths name one file: `/bin/x` and `/usr/bin/x` do where `/usr` is merged, and packages name either.
+pub fn same_path(a: &str, b: &str) -> bool {
+    const MERGED: [&str; 4] = ["/bin/", "/sbin/", "/lib/", "/lib64/"];
+    let merged = |path: &'_ str| -> usize {
+        let rest = path.strip_prefix("/usr");
+        if rest.is_some_and(|rest| MERGED.iter().any(|dir| rest.starts_with(dir))) { "/usr".len() } else { 0 }
+    };
+    a[merged(a)..] == b[merged(b)..]
 }

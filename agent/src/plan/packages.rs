@@ -145,7 +145,7 @@ impl<'a> Packages<'a> {
         self.refresh(host)?;
         let offers = host.packager().offers(&[name]).map_err(refused)?;
         let offered = offers.iter().filter(|offer| offer.name == name).flat_map(|offer| &offer.versions);
-        let mut offered = offered.filter(|(_, origins)| !origins.is_empty()).map(|(version, _)| version);
+        let mut offered = offered.filter(|o| !o.origins.is_empty()).map(|o| &o.version);
         let there = match version {
             WantedVersion::Exact(exact) => offered.any(|version| version == exact.as_str()),
             WantedVersion::Range(_) | WantedVersion::Latest => offered.next().is_some(),

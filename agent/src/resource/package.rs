@@ -2,7 +2,6 @@
 
 use super::{absent, refuse, state};
 use crate::host::{Entry, Fault, Host, Installed, Mark, Offer, PackageChange, PackageState, Terms};
-use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::ResourceId;
@@ -125,7 +124,7 @@ pub fn needed(
                 return Ok(None);
             }
             let offered = offer.map(|offer| offer.versions.as_slice()).unwrap_or_default();
-            let offered = offered.iter().filter(|(_, origins)| !origins.is_empty()).map(|(v, _)| v.clone());
+            let offered = offered.iter().filter(|o| !o.origins.is_empty()).map(|o| o.version.clone());
             // The host's own preference first, then the others, best first.
             for version in candidate.into_iter().chain(offered.clone()) {
                 if within(&version)? {
@@ -211,6 +210,7 @@ impl About<'_> {
             return None;
         }
         let becomes = match (&change.to, self.conffiles) {
+            (None, _) if self.order == Order::Rpm => "stays beside it as .rpmsave",
             (None, _) => "stays",
             (Some(_), Conffiles::Old) => "stays as it is; one that the new version brings is put beside it",
             (Some(_), Conffiles::New) => "is replaced if the new version brings another one",
@@ -221,16 +221,29 @@ impl About<'_> {
 }
 
 /// Packages that an older version of which may not work with what the newer one did.
-const ONE_WAY: [(&str, &str); 8] = [
-    ("libc6", "the C library is never taken back"),
-    ("linux-image-*", "a kernel is taken back by a person, after the host runs another one"),
-    ("postgresql-*", "data that the newer version has converted stays converted"),
-    ("mariadb-server*", "data that the newer version has converted stays converted"),
-    ("mysql-server*", "data that the newer version has converted stays converted"),
-    ("slapd", "data that the newer version has converted stays converted"),
-    ("grub-*", "the boot loader outside of its files stays the newer one"),
+const ONE_WAY: [(&str, &str); 17] = [
+    ("libc6", C_LIBRARY),
+    ("glibc", C_LIBRARY),
+    ("linux-image-*", KERNEL),
+    ("kernel", KERNEL),
+    ("kernel-*", KERNEL),
+    ("postgresql*", DATA),
+    ("mariadb-server*", DATA),
+    ("mariadb", DATA),
+    ("mysql-*server*", DATA),
+    ("slapd", DATA),
+    ("openldap-servers", DATA),
+    ("openldap2", DATA),
+    ("389-ds*", DATA),
+    ("grub-*", BOOT),
+    ("grub2*", BOOT),
+    ("shim*", BOOT),
     ("systemd", "the running system and service manager stays the newer one"),
 ];
+const C_LIBRARY: &str = "the C library is never taken back";
+const KERNEL: &str = "a kernel is taken back by a person, after the host runs another one";
+const DATA: &str = "data that the newer version has converted stays converted";
+const BOOT: &str = "the boot loader outside of its files stays the newer one";
 
 fn reversibility(
     name: &str,
@@ -300,11 +313,11 @@ pub fn changed_conffiles(names: &[&str], host: &impl Host) -> Result<BTreeMap<St
         // One that was removed, or is no regular file any more, is a change by people as well.
         let now = match host.look(&conffile.path)? {
             Entry::File { length, .. } if length <= CONFFILE_BYTES => {
-                host.read(&conffile.path, CONFFILE_BYTES)?.map(|bytes| hex(&Md5::digest(bytes)))
+                host.read(&conffile.path, CONFFILE_BYTES)?
             }
             _ => None,
         };
-        if now.as_deref() != Some(conffile.md5.as_str()) {
+        if !now.is_some_and(|bytes| conffile.sum.is_of(&bytes)) {
             let name = conffile.package.split(':').next().unwrap_or_default().to_owned();
             changed.entry(name).or_default().push(conffile.path);
         }
@@ -314,10 +327,6 @@ pub fn changed_conffiles(names: &[&str], host: &impl Host) -> Result<BTreeMap<St
 
 /// Larger configuration files count as changed.
 const CONFFILE_BYTES: u64 = 16 << 20;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// The action for the hold mark; `None` when it is as wanted or nothing is wanted.
 pub fn hold(want: &Package, found: &Found) -> Result<Option<Action>, Refused> {

@@ -34,7 +34,7 @@ pub fn select(
     let mut strangers = Vec::new();
     for offer in offers {
         let Some(installed) = inventory.get(&offer.name) else { continue };
-        if offer.versions.iter().all(|(_, origins)| origins.is_empty()) {
+        if offer.versions.iter().all(|o| o.origins.is_empty()) {
             strangers.push(offer.name.as_str());
         }
         let fix = security(offer, &installed.version, order);
@@ -71,22 +71,16 @@ fn left(offer: &Offer, installed: &str, why: &str, version: &str, fix: Option<St
 }
 
 fn origins(offer: &Offer, version: &str) -> String {
-    let found = offer.versions.iter().find(|(v, origins)| v == version && !origins.is_empty());
-    found.map_or_else(String::new, |(_, origins)| format!(" ({})", origins.join(", ")))
+    let found = offer.versions.iter().find(|o| o.version == version && !o.origins.is_empty());
+    found.map_or_else(String::new, |o| format!(" ({})", o.origins.join(", ")))
 }
 
-/// The newest version above the installed one that a security source offers.
+/// The newest version above the installed one that brings a fix of security.
 fn security(offer: &Offer, installed: &str, order: Order) -> Option<String> {
-    let secure = offer.versions.iter().filter(|(_, origins)| origins.iter().any(|o| is_security(o)));
-    let newer = secure.map(|(version, _)| version).filter(|version| order.is_newer(version, installed));
+    let secure = offer.versions.iter().filter(|o| o.security);
+    let newer = secure.map(|o| &o.version).filter(|version| order.is_newer(version, installed));
     // Versions that are none are not newer than anything, so all of these can be compared.
     newer.max_by(|a, b| order.compare(a, b).unwrap_or(std::cmp::Ordering::Equal)).cloned()
-}
-
-/// Debian (`Debian-Security:stable-security`), Ubuntu (`Ubuntu:jammy-security`) and relatives say it in the
-/// label or the suite.
-fn is_security(origin: &str) -> bool {
-    origin.to_ascii_lowercase().contains("security")
 }
 
 /// Packages that nobody brings updates for.
@@ -103,7 +97,7 @@ fn foreign(names: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Installed;
+    use crate::host::{Installed, OnOffer};
     use shared::manifest::Patch;
     use shared::strict::Map;
 
@@ -123,7 +117,12 @@ mod tests {
 
     fn offer(name: &str, candidate: &str, versions: &[(&str, &str)]) -> Offer {
         let origins = |o: &str| if o.is_empty() { Vec::new() } else { vec![o.to_owned()] };
-        let versions = versions.iter().map(|(v, o)| ((*v).to_owned(), origins(o))).collect();
+        let on_offer = |(version, origin): &(&str, &str)| OnOffer {
+            version: (*version).to_owned(),
+            origins: origins(origin),
+            security: origin.contains("ecurity"),
+        };
+        let versions = versions.iter().map(on_offer).collect();
         Offer { name: name.into(), installed: None, candidate: Some(candidate.into()), versions }
     }
 

@@ -9,7 +9,7 @@ use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::version::DebVersion;
+use shared::version::Order;
 
 /// The resource of the step.
 pub const ID: &str = "host:reboot";
@@ -58,7 +58,10 @@ fn kernel(host: &impl Host) -> Result<Option<String>, Fault> {
     let release = running.release.as_str();
     let images = host.list("/boot")?;
     let installed: Vec<&str> = images.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).collect();
-    let newer = |other: &&str| flavour(other) == flavour(release) && is_newer(other, release);
+    let order = host.packager().order();
+    let is_newer = |a: &str, b: &str| order.is_newer(split(a, order).0, split(b, order).0);
+    let flavour = split(release, order).1;
+    let newer = |other: &&str| split(other, order).1 == flavour && is_newer(other, release);
     let newest = installed.iter().copied().filter(newer).reduce(|a, b| if is_newer(b, a) { b } else { a });
     if let Some(newest) = newest {
         return Ok(Some(format!("kernel {newest} is installed and {release} runs")));
@@ -73,19 +76,13 @@ fn kernel(host: &impl Host) -> Result<Option<String>, Fault> {
     Ok(other.map(|package| format!("{image} {} is installed and its build {build} runs", package.version)))
 }
 
-/// What follows the numbers of a release, such as `amd64` or `generic`.
-fn flavour(release: &str) -> &str {
-    let start = release
-        .match_indices('-')
-        .find(|(at, _)| release[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic()));
-    start.map_or("", |(at, _)| &release[at + 1..])
-}
-
-fn is_newer(a: &str, b: &str) -> bool {
-    match (a.parse::<DebVersion>(), b.parse::<DebVersion>()) {
-        (Ok(a), Ok(b)) => a > b,
-        _ => false,
-    }
+/// The numbers of a release and what follows them, such as `amd64`, `generic` or `default`; on Fedora and its
+/// relatives `debug` and the like after a `+`.
+fn split(release: &str, order: Order) -> (&str, &str) {
+    let letters = |at: &usize| release[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic());
+    let start = release.match_indices('-').map(|(at, _)| at).find(letters);
+    let start = start.or_else(|| release.rfind('+').filter(|_| order == Order::Rpm));
+    start.map_or((release, ""), |at| (&release[..at], &release[at + 1..]))
 }
 
 /// The last step of a plan.
@@ -134,8 +131,24 @@ mod tests {
             ("6.12.43+deb13-amd64", "6.12.48+deb13-amd64", "kernel 6.12.48+deb13-amd64 is installed"),
             ("5.15.0-91-generic", "5.15.0-105-generic old", "kernel 5.15.0-105-generic is installed"),
             ("6.18.0", "", ""),
+            (
+                "5.14.0-427.13.1.el9_4.x86_64",
+                "5.14.0-427.13.1.el9_4.x86_64 5.14.0-427.9.1.el9_4.x86_64 5.14.0-503.11.1.el9_5.x86_64 0-rescue-ab",
+                "kernel 5.14.0-503.11.1.el9_5.x86_64 is installed",
+            ),
+            ("5.14.0-1.el9.x86_64", "5.14.0-2.el9.x86_64+debug 5.14.0-1.el9.x86_64", ""),
+            (
+                "5.14.21-150500.55.7-default",
+                "5.14.21-150500.55.12-default 5.14.21-150500.55.7-default",
+                "kernel 5.14.21-150500.55.12-default is installed",
+            ),
         ] {
             let host = Fake::default();
+            host.order.set(if running.contains(".el") || running.contains("default") {
+                Order::Rpm
+            } else {
+                Order::Deb
+            });
             *host.release.borrow_mut() = running.into();
             images.split_whitespace().for_each(|image| host.file(&format!("/boot/vmlinuz-{image}"), ""));
             let found = reasons(&host).unwrap();

@@ -2,11 +2,12 @@
 
 use super::file::{Content, Want};
 use super::parts::Part;
-use super::units;
 use super::wanted::Sight;
+use super::{refuse, units};
 use crate::host::Host;
 use shared::manifest::{AccountName, Mode, PackageRepository};
 use shared::refusal::Refused;
+use shared::version::Order;
 
 /// The keyring comes before the source that names it; the one that an earlier key had goes last.
 ///
@@ -16,6 +17,13 @@ pub(super) fn wanted<'a, H: Host>(
     own: &'a PackageRepository,
     sight: &Sight<'_, H>,
 ) -> Result<Vec<Part<'a>>, Refused> {
+    if sight.host.packager().order() == Order::Rpm {
+        return Err(refuse(format!(
+            "package_repository:{} is a source of apt, which this host has not; bring its .repo file as a file below \
+             /etc/yum.repos.d or /etc/zypp/repos.d, and its key with it",
+            own.name
+        )));
+    }
     let path = own.path();
     let there = sight.bytes(&path)?;
     let old = there.as_deref().and_then(|bytes| keyring_of(own, bytes));

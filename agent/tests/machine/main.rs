@@ -23,6 +23,7 @@ mod killed;
 mod packages;
 mod programs;
 mod random;
+mod rpm;
 mod secrets;
 mod system;
 mod upkeep;

@@ -163,7 +163,7 @@ impl Repo {
     /// A private root with an empty package database that uses this repository at `base` (a `file:` or
     /// `http:` address).
     pub fn root(&self, base: &str) -> Root {
-        let root = Root { dir: tempfile::tempdir().unwrap() };
+        let root = Root::empty();
         for dir in [
             "etc/apt/apt.conf.d",
             "etc/apt/preferences.d",
@@ -198,6 +198,10 @@ pub struct Root {
 }
 
 impl Root {
+    pub fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

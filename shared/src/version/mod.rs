@@ -3,8 +3,10 @@
 //! Owns the orderings. Never: versions of manifests and agents, which are semver.
 
 pub mod deb;
+pub mod rpm;
 
 pub use deb::{DebVersion, NotADebVersion};
+pub use rpm::{NotAnRpmVersion, RpmVersion};
 
 use std::cmp::Ordering;
 
@@ -13,6 +15,8 @@ use std::cmp::Ordering;
 pub enum Order {
     /// dpkg's, see [`DebVersion`].
     Deb,
+    /// rpm's, see [`RpmVersion`].
+    Rpm,
 }
 
 /// Why two texts cannot be ordered.
@@ -20,6 +24,8 @@ pub enum Order {
 pub enum NotAVersion {
     #[error(transparent)]
     Deb(#[from] NotADebVersion),
+    #[error(transparent)]
+    Rpm(#[from] NotAnRpmVersion),
 }
 
 impl Order {
@@ -28,6 +34,7 @@ impl Order {
     pub fn compare(self, a: &str, b: &str) -> Result<Ordering, NotAVersion> {
         match self {
             Self::Deb => Ok(a.parse::<DebVersion>()?.cmp(&b.parse::<DebVersion>()?)),
+            Self::Rpm => Ok(a.parse::<RpmVersion>()?.cmp(&b.parse::<RpmVersion>()?)),
         }
     }
 

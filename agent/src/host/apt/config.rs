@@ -32,11 +32,6 @@ impl Config {
         &self.root
     }
 
-    /// Package files by what they contain.
-    pub fn store(&self) -> PathBuf {
-        self.dir.join("store")
-    }
-
     /// Package files that are being downloaded.
     pub fn incoming(&self) -> PathBuf {
         self.dir.join("incoming")
@@ -84,7 +79,7 @@ impl Config {
         let write = || -> io::Result<()> {
             fs::create_dir_all(self.lists().join("partial"))?;
             fs::create_dir_all(self.archives().join("partial"))?;
-            fs::create_dir_all(self.store())?;
+            fs::create_dir_all(self.dir.join("store"))?;
             let text = self.text()?;
             if fs::read(self.file()).is_ok_and(|found| found == text.as_bytes()) {
                 return Ok(());

@@ -1,7 +1,7 @@
 //! Reading what apt and dpkg print. Pure; anything unexpected is an error, never silence.
 
 use super::status;
-use crate::host::packages::{Conffile, Installed, Offer, PackageChange, PackageState};
+use crate::host::packages::{Conffile, Installed, Offer, OnOffer, PackageChange, PackageState, Sum};
 use shared::digest::Digest;
 use std::collections::BTreeMap;
 
@@ -196,7 +196,8 @@ pub fn conffiles(text: &str) -> Vec<Conffile> {
         if let Some((path, md5)) = line.rsplit_once(' ')
             && md5.len() == 32
         {
-            all.push(Conffile { package: package.to_owned(), path: path.to_owned(), md5: md5.to_owned() });
+            let sum = Sum::Md5(md5.to_owned());
+            all.push(Conffile { package: package.to_owned(), path: path.to_owned(), sum });
         }
     }
     all
@@ -241,16 +242,23 @@ pub fn offers(text: &str, sources: &BTreeMap<String, String>) -> Vec<Offer> {
             offer.candidate = known(version);
         } else if line.starts_with("     ") && !line.starts_with("      ") || line.starts_with(" *** ") {
             let version = text.trim_start_matches("*** ").split(' ').next().unwrap_or_default();
-            offer.versions.push((version.to_owned(), Vec::new()));
+            offer.versions.push(OnOffer { version: version.to_owned(), ..OnOffer::default() });
         } else if let Some((_, source)) = text.split_once(' ')
-            && let Some((_, origins)) = offer.versions.last_mut()
+            && let Some(version) = offer.versions.last_mut()
             && let Some(origin) = sources.get(source.trim())
             && !origin.ends_with(":now")
         {
-            origins.push(origin.clone());
+            version.security |= is_security(origin);
+            version.origins.push(origin.clone());
         }
     }
     offers
+}
+
+/// Debian (`Debian-Security:stable-security`), Ubuntu (`Ubuntu:jammy-security`) and relatives say it in the
+/// label or the suite.
+fn is_security(origin: &str) -> bool {
+    origin.to_ascii_lowercase().contains("security")
 }
 
 #[cfg(test)]
@@ -319,7 +327,14 @@ mod tests {
         );
         assert_eq!(
             offers[0].versions,
-            [("1.2".to_owned(), vec!["Lab-Security:stable-security".to_owned()]), ("1.0".to_owned(), vec![])]
+            [
+                OnOffer {
+                    version: "1.2".to_owned(),
+                    origins: vec!["Lab-Security:stable-security".to_owned()],
+                    security: true
+                },
+                OnOffer { version: "1.0".to_owned(), ..OnOffer::default() }
+            ]
         );
     }
 

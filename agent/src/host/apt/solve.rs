@@ -4,10 +4,11 @@
 
 use super::parse::{self, Stanzas};
 use super::status::{Supposed, field};
-use super::{Apt, LISTING_BYTES, LOOK, lock, store, transact};
+use super::{Apt, LISTING_BYTES, LOOK, lock, transact};
 use crate::host::Fault;
 use crate::host::packages::{Installed, PackageChange, PackageManager, PackageState, Request};
 use crate::host::process::{Exec, Ran};
+use crate::host::store::bare;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -159,7 +160,7 @@ pub fn locate(apt: &Apt, wanted: &[(String, String)]) -> Result<Vec<PackageChang
                 sha256: Some(stanza.sha256),
                 ..PackageChange::default()
             }),
-            None => store::find(apt, name, version)?,
+            None => apt.store.find(name, version)?,
         };
         let Some(change) = change else {
             return Err(Fault::Refused(format!(
@@ -190,7 +191,7 @@ fn repaired(apt: &Apt) -> Result<Option<String>, Fault> {
         let to = change.to.as_deref().unwrap_or_default();
         // What is unpacked is described best by the status file itself; half installed it may lack the rest.
         let own = text.split("\n\n").find(|stanza| {
-            field(stanza, "Package") == Some(store::bare(&change.name))
+            field(stanza, "Package") == Some(bare(&change.name))
                 && field(stanza, "Architecture") == Some(&change.arch)
         });
         let stanza = match listed.get(&change.name, to, &change.arch) {
@@ -228,7 +229,7 @@ pub fn irreversible(apt: &Apt, changes: &[PackageChange]) -> Result<Option<Strin
     let mut supposed = Supposed::default();
     for change in changes {
         let Some(to) = &change.to else {
-            supposed.gone(store::bare(&change.name), &change.arch);
+            supposed.gone(bare(&change.name), &change.arch);
             continue;
         };
         if let Ok(Some(stanza)) = listed.get(&change.name, to, &change.arch) {
@@ -255,7 +256,7 @@ fn back(
     status: &Path,
 ) -> Result<Vec<PackageChange>, Fault> {
     let gone = changes.iter().filter(|c| c.from.is_none());
-    if !olds.is_empty() && store::missing(apt, olds)?.is_empty() {
+    if !olds.is_empty() && apt.store.missing(olds)?.is_empty() {
         let gone = gone.map(|c| PackageChange { to: None, sha256: None, ..c.clone() });
         let all: Vec<PackageChange> = olds.iter().cloned().chain(gone).collect();
         return transact::rehearse(apt, &all, Some(status));

@@ -6,10 +6,9 @@ use super::config::Config;
 use super::solve::NO_CACHE;
 use super::{Apt, LISTING_BYTES, LOOK, TRANSACTION, lock, room, solve, store};
 use crate::host::Fault;
-use crate::host::packages::{PackageChange, PackageManager, PackageState, Terms};
+use crate::host::packages::{PackageChange, PackageManager, PackageState, Terms, same_effect};
 use crate::host::process::Exec;
 use shared::manifest::Conffiles;
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -75,7 +74,7 @@ fn sealed(apt: &Apt, changes: &[PackageChange]) -> Vec<String> {
         arguments.push("--reinstall".into());
     }
     arguments.push("--".into());
-    arguments.extend(changes.iter().filter_map(|c| Some(store::path(apt, c)?.display().to_string())));
+    arguments.extend(changes.iter().filter_map(|c| Some(apt.store.path(c)?.display().to_string())));
     arguments.extend(changes.iter().filter(|c| c.to.is_none()).map(|c| format!("{}-", c.name)));
     arguments
 }
@@ -132,23 +131,4 @@ fn was_interrupted(apt: &Apt) -> Result<bool, Fault> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Fault::io(format!("read {}", dir.display()))(e)),
     }
-}
-
-/// Same packages, same ends. Where they start from may differ, as after an interrupted run; which files are used
-/// is not the solver's matter.
-pub fn same_effect(now: &[PackageChange], expected: &[PackageChange]) -> Result<(), Fault> {
-    let effect = |changes: &[PackageChange]| -> BTreeSet<(String, Option<String>)> {
-        changes.iter().map(|c| (c.name.clone(), c.to.clone())).collect()
-    };
-    let (now, expected) = (effect(now), effect(expected));
-    let Some((name, to)) = now.symmetric_difference(&expected).next() else { return Ok(()) };
-    let end = to.as_ref().map_or("removed".to_owned(), |v| format!("version {v}"));
-    let how = if expected.iter().any(|e| &e.0 == name) {
-        "was approved to become"
-    } else {
-        "would now also be changed to"
-    };
-    Err(Fault::Refused(format!(
-        "plan.drift: package {name} {how} {end}; the packages differ from the approved set, plan again"
-    )))
 }

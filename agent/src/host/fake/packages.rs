@@ -1,10 +1,9 @@
 //! Packages of the machine in memory: exact versions, flat dependencies, no conflicts.
 
 use super::{Fake, Node, ROOT, World};
-use crate::host::apt::same_effect;
 use crate::host::packages::{
-    Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, PackageState, Place,
-    Request, Terms,
+    Conffile, Installed, Mark, Offer, OnOffer, PackageChange, PackageEvent, PackageManager, PackageState,
+    Place, Request, Terms, same_effect,
 };
 use crate::host::{Fault, Outdated};
 use shared::digest::Digest;
@@ -47,10 +46,18 @@ fn offers(world: &World, debs: &[Deb], names: &[&str]) -> Vec<Offer> {
             name: (*name).to_owned(),
             installed: present(world, name),
             candidate: versions.first().map(|d| d.version.clone()),
-            versions: versions.iter().map(|d| (d.version.clone(), vec![d.origin.clone()])).collect(),
+            versions: versions.iter().map(|d| on_offer(d)).collect(),
         }
     };
     names.iter().map(offer).collect()
+}
+
+fn on_offer(deb: &Deb) -> OnOffer {
+    OnOffer {
+        version: deb.version.clone(),
+        origins: vec![deb.origin.clone()],
+        security: deb.origin.contains("ecurity"),
+    }
 }
 
 fn simulate(world: &World, debs: &[Deb], request: &Request) -> Result<Vec<PackageChange>, Fault> {
@@ -145,7 +152,7 @@ impl PackageManager for Fake {
     }
 
     fn order(&self) -> Order {
-        Order::Deb
+        self.order.get()
     }
 
     fn architecture(&self) -> Result<String, Fault> {

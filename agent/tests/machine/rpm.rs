@@ -1,0 +1,624 @@
+//! Packages on private roots of rpm, with the real dnf and zypper and a signed repository. Each test runs with both.
+
+use super::support::aptrepo::Root;
+use super::support::rpmrepo::{Family, Repo, Rpm, rpm};
+use super::support::site::{Site, from_json, manifest};
+use super::support::tree::snapshot;
+use agent::apply::Stopped;
+use agent::disk::RealDisk;
+use agent::host::{Host, Machine, PackageChange, PackageState, Terms};
+use agent::journal::Journal;
+use serde_json::{Value, json};
+use shared::digest::Digest;
+use shared::plan::{Action, UndoContract, Verb};
+use shared::receipt::HostOutcome;
+use shared::refusal::Code;
+use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Each test with both package managers.
+macro_rules! with_both {
+    ($($name:ident)*) => {
+        mod dnf {
+            $(#[test]
+            fn $name() {
+                if super::Family::Dnf.is_here(stringify!($name)) {
+                    super::$name(super::Family::Dnf);
+                }
+            })*
+        }
+        mod zypper {
+            $(#[test]
+            fn $name() {
+                if super::Family::Zypper.is_here(stringify!($name)) {
+                    super::$name(super::Family::Zypper);
+                }
+            })*
+        }
+    };
+}
+
+with_both! {
+    exact_rpm_versions_with_their_dependencies_are_planned_installed_and_kept
+    rpm_packages_are_upgraded_held_downgraded_and_removed
+    rpm_patches_take_exactly_what_they_select
+    rpm_packages_on_hold_are_left_alone_and_told_with_the_fix_that_they_miss
+    ranges_are_in_the_order_of_rpm
+    a_failed_run_puts_the_rpm_versions_back
+    configuration_files_of_rpm_go_as_the_manifest_says_and_not_as_each_package_does
+    approved_rpm_packages_are_installed_with_the_repository_gone
+    what_was_approved_is_installed_whatever_rpm_repositories_offer_since
+    tampered_rpm_lists_and_packages_are_refused_with_the_reason
+    an_rpm_that_its_repository_s_key_has_not_signed_is_not_installed
+    the_undo_contract_of_rpm_says_no_when_there_is_no_way_back
+    a_kernel_of_rpm_comes_beside_the_one_before
+    a_disk_without_room_for_rpm_is_refused_with_figures
+    an_interrupted_rpm_transaction_is_repaired_at_its_own_version_first
+    an_interrupted_rpm_transaction_is_taken_back
+    a_package_that_is_registered_twice_is_repaired
+    a_busy_rpm_is_told_with_its_holder
+    facts_name_rpm_packages_with_their_sources
+    a_program_that_an_rpm_brings_is_known_by_its_package
+}
+
+struct Bench {
+    family: Family,
+    root: Root,
+    machine: Machine,
+    journal: Journal<RealDisk>,
+}
+
+fn bench(repo: &Repo, family: Family) -> Bench {
+    let root = repo.root(family);
+    let machine = Machine::open(root.dir(), &root.state()).unwrap();
+    let journal = Journal::open(RealDisk, &root.state().join("journal")).unwrap();
+    Bench { family, root, machine, journal }
+}
+
+impl Bench {
+    fn apply(&mut self, site: &Site) -> agent::journal::Outcome {
+        let outcome = site
+            .apply(&mut self.machine, &mut self.journal)
+            .unwrap_or_else(|e| panic!("{:?}: {e}", self.family));
+        self.journal.receipt_made(Digest::of(b"r")).unwrap();
+        outcome
+    }
+
+    /// Applies, and it has to work out.
+    fn does(&mut self, site: &Site) {
+        let outcome = self.apply(site);
+        assert_eq!(outcome.outcome, HostOutcome::Applied, "{:?}: {outcome:#?}", self.family);
+    }
+
+    /// `name version` of all packages, with their state when it is not installed whole.
+    fn installed(&self) -> Vec<String> {
+        let show = |p: agent::host::Installed| {
+            let held = if p.held { " held" } else { "" };
+            match p.state {
+                PackageState::Installed => format!("{} {}{held}", p.name, p.version),
+                other => format!("{} {}{held} {other:?}", p.name, p.version),
+            }
+        };
+        self.machine.packages().unwrap().into_iter().map(show).collect()
+    }
+
+    /// Everything but what belongs to the agent, and what rpm and zypper make when they are only asked.
+    fn snapshot(&self) -> super::support::tree::Tree {
+        let top = self.root.dir().components().nth(1).unwrap().as_os_str().to_str().unwrap();
+        let mut all = snapshot(self.root.dir(), &["/var/lib/assent", &format!("/{top}")]);
+        all.retain(|path, _| !path.starts_with("/root"));
+        all
+    }
+
+    fn state(&self, below: &str) -> std::path::PathBuf {
+        let dir = match self.family {
+            Family::Dnf => "dnf",
+            Family::Zypper => "zypp",
+        };
+        self.root.state().join(dir).join(below)
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.root.path(path)).unwrap_or_default()
+    }
+}
+
+fn package<'a>(name: &'a str, version: &'a str, requires: &'a str) -> Rpm<'a> {
+    Rpm { name, version, requires, ..Rpm::default() }
+}
+
+/// alpha 1.0-1 and 1.1-1 (needs libalpha), beta 1.0 and 2.0, a security update alpha 1.0-2.
+fn lab() -> Repo {
+    static LAB: OnceLock<Repo> = OnceLock::new();
+    LAB.get_or_init(build_lab).copy()
+}
+
+fn build_lab() -> Repo {
+    let repo = Repo::new();
+    repo.add(&package("alpha", "1.0-1", ""))
+        .add(&package("alpha", "1.0-2", ""))
+        .add(&package("alpha", "1.1-1", "libalpha >= 1:1"))
+        .add(&package("libalpha", "1:1.5-2", ""))
+        .add(&package("beta", "1.0-1", ""))
+        .add(&package("beta", "2.0-1", ""))
+        .advise("LAB-2026:1", "security", "alpha", "1.0-2")
+        .advise("LAB-2026:2", "bugfix", "beta", "2.0-1")
+        .publish();
+    repo
+}
+
+fn packages(list: &[(&str, &str)]) -> Value {
+    Value::Array(list.iter().map(|(n, v)| json!({ "package": { "name": n, "version": v } })).collect())
+}
+
+fn site(resources: Value) -> Site {
+    Site::new(vec![manifest("base", resources)])
+}
+
+fn patch(select: Value) -> Site {
+    Site::new(vec![from_json(&json!({ "manifest": "patch", "version": "1.0.0", "patch": select }))])
+}
+
+fn summaries(plan: &[Action]) -> Vec<&str> {
+    plan.iter().map(|a| a.summary.as_str()).collect()
+}
+
+fn exact_rpm_versions_with_their_dependencies_are_planned_installed_and_kept(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    let wanted = site(packages(&[("alpha", "1.1-1"), ("beta", "1.0-1")]));
+    // The first question makes the directories of a root that has none yet.
+    bench.machine.packager().refresh().unwrap();
+    let before = bench.snapshot();
+    let plan = wanted.plan(&mut bench.machine).unwrap();
+    assert_eq!(bench.snapshot(), before, "planning changes nothing");
+    assert_eq!(
+        summaries(&plan),
+        ["install alpha 1.1-1 (lab)", "install beta 1.0-1 (lab)", "install libalpha 1:1.5-2 (lab)"]
+    );
+    for action in &plan {
+        let pin = action.package.as_ref().unwrap();
+        let file = fs::read(repo.file(&pin.name, pin.to.as_ref().unwrap())).unwrap();
+        assert_eq!(pin.sha256, Some(Digest::of(&file)), "{}", pin.name);
+        assert_eq!((pin.arch.as_str(), pin.origin.as_deref()), ("noarch", Some("lab")));
+    }
+    bench.does(&wanted);
+    assert_eq!(bench.installed(), ["alpha 1.1-1", "beta 1.0-1", "libalpha 1:1.5-2"]);
+    assert_eq!(wanted.plan(&mut bench.machine).unwrap(), []);
+    if family == Family::Zypper {
+        let auto = bench.text("var/lib/zypp/AutoInstalled");
+        assert!(auto.contains("libalpha\n") && !auto.contains("beta\n"), "{auto}");
+    }
+}
+
+fn rpm_packages_are_upgraded_held_downgraded_and_removed(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("alpha", "1.0-1"), ("beta", "1.0-1")])));
+    let hold = json!([{ "package": { "name": "beta", "version": "2.0-1", "hold": true } }]);
+    bench.does(&site(hold.clone()));
+    assert_eq!(bench.installed(), ["alpha 1.0-1", "beta 2.0-1 held"]);
+    assert_eq!(site(hold).plan(&mut bench.machine).unwrap(), []);
+    let mut down = site(packages(&[("beta", "1.0-1")]));
+    let refused = down.plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("does not allow to downgrade beta from 2.0-1 to 1.0-1"), "{refused}");
+    down.downgrade = true;
+    assert_eq!(down.plan(&mut bench.machine).unwrap()[0].verb, Verb::Downgrade);
+    bench.does(&down);
+    assert_eq!(bench.installed(), ["alpha 1.0-1", "beta 1.0-1 held"], "a hold that nobody named stays");
+    let gone = json!([
+        { "package": { "name": "alpha", "state": "absent" } },
+        { "package": { "name": "beta", "version": "1.0-1", "hold": false } },
+    ]);
+    bench.does(&site(gone));
+    assert_eq!(bench.installed(), ["beta 1.0-1"]);
+    // One transaction takes one away and brings another.
+    bench.does(&site(json!([
+        { "package": { "name": "beta", "state": "absent" } },
+        { "package": { "name": "alpha", "version": "1.0-2" } },
+    ])));
+    assert_eq!(bench.installed(), ["alpha 1.0-2"]);
+}
+
+fn rpm_patches_take_exactly_what_they_select(family: Family) {
+    let repo = lab();
+    for (select, expected) in [
+        (json!({ "select": "security" }), vec!["upgrade alpha from 1.0-1 to 1.0-2 (lab)"]),
+        (
+            json!({ "select": "all" }),
+            vec![
+                "upgrade alpha from 1.0-1 to 1.1-1 (lab)",
+                "upgrade beta from 1.0-1 to 2.0-1 (lab)",
+                "install libalpha 1:1.5-2 (lab)",
+            ],
+        ),
+        (json!({ "select": "all", "exclude": ["al*"] }), vec!["upgrade beta from 1.0-1 to 2.0-1 (lab)"]),
+    ] {
+        let mut bench = bench(&repo, family);
+        bench.does(&site(packages(&[("alpha", "1.0-1"), ("beta", "1.0-1")])));
+        let patch = patch(select.clone());
+        let planned = patch.planned(&mut bench.machine).unwrap();
+        assert_eq!(summaries(&planned.actions), expected, "{family:?} {select}");
+        if select["exclude"] != Value::Null {
+            let missed = "alpha stays at 1.0-1 because it is excluded; it misses the security fix 1.0-2 (lab, LAB-2026:1)";
+            assert_eq!(planned.notes, [missed]);
+        }
+        bench.does(&patch);
+        assert_eq!(patch.plan(&mut bench.machine).unwrap(), [], "{family:?} {select}");
+    }
+}
+
+fn rpm_packages_on_hold_are_left_alone_and_told_with_the_fix_that_they_miss(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(json!([
+        { "package": { "name": "alpha", "version": "1.0-1", "hold": true } },
+        { "package": { "name": "beta", "version": "1.0-1" } },
+    ])));
+    let held = ["etc/dnf/dnf.conf", "etc/zypp/locks"].map(|path| bench.text(path)).concat();
+    assert!(held.contains("excludepkgs=alpha") || held.contains("solvable_name: alpha"), "{held}");
+    let planned = patch(json!({ "select": "all" })).planned(&mut bench.machine).unwrap();
+    assert_eq!(summaries(&planned.actions), ["upgrade beta from 1.0-1 to 2.0-1 (lab)"]);
+    assert_eq!(
+        planned.notes,
+        ["alpha stays at 1.0-1 because it is on hold; it misses the security fix 1.0-2 (lab, LAB-2026:1)"]
+    );
+}
+
+fn ranges_are_in_the_order_of_rpm(family: Family) {
+    let repo = lab();
+    repo.add(&package("tool", "1.0~rc1-1", "")).add(&package("tool", "1.0^git1-1", "")).publish();
+    let mut bench = bench(&repo, family);
+    for (body, told) in [
+        (json!({ "name": "alpha", "range": ">= 1.0, < 1.1" }), "install alpha 1.0-2 (lab)"),
+        (json!({ "name": "tool", "range": "< 1.0" }), "install tool 1.0~rc1-1 (lab)"),
+        (json!({ "name": "tool", "range": "> 1.0" }), "install tool 1.0^git1-1 (lab)"),
+        (json!({ "name": "beta", "state": "latest" }), "install beta 2.0-1 (lab)"),
+    ] {
+        let one = site(json!([{ "package": body }]));
+        assert_eq!(summaries(&one.plan(&mut bench.machine).unwrap()), [told], "{family:?} {body}");
+    }
+    let refused = site(packages(&[("alpha", "9.9-1")])).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("9.9") && refused.code == Code::PlanFailed, "{refused}");
+    let refused = site(json!([{ "package": { "name": "gamma", "state": "latest" } }]))
+        .plan(&mut bench.machine)
+        .unwrap_err();
+    assert!(refused.message.contains("no source of this host offers gamma"), "{refused}");
+}
+
+fn a_failed_run_puts_the_rpm_versions_back(family: Family) {
+    let repo = lab();
+    repo.add(&Rpm { name: "bad", version: "1.0-1", pre: "error('no')", ..Rpm::default() })
+        .add(&Rpm { name: "worse", version: "1.0-1", post: "error('no')", ..Rpm::default() })
+        .publish();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("alpha", "1.0-1"), ("beta", "2.0-1")])));
+    let before = bench.installed();
+    for broken in ["bad", "worse"] {
+        let mut all = packages(&[("alpha", "1.1-1"), ("beta", "1.0-1"), (broken, "1.0-1")]);
+        all.as_array_mut().unwrap().insert(0, json!({ "file": { "path": "/etc/motd", "content": "x" } }));
+        let mut failing = site(all);
+        failing.downgrade = true;
+        let outcome = bench.apply(&failing);
+        assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{family:?} {broken}: {outcome:#?}");
+        assert_eq!(bench.installed(), before, "{family:?} {broken}: {}", outcome.note);
+        assert!(!bench.root.path("etc/motd").exists());
+    }
+}
+
+fn configuration_files_of_rpm_go_as_the_manifest_says_and_not_as_each_package_does(family: Family) {
+    for noreplace in [true, false] {
+        let repo = Repo::new();
+        for (version, text) in [("1-1", "a=1"), ("2-1", "a=2")] {
+            repo.add(&Rpm { name: "app", version, conffile: text, noreplace, ..Rpm::default() });
+        }
+        repo.publish();
+        for policy in ["old", "new"] {
+            let mut bench = bench(&repo, family);
+            bench.does(&site(packages(&[("app", "1-1")])));
+            let wanted =
+                site(json!([{ "package": { "name": "app", "version": "2-1", "conffiles": policy } }]));
+            assert_eq!(wanted.plan(&mut bench.machine).unwrap()[0].diff, None, "nobody has changed it");
+            fs::write(bench.root.path("etc/app.conf"), "mine\n").unwrap();
+            let diff = wanted.plan(&mut bench.machine).unwrap().remove(0).diff.unwrap();
+            assert!(diff.starts_with("/etc/app.conf: changed on this host; it "), "{diff}");
+            bench.does(&wanted);
+            let [live, new, saved] =
+                ["", ".rpmnew", ".rpmsave"].map(|s| bench.text(&format!("etc/app.conf{s}")));
+            let expected = match policy {
+                "old" => ["mine\n", "a=2\n", ""],
+                _ => ["a=2\n", "", "mine\n"],
+            };
+            assert_eq!([live, new, saved], expected, "{family:?} noreplace {noreplace} {policy}");
+        }
+    }
+}
+
+fn approved_rpm_packages_are_installed_with_the_repository_gone(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("beta", "1.0-1")])));
+    let wanted = site(json!([
+        { "package": { "name": "alpha", "state": "latest" } },
+        { "package": { "name": "beta", "state": "latest" } },
+    ]));
+    let approved = wanted.plan(&mut bench.machine).unwrap();
+    agent::resource::package::prefetch(&approved, &bench.machine).unwrap();
+    fs::rename(repo.path("repo"), repo.path("gone")).unwrap();
+    let outcome = wanted.apply_approved(approved, &mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{family:?}: {outcome:#?}");
+    assert_eq!(bench.installed(), ["alpha 1.1-1", "beta 2.0-1", "libalpha 1:1.5-2"]);
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    assert!(wanted.plan(&mut bench.machine).is_err(), "a source that is gone is not nothing to do");
+}
+
+fn what_was_approved_is_installed_whatever_rpm_repositories_offer_since(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    let wanted = site(json!([{ "package": { "name": "alpha", "state": "latest" } }]));
+    let approved = wanted.plan(&mut bench.machine).unwrap();
+    repo.add(&package("alpha", "1.2-1", "beta")).add(&package("libalpha", "1:1.6-1", "beta")).publish();
+    let outcome = wanted.apply_approved(approved, &mut bench.machine, &mut bench.journal).unwrap();
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{family:?}: {outcome:#?}");
+    assert_eq!(bench.installed(), ["alpha 1.1-1", "libalpha 1:1.5-2"]);
+    bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+    // The door itself compares: what needs libalpha would go with it, or bars the way.
+    let gone = PackageChange { name: "libalpha".into(), from: Some("1:1.5-2".into()), ..Default::default() };
+    assert!(bench.machine.packager().transact(&[gone], Terms::default()).is_err());
+    assert_eq!(bench.installed(), ["alpha 1.1-1", "libalpha 1:1.5-2"]);
+}
+
+fn tampered_rpm_lists_and_packages_are_refused_with_the_reason(family: Family) {
+    let repo = lab();
+    let beta = site(packages(&[("beta", "1.0-1")]));
+    let refused = |machine: &mut Machine, path: &std::path::Path| {
+        let good = fs::read(path).unwrap();
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 1;
+        fs::write(path, &bad).unwrap();
+        let refused = beta.plan(machine).unwrap_err();
+        assert_eq!(refused.code, Code::PlanFailed, "{family:?} {}: {refused}", path.display());
+        assert!(refused.message.to_lowercase().contains("lab"), "{family:?} {}: {refused}", path.display());
+        fs::write(path, good).unwrap();
+    };
+    for path in [repo.index(), repo.primary(), repo.path("repo/repodata/repomd.xml.asc")] {
+        let mut fresh = bench(&repo, family);
+        refused(&mut fresh.machine, &path);
+        assert_eq!(beta.plan(&mut fresh.machine).unwrap().len(), 1, "{family:?} {}", path.display());
+    }
+    // Also where a good one was there before: it does not pass for nothing new.
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("alpha", "1.0-1")])));
+    refused(&mut bench.machine, &repo.index());
+    // A package file that differs from its list.
+    let file = repo.file("beta", "1.0-1");
+    let good = fs::read(&file).unwrap();
+    let mut bad = good.clone();
+    let at = bad.len() - 10;
+    bad[at] ^= 1;
+    fs::write(&file, &bad).unwrap();
+    let wanted = beta;
+    match wanted.apply(&mut bench.machine, &mut bench.journal) {
+        Err(Stopped::Refused(refused)) => assert!(refused.message.contains("beta"), "{refused}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.installed(), ["alpha 1.0-1"]);
+    // A kept file that the disk has damaged since is thrown away and fetched again. (The digest of a file is
+    // remembered with the file by the library that dnf reads it with.)
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &good).unwrap();
+    let kept = format!("beta_1.0-1_noarch_{}.rpm", Digest::of(&good).hex());
+    fs::write(bench.state("store").join(kept), &bad).unwrap();
+    bench.does(&wanted);
+    assert_eq!(bench.installed(), ["alpha 1.0-1", "beta 1.0-1"]);
+}
+
+fn an_rpm_that_its_repository_s_key_has_not_signed_is_not_installed(family: Family) {
+    let repo = Repo::new();
+    repo.add(&Rpm { name: "app", version: "1-1", unsigned: true, ..Rpm::default() }).publish();
+    let mut bench = bench(&repo, family);
+    if family == Family::Zypper {
+        // zypper believes the packages of a signed list, unless it is told not to.
+        let path = bench.root.path("etc/zypp/repos.d/lab.repo");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text + "pkg_gpgcheck=1\n").unwrap();
+    }
+    match site(packages(&[("app", "1-1")])).apply(&mut bench.machine, &mut bench.journal) {
+        Err(Stopped::Refused(refused)) => {
+            assert!(refused.message.contains("sign"), "{family:?}: {refused}");
+        }
+        other => panic!("{family:?}: {other:?}"),
+    }
+    assert_eq!(bench.installed(), [""; 0]);
+}
+
+fn the_undo_contract_of_rpm_says_no_when_there_is_no_way_back(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("beta", "1.0-1")])));
+    let undo = |bench: &mut Bench| {
+        let undo = site(packages(&[("beta", "2.0-1")])).plan(&mut bench.machine).unwrap().remove(0).undo;
+        format!("{}: {}", undo.undo.as_str(), undo.why)
+    };
+    assert!(undo(&mut bench).starts_with("partly: 1.0-1 is at hand"));
+    fs::remove_file(repo.file("beta", "1.0-1")).unwrap();
+    repo.publish();
+    assert!(undo(&mut bench).starts_with("partly: 1.0-1 is at hand"), "it is kept here");
+    fs::remove_dir_all(bench.state("store")).unwrap();
+    assert_eq!(undo(&mut bench), "no: beta 1.0-1 is neither kept here nor offered by a source any more");
+}
+
+fn a_kernel_of_rpm_comes_beside_the_one_before(family: Family) {
+    let repo = Repo::new();
+    let provides = "installonlypkg(kernel) multiversion(kernel)";
+    for version in ["6.1-1", "6.1-9", "6.1-10"] {
+        repo.add(&Rpm { name: "kernel-core", version, provides, ..Rpm::default() });
+    }
+    repo.advise("LAB-2026:7", "security", "kernel-core", "6.1-10").publish();
+    let mut bench = bench(&repo, family);
+    if family == Family::Zypper {
+        let conf = "[main]\nmultiversion = provides:multiversion(kernel)\n";
+        fs::write(bench.root.path("etc/zypp/zypp.conf"), conf).unwrap();
+    }
+    bench.does(&site(packages(&[("kernel-core", "6.1-9")])));
+    let wanted = patch(json!({ "select": "security" }));
+    let plan = wanted.plan(&mut bench.machine).unwrap();
+    assert_eq!(summaries(&plan), ["upgrade kernel-core from 6.1-9 to 6.1-10 (lab)"]);
+    assert_eq!(plan[0].undo.undo, UndoContract::No, "{:?}", plan[0].undo);
+    bench.does(&wanted);
+    assert_eq!(bench.installed(), ["kernel-core 6.1-10", "kernel-core-6.1-9 6.1-9"], "{family:?}");
+    let all = patch(json!({ "select": "all" })).planned(&mut bench.machine).unwrap();
+    assert_eq!((all.actions.len(), all.notes.len()), (0, 0), "{family:?} {:?}", all.notes);
+    bench.does(&site(json!([{ "package": { "name": "kernel-core-6.1-9", "state": "absent" } }])));
+    assert_eq!(bench.installed(), ["kernel-core 6.1-10"]);
+}
+
+fn a_disk_without_room_for_rpm_is_refused_with_figures(family: Family) {
+    let repo = Repo::new();
+    repo.add(&package("huge", "1-1", ""));
+    repo.publish_with(|primary| {
+        let at = primary.find("installed=\"").unwrap() + "installed=\"".len();
+        let end = primary[at..].find('"').unwrap() + at;
+        format!("{}{}{}", &primary[..at], 1_u64 << 50, &primary[end..])
+    });
+    let mut bench = bench(&repo, family);
+    let refused = site(packages(&[("huge", "1-1")])).plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("unpack 2147483648 MiB"), "{family:?}: {refused}");
+}
+
+/// A run that was killed while a script of the package ran: rpm's database has it and knows of nothing more.
+fn an_interrupted_rpm_transaction_is_repaired_at_its_own_version_first(family: Family) {
+    let repo = lab();
+    // The first time whoever runs it is killed: dnf itself, or the rpm that zypper has started.
+    let post = "if not posix.stat('/gate') then io.open('/gate', 'w'):close() posix.kill(posix.getprocessid('pid'), 9) end io.open('/done', 'w'):close()";
+    repo.add(&Rpm { name: "slow", version: "1.0-1", post, ..Rpm::default() })
+        .add(&package("slow", "1.1-1", ""))
+        .publish();
+    let mut bench = bench(&repo, family);
+    let mut wanted = site(packages(&[("slow", "1.0-1")]));
+    wanted.automatic_undo = false;
+    let outcome = bench.apply(&wanted);
+    assert_ne!(outcome.outcome, HostOutcome::Applied, "{family:?}: {outcome:#?}");
+    assert!(bench.root.path("gate").exists() && !bench.root.path("done").exists());
+    assert_eq!(bench.installed(), ["slow 1.0-1 Broken"], "{family:?}");
+    let next = site(packages(&[("beta", "1.0-1")]));
+    let plan = next.plan(&mut bench.machine).unwrap();
+    assert_eq!(
+        summaries(&plan),
+        [
+            "repair slow 1.0-1: install it again, because an earlier run left it half installed",
+            "install beta 1.0-1 (lab)"
+        ]
+    );
+    assert_eq!(plan[0].verb, Verb::Repair);
+    // Without the repair in the plan nothing is done at all.
+    let beta = bench.machine.packager().locate(&[("beta".into(), "1.0-1".into())]).unwrap();
+    let fault = bench.machine.packager().transact(&beta, Terms::default()).unwrap_err();
+    assert!(fault.text().contains("package slow is half installed"), "{}", fault.text());
+    bench.does(&next);
+    assert_eq!(bench.installed(), ["beta 1.0-1", "slow 1.0-1"]);
+    assert!(bench.root.path("done").exists(), "its script has run to its end");
+    assert_eq!(next.plan(&mut bench.machine).unwrap(), []);
+}
+
+fn an_interrupted_rpm_transaction_is_taken_back(family: Family) {
+    let repo = lab();
+    let post = "if not posix.stat('/gate') then io.open('/gate', 'w'):close() posix.kill(posix.getprocessid('pid'), 9) end";
+    repo.add(&Rpm { name: "beta", version: "3.0-1", post, ..Rpm::default() }).publish();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("beta", "1.0-1")])));
+    let outcome = bench.apply(&site(packages(&[("alpha", "1.0-1"), ("beta", "3.0-1")])));
+    assert!(bench.root.path("gate").exists());
+    assert_eq!(outcome.outcome, HostOutcome::RolledBack, "{family:?}: {outcome:#?}");
+    assert_eq!(bench.installed(), ["beta 1.0-1"], "{family:?}: {}", outcome.note);
+    assert_eq!(bench.text("usr/share/beta/version"), "1.0-1\n");
+}
+
+/// Both versions are registered when a run breaks off between bringing the new one and taking the old one away.
+fn a_package_that_is_registered_twice_is_repaired(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("beta", "1.0-1")])));
+    let install = ["-i", "--justdb", "--nodeps", "--force", "--force-debian"];
+    let ran = rpm(&bench.root).args(install).arg(repo.file("beta", "2.0-1")).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(bench.installed(), ["beta 2.0-1 Broken"]);
+    let next = site(packages(&[("alpha", "1.0-1")]));
+    let plan = next.plan(&mut bench.machine).unwrap();
+    assert_eq!(
+        summaries(&plan)[0],
+        "repair beta 2.0-1: install it again, because an earlier run left it half installed"
+    );
+    bench.does(&next);
+    assert_eq!(bench.installed(), ["alpha 1.0-1", "beta 2.0-1"], "{family:?}");
+    assert_eq!(bench.text("usr/share/beta/version"), "2.0-1\n", "its files are those of that version");
+}
+
+/// A process that holds rpm's lock until it is dropped.
+struct Holder(std::process::Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().unwrap();
+    }
+}
+
+fn a_busy_rpm_is_told_with_its_holder(family: Family) {
+    let repo = lab();
+    let root = repo.root(family);
+    let machine = Machine::open(root.dir(), &root.state()).unwrap();
+    let machine = machine.waiting_for_packages(Duration::from_millis(300));
+    let journal = Journal::open(RealDisk, &root.state().join("journal")).unwrap();
+    let mut bench = Bench { family, root, machine, journal };
+    bench.does(&site(packages(&[("alpha", "1.0-1")])));
+    let dbpath =
+        std::process::Command::new("rpm").env("HOME", "/root").args(["--eval", "%{_dbpath}"]).output();
+    let dbpath = String::from_utf8(dbpath.unwrap().stdout).unwrap();
+    let lock = bench.root.path(dbpath.trim().trim_start_matches('/')).join(".rpm.lock");
+    let script = "import fcntl,sys,time\nf=open(sys.argv[1],'w')\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint('held',flush=True)\ntime.sleep(60)\n";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", script]).arg(&lock).stdout(std::process::Stdio::piped());
+    let mut holder = Holder(python.spawn().unwrap());
+    let mut line = String::new();
+    let out = holder.0.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+    let outcome = bench.apply(&site(packages(&[("beta", "1.0-1")])));
+    assert_ne!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    let told = format!("in use by process {} (python3)", holder.0.id());
+    assert!(outcome.note.contains(&told), "{}", outcome.note);
+    drop(holder);
+    bench.does(&site(packages(&[("beta", "1.0-1")])));
+}
+
+fn facts_name_rpm_packages_with_their_sources(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(json!([{ "package": { "name": "alpha", "version": "1.1-1", "hold": true } }])));
+    fs::create_dir_all(bench.root.path("usr/lib")).unwrap();
+    fs::write(bench.root.path("etc/os-release"), "ID=lab\nVERSION_ID=\"9\"\n").unwrap();
+    fs::write(bench.root.path("etc/hostname"), "lab1\n").unwrap();
+    let class = "lab".parse().unwrap();
+    let facts = agent::facts::collect(&bench.machine, &class, semver::Version::new(0, 1, 0)).unwrap();
+    facts.check().unwrap();
+    let show = |p: &shared::facts::Package| {
+        format!("{} {} {} {} {:?}", p.name, p.version, p.source, p.source_version, p.status)
+    };
+    assert_eq!(
+        facts.packages.iter().map(show).collect::<Vec<_>>(),
+        ["alpha 1.1-1 alpha 1.1-1 Held", "libalpha 1:1.5-2 libalpha 1.5-2 Installed"]
+    );
+    assert_eq!((facts.hostname.as_str(), facts.arch.as_str()), ("lab1", std::env::consts::ARCH));
+}
+
+fn a_program_that_an_rpm_brings_is_known_by_its_package(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("beta", "1.0-1")])));
+    assert!(bench.machine.ships("beta", "/usr/share/beta/version").unwrap());
+    assert!(!bench.machine.ships("beta", "/usr/share/alpha/version").unwrap());
+    assert!(!bench.machine.ships("nothing", "/usr/share/beta/version").unwrap());
+}
