@@ -466,6 +466,7 @@ impl<'a, H: Host> Planner<'a, H> {
             made: &self.made,
             acls: self.acls.as_ref().unwrap_or(&NO_ACLS),
             comes: self.planned.actions.iter().any(installs),
+            directories: false,
         }
     }
 

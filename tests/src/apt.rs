@@ -111,6 +111,20 @@ impl Repository {
         Said::of(build.arg(pool.join(format!("{name}_{version}_all.deb")))).ok();
     }
 
+    /// Adds the package files of a directory to the first suite.
+    pub fn add_files(&self, dir: &Path) {
+        let pool = self.dir.path().join("pool/stable");
+        fs::create_dir_all(&pool).unwrap();
+        for entry in fs::read_dir(dir).unwrap() {
+            let from = entry.unwrap().path();
+            let to = pool.join(from.file_name().unwrap());
+            // A link costs nothing; another file system needs the copy.
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to).unwrap();
+            }
+        }
+    }
+
     /// Writes and signs the indexes of both suites.
     pub fn sign(&self) {
         self.sign_with("");

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise, with its place")]
 
+#[path = "library.rs"]
+mod library;
 #[path = "system.rs"]
 mod system;
 #[path = "upkeep.rs"]
@@ -16,6 +18,9 @@ use tests::machine::{Disk, Ground, Lab, Machine, Starts, on_own_ground};
 use tests::world::NewChange;
 use tests::{Database, World};
 
+/// Installing all packages of the library takes the longest.
+const PATIENCE_SECS: u64 = 120;
+
 /// A site with one machine that runs the agent and uses the lab's packages.
 struct Site {
     machine: Machine,
@@ -25,8 +30,11 @@ struct Site {
 
 impl Site {
     fn new(ground: &Ground, disk: Disk, packages: &[(&str, &str, Starts)]) -> Self {
+        Self::with(ground, disk, Lab::new(packages))
+    }
+
+    fn with(ground: &Ground, disk: Disk, lab: Lab) -> Self {
         let mut world = World::new("machines", Database::Sqlite).unwrap();
-        let lab = Lab::new(packages);
         let mut machine = Machine::boot(ground, "m1", disk);
         lab.serve(&machine);
         machine.join(&mut world);
@@ -81,7 +89,7 @@ impl Site {
     }
 
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECS);
         while !holds() {
             assert!(Instant::now() < deadline, "waited for {what} in vain");
             std::thread::sleep(Duration::from_millis(100));
@@ -114,7 +122,9 @@ impl Site {
 
     /// No unit failed and none is in between: what a monitoring system looks at.
     fn is_sound(&self) {
-        assert_eq!(self.machine.exec(&["systemctl", "is-system-running"]).out.trim(), "running");
+        let failed = self.machine.ask(&["systemctl", "--failed", "--plain", "--no-legend"]);
+        let state = self.machine.exec(&["systemctl", "is-system-running"]).out;
+        assert_eq!((state.trim(), failed.as_str()), ("running", ""));
     }
 }
 

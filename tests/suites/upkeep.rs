@@ -41,7 +41,7 @@ impl Site {
     }
 
     /// Drafted without lifting a quarantine; the id, when the machine has planned or refused it.
-    fn plain_request(&self, manifest: &str, more: &[&str]) -> String {
+    pub(super) fn plain_request(&self, manifest: &str, more: &[&str]) -> String {
         let id = self.world.draft(&NewChange { manifests: &[manifest], more, ..NewChange::default() });
         self.world.submit(&id);
         self.machine.nudge();

@@ -20,7 +20,8 @@ use std::fmt::Write as _;
 /// The machine's.
 pub fn missing<'a, H: Host>(directory: &str, sight: &Sight<'_, H>) -> Result<Option<Part<'a>>, Refused> {
     let there = sight.host.look(directory).map_err(|fault| refuse(fault.text()))?;
-    if there != Entry::Absent || sight.made.contains(directory) {
+    let counts = sight.directories && matches!(there, Entry::Directory { .. });
+    if !counts && (there != Entry::Absent || sight.made.contains(directory)) {
         return Ok(None);
     }
     let path = directory.parse().map_err(|e| refuse(format!("{directory}: {e}")))?;

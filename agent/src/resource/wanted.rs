@@ -30,6 +30,8 @@ pub struct Sight<'s, H> {
     pub acls: &'s acl::Foreseen,
     /// True when a package of the plan brings files that are not there yet.
     pub comes: bool,
+    /// True where directories that belong to a resource count as its parts although they are there already.
+    pub directories: bool,
 }
 
 /// No steps before: what a sight of the host as it is refers to.
@@ -42,7 +44,15 @@ pub struct Nothing {
 
 impl Nothing {
     pub fn sight<'s, H>(&'s self, host: &'s H, accounts: &'s Accounts) -> Sight<'s, H> {
-        Sight { host, accounts, files: &self.files, made: &self.made, acls: &self.acls, comes: false }
+        Sight {
+            host,
+            accounts,
+            files: &self.files,
+            made: &self.made,
+            acls: &self.acls,
+            comes: false,
+            directories: false,
+        }
     }
 }
 

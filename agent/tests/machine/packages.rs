@@ -748,3 +748,22 @@ fn facts_name_packages_with_their_sources() {
         ("lab1", "12", "amd64")
     );
 }
+
+/// The plan makes the directory itself, as it cannot know that the package does.
+#[test]
+fn a_directory_that_a_package_brings_is_as_good_as_the_planned_one() {
+    let repo = Repo::new();
+    let postinst = "mkdir -p \"$DPKG_ROOT/etc/modprobe.d\"";
+    repo.add("stable", &Deb { postinst, ..deb("tools", "1.0", "") }).publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    let site = site(json!([
+        { "package": { "name": "tools", "version": "1.0" } },
+        { "kernel_module": { "name": "rds", "state": "blocked", "requires": ["package:tools"] } },
+        { "kernel_module": { "name": "tipc", "state": "blocked", "requires": ["package:tools"] } }
+    ]));
+    let outcome = bench.apply(&site);
+    assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
+    let file = bench.root.dir().join("etc/modprobe.d/assent-rds.conf");
+    assert!(fs::read_to_string(file).unwrap().contains("install rds /bin/false"));
+    assert_eq!(bench.apply(&site).results, []);
+}

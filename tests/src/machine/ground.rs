@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 const GROUND: &str = "ASSENT_TEST_GROUND";
 /// The tree to boot from; set only inside.
 const TREE: &str = "ASSENT_TEST_TREE";
+/// Debian's packages for the lab, where the test wants them; set only inside.
+const DEBS: &str = "ASSENT_TEST_DEBS";
 const PREFIX: &str = "assent-machines-";
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 /// The last one is the only one of hosts without the first version of control groups.
@@ -24,11 +26,26 @@ const UNABLE: i32 = 77;
 pub struct Ground {
     pub(super) dir: PathBuf,
     pub(super) tree: PathBuf,
+    debs: Option<PathBuf>,
+}
+
+/// What a ground is made of besides itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// Debian's name of the release that machines run; that of the real machine when not given.
+    pub release: Option<&'static str>,
+    /// Whether the lab can offer packages of Debian.
+    pub debian: bool,
 }
 
 impl Ground {
     /// Address of the test itself, as machines see it.
     pub const HUB: &'static str = "10.77.0.1";
+
+    /// Debian's packages, as files.
+    pub(super) fn debs(&self) -> &Path {
+        self.debs.as_deref().expect("a ground with Debian's packages")
+    }
 
     fn new(dir: PathBuf, tree: PathBuf) -> Self {
         fs::create_dir_all("/run/netns").unwrap();
@@ -37,7 +54,7 @@ impl Ground {
         run("ip", &["link", "add", "br0", "type", "bridge"]);
         run("ip", &["addr", "add", &format!("{}/24", Self::HUB), "dev", "br0"]);
         run("ip", &["link", "set", "br0", "up"]);
-        Self { dir, tree }
+        Self { dir, tree, debs: std::env::var_os(DEBS).map(Into::into) }
     }
 }
 
@@ -52,12 +69,24 @@ pub(super) fn run(program: &str, args: &[&str]) -> Said {
 /// # Panics
 /// The body did; its output is shown.
 pub fn on_own_ground(body: impl FnOnce(&Ground)) {
+    on_ground_with(Needs::default(), body);
+}
+
+/// The same with another release, or with packages of Debian.
+///
+/// # Panics
+/// As [`on_own_ground`].
+pub fn on_ground_with(needs: Needs, body: impl FnOnce(&Ground)) {
     let test = std::thread::current().name().unwrap().to_owned();
     if let (Some(dir), Some(tree)) = (std::env::var_os(GROUND), std::env::var_os(TREE)) {
         return body(&Ground::new(dir.into(), tree.into()));
     }
-    let tree = match able().and_then(|()| tree()) {
-        Ok(tree) => tree,
+    let made = able().and_then(|()| tree(needs.release)).and_then(|tree| {
+        let debs = needs.debian.then(|| debs(&tree)).transpose()?;
+        Ok((tree, debs))
+    });
+    let (tree, debs) = match made {
+        Ok(made) => made,
         Err(why) => return programs::skip(&test, &why),
     };
     let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
@@ -65,7 +94,11 @@ pub fn on_own_ground(body: impl FnOnce(&Ground)) {
     inside.args(["--mount", "--propagation", "private", "--pid", "--net", "--ipc", "--uts"]);
     inside.args(["--fork", "--kill-child", "--mount-proc", "--"]).arg(std::env::current_exe().unwrap());
     inside.args(["--exact", &test, "--nocapture", "--test-threads", "1"]);
-    let said = Said::of(inside.env(GROUND, dir.path()).env(TREE, tree));
+    inside.env(GROUND, dir.path()).env(TREE, tree);
+    if let Some(debs) = debs {
+        inside.env(DEBS, debs);
+    }
+    let said = Said::of(&mut inside);
     dir.close().unwrap();
     sweep_control_groups();
     assert!(said.code == 0 && said.out.contains("1 passed"), "{said}");
@@ -86,16 +119,30 @@ fn able() -> Result<(), String> {
 }
 
 /// The tree, built once and kept beside the programs.
-fn tree() -> Result<PathBuf, String> {
-    let programs = programs::own("assent-agent");
-    let dir = programs.parent().and_then(Path::parent).unwrap().join("machines");
+fn tree(release: Option<&str>) -> Result<PathBuf, String> {
     let mut script = Command::new("bash");
-    script.args(["-c", include_str!("../../base-tree"), "base-tree"]).arg(dir).stdin(Stdio::null());
-    let said = Said::of(&mut script);
+    script.args(["-c", include_str!("../../base-tree"), "base-tree"]).arg(kept()).args(release);
+    made("no tree to boot from", script)
+}
+
+/// Debian's packages for machines of this tree, fetched once and kept beside it.
+fn debs(tree: &Path) -> Result<PathBuf, String> {
+    let mut script = Command::new("bash");
+    script.args(["-c", include_str!("../../debian-packages"), "debian-packages"]).arg(kept()).arg(tree);
+    made("no packages of Debian", script)
+}
+
+fn kept() -> PathBuf {
+    let programs = programs::own("assent-agent");
+    programs.parent().and_then(Path::parent).unwrap().join("machines")
+}
+
+fn made(what: &str, mut script: Command) -> Result<PathBuf, String> {
+    let said = Said::of(script.stdin(Stdio::null()));
     match said.code {
         0 => Ok(said.out.trim().into()),
         UNABLE => Err(said.err.trim().into()),
-        _ => panic!("no tree to boot from: {}", said.all()),
+        _ => panic!("{what}: {}", said.all()),
     }
 }
 

@@ -66,12 +66,26 @@ impl Lab {
         self.repository.sign();
     }
 
+    /// Adds a package like [`Lab::add_script`] to the suite of security updates.
+    pub fn add_fix(&self, name: &str, version: &str) {
+        self.repository.add(&Package { suite: "stable-security", name, version, postinst: "" });
+        self.repository.sign();
+    }
+
+    /// Offers Debian's own packages as well.
+    pub fn add_debian(&self, ground: &Ground) {
+        self.repository.add_files(ground.debs());
+        self.repository.sign();
+    }
+
     /// Makes the machine use this repository and no other.
     pub fn serve(&self, machine: &Machine) {
         let root = machine.dir.join("root");
         fs::copy(self.repository.public_key(), root.join("etc/apt/keyrings/lab.gpg")).unwrap();
-        let line =
-            format!("deb [signed-by=/etc/apt/keyrings/lab.gpg] http://{} stable main\n", self.door.address);
+        let line = ["stable", "stable-security"].map(|suite| {
+            format!("deb [signed-by=/etc/apt/keyrings/lab.gpg] http://{} {suite} main\n", self.door.address)
+        });
+        let line = line.concat();
         fs::write(root.join("etc/apt/sources.list.d/lab.list"), line).unwrap();
     }
 }

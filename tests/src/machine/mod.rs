@@ -7,7 +7,7 @@
 mod ground;
 mod lab;
 
-pub use ground::{Ground, on_own_ground};
+pub use ground::{Ground, Needs, on_ground_with, on_own_ground};
 pub use lab::{Lab, Starts};
 
 use crate::programs::{self, Said};
@@ -122,8 +122,8 @@ impl Machine {
         nspawn.args(["-c", enter, "sh"]).args(&self.groups).args(["--", "systemd-nspawn", "-q", "-b"]);
         nspawn.args(["-D", &self.path("root"), "-M", &self.name, "--register=no", "--keep-unit"]);
         nspawn.arg(format!("--network-namespace-path=/run/netns/{}", self.name));
-        // Packet filters of its own network.
-        nspawn.arg("--capability=CAP_NET_ADMIN");
+        // Packet filters and parameters of its own network.
+        nspawn.arg("--capability=CAP_NET_ADMIN").env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
         nspawn.args(["--resolv-conf=off", "--timezone=off", "--console=pipe"]);
         nspawn.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.nspawn = Some(nspawn.spawn().unwrap());

@@ -6,7 +6,7 @@ use crate::disk::Disk;
 use crate::host::{Accounts, Fault, Host};
 use crate::journal::{Record, Step};
 use crate::plan::Item;
-use crate::resource::wanted::{Nothing, Wanted, wanted};
+use crate::resource::wanted::{Nothing, Sight, Wanted, wanted};
 use crate::resource::{Found, directory, entry, file, parts, secret};
 use shared::digest::Digest;
 use shared::manifest::{Resource, Timer};
@@ -16,6 +16,9 @@ use shared::refusal::Refused;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
+
+/// The parts of a resource, and each of them as it was found.
+type Looked<'a> = (Vec<parts::Part<'a>>, Vec<parts::Found>);
 
 impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// Answers the failure and where the next group starts.
@@ -128,10 +131,24 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     }
 
     /// What the resource wants of the host as it is now, and what is there.
-    pub(super) fn parts(&self, item: &Item<'a>) -> Result<(Vec<parts::Part<'a>>, Vec<parts::Found>), Fault> {
+    pub(super) fn parts(&self, item: &Item<'a>) -> Result<Looked<'a>, Fault> {
+        let looked = self.parts_as(item, false)?;
+        let planned = self.actions.iter().find(|action| action.resource == item.id);
+        let brings = self.actions.iter().any(|action| action.package.is_some());
+        let Some(action) = planned.filter(|_| brings) else { return Ok(looked) };
+        let ends = |(all, found): &Looked<'a>| parts::after(&item.id, all, found, self.host);
+        if ends(&looked)? == action.after {
+            return Ok(looked);
+        }
+        // A package of this run may have brought the directory that the plan was to make.
+        let with_directories = self.parts_as(item, true)?;
+        Ok(if ends(&with_directories)? == action.after { with_directories } else { looked })
+    }
+
+    fn parts_as(&self, item: &Item<'a>, directories: bool) -> Result<Looked<'a>, Fault> {
         let accounts = self.host.accounts()?;
         let none = Nothing::default();
-        let sight = none.sight(&*self.host, &accounts);
+        let sight = Sight { directories, ..none.sight(&*self.host, &accounts) };
         let refused = |refused: Refused| Fault::Refused(refused.message);
         match wanted(item, self.job.facts, &sight).map_err(refused)? {
             Some(Wanted::Parts(all)) => {

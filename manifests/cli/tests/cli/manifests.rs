@@ -51,6 +51,38 @@ fn lint_lists_every_problem_with_line_place_and_remedy() {
     expect(dir.path(), 2, &["--site", "site", "sign", "bad.yaml"]);
 }
 
+/// Each says what it does, needs and undoes, has health checks, and nothing that the linter objects to.
+#[test]
+fn the_library_is_complete_and_lints() {
+    let dir = new_site();
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("library");
+    let mut count = 0;
+    for entry in fs::read_dir(&library).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (out, _) = expect(dir.path(), 0, &["lint", path.to_str().unwrap(), "--out", "one.json"]);
+        assert!(out.contains(&format!("{name}@1.0.0 is good")), "{out}");
+        let manifest = Manifest::from_json(&fs::read(dir.path().join("one.json")).unwrap()).unwrap();
+        assert!(!manifest.health.is_empty(), "{name} has no health check");
+        let undeclared = |(param, declared): (&_, &shared::manifest::Parameter)| {
+            let empty = declared.description.is_empty() || declared.default.is_none();
+            assert!(!empty, "{name}: {param} has no default or no description");
+        };
+        manifest.parameters.iter().for_each(undeclared);
+        let text = fs::read_to_string(&path).unwrap();
+        for head in [
+            "# Does ",
+            "# Needs ",
+            "# Undo ",
+            "# yaml-language-server: $schema=../schema/manifest.schema.json",
+        ] {
+            assert!(text.contains(head), "{name}: {head}");
+        }
+        count += 1;
+    }
+    assert!(count >= 13, "{count}");
+}
+
 #[test]
 fn a_signed_manifest_is_accepted_by_the_policy_until_one_byte_changes() {
     let dir = new_site();
