@@ -261,7 +261,9 @@ fn vault(state: &State) -> Result<Vault, StateError> {
 fn not_joined(error: StateError) -> Failure {
     match error {
         StateError::NotJoined { .. } => Failure::Refused(error.to_string()),
-        StateError::Io { .. } | StateError::Damaged { .. } => Failure::fault(error),
+        StateError::Io { .. } | StateError::Damaged { .. } | StateError::Unusable { .. } => {
+            Failure::fault(error)
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use shared::facts::TemplateFacts;
 use shared::ids::{AgentId, ResourceId};
 use shared::limits;
 use shared::manifest::{
-    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, order,
-    resolve_params,
+    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, in_the_way,
+    order, resolve_params,
 };
 use shared::plan::{Action, HealthProgram, Verb};
 use shared::refusal::{Code, Refused};
@@ -143,7 +143,14 @@ fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
             return Err(failed(format!("{path} is wanted as a whole by {other} and in part by {}", item.id)));
         }
     }
-    Ok(())
+    let all: Vec<&Resource> = items.iter().map(|item| item.resource).collect();
+    match in_the_way(&all) {
+        None => Ok(()),
+        Some((leaf, below, path)) => Err(failed(format!(
+            "{} needs {path} to be a directory, but {} says otherwise",
+            items[below].id, items[leaf].id
+        ))),
+    }
 }
 
 /// A resource, ready to be looked at.
@@ -199,6 +206,51 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.rules(&items);
     planner.planned.notes.truncate(limits::PLAN_NOTES);
     Ok(planner.planned)
+}
+
+/// The paths that an action changes, as far as the manifest names them.
+fn places<'r>(action: &'r Action, resource: &'r Resource) -> Vec<Cow<'r, str>> {
+    if let Some(path) = entry::path_of(&action.resource) {
+        return vec![path.into()];
+    }
+    let mut paths = resource.paths();
+    paths.extend(resource.edits().map(Into::into));
+    match resource {
+        Resource::Acl(own) => paths.push(own.path.as_str().into()),
+        Resource::Archive(own) => paths.push(own.path.as_str().into()),
+        Resource::Mount(own) => paths.push(own.path.as_str().into()),
+        _ => {}
+    }
+    paths
+}
+
+/// The class of the places that an action changes.
+///
+/// # Errors
+/// The machine's.
+pub(crate) fn class_of_places(
+    action: &Action,
+    resource: &Resource,
+    host: &impl Host,
+) -> Result<ActionClass, Fault> {
+    let mut classes = places(action, resource).into_iter().map(|path| class_of_place(&path, host));
+    classes.try_fold(ActionClass::File, |all, class| Ok(all.max(class?)))
+}
+
+/// The class of where a path really lies: links on the way must not make an ordinary file of a sensitive one.
+///
+/// # Errors
+/// The machine's.
+fn class_of_place(path: &str, host: &impl Host) -> Result<ActionClass, Fault> {
+    let mut above = path;
+    while let Some((parent, _)) = above.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+        above = parent;
+        if let Some(real) = host.real(parent)? {
+            let rest = path.strip_prefix(parent).unwrap_or_default();
+            return Ok(ActionClass::of_file(&format!("{}{rest}", real.trim_end_matches('/')), None));
+        }
+    }
+    Ok(ActionClass::File)
 }
 
 /// Packages that a manifest names itself.
@@ -484,11 +536,16 @@ impl<'a, H: Host> Planner<'a, H> {
             // A package may bring it; only its installation tells.
             a.package.is_some() || a.resource.as_str().strip_prefix("directory:") == Some(parent)
         };
-        let there = self.host.look(parent).map_err(refused)? != Entry::Absent;
-        if there || self.planned.actions.iter().any(comes) {
+        if self.planned.actions.iter().any(comes) {
             return Ok(());
         }
-        Err(failed(format!("{path} cannot be created: {parent} does not exist; add it as a directory")))
+        let real = self.host.real(parent).map_err(refused)?;
+        let why = match real.map(|real| self.host.look(&real)).transpose().map_err(refused)? {
+            Some(Entry::Directory { .. }) => return Ok(()),
+            None | Some(Entry::Absent) => "does not exist; add it as a directory",
+            Some(_) => "is no directory; remove it first",
+        };
+        Err(failed(format!("{path} cannot be created: {parent} {why}")))
     }
 
     fn command(&mut self, item: &Item<'a>, wanted: &Command) -> Result<(), Refused> {
@@ -564,38 +621,14 @@ impl<'a, H: Host> Planner<'a, H> {
     fn add(&mut self, item: &Item<'a>, actions: impl IntoIterator<Item = Action>) -> Result<(), Refused> {
         let before = self.planned.actions.len();
         for mut action in actions {
-            let mut paths = match entry::path_of(&action.resource) {
-                Some(path) => vec![path.into()],
-                None => item.resource.paths(),
-            };
-            if paths.is_empty() {
-                paths.extend(item.resource.edits().map(Into::into));
-            }
-            if let Resource::Acl(own) = item.resource {
-                paths.push(own.path.as_str().into());
-            }
-            for path in paths {
-                action.class = action.class.max(self.class_of_place(&path)?);
-            }
+            let class = class_of_places(&action, item.resource, &*self.host).map_err(refused)?;
+            action.class = action.class.max(class);
             self.planned.actions.push(action);
         }
         if self.planned.actions.len() > before {
             self.cause(&item.id, item.resource.on_change());
         }
         Ok(())
-    }
-
-    /// The class of where a path really lies: links on the way must not make an ordinary file of a sensitive one.
-    fn class_of_place(&self, path: &str) -> Result<ActionClass, Refused> {
-        let mut above = path;
-        while let Some((parent, _)) = above.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-            above = parent;
-            if let Some(real) = self.host.real(parent).map_err(refused)? {
-                let rest = path.strip_prefix(parent).unwrap_or_default();
-                return Ok(ActionClass::of_file(&format!("{}{rest}", real.trim_end_matches('/')), None));
-            }
-        }
-        Ok(ActionClass::File)
     }
 
     fn cause(&mut self, id: &ResourceId, services: &[ResourceId]) {

@@ -104,7 +104,7 @@ pub fn repository(
 /// # Errors
 /// As [`repository`]; `tuf.expired` when the stored metadata has come to its end.
 pub fn kept(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result<Repository, PullError> {
-    let trusted = client::offline(state.tuf().clone(), now)?;
+    let trusted = client::offline(state.tuf().clone(), now).map_err(|e| stored(state, e))?;
     read(state, server, trusted, Source::Kept, now)
 }
 
@@ -136,16 +136,16 @@ fn read(
 
 /// One refresh of the metadata against the server alone.
 fn refresh(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result<Trusted, PullError> {
-    let mut step = client::start(state.tuf().clone(), now)?;
+    let mut step = client::start(state.tuf().clone(), now).map_err(|e| stored(state, e))?;
     loop {
-        step = match step {
+        let next = match step {
             Step::Fetch(fetch) => match server.repository_file(fetch.name(), fetch.max_bytes())? {
-                Some(bytes) => fetch.found(&bytes)?,
-                None => fetch.not_found()?,
+                Some(bytes) => fetch.found(&bytes),
+                None => fetch.not_found(),
             },
             Step::Store(store) => {
                 state.store_tuf(store.role(), store.bytes())?;
-                store.stored()?
+                store.stored()
             }
             Step::Stale(stale) => {
                 let (trusted, offered) = (stale.trusted, stale.offered);
@@ -153,7 +153,15 @@ fn refresh(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result
             }
             Step::Done(trusted) => return Ok(*trusted),
         };
+        step = next.map_err(|e| stored(state, e))?;
     }
+}
+
+/// Names the own file where that is what is wrong: the repository cannot mend it.
+fn stored(state: &State, error: TufError) -> PullError {
+    let TufError::Store { role, why } = error else { return error.into() };
+    let path = state.dir().join("tuf").join(role.stored_file());
+    StateError::Damaged { path, why }.refused().into()
 }
 
 /// A target file as verified metadata names it; `None` when it is not listed.

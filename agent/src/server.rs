@@ -4,8 +4,8 @@
 
 use crate::clock::Clock;
 use crate::net::{Address, Call, Limits, Link, NetError, Reply, Sink};
-use crate::state::{Site, State};
-use crate::tls::Trust;
+use crate::state::{Site, State, StateError};
+use crate::tls::{self, Trust};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,9 +80,17 @@ impl Remote {
 /// # Errors
 /// The disk's.
 pub fn stored_trust(state: &State) -> Result<Trust, NetError> {
-    let get = |name: &str| match state.read_file(name) {
-        Ok(bytes) => Ok(bytes.unwrap_or_default()),
-        Err(e) => Err(NetError::Tls { address: state.site().agent_address.clone(), why: e.to_string() }),
+    let read = |name: &str| {
+        let unusable = |why| StateError::Unusable { path: state.dir().join(name), why };
+        let bytes = state.read_file(name)?.ok_or_else(|| unusable("it is missing".into()))?;
+        tls::check(name, &bytes).map_err(unusable)?;
+        Ok(bytes)
+    };
+    let get = |name: &str| {
+        read(name).map_err(|e: StateError| NetError::Tls {
+            address: state.site().agent_address.clone(),
+            why: e.to_string(),
+        })
     };
     Ok(Trust::Site { ca: get("ca.crt")?, certificate: get("tls.crt")?, key: get("tls.key")? })
 }

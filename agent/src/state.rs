@@ -44,6 +44,8 @@ pub enum StateError {
         path = path.display()
     )]
     Damaged { path: PathBuf, why: String },
+    #[error("{path} cannot be used ({why}); restore it from a backup or join this host again", path = path.display())]
+    Unusable { path: PathBuf, why: String },
     #[error("this host has not joined a site ({path} does not exist); run assent-agent join", path = path.display())]
     NotJoined { path: PathBuf },
 }

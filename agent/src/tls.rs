@@ -58,6 +58,18 @@ pub fn client_config(trust: &Trust, clock: &Clock) -> Result<ClientConfig, Strin
     }
 }
 
+/// Whether a file of the state holds what its name says: a key or certificates.
+///
+/// # Errors
+/// What it holds instead.
+pub fn check(name: &str, pem: &[u8]) -> Result<(), String> {
+    if name.ends_with(".key") {
+        return PrivateKeyDer::from_pem_slice(pem).map(drop).map_err(|e| format!("not a key in PEM: {e}"));
+    }
+    let mut roots = RootCertStore::empty();
+    certificates(pem)?.into_iter().try_for_each(|one| roots.add(one)).map_err(|e| e.to_string())
+}
+
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {

@@ -180,6 +180,23 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         self.items.get(&action.resource).copied().ok_or_else(unknown)
     }
 
+    /// What earlier steps, or somebody else, made of the directories on the way must not lead to a more sensitive
+    /// place than the one that was approved.
+    fn stays_in_its_place(&self, action: &Action) -> Result<(), Fault> {
+        let item = match entry::path_of(&action.resource) {
+            Some(path) => entry::governor(path, &self.items).map(|(item, _)| item),
+            None => self.items.get(&action.resource).copied(),
+        };
+        let Some(item) = item else { return Ok(()) };
+        if crate::plan::class_of_places(action, item.resource, self.host)? <= action.class {
+            return Ok(());
+        }
+        Err(Fault::Refused(format!(
+            "{} would be changed in another place than the approved one, because a link on its way is another one now; plan again",
+            action.resource
+        )))
+    }
+
     fn failed_before(&mut self, n: usize, fault: &Fault) -> Result<Option<String>, Fault> {
         let note = fault.text();
         self.journal.write(vec![Record::After(Step(n), StepStatus::Failed, 0, note.clone())])?;

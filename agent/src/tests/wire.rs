@@ -328,6 +328,25 @@ fn another_artifact_than_the_named_one_is_refused_and_removed() {
     assert_eq!(RealDisk.list(&root.path().join("artifacts")).unwrap(), Vec::<String>::new());
 }
 
+#[test]
+fn a_damaged_certificate_or_key_is_named_with_what_to_do() {
+    let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let served = serve(&authority, Box::new(|_, out| answer(out, "200 OK", b"")));
+    let state = joined_state(root.path(), &served, &authority);
+    for name in ["ca.crt", "tls.crt", "tls.key"] {
+        let path = root.path().join(name);
+        let good = std::fs::read(&path).unwrap();
+        for bad in [&b""[..], b"x", &good[..good.len() / 2]] {
+            std::fs::write(&path, bad).unwrap();
+            let said = Remote::new(&state, &Clock::from_env().unwrap(), limits()).err().unwrap().to_string();
+            let named = format!("{} cannot be used", path.display());
+            assert!(said.contains(&named) && said.contains("restore it from a backup"), "{said}");
+        }
+        std::fs::write(&path, good).unwrap();
+    }
+    Remote::new(&state, &Clock::from_env().unwrap(), limits()).unwrap();
+}
+
 /// A server that lets hosts join; `bend` spoils its answer.
 fn join_server(authority: Authority, bend: fn(&mut Joined)) -> Served {
     let pem = authority.pem.clone();

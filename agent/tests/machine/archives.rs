@@ -32,7 +32,7 @@ fn tar(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Puts the archive where downloads lie and gives the resource.
-fn archive(dir: &Path, files: &[(&str, &str)], more: Value) -> Value {
+pub fn archive(dir: &Path, files: &[(&str, &str)], more: Value) -> Value {
     let bytes = tar(files);
     let digest = Digest::of(&bytes);
     fs::create_dir_all(dir).unwrap();

@@ -50,7 +50,7 @@ if operation == "test":
 print(json.dumps(now))
 "#;
 
-fn dsc() -> Value {
+pub fn dsc() -> Value {
     let method = |name: &str| json!({ "executable": "feature", "args": [name], "input": "stdin" });
     json!({
         "$schema": "https://aka.ms/dsc/schemas/v3/bundled/resource/manifest.json",
@@ -74,7 +74,7 @@ fn blob(bench: &Bench, bytes: &[u8]) -> Value {
     json!({ "sha256": sha256, "length": bytes.len() })
 }
 
-fn resource(bench: &Bench, dsc: &Value, properties: Value) -> Value {
+pub fn resource(bench: &Bench, dsc: &Value, properties: Value) -> Value {
     json!({
         "name": "feature",
         "type": "Contoso.App/Feature",

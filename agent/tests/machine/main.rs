@@ -20,6 +20,7 @@ mod external;
 mod files;
 mod health;
 mod killed;
+mod kinds;
 mod packages;
 mod programs;
 mod random;

@@ -131,6 +131,28 @@ fn life_of_a_host(world: &World, served: &Served) {
     assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
 }
 
+/// The clock of the server judges client certificates, already in the handshake, wherever the machine's own stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_ends_by_the_clock_of_the_server() {
+    for (world, served) in served().await {
+        tokio::task::block_in_place(|| {
+            let (mut people, mut host) = (world.connect(served.people, None), Host::new(1));
+            let joined = join(&mut people, &mut host);
+            let get = "GET /agent/v1/work HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            let mut open = world.connect(served.agents, Some((&host, &joined)));
+            assert!(open.send(get).unwrap().starts_with("HTTP/1.1 200"), "{}", world.engine);
+            world.clock.set(NOW.plus(91 * 86_400));
+            let late = world.connect(served.agents, Some((&host, &joined))).send(get);
+            assert!(late.is_err(), "no request gets through: {late:?}");
+            assert!(open.send(get).unwrap().starts_with("HTTP/1.1 403"), "nor on the open connection");
+            world.clock.set(NOW);
+            let again = world.connect(served.agents, Some((&host, &joined))).send(get);
+            assert!(again.unwrap().starts_with("HTTP/1.1 200"));
+            drop(served);
+        });
+    }
+}
+
 fn forged_and_early(agent: &mut Connection, host: &mut Host) {
     let mut other = Host::new(2);
     other.joined();

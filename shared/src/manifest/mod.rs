@@ -51,7 +51,7 @@ pub use names::{
     AuthorizedKey, Checker, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
-pub use order::{Cycle, order};
+pub use order::{Cycle, in_the_way, order};
 pub use package::{
     Conffiles, NamePattern, NotAPattern, Package, PackageRange, PackageWant, Patch, Patterns, Select,
     WantedVersion,

@@ -2,6 +2,7 @@
 
 use super::{Command, Manifest, Needed, Resource};
 use crate::ids::ResourceId;
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
@@ -24,6 +25,30 @@ impl fmt::Display for Cycle {
 }
 
 impl std::error::Error for Cycle {}
+
+/// A resource that needs a directory where another one puts a file or link, or wants nothing to be.
+///
+/// A link that a change makes counts as in the way as well: what lies behind it would be elsewhere than it was when
+/// the change was planned. Answers the two indexes and the path; the first found.
+pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'r, str>)> {
+    let mut leaves: BTreeMap<Cow<'r, str>, usize> = BTreeMap::new();
+    for (index, resource) in resources.iter().enumerate() {
+        leaves.extend(resource.leaves().into_iter().map(|path| (path, index)));
+    }
+    for (index, resource) in resources.iter().enumerate() {
+        let mut own = resource.leaves();
+        own.extend(resource.directories().map(|path| format!("{path}/").into()));
+        for path in own {
+            let above = path.match_indices('/').map(|(at, _)| &path[..at]).filter(|above| !above.is_empty());
+            for above in above {
+                if let Some((leaf, other)) = leaves.get_key_value(above) {
+                    return Some((*other, index, leaf.clone()));
+                }
+            }
+        }
+    }
+    None
+}
 
 /// Indexes of the resources in the order in which they are done; stable: ties stay as written.
 ///

@@ -530,6 +530,23 @@ impl Resource {
         }
     }
 
+    /// Paths that are no directory once this is brought about: a file, a link, or nothing.
+    pub fn leaves(&self) -> Vec<Cow<'_, str>> {
+        let mut leaves = if matches!(self, Self::Directory(_)) { Vec::new() } else { self.paths() };
+        leaves.extend(self.edits().map(Into::into));
+        leaves
+    }
+
+    /// Paths that are directories once this is brought about.
+    pub fn directories(&self) -> Option<&str> {
+        match self {
+            Self::Directory(directory) => Some(directory.path.as_str()),
+            Self::Mount(Mount { path, want: Some(_), .. })
+            | Self::Archive(Archive { path, want: Some(_), .. }) => Some(path.as_str()),
+            _ => None,
+        }
+    }
+
     /// The file of which a part belongs to this resource; others may own other parts.
     pub fn edits(&self) -> Option<&str> {
         match self {

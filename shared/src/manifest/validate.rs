@@ -1,6 +1,6 @@
 //! What the types cannot say: references, limits and templates. Finds all problems at once.
 
-use super::order::order;
+use super::order::{in_the_way, order};
 use super::{
     Acl, AclEntry, AclTag, Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName,
     File, FileSource, FileWant, Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode,
@@ -186,6 +186,12 @@ impl Check<'_> {
             self.resource(&format!("resources[{index}].{}", resource.kind().as_str()), resource, &first);
         }
         self.masks(resources);
+        if let Some((leaf, below, path)) = in_the_way(&resources.iter().collect::<Vec<_>>()) {
+            let (leaf, below) = (resources[leaf].id(), (below, resources[below].kind().as_str()));
+            let message = format!("{path} would have to be a directory, but {leaf} says otherwise");
+            let remedy = "remove one of the two; what lies behind a link is named by its real path";
+            self.problem(format!("resources[{}].{}", below.0, below.1), message, remedy);
+        }
         if let Err(cycle) = order(manifest) {
             let at = cycle.0.first().and_then(|id| first.get(id)).copied().unwrap_or_default();
             self.problem(format!("resources[{at}]"), cycle.to_string(), "remove one of these links");

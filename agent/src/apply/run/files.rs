@@ -70,6 +70,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             let (Found::File(found) | Found::Secret(_, found)) = before else { continue };
             let after = self.actions[n].after;
             let Ok(item) = self.item(&self.actions[n]) else { continue };
+            if self.stays_in_its_place(&self.actions[n]).is_err() {
+                continue;
+            }
             let Resource::File(want) = item.resource else { continue };
             let done = resolved(item, want, self.job.facts).and_then(|want| {
                 file::stage(&want, found, after, self.host, &|digest| artifact(artifacts, digest))
@@ -185,6 +188,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     fn put(&mut self, n: usize, before: &Found, staged: &BTreeSet<usize>) -> Went {
         let action = &self.actions[n];
+        self.stays_in_its_place(action)?;
         let accounts = self.host.accounts()?;
         if let Some(path) = entry::path_of(&action.resource) {
             return self.entry(path, action, before, &accounts);

@@ -75,6 +75,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     /// Kinds that look at several parts and bring them about by themselves.
     fn looked_at(&mut self, action: &Action, before: &[parts::Found]) -> Went {
+        self.stays_in_its_place(action)?;
         let item = self.item(action)?;
         match item.resource {
             Resource::Firewall(_) => self.firewall(action, before),
