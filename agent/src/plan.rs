@@ -20,8 +20,8 @@ use shared::facts::TemplateFacts;
 use shared::ids::{AgentId, ResourceId};
 use shared::limits;
 use shared::manifest::{
-    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, in_the_way,
-    order, resolve_params,
+    AccountName, Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer,
+    in_the_way, order, resolve_params,
 };
 use shared::plan::{Action, HealthProgram, Verb};
 use shared::refusal::{Code, Refused};
@@ -147,7 +147,7 @@ fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
     match in_the_way(&all) {
         None => Ok(()),
         Some((leaf, below, path)) => Err(failed(format!(
-            "{} needs {path} to be a directory, but {} says otherwise",
+            "{} needs {path}, but {} makes something else of it",
             items[below].id, items[leaf].id
         ))),
     }
@@ -285,6 +285,8 @@ struct Planner<'a, H> {
     managed: Managed,
     /// Directories that parts of this plan make.
     made: BTreeSet<String>,
+    /// Files and links that steps of this plan put or remove.
+    leaves: BTreeSet<String>,
     /// ACLs as steps of this plan leave them; only kept where the plan is about any.
     acls: Option<acl::Foreseen>,
 }
@@ -304,6 +306,7 @@ impl<'a, H: Host> Planner<'a, H> {
             secret: BTreeSet::new(),
             files: BTreeMap::new(),
             made: BTreeSet::new(),
+            leaves: BTreeSet::new(),
             acls: items.iter().any(|item| matches!(item.resource, Resource::Acl(_))).then(BTreeMap::new),
             later: BTreeSet::new(),
         })
@@ -325,6 +328,7 @@ impl<'a, H: Host> Planner<'a, H> {
             return self.packages.want(package, item.resource.on_change(), self.host);
         }
         self.flush()?;
+        self.need_accounts(item)?;
         match item.resource {
             Resource::File(wanted) => {
                 let want = file::resolve(wanted, item.params, self.ask.facts, item.opener)?;
@@ -356,6 +360,10 @@ impl<'a, H: Host> Planner<'a, H> {
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;
                 if action.is_some() {
                     let made = found == directory::Found::Absent;
+                    self.occupy(item, wanted.path.as_str(), true)?;
+                    if made {
+                        self.made.insert(wanted.path.to_string());
+                    }
                     self.foresee(item, (wanted.path.as_str(), true), directory::mode(wanted, &found), made)?;
                 }
                 self.add(item, action)?;
@@ -432,7 +440,22 @@ impl<'a, H: Host> Planner<'a, H> {
         self.add(item, actions)
     }
 
-    /// Later steps about ACLs see what this one leaves.
+    /// A path is a directory or a leaf for all of a plan; where one lies is sometimes only known to the host.
+    fn occupy(&mut self, item: &Item<'_>, path: &str, directory: bool) -> Result<(), Refused> {
+        let taken = if directory { self.leaves.contains(path) } else { self.made.contains(path) };
+        if taken {
+            return Err(failed(format!(
+                "{} needs {path}, but an earlier step makes something else of it",
+                item.id
+            )));
+        }
+        if !directory {
+            self.leaves.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Later steps see what this one leaves.
     fn foresee_part(
         &mut self,
         item: &Item<'a>,
@@ -446,6 +469,7 @@ impl<'a, H: Host> Planner<'a, H> {
             }
             (parts::Part::Directory(want), parts::Found::Directory { path, found }) => {
                 let made = *found == directory::Found::Absent;
+                self.occupy(item, path, true)?;
                 self.foresee(item, (path, true), directory::mode(want, found), made)
             }
             (parts::Part::Acl { own }, parts::Found::Acl { path, found }) => {
@@ -464,6 +488,7 @@ impl<'a, H: Host> Planner<'a, H> {
         before: &file::Found,
         after: &file::Found,
     ) -> Result<(), Refused> {
+        self.occupy(item, path, false)?;
         let file::Found::File { attrs, .. } = after else { return Ok(()) };
         self.foresee(item, (path, false), attrs.mode, !matches!(before, file::Found::File { .. }))
     }
@@ -539,6 +564,11 @@ impl<'a, H: Host> Planner<'a, H> {
         if self.planned.actions.iter().any(comes) {
             return Ok(());
         }
+        if self.leaves.contains(parent) {
+            return Err(failed(format!(
+                "{path} cannot be created: an earlier step makes no directory of {parent}"
+            )));
+        }
         let real = self.host.real(parent).map_err(refused)?;
         let why = match real.map(|real| self.host.look(&real)).transpose().map_err(refused)? {
             Some(Entry::Directory { .. }) => return Ok(()),
@@ -546,6 +576,28 @@ impl<'a, H: Host> Planner<'a, H> {
             Some(_) => "is no directory; remove it first",
         };
         Err(failed(format!("{path} cannot be created: {parent} {why}")))
+    }
+
+    /// Whom something is to belong to: there, or made earlier in this plan.
+    fn need_accounts(&self, item: &Item<'_>) -> Result<(), Refused> {
+        // A package may bring them; only its installation tells.
+        if self.planned.actions.iter().any(|action| action.package.is_some()) {
+            return Ok(());
+        }
+        let (users, groups) = item.resource.accounts();
+        let unknown = |kind: &str, name: &AccountName| {
+            failed(format!(
+                "{}: the host has no {kind} {name}; require the resource or package that brings it",
+                item.id
+            ))
+        };
+        if let Some(name) = users.into_iter().find(|name| self.accounts.uid(name.as_str()).is_none()) {
+            return Err(unknown("user", name));
+        }
+        match groups.into_iter().find(|name| self.accounts.gid(name.as_str()).is_none()) {
+            Some(name) => Err(unknown("group", name)),
+            None => Ok(()),
+        }
     }
 
     fn command(&mut self, item: &Item<'a>, wanted: &Command) -> Result<(), Refused> {

@@ -72,6 +72,11 @@ pub(crate) fn diff(item: &Item<'_>, own: &Archive, host: &impl Host) -> Result<O
         let summary = format!("remove what archive {} has brought to {path}", record.want.artifact.sha256);
         return Ok(Some(action(item, Verb::Remove, &record, summary, shown(record.listing.paths(), "-"))));
     };
+    if !matches!(host.look(path).map_err(refused)?, Entry::Directory { .. } | Entry::Absent) {
+        return Err(refuse(format!(
+            "{path} exists and is no directory; nothing is unpacked there, remove it first"
+        )));
+    }
     let text = format!("archive {} ({} bytes) into {path}", want.artifact.sha256, want.artifact.length);
     let Some(record) = record else {
         let none = Record { path: path.into(), want: want.clone(), listing: Listing::default() };
@@ -126,6 +131,7 @@ fn different(record: &Record, host: &impl Host) -> Result<Vec<String>, Fault> {
     let accounts = host.accounts()?;
     let mut different = Vec::new();
     for part in parts(&record.path, &record.want, &record.listing, None)? {
+        look(&part, &record.path, host)?;
         let (path, same) = match &part {
             Part::File(want) => {
                 let found = file::inspect(&want.path, host)?;

@@ -255,12 +255,14 @@ fn keys<'a, H: Host>(own: &'a AuthorizedKeys, sight: &Sight<'_, H>) -> Result<Ve
     if old.is_none() {
         let dir_path = dir.parse().map_err(|e| refuse(format!("the home directory of {user}: {e}")))?;
         let there = sight.host.look(&dir).map_err(|fault| refuse(fault.text()))? != Entry::Absent;
-        parts.push(Part::Directory(Directory {
-            owner: (!there).then(|| user.clone()),
-            group: group.clone().filter(|_| !there),
-            mode: (!there).then(|| Mode::of_bits(0o700)),
-            ..Directory::at(dir_path)
-        }));
+        if !there && !sight.made.contains(&dir) {
+            parts.push(Part::Directory(Directory {
+                owner: Some(user.clone()),
+                group: group.clone(),
+                mode: Some(Mode::of_bits(0o700)),
+                ..Directory::at(dir_path)
+            }));
+        }
     }
     let new = authorized_keys::edit(own, old.as_deref().unwrap_or_default());
     parts.push(Part::File(file::Want {

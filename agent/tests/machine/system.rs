@@ -12,7 +12,7 @@ use shared::receipt::HostOutcome;
 use std::fs;
 use std::path::Path;
 
-const LEAF: &str = include_str!("../../../shared/src/manifest/golden/leaf.pem");
+pub const LEAF: &str = include_str!("../../../shared/src/manifest/golden/leaf.pem");
 
 /// A root with what the kinds look at.
 fn prepared() -> Bench {

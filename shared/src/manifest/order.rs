@@ -1,6 +1,6 @@
 //! The order of resources: what a resource needs comes first, otherwise as written.
 
-use super::{Command, Manifest, Needed, Resource};
+use super::{Command, File, FileWant, Manifest, Needed, Resource};
 use crate::ids::ResourceId;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -26,7 +26,8 @@ impl fmt::Display for Cycle {
 
 impl std::error::Error for Cycle {}
 
-/// A resource that needs a directory where another one puts a file or link, or wants nothing to be.
+/// A resource that needs a directory where another one puts a file or link, or wants nothing to be; or an ACL of what
+/// is to be a link or nothing.
 ///
 /// A link that a change makes counts as in the way as well: what lies behind it would be elsewhere than it was when
 /// the change was planned. Answers the two indexes and the path; the first found.
@@ -35,7 +36,16 @@ pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'
     for (index, resource) in resources.iter().enumerate() {
         leaves.extend(resource.leaves().into_iter().map(|path| (path, index)));
     }
+    let has_acl = |leaf: &Resource| {
+        !matches!(leaf, Resource::Symlink(_) | Resource::File(File { want: FileWant::Absent, .. }))
+    };
     for (index, resource) in resources.iter().enumerate() {
+        if let Resource::Acl(acl) = resource
+            && let Some((path, leaf)) = leaves.get_key_value(acl.path.as_str())
+            && !has_acl(resources[*leaf])
+        {
+            return Some((*leaf, index, path.clone()));
+        }
         let mut own = resource.leaves();
         own.extend(resource.directories().map(|path| format!("{path}/").into()));
         for path in own {

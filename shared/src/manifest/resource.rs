@@ -559,6 +559,27 @@ impl Resource {
         }
     }
 
+    /// Users and groups that something of this resource is to belong to.
+    pub fn accounts(&self) -> (Vec<&AccountName>, Vec<&AccountName>) {
+        let (users, groups) = match self {
+            Self::File(File { want: FileWant::Present { owner, group, .. }, .. }) => {
+                ([owner.as_ref(), None], [group.as_ref(), None])
+            }
+            Self::Directory(own) => {
+                let below = own.recurse.as_ref();
+                (
+                    [own.owner.as_ref(), below.and_then(|below| below.owner.as_ref())],
+                    [own.group.as_ref(), below.and_then(|below| below.group.as_ref())],
+                )
+            }
+            Self::Archive(Archive { want: Some(want), .. }) => {
+                ([want.owner.as_ref(), None], [want.group.as_ref(), None])
+            }
+            _ => ([None; 2], [None; 2]),
+        };
+        (users.into_iter().flatten().collect(), groups.into_iter().flatten().collect())
+    }
+
     /// The program that must accept a file of this resource before it goes live.
     pub fn checker(&self) -> Option<Cow<'_, Checker>> {
         match self {

@@ -188,7 +188,7 @@ impl Check<'_> {
         self.masks(resources);
         if let Some((leaf, below, path)) = in_the_way(&resources.iter().collect::<Vec<_>>()) {
             let (leaf, below) = (resources[leaf].id(), (below, resources[below].kind().as_str()));
-            let message = format!("{path} would have to be a directory, but {leaf} says otherwise");
+            let message = format!("this needs {path}, but {leaf} makes something else of it");
             let remedy = "remove one of the two; what lies behind a link is named by its real path";
             self.problem(format!("resources[{}].{}", below.0, below.1), message, remedy);
         }

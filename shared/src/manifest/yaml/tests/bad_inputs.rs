@@ -924,6 +924,27 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
             "says otherwise",
             "list mask::r-x",
         ),
+        (
+            with("file: {path: /a/b, content: x}\n  - symlink: {path: /a, target: c}"),
+            "resources[0].file",
+            6,
+            "needs /a, but symlink:/a makes something else",
+            "by its real path",
+        ),
+        (
+            with("file: {path: /a, content: x}\n  - mount: {path: /a, source: tmpfs, fstype: tmpfs}"),
+            "resources[1].mount",
+            7,
+            "needs /a",
+            "remove one",
+        ),
+        (
+            with("symlink: {path: /a, target: b}\n  - acl: {path: /a, purge: true}"),
+            "resources[1].acl",
+            7,
+            "needs /a, but symlink:/a",
+            "remove one",
+        ),
         // YAML
         ("a: &x [1]\nb: *x\n".into(), "", 1, "anchors", "write the value out"),
         ("a: *x\n".into(), "", 1, "", ""),
