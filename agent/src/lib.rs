@@ -4,6 +4,8 @@
 //! agent's own files, `server` to the network, `clock` to the time. Never: a change without all tokens of
 //! `shared::admit`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod admit;
 pub mod apply;
 pub mod clock;
@@ -26,6 +28,7 @@ pub mod pull;
 pub mod receipt;
 pub mod resource;
 pub mod run;
+pub mod say;
 pub mod server;
 pub mod spool;
 pub mod state;

@@ -1,5 +1,7 @@
 //! `assent-agent`: the command line of the agent. Exit codes: 0 done, 1 refused, 2 usage, 3 fault.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
 use agent::disk::RealDisk;
@@ -9,6 +11,7 @@ use agent::host::{Host, Machine};
 use agent::net::{Address, NetError};
 use agent::receipt::agent_version;
 use agent::run::{Agent, Report, open_state};
+use agent::say;
 use agent::server::Remote;
 use agent::state::{State, StateError};
 use agent::status::Status;
@@ -131,7 +134,7 @@ impl Failure {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = vault::keep_memory_private() {
-        eprintln!("note: core files of this process cannot be forbidden: {error}");
+        say::err(&format!("note: core files of this process cannot be forbidden: {error}"));
     }
     let done = match cli.command {
         Command::Join(args) => join(&args),
@@ -140,18 +143,18 @@ fn main() -> ExitCode {
         Command::Plan { file, root } => plan(&file, &root.root),
         Command::Status { json, root } => status(json, &root.root),
         Command::Version => {
-            println!("assent-agent {}", agent_version());
+            say::out(&format!("assent-agent {}", agent_version()));
             Ok(())
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Refused(why)) => {
-            eprintln!("error: {why}");
+            say::err(&format!("error: {why}"));
             ExitCode::from(1)
         }
         Err(Failure::Fault(why)) => {
-            eprintln!("error: {why}");
+            say::err(&format!("error: {why}"));
             ExitCode::from(3)
         }
     }
@@ -204,8 +207,8 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
             Failure::fault(e)
         }
     })?;
-    println!("joined site {} as agent {}", site.site, site.agent);
-    println!("try: assent-agent once --root {}", paths.root().display());
+    say::out(&format!("joined site {} as agent {}", site.site, site.agent));
+    say::out(&format!("try: assent-agent once --root {}", paths.root().display()));
     Ok(())
 }
 
@@ -272,7 +275,7 @@ fn start_log(filter: &str) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let built = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| say::Log(std::io::stderr()))
         .with_ansi(false)
         .without_time();
     // Set once in a process; a second time there is one already.
@@ -319,13 +322,13 @@ fn once(root: &Path) -> Result<(), Failure> {
 
 fn print(report: &Report) {
     for line in &report.lines {
-        println!("{line}");
+        say::line(line);
     }
     for told in report.standings.values() {
         let code = told.code.map(|code| format!(" ({code}: {})", told.message)).unwrap_or_default();
-        println!("{} revision {}: {}{code}", told.change_id, told.revision, told.standing);
+        say::line(&format!("{} revision {}: {}{code}", told.change_id, told.revision, told.standing));
     }
-    println!("next: {}", report.next);
+    say::out(&format!("next: {}", report.next));
 }
 
 fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
@@ -347,15 +350,15 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
     let planned = agent::engine::plan_locally(&mut machine(&paths)?, &manifest, &vault, class);
     let planned = planned.map_err(|e| Failure::Refused(e.to_string()))?;
     for action in &planned.actions {
-        println!("{} ({}, undo {})", action.summary, action.class, action.undo.undo.as_str());
-        for line in action.diff.iter().flat_map(|diff| diff.lines()) {
-            println!("    {line}");
+        say::line(&format!("{} ({}, undo {})", action.summary, action.class, action.undo.undo.as_str()));
+        for line in action.diff.iter().flat_map(|diff| diff.split_terminator('\n')) {
+            say::out(&format!("    {line}"));
         }
     }
     for note in &planned.notes {
-        println!("note: {note}");
+        say::line(&format!("note: {note}"));
     }
-    println!("{}: {} actions; nothing was changed", manifest.id(), planned.actions.len());
+    say::out(&format!("{}: {} actions; nothing was changed", manifest.id(), planned.actions.len()));
     Ok(())
 }
 
@@ -386,8 +389,8 @@ fn status(json: bool, root: &Path) -> Result<(), Failure> {
     };
     let now: Timestamp = Clock::from_env().map_err(Failure::Fault)?.now();
     match json {
-        true => println!("{}", String::from_utf8_lossy(&status.to_bytes())),
-        false => print!("{}", status.text(now)),
+        true => say::json(&status.to_bytes()),
+        false => say::out(&status.text(now)),
     }
     Ok(())
 }

@@ -333,6 +333,7 @@ impl<'a, H: Host> Planner<'a, H> {
             Resource::File(wanted) => {
                 let want = file::resolve(wanted, item.params, self.ask.facts, item.opener)?;
                 let path = wanted.path.as_str();
+                self.occupy(item, path, false)?;
                 let found = file::inspect(path, self.host).map_err(refused)?;
                 match want.digest() {
                     Some(_) if want.seal().is_some() => {
@@ -361,8 +362,11 @@ impl<'a, H: Host> Planner<'a, H> {
                 if action.is_some() {
                     let made = found == directory::Found::Absent;
                     self.occupy(item, wanted.path.as_str(), true)?;
-                    if made {
-                        self.made.insert(wanted.path.to_string());
+                    if made && !self.made.insert(wanted.path.to_string()) {
+                        return Err(failed(format!(
+                            "an earlier step makes {} for what it puts there; let its resource require {}",
+                            wanted.path, item.id
+                        )));
                     }
                     self.foresee(item, (wanted.path.as_str(), true), directory::mode(wanted, &found), made)?;
                 }

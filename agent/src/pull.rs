@@ -104,6 +104,7 @@ pub fn repository(
 /// # Errors
 /// As [`repository`]; `tuf.expired` when the stored metadata has come to its end.
 pub fn kept(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result<Repository, PullError> {
+    drop(begun(state, now)?);
     let trusted = client::offline(state.tuf().clone(), now).map_err(|e| stored(state, e))?;
     read(state, server, trusted, Source::Kept, now)
 }
@@ -136,7 +137,7 @@ fn read(
 
 /// One refresh of the metadata against the server alone.
 fn refresh(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result<Trusted, PullError> {
-    let mut step = client::start(state.tuf().clone(), now).map_err(|e| stored(state, e))?;
+    let mut step = begun(state, now)?;
     loop {
         let next = match step {
             Step::Fetch(fetch) => match server.repository_file(fetch.name(), fetch.max_bytes())? {
@@ -155,6 +156,12 @@ fn refresh(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result
         };
         step = next.map_err(|e| stored(state, e))?;
     }
+}
+
+/// The first step judges nothing but the own root.
+fn begun(state: &State, now: Timestamp) -> Result<Step, PullError> {
+    client::start(state.tuf().clone(), now)
+        .map_err(|e| stored(state, TufError::Store { role: Role::Root, why: e.to_string() }))
 }
 
 /// Names the own file where that is what is wrong: the repository cannot mend it.

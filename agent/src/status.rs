@@ -92,7 +92,7 @@ impl Status {
     pub fn text(&self, now: Timestamp) -> String {
         let mut text = String::new();
         let mut line = |label: &str, value: &str| {
-            text.push_str(&format!("{label:<14}{value}\n"));
+            text.push_str(&format!("{label:<14}{}\n", shared::visible::line(value)));
         };
         line("site", &self.site.to_string());
         line("agent", &format!("{} ({})", self.agent, self.agent_version));

@@ -36,4 +36,5 @@ pub mod template;
 pub mod time;
 pub mod tuf;
 pub mod version;
+pub mod visible;
 pub mod wire;

@@ -26,6 +26,8 @@ pub struct Managed {
     paths: BTreeSet<String>,
     /// Directories that say themselves what is wanted below them.
     reaching: BTreeSet<String>,
+    /// Where archives are unpacked.
+    unpacked: BTreeSet<String>,
 }
 
 impl Managed {
@@ -40,6 +42,7 @@ impl Managed {
                 }
                 Resource::Archive(own) => {
                     // What lies in it is the matter of the archive.
+                    managed.unpacked.insert(own.path.to_string());
                     managed.reaching.insert(own.path.to_string());
                     managed.paths.insert(own.path.to_string());
                 }
@@ -95,6 +98,12 @@ pub(crate) fn governor<'i, 'a>(
 pub fn diff<H: Host>(want: &Directory, managed: &Managed, host: &H) -> Result<Vec<Action>, Refused> {
     if !want.reaches_below() {
         return Ok(Vec::new());
+    }
+    if managed.unpacked.contains(want.path.as_str()) {
+        return Err(refuse(format!(
+            "an archive is unpacked into {0} and says itself what lies there; directory:{0} cannot purge or recurse as well",
+            want.path
+        )));
     }
     let accounts = host.accounts().map_err(|fault| refuse(fault.text()))?;
     let mut walk = Walk { want, managed, host, accounts, seen: 0, actions: Vec::new() };

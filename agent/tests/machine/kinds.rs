@@ -7,7 +7,7 @@ use super::external;
 use super::files::Bench;
 use super::support::tree::Tree;
 use super::system::LEAF;
-use agent::host::Host as _;
+use agent::host::{Host as _, Machine};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::{Value, json};
@@ -302,10 +302,16 @@ fn fitting(bench: &Bench, wishes: &[Value]) -> Vec<Value> {
 }
 
 /// The paths that an action may change: its own, what it edits, and directories that it makes for them.
-fn covers(action: &Action, resources: &BTreeMap<String, Resource>, path: &str) -> bool {
+fn covers(action: &Action, resources: &BTreeMap<String, Resource>, path: &str, machine: &Machine) -> bool {
     let id = action.resource.as_str();
+    // A path counts as what it leads to.
+    let real = |own: &str| {
+        let (parent, name) = own.rsplit_once('/').unwrap();
+        let parent = machine.real(if parent.is_empty() { "/" } else { parent }).unwrap();
+        parent.map_or(own.to_owned(), |parent| format!("{}/{name}", parent.trim_end_matches('/')))
+    };
     if let Some(entry) = id.strip_prefix("entry:") {
-        return path == entry;
+        return path == real(entry);
     }
     let Some(resource) = resources.get(id) else { return false };
     let mut own: Vec<String> = resource.paths().into_iter().map(Into::into).collect();
@@ -329,6 +335,7 @@ fn covers(action: &Action, resources: &BTreeMap<String, Resource>, path: &str) -
         Resource::External(_) => own.push("/srv/state.json".into()),
         _ => {}
     }
+    own.extend(own.iter().map(|own| real(own)).collect::<Vec<_>>());
     let makes_directories =
         !matches!(resource, Resource::File(_) | Resource::Directory(_) | Resource::Acl(_));
     own.iter().any(|own| own == path || (makes_directories && own.starts_with(&format!("{path}/"))))
@@ -396,7 +403,7 @@ fn round(
     prop_assert!((0..plan.len()).all(done), "{}: {:#?} {:#?}", outcome.note, shown, went);
     for path in before.keys().chain(after.keys()) {
         let changed = before.get(path) != after.get(path);
-        let planned = plan.iter().any(|action| covers(action, &resources, path));
+        let planned = plan.iter().any(|action| covers(action, &resources, path, &bench.machine));
         prop_assert!(!changed || planned, "{} was not planned: {:#?}", path, shown);
     }
     let again = site.plan(&mut bench.machine).map(|mut plan| {

@@ -21,6 +21,7 @@ mod files;
 mod health;
 mod killed;
 mod kinds;
+mod messages;
 mod packages;
 mod programs;
 mod random;

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Command;
 
 pub fn show(session: &Session) -> Done {
-    term::print(&pretty(&session.site()?.policy)?)
+    term::print_json(&pretty(&session.site()?.policy)?)
 }
 
 fn pretty(policy: &Policy) -> Done<String> {

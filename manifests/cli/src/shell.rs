@@ -10,7 +10,7 @@ use std::path::Path;
 pub fn completion(shell: Shell) -> Done {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "assent", &mut out);
-    term::print(&String::from_utf8(out).or_fault("the completions are not text")?)
+    term::print_exactly(&String::from_utf8(out).or_fault("the completions are not text")?)
 }
 
 /// `assent.1` and one page for each subcommand, `assent-change-new.1` and so on.

@@ -1,9 +1,25 @@
 //! The terminal: prompts, hidden input, colour where there is one, and words that people must type.
+//!
+//! The only door for text: whatever hosts, servers and manifests bring, nothing leaves it that steers a terminal or
+//! hides a part of itself, except the colour of this program.
 
 use crate::error::{Context as _, Done, Failure};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
 use zeroize::Zeroizing;
+
+/// Begins and ends what must not be overlooked.
+pub const RED: &str = "\u{1b}[1;31m";
+pub const PLAIN: &str = "\u{1b}[0m";
+
+/// The text with everything visible but the own colour.
+pub fn shown(text: &str) -> String {
+    let pieces = text.split(RED).map(|piece| {
+        let pieces: Vec<String> = piece.split(PLAIN).map(shared::visible::lines).collect();
+        pieces.join(PLAIN)
+    });
+    pieces.collect::<Vec<_>>().join(RED)
+}
 
 /// Whether somebody can answer a question.
 pub fn is_interactive() -> bool {
@@ -17,7 +33,7 @@ pub fn has_colour() -> bool {
 
 /// Asks a question and reads one line; questions go to standard error, so that output can be piped.
 pub fn ask(question: &str) -> Done<String> {
-    let asked = write!(stderr(), "{question} ").and_then(|()| stderr().flush());
+    let asked = write!(stderr(), "{} ", shown(question)).and_then(|()| stderr().flush());
     asked.or_fault("could not write to the terminal")?;
     let mut line = String::new();
     stdin().lock().read_line(&mut line).or_fault("could not read the answer")?;
@@ -40,7 +56,7 @@ pub fn ask_hidden(question: &str) -> Done<Zeroizing<String>> {
 /// Tells a person something that is not the output. A terminal that hung up cannot be told so; the exit code says
 /// how it ended.
 pub fn note(text: &str) {
-    let _gone = stderr().write_all(text.as_bytes()).and_then(|()| stderr().flush());
+    let _gone = stderr().write_all(shown(text).as_bytes()).and_then(|()| stderr().flush());
 }
 
 /// Makes a person type `word`; `yes` skips the question (for scripts).
@@ -61,10 +77,38 @@ pub fn confirm(question: &str, word: &str, yes: bool) -> Done {
 
 /// Writes to standard output; a reader that went away (`| head`) ends the command quietly.
 pub fn print(text: &str) -> Done {
+    write(&shown(text))
+}
+
+/// The same as JSON, in which characters that a terminal obeys are escapes.
+pub fn print_json(text: &str) -> Done {
+    write(&shared::visible::json(text))
+}
+
+/// What another program is to read, byte for byte, unless a person looks.
+pub fn print_exactly(text: &str) -> Done {
+    if stdout().is_terminal() { print(text) } else { write(text) }
+}
+
+fn write(text: &str) -> Done {
     match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::fault("could not write the output").why(e))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_the_own_colour_leaves_the_door() {
+        let hostile = format!("{RED}! web1{PLAIN}\n\u{1b}[2J\u{1b}]0;x\u{7}a\rb \u{202e}exe\t\u{9b}1m\n");
+        let shown = shown(&hostile);
+        assert!(shown.starts_with(&format!("{RED}! web1{PLAIN}\n\\u{{1b}}[2J")), "{shown:?}");
+        let rest = shown.replace(RED, "").replace(PLAIN, "");
+        assert!(rest.chars().all(|c| "\n\t".contains(c) || !shared::visible::is_hidden(c)), "{rest:?}");
     }
 }

@@ -2,30 +2,15 @@
 
 use std::fmt::Write as _;
 
-/// Foreign text on one line: control and direction characters are shown as escapes, never executed.
-///
-/// A host name or summary could otherwise move the cursor or turn the reading direction, and hide what is
-/// approved.
+/// Foreign text on one line: control and direction characters are shown as escapes, never executed. What leaves the
+/// program goes through `term`, which does the same again for all of it; here one field cannot become two lines.
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_deceptive(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    shared::visible::line(text)
 }
 
-/// Like [`clean`], line by line, for diffs; tabs stay.
+/// Like [`clean`], line by line, for diffs; tabs stay, and so do carriage returns, as escapes.
 pub fn clean_lines(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.lines().map(|line| line.split('\t').map(clean).collect::<Vec<_>>().join("\t"))
-}
-
-/// Characters that change the order or presence of others without being seen.
-fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+    text.split_terminator('\n').map(shared::visible::lines)
 }
 
 /// Rows in columns as wide as their widest cell, two blanks apart, nothing behind the last cell.
@@ -67,12 +52,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
-        assert_eq!(clean("rm\u{202e}fdp.exe"), "rm\\u{202e}fdp.exe");
-        assert_eq!(clean("Größe ✓"), "Größe ✓");
-        let lines: Vec<_> = clean_lines("a\tb\r\nc\u{7}").collect();
-        assert_eq!(lines, ["a\tb", "c\\u{7}"]);
+    fn foreign_text_is_one_line_or_as_many_as_it_has() {
+        assert_eq!(clean("a\u{1b}[2J\nb"), "a\\u{1b}[2J\\u{a}b");
+        let lines: Vec<_> = clean_lines("a\tb\r\nc\u{7}\n").collect();
+        assert_eq!(lines, ["a\tb\\u{d}", "c\\u{7}"]);
     }
 
     #[test]

@@ -207,8 +207,8 @@ impl Stale {
 
 impl Rooted {
     fn new(stored: Stored, now: Time) -> Result<Self, TufError> {
-        let root = read_root(&stored.root).map_err(|e| damaged(&Role::Root, &e))?;
-        let verifier = Verifier::from_root(&stored.root).map_err(|e| damaged(&Role::Root, &e))?;
+        let root = read_root(&stored.root)?;
+        let verifier = Verifier::from_root(&stored.root)?;
         Ok(Self { verifier, stored, now, root, rotations: 0, floor: Floor::default() })
     }
 

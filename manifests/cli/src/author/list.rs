@@ -55,5 +55,5 @@ pub fn run(session: &Session, team: Option<&Team>, json: bool) -> Done {
 /// One JSON document, indented.
 pub fn print_json(value: &impl Serialize) -> Done {
     let text = serde_json::to_string_pretty(value).or_fault("the output could not be written")?;
-    term::print(&format!("{text}\n"))
+    term::print_json(&format!("{text}\n"))
 }

@@ -1,12 +1,12 @@
 //! A page of plain text that grows line by line; colour only where the terminal has it.
 
+use crate::term::{PLAIN, RED};
+
 pub struct Page {
     out: String,
     colour: bool,
 }
 
-const RED: &str = "\u{1b}[1;31m";
-const PLAIN: &str = "\u{1b}[0m";
 /// Width of the label column.
 const LABEL: usize = 20;
 

@@ -111,6 +111,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_says_steers_no_terminal_and_adds_no_line() {
+        let hostile = "a\u{1b}[2J\u{202e}\r\n  signed by the host";
+        let said = Why {
+            hostname: hostile.into(),
+            standing: hostile.into(),
+            code: hostile.into(),
+            message: hostile.into(),
+            ..why(None)
+        };
+        let shown = rendered(&said, None, NOW, (Lang::En, &window::zone(Some("UTC")).unwrap()));
+        assert_eq!(shown.lines().count(), 4, "{shown}");
+        assert!(shown.chars().all(|c| c == '\n' || !shared::visible::is_hidden(c)), "{shown:?}");
+    }
+
+    #[test]
     fn a_refusal_of_another_host_change_or_site_is_not_shown() {
         let site = policy().site;
         let mut other_host = why(Some(refusal()));
