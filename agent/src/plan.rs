@@ -329,11 +329,13 @@ impl<'a, H: Host> Planner<'a, H> {
         }
         self.flush()?;
         self.need_accounts(item)?;
+        for path in item.resource.leaves() {
+            self.occupy(item, &path, false)?;
+        }
         match item.resource {
             Resource::File(wanted) => {
                 let want = file::resolve(wanted, item.params, self.ask.facts, item.opener)?;
                 let path = wanted.path.as_str();
-                self.occupy(item, path, false)?;
                 let found = file::inspect(path, self.host).map_err(refused)?;
                 match want.digest() {
                     Some(_) if want.seal().is_some() => {
