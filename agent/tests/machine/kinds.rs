@@ -416,7 +416,7 @@ fn round(
 
 /// `ASSENT_TEST_CASES` runs more of them.
 fn cases() -> u32 {
-    std::env::var("ASSENT_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
+    std::env::var("ASSENT_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
 }
 
 #[test]
