@@ -6,6 +6,7 @@
 
 pub(super) mod database;
 pub(super) mod detect;
+mod history;
 pub(super) mod offers;
 pub(super) mod place;
 mod room;
@@ -14,7 +15,8 @@ mod unfinished;
 
 use super::dnf::Dnf;
 use super::packages::{
-    Conffile, Installed, Mark, Offer, PackageChange, PackageManager, PackageState, Request, Terms,
+    Conffile, Installed, Mark, Offer, PackageChange, PackageEvent, PackageManager, PackageState,
+    Place as Read, Request, Terms,
 };
 use super::store::{self, Store, bare};
 use super::zypper::Zypper;
@@ -24,7 +26,8 @@ use offers::{Catalogue, Item};
 use place::{LOOK, Place};
 use shared::manifest::NameGlob;
 use shared::version::Order;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use transact::Work;
@@ -36,6 +39,8 @@ pub struct Rpm {
     store: Store,
     tool: Tool,
     native: OnceCell<String>,
+    /// What the repositories said last, until they are asked again or packages change.
+    catalogue: RefCell<Option<(BTreeSet<String>, Catalogue)>>,
     lock_wait: Duration,
 }
 
@@ -140,7 +145,28 @@ impl Tool {
 impl Rpm {
     pub fn new(root: &Path, whole: bool, dir: PathBuf, tool: Tool, lock_wait: Duration) -> Self {
         let store = Store::new(dir.join("store"), "rpm");
-        Self { place: Place::new(root, whole, dir), store, tool, native: OnceCell::new(), lock_wait }
+        let (native, catalogue) = (OnceCell::new(), RefCell::default());
+        Self { place: Place::new(root, whole, dir), store, tool, native, catalogue, lock_wait }
+    }
+
+    /// What the repositories say of packages with these names, without architectures; of more, perhaps.
+    fn listed(&self, names: &[&str]) -> Result<Catalogue, Fault> {
+        if names.is_empty() {
+            return Ok(Catalogue::default());
+        }
+        if let Some((known, catalogue)) = &*self.catalogue.borrow()
+            && names.iter().all(|name| known.contains(*name))
+        {
+            return Ok(catalogue.clone());
+        }
+        let catalogue = self.tool.listed(&self.place, names)?;
+        let known = names.iter().map(|name| (*name).to_owned()).collect();
+        self.catalogue.replace(Some((known, catalogue.clone())));
+        Ok(catalogue)
+    }
+
+    fn forget_lists(&self) {
+        self.catalogue.replace(None);
     }
 
     fn entries(&self) -> Result<Vec<Entry>, Fault> {
@@ -247,6 +273,7 @@ impl PackageManager for Rpm {
 
     fn refresh(&self) -> Result<(), Fault> {
         self.place.prepare()?;
+        self.forget_lists();
         self.tool.refresh(&self.place)
     }
 
@@ -254,7 +281,7 @@ impl PackageManager for Rpm {
         self.place.prepare()?;
         let (entries, native) = (self.entries()?, self.architecture()?);
         let bare: Vec<&str> = names.iter().map(|name| bare(name)).collect();
-        let catalogue = self.tool.listed(&self.place, &bare)?;
+        let catalogue = self.listed(&bare)?;
         let offer = |called: &&str| {
             let installed = entries.iter().find(|entry| entry.called == **called);
             // Older kernels beside the newest one get no updates and miss none.
@@ -278,8 +305,7 @@ impl PackageManager for Rpm {
         let mut changes = offers::changes(&items, &entries, &native);
         let names: Vec<&str> =
             changes.iter().filter(|c| c.to.is_some() && c.sha256.is_none()).map(|c| bare(&c.name)).collect();
-        let catalogue =
-            if names.is_empty() { Catalogue::default() } else { self.tool.listed(&self.place, &names)? };
+        let catalogue = self.listed(&names)?;
         for change in changes.iter_mut().filter(|c| c.sha256.is_none()) {
             let Some(to) = change.to.clone() else { continue };
             let listed = catalogue.file(&change.name, &to, &native).map_err(Fault::Refused)?;
@@ -333,7 +359,7 @@ impl PackageManager for Rpm {
             self.store.take_in(wanted, &incoming)?;
             brought
         };
-        self.store.fetch(changes, download, || self.tool.refresh(&self.place))
+        self.store.fetch(changes, download, || PackageManager::refresh(self))
     }
 
     fn has_files(&self, changes: &[PackageChange]) -> Result<bool, Fault> {
@@ -354,7 +380,7 @@ impl PackageManager for Rpm {
                 if catalogue.is_none() {
                     let names: Vec<&str> = wanted.iter().map(|(name, _)| bare(name)).collect();
                     // Without its lists a repository offers nothing; the reason is told when one is needed.
-                    catalogue = Some(self.tool.listed(&self.place, &names)?);
+                    catalogue = Some(self.listed(&names)?);
                 }
                 let file = catalogue.as_ref().map(|all| all.file(called, evr, &native)).transpose();
                 change = file.map_err(Fault::Refused)?.flatten().map(|listed| PackageChange {
@@ -406,6 +432,11 @@ impl PackageManager for Rpm {
         self.wait()?;
         let names: Vec<&str> = names.iter().map(|name| bare(name)).collect();
         self.tool.mark(&self.place, mark, &names)
+    }
+
+    fn history(&self, since: Option<&Read>) -> Result<(Vec<PackageEvent>, Read), Fault> {
+        self.place.prepare()?;
+        history::read(&self.place, &self.entries()?, &self.architecture()?, since)
     }
 
     fn settle(&self) -> Result<(), Fault> {

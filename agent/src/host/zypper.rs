@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 const CONF: &str = "/etc/zypp/zypp.conf";
 const LOCKS: &str = "/etc/zypp/locks";
 
+/// How it ends where no repository is defined.
+const NONE: i32 = 6;
+
 #[derive(Debug, Default)]
 pub struct Zypper;
 
@@ -107,6 +110,9 @@ impl Zypper {
         // By itself zypper looks at times and sizes only; lists that are here by their digest are not fetched again.
         exec.arguments.extend(["refresh", "--force-download"].map(str::to_owned));
         let (ran, answer) = Self::answer(place, exec, "refresh")?;
+        if ran.code == Some(NONE) {
+            return Ok(());
+        }
         answer.success(ran, "zypper refresh").map(drop)
     }
 
@@ -114,8 +120,7 @@ impl Zypper {
         let mut exec = Self::exec(place, Run::Look, &[])?;
         exec.arguments.extend(["--no-refresh", "repos", "--details"].map(str::to_owned));
         let (ran, answer) = Self::answer(place, exec, "repos")?;
-        // 6: there are none.
-        if ran.code == Some(6) {
+        if ran.code == Some(NONE) {
             return Ok(Vec::new());
         }
         Ok(answer.success(ran, "zypper repos")?.repositories)

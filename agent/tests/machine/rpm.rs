@@ -60,6 +60,7 @@ with_both! {
     a_busy_rpm_is_told_with_its_holder
     facts_name_rpm_packages_with_their_sources
     a_program_that_an_rpm_brings_is_known_by_its_package
+    what_others_do_to_rpm_packages_is_seen
 }
 
 struct Bench {
@@ -308,30 +309,27 @@ fn a_failed_run_puts_the_rpm_versions_back(family: Family) {
 }
 
 fn configuration_files_of_rpm_go_as_the_manifest_says_and_not_as_each_package_does(family: Family) {
-    for noreplace in [true, false] {
+    // Where the manifest wants another thing than the package.
+    for (noreplace, policy) in [(true, "new"), (false, "old")] {
         let repo = Repo::new();
         for (version, text) in [("1-1", "a=1"), ("2-1", "a=2")] {
             repo.add(&Rpm { name: "app", version, conffile: text, noreplace, ..Rpm::default() });
         }
         repo.publish();
-        for policy in ["old", "new"] {
-            let mut bench = bench(&repo, family);
-            bench.does(&site(packages(&[("app", "1-1")])));
-            let wanted =
-                site(json!([{ "package": { "name": "app", "version": "2-1", "conffiles": policy } }]));
-            assert_eq!(wanted.plan(&mut bench.machine).unwrap()[0].diff, None, "nobody has changed it");
-            fs::write(bench.root.path("etc/app.conf"), "mine\n").unwrap();
-            let diff = wanted.plan(&mut bench.machine).unwrap().remove(0).diff.unwrap();
-            assert!(diff.starts_with("/etc/app.conf: changed on this host; it "), "{diff}");
-            bench.does(&wanted);
-            let [live, new, saved] =
-                ["", ".rpmnew", ".rpmsave"].map(|s| bench.text(&format!("etc/app.conf{s}")));
-            let expected = match policy {
-                "old" => ["mine\n", "a=2\n", ""],
-                _ => ["a=2\n", "", "mine\n"],
-            };
-            assert_eq!([live, new, saved], expected, "{family:?} noreplace {noreplace} {policy}");
-        }
+        let mut bench = bench(&repo, family);
+        bench.does(&site(packages(&[("app", "1-1")])));
+        let wanted = site(json!([{ "package": { "name": "app", "version": "2-1", "conffiles": policy } }]));
+        assert_eq!(wanted.plan(&mut bench.machine).unwrap()[0].diff, None, "nobody has changed it");
+        fs::write(bench.root.path("etc/app.conf"), "mine\n").unwrap();
+        let diff = wanted.plan(&mut bench.machine).unwrap().remove(0).diff.unwrap();
+        assert!(diff.starts_with("/etc/app.conf: changed on this host; it "), "{diff}");
+        bench.does(&wanted);
+        let [live, new, saved] = ["", ".rpmnew", ".rpmsave"].map(|s| bench.text(&format!("etc/app.conf{s}")));
+        let expected = match policy {
+            "old" => ["mine\n", "a=2\n", ""],
+            _ => ["a=2\n", "", "mine\n"],
+        };
+        assert_eq!([live, new, saved], expected, "{family:?} noreplace {noreplace} {policy}");
     }
 }
 
@@ -621,4 +619,28 @@ fn a_program_that_an_rpm_brings_is_known_by_its_package(family: Family) {
     assert!(bench.machine.ships("beta", "/usr/share/beta/version").unwrap());
     assert!(!bench.machine.ships("beta", "/usr/share/alpha/version").unwrap());
     assert!(!bench.machine.ships("nothing", "/usr/share/beta/version").unwrap());
+}
+
+fn what_others_do_to_rpm_packages_is_seen(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("alpha", "1.0-1"), ("beta", "1.0-1")])));
+    let packager = bench.machine.packager();
+    let (events, place) = packager.history(None).unwrap();
+    assert_eq!(events, [], "what was before the first look is nobody's matter");
+    assert_eq!(packager.history(Some(&place)).unwrap(), (vec![], place.clone()));
+    let by_hand = |arguments: &[&str]| {
+        let ran = rpm(&bench.root).args(arguments).arg("--force-debian").output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    by_hand(&["-U", repo.file("alpha", "1.0-2").to_str().unwrap()]);
+    by_hand(&["-e", "beta"]);
+    let (events, next) = packager.history(Some(&place)).unwrap();
+    let shown: Vec<_> =
+        events.iter().map(|e| (e.name.as_str(), e.from.as_deref(), e.to.as_deref())).collect();
+    let expected = [("alpha", Some("1.0-1"), Some("1.0-2")), ("beta", Some("1.0-1"), None)];
+    assert_eq!(shown, expected, "{family:?}");
+    let again = packager.history(Some(&place)).unwrap().0;
+    assert_eq!(again.len(), 2, "asked again before the answer was kept");
+    assert_eq!(packager.history(Some(&next)).unwrap().0, []);
 }

@@ -15,7 +15,7 @@ pub fn room(rpm: &Rpm, changes: &[PackageChange]) -> Result<(), Fault> {
     }
     let missing = rpm.store.missing(changes)?;
     let names: Vec<&str> = missing.iter().map(|c| bare(&c.name)).collect();
-    let listed = if names.is_empty() { Vec::new() } else { rpm.tool.listed(&rpm.place, &names)?.packages };
+    let listed = rpm.listed(&names)?.packages;
     let installed = rpm.entries()?;
     let (mut download, mut grown, mut largest) = (0, 0_u64, 0);
     for change in coming {

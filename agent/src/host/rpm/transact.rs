@@ -39,6 +39,7 @@ fn run(rpm: &Rpm, changes: &[PackageChange], terms: Terms) -> Result<(), Fault> 
     same_effect(&rehearse(rpm, changes)?, changes)?;
     let work = work(rpm, changes)?;
     unfinished::begin(&rpm.place, changes, terms.conffiles)?;
+    rpm.forget_lists();
     let done = rpm.tool.commit(&rpm.place, &work);
     if done.is_err() {
         unfinished::doubt(&rpm.place)?;

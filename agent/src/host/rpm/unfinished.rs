@@ -206,3 +206,65 @@ pub fn broken(place: &Place, begun: &Begun, entries: &[Entry]) -> Result<Vec<Str
     }
     Ok(broken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::Row;
+    use super::*;
+
+    fn entry(name: &str, evr: &str, installed_at: i64) -> Entry {
+        let text = |t: &str| t.to_owned();
+        let row = Row {
+            name: text(name),
+            arch: text("noarch"),
+            evr: text(evr),
+            source: text(""),
+            installed_at,
+            bytes: 0,
+            vendor: text(""),
+        };
+        Entry { called: text(name), row, older: false, doubles: Vec::new() }
+    }
+
+    #[test]
+    fn what_a_transaction_without_an_end_has_brought_is_in_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path(), false, dir.path().join("own"));
+        place.prepare().unwrap();
+        let change = |name: &str, to: &str| PackageChange {
+            name: name.into(),
+            to: Some(to.into()),
+            ..PackageChange::default()
+        };
+        begin(&place, &[change("came", "1-1"), change("was", "1-1"), change("not", "1-1")], Conffiles::Old)
+            .unwrap();
+        let since = begun(&place).unwrap().unwrap().at;
+        let entries = || {
+            Ok(vec![
+                entry("came", "1-1", since),
+                entry("other", "1-1", since),
+                entry("was", "1-1", since - 9),
+            ])
+        };
+        let doubts = || broken(&place, &begun(&place).unwrap().unwrap(), &entries().unwrap()).unwrap();
+        assert_eq!(doubts(), ["came"]);
+        settle(&place, entries).unwrap();
+        assert!(begun(&place).unwrap().is_some(), "the note stays with the doubt");
+        // Killed, or a bad end, as the shell around the package manager has noted it.
+        for (code, left) in [("137", 1), ("1", 1), ("0", 0), ("102", 0)] {
+            fs::write(ended(&place), format!("{code}\n")).unwrap();
+            assert_eq!(doubts().len(), left, "{code}");
+        }
+        doubt(&place).unwrap();
+        assert_eq!(doubts(), ["came"]);
+        fs::write(ended(&place), "0\n").unwrap();
+        settle(&place, entries).unwrap();
+        assert!(begun(&place).unwrap().is_none());
+        // Nothing was brought before it was stopped: nothing is in doubt.
+        begin(&place, &[change("not", "1-1")], Conffiles::Old).unwrap();
+        settle(&place, entries).unwrap();
+        assert!(begun(&place).unwrap().is_none());
+        fs::write(file(&place), "{").unwrap();
+        assert!(begun(&place).unwrap_err().text().contains("rpm -Va"));
+    }
+}
