@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Shifts the clock of a test installation, in seconds; never set on a real one.
-const OFFSET: &str = "ASSENT_TEST_CLOCK_OFFSET_SECS";
+pub const OFFSET: &str = "ASSENT_TEST_CLOCK_OFFSET_SECS";
 
 /// The wall clock of the machine, or one that a test moves.
 #[derive(Debug, Clone)]

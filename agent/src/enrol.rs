@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use crate::config::{ConfigError, Paths, host_class};
 use crate::disk::Disk;
-use crate::net::{Address, Limits, Link, NetError};
+use crate::net::{Address, Limits, NetError, Open};
 use crate::receipt::agent_version;
 use crate::server::{self, Server};
 use crate::state::{self, Founding, Site, State, StateError};
@@ -71,7 +71,7 @@ pub fn join(
     disk: &mut dyn Disk,
     order: &Order,
     clock: &Clock,
-    limits: Limits,
+    (limits, open): (Limits, Open),
 ) -> Result<Site, EnrolError> {
     let dir = paths.state();
     if let Some(site) = state::read_own::<Site>(disk, &dir.join("site.json"))? {
@@ -82,9 +82,9 @@ pub fn join(
     let key = own_key(&dir, disk)?;
     let request = own_tls_key(&dir, disk)?;
     let enrolment = enrolment(&dir, disk, order, &key, &host_class, &request.csr, now)?;
-    let mut link = Link::new(order.server.clone(), &Trust::Pinned(order.pin), clock, limits)?;
+    let mut link = open(order.server.clone(), &Trust::Pinned(order.pin), clock, limits)?;
     let join = Join { enrolment: enrolment.envelope.clone(), token: order.token.clone() };
-    let joined = server::join(&mut link, &join)?;
+    let joined = server::join(&mut *link, &join)?;
     check_answer(order, &key, &request.key, &joined)?;
     let site = Site {
         site: order.site.clone(),

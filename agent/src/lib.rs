@@ -10,6 +10,8 @@ pub mod admit;
 pub mod apply;
 pub mod clock;
 pub mod config;
+#[expect(clippy::disallowed_methods, reason = "the door to the network process")]
+pub mod courier;
 pub mod decide;
 #[expect(clippy::disallowed_methods, reason = "the door to the agent's own files")]
 pub mod disk;

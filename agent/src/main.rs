@@ -4,6 +4,7 @@
 
 use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
+use agent::courier;
 use agent::disk::RealDisk;
 use agent::engine::Engine;
 use agent::enrol::{self, EnrolError, Order};
@@ -80,6 +81,9 @@ enum Command {
         #[command(flatten)]
         root: RootArg,
     },
+    /// The process that talks to the network; the others start it themselves
+    #[command(hide = true)]
+    Courier,
     /// Show the version
     #[command(after_help = "Example: assent-agent version")]
     Version,
@@ -142,6 +146,7 @@ fn main() -> ExitCode {
         Command::Once(args) => once(&args.root),
         Command::Plan { file, root } => plan(&file, &root.root),
         Command::Status { json, root } => status(json, &root.root),
+        Command::Courier => courier::serve().map_err(Failure::fault),
         Command::Version => {
             say::out(&format!("assent-agent {}", agent_version()));
             Ok(())
@@ -196,7 +201,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
         hostname,
         boot_id: machine.boot_id().unwrap_or_else(|_| "unknown".into()),
     };
-    let joined = enrol::join(&paths, &mut RealDisk, &order, &clock, config.limits());
+    let joined = enrol::join(&paths, &mut RealDisk, &order, &clock, (config.limits(), courier::open));
     let site = joined.map_err(|e| match e {
         EnrolError::Net(NetError::Refused { .. })
         | EnrolError::AlreadyJoined { .. }
@@ -252,7 +257,7 @@ fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
     let vault = vault(&state).map_err(Failure::fault)?;
     let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), vault, class);
     let engine = engine.map_err(|e| Failure::Fault(e.to_string()))?;
-    let agent = Agent::open(paths, clock, engine).map_err(Failure::fault)?;
+    let agent = Agent::open(paths, clock, engine, courier::open).map_err(Failure::fault)?;
     Ok((agent, lock))
 }
 

@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,10 +28,45 @@ use tokio_rustls::TlsConnector;
 /// A transfer may be slow for this long before its speed is judged.
 const WARM_UP: Duration = Duration::from_secs(10);
 /// An answer without a body of interest is read up to this many bytes.
-const PROBLEM_BYTES: u64 = 64 << 10;
+pub const PROBLEM_BYTES: u64 = 64 << 10;
+
+/// Carries requests to one server, wherever that is done.
+pub trait Carrier {
+    /// Lets go of the connection; the next call makes a new one, within these limits.
+    fn begin_anew(&mut self, limits: Limits);
+    /// One request and its whole answer, whatever its status.
+    fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError>;
+    /// Streams a body of exactly `length` bytes into `sink`, the first `from` of which are there already.
+    ///
+    /// `None` when the server does not have it.
+    fn download(
+        &mut self,
+        path: &str,
+        from: u64,
+        length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<()>, NetError>;
+}
+
+/// Makes a carrier without contact.
+pub type Open = fn(Address, &Trust, &Clock, Limits) -> Result<Box<dyn Carrier>, NetError>;
+
+/// A carrier in this process.
+///
+/// # Errors
+/// As [`Link::new`].
+pub fn open(
+    address: Address,
+    trust: &Trust,
+    clock: &Clock,
+    limits: Limits,
+) -> Result<Box<dyn Carrier>, NetError> {
+    Ok(Box::new(Link::new(address, trust, clock, limits)?))
+}
 
 /// Bounds on time and speed of every call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     pub connect: Duration,
     /// One request with its answer.
@@ -40,7 +76,8 @@ pub struct Limits {
 }
 
 /// Why there is no answer, or not one that can be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NetError {
     #[error("{address} cannot be reached: {why}")]
     Unreachable { address: String, why: String },
@@ -168,14 +205,33 @@ impl Link {
         Ok(Self { runtime, address, tls: Arc::new(tls), limits, sender: None })
     }
 
-    /// Lets go of the connection; the next call makes a new one, within these limits.
-    pub fn begin_anew(&mut self, limits: Limits) {
+    /// Runs one exchange until its deadline; after any failure the connection is given up.
+    fn bounded<T>(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        exchange: impl AsyncFnOnce(&mut Wire<'_>) -> Result<T, NetError>,
+    ) -> Result<T, NetError> {
+        let Self { runtime, address, tls, limits, sender } = self;
+        let late = || NetError::Deadline { what: what.into(), secs: deadline.as_secs() };
+        let mut wire = Wire { address, tls, limits, sender };
+        let done = runtime.block_on(async {
+            tokio::time::timeout(deadline, exchange(&mut wire)).await.map_err(|_| late())?
+        });
+        if done.is_err() {
+            *sender = None;
+        }
+        done
+    }
+}
+
+impl Carrier for Link {
+    fn begin_anew(&mut self, limits: Limits) {
         self.sender = None;
         self.limits = limits;
     }
 
-    /// One request and its whole answer, whatever its status.
-    pub fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
+    fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
         let deadline = self.limits.request;
         let min_rate = self.limits.min_rate;
         self.bounded(call.path, deadline, async |wire| {
@@ -195,10 +251,7 @@ impl Link {
         })
     }
 
-    /// Streams a body of exactly `length` bytes into `sink`, the first `from` of which are there already.
-    ///
-    /// `None` when the server does not have it.
-    pub fn download(
+    fn download(
         &mut self,
         path: &str,
         from: u64,
@@ -231,25 +284,6 @@ impl Link {
             read_body(path, response, cap, min_rate, |b| sink.bytes(b).map_err(failed)).await?;
             Ok(Some(()))
         })
-    }
-
-    /// Runs one exchange until its deadline; after any failure the connection is given up.
-    fn bounded<T>(
-        &mut self,
-        what: &str,
-        deadline: Duration,
-        exchange: impl AsyncFnOnce(&mut Wire<'_>) -> Result<T, NetError>,
-    ) -> Result<T, NetError> {
-        let Self { runtime, address, tls, limits, sender } = self;
-        let late = || NetError::Deadline { what: what.into(), secs: deadline.as_secs() };
-        let mut wire = Wire { address, tls, limits, sender };
-        let done = runtime.block_on(async {
-            tokio::time::timeout(deadline, exchange(&mut wire)).await.map_err(|_| late())?
-        });
-        if done.is_err() {
-            *sender = None;
-        }
-        done
     }
 }
 

@@ -3,7 +3,7 @@
 //! Never: trust in what comes back; everything is verified by whoever asked.
 
 use crate::clock::Clock;
-use crate::net::{Address, Call, Limits, Link, NetError, Reply, Sink};
+use crate::net::{Address, Call, Carrier, Limits, NetError, Open, Reply, Sink};
 use crate::state::{Site, State, StateError};
 use crate::tls::{self, Trust};
 use hyper::{Method, StatusCode};
@@ -57,7 +57,8 @@ pub trait Server {
 
 /// The real server: a kept connection to the agent port, and the people port when a certificate is renewed.
 pub struct Remote {
-    link: Link,
+    open: Open,
+    link: Box<dyn Carrier>,
     site: Site,
     clock: Clock,
     limits: Limits,
@@ -68,10 +69,10 @@ impl Remote {
     ///
     /// # Errors
     /// Addresses, certificates or keys of the state that cannot be used.
-    pub fn new(state: &State, clock: &Clock, limits: Limits) -> Result<Self, NetError> {
+    pub fn new(state: &State, clock: &Clock, limits: Limits, open: Open) -> Result<Self, NetError> {
         let site = state.site().clone();
-        let link = agent_link(&site, &stored_trust(state)?, clock, limits)?;
-        Ok(Self { link, site, clock: clock.clone(), limits })
+        let link = open(address(&site.agent_address)?, &stored_trust(state)?, clock, limits)?;
+        Ok(Self { open, link, site, clock: clock.clone(), limits })
     }
 }
 
@@ -93,10 +94,6 @@ pub fn stored_trust(state: &State) -> Result<Trust, NetError> {
         })
     };
     Ok(Trust::Site { ca: get("ca.crt")?, certificate: get("tls.crt")?, key: get("tls.key")? })
-}
-
-fn agent_link(site: &Site, trust: &Trust, clock: &Clock, limits: Limits) -> Result<Link, NetError> {
-    Link::new(address(&site.agent_address)?, trust, clock, limits)
 }
 
 fn address(text: &str) -> Result<Address, NetError> {
@@ -146,7 +143,7 @@ impl Server for Remote {
     }
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
-        post(&mut self.link, Method::POST, "/agent/v1/statements", record)
+        post(&mut *self.link, Method::POST, "/agent/v1/statements", record)
     }
 
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
@@ -166,12 +163,12 @@ impl Server for Remote {
 
     fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError> {
         let trust = Trust::Pinned(self.site.pin);
-        let mut people = Link::new(address(&self.site.server)?, &trust, &self.clock, self.limits)?;
-        post(&mut people, Method::POST, "/v1/renew", &Renew { envelope: renewal })
+        let mut people = (self.open)(address(&self.site.server)?, &trust, &self.clock, self.limits)?;
+        post(&mut *people, Method::POST, "/v1/renew", &Renew { envelope: renewal })
     }
 
     fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError> {
-        self.link = agent_link(&self.site, trust, &self.clock, self.limits)?;
+        self.link = (self.open)(address(&self.site.agent_address)?, trust, &self.clock, self.limits)?;
         Ok(())
     }
 }
@@ -185,12 +182,12 @@ struct Renew<'a> {
 ///
 /// # Errors
 /// No answer, or the server's refusal.
-pub fn join(link: &mut Link, join: &Join) -> Result<Joined, NetError> {
+pub fn join(link: &mut dyn Carrier, join: &Join) -> Result<Joined, NetError> {
     post(link, Method::POST, "/v1/join", join)
 }
 
 fn post<T: DeserializeOwned>(
-    link: &mut Link,
+    link: &mut dyn Carrier,
     method: Method,
     path: &str,
     body: &impl Serialize,

@@ -22,7 +22,7 @@ use crate::decide::{
 use crate::disk::{Disk, RealDisk};
 use crate::drift::Book;
 use crate::hands::Hands;
-use crate::net::NetError;
+use crate::net::{NetError, Open};
 use crate::pull::Repository;
 use crate::receipt::{self, Subject, Voice, agent_version};
 use crate::server::{Remote, Server};
@@ -159,10 +159,10 @@ impl<H: Hands> Agent<H, Remote> {
     ///
     /// # Errors
     /// Not joined, damaged state, bad settings.
-    pub fn open(paths: &Paths, clock: Clock, hands: H) -> Result<Self, OpenError> {
+    pub fn open(paths: &Paths, clock: Clock, hands: H, open: Open) -> Result<Self, OpenError> {
         let config = Config::load(paths)?;
         let state = State::open(&paths.state(), Box::new(RealDisk))?;
-        let remote = Remote::new(&state, &clock, config.limits())?;
+        let remote = Remote::new(&state, &clock, config.limits(), open)?;
         Self::with(paths, config, clock, state, remote, hands)
     }
 }

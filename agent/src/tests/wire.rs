@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::config::Paths;
 use crate::disk::{Disk, RealDisk};
 use crate::enrol::{self, EnrolError, Order};
-use crate::net::{Address, Call, Limits, Link, NetError};
+use crate::net::{self, Address, Call, Carrier as _, Limits, Link, NetError};
 use crate::pull;
 use crate::server::Remote;
 use crate::state::{Founding, Site, State, found};
@@ -303,7 +303,7 @@ fn a_broken_download_goes_on_where_it_ended_and_what_is_kept_is_the_artifact() {
         let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new());
         let (served, times) = artifact_server(&authority, body.clone(), ranges);
         let mut state = joined_state(root.path(), &served, &authority);
-        let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits()).unwrap();
+        let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open).unwrap();
         assert!(pull::artifact(&mut state, &mut server, wanted).is_err());
         let part = root.path().join(format!("artifacts/{}.part", wanted.sha256));
         let kept = std::fs::metadata(&part).unwrap().len();
@@ -321,7 +321,7 @@ fn another_artifact_than_the_named_one_is_refused_and_removed() {
     let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let served = serve(&authority, Box::new(|_, out| answer(out, "200 OK", b"evil")));
     let mut state = joined_state(root.path(), &served, &authority);
-    let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits()).unwrap();
+    let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open).unwrap();
     let wanted = Artifact { sha256: Digest::of(b"good"), length: 4 };
     let refused = pull::artifact(&mut state, &mut server, wanted).unwrap_err();
     assert!(refused.to_string().starts_with("artifact.digest"), "{refused}");
@@ -395,7 +395,7 @@ fn a_host_joins_once_and_keeps_its_keys() {
     let paths = Paths::new(root.path());
     let served = join_server(Authority::new(), |_| {});
     let clock = Clock::from_env().unwrap();
-    let join = |order: &Order| enrol::join(&paths, &mut RealDisk, order, &clock, limits());
+    let join = |order: &Order| enrol::join(&paths, &mut RealDisk, order, &clock, (limits(), net::open));
     let site = join(&order(&served)).unwrap();
     let state = State::open(&paths.state(), Box::new(RealDisk)).unwrap();
     assert_eq!((state.chain().seq, state.site()), (1, &site));
@@ -424,7 +424,8 @@ fn an_answer_that_is_not_what_the_join_command_pins_is_refused() {
         let paths = Paths::new(root.path());
         let served = join_server(Authority::new(), bend);
         let clock = Clock::from_env().unwrap();
-        let refused = enrol::join(&paths, &mut RealDisk, &order(&served), &clock, limits()).unwrap_err();
+        let refused =
+            enrol::join(&paths, &mut RealDisk, &order(&served), &clock, (limits(), net::open)).unwrap_err();
         assert!(refused.to_string().contains(why), "{why}: {refused}");
         assert!(State::open(&paths.state(), Box::new(RealDisk)).is_err(), "{why}: nothing is joined");
     }
@@ -436,9 +437,9 @@ fn a_lost_answer_makes_the_host_send_the_same_enrolment_again() {
     let paths = Paths::new(root.path());
     let clock = Clock::from_env().unwrap();
     let broken = serve(&Authority::new(), Box::new(|_, out| answer(out, "503 Busy", b"")));
-    assert!(enrol::join(&paths, &mut RealDisk, &order(&broken), &clock, limits()).is_err());
+    assert!(enrol::join(&paths, &mut RealDisk, &order(&broken), &clock, (limits(), net::open)).is_err());
     let first = std::fs::read(paths.state().join("spool/1.json")).unwrap();
     let served = join_server(Authority::new(), |_| {});
-    enrol::join(&paths, &mut RealDisk, &order(&served), &clock, limits()).unwrap();
+    enrol::join(&paths, &mut RealDisk, &order(&served), &clock, (limits(), net::open)).unwrap();
     assert_eq!(std::fs::read(paths.state().join("spool/1.json")).unwrap(), first);
 }
