@@ -8,6 +8,8 @@
 mod child;
 mod frame;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 
 pub use child::serve;
 pub use sandbox::{Missing, enter};
@@ -22,9 +24,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// What the process may need on top of the limits of a call.
-const MARGIN: Duration = Duration::from_secs(10);
 
 /// Starts a network process for one server. Makes no contact yet.
 ///
@@ -96,7 +95,7 @@ impl Courier {
         }
         let mut running = Running { process: command.spawn().map_err(failed)?, pipe: ours };
         let question = Question::open(&self.address, &self.trust, self.limits);
-        let mut pipe = Timed::new(&mut running.pipe, MARGIN);
+        let mut pipe = Timed::new(&mut running.pipe, self.limits.connect);
         match frame::ask(&mut pipe, &question, &[], |_| 0) {
             Ok((Answer::Ready, _)) => Ok(running),
             Ok((Answer::Failed(error), _)) => Err(error),
@@ -112,13 +111,14 @@ impl Courier {
         time: Duration,
         mut talk: impl FnMut(&mut Timed<'_>) -> Result<T, Trouble>,
     ) -> Result<T, NetError> {
-        let kept = self.running.is_some();
+        // The process keeps the limits itself; what it needs on top of them is far less than for connecting.
+        let (kept, margin) = (self.running.is_some(), self.limits.connect);
         for again in [kept, false] {
             let mut running = match self.running.take() {
                 Some(running) => running,
                 None => self.launch()?,
             };
-            match talk(&mut Timed::new(&mut running.pipe, time + MARGIN)) {
+            match talk(&mut Timed::new(&mut running.pipe, time.saturating_add(margin))) {
                 Ok(done) => {
                     self.running = Some(running);
                     return Ok(done);

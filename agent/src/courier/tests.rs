@@ -1,0 +1,144 @@
+//! A network process that was taken over: it gets nothing out of the machine, and nothing into the agent.
+
+use super::{Courier, sandbox};
+use crate::net::{Call, Carrier as _, Limits, NetError, Part, Sink};
+use crate::tls::Trust;
+use shared::digest::Digest;
+use std::io;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const READY: &str = r#"printf '\000\000\000\007\000\000\000\000\000\000\000\000"ready"' >&0"#;
+
+fn limits() -> Limits {
+    let short = Duration::from_millis(300);
+    Limits { connect: short, request: short, min_rate: 1_024 }
+}
+
+/// A network process of the attacker's making.
+fn hostile(script: &str) -> Result<Courier, NetError> {
+    let address = "127.0.0.1:1".parse().unwrap();
+    Courier::start(&["/bin/sh", "-c", script], address, &Trust::Pinned(Digest::of(b"x")), limits())
+}
+
+/// A frame as shell: head and body, or lengths that lie.
+fn frame(head: &str, body_length: u64) -> String {
+    let octal = |bytes: &[u8]| bytes.iter().map(|b| format!("\\{b:03o}")).collect::<String>();
+    let lengths = octal(&(head.len() as u32).to_be_bytes()) + &octal(&body_length.to_be_bytes());
+    format!("printf '{lengths}{}' >&0", head.replace('%', "%%"))
+}
+
+struct Nowhere(u64);
+
+impl Sink for Nowhere {
+    fn begin(&mut self, _part: Part) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0 += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_that_a_taken_over_network_process_says_does_more_than_fail() {
+    let reply =
+        |status: &str| format!(r#"{{"reply":{{"status":{status},"etag":null,"retry_after_secs":null}}}}"#);
+    let scripts = [
+        ("goes away", "exit 0".to_owned()),
+        ("says nothing", "sleep 5".to_owned()),
+        ("garbage", "head -c 100000 /dev/urandom >&0; sleep 5".to_owned()),
+        ("endless", "cat /dev/zero >&0".to_owned()),
+        (
+            "endless head",
+            "printf '\\377\\377\\377\\377\\000\\000\\000\\000\\000\\000\\000\\000' >&0; cat /dev/zero >&0"
+                .to_owned(),
+        ),
+        ("larger than asked", format!("{}; cat /dev/zero >&0", frame(&reply("200"), 1 << 40))),
+        ("larger than a problem", format!("{}; cat /dev/zero >&0", frame(&reply("500"), 1 << 20))),
+        ("cut", format!("{}; printf x >&0; exit 0", frame(&reply("200"), 10))),
+        ("late", format!("{}; printf x >&0; sleep 5", frame(&reply("200"), 10))),
+        ("no status", frame(&reply("99"), 0)),
+        ("not a number", frame(&reply("\"x\""), 0)),
+        ("unknown", frame(r#"{"run":{"program":"/bin/sh"}}"#, 0)),
+        ("a key twice", frame(r#"{"part":{"continued":true,"continued":false}}"#, 0)),
+        ("out of turn", frame("\"ready\"", 0)),
+        ("a part for a call", frame(r#"{"part":{"continued":true}}"#, 0)),
+    ];
+    for (what, script) in scripts {
+        let mut courier = hostile(&format!("{READY}; {script}")).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let started = Instant::now();
+        let done = courier.call(&Call::get("/agent/v1/work", 100));
+        assert!(done.is_err(), "{what}: {done:?}");
+        let mut sink = Nowhere(0);
+        let done = courier.download("/agent/v1/artifacts/x", 0, 1_000, &mut sink);
+        // `late` has begun a part that never ends; nobody gets more than was asked for.
+        assert!(done.is_err() && sink.0 <= 1_000, "{what}: {done:?} {}", sink.0);
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+    }
+    assert!(matches!(hostile("exit 3").map(drop), Err(NetError::Unreachable { .. })));
+    assert!(hostile("cat /dev/zero >&0").is_err());
+    assert!(hostile("sleep 5").is_err());
+}
+
+#[test]
+fn a_download_gives_no_byte_more_than_its_length() {
+    let part = frame(r#"{"part":{"continued":false}}"#, 0);
+    let chunk = frame("\"bytes\"", 600);
+    let bytes = "head -c 600 /dev/zero >&0";
+    let mut courier =
+        hostile(&format!("{READY}; {part}; {chunk}; {bytes}; {chunk}; {bytes}; sleep 5")).unwrap();
+    let mut sink = Nowhere(0);
+    let done = courier.download("/x", 0, 1_000, &mut sink);
+    assert!(matches!(done, Err(NetError::Unreachable { .. })), "{done:?}");
+    assert_eq!(sink.0, 600);
+}
+
+/// Set in the process that gives up its rights and then tries what it should not be able to do.
+const PROBE: &str = "ASSENT_TEST_PROBE";
+
+#[test]
+fn a_taken_over_network_process_can_do_nothing_on_the_machine() {
+    if std::env::var_os(PROBE).is_some() {
+        probe();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "the host's own key").unwrap();
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "courier::tests::a_taken_over_network_process_can_do_nothing_on_the_machine"]);
+    let said = again.args(["--nocapture", "--test-threads=1"]).env(PROBE, dir.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(text.contains("PROBED"), "{text}");
+    assert_eq!((text.matches("CAN ").count(), text.matches("CANNOT ").count()), (0, 9), "{text}");
+    assert!(text.contains("NEEDED resolve names, threads and sockets"), "{text}");
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "the host's own key");
+}
+
+/// Tries, tells, and ends the process.
+fn probe() -> ! {
+    let dir = std::path::PathBuf::from(std::env::var_os(PROBE).unwrap());
+    let parent = nix::unistd::getppid();
+    for missing in sandbox::enter() {
+        println!("{missing}");
+    }
+    let tell = |what: &str, can: bool| println!("{} {what}", if can { "CAN" } else { "CANNOT" });
+    tell("read a file of the host", std::fs::read(dir.join("secret")).is_ok());
+    tell("write a file", std::fs::write(dir.join("new"), "x").is_ok());
+    tell("change a file", std::fs::OpenOptions::new().append(true).open(dir.join("secret")).is_ok());
+    tell("remove a file", std::fs::remove_file(dir.join("secret")).is_ok());
+    tell("list /var/lib", std::fs::read_dir("/var/lib").is_ok());
+    tell("read the shadow file", std::fs::read("/etc/shadow").is_ok());
+    tell("run a program", Command::new("/bin/true").status().is_ok());
+    tell("become root", nix::unistd::setresuid(0.into(), 0.into(), 0.into()).is_ok());
+    tell("signal the agent", nix::sys::signal::kill(parent, nix::sys::signal::Signal::SIGUSR1).is_ok());
+    let listener = std::net::UdpSocket::bind("127.0.0.1:0").is_ok();
+    let thread = std::thread::spawn(|| 1).join().is_ok();
+    let hosts = std::fs::read("/etc/hosts").is_ok();
+    if listener && thread && hosts {
+        println!("NEEDED resolve names, threads and sockets");
+    }
+    println!("PROBED");
+    std::process::exit(0);
+}
