@@ -338,13 +338,16 @@ fn a_damaged_certificate_or_key_is_named_with_what_to_do() {
         let good = std::fs::read(&path).unwrap();
         for bad in [&b""[..], b"x", &good[..good.len() / 2]] {
             std::fs::write(&path, bad).unwrap();
-            let said = Remote::new(&state, &Clock::from_env().unwrap(), limits()).err().unwrap().to_string();
+            let said = Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open)
+                .err()
+                .unwrap()
+                .to_string();
             let named = format!("{} cannot be used", path.display());
             assert!(said.contains(&named) && said.contains("restore it from a backup"), "{said}");
         }
         std::fs::write(&path, good).unwrap();
     }
-    Remote::new(&state, &Clock::from_env().unwrap(), limits()).unwrap();
+    Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open).unwrap();
 }
 
 /// A server that lets hosts join; `bend` spoils its answer.
