@@ -64,6 +64,10 @@ fn is_test(text: &str, name: &str) -> bool {
         after.is_some_and(|after| after.starts_with('('))
     };
     let Some(at) = lines.iter().position(opens) else { return false };
+    let listed = lines.iter().skip_while(|line| **line != "with_both! {").take_while(|line| **line != "}");
+    if listed.skip(1).any(|line| *line == name) {
+        return true;
+    }
     let before = lines[..at].iter().rev();
     let mut marks =
         before.take_while(|line| line.starts_with("#[") || line.starts_with("//") || **line == "on_both! {");
