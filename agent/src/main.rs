@@ -146,7 +146,7 @@ fn main() -> ExitCode {
         Command::Once(args) => once(&args.root),
         Command::Plan { file, root } => plan(&file, &root.root),
         Command::Status { json, root } => status(json, &root.root),
-        Command::Courier => courier::serve().map_err(Failure::fault),
+        Command::Courier => courier::serve(say::err).map_err(Failure::fault),
         Command::Version => {
             say::out(&format!("assent-agent {}", agent_version()));
             Ok(())

@@ -11,14 +11,15 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-/// Carries requests between standard input, which is a socket, and one server.
+/// Carries requests between standard input, which is a socket, and one server; tells which layers of its sandbox the
+/// kernel does not have.
 ///
 /// # Errors
 /// Standard input is no socket, or the other end breaks the protocol.
-pub fn serve() -> io::Result<()> {
+pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
     let mut pipe = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     for missing in sandbox::enter() {
-        eprintln!("assent-agent courier: {missing}");
+        tell(&format!("the network process {missing}"));
     }
     let mut link: Option<Link> = None;
     loop {

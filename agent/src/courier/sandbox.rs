@@ -35,9 +35,12 @@ impl fmt::Display for Missing {
     }
 }
 
+/// Puts on one layer, or says why not.
+type PutOn = fn() -> Result<(), String>;
+
 /// Gives up everything that carrying requests does not need. There is no way back.
 pub fn enter() -> Vec<Missing> {
-    let layers: [(&'static str, fn() -> Result<(), String>); 5] = [
+    let layers: [(&'static str, PutOn); 5] = [
         ("limits of resources", limits),
         ("new privileges barred", no_new_privileges),
         ("Landlock", files),

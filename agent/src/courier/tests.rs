@@ -117,6 +117,7 @@ fn a_taken_over_network_process_can_do_nothing_on_the_machine() {
 }
 
 /// Tries, tells, and ends the process.
+#[expect(clippy::print_stdout, reason = "the other process of the test reads it")]
 fn probe() -> ! {
     let dir = std::path::PathBuf::from(std::env::var_os(PROBE).unwrap());
     let parent = nix::unistd::getppid();
