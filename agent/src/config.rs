@@ -53,6 +53,8 @@ pub struct Config {
     pub full_check_secs: u32,
     /// Seconds for which a finding that looks otherwise than before is not told again.
     pub quiet_secs: u32,
+    /// Seconds that other users of the package manager are waited for, before a step that needs it fails.
+    pub package_lock_secs: u32,
     /// How much is logged, in the syntax of `tracing` filters.
     pub log: String,
 }
@@ -64,6 +66,7 @@ impl Default for Config {
             connect_timeout_secs: 10,
             request_timeout_secs: 60,
             min_rate_bytes: 1_024,
+            package_lock_secs: 600,
             check_secs: 900,
             full_check_secs: 86_400,
             quiet_secs: 3_600,
@@ -101,6 +104,7 @@ impl Config {
             ("connect_timeout_secs", config.connect_timeout_secs, 1, 600),
             ("request_timeout_secs", config.request_timeout_secs, 1, 3_600),
             ("min_rate_bytes", config.min_rate_bytes, 1, 1 << 30),
+            ("package_lock_secs", config.package_lock_secs, 1, 3_600),
             ("check_secs", config.check_secs, 1, 86_400),
             ("full_check_secs", config.full_check_secs, 1, 30 * 86_400),
             ("quiet_secs", config.quiet_secs, 1, 86_400),
@@ -110,6 +114,10 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    pub fn package_lock(&self) -> Duration {
+        Duration::from_secs(self.package_lock_secs.into())
     }
 
     pub fn limits(&self) -> crate::net::Limits {

@@ -224,7 +224,9 @@ fn hostname(machine: &Machine, class: Option<&HostClass>) -> Result<String, Fail
 }
 
 fn machine(paths: &Paths) -> Result<Machine, Failure> {
-    Machine::open(paths.root(), &paths.state()).map_err(|e| Failure::Fault(e.text()))
+    let wait = Config::load(paths).map_err(Failure::fault)?.package_lock();
+    let machine = Machine::open(paths.root(), &paths.state()).map_err(|e| Failure::Fault(e.text()))?;
+    Ok(machine.waiting_for_packages(wait))
 }
 
 /// Only one agent may write a state directory; the lock goes with the process.

@@ -142,6 +142,32 @@ fn the_library_converges_and_has_nothing_to_do_the_second_time() {
     });
 }
 
+/// The main path on the next release of Debian, with programs that were built on this one.
+#[test]
+fn debian_13_joins_plans_and_applies_what_was_approved() {
+    on_ground_with(Needs { debian: true, release: Some("trixie") }, |ground| {
+        let mut site = Site::of_library(ground);
+        assert_eq!(site.sh(". /etc/os-release; echo $VERSION_CODENAME"), "trixie");
+        // Paths of one release, and a clock that the test would have to serve.
+        let names = LIBRARY.into_iter().filter(|name| !["postgresql-server", "time-sync"].contains(name));
+        let names: Vec<&str> = names.collect();
+        site.publish_library(&names);
+        let id = site.request_library(&names, &[]);
+        assert!(site.shown(&id).contains("install openssh-server 1:10."), "{}", site.shown(&id));
+        site.approve(&id);
+        let receipt = site.receipt(&id);
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert!(site.sh("sshd -T").contains("permitrootlogin no"));
+        assert_eq!(site.machine.unit("nginx"), "active running enabled");
+        assert_eq!(site.sh("cat /proc/sys/net/ipv4/conf/all/rp_filter"), "1");
+        let id = site.request_library(&names, &[]);
+        site.approve(&id);
+        let receipt = site.receipt(&id);
+        assert_eq!((outcome(&receipt), receipt.body.results.len()), ("unchanged", 0), "{:#?}", receipt.body);
+        site.is_sound();
+    });
+}
+
 /// The monthly patches: what the security archive has newer, and nothing that a group keeps.
 fn patches(site: &mut Site) {
     for name in ["tool", "kept-tool"] {

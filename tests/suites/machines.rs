@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise, with its place")]
 
+#[path = "bad_days.rs"]
+mod bad_days;
 #[path = "library.rs"]
 mod library;
 #[path = "system.rs"]

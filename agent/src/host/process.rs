@@ -80,13 +80,17 @@ pub struct Ran {
 
 impl Ran {
     /// The last lines of what it said, standard error first if there is any; one line. Of apt's output the
-    /// errors (`E: …`) are all that people need.
+    /// errors (`E: …`) are all that people need, and dpkg's, whose reason is in the line below.
     pub fn tail(&self) -> String {
         let bytes = if self.stderr.iter().all(u8::is_ascii_whitespace) { &self.stdout } else { &self.stderr };
         let text = String::from_utf8_lossy(bytes);
         let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
         if lines.iter().any(|l| l.starts_with("E: ")) {
-            lines.retain(|l| l.starts_with("E: "));
+            let mut below = false;
+            lines.retain(|l| {
+                let is_dpkg = l.starts_with("dpkg: error");
+                std::mem::replace(&mut below, is_dpkg) || is_dpkg || l.starts_with("E: ")
+            });
         }
         let line = lines.join(" | ");
         let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -256,6 +260,15 @@ mod tests {
         assert_eq!((ran.code, ran.how.as_str()), (None, "was ended after 0 s"));
         // The pipe closes only because the background process is gone too.
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn of_the_package_manager_its_errors_are_told_with_their_reasons() {
+        let said = "echo 'Selecting x' >&2; echo 'dpkg: error processing package x (--configure):' >&2; \
+                    echo ' post-installation script failed' >&2; echo 'Errors were encountered:' >&2; \
+                    echo 'E: Sub-process failed' >&2; exit 100";
+        let told = "dpkg: error processing package x (--configure): | post-installation script failed | E: Sub-process failed";
+        assert_eq!(run(&sh(said)).unwrap().tail(), told);
     }
 
     #[test]
