@@ -5,11 +5,12 @@ use shared::facts::{
     ADDRESSES, FACT_TEXT_BYTES, Facts, Kernel, Os, PACKAGES, Package, PackageStatus, SERVICES, Service,
 };
 use shared::ids::HostClass;
+use std::collections::BTreeMap;
 
 const OS_RELEASE_BYTES: u64 = 64 << 10;
 const HOSTNAME_BYTES: u64 = 4 << 10;
 
-/// Gathers everything. Costs one `dpkg-query` and two `systemctl`.
+/// Gathers everything. Costs one `dpkg-query` and two `systemctl`, and `apt-cache` after packages or lists changed.
 ///
 /// # Errors
 /// Something that every host has cannot be read.
@@ -19,7 +20,13 @@ pub fn collect(
     agent_version: semver::Version,
 ) -> Result<Facts, Fault> {
     let name = name(host)?;
-    let mut packages: Vec<Package> = host.packages()?.into_iter().map(package).collect();
+    // Where apt has no lists nobody knows; that is no reason to report nothing.
+    let origins = host.packager().origins().unwrap_or_else(|fault| {
+        tracing::warn!("the origin of packages cannot be told: {}", fault.text());
+        None
+    });
+    let mut packages: Vec<Package> =
+        host.packages()?.into_iter().map(|found| package(found, origins.as_ref())).collect();
     packages.sort();
     packages.truncate(PACKAGES);
     let mut services: Vec<Service> = host.units()?.into_iter().map(service).collect();
@@ -90,7 +97,8 @@ fn os(host: &impl Host) -> Result<Os, Fault> {
     })
 }
 
-fn package(found: crate::host::Installed) -> Package {
+fn package(found: crate::host::Installed, origins: Option<&BTreeMap<String, String>>) -> Package {
+    let origin = origins.and_then(|all| all.get(&found.name)).map(|origin| clean(origin));
     let status = match found.state {
         PackageState::Installed if found.held => PackageStatus::Held,
         PackageState::Installed => PackageStatus::Installed,
@@ -104,6 +112,7 @@ fn package(found: crate::host::Installed) -> Package {
         source: clean(&found.source),
         source_version: clean(&found.source_version),
         status,
+        origin,
     }
 }
 

@@ -59,6 +59,10 @@ pub struct Package {
     pub source: String,
     pub source_version: String,
     pub status: PackageStatus,
+    /// `Label:suite` of the source that offers it, this version before others; empty when no source of the host has a
+    /// package of this name. Absent where the host cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,8 +148,8 @@ impl Facts {
         text("the host", host)?;
         text("addresses", &self.addresses)?;
         for package in &self.packages {
-            let Package { name, version, arch, source, source_version, .. } = package;
-            text("packages", [name, version, arch, source, source_version])?;
+            let Package { name, version, arch, source, source_version, origin, .. } = package;
+            text("packages", [name, version, arch, source, source_version].into_iter().chain(origin))?;
         }
         for service in &self.services {
             text("services", [&service.name, &service.active, &service.enabled])?;
@@ -167,6 +171,15 @@ impl Facts {
             agent_id: agent_id.to_string(),
             host_class: self.host_class.to_string(),
         }
+    }
+}
+
+impl Package {
+    /// Whether it comes from elsewhere than the distribution, whose labels begin with its name in os-release(5);
+    /// `None` where its origin is not known.
+    pub fn is_foreign(&self, os: &Os) -> Option<bool> {
+        let origin = self.origin.as_ref()?.to_ascii_lowercase();
+        Some(os.id.is_empty() || !origin.starts_with(&os.id.to_ascii_lowercase()))
     }
 }
 
@@ -225,6 +238,25 @@ mod tests {
         known.sort_unstable();
         assert_eq!(names.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), known);
         assert_eq!((view.os_version.as_str(), view.kernel.as_str()), ("12", "6.1.0-28-amd64"));
+    }
+
+    #[test]
+    fn foreign_packages_are_those_of_other_labels_or_of_no_source() {
+        let facts = Facts::from_json(FACTS.as_bytes()).unwrap();
+        for (origin, foreign) in [
+            (None, None),
+            (Some("Debian:stable"), Some(false)),
+            (Some("Debian-Security:stable-security"), Some(false)),
+            (Some("Vendor:stable"), Some(true)),
+            (Some(""), Some(true)),
+        ] {
+            let package = Package { origin: origin.map(str::to_owned), ..facts.packages[0].clone() };
+            assert_eq!(package.is_foreign(&facts.os), foreign, "{origin:?}");
+        }
+        let with = FACTS.replace("\"installed\"}", "\"installed\",\"origin\":\"Vendor:stable\"}");
+        let facts = Facts::from_json(with.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(facts.to_json()).unwrap(), with);
+        assert!(Facts::from_json(with.replace("Vendor", "Ven\\u001bdor").as_bytes()).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod files;
 mod history;
 mod lists;
 mod lock;
+mod origins;
 mod parse;
 mod room;
 mod solve;
@@ -24,7 +25,8 @@ use super::process::{Exec, Ran, run};
 use super::store::Store;
 use config::Config;
 use shared::version::Order;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ pub struct Apt {
     config: Config,
     store: Store,
     native: OnceCell<String>,
+    known: RefCell<Option<origins::Known>>,
     lock_wait: Duration,
 }
 
@@ -51,7 +54,13 @@ impl Apt {
     /// `dir` is the agent's own directory for lists, package files and settings; it is made when needed.
     pub fn new(root: &Path, whole: bool, dir: PathBuf, lock_wait: Duration) -> Self {
         let store = Store::new(dir.join("store"), "deb");
-        Self { config: Config::new(root, whole, dir), store, native: OnceCell::new(), lock_wait }
+        Self {
+            config: Config::new(root, whole, dir),
+            store,
+            native: OnceCell::new(),
+            known: RefCell::default(),
+            lock_wait,
+        }
     }
 
     /// Prepares the agent's own directory; refuses where there is nothing to manage.
@@ -120,6 +129,10 @@ impl PackageManager for Apt {
         }
         let text = self.query(parse::QUERY, &[])?;
         parse::installed(&text, &self.architecture()?).map_err(Fault::Refused)
+    }
+
+    fn origins(&self) -> Result<Option<BTreeMap<String, String>>, Fault> {
+        if self.is_there() { origins::origins(self) } else { Ok(None) }
     }
 
     fn ships(&self, package: &str, path: &str) -> Result<bool, Fault> {

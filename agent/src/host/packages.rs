@@ -7,6 +7,7 @@ use sha2::{Sha256, Sha512};
 use shared::digest::Digest;
 use shared::manifest::Conffiles;
 use shared::version::Order;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// How complete an installation is.
@@ -155,6 +156,11 @@ pub trait PackageManager: std::fmt::Debug {
     fn architecture(&self) -> Result<String, Fault>;
     /// What it knows, sorted by name.
     fn packages(&self) -> Result<Vec<Installed>, Fault>;
+    /// Where installed packages are from, by [`Installed::name`]: `Label:suite` of a source that has the package, this
+    /// version before others; empty where none has it. `None` where that is not known.
+    fn origins(&self) -> Result<Option<BTreeMap<String, String>>, Fault> {
+        Ok(None)
+    }
     /// Whether the installed package brings the file at `path`.
     fn ships(&self, package: &str, path: &str) -> Result<bool, Fault>;
     /// Fetches the lists of all sources; one that fails is a fault.

@@ -209,6 +209,33 @@ fn configuration_files_that_people_changed_stay() {
 }
 
 #[test]
+fn packages_are_known_by_the_source_that_they_are_from() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    let origins = |bench: &Bench| {
+        let facts =
+            agent::facts::collect(&bench.machine, &"lab".parse().unwrap(), semver::Version::new(0, 1, 0));
+        let shown = |p: shared::facts::Package| (p.name, p.origin);
+        facts.unwrap().packages.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    assert_eq!(origins(&bench), [], "there are neither packages nor lists");
+    bench.apply(&site(packages(&[("alpha", "1.0"), ("beta", "1.0")])));
+    let lab = |name: &str| (name.to_owned(), Some("Lab:stable".to_owned()));
+    assert_eq!(origins(&bench), [lab("alpha"), lab("beta")]);
+    // The source has another version of the one by now, and knows nothing of the other.
+    for (name, version) in [("alpha", "1.0"), ("beta", "1.0"), ("beta", "2.0")] {
+        fs::remove_file(repo.file("stable", name, version)).unwrap();
+    }
+    fs::remove_file(repo.file("stable-security", "alpha", "1.0+deb1")).unwrap();
+    repo.publish();
+    bench.machine.packager().refresh().unwrap();
+    assert_eq!(origins(&bench), [lab("alpha"), ("beta".to_owned(), Some(String::new()))]);
+    // Without lists nobody knows.
+    fs::remove_dir_all(bench.root.state().join("apt/lists")).unwrap();
+    assert_eq!(origins(&bench), [("alpha".to_owned(), None), ("beta".to_owned(), None)]);
+}
+
+#[test]
 fn what_was_approved_is_installed_whatever_the_sources_offer_since() {
     let repo = lab();
     let mut bench = bench(&repo, &repo.file_url());

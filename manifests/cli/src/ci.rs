@@ -7,6 +7,7 @@ use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
+use shared::facts::Facts;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::wire::{CiEvent, CiFile, CiState, HostLine};
@@ -52,6 +53,8 @@ pub fn show(session: &Session, host: &str, json: bool) -> Done {
     term::print(&rendered(&file, session.lang, &zone))
 }
 
+/// Packages of foreign origin on one screen; `--json` has all.
+const FOREIGN: usize = 12;
 /// History entries on one screen; `--json` has all.
 const HISTORY: usize = 20;
 
@@ -91,11 +94,32 @@ fn head(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
     ];
     if let Some(facts) = &file.facts {
         rows.push((w(Word::Packages), facts.packages.len().to_string()));
+        rows.extend(foreign(facts, lang).map(|shown| (w(Word::ForeignPackages), shown)));
         rows.push((w(Word::Services), facts.services.len().to_string()));
         rows.push((w(Word::Addresses), text::clean(&facts.addresses.join(" "))));
     }
     let rows: Vec<_> = rows.into_iter().map(|(label, value)| vec![format!("  {label}"), value]).collect();
     text::table(&rows)
+}
+
+/// Packages of elsewhere than the distribution, each with where it is from; none where the host cannot tell.
+fn foreign(facts: &Facts, lang: Lang) -> Option<String> {
+    let known = facts.packages.iter().filter_map(|package| Some((package, package.is_foreign(&facts.os)?)));
+    let (mut told, mut foreign) = (false, Vec::new());
+    for (package, is_foreign) in known {
+        told = true;
+        if is_foreign {
+            let from = package.origin.as_deref().filter(|origin| !origin.is_empty());
+            let from = from.unwrap_or(lang.word(Word::NoSource));
+            foreign.push(text::clean(&format!("{} {} ({from})", package.name, package.version)));
+        }
+    }
+    let more = foreign.len().saturating_sub(FOREIGN);
+    let count = foreign.len();
+    foreign.truncate(FOREIGN);
+    let list = if foreign.is_empty() { String::new() } else { format!(": {}", foreign.join(", ")) };
+    let more = if more > 0 { format!(", +{more}") } else { String::new() };
+    told.then(|| format!("{count}{list}{more}"))
 }
 
 fn states(states: &[CiState], lang: Lang, zone: &TimeZone) -> String {
@@ -163,4 +187,39 @@ pub fn label(session: &Session, name: &str, changes: &[String]) -> Done {
     session.api.set_labels(&host.ci, &labels)?;
     let shown: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     term::print(&format!("{}: {}\n", text::clean(&host.hostname), text::clean(&shown.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_packages_are_named_with_their_source_and_counted() {
+        let package = |n: usize, origin: &str| {
+            format!(
+                r#"{{"name":"p{n}","version":"1","arch":"all","source":"p","source_version":"1","status":"installed"{origin}}}"#
+            )
+        };
+        let facts = |packages: Vec<String>| {
+            let text = format!(
+                r#"{{"hostname":"a","fqdn":"a","os":{{"id":"debian","version":"12","codename":"","name":""}},"kernel":{{"release":"6"}},"arch":"amd64","packages":[{}],"services":[],"addresses":[],"agent_version":"0.1.0","host_class":"lab"}}"#,
+                packages.join(",")
+            );
+            Facts::from_json(text.as_bytes()).unwrap()
+        };
+        let own = r#","origin":"Debian:stable""#;
+        assert_eq!(foreign(&facts(vec![package(1, "")]), Lang::En), None);
+        assert_eq!(foreign(&facts(vec![package(1, own)]), Lang::En).as_deref(), Some("0"));
+        let two =
+            vec![package(1, own), package(2, r#","origin":"Vendor:x\u202e""#), package(3, r#","origin":"""#)];
+        assert_eq!(
+            foreign(&facts(two), Lang::De).as_deref(),
+            Some("2: p2 1 (Vendor:x\\u{202e}), p3 1 (keine Quelle)")
+        );
+        let many = (0..20).map(|n| package(n, r#","origin":"""#)).collect();
+        assert!(
+            foreign(&facts(many), Lang::En)
+                .is_some_and(|text| text.starts_with("20: p0 1") && text.ends_with(", +8"))
+        );
+    }
 }

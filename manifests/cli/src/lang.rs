@@ -171,6 +171,8 @@ words! {
     Reported: "reported", "gemeldet";
     NeverReported: "never reported", "nie gemeldet";
     Packages: "packages", "Pakete";
+    ForeignPackages: "of foreign origin", "fremder Herkunft";
+    NoSource: "no source", "keine Quelle";
     Services: "services", "Dienste";
     Addresses: "addresses", "Adressen";
     StateAsRecorded: "State as the server recorded it from receipts (its word; to prove it:", "Stand, wie der Server ihn aus Quittungen verzeichnet hat (sein Wort; Nachweis:";

@@ -258,6 +258,7 @@ fn facts() -> Facts {
             source: text("openssl"),
             source_version: text("3.0.15-1"),
             status: PackageStatus::Held,
+            origin: Some(text("Debian:stable")),
         }],
         services: vec![Service { name: text("ssh"), active: text("active"), enabled: text("enabled") }],
         addresses: vec![text("192.0.2.7")],
