@@ -50,7 +50,7 @@ on_both! {
             source: "lab-suite".into(),
             source_version: "1.0".into(),
             status: PackageStatus::Installed,
-            origin: None,
+            origin: Some("Lab:stable".into()),
         };
         let os = Os { id: "debian".into(), version: "12".into(), codename: "lab".into(), name: "Lab Linux 1".into() };
         let expected = Facts {
@@ -78,7 +78,6 @@ on_both! {
             version: "2.0".into(),
             source_version: "1:2.0".into(),
             status: PackageStatus::Held,
-            origin: Some("Lab:stable".into()),
             ..alpha
         };
         assert_eq!(facts(world), Facts { packages: vec![alpha], ..expected });
