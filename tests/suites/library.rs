@@ -5,7 +5,7 @@ use super::{Site, outcome};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tests::machine::{Disk, Ground, Lab, Needs, on_ground_with};
+use tests::machine::{Disk, Ground, Lab, Needs, on_ground_with, on_own_ground};
 use tests::world::NewChange;
 
 const LIBRARY: [&str; 10] = [
@@ -164,6 +164,49 @@ fn debian_13_joins_plans_and_applies_what_was_approved() {
         site.approve(&id);
         let receipt = site.receipt(&id);
         assert_eq!((outcome(&receipt), receipt.body.results.len()), ("unchanged", 0), "{:#?}", receipt.body);
+        site.is_sound();
+    });
+}
+
+#[test]
+fn the_agent_upgrades_itself_ends_its_change_and_goes_on_as_the_new_one() {
+    on_own_ground(|ground| {
+        let mut site = Site::new(ground, Disk::Volatile, &[]);
+        site.lab.add_agent("0.1.0");
+        // By hand, as on every new host.
+        site.sh("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install assent-agent >/dev/null");
+        assert_eq!(site.sh("dpkg -S /usr/bin/assent-agent"), "assent-agent: /usr/bin/assent-agent");
+        site.until("the agent after its package was installed", || {
+            site.machine.unit("assent-agent") == "active running enabled"
+        });
+        site.lab.add_agent("0.1.1");
+        site.publish_library(&["agent-update"]);
+        let id = site.request_library(&["agent-update"], &[]);
+        let shown = site.shown(&id);
+        assert!(
+            shown.contains("upgrade package:assent-agent") && shown.contains("0.1.0 -> 0.1.1"),
+            "{shown}"
+        );
+        let pid = |site: &Site| site.sh("systemctl show -P MainPID assent-agent");
+        site.approve(&id);
+        let before = pid(&site);
+        let receipt = site.receipt(&id);
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert_eq!(site.package("assent-agent"), "installed 0.1.1");
+        site.until("the new process", || !["0", before.as_str()].contains(&pid(&site).as_str()));
+        let receipt = site.change("after@1.0.0", "resources:\n  - file: {path: /etc/after, content: x}\n");
+        assert_eq!(outcome(&receipt), "applied", "the new one works: {:#?}", receipt.body);
+
+        // A program that does not run here is noticed, and the one before is put back.
+        site.lab.add_broken_agent("0.1.2");
+        let id = site.request_library(&["agent-update"], &["--lift-quarantine"]);
+        site.approve(&id);
+        let receipt = site.receipt(&id);
+        assert_eq!(outcome(&receipt), "rolled_back", "{:#?}", receipt.body);
+        assert_eq!(site.package("assent-agent"), "installed 0.1.1");
+        let receipt =
+            site.change("after@1.1.0", "resources:\n  - file: {path: /etc/after, content: second}\n");
+        assert_eq!(outcome(&receipt), "applied", "it still works: {:#?}", receipt.body);
         site.is_sound();
     });
 }

@@ -5,7 +5,7 @@
 
 use super::{Ground, Machine};
 use crate::apt::{Package, Repository};
-use crate::programs::Said;
+use crate::programs::{self, Said};
 use crate::proxy::Proxy;
 use std::fs;
 use std::net::TcpListener;
@@ -69,6 +69,25 @@ impl Lab {
     /// Adds a package like [`Lab::add_script`] to the suite of security updates.
     pub fn add_fix(&self, name: &str, version: &str) {
         self.repository.add(&Package { suite: "stable-security", name, version, postinst: "" });
+        self.repository.sign();
+    }
+
+    /// Adds the agent itself, built into a package of this version as packaging does it.
+    pub fn add_agent(&self, version: &str) {
+        self.add_program(version, &programs::own("assent-agent"));
+    }
+
+    /// The same with a program that ends at once, and badly.
+    pub fn add_broken_agent(&self, version: &str) {
+        self.add_program(version, Path::new("/bin/false"));
+    }
+
+    fn add_program(&self, version: &str, program: &Path) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/deb");
+        let out = tempfile::tempdir().unwrap();
+        let mut build = Command::new(script);
+        Said::of(build.arg(program).arg(version).arg(out.path())).ok();
+        self.repository.add_files(out.path());
         self.repository.sign();
     }
 
