@@ -145,6 +145,9 @@ pub enum OnlineCommand {
         /// Approve even where contents can be shown to nobody here; each is named
         #[arg(long)]
         accept_unseen: bool,
+        /// Cover also hosts that planned after somebody had approved; who did has to approve again
+        #[arg(long)]
+        all_plans: bool,
     },
     /// Say no to a change, with your own key
     #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]

@@ -120,6 +120,8 @@ words! {
     Attention: "look closely", "genau ansehen";
     NotCovered: "NOT covered by an approval: hosts without a plan", "NICHT von einer Genehmigung gedeckt: Hosts ohne Plan";
     NotInSet: "NOT covered: their plans came after the first approval", "NICHT gedeckt: ihre Pläne kamen nach der ersten Genehmigung";
+    Widened: "you approve the plans of more hosts than those before you; they have to approve again", "Sie genehmigen die Pläne von mehr Hosts als die anderen vor Ihnen; diese müssen erneut genehmigen";
+    CoverLate: "until the change is approved, --all-plans covers them too; who has approved then approves again", "solange die Änderung nicht genehmigt ist, schließt --all-plans sie ein; wer schon genehmigt hat, genehmigt dann erneut";
     NoPlanYet: "no plan yet", "noch kein Plan";
     Refused: "refused", "verweigert";
     Approvals: "Approvals", "Genehmigungen";

@@ -68,10 +68,11 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
         Do::Change(command) => run_change(session, command),
-        Do::Approve { change, expires, only, comment, yes, diff_to, accept_unseen } => {
+        Do::Approve { change, expires, only, comment, yes, diff_to, accept_unseen, all_plans } => {
             let (expires, comment) = (expires.as_deref(), comment.as_str());
             let diff_to = diff_to.as_deref();
-            let wish = Wish { change: &change, expires, only: &only, comment, yes, diff_to, accept_unseen };
+            let change = &change;
+            let wish = Wish { change, expires, only: &only, comment, yes, diff_to, accept_unseen, all_plans };
             approve::approve(session, &wish)
         }
         Do::Reject { change, comment } => approve::refuse(session, &change, Decision::Reject, &comment),

@@ -12,6 +12,7 @@ use crate::manifests::Online;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::approval::{Approval, Decision};
+use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::ledger::LeafKind;
 use shared::lifecycle::{Event, State};
@@ -92,11 +93,23 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
         return Ok(());
     }
     check_plans(tx, papers, &sent.plan_set)?;
-    let standing = papers.standing(now);
-    if standing.is_some_and(|standing| standing != body.saw.plan_set) {
-        return Err(Refusal::conflict("approval.other_plan_set").with("change", &row.id).into());
+    match papers.standing(row.plan_set()?, now) {
+        Some(standing) if standing != body.saw.plan_set => {
+            match widens(tx, state, &standing, &sent.plan_set)? {
+                true => Ok(()),
+                false => Err(Refusal::conflict("approval.other_plan_set").with("change", &row.id).into()),
+            }
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether a set holds all plans of the standing one and more, before anything is approved: whoever approves few hosts
+/// first must not be able to keep the others out.
+fn widens(tx: &mut Conn, state: State, standing: &Digest, set: &PlanSet) -> Result<bool, Error> {
+    let before = plan_set(tx, standing)?;
+    let holds = before.plans.iter().all(|(agent, plan)| set.plans.get(agent) == Some(plan));
+    Ok(state == State::InReview && holds && set.plans.len() > before.plans.len())
 }
 
 fn refuse(code: impl std::fmt::Display, why: impl std::fmt::Display) -> Refusal {
@@ -174,9 +187,14 @@ fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timesta
         Decision::Withdraw => match state {
             State::Approved | State::Halted => step(tx, row, Event::Withdraw, by, now),
             _ => {
-                if state == State::InReview && papers.standing(now).is_none() {
-                    // Nobody stands behind the plans any more: hosts may plan again.
-                    (row.plan_set, row.planned) = (None, 0);
+                if state == State::InReview {
+                    // Without anybody behind the plans hosts may plan again; else those count that somebody is behind.
+                    let standing = papers.standing(row.plan_set()?, now);
+                    row.planned = match &standing {
+                        Some(digest) => i32::try_from(plan_set(tx, digest)?.plans.len()).unwrap_or(i32::MAX),
+                        None => 0,
+                    };
+                    row.plan_set = standing.map(|digest| digest.0.to_vec());
                 }
                 store::update(tx, row)
             }

@@ -56,8 +56,9 @@ impl Papers {
         self.approvals.iter().filter_map(verify).collect()
     }
 
-    /// The plan set that somebody stands behind now: the latest word of that person is yes.
-    pub fn standing(&self, now: Timestamp) -> Option<Digest> {
+    /// The plan set that somebody stands behind now: the latest word of that person is yes. Where persons stand behind
+    /// several, the one that the change has now, or else any of them.
+    pub fn standing(&self, current: Option<Digest>, now: Timestamp) -> Option<Digest> {
         let verified = self.verified(now);
         let mut latest: BTreeMap<&PersonId, &VerifiedApproval> = BTreeMap::new();
         let rank = |a: &VerifiedApproval| (a.body().at, a.body().decision != Decision::Approve);
@@ -67,7 +68,9 @@ impl Papers {
                 *slot = approval;
             }
         }
-        latest.values().find(|a| a.body().decision == Decision::Approve).map(|a| a.body().saw.plan_set)
+        let yes = latest.values().filter(|a| a.body().decision == Decision::Approve);
+        let sets: Vec<Digest> = yes.map(|a| a.body().saw.plan_set).collect();
+        current.filter(|current| sets.contains(current)).or_else(|| sets.first().copied())
     }
 
     /// What the manifests of the change bring to its judgement; each is verified as it is listed now.

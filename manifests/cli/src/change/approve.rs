@@ -32,13 +32,19 @@ pub struct Wish<'a> {
     /// Where contents go that the plans do not show whole; none: to the screen.
     pub diff_to: Option<&'a Path>,
     pub accept_unseen: bool,
+    /// Also what hosts have planned since somebody approved the plans of fewer.
+    pub all_plans: bool,
 }
 
 /// Shows the whole change, asks, signs, sends, and says whether it suffices.
 pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let site = session.site()?;
     check_role(session, &site)?;
-    let review = fetch(session, &site, wish.change)?;
+    let mut review = fetch(session, &site, wish.change)?;
+    if wish.all_plans && review.widen() {
+        term::note(&format!("note: {}\n", session.lang.word(Word::Widened)));
+    }
+    let review = review;
     print(session, &site, &review)?;
     review.check_approvable()?;
     show_hidden(session, &review, wish)?;

@@ -302,6 +302,9 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             page.blank();
             page.alarm(self.word(Word::NotInSet));
             page.line(&format!("  {}", self.names(&late)));
+            if self.review.line.state == "in_review" {
+                page.line(&format!("  ({})", self.word(Word::CoverLate)));
+            }
         }
     }
 

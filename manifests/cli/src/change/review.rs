@@ -91,6 +91,16 @@ impl Review {
         Ok(Self { line, change, manifests, plans, set, refusals, approvals, receipts, doubts })
     }
 
+    /// Covers all plans instead of those that somebody has proposed; true when that is more. Approvals of the smaller
+    /// set do not count for it. Only until a change is approved.
+    pub fn widen(&mut self) -> bool {
+        let wider = self.line.state == "in_review" && self.plans.len() > self.set.plans.len();
+        if wider {
+            self.set.plans = self.plans.iter().map(|(id, plan)| (*id, plan.digest)).collect();
+        }
+        wider
+    }
+
     /// Largest class first; equal sizes by their content.
     pub fn classes(&self) -> Vec<PlanClass<'_>> {
         let mut classes: BTreeMap<_, Vec<&Plan>> = BTreeMap::new();

@@ -314,6 +314,27 @@ fn approvals_that_count_and_those_that_do_not_are_told_apart() {
 }
 
 #[test]
+fn plans_that_came_late_can_be_covered_until_the_change_is_approved() {
+    let all = plans(&change());
+    let mut narrow = file(all.clone());
+    let first = PlanSet {
+        plans: all.iter().take(1).map(|p| (p.body.agent_id, p.digest)).collect(),
+        change: change().digest,
+    };
+    narrow.plan_set = Some(first);
+    let mut approved = narrow.clone();
+    approved.line.state = "approved".into();
+    let mut review_now = review(narrow).unwrap();
+    assert_eq!(review_now.set.plans.len(), 1);
+    assert!(page(&review_now, Lang::En).contains("--all-plans covers them too"));
+    assert!(review_now.widen() && review_now.set.plans.len() == all.len());
+    assert!(!review_now.widen(), "there are no more");
+    let mut later = review(approved).unwrap();
+    assert!(!later.widen() && later.set.plans.len() == 1);
+    assert!(!page(&later, Lang::En).contains("--all-plans"));
+}
+
+#[test]
 fn hosts_with_one_name_are_told_apart_by_their_ids() {
     let change = change();
     let twins = vec![plan(&change, 10, "vm", vec![motd()]), plan(&change, 11, "vm", vec![motd()])];

@@ -262,16 +262,25 @@ async fn an_approval_that_hosts_would_not_accept_is_refused() {
         ] {
             assert_eq!(world.code("POST", &path, sent).await, code, "{}: {what}", world.engine);
         }
-        // The first approval fixes the plan set; another one counts only when nobody stands behind the first.
+        // The first approval proposes the plan set; only one that holds it and more takes its place.
         world.good("POST", &path, with(&smaller)).await;
         let full = world.approving(&of, "cora", Decision::Approve);
-        assert_eq!(world.code("POST", &path, &full).await, "approval.other_plan_set");
+        world.good("POST", &path, &full).await;
+        assert_eq!(world.state(&of.id).await, "in_review", "approvals of fewer hosts do not count for more");
+        let again = sign(&|a| (a.saw.plan_set, a.at) = (smaller.digest(), NOW.plus(1)), peer);
+        let again = shared::wire::Approve { plan_set: smaller.clone(), ..again };
         world.clock.set(NOW.plus(1));
-        let mut withdraw = world.approving(&of, "peer", Decision::Withdraw);
+        assert_eq!(world.code("POST", &path, again).await, "approval.other_plan_set");
+        // Without anybody behind the larger set the smaller one stands again.
+        let mut withdraw = world.approving(&of, "cora", Decision::Withdraw);
         withdraw.plan_set = of.plan_set();
         world.good("POST", &path, withdraw).await;
-        world.good("POST", &path, full).await;
-        assert_eq!(world.state(&of.id).await, "in_review");
+        let planned = world.good("GET", &format!("/v1/changes/{}", of.id), ()).await;
+        assert_eq!(planned["plan_set"]["plans"].as_object().unwrap().len(), 1);
+        world.clock.set(NOW.plus(2));
+        world.good("POST", &path, world.approving(&of, "cora", Decision::Approve)).await;
+        world.good("POST", &path, world.approving(&of, "peer", Decision::Approve)).await;
+        assert_eq!(world.state(&of.id).await, "approved");
     }
 }
 
