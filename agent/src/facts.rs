@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 const OS_RELEASE_BYTES: u64 = 64 << 10;
 const HOSTNAME_BYTES: u64 = 4 << 10;
 
-/// Gathers everything. Costs one `dpkg-query` and two `systemctl`, and `apt-cache` after packages or lists changed.
+/// Gathers everything. Costs one question to the package database and two `systemctl`, and one to the lists of the
+/// sources after packages or lists changed.
 ///
 /// # Errors
 /// Something that every host has cannot be read.
@@ -111,6 +112,7 @@ fn package(found: crate::host::Installed, origins: Option<&BTreeMap<String, Stri
         arch: clean(&found.arch),
         source: clean(&found.source),
         source_version: clean(&found.source_version),
+        vendor: found.vendor.as_deref().map(clean),
         status,
         origin,
     }

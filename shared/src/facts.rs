@@ -58,6 +58,9 @@ pub struct Package {
     /// Source package; vulnerability data is mostly keyed by it.
     pub source: String,
     pub source_version: String,
+    /// Who made it, where packages say so (rpm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
     pub status: PackageStatus,
     /// `Label:suite` of the source that offers it, this version before others; empty when no source of the host has a
     /// package of this name. Absent where the host cannot tell.
@@ -148,8 +151,9 @@ impl Facts {
         text("the host", host)?;
         text("addresses", &self.addresses)?;
         for package in &self.packages {
-            let Package { name, version, arch, source, source_version, origin, .. } = package;
-            text("packages", [name, version, arch, source, source_version].into_iter().chain(origin))?;
+            let Package { name, version, arch, source, source_version, vendor, origin, .. } = package;
+            let fields = [name, version, arch, source, source_version];
+            text("packages", fields.into_iter().chain(vendor).chain(origin))?;
         }
         for service in &self.services {
             text("services", [&service.name, &service.active, &service.enabled])?;

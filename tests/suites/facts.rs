@@ -49,6 +49,7 @@ on_both! {
             arch: "all".into(),
             source: "lab-suite".into(),
             source_version: "1.0".into(),
+            vendor: None,
             status: PackageStatus::Installed,
             origin: Some("Lab:stable".into()),
         };

@@ -16,6 +16,7 @@ use super::{Fault, lock};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -156,10 +157,15 @@ impl Dnf {
             let install: Vec<Value> = wanted.iter().map(one).collect();
             let free: Vec<&str> = wanted.iter().map(|c| split(&c.name).0).collect();
             let ask = json!({ "do": "download", "install": install, "into": into, "free": free });
-            for file in Self::ask::<Files>(place, ask)?.files {
-                if file.checked {
-                    keys::check(place, &file.path, &file.keys, &file.repo)?;
-                }
+            let files = Self::ask::<Files>(place, ask)?.files;
+            let signed = files.iter().filter(|file| file.checked);
+            let repos: BTreeMap<&str, &Downloaded> =
+                signed.clone().map(|file| (file.repo.as_str(), file)).collect();
+            for (repo, first) in repos {
+                let own = signed.clone().filter(|file| file.repo == repo).map(|file| file.path.as_path());
+                keys::check(place, &own.collect::<Vec<_>>(), &first.keys, repo)?;
+            }
+            for file in &files {
                 if !file.path.starts_with(into) {
                     let name = file.path.file_name().unwrap_or_default();
                     fs::copy(&file.path, into.join(name))

@@ -38,6 +38,8 @@ pub struct Installed {
     pub version: String,
     pub source: String,
     pub source_version: String,
+    /// Who made it, where the package says so (rpm).
+    pub vendor: Option<String>,
     pub held: bool,
     pub state: PackageState,
 }

@@ -136,6 +136,14 @@ impl Tool {
         }
     }
 
+    /// Its copies of the repositories' lists, below the agent's own directory.
+    fn cache(&self) -> &'static str {
+        match self {
+            Self::Dnf(_) => "dnf/cachedir",
+            Self::Zypper(_) => "zypp/cache",
+        }
+    }
+
     /// Updates keep to the vendor of what is installed.
     fn keeps_vendor(&self) -> bool {
         matches!(self, Self::Zypper(_))
@@ -257,6 +265,7 @@ impl PackageManager for Rpm {
             Installed {
                 held: holds.iter().any(|glob| glob.matches(&entry.row.name)),
                 state: if is_broken { PackageState::Broken } else { PackageState::Installed },
+                vendor: Some(entry.row.vendor).filter(|vendor| !vendor.is_empty()),
                 name: entry.called,
                 arch: entry.row.arch,
                 version,
@@ -274,7 +283,23 @@ impl PackageManager for Rpm {
     fn refresh(&self) -> Result<(), Fault> {
         self.place.prepare()?;
         self.forget_lists();
-        self.tool.refresh(&self.place)
+        let cache = self.place.dir().join(self.tool.cache());
+        let first = self.tool.refresh(&self.place);
+        if first.is_ok() || !cache.exists() {
+            return first;
+        }
+        // What a power cut or a full disk has left of the agent's own copies may be the reason.
+        let aside = self.place.dir().join("cache-aside");
+        let swap = |from: &Path, to: &Path| {
+            store::emptied(to)?;
+            std::fs::rename(from, to).map_err(Fault::io(format!("put {} aside", from.display())))
+        };
+        swap(&cache, &aside)?;
+        let second = self.tool.refresh(&self.place);
+        if second.is_err() {
+            swap(&aside, &cache)?;
+        }
+        second
     }
 
     fn offers(&self, names: &[&str]) -> Result<Vec<Offer>, Fault> {

@@ -9,6 +9,7 @@ use shared::digest::{Digest, Hasher};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -104,6 +105,7 @@ impl Store {
             if file.extension().is_none_or(|extension| extension != self.extension) {
                 continue;
             }
+            own(&file).map_err(fail())?;
             let found = hash(&file).map_err(fail())?;
             let Some(place) = expected.get(&found) else {
                 return Err(other_file(&file, wanted, found));
@@ -164,6 +166,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A download from a directory of this machine may be another name of the very file there, which others write.
+fn own(file: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(file)?.nlink() == 1 {
+        return Ok(());
+    }
+    let copy = file.with_extension("copy");
+    fs::copy(file, &copy)?;
+    fs::rename(copy, file)
 }
 
 /// Names of files have `_` between their parts, and `:` only troubles people.

@@ -109,6 +109,7 @@ mod tests {
             version: text(version),
             source: text(name),
             source_version: text(version),
+            vendor: None,
             held,
             state: PackageState::Installed,
         };

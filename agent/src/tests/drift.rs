@@ -140,6 +140,7 @@ fn packages_of_another_version_and_missing_ones_are_told_and_newer_offers_are_no
         version: version.into(),
         source: name.into(),
         source_version: version.into(),
+        vendor: None,
         held: false,
         state: PackageState::Installed,
     };

@@ -47,6 +47,7 @@ fn bench() -> Bench {
         version: "1.0".into(),
         source: "linux".into(),
         source_version: "1.0".into(),
+        vendor: None,
         held: false,
         state: PackageState::Installed,
     };

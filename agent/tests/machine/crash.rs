@@ -22,6 +22,7 @@ pub fn machine() -> Fake {
         version: "1.0".into(),
         source: "app".into(),
         source_version: "1.0".into(),
+        vendor: None,
         held: false,
         state: PackageState::Installed,
     };

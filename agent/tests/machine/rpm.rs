@@ -61,6 +61,7 @@ with_both! {
     facts_name_rpm_packages_with_their_sources
     a_program_that_an_rpm_brings_is_known_by_its_package
     what_others_do_to_rpm_packages_is_seen
+    damaged_rpm_lists_are_fetched_again
 }
 
 struct Bench {
@@ -257,13 +258,24 @@ fn rpm_packages_on_hold_are_left_alone_and_told_with_the_fix_that_they_miss(fami
         { "package": { "name": "alpha", "version": "1.0-1", "hold": true } },
         { "package": { "name": "beta", "version": "1.0-1" } },
     ])));
+    // One that no repository has.
+    let stray = Repo::new();
+    stray.add(&Rpm { name: "stray", version: "1-1", vendor: "Somebody", ..Rpm::default() });
+    let ran =
+        rpm(&bench.root).args(["-U", "--force-debian"]).arg(stray.file("stray", "1-1")).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let vendors: Vec<_> = bench.machine.packages().unwrap().into_iter().map(|p| p.vendor).collect();
+    assert_eq!(vendors, [None, None, Some("Somebody".to_owned())]);
     let held = ["etc/dnf/dnf.conf", "etc/zypp/locks"].map(|path| bench.text(path)).concat();
     assert!(held.contains("excludepkgs=alpha") || held.contains("solvable_name: alpha"), "{held}");
     let planned = patch(json!({ "select": "all" })).planned(&mut bench.machine).unwrap();
     assert_eq!(summaries(&planned.actions), ["upgrade beta from 1.0-1 to 2.0-1 (lab)"]);
     assert_eq!(
         planned.notes,
-        ["alpha stays at 1.0-1 because it is on hold; it misses the security fix 1.0-2 (lab, LAB-2026:1)"]
+        [
+            "alpha stays at 1.0-1 because it is on hold; it misses the security fix 1.0-2 (lab, LAB-2026:1)",
+            "no source of this host has any version of stray: they get no updates"
+        ]
     );
 }
 
@@ -643,4 +655,39 @@ fn what_others_do_to_rpm_packages_is_seen(family: Family) {
     let again = packager.history(Some(&place)).unwrap().0;
     assert_eq!(again.len(), 2, "asked again before the answer was kept");
     assert_eq!(packager.history(Some(&next)).unwrap().0, []);
+}
+
+/// After a power cut or on a full disk the agent's own copies are empty or cut off.
+fn damaged_rpm_lists_are_fetched_again(family: Family) {
+    fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("alpha", "1.0-1")])));
+    let security = patch(json!({ "select": "security" }));
+    let cache = bench.state(if family == Family::Dnf { "dnf/cachedir" } else { "zypp/cache" });
+    // zypper's copy may be another name of a file of the repository itself.
+    let damage = |path: &std::path::Path, bytes: &[u8]| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let plan = |bench: &mut Bench, what: &str| {
+        let plan = security.plan(&mut bench.machine).unwrap_or_else(|e| panic!("{family:?} {what}: {e}"));
+        assert_eq!(summaries(&plan), ["upgrade alpha from 1.0-1 to 1.0-2 (lab)"], "{family:?} {what}");
+    };
+    for keep in [0, 40] {
+        let all = files(&cache);
+        assert!(all.len() >= 4, "{all:?}");
+        for path in all.iter().filter(|path| path.is_file()) {
+            let bytes = fs::read(path).unwrap();
+            damage(path, &bytes[..bytes.len() * keep / 100]);
+        }
+        plan(&mut bench, "all files");
+    }
+    for path in files(&cache).iter().filter(|path| path.is_file()) {
+        damage(path, b"");
+        plan(&mut bench, &path.display().to_string());
+    }
 }

@@ -21,6 +21,7 @@ fn machine() -> Fake {
         version: "1.0".into(),
         source: name.into(),
         source_version: "1.0".into(),
+        vendor: None,
         held: false,
         state: PackageState::Installed,
     };

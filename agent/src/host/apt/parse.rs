@@ -33,6 +33,7 @@ pub fn installed(text: &str, native: &str) -> Result<Vec<Installed>, String> {
             version: version.to_owned(),
             source: source.to_owned(),
             source_version: source_version.to_owned(),
+            vendor: None,
             held: want == Some('h'),
             state,
         });

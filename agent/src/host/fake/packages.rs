@@ -130,6 +130,7 @@ fn carry_out(world: &mut World, changes: &[PackageChange], purge: bool, whole: b
             version: to.clone(),
             source: change.name.clone(),
             source_version: to.clone(),
+            vendor: None,
             held,
             state,
         };

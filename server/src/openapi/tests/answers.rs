@@ -257,6 +257,7 @@ fn facts() -> Facts {
             arch: text("amd64"),
             source: text("openssl"),
             source_version: text("3.0.15-1"),
+            vendor: None,
             status: PackageStatus::Held,
             origin: Some(text("Debian:stable")),
         }],
