@@ -22,12 +22,12 @@ use super::store::{self, Store, bare};
 use super::zypper::Zypper;
 use super::{Fault, lock};
 use database::{Entry, Row};
-use offers::{Catalogue, Item};
+use offers::{Catalogue, Group, Item};
 use place::{LOOK, Place};
 use shared::manifest::NameGlob;
 use shared::version::Order;
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use transact::Work;
@@ -280,6 +280,22 @@ impl PackageManager for Rpm {
         database::ships(&self.place, package, path)
     }
 
+    /// By the agent's own lists; without any the host cannot tell.
+    fn origins(&self) -> Result<Option<BTreeMap<String, String>>, Fault> {
+        if !self.place.dir().join(self.tool.cache()).exists() {
+            return Ok(None);
+        }
+        let (entries, native) = (self.entries()?, self.architecture()?);
+        let names: Vec<&str> = entries.iter().map(|entry| entry.row.name.as_str()).collect();
+        let catalogue = self.listed(&names)?;
+        let (groups, nothing) = (catalogue.grouped(&native), Group::default());
+        let origin = |entry: &Entry| {
+            let group = groups.get(&database::slot(&entry.row.name, &entry.row.arch, &native));
+            (entry.called.clone(), group.unwrap_or(&nothing).origin(&entry.row.evr))
+        };
+        Ok(Some(entries.iter().map(origin).collect()))
+    }
+
     fn refresh(&self) -> Result<(), Fault> {
         self.place.prepare()?;
         self.forget_lists();
@@ -307,6 +323,7 @@ impl PackageManager for Rpm {
         let (entries, native) = (self.entries()?, self.architecture()?);
         let bare: Vec<&str> = names.iter().map(|name| bare(name)).collect();
         let catalogue = self.listed(&bare)?;
+        let (groups, nothing) = (catalogue.grouped(&native), Group::default());
         let offer = |called: &&str| {
             let installed = entries.iter().find(|entry| entry.called == **called);
             // Older kernels beside the newest one get no updates and miss none.
@@ -315,7 +332,7 @@ impl PackageManager for Rpm {
             }
             let vendor =
                 installed.filter(|_| self.tool.keeps_vendor()).map(|entry| entry.row.vendor.as_str());
-            Some(catalogue.offer(called, installed, vendor, &native))
+            Some(groups.get(*called).unwrap_or(&nothing).offer(called, installed, vendor))
         };
         Ok(names.iter().filter_map(offer).collect())
     }

@@ -615,11 +615,15 @@ fn facts_name_rpm_packages_with_their_sources(family: Family) {
     let facts = agent::facts::collect(&bench.machine, &class, semver::Version::new(0, 1, 0)).unwrap();
     facts.check().unwrap();
     let show = |p: &shared::facts::Package| {
-        format!("{} {} {} {} {:?}", p.name, p.version, p.source, p.source_version, p.status)
+        let origin = p.origin.as_deref();
+        format!("{} {} {} {} {:?} {origin:?}", p.name, p.version, p.source, p.source_version, p.status)
     };
     assert_eq!(
         facts.packages.iter().map(show).collect::<Vec<_>>(),
-        ["alpha 1.1-1 alpha 1.1-1 Held", "libalpha 1:1.5-2 libalpha 1.5-2 Installed"]
+        [
+            "alpha 1.1-1 alpha 1.1-1 Held Some(\"lab\")",
+            "libalpha 1:1.5-2 libalpha 1.5-2 Installed Some(\"lab\")"
+        ]
     );
     assert_eq!((facts.hostname.as_str(), facts.arch.as_str()), ("lab1", std::env::consts::ARCH));
 }

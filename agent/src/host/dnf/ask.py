@@ -57,6 +57,8 @@ def opened(ask, repositories):
     conf.clean_requirements_on_remove = False
     conf.exit_on_lock = True
     conf.debuglevel = 0
+    # Lists are fetched when they are asked for, and not by the way.
+    conf.cacheonly = ask["do"] in ("listed", "solve")
     release = dnf.rpm.detect_releasever(ask["root"])
     conf.substitutions["releasever"] = release or ""
     varsdir = [os.path.join(ask["root"], path) for path in ("etc/yum/vars", "etc/dnf/vars")]

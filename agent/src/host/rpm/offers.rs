@@ -6,6 +6,7 @@ use serde::Deserialize;
 use shared::digest::Digest;
 use shared::version::Order;
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One package file of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -50,14 +51,43 @@ fn compare(a: &str, b: &str) -> Ordering {
     Order::Rpm.compare(a, b).unwrap_or(Ordering::Equal)
 }
 
+/// What repositories say of one package of one architecture.
+#[derive(Clone, Debug, Default)]
+pub struct Group<'a> {
+    /// Best version first, then the repository that goes first.
+    listed: Vec<&'a Listed>,
+    /// Versions that fix something of security, with the advisory.
+    fixed: Vec<(&'a str, &'a str)>,
+}
+
 impl Catalogue {
+    /// By what packages are called.
+    pub fn grouped(&self, native: &str) -> BTreeMap<String, Group<'_>> {
+        let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
+        for listed in &self.packages {
+            groups.entry(slot(&listed.name, &listed.arch, native)).or_default().listed.push(listed);
+        }
+        for advisory in self.advisories.iter().filter(|advisory| advisory.security) {
+            for fixed in &advisory.packages {
+                if let Some(group) = groups.get_mut(&slot(&fixed.name, &fixed.arch, native)) {
+                    group.fixed.push((&fixed.evr, &advisory.id));
+                }
+            }
+        }
+        for group in groups.values_mut() {
+            group.listed.sort_by(|a, b| compare(&b.evr, &a.evr).then(a.priority.cmp(&b.priority)));
+        }
+        groups
+    }
+
     /// The file of a package; `name:arch` names one of a foreign architecture.
     ///
     /// # Errors
     /// Two repositories offer different files under one name and version: nobody can say which one is meant.
     pub fn file(&self, called: &str, evr: &str, native: &str) -> Result<Option<&Listed>, String> {
-        let mut fitting =
-            self.named(called, native).into_iter().filter(|listed| compare(&listed.evr, evr).is_eq());
+        let is_it =
+            |one: &&Listed| compare(&one.evr, evr).is_eq() && slot(&one.name, &one.arch, native) == called;
+        let mut fitting = self.packages.iter().filter(is_it);
         let first = fitting.next();
         match first {
             Some(first) if fitting.any(|other| other.sha256 != first.sha256) => {
@@ -66,28 +96,17 @@ impl Catalogue {
             _ => Ok(first),
         }
     }
+}
 
-    fn named(&self, called: &str, native: &str) -> Vec<&Listed> {
-        self.packages.iter().filter(|listed| slot(&listed.name, &listed.arch, native) == called).collect()
-    }
-
-    /// The offer for a package of which `installed` is there.
-    pub fn offer(
-        &self,
-        called: &str,
-        installed: Option<&Entry>,
-        sticky: Option<&str>,
-        native: &str,
-    ) -> Offer {
+impl Group<'_> {
+    /// The offer for a package of which `installed` is there; `sticky` is the vendor that updates keep to.
+    pub fn offer(&self, called: &str, installed: Option<&Entry>, sticky: Option<&str>) -> Offer {
         let now = installed.map(|entry| entry.row.evr.as_str());
-        let mut listed = self.named(called, native);
-        listed.sort_by(|a, b| compare(&b.evr, &a.evr).then(a.priority.cmp(&b.priority)));
-        let fitting = listed.iter().filter(|one| sticky.is_none_or(|vendor| one.vendor == vendor));
+        let fitting = self.listed.iter().filter(|one| sticky.is_none_or(|vendor| one.vendor == vendor));
         let first = fitting.clone().map(|one| one.priority).min();
         let candidate = fitting.filter(|one| Some(one.priority) == first).map(|one| one.evr.clone()).next();
-        let fixes = now.map(|now| self.fixes(called, now, &listed, native)).unwrap_or_default();
         let mut versions: Vec<OnOffer> = Vec::new();
-        for one in listed {
+        for one in &self.listed {
             match versions.iter_mut().find(|v| compare(&v.version, &one.evr).is_eq()) {
                 Some(version) => version.origins.push(one.repo.clone()),
                 None => versions.push(OnOffer {
@@ -97,10 +116,10 @@ impl Catalogue {
                 }),
             }
         }
-        for (version, advisory) in fixes {
-            if let Some(found) = versions.iter_mut().find(|v| v.version == version) {
+        for (version, advisory) in now.map(|now| self.fixes(now)).unwrap_or_default() {
+            if let Some(found) = versions.iter_mut().find(|v| compare(&v.version, version).is_eq()) {
                 found.security = true;
-                found.origins.push(advisory);
+                found.origins.push(advisory.to_owned());
             }
         }
         Offer { name: called.to_owned(), installed: now.map(str::to_owned), candidate, versions }
@@ -108,19 +127,26 @@ impl Catalogue {
 
     /// Versions with a security fix above the installed one, with the advisory: the one that it names, or where no
     /// repository has that any more, the next one above it.
-    fn fixes(&self, called: &str, now: &str, listed: &[&Listed], native: &str) -> Vec<(String, String)> {
+    fn fixes(&self, now: &str) -> Vec<(&str, &str)> {
         let mut fixes = Vec::new();
-        for advisory in self.advisories.iter().filter(|advisory| advisory.security) {
-            let ours =
-                advisory.packages.iter().filter(|fixed| slot(&fixed.name, &fixed.arch, native) == called);
-            for fixed in ours.filter(|fixed| compare(&fixed.evr, now).is_gt()) {
-                let has_it = listed.iter().filter(|one| compare(&one.evr, &fixed.evr).is_ge());
-                if let Some(one) = has_it.min_by(|a, b| compare(&a.evr, &b.evr)) {
-                    fixes.push((one.evr.clone(), advisory.id.clone()));
-                }
+        for (fixed, advisory) in self.fixed.iter().filter(|(fixed, _)| compare(fixed, now).is_gt()) {
+            let has_it = self.listed.iter().filter(|one| compare(&one.evr, fixed).is_ge());
+            if let Some(one) = has_it.min_by(|a, b| compare(&a.evr, &b.evr)) {
+                fixes.push((one.evr.as_str(), *advisory));
             }
         }
         fixes
+    }
+
+    /// The repositories that have this version, or else those that have another one.
+    pub fn origin(&self, evr: &str) -> String {
+        let of = |same: bool| {
+            let fitting = self.listed.iter().filter(|one| !same || compare(&one.evr, evr).is_eq());
+            fitting.map(|one| one.repo.as_str()).collect::<BTreeSet<&str>>()
+        };
+        let exact = of(true);
+        let all = if exact.is_empty() { of(false) } else { exact };
+        all.into_iter().collect::<Vec<_>>().join(", ")
     }
 }
 

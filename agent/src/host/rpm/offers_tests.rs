@@ -54,7 +54,8 @@ fn the_repository_that_goes_first_has_the_candidate_and_advisories_the_fixes() {
         ],
     };
     let installed = entry("app", "app", "1.0-1");
-    let offer = catalogue.offer("app", Some(&installed), None, "x86_64");
+    let groups = catalogue.grouped("x86_64");
+    let offer = groups["app"].offer("app", Some(&installed), None);
     assert_eq!(offer.candidate.as_deref(), Some("1.10-1"), "2.0 is of a repository that goes last");
     let shown: Vec<String> = offer
         .versions
@@ -66,9 +67,12 @@ fn the_repository_that_goes_first_has_the_candidate_and_advisories_the_fixes() {
         ["2.0-1 extra false", "1.10-1 base+mirror+LAB-4 true", "1.9-1 base+LAB-1 true"],
         "what 1.9.5 fixed is in 1.10, too"
     );
-    let other = catalogue.offer("app", Some(&installed), Some("Other"), "x86_64");
+    let other = groups["app"].offer("app", Some(&installed), Some("Other"));
     assert_eq!(other.candidate, None, "of another vendor");
-    assert_eq!(catalogue.offer("none", None, None, "x86_64").versions, []);
+    assert_eq!(Group::default().offer("none", None, None).versions, []);
+    let origins = ["2.0-1", "1.10-1", "9-9"].map(|evr| groups["app"].origin(evr));
+    assert_eq!(origins, ["extra", "base, mirror", "base, extra, mirror"]);
+    assert_eq!(Group::default().origin("1-1"), "");
 }
 
 #[test]
