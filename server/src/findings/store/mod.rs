@@ -1,5 +1,11 @@
 //! All SQL of findings. Steps are only ever added to.
 
+mod rules;
+
+pub(super) use rules::{insert_rule, list_rules, withdraw_rule};
+
+use rules::{RuleRow, live_rules, pattern};
+
 use super::model::{self, covers, reopens};
 use crate::changes;
 use crate::cmdb::{self, CiId};
@@ -15,9 +21,7 @@ use shared::finding::{Finding, Presence};
 use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::statement::Statement;
 use shared::time::Timestamp;
-use shared::wire::{
-    Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
-};
+use shared::wire::{Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep};
 use std::collections::HashMap;
 
 diesel::table! {
@@ -57,20 +61,6 @@ diesel::table! {
         change_id -> Nullable<Text>,
         until -> Nullable<BigInt>,
         rule -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    ignore_rule (id) {
-        id -> BigInt,
-        manifest -> Nullable<Text>,
-        resource -> Text,
-        reason -> Text,
-        until -> BigInt,
-        made_by -> Text,
-        made_at -> BigInt,
-        withdrawn_by -> Nullable<Text>,
-        withdrawn_at -> Nullable<BigInt>,
     }
 }
 
@@ -156,18 +146,6 @@ struct StepRow {
     change_id: Option<String>,
     until: Option<i64>,
     rule: Option<i64>,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = ignore_rule)]
-struct RuleRow {
-    id: i64,
-    manifest: Option<String>,
-    resource: String,
-    reason: String,
-    until: i64,
-    made_by: String,
-    made_at: i64,
 }
 
 /// What becomes of a finding, and who says so.
@@ -420,62 +398,6 @@ fn read_step(row: StepRow) -> Result<FindingStep, Error> {
     })
 }
 
-/// Makes a rule; it also holds for open findings that are there.
-pub(super) fn insert_rule(
-    tx: &mut Conn,
-    rule: &NewIgnoreRule,
-    by: &PersonId,
-    now: Timestamp,
-) -> Result<IgnoreRule, Error> {
-    model::check_rule(rule, now)?;
-    tx.lock("findings")?;
-    let row = (
-        ignore_rule::manifest.eq(rule.manifest.as_deref()),
-        ignore_rule::resource.eq(&rule.resource),
-        ignore_rule::reason.eq(&rule.reason),
-        ignore_rule::until.eq(rule.until.0),
-        ignore_rule::made_by.eq(by.as_str()),
-        ignore_rule::made_at.eq(now.0),
-    );
-    each!(tx, |c| diesel::insert_into(ignore_rule::table).values(row).execute(c))?;
-    let newest = ignore_rule::table.order(ignore_rule::id.desc());
-    let made: RuleRow = newest.select(RuleRow::as_select()).first(tx)?;
-    let open = finding::table
-        .filter(finding::disposition.eq(Disposition::Open.as_str()))
-        .filter(finding::presence.ne(Presence::Gone.as_str()))
-        .order(finding::id)
-        .limit(COVERED);
-    let open: Vec<Row> = open.select(Row::as_select()).load(tx)?;
-    for row in open {
-        let resources: Vec<String> =
-            serde_json::from_str(&row.resources).map_err(|_| damaged(&row.resources))?;
-        if covers(rule, row.manifest.as_deref(), &resources, row.whole) {
-            step(tx, row.id, &Step::by_rule(&made), now)?;
-        }
-    }
-    read_rule(made)
-}
-
-/// Rules that hold at that time, oldest first.
-pub(super) fn list_rules(tx: &mut Conn, now: Timestamp) -> Result<Vec<IgnoreRule>, Error> {
-    live_rules(tx, now)?.into_iter().map(read_rule).collect()
-}
-
-/// Ends a rule; what it covered is open again.
-pub(super) fn withdraw_rule(tx: &mut Conn, id: u64, by: &PersonId, now: Timestamp) -> Result<(), Error> {
-    tx.lock("findings")?;
-    let live = ignore_rule::table.find(id.cast_signed()).filter(ignore_rule::withdrawn_at.is_null());
-    let set = (ignore_rule::withdrawn_by.eq(by.as_str()), ignore_rule::withdrawn_at.eq(now.0));
-    if diesel::update(live).set(set).execute(tx)? == 0 {
-        return Err(Refusal::not_found("finding.unknown_rule").with("rule", id).into());
-    }
-    let covered = finding::table.filter(finding::rule.eq(id.cast_signed())).select(finding::id);
-    for finding in covered.load::<i64>(tx)? {
-        step(tx, finding, &Step { by: Some(by), ..Step::open("the rule was withdrawn") }, now)?;
-    }
-    Ok(())
-}
-
 /// Opens again what was ignored until now.
 pub(super) fn reopen_ended(tx: &mut Conn, now: Timestamp) -> Result<(), Error> {
     tx.lock("findings")?;
@@ -487,32 +409,6 @@ pub(super) fn reopen_ended(tx: &mut Conn, now: Timestamp) -> Result<(), Error> {
         step(tx, id, &Step::open("the time for which it was ignored is over"), now)?;
     }
     Ok(())
-}
-
-fn live_rules(tx: &mut Conn, now: Timestamp) -> Result<Vec<RuleRow>, Error> {
-    let live = ignore_rule::table
-        .filter(ignore_rule::withdrawn_at.is_null())
-        .filter(ignore_rule::until.gt(now.0))
-        .order(ignore_rule::id);
-    Ok(live.select(RuleRow::as_select()).load(tx)?)
-}
-
-fn pattern(row: &RuleRow) -> NewIgnoreRule {
-    NewIgnoreRule {
-        manifest: row.manifest.clone(),
-        resource: row.resource.clone(),
-        reason: row.reason.clone(),
-        until: Timestamp(row.until),
-    }
-}
-
-fn read_rule(row: RuleRow) -> Result<IgnoreRule, Error> {
-    Ok(IgnoreRule {
-        id: row.id.cast_unsigned(),
-        rule: pattern(&row),
-        made_by: parse(&row.made_by)?,
-        made_at: Timestamp(row.made_at),
-    })
 }
 
 fn damaged(text: &str) -> Error {
