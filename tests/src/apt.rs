@@ -142,7 +142,9 @@ impl Repository {
                 Said::of(Command::new("apt-ftparchive").args(args).current_dir(base)).ok().out
             };
             let entries = if suite == SUITES[0].0 { entries } else { "" };
-            let packages = ftp(&["packages", &format!("pool/{suite}")]) + entries;
+            // What was hashed once is remembered: Debian's own packages are large.
+            let known = format!("{suite}.db");
+            let packages = ftp(&["--db", &known, "packages", &format!("pool/{suite}")]) + entries;
             fs::write(index.join("Packages"), packages).unwrap();
             let option = |key: &str, value: &str| format!("APT::FTPArchive::Release::{key}={value}");
             let release = ftp(&[

@@ -138,6 +138,17 @@ fn the_library_converges_and_has_nothing_to_do_the_second_time() {
         let receipt = site.receipt(&id);
         assert_eq!((outcome(&receipt), receipt.body.results.len()), ("unchanged", 0), "{:#?}", receipt.body);
         patches(&mut site);
+        // One thing differs from what was approved, and nothing that the manifests have brought about themselves.
+        site.sh("echo 'by hand' >/etc/motd");
+        site.machine.nudge();
+        let findings = || site.world.assent(&["finding", "list", "--host", "m1"]).ok().out;
+        site.until("the finding", || findings().contains("file:/etc/motd"));
+        let others: Vec<String> = findings()
+            .lines()
+            .filter(|l| l.contains("m1") && !l.contains("/etc/motd"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(others, [""; 0]);
         site.is_sound();
     });
 }
@@ -216,7 +227,7 @@ fn patches(site: &mut Site) {
     for name in ["tool", "kept-tool"] {
         site.lab.add_script(name, "1.0", "true");
     }
-    let both = "resources:\n  - package: {name: tool, version: \"1.0\"}\n  - package: {name: kept-tool, version: \"1.0\"}\n";
+    let both = "resources:\n  - package: {name: tool, range: \">= 1.0\"}\n  - package: {name: kept-tool, range: \">= 1.0\"}\n";
     assert_eq!(outcome(&site.change("tools@1.0.0", both)), "applied");
     site.lab.add_script("tool", "1.1", "true");
     site.lab.add_fix("tool", "1.0+deb1");
@@ -252,6 +263,7 @@ fn the_hardening_baseline_turns_the_rules_green_that_it_names() {
         site.approve(&id);
         let receipt = site.receipt(&id);
         assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        in_evidence(&site, &id, &rules);
         let after = site.scan(&rules);
         let red: Vec<&String> = after.iter().filter(|line| !line.ends_with(" pass")).collect();
         assert_eq!(red, ["service_auditd_enabled fail"], "auditd needs a kernel of its own");
@@ -274,6 +286,21 @@ fn the_hardening_baseline_turns_the_rules_green_that_it_names() {
         assert!(!site.sh("cat /etc/sysctl.d/99-zz-assent.conf").contains("kernel."));
         site.is_sound();
     });
+}
+
+/// The export of the change has the host's word on each rule, and verifies.
+fn in_evidence(site: &Site, id: &str, rules: &[String]) {
+    let bundle = site.world.path("rules.tar");
+    let bundle = bundle.to_str().unwrap();
+    site.world.assent(&["export", "--change", id, "-o", bundle]).ok();
+    site.world.assent(&["verify", bundle]).ok();
+    let mut tar = std::process::Command::new("tar");
+    let table = tests::Said::of(tar.args(["-xOf", bundle, "--wildcards", "*data/rules.csv"])).ok().out;
+    for rule in rules {
+        let row = table.lines().find(|line| line.contains(&format!(",{rule},")));
+        let row = row.unwrap_or_else(|| panic!("{rule}: {table}"));
+        assert!(row.contains(",fixed,") || row.contains(",pass,"), "{row}");
+    }
 }
 
 /// Identifiers in the order of the manifest.
