@@ -25,6 +25,7 @@ mod messages;
 mod packages;
 mod programs;
 mod random;
+mod random_packages;
 mod rpm;
 mod secrets;
 mod system;

@@ -17,13 +17,13 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
-struct Bench {
-    root: Root,
-    machine: Machine,
+pub struct Bench {
+    pub root: Root,
+    pub machine: Machine,
     journal: Journal<RealDisk>,
 }
 
-fn bench(repo: &Repo, base: &str) -> Bench {
+pub fn bench(repo: &Repo, base: &str) -> Bench {
     let root = repo.root(base);
     let machine = Machine::open(root.dir(), &root.state()).unwrap();
     let journal = Journal::open(RealDisk, &root.state().join("journal")).unwrap();
@@ -31,14 +31,14 @@ fn bench(repo: &Repo, base: &str) -> Bench {
 }
 
 impl Bench {
-    fn apply(&mut self, site: &Site) -> agent::journal::Outcome {
+    pub fn apply(&mut self, site: &Site) -> agent::journal::Outcome {
         let outcome = site.apply(&mut self.machine, &mut self.journal).unwrap_or_else(|e| panic!("{e}"));
         self.journal.receipt_made(Digest::of(b"r")).unwrap();
         outcome
     }
 
     /// `name version` of all packages, with their state when it is not installed whole.
-    fn installed(&self) -> Vec<String> {
+    pub fn installed(&self) -> Vec<String> {
         let show = |p: agent::host::Installed| {
             let held = if p.held { " held" } else { "" };
             match p.state {
@@ -55,7 +55,7 @@ fn deb<'a>(name: &'a str, version: &'a str, depends: &'a str) -> Deb<'a> {
 }
 
 /// alpha 1.0 and 1.1 (needs libalpha), beta 1.0 and 2.0, a security update alpha 1.0+deb1.
-fn lab() -> Repo {
+pub fn lab() -> Repo {
     let repo = Repo::new();
     repo.add("stable", &deb("alpha", "1.0", ""))
         .add("stable", &deb("alpha", "1.1", "libalpha (>= 1)"))
@@ -71,7 +71,7 @@ fn packages(list: &[(&str, &str)]) -> Value {
     Value::Array(list.iter().map(|(n, v)| json!({ "package": { "name": n, "version": v } })).collect())
 }
 
-fn site(resources: Value) -> Site {
+pub fn site(resources: Value) -> Site {
     Site::new(vec![manifest("base", resources)])
 }
 
