@@ -178,6 +178,34 @@ fn nothing_is_written_through_a_link_of_somebody_else_or_out_of_the_root() {
     assert_eq!(site.plan(&mut bench.machine).unwrap(), []);
 }
 
+/// A step before turns a link: what was approved for an ordinary place is not written into a sensitive one.
+#[test]
+fn a_link_that_turns_during_the_run_leads_to_no_more_sensitive_place() {
+    let mut bench = Bench::new();
+    for dir in ["srv/a", "srv/b", "etc/sudoers.d"] {
+        fs::create_dir(bench.path(dir)).unwrap();
+    }
+    for (target, fine) in [("/srv/b", true), ("/etc/sudoers.d", false)] {
+        let link = bench.path("srv/d");
+        fs::remove_file(&link).ok();
+        symlink("/srv/a", &link).unwrap();
+        let link = link.to_str().unwrap().to_owned();
+        let turn = json!({ "name": "turn", "run": ["/bin/ln", "-sfn", target, link], "needed": "always",
+                           "undo": ["/bin/ln", "-sfn", "/srv/a", link] });
+        let site = bench.site(json!([
+            { "command": turn },
+            { "file": { "path": "/srv/d/x", "content": "web ALL=(ALL) ALL\n", "requires": ["command:turn"] } },
+            { "directory": { "path": "/srv/d/y", "requires": ["file:/srv/d/x"] } },
+        ]));
+        let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+        bench.journal.receipt_made(Digest::of(b"r")).unwrap();
+        assert_eq!(outcome.outcome == HostOutcome::Applied, fine, "{outcome:#?}");
+        assert!(bench.path("srv/b/x").exists(), "an ordinary place is as good as another");
+        assert!(fine || outcome.note.contains("in another place than the approved one"), "{}", outcome.note);
+    }
+    assert_eq!(fs::read_dir(bench.path("etc/sudoers.d")).unwrap().count(), 0);
+}
+
 #[test]
 fn what_is_in_the_way_or_contradicts_is_refused_when_planning() {
     let mut bench = Bench::new();
