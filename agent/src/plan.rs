@@ -292,14 +292,14 @@ struct Planner<'a, H> {
 }
 
 impl<'a, H: Host> Planner<'a, H> {
-    fn new(ask: &'a Ask<'a>, items: &[Item<'_>], host: &'a mut H) -> Result<Self, Refused> {
+    fn new(ask: &'a Ask<'a>, items: &[Item<'a>], host: &'a mut H) -> Result<Self, Refused> {
         let accounts = host.accounts().map_err(refused)?;
         Ok(Self {
             managed: Managed::of(items, &accounts),
             ask,
             host,
             accounts,
-            packages: Packages::new(ask.downgrade, explicit(items), ask.approved),
+            packages: Packages::new(ask.downgrade, items, ask.approved),
             planned: Planned::default(),
             causes: BTreeMap::new(),
             brought: BTreeMap::new(),

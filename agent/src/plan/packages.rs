@@ -3,12 +3,12 @@
 //! Planning for approval asks the sources. Planning for the run keeps to the approved versions and files: what
 //! sources offer since then is no reason to change something else, and none to stop.
 
-use super::{failed, refused};
+use super::{Item, failed, refused};
 use crate::host::{Fault, Host, PackageChange, PackageState, Request};
 use crate::resource::package::{self, About, Found, Inventory};
 use crate::resource::patch;
 use shared::ids::ResourceId;
-use shared::manifest::{Conffiles, Package, PackageWant, ParamValue, Patch, WantedVersion};
+use shared::manifest::{Conffiles, Package, PackageWant, ParamValue, Patch, Resource, WantedVersion};
 use shared::plan::{Action, Verb};
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
@@ -20,6 +20,8 @@ pub struct Packages<'a> {
     downgrade: bool,
     /// Packages that manifests name themselves.
     explicit: BTreeSet<String>,
+    /// What they want of them.
+    wishes: BTreeMap<&'a str, &'a PackageWant>,
     inventory: Option<Inventory>,
     refreshed: bool,
     request: Request,
@@ -53,7 +55,11 @@ pub struct Flushed {
 
 impl<'a> Packages<'a> {
     /// `approved` is the plan to keep to, when there is one already.
-    pub fn new(downgrade: bool, explicit: BTreeSet<String>, approved: Option<&'a [Action]>) -> Self {
+    pub fn new(downgrade: bool, items: &[Item<'a>], approved: Option<&'a [Action]>) -> Self {
+        let wish = |item: &Item<'a>| match item.resource {
+            Resource::Package(own) => Some((own.name.as_str(), &own.want)),
+            _ => None,
+        };
         let approved = approved.map(|actions| {
             let groups = actions.chunk_by(|a, b| package::manner(a) == package::manner(b));
             let changing = |a: &&Action| a.package.is_some() && a.verb != Verb::Repair;
@@ -62,7 +68,8 @@ impl<'a> Packages<'a> {
         });
         Self {
             downgrade,
-            explicit,
+            explicit: super::explicit(items),
+            wishes: items.iter().filter_map(wish).collect(),
             inventory: None,
             refreshed: false,
             request: Request::default(),
@@ -250,6 +257,7 @@ impl<'a> Packages<'a> {
             };
             let new: Vec<PackageChange> =
                 changes.into_iter().filter(|c| self.planned.get(&c.name) != Some(c)).collect();
+            new.iter().try_for_each(|change| self.as_wished(change))?;
             flushed.actions = self.actions(&new, host)?;
             for change in new {
                 let name = change.name.clone();
@@ -264,6 +272,23 @@ impl<'a> Packages<'a> {
         self.patching = false;
         self.conffiles = Conffiles::Old;
         Ok(flushed)
+    }
+
+    /// What comes along with one package must not be against what is wanted of another: each run would take back what
+    /// the one before did.
+    fn as_wished(&self, change: &PackageChange) -> Result<(), Refused> {
+        let name = &change.name;
+        let against = match (self.wishes.get(name.as_str()), &change.to) {
+            (Some(PackageWant::Absent), Some(to)) => format!("bring {name} {to}, which is wanted absent"),
+            (Some(PackageWant::Present { .. }), None) => format!("remove {name}, which is wanted"),
+            (Some(PackageWant::Present { version: WantedVersion::Exact(exact), .. }), Some(to))
+                if exact.as_str() != to =>
+            {
+                format!("bring {name} {to}, which is wanted at {exact}")
+            }
+            _ => return Ok(()),
+        };
+        Err(failed(format!("the packages of this change contradict each other: together they {against}")))
     }
 
     /// What the approved transaction does now; none when something is asked for that was not approved, so that
