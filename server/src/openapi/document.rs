@@ -110,7 +110,7 @@ fn operation(generator: &mut SchemaGenerator, tag: &str, route: &Route) -> Value
         operation["parameters"] = parameters.into();
     }
     if let Some(content) = content(generator, route.request) {
-        operation["requestBody"] = json!({ "required": true, "content": content });
+        operation["requestBody"] = json!({ "required": !route.may_be_empty, "content": content });
     }
     match route.who {
         Who::Public => operation["security"] = json!([]),

@@ -84,6 +84,8 @@ pub struct Route {
     /// Name and meaning of headers that count.
     pub headers: &'static [(&'static str, &'static str)],
     pub request: Content,
+    /// Whether a request without a body is understood too.
+    pub may_be_empty: bool,
     pub answers: &'static [Answer],
     /// Codes of its own refusals; those of authority, reading and faults follow from the rest.
     pub refusals: &'static [&'static str],
@@ -96,8 +98,8 @@ pub const fn route(
     summary: &'static str,
 ) -> Route {
     let (parts, headers, answers, refusals) = (&[], &[], &[], &[]);
-    let request = Content::Nothing;
-    Route { method, path, id, who, summary, parts, query: None, headers, request, answers, refusals }
+    let (request, may_be_empty, query) = (Content::Nothing, false, None);
+    Route { method, path, id, who, summary, parts, query, headers, request, may_be_empty, answers, refusals }
 }
 
 impl Route {
@@ -115,6 +117,10 @@ impl Route {
 
     pub const fn takes(self, request: Content) -> Self {
         Self { request, ..self }
+    }
+
+    pub const fn may_take(self, request: Content) -> Self {
+        Self { request, may_be_empty: true, ..self }
     }
 
     pub const fn answers(self, answers: &'static [Answer]) -> Self {

@@ -369,7 +369,7 @@ const CHANGES: &[Route] = &[
         "Stops a change: no host begins it any more.",
     )
     .parts(&[part::<ChangeId>("id")])
-    .takes(json::<changes::Note>())
+    .may_take(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
     route(
@@ -379,12 +379,12 @@ const CHANGES: &[Route] = &[
         "Lets a halted change go on.",
     )
     .parts(&[part::<ChangeId>("id")])
-    .takes(json::<changes::Note>())
+    .may_take(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
     route(("POST", "/v1/changes/{id}/withdraw"), "withdrawChange", may::<Operate>(), "Ends a change undone.")
         .parts(&[part::<ChangeId>("id")])
-        .takes(json::<changes::Note>())
+        .may_take(json::<changes::Note>())
         .answers(LINE)
         .refuses(MOVED),
     route(
