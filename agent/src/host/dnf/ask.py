@@ -51,6 +51,10 @@ def opened(ask, repositories):
     for name in ("cachedir", "logdir"):
         setattr(conf, name, os.path.join(ask["dir"], name))
         os.makedirs(os.path.join(ask["dir"], name), exist_ok=True)
+    # The library's log only ever grows.
+    log = os.path.join(conf.logdir, "hawkey.log")
+    if os.path.exists(log) and os.path.getsize(log) > 1 << 20:
+        os.remove(log)
     # Looking leaves no trace in the history of the host.
     conf.persistdir = ask["persist"] if ask["do"] in ("commit", "auto") else ask["dir"]
     conf.install_weak_deps = False
