@@ -190,6 +190,7 @@ fn the_agent_upgrades_itself_ends_its_change_and_goes_on_as_the_new_one() {
         site.until("the agent after its package was installed", || {
             site.machine.unit("assent-agent") == "active running enabled"
         });
+        assert!(site.sh("getent passwd assent-courier").contains("network process"));
         site.lab.add_agent("0.1.1");
         site.publish_library(&["agent-update"]);
         let id = site.request_library(&["agent-update"], &[]);
