@@ -9,7 +9,7 @@ use super::support::tree::Tree;
 use super::system::LEAF;
 use agent::host::{Host as _, Machine};
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseError, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::manifest::{Manifest, Resource};
@@ -414,22 +414,26 @@ fn round(
     Ok(())
 }
 
-/// `ASSENT_TEST_CASES` runs more of them.
-fn cases() -> u32 {
-    std::env::var("ASSENT_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+/// The same cases in every run; with `ASSENT_TEST_CASES` that many others.
+pub fn runner(cases: u32, shrinks: u32) -> TestRunner {
+    let more = std::env::var("ASSENT_TEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let config = ProptestConfig {
+        cases: more.unwrap_or(cases),
+        failure_persistence: None,
+        max_shrink_iters: shrinks,
+        ..ProptestConfig::default()
+    };
+    match more {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    }
 }
 
 #[test]
 fn every_kind_does_what_its_plan_says_and_takes_it_back() {
-    let config = ProptestConfig {
-        cases: cases(),
-        failure_persistence: None,
-        max_shrink_iters: 400,
-        ..ProptestConfig::default()
-    };
     let applied = RefCell::new(BTreeMap::new());
     let case = (proptest::collection::vec(dirt(), 0..10), wishes(), wishes(), any::<bool>());
-    let run = TestRunner::new(config).run(&case, |(dirt, first, second, fails)| {
+    let run = runner(64, 400).run(&case, |(dirt, first, second, fails)| {
         let mut bench = prepared();
         if first.iter().chain(&second).any(|wish| wish.get("certificate").is_some()) {
             // As the host itself made its store; the program makes none of no certificate at all.

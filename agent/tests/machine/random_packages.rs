@@ -1,11 +1,12 @@
 //! Random packages from a real repository on random roots: planning leaves no trace, what is installed is what the plan
 //! pins, a second run has nothing to do, and undo brings back what was installed.
 
+use super::kinds::runner;
 use super::packages::{bench, lab, site};
 use super::support::aptrepo::Repo;
 use super::support::tree::untouched;
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
 use shared::plan::Verb;
 use shared::receipt::HostOutcome;
@@ -85,22 +86,14 @@ fn case(repo: &Repo, before: Vec<Value>, wanted: Vec<Value>, fails: bool) -> Res
 
 #[test]
 fn packages_become_what_their_plan_says_and_go_back() {
-    let cases = std::env::var("ASSENT_TEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config = ProptestConfig {
-        cases: cases.unwrap_or(8),
-        failure_persistence: None,
-        max_shrink_iters: 40,
-        ..ProptestConfig::default()
-    };
     let repo = lab();
     let applied = std::cell::Cell::new(0);
-    let run =
-        TestRunner::new(config).run(&(packages(3), packages(4), any::<bool>()), |(before, wanted, fails)| {
-            if !wanted.is_empty() && case(&repo, before, wanted, fails)? {
-                applied.set(applied.get() + 1);
-            }
-            Ok(())
-        });
+    let run = runner(8, 40).run(&(packages(3), packages(4), any::<bool>()), |(before, wanted, fails)| {
+        if !wanted.is_empty() && case(&repo, before, wanted, fails)? {
+            applied.set(applied.get() + 1);
+        }
+        Ok(())
+    });
     if let Err(error) = run {
         panic!("{error}");
     }
