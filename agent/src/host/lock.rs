@@ -40,7 +40,8 @@ pub fn of_file(path: &Path) -> Result<Option<String>, Fault> {
     Ok(held.map(|held| describe(held.pid.map_or(0, |pid| pid.as_raw_nonzero().get()))))
 }
 
-/// The process that wrote its number into the file, if it still runs and is one of `programs`.
+/// The process that wrote its number into the file, if it still runs and names one of `programs` among the first words
+/// of its command line: interpreters come before what they run.
 pub fn of_number(path: &Path, programs: &[&str]) -> Result<Option<String>, Fault> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -52,7 +53,7 @@ pub fn of_number(path: &Path, programs: &[&str]) -> Result<Option<String>, Fault
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).into_owned();
     let ours = |part: &str| programs.contains(&part.rsplit('/').next().unwrap_or(part));
-    Ok(line.split('\0').take(3).any(ours).then(|| describe(pid)))
+    Ok(line.split('\0').take(6).any(ours).then(|| describe(pid)))
 }
 
 fn describe(pid: i32) -> String {

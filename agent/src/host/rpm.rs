@@ -182,6 +182,13 @@ impl Rpm {
     }
 
     fn holder(&self) -> Result<Option<String>, Fault> {
+        // A transaction of an agent that was killed has let go of rpm's lock a moment before its end is noted.
+        if unfinished::begun(&self.place)?.is_some()
+            && !unfinished::ended(&self.place).exists()
+            && let Some(shell) = lock::of_number(&unfinished::shell(&self.place), &["transaction.ended"])?
+        {
+            return Ok(Some(shell));
+        }
         match lock::of_file(&self.place.database()?.join(".rpm.lock"))? {
             Some(holder) => Ok(Some(holder)),
             None => self.tool.holder(&self.place),

@@ -62,6 +62,7 @@ with_both! {
     a_program_that_an_rpm_brings_is_known_by_its_package
     what_others_do_to_rpm_packages_is_seen
     damaged_rpm_lists_are_fetched_again
+    an_rpm_transaction_goes_on_when_the_agent_is_killed
 }
 
 struct Bench {
@@ -695,4 +696,52 @@ fn damaged_rpm_lists_are_fetched_again(family: Family) {
         damage(one, b"");
         plan(&mut bench, name);
     }
+}
+
+const CHILD: &str = "ASSENT_TEST_RPM_ROOT";
+
+/// Not a test of its own: the process that `an_rpm_transaction_goes_on_when_the_agent_is_killed` kills.
+#[test]
+fn child() {
+    if let Some(root) = std::env::var_os(CHILD) {
+        let state = std::path::Path::new(&root).join("var/lib/assent");
+        let mut machine = Machine::open(std::path::Path::new(&root), &state).unwrap();
+        let mut journal = Journal::open(RealDisk, &state.join("journal")).unwrap();
+        site(packages(&[("slow", "1.0-1")])).apply(&mut machine, &mut journal).unwrap();
+    }
+}
+
+fn an_rpm_transaction_goes_on_when_the_agent_is_killed(family: Family) {
+    let post = "io.open('/began', 'w'):close() while not posix.stat('/go') do posix.sleep(1) end print('x') io.open('/done', 'w'):close()";
+    let repo = Repo::new();
+    repo.add(&Rpm { name: "slow", version: "1.0-1", post, ..Rpm::default() }).publish();
+    let mut bench = bench(&repo, family);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "rpm::child"])
+        .env(CHILD, bench.root.dir())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = bench.root.path("began");
+    while !began.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "{family:?}: it ended before the script ran");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(bench.root.path("go"), "").unwrap();
+    // Whoever comes next waits for the package manager, which outlives the agent, and finds nothing in doubt.
+    let state = bench.root.state();
+    bench.journal = Journal::open(RealDisk, &state.join("journal")).unwrap();
+    let wanted = site(packages(&[("slow", "1.0-1")]));
+    let outcome = wanted.resume(&mut bench.machine, &mut bench.journal).unwrap().unwrap();
+    assert!(bench.root.path("done").exists(), "{family:?}: its script has run to its end");
+    let left = match outcome.outcome {
+        HostOutcome::Applied => vec!["slow 1.0-1"],
+        HostOutcome::RolledBack => vec![],
+        other => panic!("{family:?}: {other:?} {outcome:#?}"),
+    };
+    assert_eq!(bench.installed(), left, "{family:?} {outcome:#?}");
+    assert!(!bench.state("transaction.json").exists(), "{family:?}: nothing is in doubt");
 }

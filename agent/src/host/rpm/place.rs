@@ -95,7 +95,7 @@ impl Place {
     /// Runs what changes packages. It goes on when the agent is killed: its output goes to files, and a shell notes
     /// how it ended.
     pub fn carry_out(&self, exec: Exec) -> Result<Ran, Fault> {
-        const SHELL: &str = "out=$1 end=$2; shift 2; \"$@\" >\"$out\" 2>\"$out.err\"; code=$?; \
+        const SHELL: &str = "out=$1 end=$2; shift 2; echo $$ >\"$end.pid\"; \"$@\" >\"$out\" 2>\"$out.err\"; code=$?; \
                              echo $code >\"$end.new\" && mv \"$end.new\" \"$end\"; exit $code";
         let (out, end) = (self.dir.join("transaction.out"), super::unfinished::ended(self));
         let files = [&out, &end].map(|path| path.display().to_string());

@@ -56,6 +56,11 @@ pub fn ended(place: &Place) -> PathBuf {
     place.dir().join("transaction.ended")
 }
 
+/// Where the shell around the package manager leaves its number.
+pub fn shell(place: &Place) -> PathBuf {
+    place.dir().join("transaction.ended.pid")
+}
+
 fn digest(path: &Path) -> Option<String> {
     let length = fs::symlink_metadata(path).ok().filter(|meta| meta.is_file())?.len();
     let bytes = (length <= CONFFILE_BYTES).then(|| fs::read(path).ok()).flatten()?;
@@ -85,6 +90,7 @@ pub fn begin(place: &Place, changes: &[PackageChange], conffiles: Conffiles) -> 
     let path = file(place);
     let write = || -> io::Result<()> {
         remove(&ended(place))?;
+        remove(&shell(place))?;
         let new = beside(&path, ".new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(&begun).map_err(io::Error::other)?)?;
