@@ -4,7 +4,7 @@
 
 use crate::apply::{self, Followed, Job, Progress, Stopped, Warrant, Watch};
 use crate::disk::Disk;
-use crate::drift::{self, ApprovedState, Depth, Deviation};
+use crate::drift::{self, Depth, Deviation, Upheld};
 use crate::facts;
 use crate::hands::{Hands, Order};
 use crate::host::{Fault, Host, PackageEvent, Place};
@@ -119,13 +119,8 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
             .map_err(plan::refused)
     }
 
-    fn check(
-        &mut self,
-        states: &[ApprovedState],
-        depth: Depth,
-        now: Timestamp,
-    ) -> Result<Vec<Deviation>, Refused> {
-        drift::check(states, &self.vault, depth, &mut self.checked, now, &mut self.host)
+    fn check(&mut self, upheld: &Upheld, depth: Depth, now: Timestamp) -> Result<Vec<Deviation>, Refused> {
+        drift::check(upheld, &self.vault, depth, &mut self.checked, now, &mut self.host)
     }
 
     fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused> {

@@ -4,7 +4,7 @@
 //! network, the repository or the agent's chain of statements.
 
 use crate::apply::{Followed, Progress, Watch};
-use crate::drift::{ApprovedState, Depth, Deviation};
+use crate::drift::{Depth, Deviation, Upheld};
 use crate::host::{PackageEvent, Place};
 use crate::plan::Planned;
 use crate::state::Open;
@@ -62,16 +62,11 @@ pub trait Hands {
     /// # Errors
     /// The host cannot be looked at.
     fn follow(&mut self, open: &Open, now: Timestamp) -> Result<Option<Followed>, Refused>;
-    /// Where the host differs from the states, the oldest first. Changes nothing.
+    /// Where the host differs from what is approved for it. Changes nothing.
     ///
     /// # Errors
     /// The host cannot be looked at.
-    fn check(
-        &mut self,
-        states: &[ApprovedState],
-        depth: Depth,
-        now: Timestamp,
-    ) -> Result<Vec<Deviation>, Refused>;
+    fn check(&mut self, upheld: &Upheld, depth: Depth, now: Timestamp) -> Result<Vec<Deviation>, Refused>;
     /// What was done to packages since that place, by whomever, and the place to go on from.
     ///
     /// # Errors

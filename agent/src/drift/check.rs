@@ -3,7 +3,7 @@
 //! Files that were not touched since the last check (by their stamps) are not read again, except by a full check.
 //! Never: patch runs, commands, external kinds and restarts, which are no states, or the question who changed something.
 
-use super::ApprovedState;
+use super::{ApprovedState, Brought, Upheld};
 use crate::host::{Host, Stamp};
 use crate::plan::{self, Ask, Item};
 use crate::resource::entry;
@@ -15,7 +15,7 @@ use shared::ids::ResourceId;
 use shared::manifest::{PackageWant, Reboot, Resource, WantedVersion};
 use shared::plan::{Action, Verb};
 use shared::refusal::Refused;
-use shared::strict;
+use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub struct Memory {
 /// # Errors
 /// The host cannot be looked at, or a state cannot be planned as a whole.
 pub fn check(
-    states: &[ApprovedState],
+    upheld: &Upheld,
     vault: &Vault,
     depth: Depth,
     memory: &mut Memory,
@@ -65,12 +65,13 @@ pub fn check(
         memory.clean.clear();
         memory.accounts = accounts;
     }
+    let Upheld { states, packages: brought } = upheld;
     let claims = Claims::of(states);
     let mut inventory = None;
     let mut clean = BTreeMap::new();
     let mut found = Vec::new();
     for (number, state) in states.iter().enumerate() {
-        let mut one = One { number, state, claims: &claims, memory, now, clean: BTreeMap::new() };
+        let mut one = One { number, state, claims: &claims, brought, memory, now, clean: BTreeMap::new() };
         let mut all = one.files_and_units(vault, host)?;
         all.extend(one.packages(&mut inventory, host)?);
         all.sort_by(|a, b| a.resource.cmp(&b.resource));
@@ -127,6 +128,7 @@ struct One<'a> {
     number: usize,
     state: &'a ApprovedState,
     claims: &'a Claims<'a>,
+    brought: &'a Map<String, Brought>,
     memory: &'a Memory,
     now: Timestamp,
     clean: BTreeMap<Digest, Vec<Option<Stamp>>>,
@@ -223,7 +225,12 @@ impl One<'_> {
                 *inventory = Some(package::inventory(host).map_err(plan::refused)?);
             }
             let name = wanted.name.as_str();
+            // A later approved run has brought it there, such as that of a patch.
+            let later = self.brought.get(name).filter(|brought| brought.since > self.state.since);
             let now = inventory.as_ref().map_or(package::Found::Absent, |all| package::inspect(name, all));
+            if later.is_some_and(|brought| brought.to.as_deref() == now.version() && now.is_whole()) {
+                continue;
+            }
             if let Some(summary) = package_differs(wanted, &now, host)? {
                 found.push(Difference {
                     resource: resource.id(),

@@ -32,9 +32,29 @@ pub struct ApprovedState {
     pub facts: TemplateFacts,
 }
 
+/// A version that an approved run brought a package to, whatever asked for it (a patch run as well).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Brought {
+    /// Absent when it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    pub since: Timestamp,
+}
+
+/// Everything that this host should still be like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upheld {
+    /// The oldest first.
+    pub states: Vec<ApprovedState>,
+    /// By name; where it is younger than a state that names the package, it counts instead.
+    pub packages: Map<String, Brought>,
+}
+
 /// States of a run that has begun; who finds them with a run's receipt takes them over.
 const COMING: &str = "approved.next.json";
 const DIR: &str = "approved";
+const PACKAGES: &str = "packages.json";
 const BOOK: &str = "findings.json";
 
 impl ApprovedState {
@@ -70,11 +90,11 @@ pub fn settle(state: &mut State, change: Digest, succeeded: bool) -> Result<(), 
     state.remove(COMING)
 }
 
-/// All approved states of this host, the oldest first.
+/// All that is approved for this host.
 ///
 /// # Errors
 /// Unreadable or damaged.
-pub fn approved(state: &State) -> Result<Vec<ApprovedState>, StateError> {
+pub fn upheld(state: &State) -> Result<Upheld, StateError> {
     let mut states = Vec::new();
     for name in state.list(DIR)? {
         if name.ends_with(".json") {
@@ -82,7 +102,17 @@ pub fn approved(state: &State) -> Result<Vec<ApprovedState>, StateError> {
         }
     }
     states.sort_by(|a, b| (a.since, &a.expected.manifest).cmp(&(b.since, &b.expected.manifest)));
-    Ok(states)
+    Ok(Upheld { states, packages: state.read_own(PACKAGES)?.unwrap_or_default() })
+}
+
+/// Notes what a run that succeeded did to packages.
+///
+/// # Errors
+/// The disk's; to be called again then.
+pub fn note_packages(state: &mut State, brought: Map<String, Brought>) -> Result<(), StateError> {
+    let mut all: Map<String, Brought> = state.read_own(PACKAGES)?.unwrap_or_default();
+    all.extend(brought.0);
+    state.put(PACKAGES, &strict::to_json(&all))
 }
 
 /// The book of findings as it was kept last.

@@ -2,14 +2,16 @@
 
 use super::{Agent, Tick};
 use crate::decide::{Chore, splay_secs};
-use crate::drift::{self, ApprovedState, Book, Depth, Entry, Own, Pace};
+use crate::drift::{self, ApprovedState, Book, Brought, Depth, Entry, Own, Pace};
 use crate::hands::{Hands, Order};
+use crate::journal::Outcome;
 use crate::receipt;
 use crate::server::Server;
 use crate::state::{Running, StateError};
 use shared::finding::{About, Expected, Finding, Presence, SHOWN, Transaction};
 use shared::plan::Action;
-use shared::receipt::{StepResult, StepStatus};
+use shared::receipt::StepStatus;
+use shared::strict::Map;
 use shared::time::Timestamp;
 
 /// Seconds between two statements about a finding that comes and goes.
@@ -39,15 +41,15 @@ impl<H: Hands, S: Server> Agent<H, S> {
             }
             Err(refused) => tick.report.trouble(&refused.message),
         }
-        let states = drift::approved(&self.state)?;
+        let upheld = drift::upheld(&self.state)?;
         let full = tick.now >= self.memory.next_full_check;
-        match self.hands.check(&states, if full { Depth::Full } else { Depth::Quick }, tick.now) {
+        match self.hands.check(&upheld, if full { Depth::Full } else { Depth::Quick }, tick.now) {
             Ok(found) => {
                 if full {
                     self.memory.next_full_check = tick.now.plus(i64::from(self.config.full_check_secs));
                 }
                 let named = found.into_iter().filter_map(|deviation| {
-                    Some((states.get(deviation.state)?.expected.clone(), deviation.difference))
+                    Some((upheld.states.get(deviation.state)?.expected.clone(), deviation.difference))
                 });
                 if book.update(named.collect(), tick.now) {
                     drift::keep(&mut self.state, &book)?;
@@ -80,14 +82,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 
     /// After the last step, before its receipt lets go of the run: what it did to packages.
-    pub(super) fn own_packages(
-        &mut self,
-        running: &Running,
-        results: &[StepResult],
-    ) -> Result<(), StateError> {
+    pub(super) fn own_packages(&mut self, running: &Running, ended: &Outcome) -> Result<(), StateError> {
         let Some(plan) = self.state.plan(&running.plan)? else { return Ok(()) };
-        let mut own = Vec::new();
-        for result in results {
+        let succeeded = ended.outcome.succeeded() != Some(false);
+        let (mut own, mut brought) = (Vec::new(), Map::default());
+        for result in &ended.results {
             let is = |action: &&Action| (&action.resource, action.verb) == (&result.resource, result.verb);
             let Some(pin) = plan.body.actions.iter().find(is).and_then(|action| action.package.clone())
             else {
@@ -100,6 +99,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
                     true
                 }
             };
+            if succeeded && !back {
+                brought.insert(pin.name.clone(), Brought { to: pin.to.clone(), since: running.started });
+            }
             own.push(Own { name: pin.name.clone(), to: pin.to });
             if back {
                 own.push(Own { name: pin.name, to: pin.from });
@@ -107,6 +109,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
         }
         if own.is_empty() {
             return Ok(());
+        }
+        if !brought.is_empty() {
+            drift::note_packages(&mut self.state, brought)?;
         }
         let mut book = match self.memory.book.take() {
             Some(book) => book,

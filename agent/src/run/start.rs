@@ -191,7 +191,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn end_run(&mut self, running: Running, ended: Outcome, tick: &mut Tick) -> Result<(), StateError> {
         tick.now = self.clock.now();
         let (lasting, effects) = (ended.lasting.clone(), ended.quarantine.clone());
-        self.own_packages(&running, &ended.results)?;
+        self.own_packages(&running, &ended)?;
         let receipt = receipt::receipt(&mut self.state, &self.voice, &running, ended, tick.now)?;
         let outcome = receipt.body.outcome;
         self.keep_open(&running, &receipt, lasting)?;

@@ -178,6 +178,35 @@ fn packages_of_another_version_and_missing_ones_are_told_and_newer_offers_are_no
 }
 
 #[test]
+fn a_version_that_a_later_approved_patch_brought_is_no_difference() {
+    let mut bench = Bench::new();
+    *bench.machine.debs.borrow_mut() = vec![Deb::new("alpha", "1.0", &[], "Lab:stable")];
+    let pinned = manifest(
+        "packages",
+        "1.0.0",
+        &serde_json::json!([{ "package": { "name": "alpha", "version": "1.0" } }]),
+    );
+    let may = |change: &mut shared::change::Change| {
+        change.action_classes.insert(shared::risk::ActionClass::Package);
+    };
+    bench.through(1, pinned, may);
+    bench.machine.debs.borrow_mut().push(Deb::new("alpha", "1.1", &[], "Lab:stable"));
+    bench.at(NOW.plus(60));
+    let patch =
+        serde_json::json!({ "manifest": "updates", "version": "1.0.0", "patch": { "select": "all" } });
+    let report = bench.through(2, read(&patch), may);
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    assert_eq!(bench.machine.world.borrow().packages["alpha"].version, "1.1");
+    assert_eq!(after(&mut bench, 120), [], "what was approved last counts");
+    bench.machine.world.borrow_mut().packages.get_mut("alpha").unwrap().version = "1.0".into();
+    bench.boot().unwrap();
+    assert_eq!(after(&mut bench, 180), [], "as the manifest wants it");
+    bench.machine.world.borrow_mut().packages.get_mut("alpha").unwrap().version = "1.2".into();
+    let found = after(&mut bench, 240);
+    assert_eq!(found[0].differences[0].summary, "alpha 1.2 is installed; approved: 1.0");
+}
+
+#[test]
 fn what_others_did_to_packages_is_told_and_what_the_agent_did_is_not() {
     let mut bench = Bench::new();
     bench.machine.file("/bin/works", "");
@@ -297,12 +326,12 @@ fn a_power_cut_at_any_write_of_a_finding_loses_it_not_and_says_it_under_one_numb
 #[test]
 fn files_that_were_not_touched_are_not_read_again_unless_everything_is() {
     let bench = applied(two_files("1.0.0"));
-    let states = crate::drift::approved(&bench.state()).unwrap();
+    let upheld = crate::drift::upheld(&bench.state()).unwrap();
     let (vault, mut memory) = (Vault::without_key(host_id()), Memory::default());
     let mut machine = bench.machine.clone();
     let mut reads = |depth: Depth| {
         let before = machine.reads.get();
-        let found = crate::drift::check(&states, &vault, depth, &mut memory, NOW, &mut machine).unwrap();
+        let found = crate::drift::check(&upheld, &vault, depth, &mut memory, NOW, &mut machine).unwrap();
         (machine.reads.get() - before, found.len())
     };
     assert_eq!(reads(Depth::Full), (2, 0));
