@@ -260,7 +260,7 @@ mod tests {
             about: About::State(Expected {
                 manifest: "ops/base".into(),
                 version: semver::Version::new(1, 0, 0),
-                change_id: "C-2026-0001".parse().unwrap(),
+                change_id: "C-1".parse().unwrap(),
                 revision: 1,
                 change: Digest::of(b"change"),
             }),
