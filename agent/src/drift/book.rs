@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::finding::{About, DIFFS_BYTES, Difference, Expected, Presence, SHOWN, Transaction};
 use shared::ids::ResourceId;
+use shared::limits;
 use shared::strict;
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +82,8 @@ impl Entry {
 
     /// Takes over what was found now; it looks otherwise, or only goes on.
     fn see(&mut self, expected: &Expected, found: Vec<Difference>, now: Timestamp) {
-        self.last_seen = now;
+        // A clock that was ahead has seen it first in what is now the future.
+        (self.first_seen, self.last_seen) = (self.first_seen.min(now), now);
         let (found, more) = cut(found);
         let about = About::State(expected.clone());
         let same = self.about == about
@@ -123,6 +125,11 @@ pub struct Own {
 impl Book {
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Further differences wait until a finding is gone.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= FINDINGS
     }
 
     pub fn place(&self) -> Option<&Place> {
@@ -195,8 +202,7 @@ impl Book {
         });
         let new: Vec<_> = rest.into_values().filter(|(_, all)| !all.is_empty()).collect();
         for (expected, all) in new {
-            if self.entries.len() >= FINDINGS {
-                tracing::warn!(manifest = expected.manifest, "more differences than findings are kept");
+            if self.is_full() {
                 break;
             }
             self.begin(About::State(expected), all.into_values().collect(), now);
@@ -261,7 +267,7 @@ fn transaction(event: &PackageEvent, last: Option<&Transaction>) -> Transaction 
         (None, Some(last)) if last.command.is_empty() && minute(&last.when) == minute(&event.when) => {
             last.clone()
         }
-        (None, _) => Transaction { when: event.when.clone(), command: String::new(), by: String::new() },
+        (None, _) => Transaction { when: shorten(&event.when), command: String::new(), by: String::new() },
     }
 }
 
@@ -309,7 +315,7 @@ fn cut(mut found: Vec<Difference>) -> (Vec<Difference>, u32) {
     let mut room = DIFFS_BYTES;
     for (number, difference) in found.iter_mut().enumerate() {
         let length = difference.diff.as_ref().map_or(0, String::len);
-        if number < SHOWN && length <= room {
+        if number < SHOWN && length <= room.min(limits::DIFF_BYTES) {
             room -= length;
         } else {
             difference.diff = None;
@@ -517,6 +523,12 @@ mod tests {
         assert_eq!((entry.differences.len(), entry.more), (KEPT, 1_300));
         let shown: usize = entry.differences.iter().filter_map(|d| d.diff.as_ref()).map(String::len).sum();
         assert!((DIFFS_BYTES / 2..=DIFFS_BYTES).contains(&shown), "{shown}");
+        // What several steps of one resource say together may be longer than one of them.
+        let (expected, mut joined) = differs("ops/base", "timer:x", "x");
+        joined.diff = Some("x".repeat(40 << 10));
+        let mut other = Book::default();
+        other.update(vec![(expected, joined)], Timestamp(0));
+        assert_eq!(other.entries()[0].differences[0].diff, None);
         assert!(shared::strict::to_json(&book.stripped()).len() < 100_000);
         let long = (0..1_500).map(|n| differs("ops/base", &format!("file:/{}{n:04}", "x".repeat(280)), "x"));
         let mut book = Book::default();

@@ -92,28 +92,34 @@ fn stamps<'a>(
 /// Which state a thing belongs to when several name it: the last one.
 struct Claims<'a> {
     resources: BTreeMap<ResourceId, usize>,
+    /// Paths that belong to a resource as a whole.
+    wholes: BTreeMap<Cow<'a, str>, usize>,
+    /// These, and files of which parts belong to resources.
     paths: BTreeMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> Claims<'a> {
     fn of(states: &'a [ApprovedState]) -> Self {
-        let mut claims = Self { resources: BTreeMap::new(), paths: BTreeMap::new() };
+        let mut claims = Self { resources: BTreeMap::new(), wholes: BTreeMap::new(), paths: BTreeMap::new() };
         for (number, state) in states.iter().enumerate() {
             for resource in state.manifest.resources() {
                 claims.resources.insert(resource.id(), number);
-                let edited = resource.edits().map(Cow::Borrowed);
-                for path in resource.paths().into_iter().chain(edited) {
-                    claims.paths.insert(path, number);
-                }
+                let edited = resource.edits().map(|path| (Cow::Borrowed(path), number));
+                let wholes = resource.paths().into_iter().map(|path| (path, number));
+                claims.paths.extend(wholes.clone().chain(edited));
+                claims.wholes.extend(wholes);
             }
         }
         claims
     }
 
-    /// Whether a later state has taken the resource over, as a whole or by its path.
+    /// Whether a later state has taken the resource over: itself, its path, or the file of which it is a part. Parts
+    /// of one file may belong to several states.
     fn is_taken(&self, number: usize, resource: &Resource) -> bool {
         let later = |owner: Option<&usize>| owner.is_some_and(|owner| *owner > number);
-        later(self.resources.get(&resource.id())) || resource.paths().iter().any(|p| later(self.paths.get(p)))
+        later(self.resources.get(&resource.id()))
+            || resource.paths().iter().any(|path| later(self.paths.get(path)))
+            || resource.edits().is_some_and(|path| later(self.wholes.get(path)))
     }
 
     /// Whether what lies below a directory belongs to another state.

@@ -29,10 +29,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let every = self.config.check_secs;
         let splay = splay_secs(self.state.site().agent, every);
         self.memory.next_check = tick.now.plus(i64::from(every) + i64::from(splay));
-        let mut book = match self.memory.book.take() {
-            Some(book) => book,
-            None => drift::book(&self.state)?,
-        };
+        let mut book = self.take_book()?;
         match self.hands.history(book.place()) {
             Ok((events, place)) => {
                 if book.reconcile(events, place, tick.now) {
@@ -54,17 +51,25 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 if book.update(named.collect(), tick.now) {
                     drift::keep(&mut self.state, &book)?;
                 }
+                if book.is_full() {
+                    tick.report
+                        .line("there are as many findings as are kept; what else differs is told later");
+                }
                 self.say(&mut book, tick)?;
-                self.memory.book = Some(book);
             }
             Err(refused) => {
-                self.memory.book = Some(book);
                 let why =
                     format!("the host could not be compared with its approved state: {}", refused.message);
                 tick.report.trouble(&why);
             }
         }
+        self.memory.book = Some(book);
         Ok(())
+    }
+
+    /// The book, until it is given back; after a failure between it is read again as it was kept last.
+    fn take_book(&mut self) -> Result<Book, StateError> {
+        self.memory.book.take().map_or_else(|| drift::book(&self.state), Ok)
     }
 
     /// Spooled first, noted second: a finding that is said twice after a crash is the same one by its number.
@@ -113,10 +118,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if !brought.is_empty() {
             drift::note_packages(&mut self.state, brought)?;
         }
-        let mut book = match self.memory.book.take() {
-            Some(book) => book,
-            None => drift::book(&self.state)?,
-        };
+        let mut book = self.take_book()?;
         book.expect(own);
         drift::keep(&mut self.state, &book)?;
         self.memory.book = Some(book);

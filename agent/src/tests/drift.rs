@@ -114,6 +114,36 @@ fn another_approved_change_takes_the_place_of_the_state() {
 }
 
 #[test]
+fn a_part_of_a_file_is_over_when_a_later_state_takes_the_whole_and_parts_of_two_states_stay() {
+    let line = |name: &str, text: &str| {
+        let line = serde_json::json!({ "path": "/etc/conf", "name": name, "line": text, "create": true });
+        manifest(name, "1.0.0", &serde_json::json!([{ "line": line }]))
+    };
+    let mut bench = applied(line("one", "a=1"));
+    bench.at(NOW.plus(60));
+    bench.through(2, line("two", "b=1"), |_| {});
+    assert_eq!(after(&mut bench, 120), []);
+    bench.machine.file("/etc/conf", "b=1\n");
+    let found = after(&mut bench, 180);
+    assert_eq!((found.len(), state(&found[0]).manifest.as_str()), (1, "main/one"));
+    let whole = serde_json::json!([{ "file": { "path": "/etc/conf", "content": "c=1\n" } }]);
+    bench.through(3, manifest("whole", "1.0.0", &whole), |_| {});
+    let found = after(&mut bench, 240);
+    assert_eq!((found.len(), found[1].number, found[1].presence), (2, 1, Presence::Gone));
+}
+
+#[test]
+fn a_clock_that_was_ahead_leaves_findings_that_every_reader_accepts() {
+    let mut bench = applied(two_files("1.0.0"));
+    bench.machine.file("/etc/motd", "somebody\n");
+    assert_eq!(after(&mut bench, 7_200).len(), 1);
+    bench.machine.file("/etc/motd", "somebody else\n");
+    let found = after(&mut bench, 3_500);
+    assert_eq!(found.len(), 2);
+    found.iter().for_each(|finding| finding.check().unwrap());
+}
+
+#[test]
 fn what_was_undone_never_becomes_the_approved_state() {
     let mut bench = applied(two_files("1.0.0"));
     let mut bad = two_files("1.1.0");
