@@ -12,6 +12,7 @@ use super::rpm::database::{Row, split};
 use super::rpm::offers::{Catalogue, Item};
 use super::rpm::place::{LISTING_BYTES, LOOK, NAMES, Place, TRANSACTION};
 use super::rpm::transact::Work;
+use super::settings;
 use super::{Fault, lock};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -177,7 +178,7 @@ impl Dnf {
     }
 
     pub fn holds(&self, place: &Place) -> Result<Vec<String>, Fault> {
-        Ok(excludes::list(&excludes::read(&place.outside(CONF))?))
+        Ok(excludes::list(&settings::read(&place.outside(CONF))?))
     }
 
     pub fn mark(&self, place: &Place, mark: Mark, names: &[&str]) -> Result<(), Fault> {

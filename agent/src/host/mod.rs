@@ -19,6 +19,7 @@ mod path;
 pub mod process;
 mod room;
 mod rpm;
+mod settings;
 mod store;
 mod systemd;
 mod verify;

@@ -13,6 +13,7 @@ use super::rpm::database::{Row, split};
 use super::rpm::offers::{Catalogue, Item};
 use super::rpm::place::{LISTING_BYTES, LOOK, NAMES, Place, TRANSACTION};
 use super::rpm::transact::Work;
+use super::settings;
 use super::{Fault, lock};
 use answer::Answer;
 use std::fs;
@@ -47,7 +48,7 @@ impl Zypper {
     fn exec(place: &Place, run: Run, free: &[String]) -> Result<Exec, Fault> {
         let dir = Self::dir(place);
         let locks = match run {
-            Run::Look => locks::without(&locks::read(&place.outside(LOCKS))?, free),
+            Run::Look => locks::without(&settings::read(&place.outside(LOCKS))?, free),
             Run::Sealed | Run::Change => String::new(),
         };
         let conf = dir.join("zypp.conf");
@@ -211,7 +212,7 @@ impl Zypper {
     }
 
     pub fn holds(&self, place: &Place) -> Result<Vec<String>, Fault> {
-        Ok(locks::names(&locks::read(&place.outside(LOCKS))?))
+        Ok(locks::names(&settings::read(&place.outside(LOCKS))?))
     }
 
     pub fn mark(&self, place: &Place, mark: Mark, names: &[&str]) -> Result<(), Fault> {

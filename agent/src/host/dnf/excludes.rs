@@ -1,19 +1,10 @@
 //! Packages on hold: `excludepkgs` of dnf.conf(5), which every dnf obeys. The plugin for locks is not on every host.
 
 use crate::host::Fault;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use crate::host::settings::{read, replace};
 use std::path::Path;
 
 const KEYS: [&str; 2] = ["excludepkgs", "exclude"];
-
-pub fn read(path: &Path) -> Result<String, Fault> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(e) => Err(Fault::io(format!("read {}", path.display()))(e)),
-    }
-}
 
 /// The key that a line of the main section sets to a list, and the rest of the line.
 fn key(line: &str) -> Option<(&str, &str)> {
@@ -97,20 +88,7 @@ pub fn change(path: &Path, hold: &[&str], unhold: &[&str]) -> Result<(), Fault> 
             .map(|n| (*n).to_owned())
             .collect::<Vec<_>>(),
     );
-    write(path, &with(&text, &names)).map_err(Fault::io(format!("write {}", path.display())))
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".assent-new");
-    let mut file = File::create(&name)?;
-    if let Ok(meta) = fs::metadata(path) {
-        file.set_permissions(meta.permissions())?;
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&name, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    replace(path, &with(&text, &names))
 }
 
 #[cfg(test)]

@@ -1,18 +1,9 @@
 //! Locks of packages (`/etc/zypp/locks`, locks(5) of libzypp) and the list of packages that came as dependencies.
 
 use crate::host::Fault;
+use crate::host::settings::{read, replace};
 use shared::manifest::NameGlob;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::Path;
-
-pub fn read(path: &Path) -> Result<String, Fault> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(e) => Err(Fault::io(format!("read {}", path.display()))(e)),
-    }
-}
 
 fn stanzas(text: &str) -> impl Iterator<Item = &str> {
     text.split("\n\n").map(|stanza| stanza.trim_matches('\n')).filter(|stanza| !stanza.is_empty())
@@ -64,7 +55,7 @@ pub fn change(path: &Path, hold: &[&str], unhold: &[&str]) -> Result<(), Fault> 
             "\ntype: package\nmatch_type: glob\ncase_sensitive: on\nsolvable_name: {name}\n"
         ));
     }
-    write(path, &new)
+    replace(path, &new)
 }
 
 /// Adds names to the list of packages that may go when nothing needs them any more.
@@ -79,30 +70,13 @@ pub fn auto(path: &Path, names: &[&str]) -> Result<(), Fault> {
             text.push('\n');
         }
     }
-    write(path, &text)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Fault> {
-    let write = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(dir)?;
-        let mut name = path.as_os_str().to_owned();
-        name.push(".assent-new");
-        let mut file = File::create(&name)?;
-        if let Ok(meta) = fs::metadata(path) {
-            file.set_permissions(meta.permissions())?;
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&name, path)?;
-        File::open(dir)?.sync_all()
-    };
-    write().map_err(Fault::io(format!("write {}", path.display())))
+    replace(path, &text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn locks_are_read_added_and_taken_away() {
