@@ -3,29 +3,30 @@
 
 mod deviations;
 mod packages;
+mod places;
 mod upkeep;
 
-use crate::host::{Accounts, Entry, Fault, Host};
+use crate::host::{Accounts, Fault, Host};
 use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
-use crate::resource::wanted::{Sight, Wanted, wanted};
+use crate::resource::wanted::{Wanted, wanted};
 use crate::resource::{acl, archive, command, directory, external, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
 pub(crate) use deviations::deviations;
 use packages::Packages;
+pub(crate) use places::class_of_places;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::ids::{AgentId, ResourceId};
 use shared::limits;
 use shared::manifest::{
-    AccountName, Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer,
-    in_the_way, order, resolve_params,
+    Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, in_the_way,
+    order, resolve_params,
 };
 use shared::plan::{Action, HealthProgram, Verb};
 use shared::refusal::{Code, Refused};
-use shared::risk::ActionClass;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,51 +207,6 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.rules(&items);
     planner.planned.notes.truncate(limits::PLAN_NOTES);
     Ok(planner.planned)
-}
-
-/// The paths that an action changes, as far as the manifest names them.
-fn places<'r>(action: &'r Action, resource: &'r Resource) -> Vec<Cow<'r, str>> {
-    if let Some(path) = entry::path_of(&action.resource) {
-        return vec![path.into()];
-    }
-    let mut paths = resource.paths();
-    paths.extend(resource.edits().map(Into::into));
-    match resource {
-        Resource::Acl(own) => paths.push(own.path.as_str().into()),
-        Resource::Archive(own) => paths.push(own.path.as_str().into()),
-        Resource::Mount(own) => paths.push(own.path.as_str().into()),
-        _ => {}
-    }
-    paths
-}
-
-/// The class of the places that an action changes.
-///
-/// # Errors
-/// The machine's.
-pub(crate) fn class_of_places(
-    action: &Action,
-    resource: &Resource,
-    host: &impl Host,
-) -> Result<ActionClass, Fault> {
-    let mut classes = places(action, resource).into_iter().map(|path| class_of_place(&path, host));
-    classes.try_fold(ActionClass::File, |all, class| Ok(all.max(class?)))
-}
-
-/// The class of where a path really lies: links on the way must not make an ordinary file of a sensitive one.
-///
-/// # Errors
-/// The machine's.
-fn class_of_place(path: &str, host: &impl Host) -> Result<ActionClass, Fault> {
-    let mut above = path;
-    while let Some((parent, _)) = above.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-        above = parent;
-        if let Some(real) = host.real(parent)? {
-            let rest = path.strip_prefix(parent).unwrap_or_default();
-            return Ok(ActionClass::of_file(&format!("{}{rest}", real.trim_end_matches('/')), None));
-        }
-    }
-    Ok(ActionClass::File)
 }
 
 /// Packages that a manifest names itself.
@@ -446,76 +402,6 @@ impl<'a, H: Host> Planner<'a, H> {
         self.add(item, actions)
     }
 
-    /// A path is a directory or a leaf for all of a plan; where one lies is sometimes only known to the host.
-    fn occupy(&mut self, item: &Item<'_>, path: &str, directory: bool) -> Result<(), Refused> {
-        let taken = if directory { self.leaves.contains(path) } else { self.made.contains(path) };
-        if taken {
-            return Err(failed(format!(
-                "{} needs {path}, but an earlier step makes something else of it",
-                item.id
-            )));
-        }
-        if !directory {
-            self.leaves.insert(path.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Later steps see what this one leaves.
-    fn foresee_part(
-        &mut self,
-        item: &Item<'a>,
-        part: &parts::Part<'_>,
-        found: &parts::Found,
-    ) -> Result<(), Refused> {
-        match (part, found) {
-            (parts::Part::File(want), parts::Found::File { path, found }) => {
-                let outcome = want.outcome(found, &self.accounts, self.host.default_owner());
-                self.foresee_file(item, path, found, &outcome)
-            }
-            (parts::Part::Directory(want), parts::Found::Directory { path, found }) => {
-                let made = *found == directory::Found::Absent;
-                self.occupy(item, path, true)?;
-                self.foresee(item, (path, true), directory::mode(want, found), made)
-            }
-            (parts::Part::Acl { own }, parts::Found::Acl { path, found }) => {
-                let acls = acl::outcome(own, found, &self.accounts);
-                self.acls.get_or_insert_default().insert(path.clone(), (found.directory, acls));
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn foresee_file(
-        &mut self,
-        item: &Item<'a>,
-        path: &str,
-        before: &file::Found,
-        after: &file::Found,
-    ) -> Result<(), Refused> {
-        self.occupy(item, path, false)?;
-        let file::Found::File { attrs, .. } = after else { return Ok(()) };
-        self.foresee(item, (path, false), attrs.mode, !matches!(before, file::Found::File { .. }))
-    }
-
-    fn foresee(
-        &mut self,
-        item: &Item<'a>,
-        (path, directory): (&str, bool),
-        mode: u32,
-        made: bool,
-    ) -> Result<(), Refused> {
-        if self.acls.is_none() {
-            return Ok(());
-        }
-        let acls = acl::foresee((path, directory), mode, made, &self.sight(item)).map_err(refused)?;
-        if let (Some(all), Some(acls)) = (&mut self.acls, acls) {
-            all.insert(path.to_owned(), (directory, acls));
-        }
-        Ok(())
-    }
-
     /// Accounts are planned on what the plan makes of the account files; later steps see them.
     fn account(&mut self, item: &Item<'a>) -> Result<(), Refused> {
         let sight = self.sight(item);
@@ -534,76 +420,6 @@ impl<'a, H: Host> Planner<'a, H> {
         let text = |table: Table| after.text(table).unwrap_or_default();
         self.accounts = Accounts::parse(text(Table::Passwd).as_bytes(), text(Table::Group).as_bytes());
         self.add(item, Some(action))
-    }
-
-    /// The host as the plan leaves it so far.
-    fn sight(&self, item: &Item<'_>) -> Sight<'_, H> {
-        let installs = |a: &Action| {
-            a.package.as_ref().is_some_and(|pin| pin.to.is_some())
-                && item.resource.requires().contains(&a.resource)
-        };
-        Sight {
-            host: &*self.host,
-            accounts: &self.accounts,
-            files: &self.files,
-            made: &self.made,
-            acls: self.acls.as_ref().unwrap_or(&NO_ACLS),
-            comes: self.planned.actions.iter().any(installs),
-            directories: false,
-        }
-    }
-
-    /// What is created needs a directory to lie in: there, or made earlier in this plan.
-    fn need_parent(&self, path: &str, action: Option<&Action>) -> Result<(), Refused> {
-        if action.is_none_or(|a| a.verb != Verb::Create) { Ok(()) } else { self.need_directory(path) }
-    }
-
-    fn need_directory(&self, path: &str) -> Result<(), Refused> {
-        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        if parent.is_empty() || self.made.contains(parent) {
-            return Ok(());
-        }
-        let comes = |a: &Action| {
-            // A package may bring it; only its installation tells.
-            a.package.is_some() || a.resource.as_str().strip_prefix("directory:") == Some(parent)
-        };
-        if self.planned.actions.iter().any(comes) {
-            return Ok(());
-        }
-        if self.leaves.contains(parent) {
-            return Err(failed(format!(
-                "{path} cannot be created: an earlier step makes no directory of {parent}"
-            )));
-        }
-        let real = self.host.real(parent).map_err(refused)?;
-        let why = match real.map(|real| self.host.look(&real)).transpose().map_err(refused)? {
-            Some(Entry::Directory { .. }) => return Ok(()),
-            None | Some(Entry::Absent) => "does not exist; add it as a directory",
-            Some(_) => "is no directory; remove it first",
-        };
-        Err(failed(format!("{path} cannot be created: {parent} {why}")))
-    }
-
-    /// Whom something is to belong to: there, or made earlier in this plan.
-    fn need_accounts(&self, item: &Item<'_>) -> Result<(), Refused> {
-        // A package may bring them; only its installation tells.
-        if self.planned.actions.iter().any(|action| action.package.is_some()) {
-            return Ok(());
-        }
-        let (users, groups) = item.resource.accounts();
-        let unknown = |kind: &str, name: &AccountName| {
-            failed(format!(
-                "{}: the host has no {kind} {name}; require the resource or package that brings it",
-                item.id
-            ))
-        };
-        if let Some(name) = users.into_iter().find(|name| self.accounts.uid(name.as_str()).is_none()) {
-            return Err(unknown("user", name));
-        }
-        match groups.into_iter().find(|name| self.accounts.gid(name.as_str()).is_none()) {
-            Some(name) => Err(unknown("group", name)),
-            None => Ok(()),
-        }
     }
 
     fn command(&mut self, item: &Item<'a>, wanted: &Command) -> Result<(), Refused> {
