@@ -1,12 +1,14 @@
 //! `assent finding …`: where hosts differ from what was approved for them, and what is made of it. A finding's own
 //! words are the host's and verified here; everything else is the server's word, and says so.
 
-use crate::args::{FindingCommand, Judgement, RuleCommand, Shown};
+pub mod args;
+
 use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
+use args::{FindingCommand, Judgement, RuleCommand, Shown};
 use jiff::tz::TimeZone;
 use shared::finding::{About, Difference, Expected, Finding, Transaction};
 use shared::ids::SiteId;

@@ -1,0 +1,140 @@
+//! Arguments of `assent finding …`.
+
+use clap::{Args, Subcommand};
+use shared::ids::ChangeId;
+
+#[derive(Debug, Subcommand)]
+pub enum FindingCommand {
+    /// List findings: those that are there and open, if nothing else is asked for
+    #[command(after_help = "Example: assent finding list --host web1")]
+    List(Shown),
+    /// Show one finding: the host's signed words, the difference, and what was made of it
+    #[command(after_help = "Example: assent finding show 17")]
+    Show {
+        /// Number of the finding
+        finding: u64,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// It stays as it is: a change makes it the approved state afterwards
+    #[command(
+        after_help = "Example: assent finding accept 17 --like --change C-120 --reason \"hotfix of last night\""
+    )]
+    Accept {
+        #[command(flatten)]
+        judgement: Judgement,
+        /// The change that approves it afterwards
+        #[arg(long)]
+        change: ChangeId,
+    },
+    /// Somebody brings the approved state back
+    #[command(
+        after_help = "Example: assent finding revert 17 --change C-121 --reason \"changed by mistake\""
+    )]
+    Revert {
+        #[command(flatten)]
+        judgement: Judgement,
+        /// The change that brings it back, if one does
+        #[arg(long)]
+        change: Option<ChangeId>,
+    },
+    /// Somebody changed what nobody had approved
+    #[command(after_help = "Example: assent finding confirm 17 --reason \"nobody knows who did it\"")]
+    Confirm {
+        #[command(flatten)]
+        judgement: Judgement,
+        /// A change that has to do with it
+        #[arg(long)]
+        change: Option<ChangeId>,
+    },
+    /// It does not matter until a time
+    #[command(after_help = "Example: assent finding ignore 17 --until 30d --reason \"the vendor writes it\"")]
+    Ignore {
+        #[command(flatten)]
+        judgement: Judgement,
+        /// When somebody looks again: a time, or so long from now on (s, m, h, d, w)
+        #[arg(long, value_name = "TIME")]
+        until: String,
+    },
+    /// Take back what was made of it
+    #[command(after_help = "Example: assent finding reopen 17 --reason \"judged too early\"")]
+    Reopen {
+        #[command(flatten)]
+        judgement: Judgement,
+    },
+    /// Rules by which findings are ignored
+    #[command(subcommand)]
+    Rule(RuleCommand),
+}
+
+/// Which findings are listed.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// Of this host (name, CI or agent id)
+    #[arg(long)]
+    pub host: Option<String>,
+    /// About this manifest
+    #[arg(long, value_name = "TEAM/NAME")]
+    pub manifest: Option<String>,
+    /// Equal to this one, on whichever host
+    #[arg(long, value_name = "NUMBER")]
+    pub like: Option<u64>,
+    /// With this word on them
+    #[arg(long, value_parser = ["open", "accepted", "reverted", "ignored", "confirmed"])]
+    pub disposition: Option<String>,
+    /// Also those that are gone, or that somebody has judged
+    #[arg(long)]
+    pub all: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which findings are judged, and why.
+#[derive(Debug, Args)]
+pub struct Judgement {
+    /// Numbers of the findings
+    #[arg(required = true, value_name = "NUMBER")]
+    pub findings: Vec<u64>,
+    /// Why; kept with the finding
+    #[arg(long)]
+    pub reason: String,
+    /// Also all open findings that are equal to one of these, on whichever host
+    #[arg(long)]
+    pub like: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RuleCommand {
+    /// List the rules that hold now
+    #[command(after_help = "Example: assent finding rule list")]
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ignore findings all of whose resources fit, now and later
+    #[command(
+        after_help = "Example: assent finding rule add 'file:/etc/cron.d/*' --manifest main/base --until 26w --reason \"the backup agent writes there\""
+    )]
+    Add {
+        /// Id of a resource, or its beginning followed by *
+        resource: String,
+        /// Only findings about this manifest
+        #[arg(long, value_name = "TEAM/NAME")]
+        manifest: Option<String>,
+        /// Why; shown with every finding that it covers
+        #[arg(long)]
+        reason: String,
+        /// When somebody looks again: a time, or so long from now on (s, m, h, d, w)
+        #[arg(long, value_name = "TIME")]
+        until: String,
+    },
+    /// End a rule; what it covered is open again
+    #[command(after_help = "Example: assent finding rule remove 3")]
+    Remove {
+        /// Number of the rule
+        rule: u64,
+    },
+}
