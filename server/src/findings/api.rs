@@ -47,9 +47,8 @@ async fn list(_: Allowed<Read>, filter: Query<Filter>, db: Data<Db>) -> Result<J
     let Filter { disposition, current, host, manifest, fingerprint, before } = filter.into_inner();
     let read = move |tx: &mut Conn| {
         let ci = host.as_deref().map(|name| fleet::get(tx, name)).transpose()?.map(|host| host.ci);
-        let dispositions = disposition.into_iter().collect();
         let manifest = manifest.clone();
-        store::list(tx, &Listed { dispositions, current, ci, manifest, fingerprint, before })
+        store::list(tx, &Listed { disposition, current, ci, manifest, fingerprint, before })
     };
     Ok(Json(db.read("findings.list", read).await?))
 }

@@ -10,7 +10,6 @@ mod store;
 mod tests;
 
 pub use api::{Filter, people};
-pub use store::{Listed, list};
 
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;

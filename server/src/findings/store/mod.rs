@@ -4,8 +4,6 @@ mod rules;
 
 pub(super) use rules::{insert_rule, list_rules, withdraw_rule};
 
-use rules::{RuleRow, live_rules, pattern};
-
 use super::model::{self, covers, reopens};
 use crate::changes;
 use crate::cmdb::{self, CiId};
@@ -15,6 +13,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger;
 use diesel::prelude::*;
+use rules::{RuleRow, live_rules, pattern};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::finding::{Finding, Presence};
@@ -65,12 +64,12 @@ diesel::table! {
 }
 
 /// A page of findings.
-const PAGE: i64 = 200;
+const PAGE: usize = 200;
 /// Findings that one rule covers at once when it is made.
 const COVERED: i64 = 10_000;
 
 /// What a host said, as it is stored.
-#[derive(Insertable, AsChangeset)]
+#[derive(Insertable, AsChangeset, Queryable, Selectable)]
 #[diesel(table_name = finding, treat_none_as_null = true, treat_none_as_default_value = false)]
 struct Said {
     seq: i64,
@@ -117,19 +116,8 @@ struct Row {
     id: i64,
     agent: String,
     ci: i64,
-    seq: i64,
-    statement: Vec<u8>,
-    manifest: Option<String>,
-    about: String,
-    what: String,
-    resources: String,
-    whole: bool,
-    fingerprint: Vec<u8>,
-    first_seen: i64,
-    last_seen: i64,
-    count: i64,
-    flapping: bool,
-    presence: String,
+    #[diesel(embed)]
+    said: Said,
     disposition: String,
     until: Option<i64>,
     rule: Option<i64>,
@@ -190,7 +178,7 @@ pub(super) fn take_in(tx: &mut Conn, digest: &str, now: Timestamp) -> Result<(),
     let before: Option<Row> = mine.select(Row::as_select()).first(tx).optional()?;
     let said = Said::of(&statement)?;
     let id = match &before {
-        Some(row) if row.seq >= said.seq => return Ok(()),
+        Some(row) if row.said.seq >= said.seq => return Ok(()),
         Some(row) => {
             diesel::update(finding::table.find(row.id)).set(&said).execute(tx)?;
             row.id
@@ -221,8 +209,8 @@ fn judge_again(
     let mut disposition = Disposition::Open;
     if let Some(row) = before {
         disposition = word(&row.disposition)?;
-        let same = row.fingerprint == said.fingerprint;
-        if let Some(reason) = reopens((disposition, same, presence(&row.presence)?), body) {
+        let same = row.said.fingerprint == said.fingerprint;
+        if let Some(reason) = reopens((disposition, same, presence(&row.said.presence)?), body) {
             step(tx, id, &Step::open(reason), now)?;
             disposition = Disposition::Open;
         }
@@ -275,7 +263,7 @@ pub(super) fn dispose(tx: &mut Conn, wish: &Dispose, by: &PersonId, now: Timesta
     }
     for seen in &wish.findings {
         let row = get(tx, seen.id)?;
-        if digest(&row.fingerprint)? != seen.fingerprint {
+        if digest(&row.said.fingerprint)? != seen.fingerprint {
             return Err(Refusal::conflict("finding.moved").with("finding", seen.id).into());
         }
         let Dispose { disposition, reason, change, until, .. } = wish;
@@ -300,8 +288,8 @@ fn get(tx: &mut Conn, id: u64) -> Result<Row, Error> {
 
 /// Which findings are listed; all conditions hold together.
 #[derive(Debug, Clone, Default)]
-pub struct Listed {
-    pub dispositions: Vec<Disposition>,
+pub(super) struct Listed {
+    pub disposition: Option<Disposition>,
     /// Not those that are gone.
     pub current: bool,
     pub ci: Option<CiId>,
@@ -312,11 +300,10 @@ pub struct Listed {
 }
 
 /// A page of findings, newest first.
-pub fn list(tx: &mut Conn, listed: &Listed) -> Result<FindingPage, Error> {
+pub(super) fn list(tx: &mut Conn, listed: &Listed) -> Result<FindingPage, Error> {
     let mut rows = finding::table.into_boxed();
-    if !listed.dispositions.is_empty() {
-        let words = listed.dispositions.iter().map(|disposition| disposition.as_str());
-        rows = rows.filter(finding::disposition.eq_any(words.collect::<Vec<_>>()));
+    if let Some(disposition) = listed.disposition {
+        rows = rows.filter(finding::disposition.eq(disposition.as_str()));
     }
     if listed.current {
         rows = rows.filter(finding::presence.ne(Presence::Gone.as_str()));
@@ -333,10 +320,10 @@ pub fn list(tx: &mut Conn, listed: &Listed) -> Result<FindingPage, Error> {
     if let Some(before) = listed.before {
         rows = rows.filter(finding::id.lt(before.cast_signed()));
     }
-    let rows = rows.order(finding::id.desc()).limit(PAGE + 1).select(Row::as_select());
+    let rows = rows.order(finding::id.desc()).limit(PAGE as i64 + 1).select(Row::as_select());
     let mut rows: Vec<Row> = rows.load(tx)?;
-    let more = rows.len() > usize::try_from(PAGE).unwrap_or(usize::MAX);
-    rows.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    let more = rows.len() > PAGE;
+    rows.truncate(PAGE);
     let next = rows.last().filter(|_| more).map(|row| row.id.cast_unsigned());
     let names = names(tx, &rows)?;
     let findings = rows.into_iter().map(|row| line(row, &names)).collect::<Result<_, _>>()?;
@@ -346,7 +333,7 @@ pub fn list(tx: &mut Conn, listed: &Listed) -> Result<FindingPage, Error> {
 /// One finding with the host's own words and its history.
 pub(super) fn file(tx: &mut Conn, id: u64) -> Result<FindingFile, Error> {
     let row = get(tx, id)?;
-    let key = digest(&row.statement)?;
+    let key = digest(&row.said.statement)?;
     let bytes = ledger::find_statements(tx, &[key])?.remove(&key);
     let bytes = bytes.ok_or_else(|| Error::fault("reading a finding", format!("{key} is not recorded")))?;
     let statement = Envelope::parse(&bytes).map_err(|error| Error::fault("reading a finding", error))?;
@@ -370,19 +357,19 @@ fn line(row: Row, names: &HashMap<i64, String>) -> Result<FindingLine, Error> {
         ci: CiId(row.ci).to_string(),
         hostname: names.get(&row.ci).cloned().unwrap_or_default(),
         agent: parse::<AgentId>(&row.agent)?,
-        about: serde_json::from_str(&row.about).map_err(|_| damaged(&row.about))?,
-        what: row.what,
-        fingerprint: digest(&row.fingerprint)?,
-        first_seen: Timestamp(row.first_seen),
-        last_seen: Timestamp(row.last_seen),
-        count: u32::try_from(row.count).map_err(|_| damaged("count"))?,
-        flapping: row.flapping,
-        presence: presence(&row.presence)?,
+        about: serde_json::from_str(&row.said.about).map_err(|_| damaged(&row.said.about))?,
+        what: row.said.what,
+        fingerprint: digest(&row.said.fingerprint)?,
+        first_seen: Timestamp(row.said.first_seen),
+        last_seen: Timestamp(row.said.last_seen),
+        count: u32::try_from(row.said.count).map_err(|_| damaged("count"))?,
+        flapping: row.said.flapping,
+        presence: presence(&row.said.presence)?,
         disposition: word(&row.disposition)?,
         until: row.until.map(Timestamp),
         rule: row.rule.map(i64::cast_unsigned),
         change: row.change_id.as_deref().map(parse).transpose()?,
-        statement: digest(&row.statement)?,
+        statement: digest(&row.said.statement)?,
     })
 }
 

@@ -65,8 +65,8 @@ pub(in crate::findings) fn insert_rule(
     let open: Vec<Row> = open.select(Row::as_select()).load(tx)?;
     for row in open {
         let resources: Vec<String> =
-            serde_json::from_str(&row.resources).map_err(|_| damaged(&row.resources))?;
-        if covers(rule, row.manifest.as_deref(), &resources, row.whole) {
+            serde_json::from_str(&row.said.resources).map_err(|_| damaged(&row.said.resources))?;
+        if covers(rule, row.said.manifest.as_deref(), &resources, row.said.whole) {
             step(tx, row.id, &Step::by_rule(&made), now)?;
         }
     }
