@@ -1,12 +1,12 @@
 //! The order of rpm versions against the real `rpm`, on pairs made to be nasty.
 
+mod order;
+
+use order::{judge, pairs};
 use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
 use shared::version::RpmVersion;
 use std::cmp::Ordering;
 use std::io::Write;
-use std::process::{Command, Stdio};
 
 const PAIRS: usize = 20_000;
 
@@ -15,7 +15,7 @@ const ASK: &str = "%{lua: for line in io.lines('/dev/stdin') do \
                    local a, b = line:match('^(.*),(.*)$'); io.write(rpm.vercmp(a, b), '\\n') end}";
 
 /// Texts of few characters, so that equal beginnings, long zeros, tildes and carets meet often.
-fn nasty() -> impl Strategy<Value = String> {
+fn nasty() -> impl Strategy<Value = String> + Clone {
     let part = "[0129aZ.+~^_]{1,8}";
     prop_oneof![
         4 => part,
@@ -29,43 +29,10 @@ fn nasty() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Two texts of their own, or one text and the same after one small change.
-fn pairs() -> impl Strategy<Value = (String, String)> {
-    let change = (nasty(), any::<prop::sample::Index>(), "[0a.~^+_-]{0,2}");
-    prop_oneof![
-        (nasty(), nasty()),
-        change.prop_map(|(text, at, piece)| {
-            let mut changed = text.clone();
-            changed.insert_str(at.index(text.len()), &piece);
-            (text, changed)
-        }),
-    ]
-}
-
-/// What rpm says of each pair; `None` where there is no rpm.
-fn ask_rpm(pairs: &[(String, String)]) -> Option<Vec<String>> {
-    let mut rpm = Command::new("rpm")
-        .args(["--eval", ASK])
-        .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let mut stdin = rpm.stdin.take().expect("stdin is piped");
-    let lines: String = pairs.iter().map(|(a, b)| format!("{a},{b}\n")).collect();
-    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = rpm.wait_with_output().expect("rpm ends");
-    writer.join().expect("the writer ends").expect("rpm reads all");
-    let text = String::from_utf8(output.stdout).expect("verdicts are ASCII");
-    Some(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
-}
-
 #[test]
 fn versions_are_ordered_as_by_rpm() {
-    let mut runner = TestRunner::default();
-    let strategy = pairs();
-    let pairs: Vec<_> = (0..PAIRS).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
-    let Some(verdicts) = ask_rpm(&pairs) else {
+    let pairs = pairs(nasty(), "[0a.~^+_-]{0,2}", PAIRS);
+    let Some(verdicts) = judge("rpm", &["--eval", ASK], &pairs) else {
         skip("versions_are_ordered_as_by_rpm", "rpm is not installed");
         return;
     };

@@ -2,19 +2,14 @@
 //!
 //! Tools: dpkg-deb, apt-ftparchive (apt-utils), gpg.
 
+use super::run;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 /// A repository with suites `stable` (label `Lab`) and `stable-security` (label `Lab-Security`).
 pub struct Repo {
     dir: tempfile::TempDir,
-}
-
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
-    output
 }
 
 /// One package to be built.

@@ -3,9 +3,10 @@
 //! Tools: rpmbuild and rpmsign (rpm), createrepo_c, gpg.
 
 use super::aptrepo::Root;
+use super::run;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 
 /// Who manages the packages of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +36,6 @@ impl Family {
 /// A repository called `lab`.
 pub struct Repo {
     dir: tempfile::TempDir,
-}
-
-fn run(command: &mut Command) -> Output {
-    command.env("LC_ALL", "C").env("HOME", "/root");
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
-    output
 }
 
 /// One package to be built.

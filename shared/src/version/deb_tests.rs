@@ -1,7 +1,7 @@
 //! The order that dpkg 1.21 gave for each pair, and the shapes that it refuses.
 
 use super::DebVersion;
-use std::cmp::Ordering;
+use crate::version::check_order;
 
 #[rustfmt::skip]
 const ORDERED: &[(&str, char, &str)] = &[
@@ -68,17 +68,7 @@ fn version(text: &str) -> DebVersion {
 
 #[test]
 fn the_order_is_that_of_dpkg() {
-    for (left, sign, right) in ORDERED {
-        let expected = match sign {
-            '<' => Ordering::Less,
-            '>' => Ordering::Greater,
-            _ => Ordering::Equal,
-        };
-        let (a, b) = (version(left), version(right));
-        assert_eq!(a.cmp(&b), expected, "{left} {sign} {right}");
-        assert_eq!(b.cmp(&a), expected.reverse(), "{right} against {left}");
-        assert_eq!(a == b, expected.is_eq(), "equality agrees with the order: {left} {right}");
-    }
+    check_order::<DebVersion>(ORDERED);
 }
 
 #[test]

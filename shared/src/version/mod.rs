@@ -43,3 +43,20 @@ impl Order {
         self.compare(a, b) == Ok(Ordering::Greater)
     }
 }
+
+/// The same cases for every order: less, equal, greater, from both sides, with equality that agrees.
+#[cfg(test)]
+fn check_order<V: Ord + std::fmt::Debug + std::str::FromStr>(cases: &[(&str, char, &str)]) {
+    let version = |text: &str| text.parse::<V>().unwrap_or_else(|_| panic!("{text:?} is no version"));
+    for (left, sign, right) in cases {
+        let expected = match sign {
+            '<' => Ordering::Less,
+            '>' => Ordering::Greater,
+            _ => Ordering::Equal,
+        };
+        let (a, b) = (version(left), version(right));
+        assert_eq!(a.cmp(&b), expected, "{left} {sign} {right}");
+        assert_eq!(b.cmp(&a), expected.reverse(), "{right} against {left}");
+        assert_eq!(a == b, expected.is_eq(), "equality agrees with the order: {left} {right}");
+    }
+}

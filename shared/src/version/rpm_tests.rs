@@ -1,7 +1,7 @@
 //! The order that rpm 4.18 gave for each pair, and the shapes that are refused.
 
 use super::RpmVersion;
-use std::cmp::Ordering;
+use crate::version::check_order;
 
 #[rustfmt::skip]
 const ORDERED: &[(&str, char, &str)] = &[
@@ -56,17 +56,7 @@ fn version(text: &str) -> RpmVersion {
 
 #[test]
 fn the_order_is_that_of_rpm() {
-    for (left, sign, right) in ORDERED {
-        let expected = match sign {
-            '<' => Ordering::Less,
-            '>' => Ordering::Greater,
-            _ => Ordering::Equal,
-        };
-        let (a, b) = (version(left), version(right));
-        assert_eq!(a.cmp(&b), expected, "{left} {sign} {right}");
-        assert_eq!(b.cmp(&a), expected.reverse(), "{right} against {left}");
-        assert_eq!(a == b, expected.is_eq(), "equality agrees with the order: {left} {right}");
-    }
+    check_order::<RpmVersion>(ORDERED);
 }
 
 #[test]
