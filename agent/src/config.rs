@@ -2,7 +2,9 @@
 //!
 //! The site, its trust anchors and the host's identity are not settings: joining writes them to the state.
 
+use crate::facts;
 use serde::Deserialize;
+use shared::facts::Section;
 use shared::ids::HostClass;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,13 +57,23 @@ pub struct Config {
     pub quiet_secs: u32,
     /// Seconds that other users of the package manager are waited for, before a step that needs it fails.
     pub package_lock_secs: u32,
+    /// Seconds between two looks whether the facts of this host have changed.
+    pub facts_secs: u32,
+    /// Parts of the facts that this host keeps back.
+    pub facts_omit: Vec<Section>,
+    /// Files and directories in which certificates are looked for.
+    pub certificates: Vec<String>,
     /// How much is logged, in the syntax of `tracing` filters.
     pub log: String,
 }
 
 impl Default for Config {
     fn default() -> Self {
+        let facts::Settings { omit, certificates } = facts::Settings::default();
         Self {
+            facts_secs: 900,
+            facts_omit: omit,
+            certificates,
             poll_secs: 60,
             connect_timeout_secs: 10,
             request_timeout_secs: 60,
@@ -108,12 +120,20 @@ impl Config {
             ("check_secs", config.check_secs, 1, 86_400),
             ("full_check_secs", config.full_check_secs, 1, 30 * 86_400),
             ("quiet_secs", config.quiet_secs, 1, 86_400),
+            ("facts_secs", config.facts_secs, 1, 86_400),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(format!("{key} is {value}; use {least} to {most}"));
             }
         }
+        if let Some(path) = config.certificates.iter().find(|path| !path.starts_with('/')) {
+            return Err(format!("certificates has {path:?}; write the whole path, from / on"));
+        }
         Ok(config)
+    }
+
+    pub fn facts(&self) -> facts::Settings {
+        facts::Settings { omit: self.facts_omit.clone(), certificates: self.certificates.clone() }
     }
 
     pub fn package_lock(&self) -> Duration {
@@ -158,9 +178,13 @@ mod tests {
     fn settings_have_defaults_and_typos_are_refused() {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         assert_eq!(Config::parse("poll_secs = 5").unwrap().poll_secs, 5);
-        for (bad, why) in
-            [("pol_secs = 5", "pol_secs"), ("poll_secs = 0", "poll_secs is 0"), ("poll_secs = \"5\"", "5")]
-        {
+        for (bad, why) in [
+            ("pol_secs = 5", "pol_secs"),
+            ("poll_secs = 0", "poll_secs is 0"),
+            ("poll_secs = \"5\"", "5"),
+            ("facts_omit = [\"packages\"]", "packages"),
+            ("certificates = [\"etc\"]", "from / on"),
+        ] {
             assert!(Config::parse(bad).unwrap_err().contains(why), "{bad}");
         }
     }

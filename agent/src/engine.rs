@@ -16,7 +16,7 @@ use crate::state::Open;
 use crate::vault::Vault;
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::facts::Facts;
+use shared::facts::{Facts, TemplateFacts};
 use shared::ids::HostClass;
 use shared::manifest::{Manifest, resolve_params};
 use shared::plan::Plan;
@@ -34,6 +34,8 @@ pub struct Engine<H, D> {
     class: HostClass,
     artifacts: PathBuf,
     checked: drift::Memory,
+    reports: facts::Settings,
+    reported: facts::Memory,
 }
 
 impl<H: Host, D: Disk> Engine<H, D> {
@@ -50,7 +52,16 @@ impl<H: Host, D: Disk> Engine<H, D> {
             class,
             artifacts: state.join("artifacts"),
             checked: drift::Memory::default(),
+            reports: facts::Settings::default(),
+            reported: facts::Memory::default(),
         })
+    }
+
+    /// What is told of the host.
+    #[must_use]
+    pub fn reporting(mut self, settings: facts::Settings) -> Self {
+        self.reports = settings;
+        self
     }
 
     /// The machine, for tests that look at it.
@@ -58,8 +69,10 @@ impl<H: Host, D: Disk> Engine<H, D> {
         &mut self.host
     }
 
-    fn collect(&mut self) -> Result<Facts, Refused> {
-        facts::collect(&self.host, &self.class, agent_version()).map_err(plan::refused)
+    /// What templates see.
+    fn view(&self) -> Result<TemplateFacts, Refused> {
+        let facts = facts::basic(&self.host, &self.class, agent_version()).map_err(plan::refused)?;
+        Ok(facts.view(self.vault.agent()))
     }
 }
 
@@ -70,7 +83,8 @@ fn storage(fault: Fault) -> Refused {
 
 impl<H: Host, D: Disk> Hands for Engine<H, D> {
     fn facts(&mut self) -> Result<Facts, Refused> {
-        self.collect()
+        let Self { host, class, reports, reported, .. } = self;
+        facts::collect(host, class, agent_version(), reports, reported).map_err(plan::refused)
     }
 
     fn boot_id(&self) -> String {
@@ -84,7 +98,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         change: &Change,
         approved: Option<&Plan>,
     ) -> Result<Planned, Refused> {
-        let facts = self.collect()?.view(self.vault.agent());
+        let facts = self.view()?;
         let pairs = manifests.iter().copied().zip(&change.manifests);
         let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?.rebooting(change.reboot);
         let ask = ask.approved(approved.map(|plan| plan.actions.as_slice()));
@@ -96,7 +110,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
-        let facts = self.collect()?.view(self.vault.agent());
+        let facts = self.view()?;
         let Order { manifests, approved, window, turn, own_plan, plan } = order;
         let warrant = Warrant { manifests, change: approved, window, turn };
         let (facts, vault, artifacts) = (&facts, &self.vault, &self.artifacts);
@@ -152,7 +166,7 @@ pub fn plan_locally(
     vault: &Vault,
     class: HostClass,
 ) -> Result<Planned, Refused> {
-    let facts = facts::collect(host, &class, agent_version()).map_err(plan::refused)?.view(vault.agent());
+    let facts = facts::basic(host, &class, agent_version()).map_err(plan::refused)?.view(vault.agent());
     let params = resolve_params(&manifest.parameters, &Map::default()).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Refused::new(Code::PlanFailed, all.join("; "))

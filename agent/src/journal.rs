@@ -80,6 +80,19 @@ pub struct Journal<D> {
 /// Pack and place of each packed content.
 type Packs = BTreeMap<Digest, (String, Range<usize>)>;
 
+/// The present run, as the journal in `dir` tells it at this moment; only for looking, also while it is written.
+///
+/// # Errors
+/// Not readable, or damaged before its last record.
+pub fn glance(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Log>> {
+    let bytes = disk.read(&dir.join("run"), JOURNAL_BYTES)?.unwrap_or_default();
+    let mut log = None;
+    for record in record::read(&bytes)?.0 {
+        tell(&mut log, record)?;
+    }
+    Ok(log)
+}
+
 impl<D: Disk> Journal<D> {
     /// Reads the journal in `dir` (made when it is first written).
     ///
@@ -92,7 +105,7 @@ impl<D: Disk> Journal<D> {
         let bytes = journal.disk.read(&path, JOURNAL_BYTES).map_err(fail())?.unwrap_or_default();
         let (records, whole) = record::read(&bytes).map_err(fail())?;
         for record in records {
-            journal.tell(record).map_err(fail())?;
+            tell(&mut journal.log, record).map_err(fail())?;
         }
         if whole < bytes.len() {
             // Cut the torn record off, or the next one would be read as part of it.
@@ -142,7 +155,7 @@ impl<D: Disk> Journal<D> {
         }
         let record = Record::Start(Box::new(start));
         self.disk.write(&path, &record::line(&record)).map_err(fail())?;
-        self.tell(record).map_err(fail())
+        tell(&mut self.log, record).map_err(fail())
     }
 
     /// Writes records and makes them durable together.
@@ -158,7 +171,7 @@ impl<D: Disk> Journal<D> {
         let path = self.path();
         self.disk.append(&path, &lines).map_err(fail())?;
         self.disk.sync(&path).map_err(fail())?;
-        records.into_iter().try_for_each(|record| self.tell(record)).map_err(fail())
+        records.into_iter().try_for_each(|record| tell(&mut self.log, record)).map_err(fail())
     }
 
     /// Keeps the old contents of a group of files for undo, in one pack; durable when it returns.
@@ -203,67 +216,6 @@ impl<D: Disk> Journal<D> {
         }
         Ok(())
     }
-
-    /// Takes one record into the picture of the run.
-    fn tell(&mut self, record: Record) -> io::Result<()> {
-        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "its records are out of order");
-        if let Record::Start(start) = record {
-            let steps = vec![StepLog::default(); start.actions.len()];
-            self.log = Some(Log {
-                start: *start,
-                steps,
-                health: Vec::new(),
-                installed: None,
-                restarted: Vec::new(),
-                deferred: None,
-                failure: None,
-                outcome: None,
-                receipt: None,
-            });
-            return Ok(());
-        }
-        let log = self.log.as_mut().ok_or_else(invalid)?;
-        let step = |log: &mut Log, step: Step, act: &dyn Fn(&mut StepLog)| {
-            log.steps.get_mut(step.0).map(act).ok_or_else(invalid)
-        };
-        match record {
-            Record::Start(_) => Ok(()),
-            Record::Before(n, found) => step(log, n, &|s| s.before = Some(found.clone())),
-            Record::After(n, status, ms, note) => {
-                step(log, n, &|s| s.after = Some((status, ms, note.clone())))
-            }
-            Record::UndoBefore(n) => step(log, n, &|s| s.undoing = true),
-            Record::UndoAfter(n, error) => step(log, n, &|s| s.undone = Some(error.clone())),
-            Record::Installed(at) => {
-                log.installed = Some(at);
-                Ok(())
-            }
-            Record::Restarted(units) => {
-                log.restarted = units;
-                Ok(())
-            }
-            Record::Deferred(why) => {
-                log.deferred.get_or_insert(why);
-                Ok(())
-            }
-            Record::Failure(why) => {
-                log.failure.get_or_insert(why);
-                Ok(())
-            }
-            Record::Health(results) => {
-                log.health = results;
-                Ok(())
-            }
-            Record::Finished(outcome) => {
-                log.outcome = Some(*outcome);
-                Ok(())
-            }
-            Record::ReceiptMade(digest) => {
-                log.receipt = Some(digest);
-                Ok(())
-            }
-        }
-    }
 }
 
 impl<D: Disk> Journal<D> {
@@ -298,5 +250,64 @@ impl<D: Disk> Saved for Journal<D> {
         let bytes =
             bytes.ok_or_else(|| Fault::Refused("the old contents of the file were not kept".into()))?;
         Ok(Box::new(Cursor::new(bytes)))
+    }
+}
+
+/// Takes one record into the picture of the run.
+fn tell(log: &mut Option<Log>, record: Record) -> io::Result<()> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "its records are out of order");
+    if let Record::Start(start) = record {
+        let steps = vec![StepLog::default(); start.actions.len()];
+        *log = Some(Log {
+            start: *start,
+            steps,
+            health: Vec::new(),
+            installed: None,
+            restarted: Vec::new(),
+            deferred: None,
+            failure: None,
+            outcome: None,
+            receipt: None,
+        });
+        return Ok(());
+    }
+    let log = log.as_mut().ok_or_else(invalid)?;
+    let step = |log: &mut Log, step: Step, act: &dyn Fn(&mut StepLog)| {
+        log.steps.get_mut(step.0).map(act).ok_or_else(invalid)
+    };
+    match record {
+        Record::Start(_) => Ok(()),
+        Record::Before(n, found) => step(log, n, &|s| s.before = Some(found.clone())),
+        Record::After(n, status, ms, note) => step(log, n, &|s| s.after = Some((status, ms, note.clone()))),
+        Record::UndoBefore(n) => step(log, n, &|s| s.undoing = true),
+        Record::UndoAfter(n, error) => step(log, n, &|s| s.undone = Some(error.clone())),
+        Record::Installed(at) => {
+            log.installed = Some(at);
+            Ok(())
+        }
+        Record::Restarted(units) => {
+            log.restarted = units;
+            Ok(())
+        }
+        Record::Deferred(why) => {
+            log.deferred.get_or_insert(why);
+            Ok(())
+        }
+        Record::Failure(why) => {
+            log.failure.get_or_insert(why);
+            Ok(())
+        }
+        Record::Health(results) => {
+            log.health = results;
+            Ok(())
+        }
+        Record::Finished(outcome) => {
+            log.outcome = Some(*outcome);
+            Ok(())
+        }
+        Record::ReceiptMade(digest) => {
+            log.receipt = Some(digest);
+            Ok(())
+        }
     }
 }

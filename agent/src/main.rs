@@ -5,7 +5,7 @@
 use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
 use agent::courier;
-use agent::disk::RealDisk;
+use agent::disk::{Disk as _, RealDisk};
 use agent::engine::Engine;
 use agent::enrol::{self, EnrolError, Order};
 use agent::host::{Host, Machine};
@@ -72,7 +72,7 @@ enum Command {
         #[command(flatten)]
         root: RootArg,
     },
-    /// Show what the last tick found
+    /// Show on one screen how this host stands: what runs, why not yet, what is approved, what is wrong
     #[command(after_help = "Example: assent-agent status --json")]
     Status {
         /// As JSON
@@ -81,6 +81,9 @@ enum Command {
         #[command(flatten)]
         root: RootArg,
     },
+    /// Show everything that this host reports of itself, as JSON; sends nothing
+    #[command(after_help = "Example: assent-agent facts   # facts_omit in agent.toml keeps parts of it back")]
+    Facts(RootArg),
     /// The process that talks to the network; the others start it themselves
     #[command(hide = true)]
     Courier,
@@ -146,6 +149,7 @@ fn main() -> ExitCode {
         Command::Once(args) => once(&args.root),
         Command::Plan { file, root } => plan(&file, &root.root),
         Command::Status { json, root } => status(json, &root.root),
+        Command::Facts(args) => facts(&args.root),
         Command::Courier => courier::serve(say::err).map_err(Failure::fault),
         Command::Version => {
             say::out(&format!("assent-agent {}", agent_version()));
@@ -219,7 +223,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
 
 fn hostname(machine: &Machine, class: Option<&HostClass>) -> Result<String, Failure> {
     let Some(class) = class.cloned().or_else(|| "none".parse().ok()) else { return Ok(String::new()) };
-    let facts = agent::facts::collect(machine, &class, agent_version());
+    let facts = agent::facts::basic(machine, &class, agent_version());
     facts.map(|facts| facts.hostname).map_err(|e| Failure::Fault(e.text()))
 }
 
@@ -259,6 +263,7 @@ fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
     let vault = vault(&state).map_err(Failure::fault)?;
     let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), vault, class);
     let engine = engine.map_err(|e| Failure::Fault(e.to_string()))?;
+    let engine = engine.reporting(Config::load(paths).map_err(Failure::fault)?.facts());
     let agent = Agent::open(paths, clock, engine, courier::open).map_err(Failure::fault)?;
     Ok((agent, lock))
 }
@@ -388,16 +393,41 @@ fn read_manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, Failure> {
     )))
 }
 
+fn facts(root: &Path) -> Result<(), Failure> {
+    let paths = Paths::new(root);
+    let config = Config::load(&paths).map_err(Failure::fault)?;
+    let class = config::host_class(&paths).map_err(Failure::fault)?;
+    let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
+    let (settings, mut memory) = (config.facts(), agent::facts::Memory::default());
+    let facts = agent::facts::collect(&machine(&paths)?, &class, agent_version(), &settings, &mut memory);
+    let facts = facts.map_err(|e| Failure::Fault(e.text()))?;
+    say::json(&serde_json::to_vec_pretty(&facts).map_err(Failure::fault)?);
+    Ok(())
+}
+
+/// Looks at the files of the agent only; it may be at work.
 fn status(json: bool, root: &Path) -> Result<(), Failure> {
-    let state = open_state(&Paths::new(root), Box::new(RealDisk)).map_err(not_joined)?;
-    let status = Status::load(&state).map_err(Failure::fault)?;
+    let dir = Paths::new(root).state();
+    let (site, disk) = (dir.join("site.json"), RealDisk);
+    match disk.read(&site, limits::ENVELOPE_BYTES as u64) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Err(not_joined(StateError::NotJoined { path: site })),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(Failure::Refused(format!(
+                "only root may read what the agent keeps in {}\n  try: sudo assent-agent status",
+                dir.display()
+            )));
+        }
+        Err(e) => return Err(Failure::Fault(format!("cannot read {}: {e}", site.display()))),
+    }
+    let status = Status::load(&disk, &dir).map_err(Failure::fault)?;
     let Some(status) = status else {
         return Err(Failure::Refused("there was no tick yet; run assent-agent once".into()));
     };
     let now: Timestamp = Clock::from_env().map_err(Failure::Fault)?.now();
     match json {
         true => say::json(&status.to_bytes()),
-        false => say::out(&status.text(now)),
+        false => say::out(status.text(now).trim_end()),
     }
     Ok(())
 }

@@ -13,13 +13,14 @@ use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::limits;
 use shared::strict;
-use shared::wire::{FactsReport, Join, Joined, Problem, Record, Recorded, Work};
+use shared::wire::{FactsChange, FactsReport, Join, Joined, Problem, Record, Recorded, Work};
 use std::time::Duration;
 
 /// A work list may carry many author-signed changes.
 const WORK_BYTES: u64 = 16 << 20;
 /// A proof is a few hundred hashes at most.
 const PROOF_BYTES: u64 = 1 << 20;
+const FACTS: &str = "/agent/v1/facts";
 
 /// The answer to a check-in.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub trait Server {
     fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError>;
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError>;
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError>;
+    /// Sends what changed in the facts; a server that holds others than it starts from refuses.
+    fn change_facts(&mut self, change: &FactsChange) -> Result<(), NetError>;
     /// Streams an artifact; `from` bytes are there already. `None` when the server does not have it.
     fn artifact(
         &mut self,
@@ -147,8 +150,13 @@ impl Server for Remote {
     }
 
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
-        let path = "/agent/v1/facts";
-        accepted(path, self.link.call(&Call::send(Method::PUT, path, strict::to_json(report), 0))?).map(drop)
+        accepted(FACTS, self.link.call(&Call::send(Method::PUT, FACTS, strict::to_json(report), 0))?)
+            .map(drop)
+    }
+
+    fn change_facts(&mut self, change: &FactsChange) -> Result<(), NetError> {
+        accepted(FACTS, self.link.call(&Call::send(Method::PATCH, FACTS, strict::to_json(change), 0))?)
+            .map(drop)
     }
 
     fn artifact(

@@ -1,6 +1,18 @@
 //! Facts: what an agent reports about its host, and the small part of it that templates may use.
 //!
-//! Never: secrets, file contents or process lists.
+//! Never: secrets, password hashes, file contents or process lists. Whatever changes by itself all the time is
+//! rounded or left out, so that a host that nobody touches reports nothing new.
+
+mod delta;
+mod parts;
+mod support;
+
+pub use delta::{Delta, ListDelta, NotApplied};
+pub use parts::{
+    Certificate, Clock, Disk, Does, Hardware, LocalFact, Mount, Password, Protocol, Section, Socket, Support,
+    Updater, User,
+};
+pub use support::{known_support, of_distro_info, of_os_release};
 
 use crate::ids::{AgentId, HostClass};
 use crate::limits;
@@ -26,6 +38,40 @@ pub struct Facts {
     pub addresses: Vec<String>,
     pub agent_version: semver::Version,
     pub host_class: HostClass,
+    /// Absent in containers and below a private root: it is another machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
+    /// What the machine is in, in the words of systemd-detect-virt(1), such as `kvm` or `lxc`; `none` on bare metal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtualisation: Option<String>,
+    /// Until when the operating system gets security updates; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<Support>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+    /// Why the machine should be rebooted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reboot: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<Socket>,
+    /// Accounts of `/etc/passwd`, never those of a directory server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+    /// What else on the host may change it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub updaters: Vec<Updater>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub local: Vec<LocalFact>,
+    /// What the host's own settings keep back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<Section>,
+    /// What could not be found out, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Fields of os-release(5): ID, VERSION_ID, VERSION_CODENAME, PRETTY_NAME; empty where it has none.
@@ -45,6 +91,9 @@ pub struct Os {
 pub struct Kernel {
     /// `uname -r` of the running kernel.
     pub release: String,
+    /// Releases of the kernels in `/boot`, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub installed: Vec<String>,
 }
 
 /// One package that the package manager knows on the host.
@@ -113,6 +162,20 @@ pub const PACKAGES: usize = 20_000;
 pub const SERVICES: usize = 5_000;
 /// Addresses of one host; container hosts have some hundred.
 pub const ADDRESSES: usize = 1_024;
+/// Listening sockets of one host.
+pub const LISTENING: usize = 2_048;
+/// Accounts of one host.
+pub const USERS: usize = 5_000;
+/// Mounted file systems of one host.
+pub const MOUNTS: usize = 1_024;
+/// Certificates in files of one host.
+pub const CERTIFICATES: usize = 512;
+/// Other updaters of one host: there are some twenty that are known.
+pub const UPDATERS: usize = 64;
+/// Facts of local files.
+pub const LOCAL: usize = 256;
+/// Disks, installed kernels, groups of one user, options of one mount, reasons for a reboot, and notes.
+pub const FEW: usize = 256;
 /// Bytes of one text, such as a name or a version.
 pub const FACT_TEXT_BYTES: usize = 256;
 
@@ -131,6 +194,36 @@ impl Facts {
         strict::to_json(self)
     }
 
+    /// Facts of which nothing is known yet.
+    pub fn empty(agent_version: semver::Version, host_class: HostClass) -> Self {
+        let none = String::new;
+        Self {
+            hostname: none(),
+            fqdn: none(),
+            os: Os { id: none(), version: none(), codename: none(), name: none() },
+            kernel: Kernel { release: none(), installed: Vec::new() },
+            arch: none(),
+            packages: Vec::new(),
+            services: Vec::new(),
+            addresses: Vec::new(),
+            agent_version,
+            host_class,
+            hardware: None,
+            virtualisation: None,
+            support: None,
+            clock: None,
+            reboot: Vec::new(),
+            listening: Vec::new(),
+            users: Vec::new(),
+            mounts: Vec::new(),
+            certificates: Vec::new(),
+            updaters: Vec::new(),
+            local: Vec::new(),
+            omitted: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// Checks counts and texts against the limits.
     ///
     /// # Errors
@@ -140,6 +233,16 @@ impl Facts {
             ("packages", self.packages.len(), PACKAGES),
             ("services", self.services.len(), SERVICES),
             ("addresses", self.addresses.len(), ADDRESSES),
+            ("listening sockets", self.listening.len(), LISTENING),
+            ("users", self.users.len(), USERS),
+            ("mounts", self.mounts.len(), MOUNTS),
+            ("certificates", self.certificates.len(), CERTIFICATES),
+            ("updaters", self.updaters.len(), UPDATERS),
+            ("local facts", self.local.len(), LOCAL),
+            ("installed kernels", self.kernel.installed.len(), FEW),
+            ("reasons for a reboot", self.reboot.len(), FEW),
+            ("sections that are left out", self.omitted.len(), FEW),
+            ("notes", self.notes.len(), FEW),
         ] {
             if count > limit {
                 return Err(BadFacts::TooMany { what, count, limit });
@@ -148,8 +251,15 @@ impl Facts {
         let os = [&self.os.id, &self.os.version, &self.os.codename, &self.os.name];
         let host = [&self.hostname, &self.fqdn, &self.kernel.release, &self.arch];
         text("os", os)?;
-        text("the host", host)?;
-        text("addresses", &self.addresses)?;
+        text("the host", host.into_iter().chain(&self.virtualisation))?;
+        for (place, texts) in [
+            ("addresses", &self.addresses),
+            ("installed kernels", &self.kernel.installed),
+            ("reasons for a reboot", &self.reboot),
+            ("notes", &self.notes),
+        ] {
+            text(place, texts)?;
+        }
         for package in &self.packages {
             let Package { name, version, arch, source, source_version, vendor, origin, .. } = package;
             let fields = [name, version, arch, source, source_version];
@@ -158,7 +268,7 @@ impl Facts {
         for service in &self.services {
             text("services", [&service.name, &service.active, &service.enabled])?;
         }
-        Ok(())
+        self.check_parts()
     }
 
     /// What templates see of these facts.
@@ -193,6 +303,15 @@ fn text<'a>(place: &str, texts: impl IntoIterator<Item = &'a String>) -> Result<
         None => Ok(()),
         Some(t) => Err(BadFacts::BadText { place: place.to_owned(), size: t.len(), limit: FACT_TEXT_BYTES }),
     }
+}
+
+/// A text as facts may have it: without control characters, cut to the limit.
+pub fn clean(text: &str) -> String {
+    let mut clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    while clean.len() > FACT_TEXT_BYTES {
+        clean.pop();
+    }
+    clean
 }
 
 /// The facts that templates may use, as `facts.<name>`. Packages and services are left out on purpose:

@@ -42,6 +42,15 @@ pub struct FactsReport {
     pub facts: Facts,
 }
 
+/// What changed in a host's facts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FactsChange {
+    pub at: Timestamp,
+    pub delta: crate::facts::Delta,
+}
+
 /// The server has made a statement durable and proves it: the host may drop it from its spool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +235,9 @@ pub struct CiLine {
     pub facts_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<crate::digest::Digest>,
+    /// In a list that was asked for by facts: what fits, such as `tcp 0.0.0.0:22 sshd`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matched: Vec<String>,
 }
 
 /// One entry of the CMDB with everything recorded about it.

@@ -75,8 +75,12 @@ const PEOPLE_BODIES: [(&str, &str); 14] = [
     ("PATCH", "/v1/uploads/none?offset=0"),
     ("PUT", "/v1/changes/C-9999/revisions/1"),
 ];
-const AGENT_BODIES: [(&str, &str); 3] =
-    [("POST", "/agent/v1/plans"), ("POST", "/agent/v1/statements"), ("PUT", "/agent/v1/facts")];
+const AGENT_BODIES: [(&str, &str); 4] = [
+    ("POST", "/agent/v1/plans"),
+    ("POST", "/agent/v1/statements"),
+    ("PUT", "/agent/v1/facts"),
+    ("PATCH", "/agent/v1/facts"),
+];
 
 const PEOPLE_PATHS: [&str; 26] = [
     "/v1/tuf/nothing.json",
@@ -219,6 +223,11 @@ fn readable_bodies(world: &World, id: &str, ci: &str) -> Vec<(&'static str, Stri
         post("/agent/v1/plans", plan.clone()),
         post("/agent/v1/statements", json!({"statement": change, "log_size": 1})),
         ("PUT", "/agent/v1/facts".into(), json!({"at": world.now(), "facts": facts})),
+        (
+            "PATCH",
+            "/agent/v1/facts".into(),
+            json!({"at": world.now(), "delta": {"base": digest, "result": digest}}),
+        ),
     ]
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "bad_days.rs"]
 mod bad_days;
+#[path = "inventory.rs"]
+mod inventory;
 #[path = "library.rs"]
 mod library;
 #[path = "system.rs"]

@@ -11,8 +11,8 @@ pub use packages::Deb;
 use super::kernel::{Module, Mounted};
 use super::packages::{Installed, PackageEvent, PackageManager};
 use super::{
-    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Uname, Unit,
-    UnitVerb,
+    AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Survey, Uname,
+    Unit, UnitVerb,
 };
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
@@ -184,6 +184,8 @@ pub struct Fake {
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
     /// What was done to packages, by the agent or by others.
     pub record: Rc<RefCell<Vec<PackageEvent>>>,
+    /// What the machine says of itself.
+    pub survey: Rc<RefCell<Survey>>,
     /// How many files were read with [`Host::scan`].
     pub reads: Rc<Cell<u64>>,
     /// Gone with the process that wrote them.
@@ -202,6 +204,7 @@ impl Default for Fake {
             power: Power::default(),
             world: Rc::new(RefCell::new(world)),
             debs: Rc::default(),
+            survey: Rc::default(),
             reads: Rc::default(),
             record: Rc::default(),
             uses: Rc::default(),
@@ -645,6 +648,10 @@ impl Host for Fake {
 
     fn units(&self) -> Result<Vec<(String, Unit)>, Fault> {
         Ok(self.world.borrow().units.clone().into_iter().collect())
+    }
+
+    fn survey(&self) -> Option<Survey> {
+        Some(self.survey.borrow().clone())
     }
 
     fn outdated(&self) -> Result<Vec<Outdated>, Fault> {

@@ -50,7 +50,7 @@ fn find(table: &str, path: &str) -> Option<Mounted> {
     Some(Mounted { source: unescaped(source), fstype: fstype.to_owned(), options })
 }
 
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 

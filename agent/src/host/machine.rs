@@ -11,12 +11,14 @@ use super::packages::PackageManager;
 use super::path::Root;
 use super::process::{self, Exec, Ran};
 use super::rpm::detect;
+use super::survey::{self, Owners, Survey};
 use super::systemd::{self, Unit, UnitVerb};
 use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp, Uname};
 use super::{acl, files, firewall, verify};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -53,6 +55,7 @@ pub struct Machine {
     staged: BTreeMap<String, Staged>,
     /// Directories with names that are not durable yet, by path.
     renamed: BTreeMap<String, OwnedFd>,
+    owners: RefCell<Owners>,
 }
 
 impl Machine {
@@ -67,7 +70,8 @@ impl Machine {
         let packager = detect::manager(opened.dir(), opened.is_whole(), &state, LOCK_WAIT);
         let scratch = state.join("verify");
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { root: opened, packager, state, scratch, staged, renamed })
+        let owners = RefCell::default();
+        Ok(Self { root: opened, packager, state, scratch, staged, renamed, owners })
     }
 
     /// How long other users of the package manager are waited for.
@@ -341,6 +345,10 @@ impl Host for Machine {
             return Ok(Vec::new());
         }
         systemd::list()
+    }
+
+    fn survey(&self) -> Option<Survey> {
+        self.has_kernel().then(|| survey::take(&mut self.owners.borrow_mut()))
     }
 
     fn outdated(&self) -> Result<Vec<Outdated>, Fault> {

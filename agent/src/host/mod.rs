@@ -21,6 +21,7 @@ mod room;
 mod rpm;
 mod settings;
 mod store;
+mod survey;
 mod systemd;
 mod verify;
 mod zypper;
@@ -36,6 +37,7 @@ pub use packages::{
     PackageState, Place, Request, Sum, Terms,
 };
 pub use process::{Exec, Ran};
+pub use survey::{FileSystem, Survey};
 pub use systemd::{Unit, UnitVerb};
 
 use serde::{Deserialize, Serialize};
@@ -265,6 +267,8 @@ pub trait Host {
     /// All service units that systemd knows; empty without systemd.
     fn units(&self) -> Result<Vec<(String, Unit)>, Fault>;
 
+    /// What kernel and firmware say about the machine; none below a private root, whose they are not.
+    fn survey(&self) -> Option<Survey>;
     /// What runs and uses files that were replaced since it started; nothing below a private root.
     fn outdated(&self) -> Result<Vec<Outdated>, Fault>;
     /// Asks for a reboot and does not wait for it; the agent is stopped in its course.

@@ -76,7 +76,7 @@ fn replaced(maps: &str, places: &[&str]) -> Option<String> {
 }
 
 /// The outermost unit of a cgroup path: what systemd itself started.
-fn unit_of(cgroup: &str) -> Option<String> {
+pub(super) fn unit_of(cgroup: &str) -> Option<String> {
     let lines = || cgroup.lines().filter_map(|line| line.split_once(':')).map(|(_, rest)| rest);
     let path = lines()
         .find_map(|l| l.strip_prefix("name=systemd:"))

@@ -12,13 +12,19 @@ use crate::spool::{self, SendError};
 use crate::state::StateError;
 use crate::tls::CertificateInfo;
 use shared::digest::Digest;
+use shared::facts::{Delta, Facts};
 use shared::policy::Policy;
 use shared::refusal::{Code, Refused};
+use shared::strict;
 use shared::time::Timestamp;
-use shared::wire::{FactsReport, Work};
+use shared::wire::{FactsChange, FactsReport, Work};
 
 /// Seconds between two attempts to renew a certificate.
 const RENEWAL_SECS: i64 = 3_600;
+/// The facts that were sent last, below the state directory.
+const FACTS: &str = "facts-sent.json";
+/// What a server says that holds other facts than those that a change of them starts from.
+const OTHER_FACTS: &str = "facts.base";
 
 impl<H: Hands, S: Server> Agent<H, S> {
     /// Whether a new certificate is to be asked for.
@@ -77,7 +83,13 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 
     pub(super) fn check_in(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        let before = self.clock.now();
         let answer = self.server.check_in(self.memory.etag.as_deref());
+        let took = self.clock.now().since(before).max(0);
+        if let Ok(CheckIn::News { work, .. }) = &answer {
+            let ahead = before.plus(took / 2).since(work.server_time);
+            self.memory.ahead_s = Some(apart(self.memory.ahead_s, ahead, took));
+        }
         let mut asked = 0;
         match answer {
             Ok(answer) => {
@@ -115,6 +127,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 self.memory.etag = etag;
                 self.memory.sent.clear();
                 self.memory.facts_due = self.state.facts_sent() != work.facts;
+                if self.memory.facts_due
+                    && tick.facts == Chore::Settled
+                    && tick.now >= self.memory.quiet_until
+                {
+                    tick.facts = Chore::Due;
+                }
                 let at = work.server_time;
                 self.check_chain(&work, tick)?;
                 self.memory.work = Some(*work);
@@ -168,22 +186,29 @@ impl<H: Hands, S: Server> Agent<H, S> {
 
     pub(super) fn send_facts(&mut self, tick: &mut Tick) -> Result<(), StateError> {
         tick.facts = Chore::Settled;
-        let facts = match self.hands.facts() {
+        let mut facts = match self.hands.facts() {
             Ok(facts) => facts,
             Err(refused) => {
                 tick.report.fault(&format!("the facts of this host cannot be read: {refused}"));
                 return Ok(());
             }
         };
-        let digest = Digest::of(&facts.to_json());
+        facts.clock.get_or_insert_default().ahead_s = self.memory.ahead_s;
+        self.memory.fact_notes.clone_from(&facts.notes);
+        let body = facts.to_json();
+        let digest = Digest::of(&body);
         if self.state.facts_sent() == Some(digest) && !self.memory.facts_due {
+            self.memory.next_facts = tick.now.plus(self.config.facts_secs.into());
             return Ok(());
         }
-        match self.server.send_facts(&FactsReport { at: tick.now, facts }) {
-            Ok(()) => {
+        match self.tell_facts(facts, body.len(), tick.now) {
+            Ok(how) => {
+                // This one first: without it, the whole is sent the next time.
+                self.state.put(FACTS, &body)?;
                 self.state.set_facts_sent(digest)?;
                 self.memory.facts_due = false;
-                tick.report.line("facts sent");
+                self.memory.next_facts = tick.now.plus(self.config.facts_secs.into());
+                tick.report.line(how);
             }
             Err(e) => {
                 tick.facts = Chore::Failed;
@@ -191,6 +216,29 @@ impl<H: Hands, S: Server> Agent<H, S> {
             }
         }
         Ok(())
+    }
+
+    /// What changed, where the server holds what was sent last; else the whole. In words, what was sent.
+    fn tell_facts(&mut self, facts: Facts, whole: usize, at: Timestamp) -> Result<&'static str, NetError> {
+        let delta = self.known_facts().map(|known| Delta::between(&known, &facts));
+        if let Some(delta) = delta.filter(|delta| 2 * strict::to_json(delta).len() < whole) {
+            match self.server.change_facts(&FactsChange { at, delta }) {
+                Ok(()) => return Ok("changed facts sent"),
+                // Restored, or another node that is behind.
+                Err(NetError::Refused { code, .. }) if code == OTHER_FACTS => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.server.send_facts(&FactsReport { at, facts })?;
+        Ok("facts sent")
+    }
+
+    /// The facts that the server holds as far as this host knows.
+    fn known_facts(&self) -> Option<Facts> {
+        let sent = self.state.facts_sent().filter(|_| !self.memory.facts_due)?;
+        // Unreadable, older or damaged: the whole is sent then.
+        let body = self.state.read_file(FACTS).ok().flatten()?;
+        (Digest::of(&body) == sent).then(|| Facts::from_json(&body).ok()).flatten()
     }
 
     /// Steps 2 to 4: the repository; afterwards every listed change is unjudged.
@@ -286,6 +334,16 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 }
 
+/// Seconds between two clocks; what rounding and the way of the answer may explain is none, or no news.
+fn apart(before: Option<i64>, ahead: i64, took: i64) -> i64 {
+    let doubt = u64::try_from((took / 2).saturating_add(2)).unwrap_or(u64::MAX);
+    match before {
+        Some(before) if ahead.abs_diff(before) <= doubt => before,
+        _ if ahead.unsigned_abs() <= doubt => 0,
+        _ => ahead,
+    }
+}
+
 /// The seconds that the server asks for, as far as a host listens: a server must not silence it for long.
 fn retry_after(error: &NetError) -> i64 {
     const LONGEST_SECS: u32 = 3_600;
@@ -294,5 +352,26 @@ fn retry_after(error: &NetError) -> i64 {
             i64::from(retry_after_secs.unwrap_or(0).min(LONGEST_SECS))
         }
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apart;
+
+    #[test]
+    fn clocks_are_apart_only_beyond_what_an_answer_may_take() {
+        for (before, ahead, took, told) in [
+            (None, 2, 0, 0),
+            (None, -3, 0, -3),
+            (None, -3, 2, 0),
+            (Some(0), 3, 4, 0),
+            (Some(40), 41, 0, 40),
+            (Some(40), 44, 0, 44),
+            (Some(40), 0, 0, 0),
+            (None, i64::MIN, 0, i64::MIN),
+        ] {
+            assert_eq!(apart(before, ahead, took), told, "{before:?} {ahead} {took}");
+        }
     }
 }

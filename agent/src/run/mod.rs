@@ -27,7 +27,7 @@ use crate::pull::Repository;
 use crate::receipt::{self, Subject, Voice, agent_version};
 use crate::server::{Remote, Server};
 use crate::state::{State, StateError};
-use crate::status::{self, Status};
+use crate::status::{self, Approved, Status};
 use crate::tls::CertificateInfo;
 use shared::digest::Digest;
 use shared::ids::ChangeId;
@@ -76,7 +76,13 @@ struct Memory {
     sent: BTreeSet<Digest>,
     /// Digests of approved plans to the moment of the next look for their files; none when all are here.
     prefetch: BTreeMap<Digest, Option<Timestamp>>,
+    /// The server holds other facts than this host has sent.
     facts_due: bool,
+    next_facts: Timestamp,
+    /// What could not be found out about the host.
+    fact_notes: Vec<String>,
+    /// Seconds by which this clock is ahead of the server's.
+    ahead_s: Option<i64>,
     /// The server misses proven statements from this place on.
     resend_from: Option<u64>,
     next_check_in: Timestamp,
@@ -194,6 +200,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             sent: BTreeSet::new(),
             prefetch: BTreeMap::new(),
             facts_due: true,
+            next_facts: Timestamp(i64::MIN),
+            fact_notes: Vec::new(),
+            ahead_s: None,
             resend_from: None,
             next_check_in: Timestamp(i64::MIN),
             quiet_until: Timestamp(i64::MIN),
@@ -228,6 +237,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     pub fn once(&mut self) -> Report {
         self.memory.next_check_in = Timestamp(i64::MIN);
         self.memory.next_check = Timestamp(i64::MIN);
+        self.memory.next_facts = Timestamp(i64::MIN);
         self.tick()
     }
 
@@ -264,7 +274,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             pending: if due && !self.state.open_runs().is_empty() { Chore::Due } else { Chore::Settled },
             spool: if quiet { Chore::Failed } else { Chore::Due },
             check_in: if due { Chore::Due } else { Chore::Settled },
-            facts: if due && !quiet { Chore::Due } else { Chore::Settled },
+            facts: if due && !quiet && now >= self.memory.next_facts { Chore::Due } else { Chore::Settled },
             check: self.check_due(now),
             refresh: Chore::Due,
             certificate: self.renewal(now),
@@ -350,6 +360,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
             agent: self.state.site().agent,
             host_class: self.voice.host_class.clone(),
             agent_version: self.voice.agent_version.clone(),
+            hostname: self.state.site().hostname.clone(),
+            process: status::Process::default(),
+            running: None,
+            // A state that cannot be read is one of the problems of the check.
+            approved: Approved::all(
+                self.state.seen(),
+                &crate::drift::upheld(&self.state).unwrap_or_default(),
+            ),
             last_contact: if tick.offline { contact.last } else { contact.last.max(tick.report.contact) },
             policy_version: self.memory.policy_version,
             seq: self.state.chain().seq,
@@ -362,6 +380,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             quarantine: self.state.quarantine().to_vec(),
             findings: self.findings(),
             problems: tick.report.problems(),
+            fact_notes: self.memory.fact_notes.clone(),
             next: tick.report.next,
         }
     }

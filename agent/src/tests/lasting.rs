@@ -114,7 +114,7 @@ impl Bench {
     }
 
     pub(super) fn status(&self) -> String {
-        Status::load(&self.state()).unwrap().unwrap().text(self.clock.now())
+        Status::load(&self.disk, &dir()).unwrap().unwrap().text(self.clock.now())
     }
 }
 

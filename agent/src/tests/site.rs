@@ -30,7 +30,7 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName};
-use shared::wire::{FactsReport, Joined, Record, Recorded, Work};
+use shared::wire::{FactsChange, FactsReport, Joined, Record, Recorded, Work};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -153,6 +153,10 @@ pub struct Held {
     pub ledger: Ledger,
     indexes: BTreeMap<Digest, u64>,
     pub facts: Vec<Facts>,
+    /// How often facts came as a whole.
+    pub whole: u32,
+    /// The next change of facts meets a node that holds older ones.
+    pub stale_facts: bool,
     pub artifacts: BTreeMap<Digest, Vec<u8>>,
     /// False: nobody answers.
     pub online: bool,
@@ -227,6 +231,8 @@ impl TestSite {
             ledger: Ledger::default(),
             indexes: BTreeMap::new(),
             facts: vec![],
+            whole: 0,
+            stale_facts: false,
             artifacts: BTreeMap::new(),
             online: true,
             lose_answer: false,
@@ -578,6 +584,23 @@ impl Server for TestSite {
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
         self.0.borrow_mut().take(|held| {
             held.facts.push(report.facts.clone());
+            held.whole += 1;
+            Ok(())
+        })
+    }
+
+    fn change_facts(&mut self, change: &FactsChange) -> Result<(), NetError> {
+        self.0.borrow_mut().take(|held| {
+            let stale = std::mem::take(&mut held.stale_facts);
+            let known = held.facts.last().filter(|_| !stale).and_then(|facts| change.delta.apply(facts).ok());
+            let other = || NetError::Refused {
+                what: "/agent/v1/facts".into(),
+                status: 409,
+                code: "facts.base".into(),
+                message: "The server holds other facts.".into(),
+                retry_after_secs: None,
+            };
+            held.facts.push(known.ok_or_else(other)?);
             Ok(())
         })
     }

@@ -166,6 +166,65 @@ fn refusals_are_signed_once_an_hour_not_once_a_tick() {
     assert_eq!(bench.site.refusals().len(), 1);
 }
 
+/// Accounts make the whole long enough for a change of them to be shorter.
+fn accounts(bench: &Bench, count: u32) {
+    let lines: Vec<String> =
+        (0..count).map(|n| format!("user{n}:x:{n}:100::/home/user{n}:/bin/sh")).collect();
+    bench.machine.file("/etc/passwd", &lines.join("\n"));
+}
+
+#[test]
+fn only_what_changed_of_the_facts_goes_out_and_the_whole_when_the_server_holds_others() {
+    let mut bench = Bench::new();
+    accounts(&bench, 30);
+    bench.tick();
+    let sent = |bench: &Bench| {
+        let held = bench.site.0.borrow();
+        (held.whole, held.facts.len(), held.facts.last().unwrap().users.len())
+    };
+    assert_eq!(sent(&bench), (1, 1, 30));
+    accounts(&bench, 31);
+    bench.tick();
+    assert_eq!(sent(&bench), (1, 2, 31), "a change of one account is a delta");
+    bench.boot().unwrap();
+    accounts(&bench, 32);
+    bench.tick();
+    assert_eq!(sent(&bench), (1, 3, 32), "also after a restart");
+    // Restored from a backup: the server names older facts at the check-in.
+    bench.site.0.borrow_mut().facts.truncate(1);
+    bench.tick();
+    assert_eq!(sent(&bench), (2, 2, 32));
+    // Another node that is behind, and told nothing at the check-in.
+    bench.disk.remove(&dir().join("facts-sent.json")).unwrap();
+    accounts(&bench, 33);
+    bench.tick();
+    assert_eq!(sent(&bench), (3, 3, 33), "who lost what was sent sends the whole");
+    let facts = bench.site.0.borrow().facts.clone();
+    bench.site.0.borrow_mut().stale_facts = true;
+    accounts(&bench, 34);
+    bench.tick();
+    assert_eq!(sent(&bench), (4, 4, 34), "a refused delta is followed by the whole at once");
+    assert_eq!(facts.len(), 3);
+    bench.tick();
+    assert_eq!(sent(&bench), (4, 4, 34));
+}
+
+#[test]
+fn facts_are_looked_at_at_their_own_pace() {
+    let mut bench = Bench::new();
+    bench.tick();
+    bench.machine.file("/etc/hostname", "renamed\n");
+    let names = |bench: &Bench| bench.site.0.borrow().facts.last().unwrap().hostname.clone();
+    for minute in 1..15 {
+        bench.at(NOW.plus(minute * 60));
+        bench.agent.as_mut().unwrap().tick();
+        assert_ne!(names(&bench), "renamed", "after {minute} minutes");
+    }
+    bench.at(NOW.plus(17 * 60));
+    bench.agent.as_mut().unwrap().tick();
+    assert_eq!(names(&bench), "renamed");
+}
+
 #[test]
 fn facts_go_out_when_they_change_and_only_then() {
     let mut bench = Bench::new();
@@ -175,6 +234,7 @@ fn facts_go_out_when_they_change_and_only_then() {
     bench.machine.file("/etc/hostname", "renamed\n");
     bench.tick();
     assert_eq!(bench.site.0.borrow().facts.last().unwrap().hostname, "renamed");
+    assert_eq!(bench.site.0.borrow().facts.len(), 2);
     // People approve plans of the name that they know.
     bench.approved(1, |_| {});
     let plans: Vec<_> = bench.site.0.borrow().plans.values().map(|e| e.to_bytes()).collect();

@@ -213,10 +213,8 @@ fn packages_are_known_by_the_source_that_they_are_from() {
     let repo = lab();
     let mut bench = bench(&repo, &repo.file_url());
     let origins = |bench: &Bench| {
-        let facts =
-            agent::facts::collect(&bench.machine, &"lab".parse().unwrap(), semver::Version::new(0, 1, 0));
         let shown = |p: shared::facts::Package| (p.name, p.origin);
-        facts.unwrap().packages.into_iter().map(shown).collect::<Vec<_>>()
+        super::support::facts(&bench.machine).packages.into_iter().map(shown).collect::<Vec<_>>()
     };
     assert_eq!(origins(&bench), [], "there are neither packages nor lists");
     bench.apply(&site(packages(&[("alpha", "1.0"), ("beta", "1.0")])));
@@ -761,8 +759,7 @@ fn facts_name_packages_with_their_sources() {
     fs::write(bench.root.path("usr/lib/os-release"), "ID=debian\nVERSION_ID=\"12\"\n").unwrap();
     symlink("../usr/lib/os-release", bench.root.path("etc/os-release")).unwrap();
     fs::write(bench.root.path("etc/hostname"), "lab1\n").unwrap();
-    let class = "lab".parse().unwrap();
-    let facts = agent::facts::collect(&bench.machine, &class, semver::Version::new(0, 1, 0)).unwrap();
+    let facts = super::support::facts(&bench.machine);
     facts.check().unwrap();
     let shown: Vec<String> = facts
         .packages

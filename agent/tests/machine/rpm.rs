@@ -612,8 +612,7 @@ fn facts_name_rpm_packages_with_their_sources(family: Family) {
     fs::create_dir_all(bench.root.path("usr/lib")).unwrap();
     fs::write(bench.root.path("etc/os-release"), "ID=lab\nVERSION_ID=\"9\"\n").unwrap();
     fs::write(bench.root.path("etc/hostname"), "lab1\n").unwrap();
-    let class = "lab".parse().unwrap();
-    let facts = agent::facts::collect(&bench.machine, &class, semver::Version::new(0, 1, 0)).unwrap();
+    let facts = super::support::facts(&bench.machine);
     facts.check().unwrap();
     let show = |p: &shared::facts::Package| {
         let origin = p.origin.as_deref();

@@ -27,3 +27,12 @@ pub fn skip(name: &str, why: &str) {
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
     file.write_all(format!("{name}: {why}\n").as_bytes()).unwrap();
 }
+
+/// What is told of the machine, within the limits.
+pub fn facts(machine: &agent::host::Machine) -> shared::facts::Facts {
+    let (settings, mut memory) = (agent::facts::Settings::default(), agent::facts::Memory::default());
+    let (class, version) = ("lab".parse().unwrap(), semver::Version::new(0, 1, 0));
+    let facts = agent::facts::collect(machine, &class, version, &settings, &mut memory).unwrap();
+    facts.check().unwrap();
+    facts
+}

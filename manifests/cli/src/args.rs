@@ -6,6 +6,7 @@ use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use std::path::PathBuf;
 
 pub use crate::change::args::{ChangeCommand, NewArgs};
+pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
 
 /// Everything that is done with a person's own key: publish, request, approve, prove.
@@ -353,50 +354,6 @@ pub struct SecretArgs {
     /// Do not ask about new hosts; for scripts that have compared their agent ids
     #[arg(long)]
     pub yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum CiCommand {
-    /// List hosts
-    #[command(after_help = "Example: assent ci list --label role=web")]
-    List {
-        /// Only hosts that have this label; may be repeated
-        #[arg(long, value_name = "KEY=VALUE")]
-        label: Vec<String>,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one host: state as recorded, who approved it, history
-    #[command(after_help = "Example: assent ci show web1")]
-    Show {
-        /// Host name, CI or agent id
-        host: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Set labels (KEY=VALUE) or remove them (KEY=)
-    #[command(after_help = "Example: assent ci label web1 role=web stage=")]
-    Label {
-        /// Host name, CI or agent id
-        host: String,
-        /// What is set or removed
-        #[arg(required = true, value_name = "KEY=VALUE")]
-        labels: Vec<String>,
-    },
-    /// Shut a host out at once, on open connections as well
-    #[command(after_help = "Example: assent ci disable web1")]
-    Disable {
-        /// Host name, CI or agent id
-        host: String,
-    },
-    /// Let a host in again, and end a hold
-    #[command(after_help = "Example: assent ci enable web1")]
-    Enable {
-        /// Host name, CI or agent id
-        host: String,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,8 @@
 //! `assent ci …`: hosts and what the CMDB recorded about them. This is the server's word, and says so.
 
+pub mod args;
+pub mod facts;
+
 use crate::author::list::print_json;
 use crate::change::{find_host, pairs};
 use crate::error::Done;
@@ -11,16 +14,39 @@ use shared::facts::Facts;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::wire::{CiEvent, CiFile, CiState, HostLine};
+use std::collections::BTreeMap;
 
-pub fn list(session: &Session, labels: &[String], json: bool) -> Done {
+pub fn list(session: &Session, labels: &[String], by: &args::ByFacts, json: bool) -> Done {
     let mut hosts = session.api.hosts(&pairs(labels)?)?;
     hosts.sort_by(|a, b| (&a.hostname, a.agent).cmp(&(&b.hostname, b.agent)));
+    let query = by.query();
+    let mut fitting: Option<BTreeMap<String, Vec<String>>> = None;
+    if !query.is_empty() {
+        let lines = session.api.cis(&query)?;
+        let found = fitting.insert(lines.into_iter().map(|line| (line.ci, line.matched)).collect());
+        hosts.retain(|host| found.contains_key(&host.ci));
+    }
     if json {
         return print_json(&hosts);
     }
-    let mut rows = vec![session.lang.heads(Word::HeadsOfHosts)];
-    rows.extend(hosts.iter().map(|host| host_row(host, session.now, session.lang)));
+    let mut heads = session.lang.heads(Word::HeadsOfHosts);
+    heads.extend(fitting.as_ref().map(|_| session.lang.word(Word::HeadOfFits).to_owned()));
+    let mut rows = vec![heads];
+    rows.extend(hosts.iter().map(|host| {
+        let mut row = host_row(host, session.now, session.lang);
+        row.extend(fitting.as_ref().and_then(|all| all.get(&host.ci)).map(|fits| fits_in_words(fits)));
+        row
+    }));
     term::print(&format!("{}{}\n", text::table(&rows), session.lang.word(Word::Unsigned)))
+}
+
+/// What fits, as much of it as belongs on a line; `ci facts` has all.
+fn fits_in_words(fits: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = fits.iter().take(SHOWN).map(|fit| text::clean(fit)).collect();
+    let more = fits.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(", +{more}") } else { String::new() };
+    format!("{}{more}", shown.join("; "))
 }
 
 fn host_row(host: &HostLine, now: Timestamp, lang: Lang) -> Vec<String> {
@@ -50,7 +76,7 @@ pub fn show(session: &Session, host: &str, json: bool) -> Done {
         return print_json(&file);
     }
     let zone = window::zone(None)?;
-    term::print(&rendered(&file, session.lang, &zone))
+    term::print(&rendered(&file, session.lang, (&zone, session.now)))
 }
 
 /// Packages of foreign origin on one screen; `--json` has all.
@@ -58,12 +84,12 @@ const FOREIGN: usize = 12;
 /// History entries on one screen; `--json` has all.
 const HISTORY: usize = 20;
 
-fn rendered(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
+fn rendered(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> String {
     let line = &file.line;
     let (name, ci, kind) = (text::clean(&line.name), text::clean(&line.ci), text::clean(&line.kind));
     let since = window::local_in(lang, line.created, zone);
     let mut out = format!("{name} ({ci}), {kind} {} {since}\n", lang.word(Word::Since));
-    out.push_str(&head(file, lang, zone));
+    out.push_str(&head(file, lang, (zone, now)));
     let change = file.states.first().map_or("ID".to_owned(), |state| state.change_id.to_string());
     out.push_str(&format!(
         "\n{} assent export --change {change} -o bundle.tar && assent verify bundle.tar)\n",
@@ -79,7 +105,7 @@ fn rendered(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
     out
 }
 
-fn head(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
+fn head(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> String {
     let line = &file.line;
     let or_dash = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), text::clean);
     let [os, version, kernel, arch] = [&line.os, &line.os_version, &line.kernel, &line.arch].map(or_dash);
@@ -97,6 +123,7 @@ fn head(file: &CiFile, lang: Lang, zone: &TimeZone) -> String {
         rows.extend(foreign(facts, lang).map(|shown| (w(Word::ForeignPackages), shown)));
         rows.push((w(Word::Services), facts.services.len().to_string()));
         rows.push((w(Word::Addresses), text::clean(&facts.addresses.join(" "))));
+        rows.extend(facts::brief(facts, lang, now));
     }
     let rows: Vec<_> = rows.into_iter().map(|(label, value)| vec![format!("  {label}"), value]).collect();
     text::table(&rows)

@@ -1,5 +1,6 @@
 //! Text for terminals: foreign text made harmless, columns, wrapped words, counts.
 
+pub use shared::time::span;
 use std::fmt::Write as _;
 
 /// Foreign text on one line: control and direction characters are shown as escapes, never executed. What leaves the
@@ -31,20 +32,6 @@ pub fn table(rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// A length of time in its two largest units: `3 d 4 h`, `12 min`, `40 s`.
-pub fn span(seconds: i64) -> String {
-    let seconds = seconds.abs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds % 86_400 / 3_600, seconds % 3_600 / 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, m) => format!("{m} min"),
-        (0, h, 0) => format!("{h} h"),
-        (0, h, m) => format!("{h} h {m} min"),
-        (d, 0, _) => format!("{d} d"),
-        (d, h, _) => format!("{d} d {h} h"),
-    }
 }
 
 #[cfg(test)]

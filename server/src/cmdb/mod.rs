@@ -4,12 +4,14 @@
 //! hosts are identified by their keys, approvals by the policy.
 
 mod api;
+mod differences;
+mod marks;
 mod model;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::routes;
+pub use api::{Fitting, routes};
 pub use model::{CiId, EventKind, NewEvent, NewHost, NewState, NotACi, one_line};
 pub use store::{
     facts_digests, find_facts, get, get_file, insert_events, insert_host, list, list_history, list_states,

@@ -1,6 +1,10 @@
 //! All SQL of the CMDB. History is only ever added to.
 
-use super::model::{CiId, EventKind, NewEvent, NewHost, NewState, one_line, unknown};
+mod facts;
+
+pub use facts::{facts_digests, find_facts, fitting, record_facts};
+
+use super::model::{CiId, NewEvent, NewHost, NewState, one_line, unknown};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -8,7 +12,6 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use serde::de::DeserializeOwned;
 use shared::digest::Digest;
-use shared::facts::Facts;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
 use shared::wire::{CiEvent, CiFile, CiLine, CiState};
@@ -29,6 +32,15 @@ diesel::table! {
         kernel -> Nullable<Text>,
         arch -> Nullable<Text>,
         agent_version -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    ci_mark (ci, kind, word) {
+        ci -> BigInt,
+        kind -> Text,
+        word -> Text,
+        number -> Nullable<BigInt>,
     }
 }
 
@@ -265,83 +277,6 @@ pub fn update_effective(
         .execute(tx)
 }
 
-/// Replaces the facts of a CI. What changed in its system goes into the history.
-/// False if these facts are the ones already here.
-pub fn record_facts(
-    tx: &mut Conn,
-    id: CiId,
-    at: Timestamp,
-    facts: &Facts,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let body = facts.to_json();
-    let sha256 = Digest::of(&body);
-    let old: CiRow = ci::table.find(id.0).select(CiRow::as_select()).first(tx)?;
-    if old.facts_sha256.as_deref() == Some(sha256.0.as_slice()) {
-        return Ok(false);
-    }
-    let system = (
-        ci::facts_at.eq(at.0),
-        ci::facts_sha256.eq(sha256.0.as_slice()),
-        ci::os.eq(&facts.os.id),
-        ci::os_version.eq(&facts.os.version),
-        ci::kernel.eq(&facts.kernel.release),
-        ci::arch.eq(&facts.arch),
-        ci::agent_version.eq(facts.agent_version.to_string()),
-    );
-    diesel::update(ci::table.find(id.0)).set(system).execute(tx)?;
-    let text = String::from_utf8(body).map_err(|error| Error::fault("writing facts as text", error))?;
-    each!(tx, |c| diesel::insert_into(ci_facts::table)
-        .values((ci_facts::ci.eq(id.0), ci_facts::body.eq(&text)))
-        .on_conflict(ci_facts::ci)
-        .do_update()
-        .set(ci_facts::body.eq(&text))
-        .execute(c))?;
-    let differences = differences(&old, facts);
-    if !differences.is_empty() {
-        insert_events(tx, &[NewEvent::new(id, now, EventKind::Facts, differences.join(", "))])?;
-    }
-    Ok(true)
-}
-
-fn differences(old: &CiRow, new: &Facts) -> Vec<String> {
-    let pairs = [
-        ("os", &old.os, &new.os.id),
-        ("os version", &old.os_version, &new.os.version),
-        ("kernel", &old.kernel, &new.kernel.release),
-        ("arch", &old.arch, &new.arch),
-    ];
-    let changed = pairs.into_iter().filter_map(|(what, old, new)| {
-        let old = old.as_ref().filter(|old| *old != new)?;
-        Some(format!("{what}: {old} → {new}"))
-    });
-    changed.collect()
-}
-
-/// Digests of the facts that are here, for those that reported any.
-pub fn facts_digests(tx: &mut Conn, ids: &[CiId]) -> Result<BTreeMap<CiId, Digest>, Error> {
-    let mut all = BTreeMap::new();
-    for some in ids.chunks(ROWS) {
-        let found = ci::table.filter(ci::id.eq_any(some.iter().map(|id| id.0).collect::<Vec<_>>()));
-        let rows: Vec<(i64, Option<Vec<u8>>)> = found.select((ci::id, ci::facts_sha256)).load(tx)?;
-        for (id, digest) in rows {
-            if let Some(digest) = digest {
-                all.insert(CiId(id), read_digest(&digest)?);
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// The facts that a CI last reported.
-pub fn find_facts(tx: &mut Conn, id: CiId) -> Result<Option<Facts>, Error> {
-    let body: Option<String> = ci_facts::table.find(id.0).select(ci_facts::body).first(tx).optional()?;
-    let read = |body: String| {
-        Facts::from_json(body.as_bytes()).map_err(|error| Error::fault("reading stored facts", error))
-    };
-    body.map(read).transpose()
-}
-
 pub fn list(tx: &mut Conn) -> Result<Vec<CiLine>, Error> {
     let rows: Vec<CiRow> = ci::table.order((ci::name, ci::id)).select(CiRow::as_select()).load(tx)?;
     rows.into_iter().map(line).collect()
@@ -403,6 +338,7 @@ fn line(row: CiRow) -> Result<CiLine, Error> {
         agent_version: row.agent_version,
         facts_at: row.facts_at.map(Timestamp),
         facts: row.facts_sha256.as_deref().map(read_digest).transpose()?,
+        matched: Vec::new(),
     })
 }
 

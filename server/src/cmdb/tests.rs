@@ -1,9 +1,10 @@
+use super::marks::Wanted;
 use super::*;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::testfleet::{Host, NOW, World, code};
 use shared::digest::Digest;
-use shared::facts::{Facts, Kernel, Os};
+use shared::facts::{Certificate, Clock, Does, Facts, Kernel, Os, Protocol, Socket, Support, Updater};
 use shared::plan::Verb;
 use shared::receipt::StepStatus;
 
@@ -13,13 +14,9 @@ fn facts(kernel: &str, version: &str) -> Facts {
         hostname: "host1".into(),
         fqdn: "host1".into(),
         os,
-        kernel: Kernel { release: kernel.into() },
+        kernel: Kernel { release: kernel.into(), installed: vec![] },
         arch: "amd64".into(),
-        packages: vec![],
-        services: vec![],
-        addresses: vec![],
-        agent_version: semver::Version::new(0, 1, 0),
-        host_class: "lab".parse().unwrap(),
+        ..Facts::empty(semver::Version::new(0, 1, 0), "lab".parse().unwrap())
     }
 }
 
@@ -50,11 +47,148 @@ async fn facts_are_replaced_and_only_a_changed_system_is_history() {
         );
         assert_eq!((file.line.os_version.as_deref(), file.facts), (Some("13"), Some(other)));
         let history: Vec<_> = file.history.iter().map(|e| (e.at, e.summary.as_str())).collect();
-        assert_eq!(history, [(NOW.plus(3), "os version: 12 → 13, kernel: 6.1 → 6.2")], "{}", world.engine);
+        assert_eq!(history, [(NOW.plus(3), "os version: 12 → 13; kernel: 6.1 → 6.2")], "{}", world.engine);
         let digests =
             world.node.db.read("digests", move |tx| facts_digests(tx, &[id, CiId(99)])).await.unwrap();
         assert_eq!(digests.into_iter().collect::<Vec<_>>(), [(id, file.line.facts.unwrap())]);
     }
+}
+
+fn full() -> Facts {
+    let socket = |port| Socket {
+        port,
+        protocol: Protocol::Tcp,
+        address: "::".into(),
+        program: Some("sshd".into()),
+        unit: None,
+    };
+    let certificate = |path: &str, days: i64| Certificate {
+        path: path.into(),
+        subject: "CN=web".into(),
+        issuer: "CN=ca".into(),
+        not_after: NOW.plus(days * 86_400),
+        sha256: Digest::of(path.as_bytes()),
+    };
+    let updater = |name: &str, enabled| Updater {
+        name: name.into(),
+        version: Some("1".into()),
+        enabled,
+        does: Does::Installs,
+    };
+    Facts {
+        support: Some(Support { ends: NOW.plus(-86_400), extended: None, source: "assent".into() }),
+        reboot: vec!["kernel 6.2 is installed and 6.1 runs".into()],
+        listening: vec![socket(22), socket(80)],
+        certificates: vec![certificate("/etc/a.pem", 10), certificate("/etc/b.pem", 100)],
+        updaters: vec![updater("snapd", false), updater("unattended-upgrades", true)],
+        clock: Some(Clock { synchronised: Some(false), source: None, ahead_s: Some(-45) }),
+        ..facts("6.1", "12")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_found_by_what_they_reported_last() {
+    for world in World::each().await {
+        let id = host(&world).await;
+        let report = async |facts: Facts| {
+            let record = move |tx: &mut Conn| record_facts(tx, id, NOW, &facts, NOW);
+            world.node.db.write("facts", record).await.unwrap();
+        };
+        let find = async |wanted: &[Wanted]| {
+            let wanted = wanted.to_vec();
+            let read = move |tx: &mut Conn| super::api::fitting(tx, &wanted, NOW);
+            let lines = world.node.db.read("fitting", read).await.unwrap();
+            lines.into_iter().map(|line| line.matched.join("; ")).collect::<Vec<_>>()
+        };
+        let days = |days: i64| Wanted::CertificateEnds { within_s: days * 86_400 };
+        let updater = |name: &str| Wanted::Updater { name: name.into() };
+        report(full()).await;
+        for (wanted, found) in [
+            (vec![Wanted::OutdatedOs], vec!["Debian: security support until 2027-01-14"]),
+            (vec![Wanted::RebootNeeded], vec!["kernel 6.2 is installed and 6.1 runs"]),
+            (vec![days(30)], vec!["/etc/a.pem (CN=web) ends 2027-01-25"]),
+            (vec![days(5)], vec![]),
+            (vec![Wanted::Listening { port: 22 }], vec!["tcp [::]:22 sshd"]),
+            (vec![Wanted::Listening { port: 23 }], vec![]),
+            (vec![updater("snapd")], vec!["snapd (not enabled)"]),
+            (vec![updater("snap%")], vec![]),
+            (
+                vec![Wanted::ClockWrong],
+                vec!["the clock is 45 s behind the server's; the clock is not synchronised"],
+            ),
+            (
+                vec![updater("unattended-upgrades"), Wanted::Listening { port: 80 }],
+                vec!["unattended-upgrades (enabled); tcp [::]:80 sshd"],
+            ),
+            (vec![updater("snapd"), Wanted::Listening { port: 23 }], vec![]),
+            (vec![], vec![""]),
+        ] {
+            assert_eq!(find(&wanted).await, found, "{} {wanted:?}", world.engine);
+        }
+        let calm = Facts { support: None, updaters: vec![], listening: vec![], ..full() };
+        report(Facts { reboot: vec![], clock: None, certificates: vec![], ..calm }).await;
+        for wanted in
+            [Wanted::OutdatedOs, Wanted::RebootNeeded, Wanted::ClockWrong, days(1_000), updater("snapd")]
+        {
+            assert_eq!(find(std::slice::from_ref(&wanted)).await, [""; 0], "{} {wanted:?}", world.engine);
+        }
+    }
+}
+
+#[test]
+fn history_tells_what_changed_and_not_what_comes_and_goes() {
+    use super::differences::differences;
+    let old = full();
+    let mut new = full();
+    new.listening.remove(0);
+    new.listening.push(Socket { port: 8_080, program: None, ..old.listening[0].clone() });
+    new.reboot.clear();
+    new.updaters[0].enabled = true;
+    new.certificates[0].not_after = NOW.plus(400 * 86_400);
+    new.clock = Some(Clock { synchronised: Some(true), ahead_s: Some(3), source: None });
+    let package = |n: u32, version: &str| shared::facts::Package {
+        name: format!("p{n}"),
+        version: version.into(),
+        arch: "all".into(),
+        source: "p".into(),
+        source_version: version.into(),
+        vendor: None,
+        status: shared::facts::PackageStatus::Installed,
+        origin: None,
+    };
+    let old = Facts { packages: (0..9).map(|n| package(n, "1")).collect(), ..old };
+    new.packages = (1..9).map(|n| package(n, "2")).collect();
+    assert_eq!(
+        differences(&old, &new),
+        [
+            "reboot: kernel 6.2 is installed and 6.1 runs → not needed",
+            "clock: not synchronised → synchronised",
+            "packages: -p0:all 1, p1:all 1 → 2, p2:all 1 → 2, p3:all 1 → 2 and 5 more",
+            "listening: -tcp [::]:22 sshd, +tcp [::]:8080",
+            "certificates: /etc/a.pem until 2027-01-25 → until 2028-02-19",
+            "other updaters: snapd not enabled → enabled",
+        ]
+    );
+    let mount = |percent| shared::facts::Mount {
+        path: "/".into(),
+        source: "/dev/sda1".into(),
+        fstype: "ext4".into(),
+        options: vec![],
+        size_mib: Some(1),
+        used_percent: Some(percent),
+    };
+    let service = |active: &str| shared::facts::Service {
+        name: "apt-daily".into(),
+        active: active.into(),
+        enabled: "static".into(),
+    };
+    let quiet = |percent, active: &str, ahead_s| Facts {
+        mounts: vec![mount(percent)],
+        services: vec![service(active)],
+        clock: Some(Clock { ahead_s, ..Clock::default() }),
+        ..full()
+    };
+    assert_eq!(differences(&quiet(10, "active", Some(0)), &quiet(90, "inactive", Some(9))), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

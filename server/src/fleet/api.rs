@@ -6,7 +6,7 @@ use super::limit::Limiter;
 use super::model::{Host, Labels, check_labels};
 use super::rates::Rates;
 use super::store;
-use crate::cmdb::{self, EventKind, NewEvent};
+use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
@@ -17,11 +17,13 @@ use crate::ledger::{self, Log};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
 use actix_web::web::{self, Data, Json, Path, Query, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, get, post, put};
-use shared::ids::PersonId;
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, put};
+use shared::facts::{Facts, NotApplied};
+use shared::ids::{AgentId, PersonId};
 use shared::limits::FACTS_BYTES;
 use shared::strict::Map;
-use shared::wire::{FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
+use shared::time::Timestamp;
+use shared::wire::{FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -61,7 +63,10 @@ pub fn agent_routes(config: &mut ServiceConfig) {
     config.service(work);
     // Facts are larger than other documents; JSON escapes make them no more than twice as long.
     config.service(
-        web::scope("/agent/v1/facts").configure(edge::extractors(2 * FACTS_BYTES)).service(put_facts),
+        web::scope("/agent/v1/facts")
+            .configure(edge::extractors(2 * FACTS_BYTES))
+            .service(put_facts)
+            .service(change_facts),
     );
 }
 
@@ -246,20 +251,54 @@ async fn put_facts(
     let FactsReport { at, facts } = body.into_inner();
     facts.check().map_err(|error| Refusal::unprocessable("facts.bad").with("detail", error))?;
     let (id, now) = (agent.0.agent_id, clock.now());
-    db.write("fleet.facts", move |tx| {
-        let unknown = || Refusal::forbidden("agent.not_enabled").with("agent", id);
-        let host = store::find(tx, id)?.ok_or_else(unknown)?;
-        if facts.host_class != host.host_class {
-            return Err(Refusal::unprocessable("facts.host_class")
-                .with("claimed", &facts.host_class)
-                .with("enrolled", &host.host_class)
-                .into());
-        }
-        // First this row, then the CMDB's, as in every transaction that changes a host.
-        store::touch(tx, id)?;
-        cmdb::record_facts(tx, host.ci, at, &facts, now).map(drop)
-    })
-    .await?;
+    db.write("fleet.facts", move |tx| take_facts(tx, id, at, now, |_, _| Ok(facts.clone()))).await?;
     board.refresh(&db).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// What changed in it, from the facts that are here.
+#[patch("")]
+async fn change_facts(
+    agent: Agent,
+    (db, clock): (Data<Db>, Data<Clock>),
+    (board, rates): (Data<Board>, Data<Rates>),
+    body: Json<FactsChange>,
+) -> Result<HttpResponse, Error> {
+    rates.facts(agent.0.agent_id)?;
+    let FactsChange { at, delta } = body.into_inner();
+    let (id, now) = (agent.0.agent_id, clock.now());
+    let changed = move |tx: &mut Conn, ci| {
+        let other = || Error::from(Refusal::conflict("facts.base"));
+        let known = cmdb::find_facts(tx, ci)?.ok_or_else(other)?;
+        delta.apply(&known).map_err(|error| match error {
+            NotApplied::OtherBase => other(),
+            NotApplied::OtherResult | NotApplied::Bad(_) => {
+                Refusal::unprocessable("facts.bad").with("detail", error).into()
+            }
+        })
+    };
+    db.write("fleet.facts_change", move |tx| take_facts(tx, id, at, now, &changed)).await?;
+    board.refresh(&db).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn take_facts(
+    tx: &mut Conn,
+    id: AgentId,
+    at: Timestamp,
+    now: Timestamp,
+    facts: impl Fn(&mut Conn, CiId) -> Result<Facts, Error>,
+) -> Result<(), Error> {
+    let unknown = || Refusal::forbidden("agent.not_enabled").with("agent", id);
+    let host = store::find(tx, id)?.ok_or_else(unknown)?;
+    // First this row, then the CMDB's, as in every transaction that changes a host; what is changed is read after it.
+    store::touch(tx, id)?;
+    let facts = facts(tx, host.ci)?;
+    if facts.host_class != host.host_class {
+        return Err(Refusal::unprocessable("facts.host_class")
+            .with("claimed", &facts.host_class)
+            .with("enrolled", &host.host_class)
+            .into());
+    }
+    cmdb::record_facts(tx, host.ci, at, &facts, now).map(drop)
 }

@@ -56,6 +56,7 @@ const CODES: &[(u16, &[&str])] = &[
             "change.revision_taken",
             "change.state",
             "ci.ambiguous",
+            "facts.base",
             "finding.moved",
             "join.known_host",
             "manifest.artifact_missing",

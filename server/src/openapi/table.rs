@@ -4,7 +4,7 @@ use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part
 use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
-use crate::{changes, compliance, findings, ledger, manifests, people, receipts};
+use crate::{changes, cmdb, compliance, findings, ledger, manifests, people, receipts};
 use schemars::JsonSchema;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -144,22 +144,31 @@ const FLEET: &[Route] = &[
         .takes(json::<wire::FactsReport>())
         .answers(DONE)
         .refuses(&["agent.too_much", "facts.bad", "facts.host_class"]),
+    route(
+        ("PATCH", "/agent/v1/facts"),
+        "changeFacts",
+        HOST,
+        "Takes in what changed in what a host says of itself.",
+    )
+    .takes(json::<wire::FactsChange>())
+    .answers(DONE)
+    .refuses(&["agent.too_much", "facts.bad", "facts.base", "facts.host_class"]),
 ];
 
-const CMDB: &[Route] =
-    &[
-        route(("GET", "/v1/cis"), "listCis", may::<Read>(), "Lists the entries of the CMDB.")
-            .answers(&[answer(200, "the entries", json::<Vec<wire::CiLine>>())]),
-        route(
-            ("GET", "/v1/cis/{name}"),
-            "showCi",
-            may::<Read>(),
-            "Shows one entry, by id or name: facts, recorded state per resource, history.",
-        )
-        .parts(&[text("name")])
-        .answers(&[answer(200, "the entry", json::<wire::CiFile>())])
-        .refuses(&["ci.not_found", "ci.ambiguous"]),
-    ];
+const CMDB: &[Route] = &[
+    route(("GET", "/v1/cis"), "listCis", may::<Read>(), "Lists the entries of the CMDB.")
+        .query::<cmdb::Fitting>()
+        .answers(&[answer(200, "the entries", json::<Vec<wire::CiLine>>())]),
+    route(
+        ("GET", "/v1/cis/{name}"),
+        "showCi",
+        may::<Read>(),
+        "Shows one entry, by id or name: facts, recorded state per resource, history.",
+    )
+    .parts(&[text("name")])
+    .answers(&[answer(200, "the entry", json::<wire::CiFile>())])
+    .refuses(&["ci.not_found", "ci.ambiguous"]),
+];
 
 const PEOPLE: &[Route] = &[
     route(("GET", "/v1/people"), "listPeople", may::<ManagePeople>(), "Lists who has access to the server.")

@@ -65,13 +65,9 @@ fn facts() -> Facts {
         hostname: "host1".into(),
         fqdn: "host1.example".into(),
         os,
-        kernel: Kernel { release: "6.1.0".into() },
+        kernel: Kernel { release: "6.1.0".into(), installed: vec![] },
         arch: "amd64".into(),
-        packages: vec![],
-        services: vec![],
-        addresses: vec![],
-        agent_version: semver::Version::new(0, 1, 0),
-        host_class: "lab".parse().unwrap(),
+        ..Facts::empty(semver::Version::new(0, 1, 0), "lab".parse().unwrap())
     }
 }
 

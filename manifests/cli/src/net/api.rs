@@ -13,8 +13,8 @@ use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
-    Approve, ChangeFile, ChangeLine, CiFile, Dispose, FindingFile, FindingLine, FindingPage, HostLine,
-    IgnoreRule, Invitation, Invite, NewIgnoreRule, Recorded, Why,
+    Approve, ChangeFile, ChangeLine, CiFile, CiLine, Dispose, FindingFile, FindingLine, FindingPage,
+    HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, Recorded, Why,
 };
 use std::collections::BTreeMap;
 
@@ -132,6 +132,13 @@ impl Client {
         let path = format!("/v1/hosts/{}/{word}", escape(ci));
         self.send(&Request::json(Method::POST, &path, b"{}".to_vec(), SMALL))?.good()?;
         Ok(())
+    }
+
+    /// Entries that fit the conditions.
+    pub fn cis(&self, conditions: &[(&str, String)]) -> Done<Vec<CiLine>> {
+        let query: Vec<_> =
+            conditions.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+        self.read("the list of CIs", &Request::get(&format!("/v1/cis?{}", query.join("&")), LARGE))
     }
 
     pub fn ci(&self, name: &str) -> Done<CiFile> {

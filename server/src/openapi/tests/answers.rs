@@ -7,10 +7,10 @@ use crate::testfleet::{self, ask};
 use serde_json::{Value, json};
 use shared::approval::Decision;
 use shared::digest::Digest;
-use shared::facts::{Facts, Kernel, Os, Package, PackageStatus, Service};
+use shared::facts::{Delta, Facts, Kernel, LocalFact, Os, Package, PackageStatus, Service};
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
-use shared::wire::{FactsReport, Record, Renew};
+use shared::wire::{FactsChange, FactsReport, Record, Renew};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -249,7 +249,7 @@ fn facts() -> Facts {
             codename: text("bookworm"),
             name: text("Debian 12"),
         },
-        kernel: Kernel { release: text("6.1.0") },
+        kernel: Kernel { release: text("6.1.0"), installed: vec![text("6.1.0")] },
         arch: text("amd64"),
         packages: vec![Package {
             name: text("openssl"),
@@ -263,8 +263,9 @@ fn facts() -> Facts {
         }],
         services: vec![Service { name: text("ssh"), active: text("active"), enabled: text("enabled") }],
         addresses: vec![text("192.0.2.7")],
-        agent_version: semver::Version::new(0, 1, 0),
-        host_class: "lab".parse().unwrap(),
+        virtualisation: Some(text("kvm")),
+        local: vec![LocalFact { name: text("local.site.rack"), value: text("B7") }],
+        ..Facts::empty(semver::Version::new(0, 1, 0), "lab".parse().unwrap())
     }
 }
 
@@ -303,6 +304,13 @@ async fn hosts_get_what_is_described() {
         judge.answer(work, status, "", b"");
         let report = shared::strict::to_json(&FactsReport { at: testfleet::NOW, facts: facts() });
         assert_eq!(call(&mut agent, ("PUT", "/agent/v1/facts"), &report).0, 204);
+        let renamed = Facts { hostname: "host2".into(), local: vec![], ..facts() };
+        let delta = Delta::between(&facts(), &renamed);
+        let change = shared::strict::to_json(&FactsChange { at: testfleet::NOW, delta });
+        let to = ("PATCH", "/agent/v1/facts");
+        assert_eq!(call(&mut agent, to, &change).0, 204);
+        let (status, _, problem) = call(&mut agent, to, &change);
+        assert_eq!((status, problem["code"].as_str()), (409, Some("facts.base")));
         assert_eq!(call(&mut agent, work, b"").0, 200);
 
         let receipt = Record { statement: host.receipt(|_| {}), log_size: Some(1) };
@@ -314,5 +322,8 @@ async fn hosts_get_what_is_described() {
         assert_eq!((status, problem["code"].as_str()), (409, Some("chain.gap")));
         drop(served);
     });
-    assert_eq!(judge.answered(), ["checkIn", "joinHost", "recordStatement", "renewHost", "reportFacts"]);
+    assert_eq!(
+        judge.answered(),
+        ["changeFacts", "checkIn", "joinHost", "recordStatement", "renewHost", "reportFacts"]
+    );
 }

@@ -1,0 +1,141 @@
+//! The command line of `assent ci …`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub enum CiCommand {
+    /// List hosts
+    #[command(
+        after_help = "Example: assent ci list --label role=web\n         assent ci list --certificate-expires 30d\n         assent ci list --outdated-os --listening 22"
+    )]
+    List {
+        /// Only hosts that have this label; may be repeated
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+        #[command(flatten)]
+        facts: ByFacts,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one host: state as recorded, who approved it, history
+    #[command(after_help = "Example: assent ci show web1")]
+    Show {
+        /// Host name, CI or agent id
+        host: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what one host reported of itself
+    #[command(after_help = "Example: assent ci facts web1 listening")]
+    Facts {
+        /// Host name or CI
+        host: String,
+        /// One section; without it all but packages and services
+        section: Option<FactSection>,
+        /// As JSON; without a section all of it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set labels (KEY=VALUE) or remove them (KEY=)
+    #[command(after_help = "Example: assent ci label web1 role=web stage=")]
+    Label {
+        /// Host name, CI or agent id
+        host: String,
+        /// What is set or removed
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+    },
+    /// Shut a host out at once, on open connections as well
+    #[command(after_help = "Example: assent ci disable web1")]
+    Disable {
+        /// Host name, CI or agent id
+        host: String,
+    },
+    /// Let a host in again, and end a hold
+    #[command(after_help = "Example: assent ci enable web1")]
+    Enable {
+        /// Host name, CI or agent id
+        host: String,
+    },
+}
+
+/// Which hosts, by the facts that they reported last.
+#[derive(Debug, Default, Args)]
+pub struct ByFacts {
+    /// Only hosts whose operating system is out of security support
+    #[arg(long)]
+    pub outdated_os: bool,
+    /// Only hosts that should be rebooted
+    #[arg(long)]
+    pub reboot_needed: bool,
+    /// Only hosts with a certificate that ends within these days, such as 30d, or has ended
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub certificate_expires: Option<u16>,
+    /// Only hosts that listen on this port
+    #[arg(long, value_name = "PORT")]
+    pub listening: Option<u16>,
+    /// Only hosts that have this other updater, such as unattended-upgrades, enabled or not
+    #[arg(long, value_name = "NAME")]
+    pub updater: Option<String>,
+    /// Only hosts whose clock is not synchronised, or 30 seconds or more from the server's
+    #[arg(long)]
+    pub clock_wrong: bool,
+}
+
+fn days(text: &str) -> Result<u16, String> {
+    text.strip_suffix('d').unwrap_or(text).parse().map_err(|_| "write days, such as 30d".to_owned())
+}
+
+impl ByFacts {
+    /// As the server's list of CIs takes it; empty when nothing is asked.
+    pub fn query(&self) -> Vec<(&'static str, String)> {
+        let yes = |set: bool| set.then(|| "true".to_owned());
+        let all = [
+            ("outdated_os", yes(self.outdated_os)),
+            ("reboot_needed", yes(self.reboot_needed)),
+            ("certificate_expires_days", self.certificate_expires.map(|days| days.to_string())),
+            ("listening", self.listening.map(|port| port.to_string())),
+            ("updater", self.updater.clone()),
+            ("clock_wrong", yes(self.clock_wrong)),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// A part of what a host reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FactSection {
+    System,
+    Packages,
+    Services,
+    Listening,
+    Users,
+    Mounts,
+    Certificates,
+    Updaters,
+    Local,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_asked_of_the_server_as_they_were_given() {
+        let asked = ByFacts {
+            reboot_needed: true,
+            certificate_expires: days("30d").ok(),
+            updater: Some("snapd".into()),
+            ..ByFacts::default()
+        };
+        let query: Vec<String> =
+            asked.query().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(query, ["reboot_needed=true", "certificate_expires_days=30", "updater=snapd"]);
+        assert_eq!(ByFacts::default().query(), []);
+        for bad in ["", "d", "-1", "30h", "99999"] {
+            assert!(days(bad).is_err(), "{bad}");
+        }
+    }
+}
