@@ -87,15 +87,14 @@ fn host(status: &Status, screen: &mut Screen) {
 }
 
 fn process(status: &Status, now: Timestamp, screen: &mut Screen) {
-    let state = match status.process {
-        Process::Works => "works".to_owned(),
-        Process::Absent => {
-            format!("DOES NOT WORK since {} (systemctl start assent-agent)", minute(status.at))
-        }
-        Process::Unknown => format!("last worked {} ago", span(now.since(status.at))),
+    let Status { at, agent, agent_version, .. } = status;
+    let id: String = agent.to_string().chars().take(16).collect();
+    let text = match status.process {
+        Process::Works => format!("works, version {agent_version}, id {id}…"),
+        Process::Absent => format!("DOES NOT WORK since {}, version {agent_version}", minute(*at)),
+        Process::Unknown => format!("last worked {} ago, version {agent_version}", span(now.since(*at))),
     };
-    let id: String = status.agent.to_string().chars().take(16).collect();
-    screen.line("agent", &format!("{state}, version {}, id {id}…", status.agent_version), 1);
+    screen.line("agent", &text, 1);
 }
 
 fn run(running: &RunningNow, process: Process, now: Timestamp) -> String {
@@ -334,7 +333,9 @@ mod tests {
             assert!(shown.contains(line), "{line}\n{shown}");
         }
         let stopped = Status { running: Some(running), process: Process::Absent, ..status() }.text(NOW);
-        assert!(stopped.contains("BROKEN OFF") && stopped.contains("DOES NOT WORK"), "{stopped}");
+        assert!(stopped.contains("BROKEN OFF, goes on with the agent"), "{stopped}");
+        let since = "agent         DOES NOT WORK since 2027-01-15 07:59 UTC, version 0.1.0\n";
+        assert!(stopped.contains(since), "{stopped}");
         let over = Status { expiries: vec![("timestamp".into(), NOW)], ..status() }.text(NOW);
         assert!(over.contains("trust         EXPIRED: timestamp; nothing new starts"), "{over}");
     }
