@@ -230,6 +230,7 @@ pub fn resume<H: Host, D: Disk>(
     if settle::goes_down(log, now, host)? {
         return Ok(Some(Progress::Rebooting));
     }
+    journal.say_resumed();
     let failure = settle::settle(host, journal)?;
     finish(failure, now, host, journal).map(|outcome| Some(Progress::Ended(Box::new(outcome))))
 }

@@ -53,6 +53,8 @@ pub struct Config {
     pub check_secs: u32,
     /// Seconds after which such a look reads everything again, touched or not.
     pub full_check_secs: u32,
+    /// Seconds between two looks at the health checks of applied manifests; 0 for none.
+    pub health_secs: u32,
     /// Seconds for which a finding that looks otherwise than before is not told again.
     pub quiet_secs: u32,
     /// Seconds that other users of the package manager are waited for, before a step that needs it fails.
@@ -81,6 +83,7 @@ impl Default for Config {
             package_lock_secs: 600,
             check_secs: 900,
             full_check_secs: 86_400,
+            health_secs: 300,
             quiet_secs: 3_600,
             log: "info".into(),
         }
@@ -119,6 +122,7 @@ impl Config {
             ("package_lock_secs", config.package_lock_secs, 1, 3_600),
             ("check_secs", config.check_secs, 1, 86_400),
             ("full_check_secs", config.full_check_secs, 1, 30 * 86_400),
+            ("health_secs", config.health_secs, 0, 86_400),
             ("quiet_secs", config.quiet_secs, 1, 86_400),
             ("facts_secs", config.facts_secs, 1, 86_400),
         ] {

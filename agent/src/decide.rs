@@ -77,6 +77,8 @@ pub struct Situation<'a> {
     pub facts: Chore,
     /// The look whether the host still is as it was approved.
     pub check: Chore,
+    /// The look at health checks of what is approved.
+    pub health: Chore,
     /// The repository; due again after each change that ran.
     pub refresh: Chore,
     pub wishes: &'a Wishes,
@@ -101,6 +103,8 @@ pub enum Action {
     SendFacts,
     /// See whether the host still is as it was approved, and tell what is not.
     Check,
+    /// Look at health checks, and tell what is otherwise than before.
+    LookAtHealth,
     Refresh,
     Plan(Digest),
     Judge(ChangeKey),
@@ -132,7 +136,11 @@ pub fn decide(situation: &Situation<'_>, now: Timestamp) -> Action {
     if let Some(from) = situation.wishes.resend_from {
         return Action::Resend { from };
     }
-    for (chore, action) in [(situation.facts, Action::SendFacts), (situation.check, Action::Check)] {
+    for (chore, action) in [
+        (situation.facts, Action::SendFacts),
+        (situation.check, Action::Check),
+        (situation.health, Action::LookAtHealth),
+    ] {
         match chore {
             Chore::Due => return action,
             Chore::Settled | Chore::Failed => {}
@@ -205,6 +213,7 @@ mod tests {
             check_in: Chore::Due,
             facts: Chore::Due,
             check: Chore::Due,
+            health: Chore::Due,
             refresh: Chore::Due,
             wishes,
             changes,
@@ -237,6 +246,8 @@ mod tests {
         s.facts = Chore::Settled;
         assert_eq!(decide(&s, NOW), Action::Check);
         s.check = Chore::Settled;
+        assert_eq!(decide(&s, NOW), Action::LookAtHealth);
+        s.health = Chore::Failed;
         assert_eq!(decide(&s, NOW), Action::Refresh);
         s.refresh = Chore::Settled;
         let wants_plan = Wishes { resend_from: None, ..asks.clone() };
@@ -263,6 +274,7 @@ mod tests {
             check_in: Chore::Settled,
             facts: Chore::Settled,
             check: Chore::Settled,
+            health: Chore::Settled,
             ..all_due(&wishes, &ready)
         };
         for (clock, refresh) in [
@@ -299,6 +311,7 @@ mod tests {
                 check_in: Chore::Settled,
                 facts: Chore::Settled,
                 check: Chore::Settled,
+                health: Chore::Settled,
                 refresh: Chore::Settled,
                 ..all_due(&wishes, &changes)
             };

@@ -4,12 +4,14 @@
 
 use crate::apply::{self, Followed, Job, Progress, Stopped, Warrant, Watch};
 use crate::disk::Disk;
-use crate::drift::{self, Depth, Deviation, Upheld};
+use crate::drift::{self, ApprovedState, Depth, Deviation, Upheld};
 use crate::facts;
 use crate::hands::{Hands, Order};
-use crate::host::{Fault, Host, PackageEvent, Place};
+use crate::health;
+use crate::host::{Fault, Host, PackageEvent, Place, process};
 use crate::journal::{Journal, Outcome};
 use crate::plan::{self, Ask, Planned};
+use crate::progress::Ear;
 use crate::receipt::agent_version;
 use crate::resource::package;
 use crate::state::Open;
@@ -17,6 +19,7 @@ use crate::vault::Vault;
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::{Facts, TemplateFacts};
+use shared::health::HealthResult;
 use shared::ids::HostClass;
 use shared::manifest::{Manifest, resolve_params};
 use shared::plan::Plan;
@@ -109,6 +112,11 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         package::prefetch(&approved.actions, &self.host).map_err(plan::refused)
     }
 
+    fn listen(&mut self, ear: Option<Ear>) {
+        process::listen(ear.clone());
+        self.journal.listen(ear);
+    }
+
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
         let facts = self.view()?;
         let Order { manifests, approved, window, turn, own_plan, plan } = order;
@@ -135,6 +143,10 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
 
     fn check(&mut self, upheld: &Upheld, depth: Depth, now: Timestamp) -> Result<Vec<Deviation>, Refused> {
         drift::check(upheld, &self.vault, depth, &mut self.checked, now, &mut self.host)
+    }
+
+    fn look_at_health(&mut self, states: &[ApprovedState]) -> Vec<HealthResult> {
+        health::look(states, &mut self.host)
     }
 
     fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused> {

@@ -4,14 +4,16 @@
 //! network, the repository or the agent's chain of statements.
 
 use crate::apply::{Followed, Progress, Watch};
-use crate::drift::{Depth, Deviation, Upheld};
+use crate::drift::{ApprovedState, Depth, Deviation, Upheld};
 use crate::host::{PackageEvent, Place};
 use crate::plan::Planned;
+use crate::progress::Ear;
 use crate::state::Open;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::Facts;
+use shared::health::HealthResult;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
 use shared::refusal::Refused;
@@ -47,6 +49,8 @@ pub trait Hands {
     /// # Errors
     /// No room, or a file cannot be had; the run tries again.
     fn prefetch(&mut self, approved: &Plan) -> Result<(), Refused>;
+    /// Who hears what happens in runs from now on, if anybody.
+    fn listen(&mut self, ear: Option<Ear>);
     /// Runs to the end, whatever happens: done, undone as far as possible, or on its way into a reboot.
     ///
     /// # Errors
@@ -67,6 +71,8 @@ pub trait Hands {
     /// # Errors
     /// The host cannot be looked at.
     fn check(&mut self, upheld: &Upheld, depth: Depth, now: Timestamp) -> Result<Vec<Deviation>, Refused>;
+    /// What the health checks of what is approved say now. Programs are run only as they were approved.
+    fn look_at_health(&mut self, states: &[ApprovedState]) -> Vec<HealthResult>;
     /// What was done to packages since that place, by whomever, and the place to go on from.
     ///
     /// # Errors

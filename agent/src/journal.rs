@@ -9,10 +9,13 @@ mod record;
 
 use crate::disk::Disk;
 use crate::host::Fault;
+use crate::progress::Ear;
 use crate::resource::{Found, Saved};
 pub use record::{Effect, Lasting, Outcome, Record, Start, Step};
 use shared::digest::Digest;
-use shared::receipt::{HealthResult, StepStatus};
+use shared::health::HealthResult;
+use shared::progress::What;
+use shared::receipt::StepStatus;
 use shared::time::Timestamp;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -73,6 +76,8 @@ pub struct Journal<D> {
     disk: D,
     dir: PathBuf,
     log: Option<Log>,
+    /// Who is told what happens, while somebody is.
+    ear: Option<Ear>,
     /// Where packed contents lie, once somebody asks.
     packs: RefCell<Option<Packs>>,
 }
@@ -99,7 +104,7 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// Not readable, or damaged before its last record: nothing may then be started.
     pub fn open(disk: D, dir: &Path) -> Result<Self, Fault> {
-        let mut journal = Self { disk, dir: dir.to_owned(), log: None, packs: RefCell::new(None) };
+        let mut journal = Self { disk, dir: dir.to_owned(), log: None, ear: None, packs: RefCell::new(None) };
         let path = journal.path();
         let fail = || Fault::io(format!("read the journal {}", path.display()));
         let bytes = journal.disk.read(&path, JOURNAL_BYTES).map_err(fail())?.unwrap_or_default();
@@ -113,6 +118,11 @@ impl<D: Disk> Journal<D> {
         }
         journal.tidy().map_err(fail())?;
         Ok(journal)
+    }
+
+    /// From now on this ear hears of each record that is durable; nobody does with `None`.
+    pub fn listen(&mut self, ear: Option<Ear>) {
+        self.ear = ear;
     }
 
     fn path(&self) -> PathBuf {
@@ -155,7 +165,22 @@ impl<D: Disk> Journal<D> {
         }
         let record = Record::Start(Box::new(start));
         self.disk.write(&path, &record::line(&record)).map_err(fail())?;
-        tell(&mut self.log, record).map_err(fail())
+        tell(&mut self.log, record.clone()).map_err(fail())?;
+        self.say(&[record]);
+        Ok(())
+    }
+
+    /// Says that a run which broke off is brought to its end.
+    pub fn say_resumed(&self) {
+        if let (Some(ear), Some(log)) = (&self.ear, &self.log) {
+            ear.say(What::Resumed { steps: u32::try_from(log.steps.len()).unwrap_or(u32::MAX) });
+        }
+    }
+
+    fn say(&self, records: &[Record]) {
+        if let (Some(ear), Some(log)) = (&self.ear, &self.log) {
+            ear.records(records, log);
+        }
     }
 
     /// Writes records and makes them durable together.
@@ -171,7 +196,10 @@ impl<D: Disk> Journal<D> {
         let path = self.path();
         self.disk.append(&path, &lines).map_err(fail())?;
         self.disk.sync(&path).map_err(fail())?;
-        records.into_iter().try_for_each(|record| tell(&mut self.log, record)).map_err(fail())
+        let heard = self.ear.is_some().then(|| records.clone());
+        records.into_iter().try_for_each(|record| tell(&mut self.log, record)).map_err(fail())?;
+        self.say(&heard.unwrap_or_default());
+        Ok(())
     }
 
     /// Keeps the old contents of a group of files for undo, in one pack; durable when it returns.

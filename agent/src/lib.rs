@@ -26,6 +26,7 @@ pub mod host;
 pub mod journal;
 pub mod net;
 pub mod plan;
+pub mod progress;
 pub mod pull;
 pub mod receipt;
 pub mod resource;

@@ -230,7 +230,7 @@ fn hostname(machine: &Machine, class: Option<&HostClass>) -> Result<String, Fail
 fn machine(paths: &Paths) -> Result<Machine, Failure> {
     let wait = Config::load(paths).map_err(Failure::fault)?.package_lock();
     let machine = Machine::open(paths.root(), &paths.state()).map_err(|e| Failure::Fault(e.text()))?;
-    Ok(machine.waiting_for_packages(wait))
+    Ok(machine.waiting_for_packages(wait).looking_through(courier::Prober::own()))
 }
 
 /// Only one agent may write a state directory; the lock goes with the process.

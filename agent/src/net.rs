@@ -31,7 +31,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 pub const PROBLEM_BYTES: u64 = 64 << 10;
 
 /// Carries requests to one server, wherever that is done.
-pub trait Carrier {
+pub trait Carrier: Send {
     /// Lets go of the connection; the next call makes a new one, within these limits.
     fn begin_anew(&mut self, limits: Limits);
     /// One request and its whole answer, whatever its status.

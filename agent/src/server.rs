@@ -16,6 +16,9 @@ use shared::strict;
 use shared::wire::{FactsChange, FactsReport, Join, Joined, Problem, Record, Recorded, Work};
 use std::time::Duration;
 
+const WORK: &str = "/agent/v1/work";
+/// On the second line nothing is worth waiting for.
+const SECOND_LINE: Duration = Duration::from_secs(10);
 /// A work list may carry many author-signed changes.
 const WORK_BYTES: u64 = 16 << 20;
 /// A proof is a few hundred hashes at most.
@@ -44,6 +47,8 @@ pub trait Server {
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError>;
     /// Sends what changed in the facts; a server that holds others than it starts from refuses.
     fn change_facts(&mut self, change: &FactsChange) -> Result<(), NetError>;
+    /// Tells what health checks say outside of runs.
+    fn send_health(&mut self, report: &Envelope) -> Result<(), NetError>;
     /// Streams an artifact; `from` bytes are there already. `None` when the server does not have it.
     fn artifact(
         &mut self,
@@ -56,12 +61,65 @@ pub trait Server {
     fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError>;
     /// Uses a new certificate from now on.
     fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError>;
+    /// A line beside this one; none where there can be none.
+    fn second_line(&self) -> Option<Box<dyn Line>> {
+        None
+    }
+}
+
+/// A second line to the server, for what is told beside a run.
+pub trait Line: Send {
+    /// Tells of a running change.
+    fn tell(&mut self, message: &Envelope) -> Result<(), NetError>;
+    /// Whether the server has something new since the last call; the first time it has.
+    fn has_news(&mut self) -> Result<bool, NetError>;
+}
+
+/// Opened at its first call, by whoever calls.
+struct SecondLine {
+    open: Open,
+    address: Address,
+    trust: Trust,
+    clock: Clock,
+    limits: Limits,
+    link: Option<Box<dyn Carrier>>,
+    etag: Option<String>,
+}
+
+impl SecondLine {
+    fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
+        let link = match &mut self.link {
+            Some(link) => link,
+            none => none.insert((self.open)(self.address.clone(), &self.trust, &self.clock, self.limits)?),
+        };
+        link.call(call)
+    }
+}
+
+impl Line for SecondLine {
+    fn tell(&mut self, message: &Envelope) -> Result<(), NetError> {
+        let path = "/agent/v1/progress";
+        let call = Call::send(Method::POST, path, message.to_bytes(), 0);
+        accepted(path, self.call(&call)?).map(drop)
+    }
+
+    fn has_news(&mut self) -> Result<bool, NetError> {
+        let etag = self.etag.clone();
+        let reply = self.call(&Call { etag: etag.as_deref(), ..Call::get(WORK, WORK_BYTES) })?;
+        let news = reply.status != StatusCode::NOT_MODIFIED;
+        if news {
+            self.etag.clone_from(&reply.etag);
+            accepted(WORK, reply)?;
+        }
+        Ok(news)
+    }
 }
 
 /// The real server: a kept connection to the agent port, and the people port when a certificate is renewed.
 pub struct Remote {
     open: Open,
     link: Box<dyn Carrier>,
+    trust: Trust,
     site: Site,
     clock: Clock,
     limits: Limits,
@@ -74,8 +132,9 @@ impl Remote {
     /// Addresses, certificates or keys of the state that cannot be used.
     pub fn new(state: &State, clock: &Clock, limits: Limits, open: Open) -> Result<Self, NetError> {
         let site = state.site().clone();
-        let link = open(address(&site.agent_address)?, &stored_trust(state)?, clock, limits)?;
-        Ok(Self { open, link, site, clock: clock.clone(), limits })
+        let trust = stored_trust(state)?;
+        let link = open(address(&site.agent_address)?, &trust, clock, limits)?;
+        Ok(Self { open, link, trust, site, clock: clock.clone(), limits })
     }
 }
 
@@ -106,13 +165,12 @@ fn address(text: &str) -> Result<Address, NetError> {
 
 impl Server for Remote {
     fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError> {
-        let path = "/agent/v1/work";
-        let reply = self.link.call(&Call { etag, ..Call::get(path, WORK_BYTES) })?;
+        let reply = self.link.call(&Call { etag, ..Call::get(WORK, WORK_BYTES) })?;
         if reply.status == StatusCode::NOT_MODIFIED {
             return Ok(CheckIn::Unchanged);
         }
         let etag = reply.etag.clone();
-        Ok(CheckIn::News { work: Box::new(read(path, reply, WORK_BYTES)?), etag })
+        Ok(CheckIn::News { work: Box::new(read(WORK, reply, WORK_BYTES)?), etag })
     }
 
     fn reach(&mut self, within: Duration) -> Result<(), NetError> {
@@ -159,6 +217,11 @@ impl Server for Remote {
             .map(drop)
     }
 
+    fn send_health(&mut self, report: &Envelope) -> Result<(), NetError> {
+        let path = "/agent/v1/health";
+        accepted(path, self.link.call(&Call::send(Method::POST, path, report.to_bytes(), 0))?).map(drop)
+    }
+
     fn artifact(
         &mut self,
         sha256: &Digest,
@@ -177,7 +240,18 @@ impl Server for Remote {
 
     fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError> {
         self.link = (self.open)(address(&self.site.agent_address)?, trust, &self.clock, self.limits)?;
+        self.trust = trust.clone();
         Ok(())
+    }
+
+    fn second_line(&self) -> Option<Box<dyn Line>> {
+        let Limits { connect, request, min_rate } = self.limits;
+        let (connect, request) = (connect.min(SECOND_LINE), request.min(SECOND_LINE));
+        let limits = Limits { connect, request, min_rate };
+        // It was good enough for the first line.
+        let address = address(&self.site.agent_address).ok()?;
+        let (open, trust, clock) = (self.open, self.trust.clone(), self.clock.clone());
+        Some(Box::new(SecondLine { open, address, trust, clock, limits, link: None, etag: None }))
     }
 }
 

@@ -25,6 +25,7 @@ use shared::time::Timestamp;
 use shared::tuf::{Role, Stored};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Own documents are far smaller; a larger file is damaged or foreign.
 const OWN_BYTES: u64 = 8 << 20;
@@ -68,7 +69,7 @@ struct Maybe<T> {
 pub struct State {
     dir: PathBuf,
     disk: Box<dyn Disk>,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     site: Site,
     chain: Chain,
     seen: Seen,
@@ -179,7 +180,7 @@ impl State {
             tuf: read_tuf(dir, &*disk)?,
             dir: dir.to_owned(),
             disk,
-            key,
+            key: Arc::new(key),
             site,
         };
         state.adopt_spooled()?;
@@ -211,6 +212,11 @@ impl State {
 
     pub fn key(&self) -> &SigningKey {
         &self.key
+    }
+
+    /// The same for another thread.
+    pub fn shared_key(&self) -> Arc<SigningKey> {
+        self.key.clone()
     }
 
     pub fn site(&self) -> &Site {

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod manifests;
 pub mod openapi;
 pub mod people;
+pub mod progress;
 pub mod receipts;
 pub mod rollout;
 pub mod site;

@@ -8,7 +8,7 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{changes, cmdb, findings, people, rollout};
+use crate::{changes, cmdb, findings, people, progress, rollout};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -82,6 +82,7 @@ impl Site {
                 manifests::people,
                 changes::people,
                 rollout::people,
+                progress::people,
                 receipts::people_routes,
                 findings::people,
                 compliance::people,
@@ -97,7 +98,13 @@ impl Site {
         Arc::new(move |config: &mut ServiceConfig| {
             config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
             config.app_data(Data::new(intake.clone())).app_data(rates.clone());
-            for routes in [fleet::agent_routes, manifests::agents, changes::agents, receipts::agent_routes] {
+            for routes in [
+                fleet::agent_routes,
+                manifests::agents,
+                changes::agents,
+                progress::agents,
+                receipts::agent_routes,
+            ] {
                 config.configure(routes);
             }
         })
@@ -106,6 +113,7 @@ impl Site {
     fn jobs(&self, kernel: &Kernel) -> Vec<Job> {
         let mut jobs = self.repository.jobs(&kernel.db, &kernel.objects);
         jobs.extend(changes::jobs(&kernel.db, &self.repository));
+        jobs.extend(progress::jobs(&kernel.db));
         jobs.extend(findings::jobs(&kernel.db));
         jobs
     }

@@ -17,6 +17,7 @@ pub mod facts;
 pub mod finding;
 #[cfg(test)]
 mod fixtures;
+pub mod health;
 pub mod ids;
 pub mod keys;
 pub mod ledger;
@@ -24,7 +25,9 @@ pub mod lifecycle;
 pub mod limits;
 pub mod manifest;
 pub mod plan;
+pub mod plugin;
 pub mod policy;
+pub mod progress;
 pub mod publication;
 pub mod receipt;
 pub mod refusal;

@@ -78,3 +78,25 @@ pub const KEY_NAME_BYTES: usize = 255;
 pub const TLOG_PROOF_BYTES: usize = NOTE_BYTES + (8 << 10);
 /// The text of one package version; real ones are below 100 bytes.
 pub const PACKAGE_VERSION_BYTES: usize = 512;
+/// First line of what a health check says, and each further one.
+pub const PLUGIN_TEXT_CHARS: usize = 1_000;
+/// Further lines of one health check.
+pub const PLUGIN_LONG_CHARS: usize = 4_000;
+/// Performance data of one health check: real plugins have one number for each file system or interface.
+pub const METRICS: usize = 64;
+/// The same of all health checks of one run, so that a receipt stays far below [`ENVELOPE_BYTES`].
+pub const METRICS_OF_RUN: usize = 1_000;
+/// What a number of performance data is of.
+pub const METRIC_LABEL_BYTES: usize = 128;
+/// One number of performance data.
+pub const METRIC_NUMBER_BYTES: usize = 40;
+/// Events in one message about a running change.
+pub const PROGRESS_EVENTS: usize = 32;
+/// One text of such an event.
+pub const PROGRESS_TEXT_BYTES: usize = 1_000;
+/// One such message: its events with base64 and JSON around them.
+pub const PROGRESS_BYTES: usize = 128 << 10;
+/// Health checks that a host looks at outside of runs, of all its manifests together.
+pub const HEALTH_CHECKS: usize = 256;
+/// One report about them: 256 checks with the performance data of one run.
+pub const HEALTH_REPORT_BYTES: usize = 2 << 20;

@@ -2,6 +2,7 @@
 //! can check it (the agent id is the hash of the key), and a place in the host's own chain (`seq`, `prev`).
 
 use crate::digest::Digest;
+use crate::health::HealthResult;
 use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
 use crate::keys::PublicKey;
 use crate::plan::Verb;
@@ -128,15 +129,6 @@ pub struct StepResult {
     pub ms: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HealthResult {
-    pub name: String,
-    pub ok: bool,
-    pub output: String,
-    pub ms: u64,
 }
 
 /// How the change ended on this host.

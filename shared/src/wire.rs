@@ -205,6 +205,48 @@ pub struct Why {
     pub refusal: Option<Envelope>,
 }
 
+/// What hosts tell of a change while it runs, from a place on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProgressPage {
+    /// In the order in which they arrived; the oldest ones may not be kept any more.
+    pub messages: Vec<ProgressLine>,
+    /// Every host of the change.
+    pub hosts: Vec<ProgressHost>,
+    pub revision: u32,
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// There are more messages than these.
+    pub more: bool,
+}
+
+/// One message, as its host signed it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProgressLine {
+    /// To ask for what comes after it.
+    pub place: u64,
+    /// A signed `Progress`.
+    pub statement: Envelope,
+}
+
+/// Where a host stands with a change, in the server's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProgressHost {
+    pub agent: AgentId,
+    /// Digest of its receipt, once it has reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<crate::digest::Digest>,
+    /// Whether it succeeded; absent while that is not decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<bool>,
+}
+
 /// An entry of the CMDB in lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,6 +292,9 @@ pub struct CiFile {
     pub facts: Option<Facts>,
     /// As recorded by receipts, by resource.
     pub states: Vec<CiState>,
+    /// What its health checks said last, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<CiHealth>,
     /// Newest first; older entries are left out beyond a limit.
     pub history: Vec<CiEvent>,
 }
@@ -284,6 +329,23 @@ pub struct CiState {
     pub verified_at: Option<Timestamp>,
 }
 
+/// What a health check of a CI said last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CiHealth {
+    pub name: String,
+    pub state: crate::health::HealthState,
+    /// Since when it says so.
+    pub since: Timestamp,
+    pub at: Timestamp,
+    pub output: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<crate::plugin::Metric>,
+    /// Digest of the host's statement that says so.
+    pub statement: crate::digest::Digest,
+}
+
 /// One entry of a CI's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -291,8 +353,8 @@ pub struct CiState {
 pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
-    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved` or
-    /// `by_others`.
+    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`,
+    /// `by_others` or `health`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

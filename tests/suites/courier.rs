@@ -1,7 +1,10 @@
 //! The network process of a real agent: what it may, and that the agent outlives it.
 
-use std::process::Stdio;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tests::programs::{Said, has_tool};
 use tests::world::NewChange;
 
 /// A field of `/proc/PID/status`.
@@ -74,5 +77,99 @@ on_both! {
         agent.kill().unwrap();
         agent.wait().unwrap();
         tests::check::accept(world, "a1");
+    }
+}
+
+/// What a traced process and its threads and children did, by process id (strace -ff).
+struct Traces(BTreeMap<u32, String>);
+
+impl Traces {
+    fn read(dir: &std::path::Path) -> Self {
+        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let pid = |path: &std::path::Path| path.extension()?.to_str()?.parse().ok();
+        let read = |path: std::path::PathBuf| Some((pid(&path)?, std::fs::read_to_string(&path).unwrap()));
+        Self(files.filter_map(read).collect())
+    }
+
+    /// Network processes with their threads.
+    fn network(&self) -> BTreeSet<u32> {
+        let starts = |text: &String| text.contains("[\"/proc/self/exe\", \"courier\"]");
+        let mut found: BTreeSet<u32> =
+            self.0.iter().filter(|(_, text)| starts(text)).map(|(pid, _)| *pid).collect();
+        loop {
+            let known = found.len();
+            let begun = |pid: &u32| -> Vec<u32> {
+                let lines = self.0[pid].lines().filter(|line| line.starts_with("clone"));
+                lines.filter_map(|line| line.rsplit(" = ").next()?.trim().parse().ok()).collect()
+            };
+            found.extend(
+                found.iter().flat_map(begun).filter(|pid| self.0.contains_key(pid)).collect::<Vec<_>>(),
+            );
+            if found.len() == known {
+                return found;
+            }
+        }
+    }
+}
+
+/// Answers HTTP requests until the test ends; the port.
+fn answering() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut seen = [0; 1_024];
+            // A check of kind tcp says nothing and wants nothing.
+            if stream.read(&mut seen).is_ok_and(|n| n > 0) {
+                drop(stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nall is well"));
+            }
+        }
+    });
+    port
+}
+
+on_both! {
+    fn what_changes_the_machine_opens_no_socket_to_the_network_not_even_for_health_checks(world) {
+        if !has_tool(module_path!(), "strace") {
+            return;
+        }
+        world.join("a1", "production");
+        let (http, tcp) = (answering(), answering());
+        let body = format!(
+            "resources:\n  - file: {{path: /etc/motd, content: \"Welcome\\n\"}}\nhealth:\n  \
+             - {{name: web, http: {{url: \"http://localhost:{http}/\", contains: well}}}}\n  \
+             - {{name: port, tcp: {{host: localhost, port: {tcp}}}}}\n"
+        );
+        world.publish("base", "1.0.0", &body).ok();
+        let id = world.request_and_approve(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        let host = world.hosts["a1"].clone();
+        let dir = world.path("traces");
+        std::fs::create_dir(&dir).unwrap();
+        let agent = world.agent(&host, &["once"]);
+        let mut traced = Command::new("strace");
+        traced.args(["-ff", "-qq", "-e", "trace=execve,socket,connect,clone,clone3,vfork,fork", "-o"]);
+        traced.arg(dir.join("call")).arg(agent.get_program()).args(agent.get_args());
+        traced.envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Said::of(&mut traced).ok();
+        let receipt = host.receipt(&id).expect("a receipt");
+        assert!(receipt.body.health.len() == 2 && receipt.body.health.iter().all(|h| h.ok), "{:?}", receipt.body);
+
+        let traces = Traces::read(&dir);
+        let network = traces.network();
+        let (theirs, ours): (Vec<_>, Vec<_>) = traces.0.iter().partition(|(pid, _)| network.contains(pid));
+        for (pid, text) in &ours {
+            assert!(!text.contains("AF_INET"), "process {pid}: {text}");
+        }
+        let connects = |port: u16| {
+            let to = format!("htons({port})");
+            theirs.iter().filter(|(_, text)| text.contains(&to)).map(|(pid, _)| **pid).collect::<BTreeSet<_>>()
+        };
+        let server = connects(world.proxy.address.port());
+        for port in [http, tcp] {
+            let seen = connects(port);
+            assert!(seen.len() == 1 && seen.is_disjoint(&server), "{port}: {seen:?}, server {server:?}");
+        }
+        assert!(!server.is_empty());
     }
 }

@@ -28,6 +28,7 @@ mod joining;
 mod killed;
 mod packages;
 mod parameters;
+mod progress;
 mod renewal;
 mod rig;
 mod scenarios;

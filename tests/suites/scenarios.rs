@@ -35,5 +35,6 @@ scenarios! {
     a_new_revision_begins_without_approvals = "revisions.txt",
     what_others_do_to_packages_is_told_once_and_what_was_approved_is_not = "packages-by-hand.txt",
     what_nobody_approved_is_found_told_and_judged = "findings.txt",
+    health_is_looked_at_after_changes_as_well = "health.txt",
     everything_expired_means_no_new_change_and_nobody_dead = "expired.txt",
 }

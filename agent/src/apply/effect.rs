@@ -5,9 +5,10 @@ use crate::health;
 use crate::host::{Fault, Host};
 use crate::journal::{Lasting, Log, Start};
 use crate::resource::{Found, outdated, package, reboot};
+use shared::health::HealthResult;
 use shared::manifest::Restart;
 use shared::plan::{Action, PackagePin, Verb};
-use shared::receipt::{HealthResult, HostOutcome, Patched, StepStatus};
+use shared::receipt::{HostOutcome, Patched, StepStatus};
 use shared::time::Timestamp;
 
 /// How many units and reasons a receipt names.

@@ -1,7 +1,7 @@
 //! The network process itself: gives up its rights, then carries requests until its other end is closed.
 
 use super::frame::{self, Answer, CHUNK_BYTES, Chunk, Question};
-use super::sandbox;
+use super::{probe, sandbox};
 use crate::clock::Clock;
 use crate::net::{Address, Call, Carrier, Link, NetError, Part, Sink};
 use crate::tls::Trust;
@@ -25,6 +25,7 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
     loop {
         let asked = frame::read::<Question>(&mut pipe, |question| match question {
             Question::Call { .. } => limits::ENVELOPE_BYTES as u64 * 4,
+            Question::Probe { .. } => super::AUTHORITIES_BYTES,
             Question::Open { .. } | Question::Download { .. } => 0,
         });
         let (question, body) = match asked {
@@ -60,6 +61,10 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
             }
             (Question::Download { path, from, length }, Some(link)) => {
                 download(link, &path, (from, length), &mut pipe)?;
+            }
+            (Question::Probe { look, timeout }, _) => {
+                let (answer, bytes) = probe::answer(&look, &body, timeout);
+                frame::write(&mut pipe, &answer, &bytes)?;
             }
             (_, None) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "asked before it was opened"));

@@ -1,5 +1,6 @@
 //! What the two processes say to each other: a head in JSON with a length, and a body of bytes.
 
+use super::probe::Look;
 use crate::net::{Address, Call, Limits, NetError};
 use crate::tls::Trust;
 use serde::de::DeserializeOwned;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::strict;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// A head: paths, and once the certificates of a site.
 const HEAD_BYTES: u32 = 256 << 10;
@@ -36,6 +38,11 @@ pub enum Question {
         from: u64,
         length: u64,
     },
+    /// Looks at something that is no server of the site; its body are the authorities that count there, PEM.
+    Probe {
+        look: Look,
+        timeout: Duration,
+    },
 }
 
 /// [`Trust`], as it is given away.
@@ -63,6 +70,13 @@ pub enum Answer {
     },
     /// The server does not have what was to be downloaded.
     Missing,
+    /// What was looked at is there; its body is that of the answer.
+    Seen {
+        status: Option<u16>,
+    },
+    NotSeen {
+        why: String,
+    },
     Failed(NetError),
 }
 

@@ -7,11 +7,14 @@
 
 mod child;
 mod frame;
+mod http;
+mod probe;
 mod sandbox;
 #[cfg(test)]
 mod tests;
 
 pub use child::serve;
+pub use probe::{Look, Prober, Seen};
 pub use sandbox::{Missing, enter};
 
 use crate::clock::{Clock, OFFSET};
@@ -25,6 +28,11 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The network process of this program: its file may be replaced while it runs; this is the one that runs.
+const OWN: [&str; 2] = ["/proc/self/exe", "courier"];
+/// A bundle of certificate authorities is a few hundred KiB.
+pub const AUTHORITIES_BYTES: u64 = 4 << 20;
+
 /// Starts a network process for one server. Makes no contact yet.
 ///
 /// # Errors
@@ -35,9 +43,7 @@ pub fn open(
     _clock: &Clock,
     limits: Limits,
 ) -> Result<Box<dyn Carrier>, NetError> {
-    // The file may be replaced while it runs; this is the one that runs.
-    Courier::start(&["/proc/self/exe", "courier"], address, trust, limits)
-        .map(|courier| Box::new(courier) as Box<dyn Carrier>)
+    Courier::start(&OWN, address, trust, limits).map(|courier| Box::new(courier) as Box<dyn Carrier>)
 }
 
 /// A network process, started again when it ended.
@@ -60,6 +66,17 @@ impl Drop for Running {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+fn launch(program: &[String]) -> io::Result<Running> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let (program, arguments) = program.split_first().ok_or_else(ended)?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+    if let Ok(offset) = std::env::var(OFFSET) {
+        command.env(OFFSET, offset);
+    }
+    Ok(Running { process: command.spawn()?, pipe: ours })
 }
 
 impl Courier {
@@ -85,15 +102,7 @@ impl Courier {
     }
 
     fn launch(&self) -> Result<Running, NetError> {
-        let failed = |e: io::Error| self.broken(&e);
-        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let (program, arguments) = self.program.split_first().ok_or_else(|| self.broken(&ended()))?;
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-        if let Ok(offset) = std::env::var(OFFSET) {
-            command.env(OFFSET, offset);
-        }
-        let mut running = Running { process: command.spawn().map_err(failed)?, pipe: ours };
+        let mut running = launch(&self.program).map_err(|e| self.broken(&e))?;
         let question = Question::open(&self.address, &self.trust, self.limits);
         let mut pipe = Timed::new(&mut running.pipe, self.limits.connect);
         match frame::ask(&mut pipe, &question, &[], |_| 0) {

@@ -15,6 +15,7 @@ use shared::digest::Digest;
 use shared::facts::TemplateFacts;
 use shared::finding::Expected;
 use shared::manifest::{Body, Manifest, ParamValue};
+use shared::plan::HealthProgram;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 
@@ -30,6 +31,9 @@ pub struct ApprovedState {
     pub params: Map<String, ParamValue>,
     /// Templates go on with these: what was approved does not change because the host got another address.
     pub facts: TemplateFacts,
+    /// What the programs of its health checks are, as approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_programs: Vec<HealthProgram>,
 }
 
 /// A version that an approved run brought a package to, whatever asked for it (a patch run as well).

@@ -14,6 +14,7 @@ use super::{
     AccountLock, Accounts, Acls, Attrs, Entry, Exec, Fault, Host, Outdated, Ran, Scan, Stamp, Survey, Uname,
     Unit, UnitVerb,
 };
+use crate::courier::{Look, Seen};
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
 use shared::version::Order;
@@ -21,6 +22,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What becomes of the write during which the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -589,6 +591,10 @@ impl Host for Fake {
         let stdout = if external { self.world.borrow().told.clone().into_bytes() } else { Vec::new() };
         let how = format!("ended with exit code {code}");
         Ok(Ran { code: Some(code), how, stdout, stderr: Vec::new(), cut: false })
+    }
+
+    fn probe(&self, _look: &Look, _timeout: Duration) -> Result<Seen, String> {
+        Err("a machine in memory has no network".into())
     }
 
     fn packager(&self) -> &dyn PackageManager {

@@ -1,6 +1,7 @@
 //! Locks of package managers: who holds one, and waiting for it. Never: breaking it.
 
 use super::Fault;
+use super::process::say_waiting;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +17,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Somebody still does when the time is over; the message names the process.
 pub fn wait(limit: Duration, holder: impl Fn() -> Result<Option<String>, Fault>) -> Result<(), Fault> {
     let started = Instant::now();
+    let mut told = false;
     while let Some(holder) = holder()? {
+        if !std::mem::replace(&mut told, true) {
+            say_waiting(&format!("the package manager is in use by {holder}"));
+        }
         if started.elapsed() >= limit {
             let waited = limit.as_secs();
             return Err(Fault::Refused(format!(

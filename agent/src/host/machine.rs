@@ -15,6 +15,7 @@ use super::survey::{self, Owners, Survey};
 use super::systemd::{self, Unit, UnitVerb};
 use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp, Uname};
 use super::{acl, files, firewall, verify};
+use crate::courier::{AUTHORITIES_BYTES, Look, Prober, Seen};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -41,6 +42,8 @@ const TRUST_PLACES: [(&str, &str); 5] = [
 ];
 /// Unit files are far shorter.
 const UNIT_BYTES: u64 = 4 << 20;
+/// Bundles of certificate authorities: Debian and SUSE, then RPM distributions.
+const AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 /// passwd(5) and group(5) of hosts with many local accounts.
 const ACCOUNT_BYTES: u64 = 16 << 20;
 
@@ -48,6 +51,8 @@ const ACCOUNT_BYTES: u64 = 16 << 20;
 pub struct Machine {
     root: Root,
     packager: Box<dyn PackageManager>,
+    /// The way to the network, for health checks.
+    prober: Option<Prober>,
     /// The agent's own directory.
     state: PathBuf,
     /// Where files lie while they are judged.
@@ -70,14 +75,21 @@ impl Machine {
         let packager = detect::manager(opened.dir(), opened.is_whole(), &state, LOCK_WAIT);
         let scratch = state.join("verify");
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
-        let owners = RefCell::default();
-        Ok(Self { root: opened, packager, state, scratch, staged, renamed, owners })
+        let (owners, prober) = (RefCell::default(), None);
+        Ok(Self { root: opened, packager, prober, state, scratch, staged, renamed, owners })
     }
 
     /// How long other users of the package manager are waited for.
     #[must_use]
     pub fn waiting_for_packages(mut self, limit: Duration) -> Self {
         self.packager = detect::manager(self.root.dir(), self.root.is_whole(), &self.state, limit);
+        self
+    }
+
+    /// Whose network process looks at what health checks name; without one such checks fail.
+    #[must_use]
+    pub fn looking_through(mut self, prober: Prober) -> Self {
+        self.prober = Some(prober);
         self
     }
 
@@ -308,6 +320,17 @@ impl Host for Machine {
             true => path.to_owned(),
             false => self.root.outside(path).display().to_string(),
         }
+    }
+
+    fn probe(&self, look: &Look, timeout: Duration) -> Result<Seen, String> {
+        let prober = self.prober.as_ref().ok_or("there is no network process to look through")?;
+        let mut authorities = Vec::new();
+        if look.is_secure() {
+            let bundles = AUTHORITIES.iter().map(|path| self.read(path, AUTHORITIES_BYTES));
+            let found = bundles.collect::<Result<Vec<_>, _>>().map_err(|fault| fault.text())?;
+            authorities = found.into_iter().flatten().next().unwrap_or_default();
+        }
+        prober.look(look, &authorities, timeout)
     }
 
     fn packager(&self) -> &dyn PackageManager {

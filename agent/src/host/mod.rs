@@ -40,10 +40,12 @@ pub use process::{Exec, Ran};
 pub use survey::{FileSystem, Survey};
 pub use systemd::{Unit, UnitVerb};
 
+use crate::courier::{Look, Seen};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::manifest::Checker;
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// Why the machine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +241,12 @@ pub trait Host {
 
     /// Runs a program to its end. A bad exit code is an answer, not a fault.
     fn run(&mut self, exec: &Exec) -> Result<Ran, Fault>;
+
+    /// Looks once from outside, through a process of its own that talks to the network.
+    ///
+    /// # Errors
+    /// One line for people.
+    fn probe(&self, look: &Look, timeout: Duration) -> Result<Seen, String>;
 
     /// The package manager of the machine. Looking and solving change nothing there.
     fn packager(&self) -> &dyn PackageManager;

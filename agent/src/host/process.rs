@@ -1,6 +1,11 @@
 //! Running programs: no shell, empty environment, own process group, time limit, bounded output.
 
+mod heard;
+
+pub use heard::{listen, say_waiting};
+
 use super::Fault;
+use heard::Tail;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -33,6 +38,8 @@ pub struct Exec {
     pub input: Option<Vec<u8>>,
     /// Bytes of standard output that are kept; standard error keeps [`OUTPUT_BYTES`].
     pub output_bytes: usize,
+    /// Whether who watches the run may read what it prints.
+    pub heard: bool,
 }
 
 impl Exec {
@@ -45,7 +52,14 @@ impl Exec {
             timeout: Duration::from_secs(300),
             input: None,
             output_bytes: OUTPUT_BYTES,
+            heard: false,
         }
+    }
+
+    /// For programs of a step, which people watch.
+    pub fn heard(mut self) -> Self {
+        self.heard = true;
+        self
     }
 
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -123,8 +137,9 @@ pub fn run(exec: &Exec) -> Result<Ran, Fault> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(fail())?;
     feed(child.stdin.take(), exec.input.clone());
-    let stdout = Capture::start(child.stdout.take(), exec.output_bytes);
-    let stderr = Capture::start(child.stderr.take(), OUTPUT_BYTES);
+    let tail = || exec.heard.then(heard::of_programs).flatten().map(Tail::new);
+    let stdout = Capture::start(child.stdout.take(), exec.output_bytes, tail());
+    let stderr = Capture::start(child.stderr.take(), OUTPUT_BYTES, tail());
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     let status = loop {
@@ -197,7 +212,7 @@ struct Capture {
 }
 
 impl Capture {
-    fn start(pipe: Option<impl Read + Send + 'static>, limit: usize) -> Self {
+    fn start(pipe: Option<impl Read + Send + 'static>, limit: usize, mut tail: Option<Tail>) -> Self {
         let kept = Arc::new(Mutex::new((Vec::new(), false)));
         let (sender, done) = channel();
         let into = Arc::clone(&kept);
@@ -208,13 +223,19 @@ impl Capture {
             let mut piece = [0; 8 << 10];
             while let Ok(n) = pipe.read(&mut piece) {
                 if n == 0 {
-                    return;
+                    break;
+                }
+                if let Some(tail) = &mut tail {
+                    tail.heard(&piece[..n]);
                 }
                 if let Ok(mut kept) = into.lock() {
                     let room = limit.saturating_sub(kept.0.len()).min(n);
                     kept.0.extend_from_slice(&piece[..room]);
                     kept.1 |= room < n;
                 }
+            }
+            if let Some(mut tail) = tail {
+                tail.tell();
             }
         });
         Self { kept, done }

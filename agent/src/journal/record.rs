@@ -3,10 +3,11 @@
 use crate::resource::Found;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
+use shared::health::HealthResult;
 use shared::ids::ResourceId;
 use shared::manifest::HealthCheck;
 use shared::plan::{Action, HealthProgram, Verb};
-use shared::receipt::{HealthResult, HostOutcome, Patched, StepResult, StepStatus};
+use shared::receipt::{HostOutcome, Patched, StepResult, StepStatus};
 use shared::strict;
 use shared::time::{Interval, Timestamp};
 use std::io;

@@ -166,7 +166,7 @@ pub fn guard_holds(want: &Command, host: &mut impl Host) -> Result<bool, Fault> 
 /// # Errors
 /// It did not end with exit code 0 within its time.
 pub fn apply(want: &Command, host: &mut impl Host) -> Result<(), Fault> {
-    host.run(&exec(&want.run, &want.env, want.timeout_s))?.success(want.run.program()).map(drop)
+    host.run(&exec(&want.run, &want.env, want.timeout_s).heard())?.success(want.run.program()).map(drop)
 }
 
 /// Runs the undo command of the manifest.
@@ -180,5 +180,5 @@ pub fn undo(before: &Found, host: &mut impl Host) -> Result<(), Fault> {
     programs::check("the undo command", &[argv], Coming::done(&[]), &before.programs, host)?;
     let mut exec = exec(argv, &before.env, before.timeout_s);
     exec.input = before.input.as_ref().map(|text| text.clone().into_bytes());
-    host.run(&exec)?.success(argv.program()).map(drop)
+    host.run(&exec.heard())?.success(argv.program()).map(drop)
 }

@@ -9,7 +9,7 @@ use crate::receipt;
 use crate::server::Server;
 use crate::state::{Running, StateError};
 use shared::finding::{About, Expected, Finding, Presence, SHOWN, Transaction};
-use shared::plan::Action;
+use shared::plan::{Action, HealthProgram};
 use shared::receipt::StepStatus;
 use shared::strict::Map;
 use shared::time::Timestamp;
@@ -152,7 +152,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
                     change: running.change,
                 };
                 let (since, facts) = (running.started, facts.clone());
-                Some(ApprovedState { expected, since, manifest: manifest.clone(), params, facts })
+                let named =
+                    |program: &&HealthProgram| manifest.health.iter().any(|c| c.name == program.check);
+                let health_programs = order.plan.health.iter().filter(named).cloned().collect();
+                let manifest = manifest.clone();
+                Some(ApprovedState { expected, since, manifest, params, facts, health_programs })
             })
             .collect();
         drift::announce(&mut self.state, &states)

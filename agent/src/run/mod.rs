@@ -6,6 +6,7 @@
 mod change;
 mod contact;
 mod drift;
+mod health;
 mod lasting;
 mod prefetch;
 mod report;
@@ -30,6 +31,7 @@ use crate::state::{State, StateError};
 use crate::status::{self, Approved, Status};
 use crate::tls::CertificateInfo;
 use shared::digest::Digest;
+use shared::health::HealthState;
 use shared::ids::ChangeId;
 use shared::keys::PublicKey;
 use shared::limits;
@@ -92,6 +94,9 @@ struct Memory {
     next_renewal: Timestamp,
     next_check: Timestamp,
     next_full_check: Timestamp,
+    next_health: Timestamp,
+    /// What the server was told of health checks last, and when.
+    health: Option<(Timestamp, BTreeMap<String, HealthState>)>,
     /// Loaded with the first check.
     book: Option<Book>,
     tls_trouble: bool,
@@ -112,6 +117,7 @@ struct Tick {
     check_in: Chore,
     facts: Chore,
     check: Chore,
+    health: Chore,
     refresh: Chore,
     certificate: Chore,
     clock: ClockState,
@@ -149,6 +155,7 @@ impl Tick {
             Action::CheckIn => self.check_in = Chore::Failed,
             Action::SendFacts => self.facts = Chore::Failed,
             Action::Check => self.check = Chore::Failed,
+            Action::LookAtHealth => self.health = Chore::Failed,
             Action::Resume
             | Action::Resend { .. }
             | Action::Refresh
@@ -210,6 +217,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             next_renewal: Timestamp(i64::MIN),
             next_check: Timestamp(i64::MIN),
             next_full_check: Timestamp(i64::MIN),
+            next_health: Timestamp(i64::MIN),
+            health: None,
             book: None,
             tls_trouble: false,
             standings: Vec::new(),
@@ -276,6 +285,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             check_in: if due { Chore::Due } else { Chore::Settled },
             facts: if due && !quiet && now >= self.memory.next_facts { Chore::Due } else { Chore::Settled },
             check: self.check_due(now),
+            health: self.health_due(now, quiet),
             refresh: Chore::Due,
             certificate: self.renewal(now),
             clock,
@@ -305,6 +315,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             check_in: tick.check_in,
             facts: tick.facts,
             check: tick.check,
+            health: tick.health,
             refresh: if tick.held.is_some() { Chore::Failed } else { tick.refresh },
             wishes: &wishes,
             changes: &self.memory.standings,
@@ -332,6 +343,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Action::Resend { from } => self.resend(from, tick),
             Action::SendFacts => self.send_facts(tick),
             Action::Check => self.compare(tick),
+            Action::LookAtHealth => self.look_at_health(tick),
             Action::Refresh => self.refresh(tick),
             Action::Plan(wish) => self.plan(wish, tick),
             Action::Judge(key) => self.judge(key, tick),

@@ -8,6 +8,7 @@ use crate::drift;
 use crate::engine::nothing_done;
 use crate::hands::{Hands, Order};
 use crate::journal::Outcome;
+use crate::progress::{Speaker, Teller};
 use crate::pull::{self, Repository};
 use crate::receipt;
 use crate::server::Server;
@@ -21,7 +22,7 @@ use shared::tuf::TargetName;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// Between two looks at the stop orders while a change runs.
+/// Between two looks at the stop orders while a change runs that nobody watches.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// After this many seconds of preparing, everything that depends on the time is judged again.
 const PREPARED_SECS: i64 = 5;
@@ -165,14 +166,48 @@ impl<H: Hands, S: Server> Agent<H, S> {
         })
     }
 
-    /// Hands the run over; between steps it looks for stop orders.
+    /// Begins to tell of the run; the run goes on without being watched where that cannot be.
+    fn tell_of(&mut self, running: &Running, programs: bool) -> Option<Teller> {
+        let speaker = Speaker {
+            site: self.state.site().site.clone(),
+            key: self.state.shared_key(),
+            running: running.clone(),
+        };
+        let line = self.server.second_line()?;
+        let teller = Teller::start(line, speaker, self.clock.clone(), programs);
+        self.hands.listen(Some(teller.ear()));
+        Some(teller)
+    }
+
+    fn told(&mut self, teller: Option<Teller>) {
+        self.hands.listen(None);
+        if let Some(teller) = teller {
+            teller.end();
+        }
+    }
+
     fn apply(&mut self, order: Order, running: &Running) -> Result<Progress, Refused> {
+        let secret = order.manifests.iter().any(|manifest| manifest.get().has_secrets());
+        let teller = self.tell_of(running, !secret);
+        let done = self.watched(order, running, teller.as_ref());
+        self.told(teller);
+        done
+    }
+
+    /// Hands the run over; between steps it looks for stop orders, when the server has news or at times.
+    fn watched(
+        &mut self,
+        order: Order,
+        running: &Running,
+        teller: Option<&Teller>,
+    ) -> Result<Progress, Refused> {
         let Self { hands, state, server, clock, .. } = self;
         let doors = RefCell::new((state, server, Instant::now()));
         let now = || clock.now();
         let halted = || {
             let (state, server, looked) = &mut *doors.borrow_mut();
-            if looked.elapsed() < LOOK_EVERY {
+            let due = teller.map_or_else(|| looked.elapsed() >= LOOK_EVERY, Teller::has_news);
+            if !due {
                 return false;
             }
             *looked = Instant::now();
@@ -222,9 +257,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
 
     /// A run that was broken off is brought to its end before anything else, without any network.
     pub(super) fn resume(&mut self, tick: &mut Tick) -> Result<(), StateError> {
-        let Some(running) = self.state.running().cloned() else { return Ok(()) };
+        let Some(mut running) = self.state.running().cloned() else { return Ok(()) };
+        running.part = running.part.saturating_add(1);
+        self.state.set_running(running.clone())?;
         self.mark_executed(&running, None)?;
-        let ended = match self.hands.resume(running.change, tick.now) {
+        let teller = self.tell_of(&running, false);
+        let resumed = self.hands.resume(running.change, tick.now);
+        self.told(teller);
+        let ended = match resumed {
             Ok(Some(Progress::Ended(ended))) => *ended,
             Ok(Some(Progress::Rebooting)) => {
                 goes_down(&running, tick);
@@ -270,5 +310,6 @@ fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Runn
         },
         started: now,
         manifests: manifests.map(|m| (admit::applied_key(m), m.version.clone())).collect(),
+        part: 1,
     }
 }

@@ -119,6 +119,13 @@ pub struct Running {
     pub started: Timestamp,
     /// `team/name` and version of each manifest, noted as applied when the run succeeds.
     pub manifests: Vec<(String, semver::Version)>,
+    /// Which start of the agent within the run this is, from 1.
+    #[serde(default = "first_part")]
+    pub part: u32,
+}
+
+fn first_part() -> u32 {
+    1
 }
 
 /// A run whose software is not in effect yet (`open.json`): what its second receipt needs. Written before the run

@@ -157,6 +157,8 @@ pub struct Held {
     pub whole: u32,
     /// The next change of facts meets a node that holds older ones.
     pub stale_facts: bool,
+    /// What was told of health checks.
+    pub health: Vec<shared::health::HealthReport>,
     pub artifacts: BTreeMap<Digest, Vec<u8>>,
     /// False: nobody answers.
     pub online: bool,
@@ -233,6 +235,7 @@ impl TestSite {
             facts: vec![],
             whole: 0,
             stale_facts: false,
+            health: vec![],
             artifacts: BTreeMap::new(),
             online: true,
             lose_answer: false,
@@ -601,6 +604,14 @@ impl Server for TestSite {
                 retry_after_secs: None,
             };
             held.facts.push(known.ok_or_else(other)?);
+            Ok(())
+        })
+    }
+
+    fn send_health(&mut self, report: &Envelope) -> Result<(), NetError> {
+        self.0.borrow_mut().take(|held| {
+            let report = shared::health::open_report(&report.to_bytes(), &site_id()).unwrap();
+            held.health.push(report.body);
             Ok(())
         })
     }

@@ -2,7 +2,9 @@
 
 use super::files::Bench;
 use super::support::site::NOW;
+use agent::courier::Prober;
 use agent::health;
+use agent::host::Machine;
 use agent::journal::Start;
 use agent::resource::programs::{self, Coming};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -10,14 +12,23 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use shared::digest::Digest;
+use shared::health::{HealthResult, HealthState};
 use shared::manifest::{HealthCheck, Manifest, Probe};
-use shared::receipt::HealthResult;
 use shared::time::Interval;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A bench whose machine looks through the real network process.
+fn bench() -> Bench {
+    let mut bench = Bench::new();
+    let (root, state) = (bench.path(""), bench.path("var/lib/assent"));
+    let prober = Prober::with(&[env!("CARGO_BIN_EXE_assent-agent"), "courier"]);
+    bench.machine = Machine::open(&root, &state).unwrap().looking_through(prober);
+    bench
+}
 
 fn check(bench: &mut Bench, check: Value) -> HealthResult {
     let text = json!({ "manifest": "m", "version": "1.0.0",
@@ -83,7 +94,7 @@ fn http_is_judged_by_status_body_and_time() {
             }
         }
     });
-    let mut bench = Bench::new();
+    let mut bench = bench();
     let url = format!("http://127.0.0.1:{port}/{{{{facts.hostname}}}}");
     for (probe, ok, output) in [
         (json!({ "url": url }), true, "status 200"),
@@ -122,7 +133,7 @@ fn https_is_checked_against_the_authorities_of_the_host() {
         drain(&mut tls);
         tls.write_all(b"HTTP/1.1 200 OK\r\n\r\nsecure").ok();
     });
-    let mut bench = Bench::new();
+    let mut bench = bench();
     let probe = json!({ "name": "tls", "retries": 0,
         "http": { "url": format!("https://127.0.0.1:{port}/"), "contains": "secure" } });
     let stranger = check(&mut bench, probe.clone());
@@ -150,14 +161,48 @@ fn programs_are_judged_by_the_exit_codes_of_nagios() {
     ] {
         let probe = json!({ "run": ["/srv/check", code.to_string()], "warning_is_ok": !strict });
         let result = check(&mut bench, json!({ "name": "check", "command": probe, "retries": 0 }));
-        let expected = format!("{word} (ended with exit code {code}): LINE {code} | perf=1");
-        assert_eq!((result.ok, result.output), (ok, expected));
+        let expected = format!("{word} (ended with exit code {code}): LINE {code}");
+        assert_eq!((result.ok, result.state().as_str(), result.output), (ok, word, expected));
+        assert_eq!(result.metrics.iter().map(ToString::to_string).collect::<Vec<_>>(), ["perf=1"]);
+    }
+}
+
+/// Plugins of Debian's monitoring-plugins-basic as they are.
+#[test]
+fn plugins_run_unchanged_and_their_numbers_are_read() {
+    let plugins = std::path::Path::new("/usr/lib/nagios/plugins");
+    if !plugins.join("check_disk").exists() {
+        assert!(!std::env::var("CI").is_ok_and(|v| v == "true"), "monitoring-plugins-basic is not installed");
+        return;
+    }
+    let mut bench = bench();
+    fs::create_dir_all(bench.path("usr/lib/nagios/plugins")).unwrap();
+    for name in ["check_disk", "check_load", "check_procs", "check_users", "check_dummy"] {
+        let plugin = format!("usr/lib/nagios/plugins/{name}");
+        fs::copy(plugins.join(name), bench.path(&plugin)).unwrap();
+    }
+    for (run, state, label) in [
+        (vec!["check_disk", "-w", "0", "-c", "0", "-p", "/"], HealthState::Ok, Some("/")),
+        (vec!["check_disk", "-w", "100%", "-c", "0", "-p", "/"], HealthState::Warning, Some("/")),
+        (vec!["check_disk", "-w", "100%", "-c", "100%", "-p", "/"], HealthState::Critical, Some("/")),
+        (vec!["check_load", "-w", "1000,1000,1000", "-c", "1000,1000,1000"], HealthState::Ok, Some("load15")),
+        (vec!["check_procs", "-c", "1:"], HealthState::Ok, Some("procs")),
+        (vec!["check_dummy", "3", "nobody knows"], HealthState::Unknown, None),
+        (vec!["check_load", "--no-such-option"], HealthState::Unknown, None),
+    ] {
+        let program = format!("/usr/lib/nagios/plugins/{}", run[0]);
+        let run = [program.as_str()].into_iter().chain(run[1..].iter().copied()).collect::<Vec<_>>();
+        let result = check(&mut bench, json!({ "name": "x", "command": { "run": run }, "retries": 0 }));
+        let labels: Vec<&str> = result.metrics.iter().map(|metric| metric.label.as_str()).collect();
+        assert!(result.state() == state && result.unread.is_empty(), "{result:?}");
+        assert!(label.is_none_or(|label| labels.contains(&label)), "{labels:?} {result:?}");
+        assert!(!result.output.contains('|'), "{result:?}");
     }
 }
 
 #[test]
 fn a_check_is_repeated_until_it_passes() {
-    let mut bench = Bench::new();
+    let mut bench = bench();
     let flag = bench.path("srv/flag");
     let text = "[ -e \"$ASSENT_ROOT/srv/flag\" ] && exit 0; touch \"$ASSENT_ROOT/srv/flag\"; exit 2";
     let probe = json!({ "run": ["/bin/sh", "-c", text] });

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use shared::facts::Facts;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::wire::{CiEvent, CiFile, CiState, HostLine};
+use shared::wire::{CiEvent, CiFile, CiHealth, CiState, HostLine};
 use std::collections::BTreeMap;
 
 pub fn list(session: &Session, labels: &[String], by: &args::ByFacts, json: bool) -> Done {
@@ -81,6 +81,8 @@ pub fn show(session: &Session, host: &str, json: bool) -> Done {
 
 /// Packages of foreign origin on one screen; `--json` has all.
 const FOREIGN: usize = 12;
+/// Numbers of a health check on one screen; `--json` has all.
+const METRICS: usize = 4;
 /// History entries on one screen; `--json` has all.
 const HISTORY: usize = 20;
 
@@ -99,6 +101,10 @@ fn rendered(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> S
     if file.states.iter().any(|state| state.installed_at.is_some()) {
         out.push_str(&format!("\n{}\n", lang.word(Word::Software)));
         out.push_str(&software(&file.states, lang, zone));
+    }
+    if !file.health.is_empty() {
+        out.push_str(&format!("\n{}\n", lang.word(Word::Health)));
+        out.push_str(&health(&file.health, lang, zone));
     }
     out.push_str(&format!("\n{}\n", lang.word(Word::History)));
     out.push_str(&history(&file.history, lang, zone));
@@ -176,6 +182,25 @@ fn software(states: &[CiState], lang: Lang, zone: &TimeZone) -> String {
             when(state.installed_at),
             when(state.effective_at),
             when(state.verified_at),
+        ]
+    }));
+    text::table(&rows)
+}
+
+/// What each check said last, with its numbers as plugins write them.
+fn health(checks: &[CiHealth], lang: Lang, zone: &TimeZone) -> String {
+    let mut rows = vec![lang.heads(Word::HeadsOfHealth)];
+    rows.extend(checks.iter().map(|check| {
+        let numbers: Vec<String> = check.metrics.iter().take(METRICS).map(ToString::to_string).collect();
+        let more = check.metrics.len().saturating_sub(METRICS);
+        let more = if more > 0 { format!(" +{more}") } else { String::new() };
+        vec![
+            format!("  {}", text::clean(&check.name)),
+            check.state.as_str().to_owned(),
+            window::local_in(lang, check.since, zone),
+            window::local_in(lang, check.at, zone),
+            text::clean(&format!("{}{more}", numbers.join(" "))),
+            text::clean(&check.output),
         ]
     }));
     text::table(&rows)

@@ -218,6 +218,8 @@ words! {
     Software: "Software: installed, in effect, verified (the server's word)", "Software: installiert, wirksam, geprüft (Wort des Servers)";
     HeadsOfSoftware: "  PACKAGE|INSTALLED|IN EFFECT|VERIFIED", "  PAKET|INSTALLIERT|WIRKSAM|GEPRÜFT";
     NotYet: "not yet", "noch nicht";
+    Health: "Health: what each check said last (the server's word)", "Zustand: was jede Prüfung zuletzt ergab (Wort des Servers)";
+    HeadsOfHealth: "  CHECK|STATE|SINCE|LAST|NUMBERS|OUTPUT", "  PRÜFUNG|ZUSTAND|SEIT|ZULETZT|ZAHLEN|AUSGABE";
     History: "History (the server's word)", "Verlauf (Wort des Servers)";
     And: "and", "und";
     SaidByServer: "the server's word", "Wort des Servers";
@@ -245,6 +247,20 @@ words! {
     AlarmLoss: "a restored database had lost statements of this host; it was told to go on, the gap stays visible", "einer zurückgespielten Datenbank fehlten Erklärungen dieses Hosts; er durfte fortfahren, die Lücke bleibt sichtbar";
     AlarmContradiction: "the host saw another ledger than this one; run `assent log verify`, and compare with a backup", "der Host hat ein anderes Protokoll gesehen als dieses; `assent log verify` ausführen und mit einer Datensicherung vergleichen";
     AlarmForged: "the host sent a statement that is not its own; look who controls that machine", "der Host hat eine fremde Erklärung gesendet; klären, wer diese Maschine kontrolliert";
+    NotBegun: "not begun", "noch nicht begonnen";
+    RunsAt: "runs: step {}", "läuft: Schritt {}";
+    RunBegins: "begins, {} steps", "beginnt, {} Schritte";
+    RunGoesOn: "goes on after the agent was started again, {} steps", "geht nach Neustart des Agenten weiter, {} Schritte";
+    HealthCheck: "health check {}", "Prüfung {}";
+    RunFailed: "FAILED", "FEHLGESCHLAGEN";
+    Waits: "waits", "wartet";
+    TakenBack: "taken back", "zurückgenommen";
+    NotTakenBack: "NOT taken back", "NICHT zurückgenommen";
+    EndedUnproved: "ended: {}", "beendet: {}";
+    EndedProved: "{}, by its signed receipt", "{}, laut signierter Quittung";
+    MessagesMissing: "{} messages are missing", "{} Meldungen fehlen";
+    EventsLost: "{} events could not be told in time", "{} Ereignisse konnten nicht rechtzeitig gemeldet werden";
+    AskedAgain: "asking again", "wird erneut gefragt";
     VerifiedHere: "Verified on this machine: author, manifests, and every plan by its host's own key.", "Auf diesem Rechner geprüft: Autor, Manifeste und jeder Plan mit dem eigenen Schlüssel seines Hosts.";
 }
 

@@ -6,7 +6,7 @@ use crate::args::{
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
-use crate::change::{act, new, show, wait, why};
+use crate::change::{act, new, show, wait, watch, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
@@ -107,6 +107,10 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         ChangeCommand::Show { change } => show::show(session, &change),
         ChangeCommand::List { state, json } => show::list(session, state.as_deref(), json),
         ChangeCommand::Submit { change } => act::act(session, &change, "submit", ""),
+        ChangeCommand::Watch { change, host, after, json } => {
+            let (change, host) = (&change, host.as_deref());
+            watch::run(session, &watch::Wanted { change, host, after, json })
+        }
         ChangeCommand::Wait { change, until, timeout } => wait::run(session, &change, until, &timeout),
         ChangeCommand::Halt { change, note } => act::act(session, &change, "halt", &note),
         ChangeCommand::Resume { change, note } => act::act(session, &change, "resume", &note),

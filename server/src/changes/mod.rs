@@ -101,6 +101,11 @@ pub fn find_target(tx: &mut Conn, change: &Digest, agent: AgentId) -> Result<Opt
     Ok(store::find_target(tx, change, agent)?)
 }
 
+/// All hosts of a revision, in the order of their ids.
+pub fn list_targets(tx: &mut Conn, change: &Digest) -> Result<Vec<Target>, Error> {
+    Ok(store::list_targets(tx, change)?)
+}
+
 /// The newest refusal of a host about a revision.
 pub fn find_refusal(tx: &mut Conn, change: &Digest, agent: AgentId) -> Result<Option<RefusalRow>, Error> {
     Ok(store::papers::find_refusal(tx, change, agent)?)

@@ -1,10 +1,11 @@
 //! The CMDB: what is known of each configuration item, and what every receipt said about it.
 //!
-//! Owns CIs, facts, history and the as-recorded state per resource. Never decides anything by them:
+//! Owns CIs, facts, history, the as-recorded state per resource and what health checks said last. Never decides anything by them:
 //! hosts are identified by their keys, approvals by the policy.
 
 mod api;
 mod differences;
+mod health;
 mod marks;
 mod model;
 mod store;
@@ -12,7 +13,8 @@ mod store;
 mod tests;
 
 pub use api::{Fitting, routes};
-pub use model::{CiId, EventKind, NewEvent, NewHost, NewState, NotACi, one_line};
+pub use health::{record_health, record_report};
+pub use model::{CiId, EventKind, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use store::{
     facts_digests, find_facts, get, get_file, insert_events, insert_host, list, list_history, list_states,
     names, record_facts, record_states, update_effective,

@@ -2,8 +2,10 @@
 
 use crate::kernel::error::Error;
 use shared::digest::Digest;
+use shared::health::{HealthResult, HealthState};
 use shared::ids::{AgentId, ChangeId, HostClass, PersonId, ResourceId};
 use shared::plan::Verb;
+use shared::plugin::Metric;
 use shared::receipt::StepStatus;
 use shared::time::Timestamp;
 use std::fmt;
@@ -62,6 +64,8 @@ pub enum EventKind {
     AsApproved,
     /// Packages were changed, and not by an approved change.
     ByOthers,
+    /// A health check says something else than before.
+    Health,
 }
 
 impl EventKind {
@@ -82,6 +86,7 @@ impl EventKind {
             Self::Differs => "differs",
             Self::AsApproved => "as_approved",
             Self::ByOthers => "by_others",
+            Self::Health => "health",
         }
     }
 }
@@ -123,6 +128,23 @@ pub struct NewState {
     pub ledger_index: u64,
     /// Of software: when it was installed, and since when it is in effect and verified.
     pub software: Option<(Timestamp, Option<Timestamp>, Option<Timestamp>)>,
+}
+
+/// What a host says about one of its health checks.
+#[derive(Debug, Clone)]
+pub struct NewHealth {
+    pub name: String,
+    pub state: HealthState,
+    pub at: Timestamp,
+    pub output: String,
+    pub metrics: Vec<Metric>,
+}
+
+impl NewHealth {
+    pub fn of(result: &HealthResult, at: Timestamp) -> Self {
+        let HealthResult { name, output, metrics, .. } = result.clone();
+        Self { name, state: result.state(), at, output, metrics }
+    }
 }
 
 /// A managed host that becomes a configuration item.

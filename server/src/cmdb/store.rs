@@ -4,6 +4,7 @@ mod facts;
 
 pub use facts::{facts_digests, find_facts, fitting, record_facts};
 
+use super::health;
 use super::model::{CiId, NewEvent, NewHost, NewState, one_line, unknown};
 use crate::each;
 use crate::kernel::db::Conn;
@@ -307,8 +308,9 @@ pub fn get_file(tx: &mut Conn, name: &str) -> Result<CiFile, Error> {
     let id: CiId = line.ci.parse().map_err(|_| unknown("id", &line.ci))?;
     let facts = find_facts(tx, id)?;
     let states = list_states(tx, id)?;
+    let health = health::list(tx, id)?;
     let history = list_history(tx, id)?;
-    Ok(CiFile { line, facts, states, history })
+    Ok(CiFile { line, facts, states, health, history })
 }
 
 /// As recorded by receipts, by resource.
@@ -391,7 +393,7 @@ fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Error> {
 }
 
 /// A word of an enumeration as serde writes it.
-fn word<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
+pub(super) fn word<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|_| unknown(what, text))
 }
 
@@ -399,6 +401,6 @@ fn number(what: &str, n: i64) -> Result<u32, Error> {
     u32::try_from(n).map_err(|_| unknown(what, &n.to_string()))
 }
 
-fn read_digest(bytes: &[u8]) -> Result<Digest, Error> {
+pub(super) fn read_digest(bytes: &[u8]) -> Result<Digest, Error> {
     bytes.try_into().map(Digest).map_err(|_| unknown("digest", &shared::digest::hex(bytes)))
 }

@@ -8,6 +8,7 @@ use super::rates::Rates;
 use super::store;
 use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
@@ -16,12 +17,13 @@ use crate::kernel::http::person::{Allowed, ManageHosts, Read};
 use crate::ledger::{self, Log};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
-use actix_web::web::{self, Data, Json, Path, Query, ServiceConfig};
+use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, put};
 use shared::facts::{Facts, NotApplied};
+use shared::health::open_report;
 use shared::ids::{AgentId, PersonId};
-use shared::limits::FACTS_BYTES;
-use shared::strict::Map;
+use shared::limits::{FACTS_BYTES, HEALTH_REPORT_BYTES};
+use shared::strict::{Map, ReadError};
 use shared::time::Timestamp;
 use shared::wire::{FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
 use std::net::IpAddr;
@@ -61,6 +63,8 @@ pub fn people_routes(config: &mut ServiceConfig) {
 /// Routes for agents. Needs `Data` of `Board` and `Rates`.
 pub fn agent_routes(config: &mut ServiceConfig) {
     config.service(work);
+    let health = web::resource("/agent/v1/health").app_data(PayloadConfig::new(HEALTH_REPORT_BYTES));
+    config.service(health.route(web::post().to(post_health)));
     // Facts are larger than other documents; JSON escapes make them no more than twice as long.
     config.service(
         web::scope("/agent/v1/facts")
@@ -237,6 +241,29 @@ async fn work(
         CheckIn::Same(tag) => Ok(HttpResponse::NotModified().insert_header((ETAG, tag)).finish()),
         CheckIn::News(tag, work) => Ok(HttpResponse::Ok().insert_header((ETAG, tag)).json(work)),
     }
+}
+
+/// What health checks of the host say outside of runs. Sending it again changes nothing.
+async fn post_health(
+    agent: Agent,
+    (db, config): (Data<Db>, Data<Config>),
+    rates: Data<Rates>,
+    body: Bytes,
+) -> Result<HttpResponse, Error> {
+    let id = agent.0.agent_id;
+    rates.health(id)?;
+    let bad = |error: ReadError| Refusal::unprocessable("statement.invalid").with("detail", error);
+    let report = open_report(&body, &config.site_id).map_err(bad)?;
+    if report.body.agent_id != id {
+        return Err(Refusal::forbidden("statement.other_host").with("agent", report.body.agent_id).into());
+    }
+    db.write("fleet.health", move |tx| {
+        let unknown = || Refusal::forbidden("agent.not_enabled").with("agent", id);
+        let host = store::find(tx, id)?.ok_or_else(unknown)?;
+        cmdb::record_report(tx, host.ci, &report)
+    })
+    .await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// What the host says of itself.

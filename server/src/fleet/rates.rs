@@ -19,6 +19,12 @@ const FACTS_PER_MINUTE: u32 = 2;
 /// Statements: a long absence is sent at once, a host that floods is slowed down.
 const STATEMENT_BURST: u32 = 500;
 const STATEMENTS_PER_MINUTE: u32 = 120;
+/// Health reports go out when a check says something else, at most with each look.
+const HEALTH_BURST: u32 = 30;
+const HEALTH_PER_MINUTE: u32 = 4;
+/// What is told while a change runs; each host's share of it is bounded where it is kept.
+const PROGRESS_BURST: u32 = 300;
+const PROGRESS_PER_MINUTE: u32 = 240;
 /// Everything that stays stored, in KiB: sixteen of the longest plans with their receipts at once, then 46 MiB a day.
 const KEPT_BURST_KIB: u32 = 64 << 10;
 const KEPT_KIB_PER_MINUTE: u32 = 32;
@@ -28,6 +34,8 @@ pub struct Rates {
     plans: Limiter<AgentId>,
     facts: Limiter<AgentId>,
     statements: Limiter<AgentId>,
+    health: Limiter<AgentId>,
+    progress: Limiter<AgentId>,
     kept: Limiter<AgentId>,
 }
 
@@ -37,6 +45,8 @@ impl Default for Rates {
             plans: Limiter::new(PLAN_BURST, PLANS_PER_MINUTE),
             facts: Limiter::new(FACTS_BURST, FACTS_PER_MINUTE),
             statements: Limiter::new(STATEMENT_BURST, STATEMENTS_PER_MINUTE),
+            health: Limiter::new(HEALTH_BURST, HEALTH_PER_MINUTE),
+            progress: Limiter::new(PROGRESS_BURST, PROGRESS_PER_MINUTE),
             kept: Limiter::new(KEPT_BURST_KIB, KEPT_KIB_PER_MINUTE),
         }
     }
@@ -61,6 +71,18 @@ impl Rates {
     pub fn statement(&self, host: AgentId, bytes: usize) -> Result<(), Error> {
         take(&self.statements, host, 1)?;
         self.keep(host, bytes)
+    }
+
+    /// # Errors
+    /// Too many.
+    pub fn health(&self, host: AgentId) -> Result<(), Error> {
+        take(&self.health, host, 1)
+    }
+
+    /// # Errors
+    /// Too many.
+    pub fn progress(&self, host: AgentId) -> Result<(), Error> {
+        take(&self.progress, host, 1)
     }
 
     /// Rows and leaves around a document take about a KiB more.

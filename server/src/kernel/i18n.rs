@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 11] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 12] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -23,6 +23,7 @@ const CATALOGUES: [(&str, &str, &str); 11] = catalogues![
     "manifests",
     "changes",
     "rollout",
+    "progress",
     "findings",
     "compliance"
 ];

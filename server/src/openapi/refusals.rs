@@ -35,6 +35,7 @@ const CODES: &[(u16, &[&str])] = &[
             "person.not_found",
             "plan.unknown",
             "plan.unknown_change",
+            "progress.not_expected",
             "request.not_found",
             "site.no_file",
             "upload.unknown",

@@ -4,7 +4,7 @@ use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part
 use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
-use crate::{changes, cmdb, compliance, findings, ledger, manifests, people, receipts};
+use crate::{changes, cmdb, compliance, findings, ledger, manifests, people, progress, receipts};
 use schemars::JsonSchema;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -37,6 +37,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("repository", REPOSITORY),
     ("artifacts", ARTIFACTS),
     ("changes", CHANGES),
+    ("progress", PROGRESS),
     ("receipts", RECEIPTS),
     ("findings", FINDINGS),
     ("ledger", LEDGER),
@@ -134,6 +135,15 @@ const FLEET: &[Route] = &[
     .parts(&[text("ci")])
     .answers(&[answer(200, "a signed Enrolment", json::<Envelope>())])
     .refuses(NAMED),
+    route(
+        ("POST", "/agent/v1/health"),
+        "reportHealth",
+        HOST,
+        "Takes in what the health checks of a host say outside of runs, as a signed HealthReport.",
+    )
+    .takes(json::<Envelope>())
+    .answers(DONE)
+    .refuses(&["agent.too_much", "statement.invalid", "statement.other_host", "agent.not_enabled"]),
     route(("GET", "/agent/v1/work"), "checkIn", HOST, "Tells a host what is new for it.")
         .headers(&[("If-None-Match", "the `ETag` of the last answer")])
         .answers(&[
@@ -431,6 +441,28 @@ const CHANGES: &[Route] = &[
         .parts(&[part::<Digest>("digest")])
         .answers(&[answer(200, "a signed Plan", json::<Envelope>())])
         .refuses(&["plan.unknown"]),
+];
+
+const PROGRESS: &[Route] = &[
+    route(
+        ("GET", "/v1/changes/{id}/progress"),
+        "watchChange",
+        may::<Read>(),
+        "Gives what hosts told of the current revision while it runs, behind a place.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .query::<progress::Wanted>()
+    .answers(&[answer(200, "a page of messages, and where the hosts stand", json::<wire::ProgressPage>())])
+    .refuses(&["change.unknown", "host.not_found", "ci.ambiguous"]),
+    route(
+        ("POST", "/agent/v1/progress"),
+        "tellProgress",
+        HOST,
+        "Keeps for a while what a host tells of a running change, as a signed Progress.",
+    )
+    .takes(json::<Envelope>())
+    .answers(DONE)
+    .refuses(&["agent.too_much", "statement.invalid", "statement.other_host", "progress.not_expected"]),
 ];
 
 const RECEIPTS: &[Route] = &[

@@ -6,7 +6,7 @@
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
 use super::store::{self, Recorded};
 use crate::changes;
-use crate::cmdb::{self, CiId, EventKind, NewEvent, NewState};
+use crate::cmdb::{self, CiId, EventKind, NewEvent, NewHealth, NewState};
 use crate::fleet::{self, ChainHead};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -175,6 +175,11 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
         }
     }
     for recorded in fresh {
+        if let Incoming::Receipt(statement) = recorded.incoming {
+            health(tx, recorded, &statement.body)?;
+        }
+    }
+    for recorded in fresh {
         match recorded.incoming {
             Incoming::Receipt(statement) => {
                 changes::on_receipt(tx, statement, now)?;
@@ -185,6 +190,24 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
         }
     }
     Ok(())
+}
+
+/// What the checks said of a host that is as the change wants it; those of a run that was taken back tell of a state that
+/// is gone.
+fn health(tx: &mut Conn, recorded: &Recorded<'_>, receipt: &Receipt) -> Result<(), Error> {
+    if receipt.outcome.succeeded() == Some(false) || receipt.health.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<NewHealth> =
+        receipt.health.iter().map(|result| NewHealth::of(result, receipt.finished)).collect();
+    let statement = (recorded.incoming.digest(), Some(recorded.index));
+    cmdb::record_health(
+        tx,
+        recorded.ci,
+        &said,
+        statement,
+        Some(&(receipt.change_id.clone(), receipt.revision)),
+    )
 }
 
 fn tell(tx: &mut Conn, topics: &[&str], statement: Digest, now: Timestamp) -> Result<(), Error> {

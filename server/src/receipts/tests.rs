@@ -6,6 +6,7 @@ use crate::testfleet::{Host, NOW, Node, World, code, step};
 use shared::approval::{Approval, Decision, Saw};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
+use shared::health::{HealthResult, HealthState};
 use shared::ledger::{LeafKind, Proven};
 use shared::plan::{Action, Plan, Reversibility, UndoContract, Verb};
 use shared::receipt::{HostOutcome, LogSeen, StepStatus};
@@ -58,6 +59,50 @@ async fn a_receipt_counts_once_and_every_answer_proves_it() {
         assert_eq!(kinds, ["applied", "enrolled"]);
         assert_eq!((ci.history[0].statement, ci.history[0].ledger_index), (Some(receipt.digest()), Some(2)));
         assert_eq!(receipts(&world).await.len(), 1);
+        world.check().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_health_checks_say_is_kept_and_each_change_of_it_is_in_the_history() {
+    for world in World::each().await {
+        let (node, mut host) = (&world.node, Host::new(1));
+        world.enrol(&mut host).await;
+        for (minute, state, outcome) in [
+            (1, HealthState::Ok, HostOutcome::Applied),
+            (2, HealthState::Warning, HostOutcome::Applied),
+            (3, HealthState::Warning, HostOutcome::Unchanged),
+            // What a run that was taken back said is no more.
+            (4, HealthState::Critical, HostOutcome::RolledBack),
+        ] {
+            let said = format!("DISK|/={minute}MB;2;3");
+            let read = shared::plugin::read(&said);
+            let check = HealthResult {
+                name: "disk".into(),
+                ok: true,
+                state: Some(state),
+                output: format!("{} {}", state.as_str(), read.text),
+                long: String::new(),
+                metrics: read.metrics,
+                unread: String::new(),
+                ms: 1,
+            };
+            let receipt = host.receipt(|body| {
+                (body.health, body.outcome, body.finished) = (vec![check], outcome, NOW.plus(60 * minute));
+            });
+            node.send(&receipt).await.unwrap();
+        }
+        let ci = file(&world, "host1").await;
+        let [disk] = ci.health.as_slice() else { panic!("{:?}", ci.health) };
+        assert_eq!((disk.state, disk.since, disk.at), (HealthState::Warning, NOW.plus(120), NOW.plus(180)));
+        assert_eq!(
+            (disk.output.as_str(), disk.metrics[0].to_string().as_str()),
+            ("warning DISK", "/=3MB;2;3")
+        );
+        let told: Vec<_> = ci.history.iter().filter(|event| event.kind == "health").collect();
+        let [told] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(told.summary, "disk: ok → warning: warning DISK");
+        assert!(told.ledger_index.is_some() && told.change_id.is_some());
         world.check().await;
     }
 }

@@ -96,11 +96,6 @@ impl CommandProbe {
     fn default_warning_is_ok() -> bool {
         true
     }
-
-    /// Whether this exit code counts as healthy.
-    pub fn passes(&self, exit_code: i32) -> bool {
-        exit_code == 0 || (exit_code == 1 && self.warning_is_ok)
-    }
 }
 
 /// A health check; exactly one of `http`, `tcp`, `command` and `service`.

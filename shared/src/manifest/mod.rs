@@ -247,6 +247,18 @@ impl Manifest {
         self.resources().iter().flat_map(Resource::artifacts).chain(scripts)
     }
 
+    /// Whether it has contents that nobody but the hosts may see.
+    pub fn has_secrets(&self) -> bool {
+        let hidden = |resource: &Resource| match resource {
+            Resource::File(File { want: FileWant::Present { source, sensitive, .. }, .. }) => {
+                *sensitive || matches!(source, FileSource::Secret(_))
+            }
+            _ => false,
+        };
+        let secret = |parameter: &Parameter| parameter.value_type == ParameterType::Secret;
+        self.parameters.values().any(secret) || self.resources().iter().any(hidden)
+    }
+
     pub fn patch(&self) -> Option<&Patch> {
         match &self.body {
             Body::Resources(_) => None,

@@ -5,9 +5,10 @@ use crate::fleet::Agent;
 use crate::link::{self, Link};
 use shared::change::Change;
 use shared::digest::Digest;
+use shared::health::{HealthResult, HealthState};
 use shared::keys::SigningKey;
 use shared::plan::{Action, Plan, PlanSet, Reversibility, UndoContract, Verb};
-use shared::receipt::{Header, HealthResult, HostOutcome, Receipt, StepResult, StepStatus, TufVersions};
+use shared::receipt::{Header, HostOutcome, Receipt, StepResult, StepStatus, TufVersions};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::Map;
@@ -92,7 +93,16 @@ impl Campaign {
             ms: 3,
             note: String::new(),
         };
-        let health = HealthResult { name: "still there".into(), ok: true, output: "ok".into(), ms: 2 };
+        let health = HealthResult {
+            name: "still there".into(),
+            ok: true,
+            state: Some(HealthState::Ok),
+            output: "ok".into(),
+            long: String::new(),
+            metrics: Vec::new(),
+            unread: String::new(),
+            ms: 2,
+        };
         let receipt = Receipt {
             header: agent.header.clone(),
             change_id: self.change.body.change_id.clone(),

@@ -36,7 +36,7 @@ fn run(apt: &Apt, changes: &[PackageChange], terms: Terms) -> Result<(), Fault> 
     }
     arguments.extend(["-o".into(), format!("DPkg::Options::={}", Config::dpkg_conffiles(terms.conffiles))]);
     arguments.extend(sealed(apt, changes));
-    let exec = Exec::new("apt-get", arguments).timeout(TRANSACTION);
+    let exec = Exec::new("apt-get", arguments).timeout(TRANSACTION).heard();
     let exec = if terms.conffiles == Conffiles::New { exec.env("UCF_FORCE_CONFFNEW", "1") } else { exec };
     apt.exec(exec)?.success("apt-get install")?;
     Ok(())
@@ -116,7 +116,7 @@ pub fn configure(apt: &Apt) -> Result<(), Fault> {
     let policy = Config::dpkg_conffiles(Conffiles::Old);
     let arguments = apt.config.dpkg_options().into_iter();
     let arguments = arguments.chain([policy, "--configure", "-a"].map(str::to_owned));
-    let ran = apt.exec(Exec::new("dpkg", arguments).timeout(TRANSACTION))?;
+    let ran = apt.exec(Exec::new("dpkg", arguments).timeout(TRANSACTION).heard())?;
     if was_interrupted(apt)? {
         ran.success("dpkg --configure -a")?;
     }

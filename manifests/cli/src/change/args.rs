@@ -43,6 +43,23 @@ pub enum ChangeCommand {
         #[arg(long, default_value = "10m", value_name = "TIME")]
         timeout: String,
     },
+    /// Watch a change while it runs: what each host does, verified as its own words
+    #[command(
+        after_help = "Ends when all hosts have reported, or when nothing more can come: exit code 0 if all succeeded, else 1.\nExample: assent change watch C-114\n         assent change watch C-114 --host web1 --json"
+    )]
+    Watch {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// Only this host: name, CI or agent id
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+        /// Go on behind this place, as --json tells them
+        #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "PLACE")]
+        after: u64,
+        /// One line of JSON for each message
+        #[arg(long)]
+        json: bool,
+    },
     /// Stop a change: nothing starts, and hosts stop before their next step
     #[command(after_help = "Example: assent change halt C-114 --note \"the shop is down\"")]
     Halt {

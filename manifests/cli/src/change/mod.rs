@@ -16,6 +16,7 @@ pub mod show;
 mod tests;
 mod unseen;
 pub mod wait;
+pub mod watch;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};

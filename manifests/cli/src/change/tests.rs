@@ -26,7 +26,7 @@ use shared::wire::{ChangeFile, ChangeLine};
 
 pub const NOW: Timestamp = Timestamp(1_795_172_836); // 2026-11-20T11:07:16Z
 
-fn key(n: u8) -> SigningKey {
+pub fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&[n; 32])
 }
 
@@ -96,7 +96,7 @@ fn manifest(named: &ManifestUse) -> Done<Verified<Manifest>> {
 }
 
 /// Names the hosts with keys 10 to 13.
-fn change() -> Statement<Change> {
+pub fn change() -> Statement<Change> {
     let targets = (10..14).map(|n| key(n).public()).map(|k| Target { agent: k.agent_id(), key: k.digest() });
     let body = Change {
         site: policy().site,

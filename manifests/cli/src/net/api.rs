@@ -14,7 +14,7 @@ use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
     Approve, ChangeFile, ChangeLine, CiFile, CiLine, Dispose, FindingFile, FindingLine, FindingPage,
-    HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, Recorded, Why,
+    HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, ProgressPage, Recorded, Why,
 };
 use std::collections::BTreeMap;
 
@@ -186,6 +186,13 @@ impl Client {
 
     pub fn why(&self, host: &str, id: &ChangeId) -> Done<Why> {
         self.read("the reason", &Request::get(&format!("/v1/why/{}/{id}", escape(host)), SMALL * 4))
+    }
+
+    /// What hosts tell of a running change behind a place.
+    pub fn progress(&self, id: &ChangeId, after: u64, host: Option<&str>) -> Done<ProgressPage> {
+        let host = host.map(|host| format!("&host={}", escape(host))).unwrap_or_default();
+        let path = format!("/v1/changes/{id}/progress?after={after}{host}");
+        self.read("what hosts tell", &Request::get(&path, LARGE))
     }
 
     /// All findings that fit, page by page.

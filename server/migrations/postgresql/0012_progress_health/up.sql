@@ -1,0 +1,31 @@
+CREATE TABLE progress (
+    change BYTEA NOT NULL,
+    place BIGINT NOT NULL,
+    agent TEXT NOT NULL,
+    started BIGINT NOT NULL,
+    part BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    statement BYTEA NOT NULL,
+    PRIMARY KEY (change, place),
+    UNIQUE (change, agent, started, part, number)
+);
+CREATE INDEX progress_received ON progress (received);
+
+CREATE TABLE progress_end (
+    change BYTEA PRIMARY KEY NOT NULL,
+    place BIGINT NOT NULL
+);
+
+CREATE TABLE ci_health (
+    ci BIGINT NOT NULL REFERENCES ci (id),
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    output TEXT NOT NULL,
+    metrics TEXT NOT NULL,
+    statement BYTEA NOT NULL,
+    PRIMARY KEY (ci, name)
+);
