@@ -356,6 +356,7 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
     let manifest = read_manifest(file, &bytes)?;
+    drop(bytes);
     let class = config::host_class(&paths).map_err(Failure::fault)?;
     let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
     // A host that has not joined has no id yet; templates then see the id of no host.
@@ -385,7 +386,10 @@ fn read_manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, Failure> {
         Err(why) => why,
     };
     let signed = match Envelope::parse(bytes).map(Statement::<Publication>::open) {
-        Ok(Ok(statement)) => return Ok(statement.body.manifest),
+        Ok(Ok(statement)) => {
+            let manifest = Manifest::from_json(&statement.body.manifest.to_json());
+            return manifest.map_err(|why| Failure::Refused(format!("{}: {why}", file.display())));
+        }
         Ok(Err(why)) => Some(why),
         Err(_) => None,
     };

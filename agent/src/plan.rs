@@ -90,25 +90,35 @@ impl<'a> Ask<'a> {
     /// # Errors
     /// Resources of one manifest wait for each other, or two manifests want the same resource.
     pub(crate) fn resources(&self) -> Result<Vec<Item<'_>>, Refused> {
-        let mut seen: BTreeMap<ResourceId, String> = BTreeMap::new();
         let mut items = Vec::new();
         for (manifest, params) in &self.manifests {
             let all = manifest.resources();
             let order = order(manifest).map_err(|cycle| failed(format!("{}: {cycle}", manifest.id())))?;
+            items.reserve(order.len());
             for resource in order.into_iter().filter_map(|index| all.get(index)) {
-                let id = resource.id();
-                if let Some(other) = seen.insert(id.clone(), manifest.id()) {
-                    let message = format!(
-                        "{id} is wanted by {other} and by {}; a change may name it once",
-                        manifest.id()
-                    );
-                    return Err(failed(message));
-                }
-                items.push(Item { id, resource, params, opener: self.vault.opener(manifest) });
+                let opener = self.vault.opener(manifest);
+                items.push(Item { id: resource.id(), resource, params, opener });
             }
         }
-        one_thing_a_path(&items)?;
+        // Of one manifest the validation has found out, when it was read.
+        if self.manifests.len() > 1 {
+            self.one_manifest_a_resource(&items)?;
+            one_thing_a_path(&items)?;
+        }
         Ok(items)
+    }
+
+    fn one_manifest_a_resource(&self, items: &[Item<'_>]) -> Result<(), Refused> {
+        let mut seen: BTreeMap<&ResourceId, String> = BTreeMap::new();
+        let owners = self.manifests.iter().flat_map(|(own, _)| own.resources().iter().map(|_| own.id()));
+        for (item, owner) in items.iter().zip(owners) {
+            let id = &item.id;
+            if let Some(other) = seen.insert(id, owner.clone()) {
+                let message = format!("{id} is wanted by {other} and by {owner}; a change may name it once");
+                return Err(failed(message));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -238,11 +248,11 @@ struct Planner<'a, H> {
     /// Resources that can only be planned after this change.
     later: BTreeSet<ResourceId>,
     /// What belongs to resources, so that directories leave it alone.
-    managed: Managed,
+    managed: Managed<'a>,
     /// Directories that parts of this plan make.
     made: BTreeSet<String>,
     /// Files and links that steps of this plan put or remove.
-    leaves: BTreeSet<String>,
+    leaves: BTreeSet<Cow<'a, str>>,
     /// ACLs as steps of this plan leave them; only kept where the plan is about any.
     acls: Option<acl::Foreseen>,
 }
@@ -286,7 +296,7 @@ impl<'a, H: Host> Planner<'a, H> {
         self.flush()?;
         self.need_accounts(item)?;
         for path in item.resource.leaves() {
-            self.occupy(item, &path, false)?;
+            self.occupy(item, path, false)?;
         }
         match item.resource {
             Resource::File(wanted) => {
@@ -319,7 +329,7 @@ impl<'a, H: Host> Planner<'a, H> {
                 self.need_parent(wanted.path.as_str(), action.as_ref())?;
                 if action.is_some() {
                     let made = found == directory::Found::Absent;
-                    self.occupy(item, wanted.path.as_str(), true)?;
+                    self.occupy(item, wanted.path.as_str().into(), true)?;
                     if made && !self.made.insert(wanted.path.to_string()) {
                         return Err(failed(format!(
                             "an earlier step makes {} for what it puts there; let its resource require {}",

@@ -60,6 +60,33 @@ fn lower_name(text: &str, longest: usize) -> bool {
         && !text.contains("--")
 }
 
+/// As a lower name, but words may be parted by `_` as well.
+fn is_kind(kind: &str) -> bool {
+    let is_word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let bytes = kind.as_bytes();
+    (1..=32).contains(&bytes.len())
+        && bytes[0].is_ascii_lowercase()
+        && bytes.iter().all(|c| is_word(*c) || matches!(c, b'-' | b'_'))
+        && bytes.windows(2).all(|two| two.iter().any(|c| is_word(*c)))
+        && bytes.last().is_some_and(|c| is_word(*c))
+}
+
+fn is_resource(text: &str) -> bool {
+    let printable = || text.bytes().all(|c| (0x20..0x7f).contains(&c)) || !text.chars().any(char::is_control);
+    text.len() <= 300
+        && text.split_once(':').is_some_and(|(kind, what)| is_kind(kind) && !what.is_empty())
+        && printable()
+}
+
+impl ResourceId {
+    /// `kind:what`; `None` when that is no id.
+    pub(crate) fn of(kind: &str, what: &str) -> Option<Self> {
+        let mut text = String::with_capacity(kind.len() + 1 + what.len());
+        text.extend([kind, ":", what]);
+        is_resource(&text).then_some(Self(text))
+    }
+}
+
 name_id!(
     /// One installation: 16 hex digits, derived from its first root.
     SiteId, "site id", "16 lower-case hex digits",
@@ -105,9 +132,7 @@ name_id!(
         "pattern": "^[a-z][a-z0-9]*([-_][a-z0-9]+)*:[^\\u0000-\\u001f\\u007f-\\u009f]+$",
         "maxLength": 300
     },
-    |t| t.len() <= 300
-        && t.split_once(':').is_some_and(|(kind, what)| lower_name(&kind.replace('_', "-"), 32) && !what.is_empty())
-        && !t.chars().any(char::is_control)
+    is_resource
 );
 
 /// A host's identity: the first 128 bit of the SHA-256 of its own ed25519 public key (32 hex digits).

@@ -9,19 +9,16 @@
 mod floor;
 #[path = "measure/middle.rs"]
 mod middle;
+#[path = "measure/tree.rs"]
+mod tree;
 #[path = "measure/usage.rs"]
 mod usage;
 
 use middle::median;
-use serde_json::json;
-use shared::digest::Digest;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
-use tests::{programs, root};
+use tree::Tree;
 use usage::Cost;
 
-const HOSTNAME: &str = "bench";
-const FILE_BYTES: usize = 1024;
 /// Number of files, and how often each program looks at them.
 const SIZES: [(usize, usize); 3] = [(100, 21), (1_000, 11), (10_000, 5)];
 
@@ -50,7 +47,7 @@ fn figures() {
 /// Prints one line and gives the agent's CPU seconds.
 fn figure(files: usize, rounds: usize) -> f64 {
     let tree = Tree::new(files);
-    let programs = [tree.agent(), tree.sha256sum(), tree.floor()];
+    let programs = [tree.plan(), sha256sum(&tree), floor(&tree)];
     let mut costs: [Vec<Cost>; 3] = Default::default();
     for round in 0..=rounds {
         for (command, costs) in programs.iter().zip(&mut costs) {
@@ -81,64 +78,10 @@ fn assert_nothing_to_do(said: &str) {
     assert!(said.contains(": 0 actions"), "the agent found something to do:\n{said}");
 }
 
-/// A private root with correct files, and the manifest that wants them.
-struct Tree {
-    dir: TempDir,
-    files: usize,
+fn sha256sum(tree: &Tree) -> Vec<PathBuf> {
+    std::iter::once("sha256sum".into()).chain((0..tree.files).map(|number| tree.path(number))).collect()
 }
 
-impl Tree {
-    /// Half of the files come from templates, half are artifacts named by digest.
-    fn new(files: usize) -> Self {
-        let dir = tempfile::Builder::new().prefix("assent-bench-").tempdir().unwrap();
-        let tree = Self { dir, files };
-        root::prepare(&tree.root(), HOSTNAME);
-        std::fs::write(tree.root().join("etc/assent/host-class"), "production\n").unwrap();
-        std::fs::create_dir(tree.root().join("f")).unwrap();
-        let text: String =
-            "key = value, one of many in this file\n".chars().cycle().take(FILE_BYTES - 10).collect();
-        let resources: Vec<_> = (0..files).map(|number| tree.add(number, &text)).collect();
-        let manifest = json!({
-            "manifest": "bench", "version": "1.0.0",
-            "parameters": { "t": { "type": "string", "default": text } }, "resources": resources,
-        });
-        std::fs::write(tree.manifest(), manifest.to_string()).unwrap();
-        tree
-    }
-
-    /// Writes one file; gives its resource.
-    fn add(&self, number: usize, text: &str) -> serde_json::Value {
-        let (path, ending) = (format!("/f/{number:04}"), format!("{HOSTNAME}{number:04}\n"));
-        let bytes = format!("{text}{ending}");
-        std::fs::write(self.path(number), &bytes).unwrap();
-        if number.is_multiple_of(2) {
-            return json!({ "file": { "path": path, "template": format!("{{{{params.t}}}}{{{{facts.hostname}}}}{number:04}\n") } });
-        }
-        let artifact = json!({ "sha256": Digest::of(bytes.as_bytes()), "length": bytes.len() });
-        json!({ "file": { "path": path, "artifact": artifact } })
-    }
-
-    fn root(&self) -> PathBuf {
-        self.dir.path().join("r")
-    }
-
-    fn manifest(&self) -> PathBuf {
-        self.dir.path().join("manifest.json")
-    }
-
-    fn path(&self, number: usize) -> PathBuf {
-        self.root().join(format!("f/{number:04}"))
-    }
-
-    fn agent(&self) -> Vec<PathBuf> {
-        vec![programs::own("assent-agent"), "plan".into(), self.manifest(), "--root".into(), self.root()]
-    }
-
-    fn sha256sum(&self) -> Vec<PathBuf> {
-        std::iter::once("sha256sum".into()).chain((0..self.files).map(|number| self.path(number))).collect()
-    }
-
-    fn floor(&self) -> Vec<PathBuf> {
-        vec![std::env::current_exe().unwrap(), "floor-plan".into(), self.manifest(), self.root()]
-    }
+fn floor(tree: &Tree) -> Vec<PathBuf> {
+    vec![std::env::current_exe().unwrap(), "floor-plan".into(), tree.manifest(), tree.root()]
 }

@@ -242,6 +242,15 @@ pub fn of(fd: impl AsFd) -> io::Result<Option<Acls<u32>>> {
     Ok(Some(Acls { access, default }))
 }
 
+/// The list of an open regular file, if it says more than the mode.
+pub fn beyond_mode(file: impl AsFd) -> io::Result<Option<Acls<u32>>> {
+    match attribute(file, ACCESS) {
+        Ok(access) => Ok(access.filter(Acl::is_extended).map(|access| Acls { access, default: None })),
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::NOTSUP) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 fn attribute(fd: impl AsFd, name: &str) -> io::Result<Option<Acl<u32>>> {
     for size in [SHORT_BYTES, LONG_BYTES] {
         let mut bytes = vec![0; size];

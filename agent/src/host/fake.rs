@@ -353,11 +353,12 @@ impl Host for Fake {
     fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault> {
         let entry = self.look(path)?;
         let Some(Node::File(_, bytes)) = self.node(path) else {
-            return Ok(Scan { entry, digest: None, content: None });
+            return Ok(Scan::bare(entry));
         };
         self.reads.set(self.reads.get() + 1);
         let digest = Some(Digest::of(&bytes));
-        Ok(Scan { entry, digest, content: (bytes.len() as u64 <= keep).then_some(bytes) })
+        let acls = self.acls(path)?.filter(Acls::is_extended);
+        Ok(Scan { entry, digest, content: (bytes.len() as u64 <= keep).then_some(bytes), acls })
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault> {

@@ -101,14 +101,14 @@ fn open(root: &Root, path: &str) -> Result<Result<(File, Attrs, u64), Entry>, Fa
 pub fn scan(root: &Root, path: &str, keep: u64) -> Result<Scan, Fault> {
     let (mut file, attrs, length) = match open(root, path)? {
         Ok(open) => open,
-        Err(entry) => return Ok(Scan { entry, digest: None, content: None }),
+        Err(entry) => return Ok(Scan::bare(entry)),
     };
     let fail = || Fault::io(format!("read {path}"));
+    let acls = acl::beyond_mode(&file).map_err(Fault::io(format!("read the ACL of {path}")))?;
     if length <= keep {
-        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
-        Read::by_ref(&mut file).take(keep).read_to_end(&mut content).map_err(fail())?;
+        let content = whole(&mut file, length, keep).map_err(fail())?;
         let entry = Entry::File { attrs, length: content.len() as u64 };
-        return Ok(Scan { entry, digest: Some(Digest::of(&content)), content: Some(content) });
+        return Ok(Scan { entry, digest: Some(Digest::of(&content)), content: Some(content), acls });
     }
     let large = || Fault::Refused(format!("{path} has more than {SCANNED_BYTES} bytes and is not managed"));
     if length > SCANNED_BYTES {
@@ -123,7 +123,26 @@ pub fn scan(root: &Root, path: &str, keep: u64) -> Result<Scan, Fault> {
     if length > SCANNED_BYTES {
         return Err(large());
     }
-    Ok(Scan { entry: Entry::File { attrs, length }, digest: Some(hasher.finish()), content: None })
+    Ok(Scan { entry: Entry::File { attrs, length }, digest: Some(hasher.finish()), content: None, acls })
+}
+
+/// What a regular file holds, up to `limit` bytes. A read that ends where fstat(2) said the file does, with room for
+/// more, has seen its end: one call less for each file.
+fn whole(file: &mut File, length: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let expected = usize::try_from(length).unwrap_or(0);
+    let mut content = vec![0; expected + 1];
+    let got = loop {
+        match file.read(&mut content) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    content.truncate(got);
+    if got != expected {
+        Read::by_ref(file).take(limit).read_to_end(&mut content)?;
+        content.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    Ok(content)
 }
 
 pub fn read(root: &Root, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault> {

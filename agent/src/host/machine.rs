@@ -57,6 +57,8 @@ pub struct Machine {
     state: PathBuf,
     /// Where files lie while they are judged.
     scratch: PathBuf,
+    /// The account of this process, to which belongs what nobody said otherwise of.
+    owner: (u32, u32),
     staged: BTreeMap<String, Staged>,
     /// Directories with names that are not durable yet, by path.
     renamed: BTreeMap<String, OwnedFd>,
@@ -75,8 +77,9 @@ impl Machine {
         let packager = detect::manager(opened.dir(), opened.is_whole(), &state, LOCK_WAIT);
         let scratch = state.join("verify");
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (owners, prober) = (RefCell::default(), None);
-        Ok(Self { root: opened, packager, prober, state, scratch, staged, renamed, owners })
+        Ok(Self { root: opened, packager, prober, state, scratch, owner, staged, renamed, owners })
     }
 
     /// How long other users of the package manager are waited for.
@@ -208,7 +211,7 @@ impl Host for Machine {
     }
 
     fn default_owner(&self) -> (u32, u32) {
-        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+        self.owner
     }
 
     fn check(&mut self, path: &str, checker: &Checker) -> Result<Ran, Fault> {

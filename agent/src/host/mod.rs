@@ -109,12 +109,21 @@ pub enum Entry {
     Other,
 }
 
-/// An entry with the digest of a regular file, and its bytes when it has at most as many as asked for.
+/// An entry with the digest and ACL of a regular file, and its bytes when it has at most as many as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     pub entry: Entry,
     pub digest: Option<Digest>,
     pub content: Option<Vec<u8>>,
+    /// Where it says more than the mode.
+    pub acls: Option<Acls<u32>>,
+}
+
+impl Scan {
+    /// What is no regular file.
+    fn bare(entry: Entry) -> Self {
+        Self { entry, digest: None, content: None, acls: None }
+    }
 }
 
 /// What tells without reading a file whether it was touched since: stat(2) without the time of the last access.

@@ -57,8 +57,13 @@ fn class_of_place(path: &str, host: &impl Host) -> Result<ActionClass, Fault> {
 
 impl<'a, H: Host> Planner<'a, H> {
     /// A path is a directory or a leaf for all of a plan; where one lies is sometimes only known to the host.
-    pub(super) fn occupy(&mut self, item: &Item<'_>, path: &str, directory: bool) -> Result<(), Refused> {
-        let taken = if directory { self.leaves.contains(path) } else { self.made.contains(path) };
+    pub(super) fn occupy(
+        &mut self,
+        item: &Item<'_>,
+        path: Cow<'a, str>,
+        directory: bool,
+    ) -> Result<(), Refused> {
+        let taken = if directory { self.leaves.contains(&path) } else { self.made.contains(&*path) };
         if taken {
             return Err(failed(format!(
                 "{} needs {path}, but an earlier step makes something else of it",
@@ -66,7 +71,7 @@ impl<'a, H: Host> Planner<'a, H> {
             )));
         }
         if !directory {
-            self.leaves.insert(path.to_owned());
+            self.leaves.insert(path);
         }
         Ok(())
     }
@@ -85,7 +90,7 @@ impl<'a, H: Host> Planner<'a, H> {
             }
             (parts::Part::Directory(want), parts::Found::Directory { path, found }) => {
                 let made = *found == directory::Found::Absent;
-                self.occupy(item, path, true)?;
+                self.occupy(item, path.clone().into(), true)?;
                 self.foresee(item, (path, true), directory::mode(want, found), made)
             }
             (parts::Part::Acl { own }, parts::Found::Acl { path, found }) => {
@@ -104,7 +109,7 @@ impl<'a, H: Host> Planner<'a, H> {
         before: &file::Found,
         after: &file::Found,
     ) -> Result<(), Refused> {
-        self.occupy(item, path, false)?;
+        self.occupy(item, path.to_owned().into(), false)?;
         let file::Found::File { attrs, .. } = after else { return Ok(()) };
         self.foresee(item, (path, false), attrs.mode, !matches!(before, file::Found::File { .. }))
     }

@@ -13,7 +13,9 @@ use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Directories within directories; deeper trees are no configuration.
 const DEPTH: usize = 32;
@@ -22,36 +24,36 @@ const KIND: &str = "entry:";
 
 /// Which paths belong to resources of the change.
 #[derive(Debug, Default)]
-pub struct Managed {
-    paths: BTreeSet<String>,
+pub struct Managed<'a> {
+    paths: BTreeSet<Cow<'a, str>>,
     /// Directories that say themselves what is wanted below them.
-    reaching: BTreeSet<String>,
+    reaching: BTreeSet<&'a str>,
     /// Where archives are unpacked.
-    unpacked: BTreeSet<String>,
+    unpacked: BTreeSet<&'a str>,
 }
 
-impl Managed {
-    pub(crate) fn of(items: &[Item<'_>], accounts: &Accounts) -> Self {
+impl<'a> Managed<'a> {
+    pub(crate) fn of(items: &[Item<'a>], accounts: &Accounts) -> Self {
         let mut managed = Self::default();
         for item in items {
-            managed.paths.extend(item.resource.paths().into_iter().map(Into::into));
-            managed.paths.extend(item.resource.edits().map(str::to_owned));
+            managed.paths.extend(item.resource.paths());
+            managed.paths.extend(item.resource.edits().map(Cow::Borrowed));
             match item.resource {
                 Resource::Directory(own) if own.reaches_below() => {
-                    managed.reaching.insert(own.path.to_string());
+                    managed.reaching.insert(own.path.as_str());
                 }
                 Resource::Archive(own) => {
                     // What lies in it is the matter of the archive.
-                    managed.unpacked.insert(own.path.to_string());
-                    managed.reaching.insert(own.path.to_string());
-                    managed.paths.insert(own.path.to_string());
+                    managed.unpacked.insert(own.path.as_str());
+                    managed.reaching.insert(own.path.as_str());
+                    managed.paths.insert(own.path.as_str().into());
                 }
                 Resource::Acl(own) => {
-                    managed.paths.insert(own.path.to_string());
+                    managed.paths.insert(own.path.as_str().into());
                 }
                 Resource::AuthorizedKeys(own) => {
                     let home = accounts.home(own.user.as_str()).map(|(_, home)| home);
-                    managed.paths.extend(home.map(|home| format!("{home}/.ssh/authorized_keys")));
+                    managed.paths.extend(home.map(|home| format!("{home}/.ssh/authorized_keys").into()));
                 }
                 _ => {}
             }
@@ -66,7 +68,8 @@ impl Managed {
     /// Whether something that is managed lies below.
     fn leads_on(&self, path: &str) -> bool {
         let below = format!("{path}/");
-        self.paths.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below))
+        let from = (Bound::Included(below.as_str()), Bound::Unbounded);
+        self.paths.range::<str, _>(from).next().is_some_and(|next| next.starts_with(&below))
     }
 }
 
@@ -95,7 +98,7 @@ pub(crate) fn governor<'i, 'a>(
 ///
 /// # Errors
 /// There is too much below, or something that cannot be named, shown or removed.
-pub fn diff<H: Host>(want: &Directory, managed: &Managed, host: &H) -> Result<Vec<Action>, Refused> {
+pub fn diff<H: Host>(want: &Directory, managed: &Managed<'_>, host: &H) -> Result<Vec<Action>, Refused> {
     if !want.reaches_below() {
         return Ok(Vec::new());
     }
@@ -113,7 +116,7 @@ pub fn diff<H: Host>(want: &Directory, managed: &Managed, host: &H) -> Result<Ve
 
 struct Walk<'w, H> {
     want: &'w Directory,
-    managed: &'w Managed,
+    managed: &'w Managed<'w>,
     host: &'w H,
     accounts: Accounts,
     seen: usize,

@@ -17,6 +17,7 @@ use shared::secret::Seal;
 use shared::strict::Map;
 use shared::template;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io::Read;
 use std::rc::Rc;
 
@@ -45,6 +46,8 @@ pub struct Want<'a> {
     pub checker: Option<Cow<'a, Checker>>,
     /// The unit that systemd must still be able to read with the contents in it.
     pub unit: Option<String>,
+    /// Digest of the contents, once somebody asked for it.
+    pub(super) hashed: OnceCell<Digest>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,23 +122,21 @@ pub fn resolve<'a>(
         }
     };
     Ok(Want {
-        path,
-        content,
         owner: owner.clone(),
         group: group.clone(),
         mode: *mode,
         sensitive: *sensitive,
-        part: false,
         checker: validate.as_ref().map(Cow::Borrowed),
-        unit: None,
+        ..Want::plain(path, content)
     })
 }
 
 impl<'a> Want<'a> {
     /// Owner, group and mode stay as they are.
     pub fn plain(path: Cow<'a, str>, content: Content<'a>) -> Self {
-        let (owner, group, mode) = (None, None, None);
-        Self { path, content, owner, group, mode, sensitive: false, part: false, checker: None, unit: None }
+        let (owner, group, mode, checker, unit) = (None, None, None, None, None);
+        let hashed = OnceCell::new();
+        Self { path, content, owner, group, mode, sensitive: false, part: false, checker, unit, hashed }
     }
 
     /// The whole text of a file of which a part is edited.
@@ -155,10 +156,17 @@ impl<'a> Want<'a> {
     pub fn digest(&self) -> Option<Digest> {
         match &self.content {
             Content::Absent | Content::Link(_) => None,
-            Content::Bytes(bytes) => Some(Digest::of(bytes)),
-            Content::Hidden(hidden) => Some(Digest::of(&hidden.bytes)),
+            Content::Bytes(bytes) => Some(*self.hashed.get_or_init(|| Digest::of(bytes))),
+            Content::Hidden(hidden) => Some(*self.hashed.get_or_init(|| Digest::of(&hidden.bytes))),
             Content::Artifact { sha256, .. } => Some(*sha256),
         }
+    }
+
+    /// Whether the file has the contents, owner and mode; quicker than comparing digests of states, which say the same.
+    fn is_met(&self, found: &Found, accounts: &Accounts, default_owner: (u32, u32)) -> bool {
+        let Found::File { attrs, digest, .. } = found else { return false };
+        let wanted = self.attrs(default_owner).numeric(Some(*attrs), accounts);
+        self.digest() == Some(*digest) && wanted.is_ok_and(|wanted| wanted == *attrs)
     }
 
     /// Whether nothing is left to do.
@@ -252,7 +260,7 @@ pub fn inspect_up_to(path: &str, keep: u64, host: &impl Host) -> Result<Found, F
     Ok(match (scan.entry, scan.digest) {
         (Entry::Absent, _) => Found::Absent,
         (Entry::File { attrs, length }, Some(digest)) => {
-            Found::File { attrs, length, digest, acls: acl::extended(path, host)?, content: scan.content }
+            Found::File { attrs, length, digest, acls: scan.acls, content: scan.content }
         }
         (Entry::Link { target }, _) => Found::Link { target },
         (Entry::File { .. } | Entry::Directory { .. } | Entry::Other, _) => Found::Other,
@@ -315,6 +323,9 @@ pub fn diff(
         return Err(refuse(format!(
             "{path} is a directory or device and is not replaced by a {what}; remove it first"
         )));
+    }
+    if want.is_met(found, accounts, default_owner) {
+        return Ok(None);
     }
     let before_attrs = match found {
         Found::File { attrs, .. } => Some(*attrs),

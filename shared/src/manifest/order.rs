@@ -32,9 +32,13 @@ impl std::error::Error for Cycle {}
 /// A link that a change makes counts as in the way as well: what lies behind it would be elsewhere than it was when
 /// the change was planned. Answers the two indexes and the path; the first found.
 pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'r, str>)> {
+    let all: Vec<Vec<Cow<'r, str>>> = resources.iter().map(|resource| resource.leaves()).collect();
+    if !are_some_needed_as_directories(resources, &all) {
+        return None;
+    }
     let mut leaves: BTreeMap<Cow<'r, str>, usize> = BTreeMap::new();
-    for (index, resource) in resources.iter().enumerate() {
-        leaves.extend(resource.leaves().into_iter().map(|path| (path, index)));
+    for (index, own) in all.into_iter().enumerate() {
+        leaves.extend(own.into_iter().map(|path| (path, index)));
     }
     let has_acl = |leaf: &Resource| {
         !matches!(leaf, Resource::Symlink(_) | Resource::File(File { want: FileWant::Absent, .. }))
@@ -49,8 +53,7 @@ pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'
         let mut own = resource.leaves();
         own.extend(resource.directories().map(|path| format!("{path}/").into()));
         for path in own {
-            let above = path.match_indices('/').map(|(at, _)| &path[..at]).filter(|above| !above.is_empty());
-            for above in above {
+            for above in above(&path) {
                 if let Some((leaf, other)) = leaves.get_key_value(above) {
                     return Some((*other, index, leaf.clone()));
                 }
@@ -58,6 +61,30 @@ pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'
         }
     }
     None
+}
+
+/// The directories that a path lies in, from the outside in, without the root.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at]).filter(|above| !above.is_empty())
+}
+
+/// Whether a leaf is a directory that others need, or has an ACL. Thousands of files lie in few directories, so this
+/// is quicker than asking where each of them lies.
+fn are_some_needed_as_directories(resources: &[&Resource], leaves: &[Vec<Cow<'_, str>>]) -> bool {
+    let mut needed: BTreeSet<&str> = BTreeSet::new();
+    let mut last = "";
+    for (resource, leaves) in resources.iter().zip(leaves) {
+        let itself = if let Resource::Acl(acl) = resource { Some(acl.path.as_str()) } else { None };
+        needed.extend(resource.directories().into_iter().chain(itself));
+        for path in leaves.iter().map(AsRef::as_ref).chain(resource.directories()) {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            if parent != last {
+                needed.extend(above(path));
+                last = parent;
+            }
+        }
+    }
+    leaves.iter().flatten().any(|leaf| needed.contains(leaf.as_ref()))
 }
 
 /// Indexes of the resources in the order in which they are done; stable: ties stay as written.
@@ -96,19 +123,54 @@ pub fn order(manifest: &Manifest) -> Result<Vec<usize>, Cycle> {
     Err(Cycle(cycle(&before, &waiting).into_iter().map(|i| resources[i].id()).collect()))
 }
 
+/// Resources as others name them: only what somebody asks for.
+struct Named<'r> {
+    ids: BTreeMap<ResourceId, usize>,
+    directories: BTreeMap<&'r str, usize>,
+    files: BTreeMap<&'r str, usize>,
+}
+
+impl<'r> Named<'r> {
+    /// Of two resources with one name, which validation reports, the first counts.
+    fn of(resources: &'r [Resource]) -> Self {
+        let refers =
+            |r: &Resource| !(r.requires().is_empty() && r.on_change().is_empty() && awaited(r).is_empty());
+        let (refer, acls) = (
+            resources.iter().any(refers),
+            resources.iter().any(|resource| matches!(resource, Resource::Acl(_))),
+        );
+        let mut named = Self { ids: BTreeMap::new(), directories: BTreeMap::new(), files: BTreeMap::new() };
+        for (i, resource) in resources.iter().enumerate().rev() {
+            if refer {
+                named.ids.insert(resource.id(), i);
+            }
+            match resource {
+                Resource::Directory(own) => drop(named.directories.insert(own.path.as_str(), i)),
+                Resource::File(own) if acls => drop(named.files.insert(own.path.as_str(), i)),
+                _ => {}
+            }
+        }
+        named
+    }
+}
+
+/// Resources whose change a command waits for.
+fn awaited(resource: &Resource) -> &[ResourceId] {
+    match resource {
+        Resource::Command(Command { needed: Needed::Changed(ids), .. }) => ids,
+        _ => &[],
+    }
+}
+
 /// For each resource the indexes that come first, sorted, each once.
 fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
-    let ids: Vec<ResourceId> = resources.iter().map(Resource::id).collect();
-    let index: BTreeMap<&ResourceId, usize> = ids.iter().enumerate().map(|(i, id)| (id, i)).rev().collect();
+    let named = Named::of(resources);
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); resources.len()];
     for (i, resource) in resources.iter().enumerate() {
-        let changed: &[ResourceId] = match resource {
-            Resource::Command(Command { needed: Needed::Changed(ids), .. }) => ids,
-            _ => &[],
-        };
-        before[i].extend(resource.requires().iter().chain(changed).filter_map(|id| index.get(id)));
-        before[i].extend(enclosing(resource, &index));
-        for service in resource.on_change().iter().filter_map(|id| index.get(id)) {
+        let needs = resource.requires().iter().chain(awaited(resource));
+        before[i].extend(needs.filter_map(|id| named.ids.get(id)));
+        before[i].extend(enclosing(resource, &named));
+        for service in resource.on_change().iter().filter_map(|id| named.ids.get(id)) {
             before[*service].push(i);
         }
     }
@@ -139,7 +201,10 @@ fn all_before(last: &[usize], before: &[Vec<usize>]) -> BTreeSet<usize> {
 }
 
 /// Directories of the manifest in which the path of `resource` lies.
-fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<usize> {
+fn enclosing(resource: &Resource, named: &Named<'_>) -> Vec<usize> {
+    if named.directories.is_empty() && named.files.is_empty() {
+        return Vec::new();
+    }
     let mut paths = resource.paths();
     paths.extend(resource.edits().map(Into::into));
     if let Resource::Mount(mount) = resource {
@@ -153,18 +218,10 @@ fn enclosing(resource: &Resource, index: &BTreeMap<&ResourceId, usize>) -> Vec<u
     if let Resource::Acl(acl) = resource {
         // What it is about may be made, or get its mode, by a resource of its own.
         paths.push(format!("{}/", acl.path).into());
-        let file: Option<ResourceId> = format!("file:{}", acl.path).parse().ok();
-        itself = file.and_then(|id| index.get(&id).copied());
+        itself = named.files.get(acl.path.as_str()).copied();
     }
-    let above = paths.iter().flat_map(|path| {
-        let ends = path.match_indices('/').filter(|(at, _)| *at > 0);
-        ends.map(|(at, _)| &path[..at])
-    });
-    let directory = |above: &str| {
-        let id: ResourceId = format!("directory:{above}").parse().ok()?;
-        index.get(&id).copied()
-    };
-    above.filter_map(directory).chain(itself).collect()
+    let directories = paths.iter().flat_map(|path| above(path));
+    directories.filter_map(|above| named.directories.get(above).copied()).chain(itself).collect()
 }
 
 /// One cycle among the resources that still wait. Each of them waits for another one that waits,

@@ -488,7 +488,7 @@ impl Resource {
             what
         };
         #[expect(clippy::expect_used, reason = "paths and names are shorter and stricter than an id")]
-        format!("{}:{what}", self.kind().as_str()).parse().expect("a value makes an id")
+        ResourceId::of(self.kind().as_str(), &what).expect("a value makes an id")
     }
 
     /// Ids that are done first.

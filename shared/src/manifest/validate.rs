@@ -199,9 +199,16 @@ impl Check<'_> {
     }
 
     fn resource(&mut self, place: &str, resource: &Resource, known: &BTreeMap<ResourceId, usize>) {
-        self.references(&format!("{place}.requires"), resource.requires(), known, false);
-        self.references(&format!("{place}.on_change"), resource.on_change(), known, true);
-        self.rules(&format!("{place}.satisfies"), resource.satisfies());
+        // Places are only written where there is something to look at: most resources have none of these.
+        let (requires, on_change) = (resource.requires(), resource.on_change());
+        for (key, ids, services) in [("requires", requires, false), ("on_change", on_change, true)] {
+            if !ids.is_empty() {
+                self.references(&format!("{place}.{key}"), ids, known, services);
+            }
+        }
+        if !resource.satisfies().is_empty() {
+            self.rules(&format!("{place}.satisfies"), resource.satisfies());
+        }
         match resource {
             Resource::File(file) => {
                 if let FileWant::Present { source, mode, .. } = &file.want {
