@@ -143,7 +143,7 @@ const FLEET: &[Route] = &[
     )
     .takes(json::<Envelope>())
     .answers(DONE)
-    .refuses(&["agent.too_much", "statement.invalid", "statement.other_host", "agent.not_enabled"]),
+    .refuses(&["agent.too_much", "statement.invalid", "statement.other_host"]),
     route(("GET", "/agent/v1/work"), "checkIn", HOST, "Tells a host what is new for it.")
         .headers(&[("If-None-Match", "the `ETag` of the last answer")])
         .answers(&[

@@ -297,7 +297,8 @@ async fn a_group_that_the_database_rolled_back_is_reported_as_such() {
     let test = tokio::task::spawn_blocking(|| each_engine().swap_remove(0)).await.unwrap();
     let db = &test.db;
     let hold = db.write("hold", |_| {
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        // As long as the others may take to stand behind it, on a machine with better things to do.
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
         Ok::<_, TestError>(())
     });
     let first = db.write("first", |tx| generation::bump(tx, "first").map_err(TestError::from));

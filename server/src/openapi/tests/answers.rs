@@ -158,6 +158,7 @@ async fn people_get_what_is_described() {
         &format!("/v1/changes/{id}"),
         &format!("/v1/changes/{id}/course"),
         &format!("/v1/changes/{draft}/course"),
+        &format!("/v1/changes/{id}/progress"),
         &format!("/v1/why/web1/{id}"),
         &format!("/v1/why/web2/{id}"),
         &format!("/v1/statements/{receipt}"),
