@@ -194,7 +194,7 @@ on_both! {
             ("a1", Statement::sign(message(&file, &key, 2, "x").body, &stranger).to_bytes(), 422, "statement.invalid"),
             ("a1", Statement::sign(other, &key).to_bytes(), 404, "progress.not_expected"),
             ("a1", message(&file, &key, 2, &"x".repeat(2_000)).to_bytes(), 422, "statement.invalid"),
-            ("a1", vec![b'{'; 200 << 10], 413, "request.too_large"),
+            ("a1", vec![b'{'; 200 << 10], 413, "request.rejected"),
             ("a1", b"{}".to_vec(), 422, "statement.invalid"),
         ] {
             let (found, text) = post(from, body);

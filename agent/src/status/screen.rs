@@ -12,6 +12,9 @@ const COLUMNS: usize = 80;
 const LABEL: usize = 14;
 /// Entries of one kind that are told; the rest is a number.
 const SHOWN: usize = 2;
+/// Lines of the whole screen, and of what is wrong when everything else needs its own.
+const ROWS: usize = 24;
+const PROBLEM_ROWS: usize = 3;
 
 /// At most 24 lines: 1 for the host, 1 for the agent, 2 for a run, 3 for problems, 5 for changes, 1 for the next window,
 /// 2 for what is approved, 2 for what is pending, 3 for findings, 2 for quarantine, 1 each for trust and contact (24 in
@@ -23,24 +26,30 @@ pub fn lines(status: &Status, now: Timestamp) -> String {
     if let Some(running) = &status.running {
         screen.line("RUNNING", &run(running, status.process, now), 2);
     }
-    problems(status, &mut screen);
-    changes(status, now, &mut screen);
-    approved(&status.approved, &mut screen);
+    let mut below = Screen(String::new());
+    changes(status, now, &mut below);
+    approved(&status.approved, &mut below);
     if let Some(pending) = status.pending.last() {
-        screen.line("pending", &in_effect(pending, status.pending.len() - 1), 2);
+        below.line("pending", &in_effect(pending, status.pending.len() - 1), 2);
     }
-    findings(&status.findings, &mut screen);
+    findings(&status.findings, &mut below);
     if let Some(last) = status.quarantine.last() {
-        screen.line("quarantine", &quarantined(last, status.quarantine.len() - 1), 2);
+        below.line("quarantine", &quarantined(last, status.quarantine.len() - 1), 2);
     }
-    trust(&status.expiries, now, &mut screen);
-    contact(status, now, &mut screen);
-    screen.0
+    trust(&status.expiries, now, &mut below);
+    contact(status, now, &mut below);
+    let room = ROWS.saturating_sub(screen.rows() + below.rows());
+    problems(status, room.max(PROBLEM_ROWS), &mut screen);
+    screen.0 + &below.0
 }
 
 struct Screen(String);
 
 impl Screen {
+    fn rows(&self) -> usize {
+        self.0.lines().count()
+    }
+
     /// A label and a text of at most so many lines; what does not fit ends in `…`.
     fn line(&mut self, label: &str, text: &str, most: usize) {
         let text = shared::visible::line(text);
@@ -106,13 +115,14 @@ fn run(running: &RunningNow, process: Process, now: Timestamp) -> String {
     format!("{change_id} revision {revision} for {since}: {stuck}{progress}{doing}{why}")
 }
 
-fn problems(status: &Status, screen: &mut Screen) {
+/// What is wrong, with what to do about it where there is room.
+fn problems(status: &Status, rows: usize, screen: &mut Screen) {
     let notes = status.fact_notes.iter().map(|note| format!("fact: {note}"));
     let all: Vec<String> = status.problems.iter().cloned().chain(notes).collect();
     let more = all.len().saturating_sub(1);
     let rest = if more == 0 { String::new() } else { format!(" (+{more} more: --json)") };
     if let Some(first) = all.first() {
-        screen.line("problem", &format!("{first}{rest}"), 3);
+        screen.line("problem", &format!("{first}{rest}"), rows);
     }
 }
 

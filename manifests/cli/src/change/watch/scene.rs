@@ -181,7 +181,9 @@ impl<'a> Scene<'a> {
             line(first, &format!("! {}", lang.fill(Word::EventsLost, &lost.to_string())));
         }
         for (n, Event { at, what }) in events.iter().enumerate() {
-            if matches!(what, What::Under { .. }) && n + 1 < events.len() {
+            if let What::Under { first, .. } = what
+                && events[n + 1..].iter().any(|later| ends(&later.what, *first))
+            {
                 continue;
             }
             words(what, told.steps, lang).iter().for_each(|text| line(*at, text));
@@ -227,6 +229,15 @@ impl State {
 fn clock(at: Timestamp, zone: &TimeZone) -> String {
     let at = jiff::Timestamp::from_second(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
+/// Whether it tells more than that the step is under way.
+fn ends(what: &What, begun: u32) -> bool {
+    match what {
+        What::Step { step, .. } => *step >= begun,
+        What::Failed { .. } | What::Ended { .. } => true,
+        _ => false,
+    }
 }
 
 /// One event in words; foreign text is one line and harmless.
