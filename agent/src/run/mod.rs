@@ -354,6 +354,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         memory.ahead = false;
         (memory.next_check_in, memory.quiet_until) = (never, never);
         (memory.next_check, memory.next_full_check, memory.next_renewal) = (never, never, never);
+        (memory.next_facts, memory.next_health) = (never, never);
         memory.prefetch.values_mut().flatten().for_each(|at| *at = never);
     }
 

@@ -24,6 +24,20 @@ fn after_a_clock_that_was_ahead_nothing_waits_for_its_times() {
     bench.site.check_chain();
 }
 
+#[test]
+fn after_a_clock_that_was_ahead_new_facts_are_told_at_once() {
+    const ROOT: &str = "root:x:0:0::/root:/bin/sh\n";
+    let mut bench = Bench::new();
+    bench.machine.file("/etc/passwd", ROOT);
+    bench.clock.set(NOW.plus(YEAR));
+    bench.agent.as_mut().unwrap().tick();
+    bench.machine.file("/etc/passwd", &format!("{ROOT}ann:x:1000:100::/home/ann:/bin/sh\n"));
+    bench.at(NOW.plus(120));
+    let report = bench.agent.as_mut().unwrap().tick();
+    let users = bench.site.0.borrow().facts.last().map(|facts| facts.users.len());
+    assert_eq!(users, Some(2), "{:?}", report.lines);
+}
+
 /// Its metadata and approvals are still good by both clocks; only the window is not open by the server's.
 #[test]
 fn a_clock_that_is_ahead_opens_no_window() {
