@@ -16,6 +16,8 @@ use super::systemd::{self, Unit, UnitVerb};
 use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp, Uname};
 use super::{acl, files, firewall, verify};
 use crate::courier::{AUTHORITIES_BYTES, Look, Prober, Seen};
+use crate::program;
+use crate::slots::{Own, Place};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -57,6 +59,7 @@ pub struct Machine {
     state: PathBuf,
     /// Where files lie while they are judged.
     scratch: PathBuf,
+    own: Own,
     staged: BTreeMap<String, Staged>,
     /// Directories with names that are not durable yet, by path.
     renamed: BTreeMap<String, OwnedFd>,
@@ -75,8 +78,8 @@ impl Machine {
         let packager = detect::manager(opened.dir(), opened.is_whole(), &state, LOCK_WAIT);
         let scratch = state.join("verify");
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
-        let (owners, prober) = (RefCell::default(), None);
-        Ok(Self { root: opened, packager, prober, state, scratch, staged, renamed, owners })
+        let (own, owners, prober) = (own(&opened), RefCell::default(), None);
+        Ok(Self { root: opened, packager, prober, state, scratch, own, staged, renamed, owners })
     }
 
     /// How long other users of the package manager are waited for.
@@ -383,6 +386,10 @@ impl Host for Machine {
         systemd::reboot()
     }
 
+    fn own(&self) -> Own {
+        self.own.clone()
+    }
+
     fn uname(&self) -> Uname {
         let uname = rustix::system::uname();
         let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
@@ -412,6 +419,17 @@ impl Host for Machine {
         };
         Ok(own_addresses(&read("/proc/net/fib_trie")?, &read("/proc/net/if_inet6")?))
     }
+}
+
+/// This program, and whether it lies in a slot of this root.
+fn own(root: &Root) -> Own {
+    let real = std::env::current_exe().and_then(fs::canonicalize).ok();
+    let lies_in = |place: &Place| {
+        let slot = place.path().and_then(|path| fs::canonicalize(root.outside(&path)).ok());
+        slot.is_some() && slot == real
+    };
+    let place = [Place::A, Place::B].into_iter().find(lies_in).unwrap_or(Place::Packaged);
+    Own { place, version: program::version(), target: program::target() }
 }
 
 fn no_kernel() -> Fault {

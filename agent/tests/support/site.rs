@@ -129,6 +129,7 @@ impl Site {
             log: LogRules { vkeys: vec!["log".into()] },
             ca_spki: vec![],
             server_urls: vec![],
+            vendor: None,
         }
     }
 
@@ -292,7 +293,8 @@ impl Site {
         let (approved, now) = (self.signed(approved), self.signed(now));
         let facts = facts();
         let (vault, artifacts) = (&self.vault, &self.artifacts);
-        let job = Job { plan: &now.body, approved: &approved, facts: &facts, vault, artifacts };
+        let vendor = None;
+        let job = Job { plan: &now.body, approved: &approved, facts: &facts, vault, vendor, artifacts };
         let (clock, asked) = (Cell::new(NOW), Cell::new(0));
         let watch = Watch {
             now: &|| {
@@ -309,6 +311,7 @@ impl Site {
             Progress::Ended(outcome) => Ok(*outcome),
             // As after a power cut: whoever comes next resumes.
             Progress::Rebooting => Err(Fault::Refused("the machine goes down".into()).into()),
+            Progress::Leaving => Err(Fault::Refused("another program goes on".into()).into()),
         }
     }
 
@@ -322,6 +325,7 @@ impl Site {
         Ok(progress.map(|progress| match progress {
             Progress::Ended(outcome) => *outcome,
             Progress::Rebooting => panic!("it went down long ago"),
+            Progress::Leaving => panic!("no program is on trial here"),
         }))
     }
 }

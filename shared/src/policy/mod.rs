@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::ids::{HostClass, PersonId, SiteId};
 use crate::keys::PublicKey;
 use crate::limits;
+use crate::release::Vendor;
 use crate::risk::{ActionClass, Risk};
 use crate::strict::{self, ReadError};
 use crate::time::Timestamp;
@@ -136,6 +137,9 @@ pub struct Policy {
     /// SHA-256 of the SubjectPublicKeyInfo of each certificate authority that hosts accept.
     pub ca_spki: Vec<Digest>,
     pub server_urls: Vec<String>,
+    /// Whose releases may take the agent's place; absent: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Vendor>,
 }
 
 /// The schema name that this version reads and writes.
@@ -179,6 +183,12 @@ impl Policy {
         for rule in &self.rules {
             if rule.require.approvals == 0 {
                 problems.push(format!("rule {:?} asks for no approval; at least 1 is needed", rule.name));
+            }
+        }
+        if let Some(vendor) = &self.vendor {
+            problems.extend(vendor.problems());
+            if vendor.keys.iter().any(|key| keys.contains(key)) {
+                problems.push("vendor.keys names the key of a person; one key has one purpose".into());
             }
         }
         if self.log.vkeys.is_empty() {
