@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Extension of files that are being written; leftovers of a crash are ignored and overwritten.
+/// Extension of files that are being written; leftovers of a crash are ignored, overwritten, and swept at the start.
 const UNFINISHED: &str = "tmp";
 
 /// Durable file operations. The second implementation is a disk that fails on demand, in tests.
@@ -33,6 +33,10 @@ pub trait Disk {
     /// Appends to a file that may be lost at a crash (downloads); makes it durable with `sync`.
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self, path: &Path) -> io::Result<()>;
+    /// Removes what a crash left unfinished in a directory. Only for whom nobody else writes there.
+    fn sweep(&mut self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The machine's file system. Files are readable by their owner only.
@@ -122,6 +126,21 @@ impl Disk for RealDisk {
     fn sync(&mut self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()?;
         sync_dir(parent(path)?)
+    }
+
+    fn sweep(&mut self, dir: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 }
 

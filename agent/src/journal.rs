@@ -73,6 +73,12 @@ pub struct Journal<D> {
     disk: D,
     dir: PathBuf,
     log: Option<Log>,
+    /// Bytes of the file whose records are known here and durable.
+    whole: usize,
+    /// A write failed, or broke off before the agent started: behind `whole` there may be more, which does not count.
+    torn: bool,
+    /// What a receipt made superfluous is not removed yet.
+    untidy: bool,
     /// Where packed contents lie, once somebody asks.
     packs: RefCell<Option<Packs>>,
 }
@@ -99,7 +105,9 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// Not readable, or damaged before its last record: nothing may then be started.
     pub fn open(disk: D, dir: &Path) -> Result<Self, Fault> {
-        let mut journal = Self { disk, dir: dir.to_owned(), log: None, packs: RefCell::new(None) };
+        let packs = RefCell::new(None);
+        let mut journal =
+            Self { disk, dir: dir.to_owned(), log: None, whole: 0, torn: false, untidy: false, packs };
         let path = journal.path();
         let fail = || Fault::io(format!("read the journal {}", path.display()));
         let bytes = journal.disk.read(&path, JOURNAL_BYTES).map_err(fail())?.unwrap_or_default();
@@ -107,12 +115,33 @@ impl<D: Disk> Journal<D> {
         for record in records {
             tell(&mut journal.log, record).map_err(fail())?;
         }
-        if whole < bytes.len() {
-            // Cut the torn record off, or the next one would be read as part of it.
-            journal.disk.write(&path, &bytes[..whole]).map_err(fail())?;
+        // Nothing is written yet: a host whose disk is full or read-only must be heard all the same.
+        (journal.whole, journal.torn) = (whole, whole < bytes.len());
+        journal.untidy = true;
+        if let Err(e) = journal.tidy() {
+            tracing::warn!("old contents of files are not removed yet: {e}");
         }
-        journal.tidy().map_err(fail())?;
         Ok(journal)
+    }
+
+    /// Cuts off what a failed write left behind the last known record, or the next one would be read as part of it.
+    /// After a failed sync nobody knows what of it is on the disk, so the file is written anew.
+    fn mend(&mut self) -> io::Result<()> {
+        if !self.torn {
+            return Ok(());
+        }
+        let path = self.path();
+        if self.log.is_none() {
+            self.disk.remove(&path)?;
+        } else {
+            let bytes = self.disk.read(&path, JOURNAL_BYTES)?.unwrap_or_default();
+            let known = bytes.get(..self.whole).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "it is shorter than what was written to it")
+            })?;
+            self.disk.write(&path, known)?;
+        }
+        self.torn = false;
+        Ok(())
     }
 
     fn path(&self) -> PathBuf {
@@ -150,11 +179,18 @@ impl<D: Disk> Journal<D> {
         }
         let fail = || Fault::io("begin a journal");
         let path = self.path();
-        if self.log.take().is_some() {
+        self.mend().map_err(fail())?;
+        self.tidy().map_err(fail())?;
+        if self.log.is_some() {
             self.disk.rename(&path, &self.dir.join("previous")).map_err(fail())?;
+            self.log = None;
         }
         let record = Record::Start(Box::new(start));
-        self.disk.write(&path, &record::line(&record)).map_err(fail())?;
+        let line = record::line(&record);
+        // Until it is known to be there, it must not be found as a run that has begun.
+        (self.whole, self.torn) = (0, true);
+        self.disk.write(&path, &line).map_err(fail())?;
+        (self.whole, self.torn) = (line.len(), false);
         tell(&mut self.log, record).map_err(fail())
     }
 
@@ -169,8 +205,11 @@ impl<D: Disk> Journal<D> {
         let fail = || Fault::io("write the journal");
         let lines: Vec<u8> = records.iter().flat_map(record::line).collect();
         let path = self.path();
+        self.mend().map_err(fail())?;
+        self.torn = true;
         self.disk.append(&path, &lines).map_err(fail())?;
         self.disk.sync(&path).map_err(fail())?;
+        (self.whole, self.torn) = (self.whole + lines.len(), false);
         records.into_iter().try_for_each(|record| tell(&mut self.log, record)).map_err(fail())
     }
 
@@ -192,22 +231,35 @@ impl<D: Disk> Journal<D> {
     /// The receipt is signed and spooled: old contents are no longer needed.
     pub fn receipt_made(&mut self, receipt: Digest) -> Result<(), Fault> {
         if !matches!(self.standing(), Standing::Ended(..)) {
-            return Ok(());
+            // The beginning of a run that never began is not to be found by the next agent.
+            return self.mend().map_err(Fault::io("mend the journal"));
         }
         self.write(vec![Record::ReceiptMade(receipt)])?;
+        self.untidy = true;
         self.tidy().map_err(Fault::io("remove old contents of files"))
     }
 
     /// Removes what only undoing needs once there is a receipt: old contents, and the keys of digests of secrets.
     fn tidy(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.untidy) {
+            return Ok(());
+        }
+        let tidied = self.tidy_all();
+        self.untidy = tidied.is_err();
+        tidied
+    }
+
+    fn tidy_all(&mut self) -> io::Result<()> {
         let path = self.path();
         let Some(log) = &mut self.log else { return Ok(()) };
         let (Some(receipt), Some(outcome)) = (log.receipt, &log.outcome) else { return Ok(()) };
         if log.steps.iter().any(|step| matches!(step.before, Some(Found::Secret(..)))) {
             let (start, end) = (Box::new(log.start.clone()), Box::new(outcome.clone()));
             let rest = [Record::Start(start), Record::Finished(end), Record::ReceiptMade(receipt)];
-            self.disk.write(&path, &rest.iter().flat_map(record::line).collect::<Vec<u8>>())?;
+            let lines: Vec<u8> = rest.iter().flat_map(record::line).collect();
+            self.disk.write(&path, &lines)?;
             log.steps.fill(StepLog::default());
+            (self.whole, self.torn) = (lines.len(), false);
         }
         let dir = self.dir.join("saved");
         self.packs.replace(None);

@@ -236,7 +236,11 @@ fn machine(paths: &Paths) -> Result<Machine, Failure> {
 /// Only one agent may write a state directory; the lock goes with the process.
 fn lock(paths: &Paths) -> Result<File, Failure> {
     let path = paths.state().join("lock");
-    let file = File::options().create(true).append(true).open(&path);
+    // On a file system that cannot be written any more the file of earlier times will do: the host must be heard.
+    let file = File::options().create(true).append(true).open(&path).or_else(|e| match e.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+        _ => Err(e),
+    });
     let file = file.map_err(|e| Failure::Fault(format!("cannot open {}: {e}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -87,7 +87,7 @@ pub fn emit<P: Chained>(
     Ok(statement)
 }
 
-/// Signs the receipt of a run, once: a receipt that a crash left in the spool is found again.
+/// Signs the receipt of a run, once: a receipt that is in the spool already, or was sent since, is found again.
 ///
 /// # Errors
 /// The disk's.
@@ -98,7 +98,7 @@ pub fn receipt(
     ended: Outcome,
     now: Timestamp,
 ) -> Result<Statement<Receipt>, StateError> {
-    if let Some(made) = spooled_receipt(state, running, None)? {
+    if let Some(made) = made_receipt(state, running, None)? {
         return Ok(made);
     }
     said(state, voice, running, ended, None, now)
@@ -115,7 +115,7 @@ pub fn follow_up(
     followed: Followed,
     now: Timestamp,
 ) -> Result<Statement<Receipt>, StateError> {
-    if let Some(made) = spooled_receipt(state, &open.running, Some(open.receipt))? {
+    if let Some(made) = made_receipt(state, &open.running, Some(open.receipt))? {
         return Ok(made);
     }
     let Followed { patched, health, outcome, note } = followed;
@@ -132,6 +132,11 @@ fn said(
     now: Timestamp,
 ) -> Result<Statement<Receipt>, StateError> {
     let run = running.clone();
+    let mut note = ended.note;
+    if now < run.started {
+        let back = "the clock of this host was set back during the run";
+        note = if note.is_empty() { back.into() } else { format!("{note}; {back}") };
+    }
     emit(state, voice, now, |header| Receipt {
         header,
         change_id: run.change_id,
@@ -151,19 +156,25 @@ fn said(
         results: ended.results,
         health: ended.health,
         outcome: ended.outcome,
-        note: ended.note,
+        note,
         patched: ended.patched,
         follows,
     })
 }
 
-fn spooled_receipt(
+/// A run that a failing disk did not let go of may have been sent and proven meanwhile.
+fn made_receipt(
     state: &State,
     running: &Running,
     follows: Option<Digest>,
 ) -> Result<Option<Statement<Receipt>>, StateError> {
-    for seq in state.spooled()?.into_iter().rev().take(16) {
-        let Some(bytes) = state.read_file(&format!("spool/{seq}.json"))? else { continue };
+    let newest = |dir: &str, all: Vec<u64>| {
+        let names = all.into_iter().rev().take(16).map(|seq| format!("{dir}/{seq}.json"));
+        names.collect::<Vec<_>>()
+    };
+    let names = [newest("spool", state.spooled()?), newest("sent", state.sent()?)].concat();
+    for name in names {
+        let Some(bytes) = state.read_file(&name)? else { continue };
         // Another type of statement is no receipt; that is not an error here.
         let Ok(receipt) = open_chained::<Receipt>(&bytes, &state.site().site) else { continue };
         let body = &receipt.body;
@@ -219,7 +230,7 @@ pub fn refuse(
 /// Whether a refusal is said: its message is new for this code and change, or the last time is long ago.
 fn is_due(before: &[RefusedBefore], next: &RefusedBefore) -> bool {
     let quiet = match next.code {
-        Code::TimeWindow | Code::TimeOver | Code::WaveGate => WAITING_SECS,
+        Code::TimeWindow | Code::TimeOver | Code::WaveGate | Code::AgentCopy => WAITING_SECS,
         _ => REPEAT_SECS,
     };
     let last_hour = before.iter().filter(|b| next.at.since(b.at) < REPEAT_SECS).count();

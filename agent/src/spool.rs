@@ -27,17 +27,26 @@ pub enum SendError {
     /// The ledger is not the one that this host has seen before, or the proof is wrong.
     #[error("statement {seq} stays in the spool: {why}")]
     Fork { seq: u64, evidence: Digest, why: String },
+    /// The ledger is smaller than the one that this host has seen: the server was put back to a backup.
+    #[error(
+        "statement {seq} stays in the spool: the ledger has {now} leaves, this host has seen one of {seen}; was the server \
+         restored from a backup?"
+    )]
+    Behind { seq: u64, evidence: Digest, now: u64, seen: u64 },
     /// The server misses an earlier statement; it says at the next check-in from where.
     #[error("the server misses statements before {seq}")]
     Gap { seq: u64 },
     /// The server holds another statement at this place: this host was cloned, or its state is an old copy.
-    #[error("the server holds another statement of this host at place {seq}: is there a copy of this host?")]
+    #[error(
+        "the server holds another statement of this host at place {seq}: there is a copy of this host, or its state is an old one"
+    )]
     Clone { seq: u64 },
 }
 
 /// Sends everything spooled, in order; returns how many statements were proven.
 ///
-/// Without a policy nothing is sent yet, because its answer could not be judged.
+/// Without a policy nothing is sent yet, because its answer could not be judged. A server that was put back to a backup
+/// gets everything before it is judged: only then its ledger can be again what this host has seen.
 ///
 /// # Errors
 /// The first thing that stops it; the rest stays spooled.
@@ -45,28 +54,61 @@ pub fn flush(state: &mut State, server: &mut dyn Server) -> Result<usize, SendEr
     let Some(policy) = stored_policy(state)? else { return Ok(0) };
     // Only what the chain knows goes out, or its place could be given away again.
     state.adopt_spooled()?;
-    let mut proven = 0;
-    for seq in state.spooled()? {
-        let name = format!("spool/{seq}.json");
-        let Some(bytes) = state.read_file(&name)? else { continue };
-        let damaged = |why: String| StateError::Damaged { path: state.dir().join(&name), why };
-        let statement = Envelope::parse(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let digest = statement.digest();
-        let recorded = match enrolment_proof(state, seq)? {
-            Some(recorded) => recorded,
-            None => send(server, statement, seq, state.log_seen().map(|seen| seen.size))?,
-        };
-        let fork = |why: String| SendError::Fork { seq, evidence: digest, why };
-        let seen = verify(&policy, state.log_seen(), &recorded, &digest, seq).map_err(fork)?;
-        state.set_log_seen(seen)?;
-        state.rename(&name, &format!("sent/{seq}.json"))?;
-        state.remove(&format!("spool/{seq}.proof"))?;
-        proven += 1;
+    let (mut proven, mut behind) = (0, None);
+    for _ in 0..2 {
+        behind = None;
+        for seq in state.spooled()? {
+            match flush_one(state, server, &policy, seq) {
+                Ok(one) => proven += one,
+                Err(e @ SendError::Behind { .. }) => behind = behind.or(Some(e)),
+                Err(e) => return Err(e),
+            }
+        }
+        if behind.is_none() {
+            break;
+        }
     }
     if proven > 0 {
         prune_sent(state)?;
     }
-    Ok(proven)
+    behind.map_or(Ok(proven), Err)
+}
+
+/// How many statements that proved: this one, or none when it is not there any more.
+fn flush_one(
+    state: &mut State,
+    server: &mut dyn Server,
+    policy: &Policy,
+    seq: u64,
+) -> Result<usize, SendError> {
+    let name = format!("spool/{seq}.json");
+    let Some(bytes) = state.read_file(&name)? else { return Ok(0) };
+    let damaged = |why: String| StateError::Damaged { path: state.dir().join(&name), why };
+    let statement = Envelope::parse(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let evidence = statement.digest();
+    let recorded = match enrolment_proof(state, seq)? {
+        Some(recorded) => recorded,
+        None => send(server, statement, seq, state.log_seen().map(|seen| seen.size))?,
+    };
+    let new = match verify(policy, state.log_seen(), &recorded, &evidence, seq) {
+        Ok(new) => new,
+        Err(Doubt::Fork(why)) => return Err(SendError::Fork { seq, evidence, why }),
+        Err(Doubt::Behind { now, seen }) => return Err(SendError::Behind { seq, evidence, now, seen }),
+    };
+    state.set_log_seen(new)?;
+    state.rename(&name, &format!("sent/{seq}.json"))?;
+    state.remove(&format!("spool/{seq}.proof"))?;
+    Ok(1)
+}
+
+/// Why a proof is not taken.
+enum Doubt {
+    Fork(String),
+    /// So many leaves there are, and so many this host has seen.
+    Behind {
+        now: u64,
+        seen: u64,
+    },
 }
 
 /// The proof that came with the answer to joining, kept until a policy could judge it.
@@ -100,24 +142,25 @@ fn send(
 
 /// Checks that the statement is in the ledger, and that this ledger continues the one seen before.
 ///
-/// # Errors
-/// What is wrong, as a sentence.
 fn verify(
     policy: &Policy,
     seen: Option<&LogSeen>,
     recorded: &Recorded,
     digest: &Digest,
     seq: u64,
-) -> Result<LogSeen, String> {
-    let (proven, current) = prove(policy, recorded, digest)?;
+) -> Result<LogSeen, Doubt> {
+    let (proven, current) = prove(policy, recorded, digest).map_err(Doubt::Fork)?;
     if proven.leaf().seq.is_some_and(|s| s != seq) {
-        return Err(format!("its leaf names place {:?} instead of {seq}", proven.leaf().seq));
+        return Err(Doubt::Fork(format!("its leaf names place {:?} instead of {seq}", proven.leaf().seq)));
     }
     let new = proven.checkpoint();
     if let Some(seen) = seen {
-        let origin: KeyName = seen.origin.parse().map_err(|e| format!("log_seen.json: {e}"))?;
+        let origin: KeyName = seen.origin.parse().map_err(|e| Doubt::Fork(format!("log_seen.json: {e}")))?;
         let old = Checkpoint { origin, size: seen.size, root: seen.root };
-        continues(&old, new, recorded, current)?;
+        if old.origin == new.origin && new.size < old.size {
+            return Err(Doubt::Behind { now: new.size, seen: old.size });
+        }
+        continues(&old, new, recorded, current).map_err(Doubt::Fork)?;
     }
     Ok(LogSeen { origin: new.origin.to_string(), size: new.size, root: new.root })
 }

@@ -28,6 +28,9 @@ use std::path::{Path, PathBuf};
 
 /// Own documents are far smaller; a larger file is damaged or foreign.
 const OWN_BYTES: u64 = 8 << 20;
+/// Below the state directory, where files are replaced in one step.
+const WRITTEN_DIRS: [&str; 9] =
+    ["", "artifacts", "cache", "journal", "journal/saved", "plans", "sent", "spool", "tuf"];
 /// Runs that wait for a boot or for old processes to end; one boot ends the wait of all.
 const OPEN_RUNS: usize = 8;
 /// Days after which a plan cannot belong to a living change any more (a change lives 90 days).
@@ -147,7 +150,8 @@ pub fn host_key(dir: &Path, disk: &dyn Disk) -> Result<Option<SigningKey>, State
 }
 
 impl State {
-    /// Opens the state of a host that has joined and finishes what a crash left between two writes.
+    /// Opens the state of a host that has joined. Writes nothing, so that everybody may look; whoever works with it
+    /// begins with [`State::take_over`].
     ///
     /// # Errors
     /// [`StateError::NotJoined`], or any file that is missing, unreadable or damaged.
@@ -165,7 +169,7 @@ impl State {
             let missing = StateError::Damaged { path: path.clone(), why: "it is missing".into() };
             read_own(disk, &path)?.ok_or(missing)
         }
-        let mut state = Self {
+        Ok(Self {
             chain: must(&*disk, dir.join("chain.json"))?,
             seen: must(&*disk, dir.join("seen.json"))?,
             contact: must(&*disk, dir.join("contact.json"))?,
@@ -181,9 +185,26 @@ impl State {
             disk,
             key,
             site,
-        };
-        state.adopt_spooled()?;
-        Ok(state)
+        })
+    }
+
+    /// Finishes what a crash left between two writes. Only for the one agent that works in this directory.
+    ///
+    /// A disk that cannot be written is no error here: every write says so later, and the host is heard meanwhile.
+    ///
+    /// # Errors
+    /// A spooled statement that does not follow the chain.
+    pub fn take_over(&mut self) -> Result<(), StateError> {
+        for dir in WRITTEN_DIRS {
+            let swept = self.disk.sweep(&self.dir.join(dir));
+            if let Err(e) = swept {
+                tracing::warn!("what a crash left unfinished in {dir:?} stays for now: {e}");
+            }
+        }
+        match self.adopt_spooled() {
+            Err(StateError::Io { .. }) => Ok(()),
+            adopted => adopted,
+        }
     }
 
     /// A statement that was spooled just before a crash or a full disk is part of the chain: it may already
@@ -378,16 +399,18 @@ impl State {
         self.put(&format!("plans/{}.json", plan.digest), &plan.to_bytes())
     }
 
-    /// All stored plans; those of changes that are long over are removed.
-    pub fn plans(&mut self, now: Timestamp) -> Result<Vec<Statement<Plan>>, StateError> {
+    /// All stored plans; those of changes that are long over are removed. What is over is judged by the floor of the
+    /// clock: one wrong hour ahead must not cost the plans that are approved.
+    pub fn plans(&mut self) -> Result<Vec<Statement<Plan>>, StateError> {
+        let floor = self.contact.floor;
         let mut plans = Vec::new();
         for name in self.list("plans")? {
             let Some(Ok(digest)) = name.strip_suffix(".json").map(str::parse::<Digest>) else { continue };
             let Some(plan) = self.plan(&digest)? else { continue };
-            if now.since(plan.body.at) > PLAN_DAYS * 86_400 {
-                self.remove(&format!("plans/{name}"))?;
-            } else {
+            if floor.since(plan.body.at) <= PLAN_DAYS * 86_400 {
                 plans.push(plan);
+            } else if let Err(e) = self.remove(&format!("plans/{name}")) {
+                tracing::warn!("{e}");
             }
         }
         Ok(plans)

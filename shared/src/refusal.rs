@@ -62,6 +62,7 @@ codes! {
     PlanQuarantined = "plan.quarantined",
     LogFork = "log.fork",
     AgentStorage = "agent.storage",
+    AgentCopy = "agent.copy",
 }
 
 impl fmt::Display for Code {

@@ -133,6 +133,9 @@ pub struct HostLine {
     pub host_class: crate::ids::HostClass,
     pub labels: crate::strict::Map<String, String>,
     pub enabled: bool,
+    /// Why the host gets no new work although it is enabled, as when two machines use its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
 }

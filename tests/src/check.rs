@@ -5,7 +5,7 @@
 
 use crate::programs::Said;
 use crate::root::{self, Snapshot};
-use crate::world::World;
+use crate::world::{Host, World};
 use shared::digest::Digest;
 use shared::ledger::{Checkpoint, Leaf, LeafKind, Tile, TileKind, VerifierKey, merkle};
 use shared::policy::Policy;
@@ -139,6 +139,17 @@ fn may_change(receipt: &Receipt, path: &str) -> bool {
         let command = step.resource.as_str().starts_with("command:");
         acted && touched(step.resource.as_str()) && (!undone || command)
     })
+}
+
+/// The statements that a host holds are one chain: each place once, each naming the one before.
+///
+/// # Panics
+/// They are not.
+pub fn chain(host: &Host, what: &str) {
+    let all = host.chained();
+    for ((seq, (digest, _)), (next, (_, prev))) in all.iter().zip(all.iter().skip(1)) {
+        assert_eq!((seq + 1, Some(*digest)), (*next, *prev), "{what}: after place {seq} of {}", host.name);
+    }
 }
 
 /// Accepts the present state of a host: the test itself changed it.

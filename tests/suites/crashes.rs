@@ -10,7 +10,7 @@ use std::time::Duration;
 use tests::http::Message;
 use tests::programs::{has_tool, own};
 use tests::world::{CLOCK, NewChange};
-use tests::{Database, Said, World, check, root};
+use tests::{Database, Said, World, check};
 
 /// Steps of every kind; the command leaves one line each time it runs.
 const STEPS: &str = "resources:
@@ -361,30 +361,6 @@ fn dies_with_receipts_in_flight(world: &mut World, node: usize, pause: Duration)
         assert!(known.contains(&host.receipt(&id).unwrap().digest), "{}", host.name);
     }
     world.check();
-}
-
-on_both! {
-/// 47: a copy of the machine's disk, both of them online.
-fn a_cloned_host_is_noticed(world) {
-    world.join("a1", "production");
-    world.publish("steps", "1.0.0", STEPS).ok();
-    let clone = world.path("clone");
-    Said::of(Command::new("cp").arg("-a").arg(&world.hosts["a1"].root).arg(&clone)).ok();
-    let id = world.request_and_approve(&NewChange { manifests: &["steps@1.0.0"], ..NewChange::default() });
-    world.tick_until_receipt("a1", &id);
-    world.tick("a1");
-    let mut host = world.hosts["a1"].clone();
-    host.root = clone;
-    let before = root::snapshot(&host.root);
-    let said = Said::of(&mut world.agent(&host, &["once"]));
-    assert!(said.all().contains("copy"), "{said}");
-    assert_eq!(
-        root::differences(&before, &root::snapshot(&host.root)),
-        Vec::<String>::new(),
-        "the copy changes nothing"
-    );
-    assert_eq!(world.change_file(&id).receipts.len(), 1);
-}
 }
 
 /// State that is damaged holds the agent with a clear word; it never begins anew by itself. The agent stops before

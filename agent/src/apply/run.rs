@@ -33,6 +33,7 @@ pub struct Run<'a, H, D> {
     actions: &'a [Action],
     job: &'a Job<'a>,
     watch: &'a Watch<'a>,
+    began: Instant,
     host: &'a mut H,
     journal: &'a mut Journal<D>,
     /// Resources that this run has changed.
@@ -70,6 +71,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             actions: &job.plan.actions,
             job,
             watch,
+            began: Instant::now(),
             host,
             journal,
             changed: BTreeSet::new(),

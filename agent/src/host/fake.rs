@@ -58,7 +58,8 @@ impl Power {
         self.0.cut.set(Some((at, how)));
     }
 
-    /// Write number `at` answers with an error and has no effect.
+    /// Write number `at` answers with an error. A full disk takes half of a log record; what else an own file's write
+    /// fails with comes after its effect, as at the sync of its directory; everything else has no effect.
     pub fn fail(&self, at: u64, kind: io::ErrorKind) {
         self.0.fail.set(Some((at, kind)));
     }

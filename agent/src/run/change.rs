@@ -8,11 +8,12 @@ use crate::plan::Planned;
 use crate::pull::{self, PullError, Repository};
 use crate::receipt::{Subject, agent_version};
 use crate::server::Server;
-use crate::state::{SeenRevision, State, StateError};
+use crate::state::{Contact, SeenRevision, State, StateError};
 use shared::admit::{Me, Verified};
 use shared::bundle::Bundle;
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
+use shared::limits;
 use shared::manifest::Manifest;
 use shared::plan::{Plan, open_plan};
 use shared::receipt::HostOutcome;
@@ -90,7 +91,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let Some(repository) = tick.repository.take() else {
             return Ok(Err(Refused::new(Code::TufInvalid, "there is no verified repository")));
         };
-        let last_contact = self.state.contact().last.max(tick.report.contact);
+        let Contact { floor, last } = self.state.contact();
+        // A contact in the future was noted by a clock that was ahead; what the server's own said then counts.
+        let last = if last > now.plus(limits::CLOCK_SKEW_SECS) { floor } else { last };
+        let last_contact = last.max(tick.report.contact);
         let seen = self.state.seen().clone();
         let me = Me { key: self.key, host_class: &self.voice.host_class };
         let Repository { policy, control, .. } = &repository;

@@ -19,6 +19,15 @@ use shared::strict;
 use shared::time::Timestamp;
 use shared::wire::{FactsChange, FactsReport, Work};
 
+/// What a host signs whose chain is behind; always the same words, so that it is said once.
+const OLDER: &str = "the server knows later statements of this host than the host itself: its state is an old copy, \
+                     or there is a second one of this host; nothing starts here";
+/// What people do about a host that is there twice.
+const WAY_OUT: &str = "Nothing starts here. Look for another machine with a copy of this state directory. On the copy, \
+                       or here when the directory came from a backup: stop the agent, move the directory away, and \
+                       join again with a new token (assent agent token)";
+/// A window that is open by this clock may be years away, and who of the two is wrong this host cannot know.
+const AHEAD: &str = "the clock of this host is ahead of the server's by more than five minutes; set right which of them is wrong";
 /// Seconds between two attempts to renew a certificate.
 const RENEWAL_SECS: i64 = 3_600;
 /// The facts that were sent last, below the state directory.
@@ -68,11 +77,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 self.memory.etag = None;
                 tick.report.line(format!("the server misses statements before {seq}"));
             }
-            Err(e @ SendError::Clone { .. }) => {
-                tick.report.fault(&e.to_string());
-                tick.held = Some(e.to_string());
-            }
-            Err(e @ SendError::Fork { evidence, .. }) => {
+            Err(e @ SendError::Clone { .. }) => self.held_as_copy(&e.to_string(), tick),
+            Err(e @ (SendError::Fork { evidence, .. } | SendError::Behind { evidence, .. })) => {
                 tick.spool = Chore::Failed;
                 let subject = Subject { change_id: None, revision: None, evidence };
                 self.refuse(tick, subject, &Refused::new(Code::LogFork, e.to_string()))?;
@@ -83,8 +89,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 
     pub(super) fn check_in(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        // First, or a disk that fails while the answer is noted makes the next one due at once.
+        self.memory.next_check_in = tick.now.plus(self.poll_secs());
         let before = self.clock.now();
-        let answer = self.server.check_in(self.memory.etag.as_deref());
+        // Only news tell what time it is there.
+        let known = self.memory.etag.as_deref().filter(|_| !self.memory.ahead);
+        let answer = self.server.check_in(known);
         let took = self.clock.now().since(before).max(0);
         if let Ok(CheckIn::News { work, .. }) = &answer {
             let ahead = before.plus(took / 2).since(work.server_time);
@@ -99,6 +109,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 // A clock that is ahead must not become the floor, so the server's time bounds it.
                 let floor = server_time.map_or(self.state.contact().floor, |at| at.min(tick.now));
                 self.state.advance(floor, Some(tick.now))?;
+                if let Some(at) = server_time {
+                    self.memory.ahead = tick.now.since(at) > shared::limits::CLOCK_SKEW_SECS;
+                }
+                tick.clock = self.judge_clock(tick.now);
                 if tick.clock == ClockState::Suspect {
                     self.report_clock(tick)?;
                 }
@@ -148,13 +162,19 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.memory.resend_from = None;
         if work.next_seq > known + 1 {
             let why = format!(
-                "the server has statements of this host up to {}, this host knows {known}: its state is an old \
-                 copy, or there is a second one of this host; join it again",
+                "the server has statements of this host up to {}, this host knows {known}: its state is an old copy",
                 work.next_seq - 1
             );
-            tick.report.fault(&why);
-            tick.held = Some(why);
-        } else if work.next_seq <= known && work.next_seq > 0 {
+            self.held_as_copy(&why, tick);
+            // Its place belongs to another statement: the server keeps this one as evidence, and tells people.
+            let evidence = Digest::of(&work.next_seq.to_be_bytes());
+            let refused = Refused::new(Code::AgentCopy, OLDER);
+            return self.refuse(tick, Subject { change_id: None, revision: None, evidence }, &refused);
+        }
+        if tick.spool != Chore::Failed {
+            self.memory.copied = None;
+        }
+        if work.next_seq <= known && work.next_seq > 0 {
             let spooled = self.state.spooled()?;
             let lost = spooled.first().is_none_or(|first| *first > work.next_seq);
             self.memory.resend_from = lost.then_some(work.next_seq);
@@ -162,10 +182,22 @@ impl<H: Hands, S: Server> Agent<H, S> {
         Ok(())
     }
 
+    /// Nothing starts here, in this tick and in those to come, until the chains of host and server agree again.
+    fn held_as_copy(&mut self, why: &str, tick: &mut Tick) {
+        let why = format!("{why}. {WAY_OUT}");
+        tick.report.fault(&why);
+        tick.held = Some(why.clone());
+        self.memory.copied = Some(why);
+    }
+
     fn report_clock(&mut self, tick: &mut Tick) -> Result<(), StateError> {
         let floor = self.state.contact().floor;
         let skew = shared::limits::CLOCK_SKEW_SECS;
-        let Err(refused) = crate::admit::clock(tick.now, floor, skew) else { return Ok(()) };
+        let refused = match crate::admit::clock(tick.now, floor, skew) {
+            Err(refused) => refused,
+            Ok(()) if self.memory.ahead => Refused::new(Code::TimeSuspect, AHEAD),
+            Ok(()) => return Ok(()),
+        };
         let evidence = Digest::of(floor.to_string().as_bytes());
         self.refuse(tick, Subject { change_id: None, revision: None, evidence }, &refused)
     }

@@ -37,6 +37,7 @@ use shared::refusal::Refused;
 use shared::time::Timestamp;
 use shared::wire::Work;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// Steps in one tick; more would mean that two decisions undo each other.
 const STEPS: usize = 10_000;
@@ -85,6 +86,12 @@ struct Memory {
     ahead_s: Option<i64>,
     /// The server misses proven statements from this place on.
     resend_from: Option<u64>,
+    /// By the clock of then, and by one that nobody sets.
+    last_tick: (Timestamp, Instant),
+    /// The clock of this host is ahead of the server's, by what the server said last.
+    ahead: bool,
+    /// Why this host seems to be there twice, or to be an old copy of itself: nothing starts until that is over.
+    copied: Option<String>,
     next_check_in: Timestamp,
     /// The server asked for so long to be sent nothing.
     quiet_until: Timestamp,
@@ -189,8 +196,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let class = host_class(paths)?;
         let class =
             class.ok_or_else(|| OpenError::NoHostClass(paths.host_class_file().display().to_string()))?;
-        let now = clock.now();
-        let plans = state.plans(now)?;
+        state.take_over()?;
+        let plans = state.plans()?;
         let certificate = state.read_file("tls.crt")?.and_then(|pem| CertificateInfo::read(&pem).ok());
         let voice = Voice { host_class: class, boot_id: hands.boot_id(), agent_version: agent_version() };
         let memory = Memory {
@@ -204,6 +211,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             fact_notes: Vec::new(),
             ahead_s: None,
             resend_from: None,
+            last_tick: (clock.now(), Instant::now()),
+            ahead: false,
+            copied: None,
             next_check_in: Timestamp(i64::MIN),
             quiet_until: Timestamp(i64::MIN),
             certificate,
@@ -261,10 +271,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
 
     fn begin(&mut self) -> Tick {
         let now = self.clock.now();
-        let clock = match admit::clock(now, self.state.contact().floor, limits::CLOCK_SKEW_SECS) {
-            Ok(()) => ClockState::Plausible,
-            Err(_) => ClockState::Suspect,
-        };
+        self.look_at_clock(now);
         let due = now >= self.memory.next_check_in;
         let quiet = now < self.memory.quiet_until;
         self.memory.standings.clear();
@@ -278,15 +285,42 @@ impl<H: Hands, S: Server> Agent<H, S> {
             check: self.check_due(now),
             refresh: Chore::Due,
             certificate: self.renewal(now),
-            clock,
+            clock: self.judge_clock(now),
             dealt: BTreeSet::new(),
             repository: None,
-            held: None,
+            held: self.memory.copied.clone(),
             storage: Storage::Works,
             offline: false,
             unanswered: false,
             report: Report::new(now, now.plus(i64::from(self.config.poll_secs))),
         }
+    }
+
+    fn judge_clock(&self, now: Timestamp) -> ClockState {
+        match admit::clock(now, self.state.contact().floor, limits::CLOCK_SKEW_SECS) {
+            Ok(()) if !self.memory.ahead => ClockState::Plausible,
+            Ok(()) | Err(_) => ClockState::Suspect,
+        }
+    }
+
+    /// Notes that the clock was set since the last tick: the server is asked what time it is, and what was to happen at
+    /// a time of the old clock is due now, or it would be in days.
+    fn look_at_clock(&mut self, now: Timestamp) {
+        let memory = &mut self.memory;
+        let (then, ticked) = std::mem::replace(&mut memory.last_tick, (now, Instant::now()));
+        let passed = i64::try_from(ticked.elapsed().as_secs()).unwrap_or(i64::MAX);
+        if now.since(then.plus(passed)).abs() <= limits::CLOCK_SKEW_SECS && now >= then {
+            return;
+        }
+        memory.etag = None;
+        if now >= then {
+            return;
+        }
+        let never = Timestamp(i64::MIN);
+        memory.ahead = false;
+        (memory.next_check_in, memory.quiet_until) = (never, never);
+        (memory.next_check, memory.next_full_check, memory.next_renewal) = (never, never, never);
+        memory.prefetch.values_mut().flatten().for_each(|at| *at = never);
     }
 
     fn next(&self, tick: &Tick) -> Action {
@@ -342,6 +376,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
 
     fn finish(&mut self, mut tick: Tick) -> Report {
         tick.report.standings = self.memory.told.clone();
+        if let Some(why) = &self.memory.copied
+            && !tick.report.faults.contains(why)
+        {
+            tick.report.fault(why);
+        }
         let status = self.status(&tick);
         if let Err(e) = self.state.put(status::FILE, &status.to_bytes()) {
             tick.report.fault(&e.to_string());

@@ -130,6 +130,48 @@ fn a_full_disk_is_a_fault_that_says_so_and_not_a_crash() {
         assert_eq!(bench.site.0.borrow().check_ins, check_ins + 1, "{what}: the host is still heard");
         bench.machine.power.restore();
         check(&mut bench, &what);
+        bench.boot().unwrap_or_else(|e| panic!("{what}: what is on the disk is damaged: {e}"));
+    }
+}
+
+/// The error comes after the effect, as when the directory of a replaced file cannot be synced.
+#[test]
+fn a_write_that_failed_and_is_there_all_the_same_leads_nobody_astray() {
+    for at in 0..writes_of_a_run() {
+        for anew in [false, true] {
+            let what = format!("an error behind write {at}, agent anew: {anew}");
+            let (mut bench, _) = ready();
+            bench.machine.power.fail(at, ErrorKind::Other);
+            bench.tick();
+            bench.machine.power.restore();
+            if anew {
+                bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            }
+            bench.tick();
+            bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            check(&mut bench, &what);
+        }
+    }
+}
+
+/// What was said goes out while the run is not let go of, because another file cannot be written.
+#[test]
+fn a_disk_that_fails_while_a_run_is_brought_to_its_end_makes_no_second_receipt() {
+    let writes = writes_of_a_run();
+    for at in writes / 2..writes {
+        for second in 0..10 {
+            let what = format!("write {at}, then no space at write {second}");
+            let (mut bench, _) = ready();
+            bench.machine.power.cut(at, Cut::Kept);
+            bench.tick();
+            bench.disk.restart();
+            bench.machine.power.restore();
+            bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            bench.machine.power.fail(second, ErrorKind::StorageFull);
+            bench.tick();
+            bench.machine.power.restore();
+            check(&mut bench, &what);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Everything is really signed and really verified; bent is only what a test names.
 
 mod admission;
+mod clock;
+mod copies;
 mod crash;
 mod drift;
 mod lasting;

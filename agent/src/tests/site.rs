@@ -166,6 +166,8 @@ pub struct Held {
     pub too_much: Option<u32>,
     pub turned_away: u32,
     pub check_ins: u32,
+    /// Who has seen an answer to a check-in is told only what is new since.
+    pub etags: bool,
     pub now: Timestamp,
     /// Who certifies hosts; nobody at first.
     pub authority: Option<Certifier>,
@@ -239,6 +241,7 @@ impl TestSite {
             too_much: None,
             turned_away: 0,
             check_ins: 0,
+            etags: false,
             now: NOW,
             authority: None,
         };
@@ -423,6 +426,16 @@ impl TestSite {
         }
     }
 
+    /// Statements and ledger as they were when there were so many of each: a server from a backup.
+    pub fn restore(&self, statements: usize, leaves: usize) {
+        self.forget_statements(statements);
+        let mut held = self.0.borrow_mut();
+        let old = std::mem::take(&mut held.ledger).leaves;
+        for leaf in old.iter().take(leaves) {
+            held.ledger.append(&Leaf::parse(leaf.as_bytes()).unwrap());
+        }
+    }
+
     /// Replaces the ledger by another one with the same name and key.
     pub fn fork_ledger(&self) {
         let mut held = self.0.borrow_mut();
@@ -535,7 +548,7 @@ impl Held {
 }
 
 impl Server for TestSite {
-    fn check_in(&mut self, _etag: Option<&str>) -> Result<CheckIn, NetError> {
+    fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError> {
         self.0.borrow_mut().answer(|held| {
             held.check_ins += 1;
             let work = Work {
@@ -546,7 +559,12 @@ impl Server for TestSite {
                 facts: held.facts.last().map(|f| Digest::of(&f.to_json())),
                 poll_s: 60,
             };
-            Ok(CheckIn::News { work: Box::new(work), etag: None })
+            let news = (work.timestamp_version, work.plan_wishes.len(), work.next_seq, work.facts);
+            let tag = held.etags.then(|| format!("{news:?}"));
+            if tag.is_some() && tag.as_deref() == etag {
+                return Ok(CheckIn::Unchanged);
+            }
+            Ok(CheckIn::News { work: Box::new(work), etag: tag })
         })
     }
 

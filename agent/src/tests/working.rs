@@ -118,7 +118,7 @@ fn expired_metadata_stops_changes_but_not_the_agent() {
     let bundle = bench.approved(1, |_| {});
     bench.site.list(&bundle);
     // The server stops signing: its timestamp is a day old.
-    bench.clock.set(NOW.plus(86_400));
+    bench.at(NOW.plus(86_400));
     let before = bench.site.0.borrow().check_ins;
     let report = bench.tick();
     assert_eq!((report.codes(), bench.motd()), (vec![Code::TufExpired], None));
@@ -255,6 +255,28 @@ fn a_server_that_lost_statements_gets_them_again() {
     // The ledger went on: only the server's own record is restored from an older state.
     let report = bench.tick();
     assert_eq!(bench.site.0.borrow().statements, all, "{:?}", report.lines);
+}
+
+#[test]
+fn a_server_from_a_backup_gets_all_lost_statements_before_its_ledger_is_judged() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    let before = bench.site.0.borrow().statements.len();
+    let mut early = bundle.clone();
+    early.approvals.clear();
+    bench.site.list(&early);
+    bench.tick();
+    bench.site.list(&bundle);
+    bench.tick();
+    let all = bench.site.0.borrow().statements.clone();
+    assert!(all.len() >= before + 2, "a refusal and a receipt");
+    bench.site.restore(before, before);
+    for _ in 0..2 {
+        bench.tick();
+    }
+    assert_eq!(bench.site.0.borrow().statements, all);
+    let state = State::open(&dir(), Box::new(bench.disk.clone())).unwrap();
+    assert_eq!(state.spooled().unwrap(), Vec::<u64>::new(), "and everything is proven again");
 }
 
 #[test]

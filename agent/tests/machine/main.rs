@@ -14,6 +14,7 @@ mod accounts;
 mod acls;
 mod archives;
 mod below;
+mod clock;
 mod crash;
 mod edits;
 mod external;

@@ -37,7 +37,12 @@ pub fn list(session: &Session, labels: &[String], by: &args::ByFacts, json: bool
         row.extend(fitting.as_ref().and_then(|all| all.get(&host.ci)).map(|fits| fits_in_words(fits)));
         row
     }));
-    term::print(&format!("{}{}\n", text::table(&rows), session.lang.word(Word::Unsigned)))
+    let held = hosts.iter().filter_map(|host| {
+        let why = text::clean(host.held.as_ref()?);
+        Some(format!("{}: {why}\n{}\n", text::clean(&host.hostname), session.lang.word(Word::HeldRemedy)))
+    });
+    let held: String = held.collect();
+    term::print(&format!("{}{held}{}\n", text::table(&rows), session.lang.word(Word::Unsigned)))
 }
 
 /// What fits, as much of it as belongs on a line; `ci facts` has all.
@@ -53,7 +58,11 @@ fn host_row(host: &HostLine, now: Timestamp, lang: Lang) -> Vec<String> {
     let labels: Vec<_> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let ago = |at: Timestamp| lang.fill(Word::Ago, &text::span(now.since(at)));
     let seen = host.last_seen.map_or(lang.word(Word::Never).to_owned(), ago);
-    let seen = if host.enabled { seen } else { lang.word(Word::Disabled).to_owned() };
+    let seen = match (host.enabled, &host.held) {
+        (false, _) => lang.word(Word::Disabled).to_owned(),
+        (true, Some(_)) => format!("{seen}, {}", lang.word(Word::Held)),
+        (true, None) => seen,
+    };
     let genuine = host.agent_key.agent_id() == host.agent;
     let agent = if genuine {
         host.agent.to_string()

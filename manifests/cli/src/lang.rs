@@ -162,6 +162,8 @@ words! {
     Ago: "{} ago", "vor {}";
     In: "in {}", "in {}";
     Disabled: "disabled", "gesperrt";
+    Held: "HELD", "ANGEHALTEN";
+    HeldRemedy: "  it gets no new work; see `assent site alarms`, then `assent ci enable HOST` for the machine that is to go on", "  er bekommt keine neue Arbeit; siehe `assent site alarms`, danach `assent ci enable HOST` für die Maschine, die weiterarbeiten soll";
     NotItsKey: "not its key", "nicht sein Schlüssel";
     Unsigned: "according to the server; labels and last contact are signed by nobody", "laut Server; Merkmale und letzter Kontakt sind von niemandem signiert";
     Since: "since", "seit";
@@ -240,7 +242,7 @@ words! {
     ServerClaims: "the server claims", "der Server behauptet";
     Expired: "expired", "abgelaufen";
     NoAlarms: "no alarms", "keine Alarme";
-    AlarmFork: "two machines use one host's key, or its state directory was restored; find the copy, take it off the network, and join the host again with a new token", "zwei Maschinen verwenden den Schlüssel eines Hosts, oder sein Zustandsverzeichnis wurde zurückgespielt; die Kopie finden, vom Netz nehmen und den Host mit neuem Token aufnehmen";
+    AlarmFork: "two machines use one host's key, or its state directory was restored; find the copy, stop its agent, move its state directory away and join it again with a new token; `assent ci enable HOST` then lets the other one go on. Without a second machine the directory came from a backup: join the host again in the same way, and disable its old entry", "zwei Maschinen verwenden den Schlüssel eines Hosts, oder sein Zustandsverzeichnis wurde zurückgespielt; die Kopie finden, ihren Agenten anhalten, ihr Zustandsverzeichnis wegbewegen und sie mit neuem Token aufnehmen; `assent ci enable HOST` lässt den anderen dann weiterarbeiten. Gibt es keine zweite Maschine, kam das Verzeichnis aus einer Datensicherung: den Host ebenso neu aufnehmen und seinen alten Eintrag sperren";
     AlarmEdited: "somebody changed the database; compare with a backup and look who had access to it", "jemand hat die Datenbank verändert; mit einer Datensicherung vergleichen und klären, wer Zugriff hatte";
     AlarmLoss: "a restored database had lost statements of this host; it was told to go on, the gap stays visible", "einer zurückgespielten Datenbank fehlten Erklärungen dieses Hosts; er durfte fortfahren, die Lücke bleibt sichtbar";
     AlarmContradiction: "the host saw another ledger than this one; run `assent log verify`, and compare with a backup", "der Host hat ein anderes Protokoll gesehen als dieses; `assent log verify` ausführen und mit einer Datensicherung vergleichen";

@@ -137,6 +137,7 @@ fn line(host: Host, board: &Board) -> HostLine {
         host_class: host.host_class,
         labels: Map(host.labels),
         enabled: host.enabled,
+        held: host.held,
         last_seen: host.last_seen.max(board.last_seen(host.agent)),
     }
 }

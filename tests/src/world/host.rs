@@ -4,6 +4,7 @@ use super::{CLOCK, World};
 use crate::apt::Repository;
 use crate::programs::{self, Said};
 use crate::{check, root};
+use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::finding::Finding;
 use shared::ids::{AgentId, SiteId};
@@ -82,6 +83,16 @@ impl Host {
         all
     }
 
+    /// Everything in the host's chain that it still holds, by place: digest, and that of the statement before.
+    pub fn chained(&self) -> BTreeMap<u64, (Digest, Option<Digest>)> {
+        let Statements { receipts, refusals, findings } = self.statements();
+        let mut all = BTreeMap::new();
+        all.extend(receipts.into_iter().map(|(seq, s)| (seq, (s.digest, s.body.header.prev))));
+        all.extend(refusals.into_iter().map(|(seq, s)| (seq, (s.digest, s.body.header.prev))));
+        all.extend(findings.into_iter().map(|(seq, s)| (seq, (s.digest, s.body.header.prev))));
+        all
+    }
+
     /// The newest receipt for a change.
     pub fn receipt(&self, change: &str) -> Option<Statement<Receipt>> {
         self.statements().receipts.into_values().rfind(|r| r.body.change_id.as_str() == change)
@@ -132,7 +143,7 @@ impl World {
     }
 
     /// Makes a token with the command line and runs the command that it prints.
-    fn enrol(&mut self, name: &str, host_class: &str) {
+    pub fn enrol(&mut self, name: &str, host_class: &str) {
         let said =
             self.assent(&["agent", "token", "--host-class", host_class, "--label", &format!("name={name}")]);
         let order = join_order(&said.ok(), &self.path("join-token"));

@@ -13,6 +13,8 @@ struct Stored {
     durable: Vec<u8>,
     /// Appended since the last sync.
     fresh: Vec<u8>,
+    /// A sync has failed: what is fresh can be read, and no later sync makes it durable.
+    doomed: bool,
 }
 
 /// A disk on the power of a machine; clones are the same disk.
@@ -52,8 +54,15 @@ impl Disk for FakeDisk {
 
     fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let files = Rc::clone(&self.files);
-        self.power.write(|_| {
-            files.borrow_mut().insert(path.to_owned(), Stored { durable: bytes.to_vec(), fresh: Vec::new() });
+        let put = || {
+            files
+                .borrow_mut()
+                .insert(path.to_owned(), Stored { durable: bytes.to_vec(), ..Stored::default() });
+        };
+        self.power.write(|_| put()).inspect_err(|e| {
+            if !self.power.is_off() && e.kind() != io::ErrorKind::StorageFull {
+                put();
+            }
         })
     }
 
@@ -76,19 +85,33 @@ impl Disk for FakeDisk {
 
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let (files, torn) = (Rc::clone(&self.files), self.power.torn());
-        self.power.write(|whole| {
-            let kept = if whole || !torn { bytes } else { &bytes[..bytes.len() / 2] };
-            files.borrow_mut().entry(path.to_owned()).or_default().fresh.extend_from_slice(kept);
-        })
+        self.power
+            .write(|whole| {
+                let kept = if whole || !torn { bytes } else { &bytes[..bytes.len() / 2] };
+                files.borrow_mut().entry(path.to_owned()).or_default().fresh.extend_from_slice(kept);
+            })
+            .inspect_err(|e| {
+                // A full disk takes as much as it has room for.
+                if e.kind() == io::ErrorKind::StorageFull {
+                    let half = &bytes[..bytes.len() / 2];
+                    self.files.borrow_mut().entry(path.to_owned()).or_default().fresh.extend_from_slice(half);
+                }
+            })
     }
 
     fn sync(&mut self, path: &Path) -> io::Result<()> {
         let files = Rc::clone(&self.files);
-        self.power.write(|_| {
-            if let Some(file) = files.borrow_mut().get_mut(path) {
-                let fresh = std::mem::take(&mut file.fresh);
-                file.durable.extend_from_slice(&fresh);
-            }
-        })
+        self.power
+            .write(|_| {
+                if let Some(file) = files.borrow_mut().get_mut(path).filter(|file| !file.doomed) {
+                    let fresh = std::mem::take(&mut file.fresh);
+                    file.durable.extend_from_slice(&fresh);
+                }
+            })
+            .inspect_err(|_| {
+                if let Some(file) = self.files.borrow_mut().get_mut(path) {
+                    file.doomed = true;
+                }
+            })
     }
 }

@@ -139,6 +139,7 @@ mod tests {
             host_class: "production".parse().unwrap(),
             labels: [("role".to_owned(), "web".to_owned())].into_iter().collect(),
             enabled: true,
+            held: None,
             last_seen: None,
         }
     }

@@ -1,0 +1,105 @@
+//! A clock that is wrong, for a while: by a year ahead, by a day behind, between runs and during one.
+
+use super::{Bench, NOW};
+use crate::host::fake::Cut;
+use shared::refusal::Code;
+use shared::time::Interval;
+
+const YEAR: i64 = 365 * 86_400;
+
+#[test]
+fn after_a_clock_that_was_ahead_nothing_waits_for_its_times() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.clock.set(NOW.plus(YEAR));
+    let report = bench.agent.as_mut().unwrap().tick();
+    assert_eq!((report.codes(), bench.motd()), (vec![Code::TimeSuspect], None), "{:?}", report.lines);
+    bench.site.list(&bundle);
+    bench.at(NOW.plus(120));
+    // As the daemon does it: no tick is asked for that is not due.
+    let before = bench.site.0.borrow().check_ins;
+    let report = bench.agent.as_mut().unwrap().tick();
+    assert_eq!(bench.site.0.borrow().check_ins, before + 1, "the host is heard at once: {:?}", report.lines);
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    bench.site.check_chain();
+}
+
+/// Its metadata and approvals are still good by both clocks; only the window is not open by the server's.
+#[test]
+fn a_clock_that_is_ahead_opens_no_window() {
+    let mut bench = Bench::new();
+    bench.site.0.borrow_mut().etags = true;
+    let opens = NOW.plus(3_600);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(7_200) }];
+    });
+    bench.site.list(&bundle);
+    bench.tick();
+    bench.clock.set(opens.plus(60));
+    for _ in 0..2 {
+        let report = bench.agent.as_mut().unwrap().tick();
+        assert_eq!((report.ran.len(), bench.motd()), (0, None), "{:?}", report.lines);
+    }
+    let told = bench.site.refusals().into_iter().filter(|r| r.reason.code == Code::TimeSuspect).count();
+    assert_eq!(told, 1, "said once");
+    // The server's clock has come there as well.
+    bench.at(opens.plus(120));
+    bench.site.publish();
+    let report = bench.agent.as_mut().unwrap().once();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+}
+
+#[test]
+fn plans_survive_an_agent_that_starts_with_a_clock_ahead() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: NOW.plus(600), until: NOW.plus(7_200) }];
+    });
+    bench.site.list(&bundle);
+    bench.tick();
+    bench.clock.set(NOW.plus(YEAR));
+    bench.boot().unwrap();
+    bench.tick();
+    // Nobody is there to ask for the plan again.
+    bench.site.0.borrow_mut().online = false;
+    bench.at(NOW.plus(700));
+    bench.boot().unwrap();
+    let report = bench.tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+}
+
+#[test]
+fn a_contact_that_a_clock_ahead_has_noted_is_none_when_it_is_right_again() {
+    let mut bench = Bench::new();
+    bench.site.0.borrow_mut().policy.clock.offline_grace_h = 1;
+    let opens = NOW.plus(2 * 3_600);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(5 * 3_600) }];
+    });
+    bench.site.list(&bundle);
+    bench.tick();
+    bench.clock.set(NOW.plus(YEAR));
+    bench.tick();
+    bench.site.0.borrow_mut().online = false;
+    bench.at(opens);
+    let report = bench.tick();
+    assert_eq!((report.codes(), bench.motd()), (vec![Code::TimeOffline], None), "{:?}", report.lines);
+}
+
+#[test]
+fn a_receipt_that_ends_before_it_begins_says_why() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.site.list(&bundle);
+    bench.machine.power.restore();
+    bench.machine.power.cut(8, Cut::Kept);
+    bench.tick();
+    bench.disk.restart();
+    bench.machine.power.restore();
+    bench.clock.set(NOW.plus(-86_400));
+    bench.boot().unwrap();
+    bench.tick();
+    let receipt = bench.site.receipts().remove(0);
+    assert!(receipt.finished < receipt.started);
+    assert!(receipt.note.contains("the clock of this host was set back during the run"), "{}", receipt.note);
+}

@@ -1,0 +1,153 @@
+//! Hosts that are there twice, hosts that were put back to an old state, and a server that was.
+
+use std::path::Path;
+use std::process::Command;
+use tests::world::{Host, NewChange};
+use tests::{Said, World, root};
+
+const STEPS: &str = "resources:
+  - file: {path: /etc/motd, content: \"after\\n\"}
+  - command: {name: count, run: [/bin/sh, -c, \"echo run >> var/lib/lab/runs\"], needed: always, requires: [\"file:/etc/motd\"]}
+";
+
+fn copy(from: &Path, to: &Path) {
+    Said::of(Command::new("cp").arg("-a").arg(from).arg(to)).ok();
+}
+
+/// A host with a change that it may begin, because its window has just opened.
+fn ready(world: &mut World) -> String {
+    world.join("a1", "production");
+    world.publish("steps", "1.0.0", STEPS).ok();
+    let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
+    let id = world.request_and_approve(&new);
+    world.tick_all();
+    id
+}
+
+/// It says what is wrong and what to do, and does nothing else.
+fn is_held(world: &World, host: &Host) {
+    let before = root::snapshot(&host.root);
+    let said = Said::of(&mut world.agent(host, &["once"]));
+    for part in ["Nothing starts here", "move the directory away", "assent agent token"] {
+        assert!(said.code == 3 && said.all().contains(part), "{part}: {said}");
+    }
+    let changed = root::differences(&before, &root::snapshot(&host.root));
+    assert_eq!(changed, Vec::<String>::new(), "{said}");
+}
+
+/// What the message says: the directory goes away, and the host joins as a new one.
+fn join_again(world: &mut World, old: &Host, name: &str) {
+    std::fs::rename(old.state(), old.root.join("var/lib/assent.old")).unwrap();
+    world.hosts.insert(name.into(), Host { name: name.into(), ..old.clone() });
+    world.enrol(name, "production");
+}
+
+fn ci_of(world: &World, host: &Host) -> String {
+    let hosts: Vec<shared::wire::HostLine> = serde_json::from_slice(&world.get("/v1/hosts").body).unwrap();
+    hosts.into_iter().find(|line| line.agent == host.agent()).unwrap().ci
+}
+
+on_both! {
+    /// 47: a copy of the machine's disk, both of them online.
+    fn a_cloned_host_is_noticed_held_and_joins_again(world) {
+        let id = ready(world);
+        let mut clone = world.hosts["a1"].clone();
+        clone.root = world.path("clone");
+        copy(&world.hosts["a1"].root, &clone.root);
+        world.shift_clock(2 * 3_600);
+        assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
+        world.tick("a1");
+        for _ in 0..3 {
+            is_held(world, &clone);
+        }
+        assert_eq!(world.change_file(&id).receipts.len(), 1);
+
+        // People see it, and the host that uses the key as well gets no new work until they have looked.
+        let alarms = world.assent(&["site", "alarms"]).ok().out;
+        assert!(alarms.contains("chain_fork") && alarms.contains("a1"), "{alarms}");
+        assert!(alarms.contains("move its state directory away"), "{alarms}");
+        assert_eq!(alarms.matches("chain_fork  ").count(), 1, "once, however often it comes back: {alarms}");
+        let hosts = world.assent(&["ci", "list"]).ok().out;
+        assert!(hosts.contains("HELD") && hosts.contains("assent ci enable"), "{hosts}");
+        let shown = world.assent(&["ci", "show", "a1"]).ok().out;
+        assert!(shown.contains("held") && shown.contains("two statements claim place"), "{shown}");
+        let next = world.draft(&NewChange { manifests: &["steps@1.0.0"], ..NewChange::default() });
+        world.submit(&next);
+        world.tick("a1");
+        assert_eq!(world.why("a1", &next), ("waiting".into(), "host.held".into()));
+
+        // The way out, as the messages say it.
+        let ci = ci_of(world, &world.hosts["a1"]);
+        join_again(world, &clone, "a2");
+        world.assent(&["ci", "enable", &ci]).ok();
+        let hosts = world.assent(&["ci", "list"]).ok().out;
+        assert!(!hosts.contains("HELD"), "{hosts}");
+        std::fs::remove_file(world.hosts["a1"].path("/etc/motd")).unwrap();
+        tests::check::accept(world, "a1");
+        world.assent(&["change", "withdraw", &next]).ok();
+        let both = world.request_and_approve(&NewChange { manifests: &["steps@1.0.0"], ..NewChange::default() });
+        for host in ["a1", "a2"] {
+            assert_eq!(world.tick_until_receipt(host, &both).body.outcome.as_str(), "applied", "{host}");
+        }
+        world.tick_all();
+        assert_eq!(world.change_file(&both).receipts.len(), 2);
+        assert_eq!((world.hosts["a1"].lines("/var/lib/lab/runs"), world.hosts["a2"].lines("/var/lib/lab/runs")), (2, 1));
+    }
+}
+
+on_both! {
+    fn a_state_directory_from_an_old_backup_runs_nothing_a_second_time(world) {
+        let id = ready(world);
+        let (state, backup) = (world.hosts["a1"].state(), world.path("backup"));
+        copy(&state, &backup);
+        world.shift_clock(2 * 3_600);
+        assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
+        world.tick("a1");
+        std::fs::remove_dir_all(&state).unwrap();
+        copy(&backup, &state);
+        for _ in 0..3 {
+            is_held(world, &world.hosts["a1"]);
+        }
+        assert_eq!(world.hosts["a1"].lines("/var/lib/lab/runs"), 1);
+        let status = Said::of(&mut world.agent(&world.hosts["a1"], &["status"])).ok().out;
+        assert!(status.contains("Nothing starts here"), "{status}");
+        let alarms = world.assent(&["site", "alarms"]).ok().out;
+        assert!(alarms.contains("chain_fork") && alarms.contains("came from a backup"), "{alarms}");
+
+        let (old, ci) = (world.hosts["a1"].clone(), ci_of(world, &world.hosts["a1"]));
+        join_again(world, &old, "a2");
+        world.hosts.remove("a1");
+        world.assent(&["ci", "disable", &ci]).ok();
+        world.tick("a2");
+        assert_eq!(world.hosts["a2"].lines("/var/lib/lab/runs"), 1, "what was approved for the old one is not for the new");
+        world.publish("again", "1.0.0", "resources:\n  - file: {path: /etc/again, content: x}\n").ok();
+        let new = NewChange { manifests: &["again@1.0.0"], targets: &["a2"], ..NewChange::default() };
+        let next = world.request_and_approve(&new);
+        assert_eq!(world.tick_until_receipt("a2", &next).body.outcome.as_str(), "applied");
+    }
+}
+
+on_both! {
+    /// The database is put back to before the receipt arrived; what hosts make of its other ledger is theirs to say.
+    fn a_server_from_an_old_backup_gets_the_receipts_again_and_nothing_runs_twice(world) {
+        let id = ready(world);
+        world.settle();
+        world.stop_server();
+        let saved = world.save();
+        world.offset += 2 * 3_600;
+        world.start_server();
+        assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
+        world.tick("a1");
+        assert_eq!(world.hosts["a1"].spooled(), 0);
+        world.stop_server();
+        world.restore(&saved);
+        world.start_server();
+        assert_eq!(world.change_file(&id).receipts.len(), 0, "it is lost on the server");
+        let said: Vec<_> = (0..3).map(|_| world.tick("a1")).collect();
+        assert_eq!(world.change_file(&id).receipts.len(), 1, "and is there again");
+        let host = &world.hosts["a1"];
+        assert_eq!(host.lines("/var/lib/lab/runs"), 1, "{said:#?}");
+        // The server has begun its day with entries of its own: it is another ledger, and the host says so.
+        assert!(host.spooled() > 0 && said[2].all().contains("log.fork"), "{said:#?}");
+    }
+}
