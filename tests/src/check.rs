@@ -152,6 +152,26 @@ pub fn chain(host: &Host, what: &str) {
     }
 }
 
+/// Nothing that is being written stays behind, neither beside the host's files nor in the agent's own directory.
+///
+/// # Panics
+/// Something does.
+pub fn no_leftovers(host: &Host, what: &str) {
+    let mut dirs = vec![host.root.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let own = entry.path().starts_with(host.state());
+            let left = name.ends_with(".assent-unfinished") || (own && name.ends_with(".tmp"));
+            assert!(!left, "{what}: {} stays behind", entry.path().display());
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+            }
+        }
+    }
+}
+
 /// Accepts the present state of a host: the test itself changed it.
 pub fn accept(world: &mut World, name: &str) {
     let snapshot = root::snapshot(&world.hosts[name].root);

@@ -8,6 +8,8 @@ mod bad_days;
 mod inventory;
 #[path = "library.rs"]
 mod library;
+#[path = "power.rs"]
+mod power;
 #[path = "system.rs"]
 mod system;
 #[path = "upkeep.rs"]
