@@ -4,9 +4,9 @@ use super::{Os, Support};
 use crate::time::Timestamp;
 
 /// `ID` and beginning of `VERSION_ID` in os-release(5), last day of security support, last day of what follows it.
-/// Debian and Ubuntu after distro-info-data of 2026-07 (deb LTS; Ubuntu ESM), Red Hat after its life cycle page (end of
-/// maintenance; ELS), SUSE after its life cycle page (general; LTSS). Systems that set `SUPPORT_END` themselves, such
-/// as Fedora, AlmaLinux and Rocky Linux, are not in it.
+/// Debian and Ubuntu after distro-info-data of 2026-07 (deb LTS; Ubuntu ESM). Red Hat (end of maintenance; ELS) and SUSE
+/// (general; LTSS) are not compared with a source yet: their life cycle pages count. Systems that set `SUPPORT_END`
+/// themselves, such as Fedora, AlmaLinux and Rocky Linux, are not in it.
 const KNOWN: &[(&str, &str, &str, Option<&str>)] = &[
     ("debian", "10", "2022-09-10", Some("2024-06-30")),
     ("debian", "11", "2024-08-14", Some("2026-08-31")),
