@@ -5,7 +5,6 @@
 
 mod api;
 mod differences;
-mod health;
 mod marks;
 mod model;
 mod store;
@@ -13,9 +12,8 @@ mod store;
 mod tests;
 
 pub use api::{Fitting, routes};
-pub use health::{record_health, record_report};
 pub use model::{CiId, EventKind, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use store::{
     facts_digests, find_facts, get, get_file, insert_events, insert_host, list, list_history, list_states,
-    names, record_facts, record_states, update_effective,
+    names, record_facts, record_health, record_report, record_states, update_effective,
 };

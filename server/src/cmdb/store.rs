@@ -1,10 +1,11 @@
 //! All SQL of the CMDB. History is only ever added to.
 
 mod facts;
+mod health;
 
 pub use facts::{facts_digests, find_facts, fitting, record_facts};
+pub use health::{record_health, record_report};
 
-use super::health;
 use super::model::{CiId, NewEvent, NewHost, NewState, one_line, unknown};
 use crate::each;
 use crate::kernel::db::Conn;
@@ -393,7 +394,7 @@ fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Error> {
 }
 
 /// A word of an enumeration as serde writes it.
-pub(super) fn word<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
+fn word<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|_| unknown(what, text))
 }
 
@@ -401,6 +402,6 @@ fn number(what: &str, n: i64) -> Result<u32, Error> {
     u32::try_from(n).map_err(|_| unknown(what, &n.to_string()))
 }
 
-pub(super) fn read_digest(bytes: &[u8]) -> Result<Digest, Error> {
+fn read_digest(bytes: &[u8]) -> Result<Digest, Error> {
     bytes.try_into().map(Digest).map_err(|_| unknown("digest", &shared::digest::hex(bytes)))
 }

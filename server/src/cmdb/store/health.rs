@@ -1,7 +1,7 @@
-//! All SQL of health: what each check of a CI said last. What it said before is in the history, where it changed.
+//! Health: what each check of a CI said last. What it said before is in the history, where it changed.
 
-use super::model::{CiId, EventKind, NewEvent, NewHealth, one_line, unknown};
-use super::store::{insert_events, read_digest, word};
+use super::{insert_events, read_digest, word};
+use crate::cmdb::model::{CiId, EventKind, NewEvent, NewHealth, one_line, unknown};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
