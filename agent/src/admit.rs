@@ -11,7 +11,7 @@ use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
-use shared::policy::Policy;
+use shared::policy::{Policy, Purpose};
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -156,6 +156,15 @@ pub struct Granted {
 /// # Errors
 /// The first check that says no, in the binding order.
 pub fn granted(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) -> Result<Granted, Refused> {
+    granted_for(Purpose::Start, court, bundle, evidence)
+}
+
+fn granted_for(
+    purpose: Purpose,
+    court: &Court<'_>,
+    bundle: &Bundle,
+    evidence: &mut dyn Evidence,
+) -> Result<Granted, Refused> {
     let Court { policy, me, now, .. } = *court;
     let Plannable { addressed, manifests } = plannable(court, bundle.change.clone(), evidence)?;
     let missing = |why: &str| Refused::new(Code::PlanMissing, why);
@@ -165,7 +174,11 @@ pub fn granted(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) 
     let own_plan =
         own_plan.ok_or_else(|| missing("this host's approved plan is neither here nor on the server"))?;
     let sources = admit::Sources::of(&manifests);
-    let approved = admit::approve(policy, &addressed, bundle, &own_plan, &sources, me, now)?;
+    let judge = match purpose {
+        Purpose::Start => admit::approve,
+        Purpose::Correction => admit::stand,
+    };
+    let approved = judge(policy, &addressed, bundle, &own_plan, &sources, me, now)?;
     Ok(Granted { manifests, approved, own_plan })
 }
 
@@ -180,6 +193,33 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let window = admit::in_window(policy, change, now, court.last_contact)?;
     let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
     not_executed(court.seen, change)?;
+    Ok(Admitted { manifests, approved, window, turn, own_plan })
+}
+
+/// The same steps for putting back what `change` brought here: it ran, its approvals stand, and nothing has ended it.
+///
+/// # Errors
+/// The first check that says no, in the binding order.
+pub fn stands(
+    court: &Court<'_>,
+    change: Digest,
+    bundle: &Bundle,
+    evidence: &mut dyn Evidence,
+) -> Result<Admitted, Refused> {
+    let Court { policy, me, now, .. } = *court;
+    let body = &bundle.change.body;
+    let ran = court.seen.executed(&body.change_id, body.revision);
+    let brought = ran.is_some_and(|run| {
+        run.change == change && run.listed && run.outcome.is_some_and(|end| end.succeeded() != Some(false))
+    });
+    if bundle.change.digest != change || !brought {
+        let message = format!("what is listed as {} is not what was applied here", body.change_id);
+        return Err(Refused::new(Code::ChangeReplay, message));
+    }
+    let Granted { manifests, approved, own_plan } =
+        granted_for(Purpose::Correction, court, bundle, evidence)?;
+    let window = admit::in_correction_window(policy, body, now, court.last_contact)?;
+    let turn = admit::correction_turn(body, court.control, me.id())?;
     Ok(Admitted { manifests, approved, window, turn, own_plan })
 }
 

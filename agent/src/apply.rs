@@ -23,6 +23,7 @@ use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
 use shared::manifest::{HealthCheck, HookPoint, Manifest};
 use shared::plan::Plan;
+use shared::policy::Purpose;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -50,6 +51,8 @@ pub struct Job<'a> {
     pub vault: &'a Vault,
     /// Directory of downloaded artifacts, each named by its sha256.
     pub artifacts: &'a Path,
+    /// The number of a correction: only what the change brought before is put back.
+    pub correction: Option<u64>,
 }
 
 /// What a run asks outside: what may end it between two steps, and whether the server is there.
@@ -106,6 +109,9 @@ pub fn apply<H: Host, D: Disk>(
 ) -> Result<Progress, Stopped> {
     // The turn is proved by having it; its wave is the receipt's matter.
     let Warrant { manifests, change, window, turn: _ } = warrant;
+    if (change.purpose() == Purpose::Correction) != job.correction.is_some() {
+        return Err(Refused::new(Code::PolicyRule, "its approvals were counted for something else").into());
+    }
     let change = change.change();
     let named = change.body.manifests.iter().map(|used| {
         let verified = manifests.iter().find(|m| m.digest() == used.sha256);
@@ -117,11 +123,15 @@ pub fn apply<H: Host, D: Disk>(
     if job.plan.change != change.digest || job.approved.body.change != change.digest {
         return Err(Refused::new(Code::PlanMissing, "the plan was made for another revision").into());
     }
-    job.plan.keeps_to(&job.approved.body, change.body.plan_binding)?;
+    match job.correction {
+        None => job.plan.keeps_to(&job.approved.body, change.body.plan_binding)?,
+        Some(_) => job.plan.returns_to(&job.approved.body)?,
+    }
     check_artifacts(&ask, job)?;
     let start = Start {
         change: change.digest,
         plan: job.approved.digest,
+        correction: job.correction,
         actions: job.plan.actions.clone(),
         interval: window.interval(),
         automatic_undo: change.body.undo.automatic,
@@ -207,12 +217,12 @@ fn hash(file: &mut File) -> io::Result<Digest> {
 /// # Errors
 /// The journal cannot be written, or the host cannot be looked at; to be tried again.
 pub fn resume<H: Host, D: Disk>(
-    change: Digest,
+    (change, correction): (Digest, Option<u64>),
     now: Timestamp,
     host: &mut H,
     journal: &mut Journal<D>,
 ) -> Result<Option<Progress>, Fault> {
-    let known = journal.log().filter(|log| log.start.change == change);
+    let known = journal.log().filter(|log| (log.start.change, log.start.correction) == (change, correction));
     let Some(log) = known else {
         return match journal.standing() {
             Standing::Running(other) => {

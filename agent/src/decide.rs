@@ -79,6 +79,8 @@ pub struct Situation<'a> {
     pub check: Chore,
     /// The look at health checks of what is approved.
     pub health: Chore,
+    /// Differences that their manifests want to be put back.
+    pub correct: Chore,
     /// The repository; due again after each change that ran.
     pub refresh: Chore,
     pub wishes: &'a Wishes,
@@ -106,6 +108,8 @@ pub enum Action {
     /// Look at health checks, and tell what is otherwise than before.
     LookAtHealth,
     Refresh,
+    /// Put back what was approved, where that approval stands.
+    Correct,
     Plan(Digest),
     Judge(ChangeKey),
     Start(ChangeKey),
@@ -158,6 +162,9 @@ fn changes(situation: &Situation<'_>, now: Timestamp) -> Action {
         // Without a verified repository nothing is planned, judged or started.
         Chore::Failed => return sleep(situation, now),
         Chore::Settled => {}
+    }
+    if situation.correct == Chore::Due {
+        return Action::Correct;
     }
     if let Some(change) = situation.wishes.plans.first() {
         return Action::Plan(*change);
@@ -214,6 +221,7 @@ mod tests {
             facts: Chore::Due,
             check: Chore::Due,
             health: Chore::Due,
+            correct: Chore::Due,
             refresh: Chore::Due,
             wishes,
             changes,
@@ -250,6 +258,8 @@ mod tests {
         s.health = Chore::Failed;
         assert_eq!(decide(&s, NOW), Action::Refresh);
         s.refresh = Chore::Settled;
+        assert_eq!(decide(&s, NOW), Action::Correct);
+        s.correct = Chore::Settled;
         let wants_plan = Wishes { resend_from: None, ..asks.clone() };
         s.wishes = &wants_plan;
         assert_eq!(decide(&s, NOW), Action::Plan(plan));
@@ -275,6 +285,7 @@ mod tests {
             facts: Chore::Settled,
             check: Chore::Settled,
             health: Chore::Settled,
+            correct: Chore::Settled,
             ..all_due(&wishes, &ready)
         };
         for (clock, refresh) in [
@@ -312,6 +323,7 @@ mod tests {
                 facts: Chore::Settled,
                 check: Chore::Settled,
                 health: Chore::Settled,
+                correct: Chore::Settled,
                 refresh: Chore::Settled,
                 ..all_due(&wishes, &changes)
             };

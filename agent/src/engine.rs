@@ -4,9 +4,9 @@
 
 use crate::apply::{self, Followed, Job, Progress, Stopped, Warrant, Watch};
 use crate::disk::Disk;
-use crate::drift::{self, ApprovedState, Depth, Deviation, Upheld};
+use crate::drift::{self, ApprovedState, Depth, Deviation, Surroundings, Upheld};
 use crate::facts;
-use crate::hands::{Hands, Order};
+use crate::hands::{Correction, Hands, Order};
 use crate::health;
 use crate::host::{Fault, Host, PackageEvent, Place, process};
 use crate::journal::{Journal, Outcome};
@@ -20,13 +20,14 @@ use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::{Facts, TemplateFacts};
 use shared::health::HealthResult;
-use shared::ids::HostClass;
+use shared::ids::{HostClass, ResourceId};
 use shared::manifest::{Manifest, resolve_params};
 use shared::plan::Plan;
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A machine with the journal of what is done to it.
@@ -105,7 +106,24 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         let pairs = manifests.iter().copied().zip(&change.manifests);
         let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?.rebooting(change.reboot);
         let ask = ask.approved(approved.map(|plan| plan.actions.as_slice()));
-        plan::compute(&ask, &mut self.host)
+        let mut planned = plan::compute(&ask, &mut self.host)?;
+        if change.correct_until.is_some() {
+            planned.upholds = plan::upholds(&ask, &planned.actions, &self.host)?;
+        }
+        Ok(planned)
+    }
+
+    fn plan_back(
+        &mut self,
+        manifests: &[&Manifest],
+        change: &Change,
+        facts: &TemplateFacts,
+        resources: &BTreeSet<ResourceId>,
+        approved: &Plan,
+    ) -> Result<Planned, Refused> {
+        let pairs = manifests.iter().copied().zip(&change.manifests);
+        let ask = Ask::new(pairs, facts, &self.vault, change.downgrade)?;
+        plan::back(&ask, resources, approved, &mut self.host)
     }
 
     fn prefetch(&mut self, approved: &Plan) -> Result<(), Refused> {
@@ -118,11 +136,14 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
-        let facts = self.view()?;
-        let Order { manifests, approved, window, turn, own_plan, plan } = order;
+        let Order { manifests, approved, window, turn, own_plan, plan, correction } = order;
+        let (facts, correction) = match correction {
+            Some(Correction { number, facts }) => (facts, Some(number)),
+            None => (self.view()?, None),
+        };
         let warrant = Warrant { manifests, change: approved, window, turn };
         let (facts, vault, artifacts) = (&facts, &self.vault, &self.artifacts);
-        let job = Job { plan: &plan, approved: &own_plan, facts, vault, artifacts };
+        let job = Job { plan: &plan, approved: &own_plan, facts, vault, artifacts, correction };
         match apply::apply(warrant, &job, watch, &mut self.host, &mut self.journal) {
             Ok(progress) => Ok(progress),
             Err(Stopped::Refused(refused)) => {
@@ -132,8 +153,13 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         }
     }
 
-    fn resume(&mut self, change: Digest, now: Timestamp) -> Result<Option<Progress>, Refused> {
-        apply::resume(change, now, &mut self.host, &mut self.journal).map_err(storage)
+    fn resume(
+        &mut self,
+        change: Digest,
+        correction: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Option<Progress>, Refused> {
+        apply::resume((change, correction), now, &mut self.host, &mut self.journal).map_err(storage)
     }
 
     fn follow(&mut self, open: &Open, now: Timestamp) -> Result<Option<Followed>, Refused> {
@@ -151,6 +177,10 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
 
     fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused> {
         self.host.packager().history(since).map_err(plan::refused)
+    }
+
+    fn surroundings(&mut self) -> Result<Surroundings, Refused> {
+        drift::look(&self.host).map_err(plan::refused)
     }
 
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused> {

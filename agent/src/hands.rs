@@ -4,7 +4,7 @@
 //! network, the repository or the agent's chain of statements.
 
 use crate::apply::{Followed, Progress, Watch};
-use crate::drift::{ApprovedState, Depth, Deviation, Upheld};
+use crate::drift::{ApprovedState, Depth, Deviation, Surroundings, Upheld};
 use crate::host::{PackageEvent, Place};
 use crate::plan::Planned;
 use crate::progress::Ear;
@@ -12,13 +12,15 @@ use crate::state::Open;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::facts::Facts;
+use shared::facts::{Facts, TemplateFacts};
 use shared::health::HealthResult;
+use shared::ids::ResourceId;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
 use shared::refusal::Refused;
 use shared::statement::Statement;
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// A run with everything that proves it may happen.
 pub struct Order {
@@ -30,6 +32,16 @@ pub struct Order {
     pub own_plan: Statement<Plan>,
     /// What is to be done at this moment; within the approved plan.
     pub plan: Plan,
+    /// Present when this only puts back what the change brought before.
+    pub correction: Option<Correction>,
+}
+
+/// What tells a correction from every other run of its change.
+pub struct Correction {
+    /// The host's own count of its corrections.
+    pub number: u64,
+    /// With which the change was applied: what was approved does not change because the host did.
+    pub facts: TemplateFacts,
 }
 
 /// The machine-changing half.
@@ -43,6 +55,18 @@ pub trait Hands {
         manifests: &[&Manifest],
         change: &Change,
         approved: Option<&Plan>,
+    ) -> Result<Planned, Refused>;
+    /// What it takes now to put these resources back to what the `approved` plan covers. Changes nothing.
+    ///
+    /// # Errors
+    /// The host cannot be looked at.
+    fn plan_back(
+        &mut self,
+        manifests: &[&Manifest],
+        change: &Change,
+        facts: &TemplateFacts,
+        resources: &BTreeSet<ResourceId>,
+        approved: &Plan,
     ) -> Result<Planned, Refused>;
     /// Fetches the package files that the approved plan names, and those that taking it back needs. Changes nothing.
     ///
@@ -60,7 +84,12 @@ pub trait Hands {
     ///
     /// # Errors
     /// The journal cannot be read; then nothing else may start.
-    fn resume(&mut self, change: Digest, now: Timestamp) -> Result<Option<Progress>, Refused>;
+    fn resume(
+        &mut self,
+        change: Digest,
+        correction: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Option<Progress>, Refused>;
     /// Looks whether what a run left pending is over; `None` while it is not.
     ///
     /// # Errors
@@ -78,6 +107,11 @@ pub trait Hands {
     /// # Errors
     /// The record cannot be read.
     fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused>;
+    /// What is there of accounts, units and boots, whoever brought it. Changes nothing.
+    ///
+    /// # Errors
+    /// The host cannot be looked at.
+    fn surroundings(&mut self) -> Result<Surroundings, Refused>;
     /// Lets go of the run, after its receipt is durable.
     fn receipt_made(&mut self, receipt: Digest) -> Result<(), Refused>;
 }

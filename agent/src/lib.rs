@@ -16,6 +16,7 @@ pub mod decide;
 #[expect(clippy::disallowed_methods, reason = "the door to the agent's own files")]
 pub mod disk;
 pub mod drift;
+pub mod ear;
 pub mod engine;
 pub mod enrol;
 pub mod facts;

@@ -6,12 +6,14 @@ use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
 use agent::courier;
 use agent::disk::{Disk as _, RealDisk};
+use agent::ear::Ear;
 use agent::engine::Engine;
 use agent::enrol::{self, EnrolError, Order};
+use agent::host::watch::Watched;
 use agent::host::{Host, Machine};
 use agent::net::{Address, NetError};
 use agent::receipt::agent_version;
-use agent::run::{Agent, Report, open_state};
+use agent::run::{Agent, Report, Woken, open_state};
 use agent::say;
 use agent::server::Remote;
 use agent::state::{State, StateError};
@@ -26,6 +28,7 @@ use shared::manifest::Manifest;
 use shared::publication::Publication;
 use shared::statement::Statement;
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -309,13 +312,18 @@ fn run(root: &Path) -> Result<(), Failure> {
             signal(SignalKind::terminate()).and_then(|t| signal(SignalKind::interrupt()).map(|i| (t, i)));
         both.map_err(Failure::fault)
     })?;
+    let mut ear = {
+        let _within = runtime.enter();
+        Ear::new(root)
+    };
     // A signal during a tick waits for its end: a run is never torn by a stop of the service.
-    let sleep = |time: Duration| {
+    let sleep = |time: Duration, watched: &BTreeSet<Watched>| {
         runtime.block_on(async {
             tokio::select! {
-                () = tokio::time::sleep(time) => true,
-                _ = term.recv() => false,
-                _ = int.recv() => false,
+                () = tokio::time::sleep(time) => Woken::InTime,
+                () = ear.hears(watched) => Woken::Touched,
+                _ = term.recv() => Woken::Stopped,
+                _ = int.recv() => Woken::Stopped,
             }
         })
     };

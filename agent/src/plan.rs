@@ -1,6 +1,7 @@
 //! Planning: what this host would do for a change, exactly. Changes nothing on the host and runs nothing of
 //! a manifest; it reads, compares and asks the package manager to simulate.
 
+mod back;
 mod deviations;
 mod packages;
 mod places;
@@ -13,6 +14,7 @@ use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Wanted, wanted};
 use crate::resource::{acl, archive, command, directory, external, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
+pub(crate) use back::{back, upholds};
 pub(crate) use deviations::deviations;
 use packages::Packages;
 pub(crate) use places::class_of_places;
@@ -25,7 +27,7 @@ use shared::manifest::{
     Body, Command, Conffiles, Manifest, PackageWant, ParamValue, Probe, Reboot, Resource, Timer, in_the_way,
     order, resolve_params,
 };
-use shared::plan::{Action, HealthProgram, Verb};
+use shared::plan::{Action, HealthProgram, Uphold, Verb};
 use shared::refusal::{Code, Refused};
 use shared::strict::Map;
 use std::borrow::Cow;
@@ -52,6 +54,8 @@ pub struct Ask<'a> {
 pub struct Planned {
     pub actions: Vec<Action>,
     pub health: Vec<HealthProgram>,
+    /// What is to stay as it is, where the change lets hosts correct.
+    pub upholds: Vec<Uphold>,
     pub notes: Vec<String>,
 }
 

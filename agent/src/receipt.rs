@@ -159,6 +159,7 @@ fn said(
         note,
         patched: ended.patched,
         follows,
+        corrects: run.correction.map(|correcting| correcting.finding),
     })
 }
 
@@ -178,7 +179,9 @@ fn made_receipt(
         // Another type of statement is no receipt; that is not an error here.
         let Ok(receipt) = open_chained::<Receipt>(&bytes, &state.site().site) else { continue };
         let body = &receipt.body;
-        if body.change == running.change && body.started == running.started && body.follows == follows {
+        let corrects = running.correction.map(|correcting| correcting.finding);
+        let same = (body.follows, body.corrects) == (follows, corrects);
+        if same && body.change == running.change && body.started == running.started {
             return Ok(Some(receipt));
         }
     }

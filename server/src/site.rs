@@ -14,7 +14,8 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// Later slices that want to hear of receipts or findings name their outbox topic here.
-pub(crate) const TOPICS: Topics = Topics { receipts: &[], findings: &[findings::TOPIC] };
+pub(crate) const TOPICS: Topics =
+    Topics { receipts: &[], findings: &[findings::TOPIC], corrections: &[findings::CORRECTED] };
 
 /// Open parts of all slices.
 pub struct Site {

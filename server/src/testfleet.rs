@@ -420,6 +420,7 @@ impl Host {
             outcome: HostOutcome::Applied,
             patched: None,
             follows: None,
+            corrects: None,
             note: String::new(),
         };
         edit(&mut body);

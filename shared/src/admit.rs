@@ -12,7 +12,7 @@ use crate::keys::PublicKey;
 use crate::limits;
 use crate::manifest::{HealthCheck, Manifest};
 use crate::plan::Plan;
-use crate::policy::{Case, Policy, Role, Verdict, judge, verify_approval};
+use crate::policy::{Case, Policy, Purpose, Role, Verdict, judge, verify_approval};
 use crate::publication::Publication;
 use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
@@ -91,9 +91,15 @@ pub struct Approved {
     plan_set: Digest,
     persons: BTreeSet<PersonId>,
     approvals: Vec<Digest>,
+    purpose: Purpose,
 }
 
 impl Approved {
+    /// What the approvals were counted for: one that only covers corrections starts nothing.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
     pub fn change(&self) -> &Statement<Change> {
         &self.change
     }
@@ -263,6 +269,41 @@ pub fn approve(
     me: &Me<'_>,
     now: Timestamp,
 ) -> Result<Approved, Refused> {
+    approve_for(Purpose::Start, policy, addressed, bundle, (own_plan, sources), me, now)
+}
+
+/// The same for putting back what the change has brought: as long as its author asked for, and as the approvals stand.
+///
+/// # Errors
+/// As [`approve`]; `time.over` when the change asks for no corrections, or for none any more.
+pub fn stand(
+    policy: &Policy,
+    addressed: &Addressed,
+    bundle: &Bundle,
+    own_plan: &Statement<Plan>,
+    sources: &Sources,
+    me: &Me<'_>,
+    now: Timestamp,
+) -> Result<Approved, Refused> {
+    let body = &addressed.change.body;
+    let over = |message: String| Err(Refused::new(Code::TimeOver, message));
+    match body.correct_until {
+        None => return over(format!("{} does not ask for corrections", body.change_id)),
+        Some(end) if now >= end => return over(format!("corrections of {} ended at {end}", body.change_id)),
+        Some(_) => {}
+    }
+    approve_for(Purpose::Correction, policy, addressed, bundle, (own_plan, sources), me, now)
+}
+
+fn approve_for(
+    purpose: Purpose,
+    policy: &Policy,
+    addressed: &Addressed,
+    bundle: &Bundle,
+    (own_plan, sources): (&Statement<Plan>, &Sources),
+    me: &Me<'_>,
+    now: Timestamp,
+) -> Result<Approved, Refused> {
     let change = &addressed.change;
     if bundle.plan_set.change != change.digest {
         return Err(Refused::new(Code::PlanMissing, "the plan set belongs to another change"));
@@ -295,6 +336,7 @@ pub fn approve(
         );
     }
     let case = Case {
+        purpose,
         change_type: change.body.change_type,
         author: &change.body.author,
         publishers: sources.publishers(),
@@ -307,7 +349,7 @@ pub fn approve(
     match judge(policy, &case, &verified, now).verdict {
         Verdict::Denied(refused) => Err(first_problem.unwrap_or(refused)),
         Verdict::Allowed { persons, approvals } => {
-            Ok(Approved { change: change.clone(), plan_set: case.plan_set, persons, approvals })
+            Ok(Approved { change: change.clone(), plan_set: case.plan_set, persons, approvals, purpose })
         }
     }
 }
@@ -319,15 +361,55 @@ pub fn in_window(
     now: Timestamp,
     last_contact: Timestamp,
 ) -> Result<InWindow, Refused> {
-    let grace = i64::from(policy.clock.offline_grace_h) * 3_600;
-    if now.since(last_contact) > grace {
-        let message = format!(
-            "no contact to the server since {last_contact}; after {} hours nothing starts",
-            grace / 3_600
-        );
-        return Err(Refused::new(Code::TimeOffline, message));
-    }
+    in_contact(policy, now, last_contact)?;
     Ok(InWindow { interval: change.interval_at(now)? })
+}
+
+/// The same for corrections: from the first interval, in which the change came, until they end.
+///
+/// # Errors
+/// `time.*`.
+pub fn in_correction_window(
+    policy: &Policy,
+    change: &Change,
+    now: Timestamp,
+    last_contact: Timestamp,
+) -> Result<InWindow, Refused> {
+    in_contact(policy, now, last_contact)?;
+    let interval = change.correction_interval();
+    match interval.filter(|interval| interval.contains(now)) {
+        Some(interval) => Ok(InWindow { interval }),
+        None => Err(Refused::new(Code::TimeOver, "it is not the time for corrections of this change")),
+    }
+}
+
+fn in_contact(policy: &Policy, now: Timestamp, last_contact: Timestamp) -> Result<(), Refused> {
+    let grace = i64::from(policy.clock.offline_grace_h) * 3_600;
+    if now.since(last_contact) <= grace {
+        return Ok(());
+    }
+    let message = format!(
+        "no contact to the server since {last_contact}; after {} hours nothing starts",
+        grace / 3_600
+    );
+    Err(Refused::new(Code::TimeOffline, message))
+}
+
+fn not_halted(change: &Change, control: &Control) -> Result<(), Refused> {
+    if !control.halted.contains(&change.change_id) {
+        return Ok(());
+    }
+    Err(Refused::new(Code::ChangeHalted, format!("{} is halted by an operator", change.change_id)))
+}
+
+/// Step 14 for a correction: the host had its turn; only a halt stops it.
+///
+/// # Errors
+/// `change.halted`, `change.not_for_me`.
+pub fn correction_turn(change: &Change, control: &Control, me: AgentId) -> Result<Turn, Refused> {
+    not_halted(change, control)?;
+    let nowhere = || Refused::new(Code::ChangeNotForMe, "this host is in no wave");
+    change.wave_of(me).map(|wave| Turn { wave }).ok_or_else(nowhere)
 }
 
 /// Step 14: nothing halts the change and the gate of the host's wave holds.
@@ -339,12 +421,7 @@ pub fn turn(
     now: Timestamp,
 ) -> Result<Turn, Refused> {
     let change = &statement.body;
-    if control.halted.contains(&change.change_id) {
-        return Err(Refused::new(
-            Code::ChangeHalted,
-            format!("{} is halted by an operator", change.change_id),
-        ));
-    }
+    not_halted(change, control)?;
     let Some(wave) = change.wave_of(me) else {
         return Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
     };
@@ -358,7 +435,9 @@ pub fn turn(
     for envelope in gate_receipts {
         let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
         let body = &receipt.body;
-        if body.change != statement.digest || !earlier.contains(&body.header.agent_id) {
+        // That a host has put something back says nothing about how the change went there.
+        let other = body.change != statement.digest || body.corrects.is_some();
+        if other || !earlier.contains(&body.header.agent_id) {
             continue;
         }
         // An end in the future would put off everybody else for as long as one host likes.

@@ -195,6 +195,10 @@ pub struct Change {
     /// Hosts may do again what failed there and was undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lift_quarantine: bool,
+    /// Until then hosts may put back by themselves what this change has brought, as far as its manifests say
+    /// `on_drift: correct` and the policy lets approvals stand for it. Never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
 }
@@ -248,6 +252,10 @@ impl Change {
         let end = self.created.plus(limits::CHANGE_DAYS * 86_400);
         need(self.not_after <= end, "a change ends at most 90 days after it was created");
         need(self.intervals.iter().all(|i| i.until <= self.not_after), "an interval ends after not_after");
+        need(
+            self.correct_until.is_none_or(|at| at > self.created && at <= end),
+            "corrections end after the change was created and at most 90 days later",
+        );
         need(self.waves_partition_targets(&agents), "waves must name each target exactly once");
         let gates: Vec<_> = self.waves.iter().map(|w| w.gate).collect();
         need(gates.iter().flatten().all(|g| g.min_success >= 1), "a gate needs at least one success");
@@ -286,6 +294,17 @@ impl Change {
             )),
             None => Err(Refused::new(Code::TimeOver, "its last interval is over")),
         }
+    }
+
+    /// When nothing can come of the change any more: no start, and no correction.
+    pub fn over(&self) -> Timestamp {
+        self.correct_until.map_or(self.not_after, |until| until.max(self.not_after))
+    }
+
+    /// When hosts may put back what the change brought.
+    pub fn correction_interval(&self) -> Option<Interval> {
+        let from = self.intervals.first()?.from;
+        self.correct_until.map(|until| Interval { from, until })
     }
 
     /// The intervals that count, after `missed` is taken into account.

@@ -46,6 +46,48 @@ pub struct Transaction {
     pub by: String,
 }
 
+/// A part of the host that is watched whether or not a manifest names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Area {
+    /// Users, groups, sudo rules, and the keys with which users log in.
+    Accounts,
+    /// Which units systemd starts at boot, and units that people have made.
+    Units,
+}
+
+impl Area {
+    pub const ALL: [Self; 2] = [Self::Accounts, Self::Units];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Units => "units",
+        }
+    }
+}
+
+/// What was noticed at one look at an area, and no run of the agent explains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Noticed {
+    pub area: Area,
+    /// The look before: it was done since.
+    pub since: Timestamp,
+}
+
+/// A start of the machine that no approved change asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Boot {
+    /// When the machine started, by its own clock.
+    pub at: Timestamp,
+    pub boot_id: String,
+}
+
 /// What a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -55,13 +97,17 @@ pub enum About {
     State(Expected),
     /// Packages were changed by somebody else.
     Packages(Transaction),
+    /// Something that no manifest names was changed by somebody else.
+    Noticed(Noticed),
+    /// Somebody else, or a power cut, has restarted the machine.
+    Boot(Boot),
 }
 
 impl About {
     pub fn state(&self) -> Option<&Expected> {
         match self {
             Self::State(expected) => Some(expected),
-            Self::Packages(_) => None,
+            Self::Packages(_) | Self::Noticed(_) | Self::Boot(_) => None,
         }
     }
 }
@@ -136,6 +182,9 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flapping: bool,
     pub presence: Presence,
+    /// Why the host does not put it back, where its manifest wants that; one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
@@ -151,7 +200,7 @@ impl Predicate for Finding {
             About::State(Expected { change_id, revision, change, .. }) => {
                 vec![Subject::new(format!("change:{change_id}.{revision}"), *change)]
             }
-            About::Packages(_) => {
+            About::Packages(_) | About::Noticed(_) | About::Boot(_) => {
                 vec![Subject::new(format!("agent:{}", self.header.agent_id), self.header.key.digest())]
             }
         }
@@ -177,7 +226,7 @@ impl Finding {
         if self.first_seen > self.last_seen {
             return invalid("it was first seen after it was last seen".into());
         }
-        let event = matches!(self.about, About::Packages(_));
+        let event = self.about.state().is_none();
         if event != (self.presence == Presence::Happened) {
             return invalid("a state is there or gone; what was done has happened".into());
         }
@@ -185,6 +234,14 @@ impl Finding {
             && [when, command, by].into_iter().any(|text| text.len() > limits::TEXT_BYTES)
         {
             return invalid("what it says of the transaction is too long".into());
+        }
+        if let About::Boot(Boot { boot_id, .. }) = &self.about
+            && boot_id.len() > limits::TEXT_BYTES
+        {
+            return invalid("its boot id is too long".into());
+        }
+        if self.note.len() > limits::TEXT_BYTES {
+            return invalid("its note is too long".into());
         }
         if self.differences.is_empty() || self.differences.len() > SHOWN {
             return invalid(format!("it has {} differences; 1 to {SHOWN} are shown", self.differences.len()));
@@ -270,6 +327,7 @@ mod tests {
             last_seen: Timestamp(9),
             count: 1,
             flapping: false,
+            note: String::new(),
             presence: Presence::There,
         }
     }

@@ -62,6 +62,7 @@ pub fn policy(approvals: u32) -> Policy {
                 distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
                 min_assurance: Assurance::Independent,
                 max_validity_h: 48,
+                max_correction_h: 0,
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
@@ -108,6 +109,7 @@ pub fn change_body() -> Change {
         reboot: Reboot::Never,
         undo: UndoPlan { text: "restore the old file".into(), automatic: true },
         lift_quarantine: false,
+        correct_until: None,
         supersedes: None,
     }
 }
@@ -143,6 +145,7 @@ pub fn plan(change: &Statement<Change>, actions: Vec<Action>) -> Statement<Plan>
         at: NOW,
         actions,
         health: Vec::new(),
+        upholds: Vec::new(),
         notes: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     };
@@ -236,6 +239,7 @@ pub fn receipt(
         outcome,
         patched: None,
         follows: None,
+        corrects: None,
         note: String::new(),
     };
     Statement::sign(body, host)

@@ -54,6 +54,8 @@ pub enum Event {
     /// `not_after` passed and no host had started.
     Expire,
     Close(Outcome),
+    /// An operator ends that hosts put back by themselves what it brought.
+    StopCorrecting,
 }
 
 /// The event does not fit the state.
@@ -116,6 +118,10 @@ impl State {
             Event::Close(outcome) => match self {
                 Review | Halted => Ok(Closed(outcome)),
                 _ => unfit("review or halted"),
+            },
+            Event::StopCorrecting => match self {
+                Review | Closed(_) => Ok(self),
+                _ => unfit("review or closed"),
             },
         }
     }
@@ -202,6 +208,7 @@ impl fmt::Display for Event {
             Self::Finished => "finish",
             Self::Expire => "expire",
             Self::Close(_) => "close",
+            Self::StopCorrecting => "stop_correcting",
         })
     }
 }
@@ -235,6 +242,7 @@ mod tests {
             Event::Finished,
             Event::Expire,
             Event::Close(Outcome::Failed),
+            Event::StopCorrecting,
         ];
         for state in STATES {
             for event in events {

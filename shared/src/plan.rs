@@ -168,6 +168,17 @@ pub struct HealthProgram {
     pub programs: Map<String, Digest>,
 }
 
+/// A resource that is as the change wants it already, of a manifest that corrects: whoever approves the plan also
+/// approves that the host puts it back later. What the plan itself brings is approved with its action.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uphold {
+    pub resource: ResourceId,
+    /// As in [`Action::after`].
+    pub after: Digest,
+    pub class: ActionClass,
+}
+
 fn none(programs: &Map<String, Digest>) -> bool {
     programs.is_empty()
 }
@@ -202,6 +213,9 @@ pub struct Plan {
     /// Health checks that run programs, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<HealthProgram>,
+    /// What is to stay as it is, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upholds: Vec<Uphold>,
     /// What an approver should know besides, one line each: updates that a hold mark or an exclusion leaves out,
     /// what can only be planned afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -219,16 +233,19 @@ impl Predicate for Plan {
 
 impl Plan {
     pub fn risk(&self) -> Risk {
-        self.actions.iter().map(|a| a.class.risk()).max().unwrap_or(Risk::Low)
+        self.classes().into_iter().map(ActionClass::risk).max().unwrap_or(Risk::Low)
     }
 
     pub fn classes(&self) -> BTreeSet<ActionClass> {
-        self.actions.iter().map(|a| a.class).collect()
+        self.actions.iter().map(|a| a.class).chain(self.upholds.iter().map(|u| u.class)).collect()
     }
 
     /// Equal for hosts that would do the same: everything but identity, name and time.
     pub fn class_digest(&self) -> Digest {
         let (class, actions, health) = (&self.host_class, &self.actions, &self.health);
+        if !self.upholds.is_empty() {
+            return Digest::of(&strict::to_json(&(class, actions, health, &self.notes, &self.upholds)));
+        }
         if self.notes.is_empty() {
             return Digest::of(&strict::to_json(&(class, actions, health)));
         }
@@ -263,6 +280,38 @@ impl Plan {
             return Err(Refused::new(Code::PlanDrift, message));
         }
         Ok(())
+    }
+
+    /// Whether an action only brings back what this approved plan has brought or found: the same resource with the
+    /// same end, in a place of no higher class, running no other program. The verb may be another one: a file that
+    /// was changed then may have to be created now.
+    pub fn covers_return(&self, action: &Action) -> bool {
+        let same = |resource: &ResourceId, after: Digest, class: ActionClass| {
+            *resource == action.resource && after == action.after && action.class <= class
+        };
+        let moves =
+            !matches!(action.verb, Verb::Run | Verb::Reboot | Verb::Repair) && action.package.is_none();
+        let brought = self.actions.iter().any(|a| {
+            let verb = moves || a.verb == action.verb && a.verb == Verb::Run;
+            verb && same(&a.resource, a.after, a.class) && a.programs == action.programs
+        });
+        let found = moves && action.programs.is_empty();
+        brought || found && self.upholds.iter().any(|u| same(&u.resource, u.after, u.class))
+    }
+
+    /// Checks that a correction only brings back what the `approved` plan covers.
+    ///
+    /// # Errors
+    /// `plan.drift` naming the first action that goes beyond it.
+    pub fn returns_to(&self, approved: &Plan) -> Result<(), Refused> {
+        self.runs_only(approved)?;
+        match self.actions.iter().find(|action| !approved.covers_return(action)) {
+            None => Ok(()),
+            Some(action) => {
+                let message = format!("{}: what would come of it is not what was approved", action.resource);
+                Err(Refused::new(Code::PlanDrift, message))
+            }
+        }
     }
 
     /// Checks that every program file is, byte for byte, the one that was approved.
@@ -321,6 +370,9 @@ pub fn open_plan(bytes: &[u8]) -> Result<Statement<Plan>, ReadError> {
     }
     if plan.body.actions.len() > limits::PLAN_ACTIONS {
         return Err(invalid("it has too many actions"));
+    }
+    if plan.body.upholds.len() > limits::PLAN_ACTIONS {
+        return Err(invalid("it upholds too many resources"));
     }
     if plan.body.notes.len() > limits::PLAN_NOTES {
         return Err(invalid("it has too many notes"));

@@ -241,6 +241,10 @@ pub struct Receipt {
     /// The receipt that this one continues: nothing more was done, but what was pending is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<Digest>,
+    /// Corrective: the host's own number of the finding that it answers. The host has put back what the change had
+    /// brought before, under its standing approval; nothing else was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<u64>,
     /// One line for people: what failed, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

@@ -356,8 +356,8 @@ pub struct CiHealth {
 pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
-    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`,
-    /// `by_others` or `health`.
+    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`, `by_others`, `health`, `corrected` or
+    /// `not_corrected`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

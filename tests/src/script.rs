@@ -84,6 +84,10 @@ impl Run<'_> {
         match *words.as_slice() {
             ["repository"] => self.repository(block),
             ["hosts", ref names @ ..] => self.hosts(names),
+            ["corrections", hours] => {
+                self.world.let_corrections_stand(hours.parse().unwrap());
+                Ok(())
+            }
             ["publish", name, version] => done(self.world.publish(name, version, block)),
             ["change", alias, manifest, "on", targets, "window", window, ref more @ ..] => {
                 self.change(alias, manifest, targets, window, more)

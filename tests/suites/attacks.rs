@@ -29,11 +29,15 @@ struct Stage<'w> {
 
 impl<'w> Stage<'w> {
     fn new(world: &'w mut World, changes: usize) -> Self {
+        Self::of(world, changes, MOTD, &[])
+    }
+
+    fn of(world: &'w mut World, changes: usize, manifest: &str, more: &[&str]) -> Self {
         let second = world.add_second_person();
         world.join("a1", "production");
         world.join("v1", "vault");
-        world.publish("base", "1.0.0", MOTD).ok();
-        let new = NewChange { manifests: &["base@1.0.0"], ..NewChange::default() };
+        world.publish("base", "1.0.0", manifest).ok();
+        let new = NewChange { manifests: &["base@1.0.0"], more, ..NewChange::default() };
         let changes: Vec<String> = (0..changes).map(|_| world.draft(&new)).collect();
         changes.iter().for_each(|id| world.submit(id));
         world.tick_all();
@@ -220,6 +224,63 @@ on_both! {
         // A repository of yesterday, whole and once correctly signed.
         nothing_happens(&mut stage, Forged { timestamp_version: 3_000_000, ..old }, "tuf.rollback");
         stage.applied("a1", &good);
+    }
+}
+
+on_both! {
+    /// A standing approval lets a host put back what was approved: nothing else, and not after it has ended
+    fn what_a_host_puts_back_is_what_was_approved_whatever_the_server_shows(world) {
+        world.let_corrections_stand(240);
+        let manifest = format!("on_drift: correct\n{MOTD}");
+        let mut stage = Stage::of(world, 2, &manifest, &["--correct-until", "9d"]);
+        let (other, good) = (stage.next(), stage.next());
+        stage.applied("a1", &good);
+        let motd = stage.world.hosts["a1"].path("/etc/motd");
+        std::fs::write(&motd, "by hand\n").unwrap();
+        check::accept(stage.world, "a1");
+        let stranger = SigningKey::from_seed(&[66; 32]);
+        let mut longer = good.clone();
+        let mut body = good.change.body.clone();
+        body.correct_until = body.correct_until.map(|end| end.plus(30 * 86_400));
+        longer.change = Statement::sign(body, &stranger);
+        let mut fewer = good.clone();
+        fewer.approvals.clear();
+        let mut withdrawn = good.clone();
+        withdrawn.approvals = vec![stage.yes("lead", &good, |a| a.decision = Decision::Withdraw)];
+        let mut of_another = good.clone();
+        of_another.approvals = other.approvals.clone();
+        let (name, _) = target(&good);
+        let attempts = [
+            ("a longer time", longer.to_bytes()),
+            ("no approval", fewer.to_bytes()),
+            ("a withdrawn one", withdrawn.to_bytes()),
+            ("approvals of another change", of_another.to_bytes()),
+            ("another change under its name", other.to_bytes()),
+        ];
+        for (what, bytes) in attempts {
+            let forged = stage.world.forge(&[(name.clone(), bytes)]);
+            stage.world.take_over(forged);
+            let said = stage.world.tick("a1");
+            assert_eq!(std::fs::read_to_string(&motd).unwrap(), "by hand\n", "{what}: {said}");
+        }
+        // What was refused was refused for its one fault.
+        let forged = stage.world.forge(&[target(&good)]);
+        stage.world.take_over(forged);
+        let said = stage.world.tick("a1");
+        assert_eq!(std::fs::read_to_string(&motd).unwrap(), "Welcome\n", "{said}");
+        let receipts = stage.world.hosts["a1"].statements().receipts;
+        let corrective = receipts.values().filter(|r| r.body.corrects.is_some()).count();
+        assert_eq!((receipts.len(), corrective), (2, 1));
+        // Once it was not listed it stands no more, however often it is shown again.
+        let nothing = stage.world.forge(&[]);
+        stage.world.take_over(nothing);
+        stage.world.tick("a1");
+        std::fs::write(&motd, "by hand\n").unwrap();
+        check::accept(stage.world, "a1");
+        let again = stage.world.forge(&[target(&good)]);
+        stage.world.take_over(again);
+        let said = stage.world.tick("a1");
+        assert_eq!(std::fs::read_to_string(&motd).unwrap(), "by hand\n", "{said}");
     }
 }
 

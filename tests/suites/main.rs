@@ -34,3 +34,4 @@ mod renewal;
 mod rig;
 mod scenarios;
 mod secrets;
+mod touched;

@@ -38,5 +38,6 @@ scenarios! {
     what_others_do_to_packages_is_told_once_and_what_was_approved_is_not = "packages-by-hand.txt",
     what_nobody_approved_is_found_told_and_judged = "findings.txt",
     health_is_looked_at_after_changes_as_well = "health.txt",
+    what_an_approval_stands_for_is_put_back = "corrections.txt",
     everything_expired_means_no_new_change_and_nobody_dead = "expired.txt",
 }

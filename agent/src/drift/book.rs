@@ -4,10 +4,13 @@
 //! appears, when it looks otherwise and when it is gone; what comes and goes is said once a day. Pure: never the
 //! host, the disk or the clock.
 
+use super::surroundings::{self, Named, Surroundings};
 use crate::host::{PackageEvent, Place};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
-use shared::finding::{About, DIFFS_BYTES, Difference, Expected, Presence, SHOWN, Transaction};
+use shared::finding::{
+    About, Area, Boot, DIFFS_BYTES, Difference, Expected, Noticed, Presence, SHOWN, Transaction,
+};
 use shared::ids::ResourceId;
 use shared::limits;
 use shared::strict;
@@ -51,6 +54,9 @@ pub struct Entry {
     /// There is something new to say.
     pub due: bool,
     pub said: Option<Timestamp>,
+    /// Why the host does not put it back, where its manifest wants that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 impl Entry {
@@ -70,12 +76,24 @@ impl Entry {
         !(0..quiet).contains(&now.since(said))
     }
 
+    /// What was found of the same cause.
+    fn join(&mut self, found: Vec<Difference>) {
+        self.differences.extend(found);
+        self.differences.sort_by(|a, b| a.resource.cmp(&b.resource));
+        let (differences, more) = cut(std::mem::take(&mut self.differences));
+        self.differences = differences;
+        self.more = self.more.saturating_add(more);
+    }
+
     fn names(&self, resource: &ResourceId) -> bool {
         self.differences.iter().any(|difference| difference.resource == *resource)
     }
 
     fn turn(&mut self, presence: Presence, now: Timestamp) {
         self.presence = presence;
+        if presence == Presence::Gone {
+            self.note.clear();
+        }
         self.turns.push(now);
         self.due = true;
     }
@@ -111,6 +129,9 @@ pub struct Book {
     /// What runs of the agent did to packages since; it stands in that record too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     own: Vec<Own>,
+    /// The last look at what no manifest names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    around: Option<Surroundings>,
 }
 
 /// A package that a run of the agent brought to a version, or removed.
@@ -167,6 +188,50 @@ impl Book {
         changed
     }
 
+    /// Compares what no manifest names with the look before, which took place at `since`; the first one is where the
+    /// host stands. One finding for each area, but what comes with packages that others have just changed belongs to
+    /// that. True when there is something new to keep.
+    pub fn look_around(
+        &mut self,
+        mut look: Surroundings,
+        named: &Named,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        if let Some(before) = self.around.as_ref().filter(|before| before.boot_id == look.boot_id) {
+            // The kernel counts back from its clock, which is set a little now and then.
+            look.booted = before.booted;
+        }
+        if self.around.as_ref() == Some(&look) {
+            return false;
+        }
+        let Some(before) = self.around.replace(look.clone()) else { return true };
+        if before.boot_id != look.boot_id {
+            let about = About::Boot(Boot { at: look.booted, boot_id: look.boot_id.clone() });
+            self.begin(about, surroundings::boot(&before, &look).into_iter().collect(), now);
+        }
+        for area in Area::ALL {
+            let found = surroundings::differences(area, &before, &look, named);
+            let cause = self.entries.iter_mut().rev().find(|entry| {
+                matches!(entry.about, About::Packages(_)) && entry.said.is_none() && entry.first_seen == now
+            });
+            match cause {
+                _ if found.is_empty() => {}
+                Some(cause) => cause.join(found),
+                None => self.begin(About::Noticed(Noticed { area, since }), found, now),
+            }
+        }
+        true
+    }
+
+    /// A run of the agent has ended: what is there now is its own doing. A boot is only if the run asked for one.
+    pub fn adopt(&mut self, look: Surroundings, rebooted: bool) {
+        let before = self.around.take().filter(|_| !rebooted);
+        let (boot_id, booted) =
+            before.map_or((look.boot_id, look.booted), |before| (before.boot_id, before.booted));
+        self.around = Some(Surroundings { boot_id, booted, ..look });
+    }
+
     /// Takes over what one check found. True when there is something new to keep; that something lasts is not.
     pub fn update(&mut self, found: Vec<(Expected, Difference)>, now: Timestamp) -> bool {
         let before: Vec<_> = self.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect();
@@ -215,7 +280,7 @@ impl Book {
         let (differences, more) = cut(found);
         let presence = match about {
             About::State(_) => Presence::There,
-            About::Packages(_) => Presence::Happened,
+            About::Packages(_) | About::Noticed(_) | About::Boot(_) => Presence::Happened,
         };
         self.entries.push(Entry {
             number: self.last,
@@ -229,7 +294,19 @@ impl Book {
             turns: Vec::new(),
             due: true,
             said: None,
+            note: String::new(),
         });
+    }
+
+    /// Says with a finding why it is not put back; true when that is new, and then it is to be said at once.
+    pub fn note(&mut self, number: u64, why: &str) -> bool {
+        let why = shorten(why);
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.number == number && entry.note != why)
+        else {
+            return false;
+        };
+        (entry.note, entry.due, entry.said) = (why, true, None);
+        true
     }
 
     /// The book as it is kept: without the readable differences.

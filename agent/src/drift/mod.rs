@@ -1,13 +1,20 @@
 //! Drift: what this host should still be like by approved changes, and where it differs.
 //!
-//! Owns the approved states that runs leave behind, the check against them, and the book of findings. Never: a change
-//! of the machine, or a judgement; differences are told as signed findings and people decide.
+//! Owns the approved states that runs leave behind, the check against them, the book of findings, and how often what is
+//! put back. Never: a change of the machine (`run` does that, with proofs), or a judgement; differences are told as
+//! signed findings and people decide.
 
 mod book;
 mod check;
+mod corrections;
+mod surroundings;
+mod watched;
 
 pub use book::{Book, Entry, Own, Pace};
 pub use check::{Depth, Deviation, Memory, check};
+pub use corrections::{A_DAY, Corrections};
+pub use surroundings::{Named, Surroundings, look};
+pub use watched::watched;
 
 use crate::state::{State, StateError};
 use serde::{Deserialize, Serialize};

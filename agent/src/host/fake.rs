@@ -17,6 +17,7 @@ use super::{
 use crate::courier::{Look, Seen};
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
+use shared::time::Timestamp;
 use shared::version::Order;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -681,6 +682,10 @@ impl Host for Fake {
 
     fn boot_id(&self) -> Result<String, Fault> {
         Ok(format!("00000000-0000-0000-0000-{:012}", self.world.borrow().boots))
+    }
+
+    fn booted(&self) -> Result<Timestamp, Fault> {
+        Ok(Timestamp(1_000 * i64::from(self.world.borrow().boots)))
     }
 
     fn addresses(&self) -> Result<Vec<String>, Fault> {

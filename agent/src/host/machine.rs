@@ -19,6 +19,7 @@ use crate::courier::{AUTHORITIES_BYTES, Look, Prober, Seen};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
+use shared::time::Timestamp;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -404,6 +405,14 @@ impl Host for Machine {
     fn boot_id(&self) -> Result<String, Fault> {
         let path = "/proc/sys/kernel/random/boot_id";
         Ok(fs::read_to_string(path).map_err(Fault::io(format!("read {path}")))?.trim().to_owned())
+    }
+
+    fn booted(&self) -> Result<Timestamp, Fault> {
+        let path = "/proc/stat";
+        let text = fs::read_to_string(path).map_err(Fault::io(format!("read {path}")))?;
+        let at = text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
+        at.map(Timestamp)
+            .ok_or_else(|| Fault::Refused(format!("{path} does not say when the machine started")))
     }
 
     fn addresses(&self) -> Result<Vec<String>, Fault> {

@@ -24,6 +24,7 @@ mod store;
 mod survey;
 mod systemd;
 mod verify;
+pub mod watch;
 mod zypper;
 
 pub use accounts::{AccountLock, Accounts};
@@ -44,6 +45,7 @@ use crate::courier::{Look, Seen};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::manifest::Checker;
+use shared::time::Timestamp;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -295,6 +297,8 @@ pub trait Host {
     /// Package manager's name of the machine type.
     fn architecture(&self) -> Result<String, Fault>;
     fn boot_id(&self) -> Result<String, Fault>;
+    /// When the machine was started, by its own clock.
+    fn booted(&self) -> Result<Timestamp, Fault>;
     /// IPv4 and IPv6 addresses without loopback and link-local ones, sorted.
     fn addresses(&self) -> Result<Vec<String>, Fault>;
 }

@@ -24,6 +24,9 @@ pub struct Start {
     pub change: Digest,
     /// Digest of the approved plan's statement.
     pub plan: Digest,
+    /// The number of a correction; absent when the change itself runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<u64>,
     pub actions: Vec<Action>,
     /// No step starts after its end.
     pub interval: Interval,

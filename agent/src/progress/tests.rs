@@ -63,6 +63,7 @@ fn speaker() -> Speaker {
         started: Timestamp(1_000),
         manifests: Vec::new(),
         part: 2,
+        correction: None,
     };
     let key = Arc::new(SigningKey::from_seed(&[7; 32]));
     Speaker { site: SITE.parse().unwrap(), key, running }

@@ -377,7 +377,7 @@ fn change<H: Host>(
 }
 
 /// The action of a part that is no file: undone as it is done, with nothing more to read.
-pub(super) fn plain(
+pub(crate) fn plain(
     id: &ResourceId,
     verb: Verb,
     (before, after): (Digest, Digest),

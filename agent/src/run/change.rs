@@ -206,6 +206,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             at: now,
             actions: planned.actions,
             health: planned.health,
+            upholds: planned.upholds,
             notes: planned.notes,
             agent_version: agent_version(),
         }
@@ -214,7 +215,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     /// The newest revision that an author signed for this host; older ones are void from now on.
     pub(super) fn note_revision(&mut self, change: &Statement<Change>) -> Result<(), StateError> {
         let body = &change.body;
-        let seen = SeenRevision { revision: body.revision, change: change.digest, not_after: body.not_after };
+        let seen = SeenRevision { revision: body.revision, change: change.digest, not_after: body.over() };
         self.state.update_seen(|all| {
             all.revisions.insert(body.change_id.clone(), seen);
         })
@@ -236,6 +237,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if !self.concerns_me(&bytes) {
             let refused = Refused::new(Code::ChangeNotForMe, "it does not name this host");
             self.tell(&key, "not_for_this_host", Some(&refused));
+            self.stand(&key, Standing::Over);
+            return Ok(());
+        }
+        if only_stands(&bytes, now) {
+            self.tell(&key, "over", None);
             self.stand(&key, Standing::Over);
             return Ok(());
         }
@@ -313,6 +319,15 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         self.memory.told.insert(key.clone(), told);
     }
+}
+
+/// Whether the change is listed for the sake of corrections on hosts that have run it; on others nothing starts any
+/// more, and there is nothing to say about that each day.
+fn only_stands(bytes: &[u8], now: Timestamp) -> bool {
+    Bundle::parse(bytes).is_ok_and(|bundle| {
+        let change = &bundle.change.body;
+        change.correct_until.is_some() && now >= change.not_after
+    })
 }
 
 fn subject_of(change: &Statement<Change>) -> Subject {

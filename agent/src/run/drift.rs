@@ -2,14 +2,14 @@
 
 use super::{Agent, Tick};
 use crate::decide::{Chore, splay_secs};
-use crate::drift::{self, ApprovedState, Book, Brought, Depth, Entry, Own, Pace};
+use crate::drift::{self, ApprovedState, Book, Brought, Depth, Entry, Named, Own, Pace};
 use crate::hands::{Hands, Order};
 use crate::journal::Outcome;
 use crate::receipt;
 use crate::server::Server;
 use crate::state::{Running, StateError};
-use shared::finding::{About, Expected, Finding, Presence, SHOWN, Transaction};
-use shared::plan::{Action, HealthProgram};
+use shared::finding::{About, Boot, Expected, Finding, Noticed, Presence, SHOWN, Transaction};
+use shared::plan::{Action, HealthProgram, Verb};
 use shared::receipt::StepStatus;
 use shared::strict::Map;
 use shared::time::Timestamp;
@@ -39,6 +39,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => tick.report.trouble(&refused.message),
         }
         let upheld = drift::upheld(&self.state)?;
+        self.memory.watched = drift::watched(&upheld.states);
+        self.look_around(&mut book, &upheld.states, tick)?;
         let full = tick.now >= self.memory.next_full_check;
         match self.hands.check(&upheld, if full { Depth::Full } else { Depth::Quick }, tick.now) {
             Ok(found) => {
@@ -56,6 +58,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
                         .line("there are as many findings as are kept; what else differs is told later");
                 }
                 self.say(&mut book, tick)?;
+                self.want_corrections(&book, &upheld.states, tick);
             }
             Err(refused) => {
                 let why =
@@ -67,13 +70,65 @@ impl<H: Hands, S: Server> Agent<H, S> {
         Ok(())
     }
 
+    /// Tells what others did to accounts and units, and boots that no run asked for.
+    fn look_around(
+        &mut self,
+        book: &mut Book,
+        states: &[ApprovedState],
+        tick: &mut Tick,
+    ) -> Result<(), StateError> {
+        let since = self.memory.looked.unwrap_or(self.state.contact().floor);
+        match self.hands.surroundings() {
+            Ok(look) => {
+                self.memory.looked = Some(tick.now);
+                let named = Named::of(states.iter().flat_map(|state| state.manifest.resources()));
+                if book.look_around(look, &named, since, tick.now) {
+                    drift::keep(&mut self.state, book)?;
+                }
+            }
+            Err(refused) => {
+                tick.report
+                    .trouble(&format!("accounts and units could not be looked at: {}", refused.message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the first step of a run: what others did until now is not the run's.
+    pub(super) fn look_before(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        let mut book = self.take_book()?;
+        let states = drift::upheld(&self.state)?.states;
+        let looked = self.look_around(&mut book, &states, tick);
+        self.memory.book = Some(book);
+        looked
+    }
+
+    /// After the last step, before its receipt lets go of the run: what is there now is its doing.
+    pub(super) fn adopt(&mut self, ended: &Outcome, tick: &mut Tick) -> Result<(), StateError> {
+        let rebooted =
+            ended.results.iter().any(|step| step.verb == Verb::Reboot && step.status == StepStatus::Done);
+        match self.hands.surroundings() {
+            Ok(look) => {
+                let mut book = self.take_book()?;
+                book.adopt(look, rebooted);
+                drift::keep(&mut self.state, &book)?;
+                self.memory.book = Some(book);
+            }
+            Err(refused) => {
+                tick.report
+                    .trouble(&format!("accounts and units could not be looked at: {}", refused.message));
+            }
+        }
+        Ok(())
+    }
+
     /// The book, until it is given back; after a failure between it is read again as it was kept last.
     fn take_book(&mut self) -> Result<Book, StateError> {
         self.memory.book.take().map_or_else(|| drift::book(&self.state), Ok)
     }
 
     /// Spooled first, noted second: a finding that is said twice after a crash is the same one by its number.
-    fn say(&mut self, book: &mut Book, tick: &mut Tick) -> Result<(), StateError> {
+    pub(super) fn say(&mut self, book: &mut Book, tick: &mut Tick) -> Result<(), StateError> {
         let pace = Pace { quiet_secs: i64::from(self.config.quiet_secs), flapping_secs: FLAPPING_SECS };
         let due = book.due(tick.now, pace);
         for entry in due.iter().take(PER_TICK) {
@@ -178,19 +233,28 @@ fn finding(header: shared::receipt::Header, entry: &Entry) -> Finding {
         count: entry.count,
         flapping: entry.is_flapping(),
         presence: entry.presence,
+        note: entry.note.clone(),
     }
 }
 
 fn told(finding: &Finding) -> String {
     let (number, what) = (finding.number, finding.named());
+    let why =
+        if finding.note.is_empty() { String::new() } else { format!("; not put back: {}", finding.note) };
     match (&finding.about, finding.presence) {
         (About::State(Expected { manifest, version, change_id, .. }), presence) => {
             let how = if presence == Presence::Gone { "are again as in" } else { "differ from" };
-            format!("finding {number}: {what} {how} {manifest} {version} ({change_id})")
+            format!("finding {number}: {what} {how} {manifest} {version} ({change_id}){why}")
         }
         (About::Packages(Transaction { when, command, .. }), _) => {
             let command = if command.is_empty() { "somebody" } else { command };
             format!("finding {number}: {what} changed at {when} by {command}, without an approved change")
+        }
+        (About::Noticed(Noticed { since, .. }), _) => {
+            format!("finding {number}: {what} changed since {since}, without an approved change")
+        }
+        (About::Boot(Boot { at, .. }), _) => {
+            format!("finding {number}: the machine was restarted at {at}, without an approved change")
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod contact;
+mod correct;
 mod drift;
 mod health;
 mod lasting;
@@ -23,6 +24,7 @@ use crate::decide::{
 use crate::disk::{Disk, RealDisk};
 use crate::drift::Book;
 use crate::hands::Hands;
+use crate::host::watch::Watched;
 use crate::net::{NetError, Open};
 use crate::pull::Repository;
 use crate::receipt::{self, Subject, Voice, agent_version};
@@ -106,12 +108,28 @@ struct Memory {
     health: Option<(Timestamp, BTreeMap<String, HealthState>)>,
     /// Loaded with the first check.
     book: Option<Book>,
+    /// What is worth a check at once when it is touched.
+    watched: BTreeSet<Watched>,
+    /// When accounts and units were last looked at by this process.
+    looked: Option<Timestamp>,
+    /// Numbers of findings that are to be put back.
+    corrections: Vec<u64>,
     tls_trouble: bool,
     standings: Vec<(ChangeKey, Standing)>,
     /// Readable standings of the last judgement, for the status.
     told: BTreeMap<(ChangeId, u32), Told>,
     policy_version: u64,
     expiries: Vec<(String, Timestamp)>,
+}
+
+/// Why a sleep has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    InTime,
+    /// Something that is watched was touched.
+    Touched,
+    /// The process is to end.
+    Stopped,
 }
 
 /// One tick in progress.
@@ -125,6 +143,7 @@ struct Tick {
     facts: Chore,
     check: Chore,
     health: Chore,
+    correct: Chore,
     refresh: Chore,
     certificate: Chore,
     clock: ClockState,
@@ -163,6 +182,7 @@ impl Tick {
             Action::SendFacts => self.facts = Chore::Failed,
             Action::Check => self.check = Chore::Failed,
             Action::LookAtHealth => self.health = Chore::Failed,
+            Action::Correct => self.correct = Chore::Failed,
             Action::Resume
             | Action::Resend { .. }
             | Action::Refresh
@@ -230,6 +250,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             next_health: Timestamp(i64::MIN),
             health: None,
             book: None,
+            watched: BTreeSet::new(),
+            looked: None,
+            corrections: Vec::new(),
             tls_trouble: false,
             standings: Vec::new(),
             told: BTreeMap::new(),
@@ -293,6 +316,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             facts: if due && !quiet && now >= self.memory.next_facts { Chore::Due } else { Chore::Settled },
             check: self.check_due(now),
             health: self.health_due(now, quiet),
+            correct: Chore::Settled,
             refresh: Chore::Due,
             certificate: self.renewal(now),
             clock: self.judge_clock(now),
@@ -351,6 +375,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             facts: tick.facts,
             check: tick.check,
             health: tick.health,
+            correct: tick.correct,
             refresh: if tick.held.is_some() { Chore::Failed } else { tick.refresh },
             wishes: &wishes,
             changes: &self.memory.standings,
@@ -380,6 +405,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Action::Check => self.compare(tick),
             Action::LookAtHealth => self.look_at_health(tick),
             Action::Refresh => self.refresh(tick),
+            Action::Correct => self.correct(tick),
             Action::Plan(wish) => self.plan(wish, tick),
             Action::Judge(key) => self.judge(key, tick),
             Action::Start(key) => self.start(key, tick),
@@ -458,15 +484,21 @@ impl<H: Hands, S: Server> Agent<H, S> {
         i64::from(asked) + i64::from(splay_secs(self.state.site().agent, asked))
     }
 
-    /// Runs until `stop` says so: ticks, and sleeps until the next one through `sleep`, which ends early when
-    /// the process is told to stop.
-    pub fn run(&mut self, mut sleep: impl FnMut(std::time::Duration) -> bool, mut tell: impl FnMut(&Report)) {
+    /// Runs until it is told to stop: ticks, and sleeps until the next one through `sleep`, which ends early when the
+    /// process is told to stop or something was touched that is worth a check.
+    pub fn run(
+        &mut self,
+        mut sleep: impl FnMut(std::time::Duration, &BTreeSet<Watched>) -> Woken,
+        mut tell: impl FnMut(&Report),
+    ) {
         loop {
             let report = self.tick();
             tell(&report);
             let secs = u64::try_from(report.next.since(self.clock.now())).unwrap_or(0);
-            if !sleep(std::time::Duration::from_secs(secs.clamp(1, 86_400))) {
-                return;
+            match sleep(std::time::Duration::from_secs(secs.clamp(1, 86_400)), &self.memory.watched) {
+                Woken::InTime => {}
+                Woken::Touched => self.memory.next_check = Timestamp(i64::MIN),
+                Woken::Stopped => return,
             }
         }
     }

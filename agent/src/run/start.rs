@@ -40,6 +40,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         let (id, revision, count) = (&running.change_id, running.revision, order.plan.actions.len());
         tick.report.line(format!("starting {id} revision {revision}: {count} actions"));
+        self.look_before(tick)?;
         self.expect(&order, &running)?;
         self.begin_run(&running, &order.approved, &order.plan)?;
         match self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))? {
@@ -79,7 +80,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         let running = running(repository, &admitted, now);
         let Admitted { manifests, approved, window, turn, own_plan } = admitted;
-        Ok(Ok((Order { manifests, approved, window, turn, own_plan, plan }, running)))
+        let order = Order { manifests, approved, window, turn, own_plan, plan, correction: None };
+        Ok(Ok((order, running)))
     }
 
     fn admitted(
@@ -166,8 +168,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
         })
     }
 
-    /// Begins to tell of the run; the run goes on without being watched where that cannot be.
+    /// Begins to tell of the run; the run goes on without being watched where that cannot be. Corrections are not
+    /// watched: the change that they belong to is over.
     fn tell_of(&mut self, running: &Running, programs: bool) -> Option<Teller> {
+        if running.correction.is_some() {
+            return None;
+        }
         let speaker = Speaker {
             site: self.state.site().site.clone(),
             key: self.state.shared_key(),
@@ -186,7 +192,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         }
     }
 
-    fn apply(&mut self, order: Order, running: &Running) -> Result<Progress, Refused> {
+    pub(super) fn apply(&mut self, order: Order, running: &Running) -> Result<Progress, Refused> {
         let secret = order.manifests.iter().any(|manifest| manifest.get().has_secrets());
         let teller = self.tell_of(running, !secret);
         let done = self.watched(order, running, teller.as_ref());
@@ -227,6 +233,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         tick.now = self.clock.now();
         let (lasting, effects) = (ended.lasting.clone(), ended.quarantine.clone());
         self.own_packages(&running, &ended)?;
+        self.adopt(&ended, tick)?;
         let receipt = receipt::receipt(&mut self.state, &self.voice, &running, ended, tick.now)?;
         let outcome = receipt.body.outcome;
         self.keep_open(&running, &receipt, lasting)?;
@@ -250,7 +257,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         Ok(())
     }
 
-    fn journal_fails(&self, refused: &Refused) -> StateError {
+    pub(super) fn journal_fails(&self, refused: &Refused) -> StateError {
         let path = self.state.dir().join("journal");
         StateError::Io { action: "use", path, source: std::io::Error::other(refused.message.clone()) }
     }
@@ -260,9 +267,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let Some(mut running) = self.state.running().cloned() else { return Ok(()) };
         running.part = running.part.saturating_add(1);
         self.state.set_running(running.clone())?;
-        self.mark_executed(&running, None)?;
+        let correction = running.correction.map(|correcting| correcting.number);
+        if correction.is_none() {
+            self.mark_executed(&running, None)?;
+        }
         let teller = self.tell_of(&running, false);
-        let resumed = self.hands.resume(running.change, tick.now);
+        let resumed = self.hands.resume(running.change, correction, tick.now);
         self.told(teller);
         let ended = match resumed {
             Ok(Some(Progress::Ended(ended))) => *ended,
@@ -274,7 +284,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => return Err(self.journal_fails(&refused)),
         };
         tick.report.line(format!("{} was broken off and is brought to its end", running.change_id));
-        self.end_run(running, ended, tick)
+        match correction {
+            None => self.end_run(running, ended, tick),
+            Some(_) => self.end_correction(running, ended, tick),
+        }
     }
 }
 
@@ -285,7 +298,7 @@ fn goes_down(running: &Running, tick: &mut Tick) {
 }
 
 /// What the receipt will say, known before the first step.
-fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Running {
+pub(super) fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Running {
     let change = admitted.approved.change();
     let versions = repository.trusted.versions();
     let manifests = change.body.manifests.iter();
@@ -293,7 +306,7 @@ fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Runn
         change_id: change.body.change_id.clone(),
         revision: change.body.revision,
         change: change.digest,
-        not_after: change.body.not_after,
+        not_after: change.body.over(),
         wave: u32::try_from(admitted.turn.wave()).unwrap_or(u32::MAX),
         interval: admitted.window.interval(),
         plan: admitted.own_plan.digest,
@@ -311,5 +324,6 @@ fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Runn
         started: now,
         manifests: manifests.map(|m| (admit::applied_key(m), m.version.clone())).collect(),
         part: 1,
+        correction: None,
     }
 }

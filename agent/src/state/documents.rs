@@ -122,10 +122,23 @@ pub struct Running {
     /// Which start of the agent within the run this is, from 1.
     #[serde(default = "first_part")]
     pub part: u32,
+    /// Present when the run only puts back what the change brought before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Correcting>,
 }
 
 fn first_part() -> u32 {
     1
+}
+
+/// Which correction a run is, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correcting {
+    /// The host's own count of its corrections.
+    pub number: u64,
+    /// The number of the finding that it answers.
+    pub finding: u64,
 }
 
 /// A run whose software is not in effect yet (`open.json`): what its second receipt needs. Written before the run

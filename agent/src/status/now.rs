@@ -63,7 +63,9 @@ pub fn running(disk: &dyn Disk, dir: &Path) -> Result<Option<RunningNow>, StateE
     let path = dir.join("journal");
     let damaged = |why: std::io::Error| StateError::Io { action: "read", path: path.clone(), source: why };
     // The journal may still be about the run before.
-    let log = journal::glance(disk, &path).map_err(damaged)?.filter(|log| log.start.change == running.change);
+    let correction = running.correction.map(|correcting| correcting.number);
+    let this = |log: &Log| (log.start.change, log.start.correction) == (running.change, correction);
+    let log = journal::glance(disk, &path).map_err(damaged)?.filter(this);
     Ok(Some(tell(&running, log.as_ref())))
 }
 

@@ -4,7 +4,7 @@ use super::{Approved, Pending, Process, RunningNow, Status};
 use crate::drift::Entry;
 use crate::run::Told;
 use crate::state::Quarantined;
-use shared::finding::{About, Expected, Transaction};
+use shared::finding::{About, Boot, Expected, Noticed, Transaction};
 use shared::refusal::Code;
 use shared::time::{Timestamp, span};
 
@@ -184,27 +184,32 @@ fn in_effect(pending: &Pending, more: usize) -> String {
     )
 }
 
+/// One finding has the room of all; more share it.
 fn findings(all: &[Entry], screen: &mut Screen) {
-    for Entry { number, about, differences, more, first_seen, .. } in all.iter().take(SHOWN) {
+    let rows = if all.len() == 1 { SHOWN + 1 } else { 1 };
+    for entry in all.iter().take(SHOWN) {
+        let Entry { number, differences, more, .. } = entry;
         let what: Vec<&str> = differences.iter().take(2).map(|d| d.resource.as_str()).collect();
         let rest = differences.len() - what.len() + *more as usize;
-        screen.line(
-            "finding",
-            &format!("{number}: {}{} {}", what.join(", "), and(rest), how(about, *first_seen)),
-            1,
-        );
+        screen.line("finding", &format!("{number}: {}{} {}", what.join(", "), and(rest), how(entry)), rows);
     }
     if all.len() > SHOWN {
         screen.line("", &format!("and {} more findings (--json has all)", all.len() - SHOWN), 1);
     }
 }
 
-fn how(about: &About, first_seen: Timestamp) -> String {
-    match about {
+/// Why something is not put back is worth more than since when it differs: there is room for one of them.
+fn how(entry: &Entry) -> String {
+    match &entry.about {
+        About::State(Expected { manifest, version, .. }) if entry.note.is_empty() => {
+            format!("differ from {manifest} {version} since {}", minute(entry.first_seen))
+        }
         About::State(Expected { manifest, version, .. }) => {
-            format!("differ from {manifest} {version} since {}", minute(first_seen))
+            format!("differ from {manifest} {version}, not put back: {}", entry.note)
         }
         About::Packages(Transaction { when, .. }) => format!("were changed by others at {when}"),
+        About::Noticed(Noticed { since, .. }) => format!("were changed by others since {}", minute(*since)),
+        About::Boot(Boot { at, .. }) => format!("was restarted at {}", minute(*at)),
     }
 }
 
@@ -385,6 +390,7 @@ mod tests {
             turns: vec![],
             due: false,
             said: None,
+            note: String::new(),
         };
         let quarantined = Quarantined {
             effects: (0..5).map(action).collect(),

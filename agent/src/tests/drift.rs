@@ -376,3 +376,79 @@ fn files_that_were_not_touched_are_not_read_again_unless_everything_is() {
     bench.machine.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nother:x:7:7::/:/bin/sh\n");
     assert_eq!(reads(Depth::Quick), (2, 0));
 }
+
+const PASSWD: &str = "root:x:0:0::/root:/bin/bash\nweb:x:33:33::/:/\n";
+
+#[test]
+fn accounts_and_units_that_others_change_are_told_once_also_across_a_restart() {
+    let mut bench = applied(two_files("1.0.0"));
+    assert_eq!(after(&mut bench, 60), [], "the first look is where the host stands");
+    bench.machine.file("/etc/passwd", &format!("{PASSWD}mallory:x:0:0::/m:/bin/sh\n"));
+    bench.machine.file("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA m\n");
+    bench.machine.file("/etc/systemd/system/m.service", "[Service]\n");
+    bench.agent = None;
+    let found = after(&mut bench, 120);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    found.iter().for_each(|finding| finding.check().unwrap());
+    let told = |n: usize| (found[n].presence, resources(&found[n]));
+    let accounts = vec!["authorized_keys:root", "user:mallory", "user:root", "user:web"];
+    assert_eq!(told(0), (Presence::Happened, accounts));
+    assert_eq!(told(1), (Presence::Happened, vec!["unit:m.service"]));
+    assert!(matches!(&found[0].about, About::Noticed(noticed) if noticed.since < NOW.plus(120)));
+    bench.boot().unwrap();
+    assert_eq!(after(&mut bench, 180).len(), 2, "told once");
+}
+
+#[test]
+fn what_a_run_does_to_accounts_and_units_is_its_own() {
+    let mut bench = applied(two_files("1.0.0"));
+    after(&mut bench, 60);
+    let dir = Node::Dir(Attrs { uid: 0, gid: 0, mode: 0o755 });
+    bench.machine.world.borrow_mut().nodes.insert("/etc/systemd/system".into(), dir);
+    // Somebody was there before the run: that is not the run's.
+    bench.machine.file("/etc/systemd/system/m.service", "[Service]\n");
+    let unit = manifest(
+        "unit",
+        "1.0.0",
+        &serde_json::json!([{ "file": { "path": "/etc/systemd/system/own.service", "content": "[Service]\n" } }]),
+    );
+    bench.at(NOW.plus(120));
+    let report = bench.through(2, unit, |change| {
+        change.action_classes.insert(shared::risk::ActionClass::SensitiveFile);
+    });
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    let found = after(&mut bench, 180);
+    assert_eq!((found.len(), resources(&found[0])), (1, vec!["unit:m.service"]), "{found:#?}");
+}
+
+#[test]
+fn accounts_that_come_with_packages_of_others_belong_to_that_finding() {
+    let mut bench = applied(two_files("1.0.0"));
+    after(&mut bench, 60);
+    bench.machine.record.borrow_mut().push(PackageEvent {
+        when: "2026-11-21 08:00:00".into(),
+        name: "postfix".into(),
+        from: None,
+        to: Some("3.7".into()),
+        cause: None,
+    });
+    bench.machine.file("/etc/passwd", &format!("{PASSWD}postfix:x:110:110::/:/usr/sbin/nologin\n"));
+    let found = after(&mut bench, 120);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(resources(&found[0]).contains(&"package:postfix"));
+    assert!(resources(&found[0]).contains(&"user:postfix"));
+    found[0].check().unwrap();
+}
+
+#[test]
+fn a_start_of_the_machine_that_no_run_asked_for_is_told_once() {
+    let mut bench = applied(two_files("1.0.0"));
+    after(&mut bench, 60);
+    bench.machine.boot();
+    bench.agent = None;
+    let found = after(&mut bench, 120);
+    assert_eq!((found.len(), resources(&found[0])), (1, vec!["host:boot"]));
+    assert!(matches!(&found[0].about, About::Boot(_)));
+    found[0].check().unwrap();
+    assert_eq!(after(&mut bench, 180).len(), 1, "told once");
+}

@@ -5,6 +5,7 @@
 mod admission;
 mod clock;
 mod copies;
+mod correct;
 mod crash;
 mod drift;
 mod lasting;

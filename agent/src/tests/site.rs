@@ -94,6 +94,7 @@ pub fn policy() -> Policy {
                 distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
                 min_assurance: Assurance::Independent,
                 max_validity_h: 48,
+                max_correction_h: 0,
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
@@ -364,6 +365,7 @@ impl TestSite {
             reboot: Reboot::Never,
             undo: UndoPlan { text: "the old file".into(), automatic: true },
             lift_quarantine: false,
+            correct_until: None,
             supersedes: None,
         }
     }

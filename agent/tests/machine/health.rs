@@ -47,6 +47,7 @@ fn check(bench: &mut Bench, check: Value) -> HealthResult {
     };
     let start = Start {
         change: Digest::of(b"change"),
+        correction: None,
         plan: Digest::of(b"plan"),
         actions: Vec::new(),
         interval: Interval { from: NOW, until: NOW },

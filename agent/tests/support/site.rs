@@ -112,6 +112,7 @@ impl Site {
             distinct_from: [].into(),
             min_assurance: Assurance::Independent,
             max_validity_h: 48,
+            max_correction_h: 0,
         };
         Policy {
             schema: SCHEMA.into(),
@@ -179,6 +180,7 @@ impl Site {
             reboot: self.reboot,
             undo: UndoPlan { text: "put it back".into(), automatic: self.automatic_undo },
             lift_quarantine: false,
+            correct_until: None,
             supersedes: None,
         };
         Statement::sign(change, &self.person)
@@ -218,6 +220,7 @@ impl Site {
             at: NOW,
             actions: planned.actions,
             health: planned.health,
+            upholds: planned.upholds,
             notes: planned.notes,
             agent_version: semver::Version::new(0, 1, 0),
         };
@@ -292,7 +295,8 @@ impl Site {
         let (approved, now) = (self.signed(approved), self.signed(now));
         let facts = facts();
         let (vault, artifacts) = (&self.vault, &self.artifacts);
-        let job = Job { plan: &now.body, approved: &approved, facts: &facts, vault, artifacts };
+        let (approved, facts, correction) = (&approved, &facts, None);
+        let job = Job { plan: &now.body, approved, facts, vault, artifacts, correction };
         let (clock, asked) = (Cell::new(NOW), Cell::new(0));
         let watch = Watch {
             now: &|| {
@@ -305,7 +309,7 @@ impl Site {
             },
             reach: &|_| if self.cut_off.get() { Err("no way".into()) } else { Ok(()) },
         };
-        match apply::apply(self.warrant(&approved), &job, &watch, host, journal)? {
+        match apply::apply(self.warrant(approved), &job, &watch, host, journal)? {
             Progress::Ended(outcome) => Ok(*outcome),
             // As after a power cut: whoever comes next resumes.
             Progress::Rebooting => Err(Fault::Refused("the machine goes down".into()).into()),
@@ -318,7 +322,7 @@ impl Site {
         journal: &mut Journal<D>,
     ) -> Result<Option<Outcome>, agent::host::Fault> {
         // Later than any machine takes to go down.
-        let progress = apply::resume(self.change().digest, NOW.plus(3_600), host, journal)?;
+        let progress = apply::resume((self.change().digest, None), NOW.plus(3_600), host, journal)?;
         Ok(progress.map(|progress| match progress {
             Progress::Ended(outcome) => *outcome,
             Progress::Rebooting => panic!("it went down long ago"),

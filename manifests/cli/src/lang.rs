@@ -99,6 +99,11 @@ words! {
     Satisfies: "satisfies", "erfüllt";
     QuarantineLifted: "LIFTED: hosts do again what failed on them and was undone", "AUFGEHOBEN: Hosts tun wieder, was bei ihnen fehlschlug und zurückgenommen wurde";
     Ends: "ends", "endet";
+    Corrections: "corrections", "Korrekturen";
+    CorrectsUntil: "hosts may put back by themselves what this brings, until {}", "Hosts dürfen von selbst wiederherstellen, was dies bringt, bis {}";
+    Upholds: "is so already, and may be put back", "ist schon so und darf wiederhergestellt werden";
+    Stands: "this approval stands: hosts may put back what they were approved for, until {}", "diese Freigabe gilt weiter: Hosts dürfen wiederherstellen, was freigegeben war, bis {}";
+    StandsNot: "the policy lets no approval stand for corrections of this change; hosts will only report", "die Richtlinie lässt für Korrekturen dieser Änderung keine Freigabe gelten; Hosts melden nur";
     State: "state", "Stand";
     Windows: "Windows", "Wartungsfenster";
     Waves: "Waves", "Stufen";
@@ -157,6 +162,10 @@ words! {
     IsGone: "gone", "behoben";
     HasHappened: "happened", "geschehen";
     ByOthers: "packages were changed without an approved change:", "Pakete wurden ohne genehmigte Änderung verändert:";
+    AccountsChanged: "accounts were changed without an approved change, since", "Konten wurden ohne genehmigte Änderung verändert, seit";
+    UnitsChanged: "units were changed without an approved change, since", "Units wurden ohne genehmigte Änderung verändert, seit";
+    Restarted: "the machine was restarted without an approved change:", "Die Maschine wurde ohne genehmigte Änderung neu gestartet:";
+    NotPutBack: "not put back", "nicht wiederhergestellt";
     TheServer: "the server", "der Server";
     Never: "never", "nie";
     Ago: "{} ago", "vor {}";

@@ -113,6 +113,9 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         }
         ChangeCommand::Wait { change, until, timeout } => wait::run(session, &change, until, &timeout),
         ChangeCommand::Halt { change, note } => act::act(session, &change, "halt", &note),
+        ChangeCommand::StopCorrecting { change, note } => {
+            act::act(session, &change, "stop-correcting", &note)
+        }
         ChangeCommand::Resume { change, note } => act::act(session, &change, "resume", &note),
         ChangeCommand::Withdraw { change, note } => act::act(session, &change, "withdraw", &note),
         ChangeCommand::Close { change, outcome, note } => act::close(session, &change, outcome, &note),

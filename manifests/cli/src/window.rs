@@ -121,6 +121,14 @@ pub fn duration(text: &str) -> Done<i64> {
     if total == 0 || !number.is_empty() { Err(bad()) } else { Ok(total) }
 }
 
+/// A moment, or so long from `now` on.
+pub fn end(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Timestamp> {
+    match duration(text) {
+        Ok(seconds) => Ok(now.plus(seconds)),
+        Err(_) => time(text, zone, now),
+    }
+}
+
 /// `FROM..TO` of an export; dates are in UTC.
 pub fn period(text: &str) -> Done<Interval> {
     let (from, until) = text.split_once("..").ok_or_else(|| {

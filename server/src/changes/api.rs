@@ -39,6 +39,7 @@ pub fn people(config: &mut ServiceConfig) {
         .service(large("/v1/changes/{id}/approvals").route(web::post().to(post_approval)))
         .service(submit)
         .service(halt)
+        .service(stop_correcting)
         .service(resume)
         .service(withdraw)
         .service(close)
@@ -154,6 +155,16 @@ async fn withdraw(
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
     with.wish(person, id.into_inner(), Wish::Withdraw, Note::read(&body)?).await
+}
+
+#[post("/v1/changes/{id}/stop-correcting")]
+async fn stop_correcting(
+    person: Allowed<Operate>,
+    id: Path<ChangeId>,
+    body: Bytes,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    with.wish(person, id.into_inner(), Wish::StopCorrecting, Note::read(&body)?).await
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! Approvals, rejections and withdrawals: verified as hosts verify them, recorded, judged.
 
 use super::bundle;
-use super::course::{By, is_listed, lock, step, unfit};
+use super::course::{By, is_listed, lock, stands, step, unfit};
 use super::judging::{Judged, Papers, judge_hosts, plan_set};
 use super::plans::plans_lock;
 use super::store::{self, Row, papers};
@@ -17,7 +17,7 @@ use shared::ids::ChangeId;
 use shared::ledger::LeafKind;
 use shared::lifecycle::{Event, State};
 use shared::plan::PlanSet;
-use shared::policy::verify_approval;
+use shared::policy::{Purpose, verify_approval};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 
@@ -64,7 +64,7 @@ fn judged(tx: &mut Conn, row: &Row, papers: &Papers, now: Timestamp) -> Result<J
     match row.plan_set()? {
         Some(digest) => {
             let set = plan_set(tx, &digest)?;
-            judge_hosts(tx, papers, &set, now)
+            judge_hosts(tx, papers, &set, Purpose::Start, now)
         }
         None => Ok(Judged::default()),
     }
@@ -81,7 +81,9 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
         return Err(refusal.with("current", row.revision).with("signed", body.revision).into());
     }
     let state = row.state()?;
-    if state != State::InReview && !is_listed(state) {
+    // While hosts may put things back, a person may still take the word back.
+    let standing = body.decision != Decision::Approve && stands(row, now)?;
+    if state != State::InReview && !is_listed(state) && !standing {
         return Err(unfit(row, Event::QuorumReached, "in_review").into());
     }
     verify_approval(&papers.policy, change, &sent.approval, now)
@@ -168,12 +170,13 @@ fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timesta
     let body = &sent.approval.body;
     let by = By { person: Some(&body.person), note: &body.comment };
     let state = row.state()?;
-    row.unpublished |= is_listed(state);
+    row.unpublished |= is_listed(state) || row.correct_until.is_some();
     match body.decision {
         Decision::Approve => {
             row.plan_set = Some(body.saw.plan_set.0.to_vec());
             row.planned = i32::try_from(sent.plan_set.plans.len()).unwrap_or(i32::MAX);
-            let enough = !judge_hosts(tx, papers, &sent.plan_set, now)?.allowed.is_empty();
+            let judged = judge_hosts(tx, papers, &sent.plan_set, Purpose::Start, now)?;
+            let enough = !judged.allowed.is_empty();
             match state {
                 State::InReview if enough => step(tx, row, Event::QuorumReached, by, now),
                 _ => store::update(tx, row),

@@ -1,7 +1,7 @@
 //! Bundles in the repository: what hosts pull to run a change. Nothing gets there by a column of a table:
 //! before a bundle is listed, every signature in it is verified again, and one host's admission is gone through.
 
-use super::course::is_listed;
+use super::course::{is_listed, stands};
 use super::judging::{Papers, judge_hosts, plan_set};
 use super::revise::refused;
 use super::store::{self, Row};
@@ -17,6 +17,7 @@ use shared::ids::{AgentId, PersonId};
 use shared::lifecycle::State;
 use shared::limits;
 use shared::plan::open_plan;
+use shared::policy::Purpose;
 use shared::statement::Statement;
 use shared::strict;
 use shared::time::Timestamp;
@@ -33,7 +34,8 @@ pub(super) fn refresh(tx: &mut Conn, online: &Online, rows: &mut [Row], now: Tim
     let mut updates = Vec::new();
     for row in rows.iter_mut().filter(|row| row.unpublished) {
         let id = row.change_id()?;
-        let listed = if is_listed(row.state()?) { assemble(tx, row, now)? } else { None };
+        let wanted = is_listed(row.state()?) || stands(row, now)?;
+        let listed = if wanted { assemble(tx, row, now)? } else { None };
         for revision in 1..=row.revision() {
             let bytes = listed.clone().filter(|_| revision == row.revision());
             updates.push((TargetName::Change { id: id.clone(), revision }, bytes));
@@ -68,15 +70,22 @@ fn verified(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Vec<u8>, Error> 
     let nobody = || Refusal::conflict("change.not_carried").with("change", &row.id);
     let digest = row.plan_set()?.ok_or_else(nobody)?;
     let set = plan_set(tx, &digest)?;
-    let allowed = judge_hosts(tx, &papers, &set, now)?.allowed;
-    let first = allowed.first().ok_or_else(nobody)?;
+    // Where nobody may start any more, hosts may still have to put something back.
+    let runs = is_listed(row.state()?).then_some(Purpose::Start);
+    let corrects = row.correct_until.filter(|end| now.0 < *end).map(|_| Purpose::Correction);
+    let mut carried = None;
+    for purpose in runs.into_iter().chain(corrects) {
+        let allowed = judge_hosts(tx, &papers, &set, purpose, now)?.allowed;
+        carried = carried.or(allowed.first().map(|host| (*host, purpose)));
+    }
+    let (first, purpose) = carried.ok_or_else(nobody)?;
     let mut bundle = Bundle {
         change: papers.change.clone(),
         plan_set: set,
         approvals: latest(&papers.approvals),
         gate_receipts: Vec::new(),
     };
-    as_host(tx, &papers, &bundle, *first, now)?;
+    as_host(tx, &papers, &bundle, (first, purpose), now)?;
     if row.gated {
         bundle.gate_receipts = gate_receipts(tx, &bundle)?;
     }
@@ -109,7 +118,7 @@ fn as_host(
     tx: &mut Conn,
     papers: &Papers,
     bundle: &Bundle,
-    agent: AgentId,
+    (agent, purpose): (AgentId, Purpose),
     now: Timestamp,
 ) -> Result<(), Error> {
     let digest = bundle.plan_set.plans.get(&agent).copied();
@@ -119,7 +128,11 @@ fn as_host(
     let me = Me { key: plan.body.key, host_class: &plan.body.host_class };
     let addressed = admit::address(&papers.policy, bundle.change.clone(), &me, now).map_err(refused)?;
     let sources = papers.sources(tx, now)?;
-    admit::approve(&papers.policy, &addressed, bundle, &plan, &sources, &me, now).map_err(refused)?;
+    let judge = match purpose {
+        Purpose::Start => admit::approve,
+        Purpose::Correction => admit::stand,
+    };
+    judge(&papers.policy, &addressed, bundle, &plan, &sources, &me, now).map_err(refused)?;
     Ok(())
 }
 

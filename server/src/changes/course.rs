@@ -56,7 +56,7 @@ pub(super) fn step(
     row.state = after.as_str().into();
     row.outcome = after.outcome().map(|outcome| outcome.as_str().into());
     // The repository lists active changes; whatever enters or leaves that circle is listed anew.
-    row.unpublished |= is_listed(before) || is_listed(after);
+    row.unpublished |= is_listed(before) || is_listed(after) || row.correct_until.is_some();
     if let State::Closed(_) = after {
         row.closed = Some(now.0);
     }
@@ -102,6 +102,15 @@ pub(super) fn is_listed(state: State) -> bool {
     matches!(state, State::Approved | State::Running | State::Halted)
 }
 
+/// Whether hosts may still put back what it brought, after everything else about it is done.
+pub(super) fn stands(row: &Row, now: Timestamp) -> Result<bool, Error> {
+    let went_well = matches!(
+        row.state()?,
+        State::Review | State::Closed(Outcome::Successful | Outcome::SuccessfulWithIssues)
+    );
+    Ok(went_well && row.correct_until.is_some_and(|end| now.0 < end))
+}
+
 /// What an operator or requester may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -109,6 +118,8 @@ pub(super) enum Wish {
     Halt,
     Resume,
     Withdraw,
+    /// Hosts put nothing back any more.
+    StopCorrecting,
     /// With a person's judgement of how it went.
     Close(Outcome),
 }
@@ -128,6 +139,13 @@ pub(super) fn wish(
         Wish::Halt => (Event::Halt, State::Halted),
         Wish::Resume => (Event::Resume, State::Running),
         Wish::Withdraw => (Event::Withdraw, State::Closed(Outcome::Withdrawn)),
+        Wish::StopCorrecting => {
+            if row.correct_until.take().is_some() {
+                row.unpublished = true;
+                step(tx, &mut row, Event::StopCorrecting, by, now)?;
+            }
+            return Ok(row);
+        }
         Wish::Close(outcome) => (Event::Close(outcome), State::Closed(outcome)),
     };
     if row.state()? == there {
@@ -148,6 +166,10 @@ pub(super) fn wish(
 pub(super) fn tend(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<bool, Error> {
     lock(tx)?;
     let mut row = store::get(tx, id)?;
+    if row.correct_until.is_some_and(|end| end <= now.0) {
+        (row.correct_until, row.unpublished) = (None, true);
+        store::update(tx, &mut row)?;
+    }
     if row.not_after.is_none_or(|end| now.0 < end) {
         return Ok(false);
     }

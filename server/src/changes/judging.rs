@@ -13,7 +13,7 @@ use shared::change::Change;
 use shared::digest::Digest;
 use shared::ids::{AgentId, PersonId};
 use shared::plan::PlanSet;
-use shared::policy::{Case, Policy, Verdict, VerifiedApproval, judge, verify_approval};
+use shared::policy::{Case, Policy, Purpose, Verdict, VerifiedApproval, judge, verify_approval};
 use shared::refusal::{Code, Refused};
 use shared::risk::risk_of;
 use shared::statement::Statement;
@@ -113,6 +113,7 @@ pub(super) fn judge_hosts(
     tx: &mut Conn,
     papers: &Papers,
     set: &PlanSet,
+    purpose: Purpose,
     now: Timestamp,
 ) -> Result<Judged, Error> {
     let sources = papers.sources(tx, now)?;
@@ -125,7 +126,7 @@ pub(super) fn judge_hosts(
     for (agent, digest) in set.plans.iter() {
         let plan = plans.get(digest).filter(|plan| plan.agent == *agent);
         let plan = plan.ok_or_else(|| store::damaged("the plan of a host"))?;
-        let (verdict, lines) = judge_host(papers, (plan, plan_set), &sources, &verified, now);
+        let (verdict, lines) = judge_host(papers, (plan, plan_set, purpose), &sources, &verified, now);
         if verdict.is_ok() {
             judged.allowed.push(*agent);
         }
@@ -153,14 +154,17 @@ pub fn carried(
     let plan = papers::find_plans(tx, &papers.change.digest, &[digest])?.remove(&digest);
     let plan = plan.filter(|plan| plan.agent == agent).ok_or_else(|| store::damaged("the plan of a host"))?;
     match papers.accepted_sources(tx, now)? {
-        Ok(sources) => Ok(judge_host(&papers, (&plan, set), &sources, &papers.verified(now), now).0),
+        Ok(sources) => {
+            let host = (&plan, set, Purpose::Start);
+            Ok(judge_host(&papers, host, &sources, &papers.verified(now), now).0)
+        }
         Err(refused) => Ok(Err(refused)),
     }
 }
 
 fn judge_host(
     papers: &Papers,
-    (plan, plan_set): (&PlanRow, Digest),
+    (plan, plan_set, purpose): (&PlanRow, Digest, Purpose),
     sources: &Sources,
     verified: &[VerifiedApproval],
     now: Timestamp,
@@ -174,6 +178,7 @@ fn judge_host(
         return (Err(refused), vec![line]);
     }
     let case = Case {
+        purpose,
         change_type: change.change_type,
         author: &change.author,
         publishers: sources.publishers(),

@@ -62,10 +62,14 @@ pub enum EventKind {
     Differs,
     /// A difference is gone.
     AsApproved,
-    /// Packages were changed, and not by an approved change.
+    /// The host was changed or restarted, and not by an approved change.
     ByOthers,
     /// A health check says something else than before.
     Health,
+    /// The host has put back what an approved change had brought.
+    Corrected,
+    /// It has tried to, and it is as it was found.
+    NotCorrected,
 }
 
 impl EventKind {
@@ -87,6 +91,8 @@ impl EventKind {
             Self::AsApproved => "as_approved",
             Self::ByOthers => "by_others",
             Self::Health => "health",
+            Self::Corrected => "corrected",
+            Self::NotCorrected => "not_corrected",
         }
     }
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Hears of findings that were recorded.
 pub const TOPIC: &str = "findings.said";
+/// Hears of receipts of corrections that were recorded.
+pub const CORRECTED: &str = "findings.corrected";
 
 /// Takes over what hosts said, and opens again what was ignored until now.
 pub fn jobs(db: &Db) -> Vec<Job> {
@@ -41,5 +43,9 @@ pub(crate) async fn hear(db: &Db, now: shared::time::Timestamp) -> Result<(), Er
     while outbox::handle(db, TOPIC, now, move |tx, message| store::take_in(tx, &message.key, now)).await? > 0
     {
     }
+    while outbox::handle(db, CORRECTED, now, move |tx, message| store::corrected(tx, &message.key, now))
+        .await?
+        > 0
+    {}
     Ok(())
 }

@@ -177,6 +177,32 @@ async fn a_rule_covers_what_is_there_and_what_comes_until_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_has_put_back_needs_nobody_and_is_told_apart() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |change| change.correct_until = Some(MONTH)).await;
+        world.approve(&of, "peer").await;
+        world.clock.set(NOW.plus(3_700));
+        world.report(0, &of, HostOutcome::Applied).await;
+        world.find(0, &of, |_| {}).await;
+        world.correct(0, &of, HostOutcome::RolledBack, 1).await;
+        assert_eq!(disposition(&world).await, "open", "it could not");
+        world.correct(0, &of, HostOutcome::Applied, 1).await;
+        world.find(0, &of, gone).await;
+        assert_eq!(disposition(&world).await, "reverted");
+        let line = lines(&world, "").await.remove(0);
+        assert_eq!((&line["presence"], &line["change"]), (&json!("gone"), &json!(of.id)));
+        let ci = world.good("GET", "/v1/cis/web1", ()).await;
+        let kinds: Vec<&str> =
+            ci["history"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds[..4], ["as_approved", "corrected", "not_corrected", "differs"]);
+        // It comes back: somebody has to look.
+        world.find(0, &of, |finding| finding.count = 2).await;
+        assert_eq!(disposition(&world).await, "open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_did_to_packages_is_a_finding_of_no_change() {
     for (mut world, of) in each().await {
         let by_others = |finding: &mut Finding| {

@@ -407,6 +407,16 @@ const CHANGES: &[Route] = &[
         .answers(LINE)
         .refuses(MOVED),
     route(
+        ("POST", "/v1/changes/{id}/stop-correcting"),
+        "stopCorrecting",
+        may::<Operate>(),
+        "Ends that hosts put back by themselves what the change has brought.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .may_take(json::<changes::Note>())
+    .answers(LINE)
+    .refuses(MOVED),
+    route(
         ("POST", "/v1/changes/{id}/close"),
         "closeChange",
         may::<Operate>(),

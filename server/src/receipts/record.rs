@@ -30,6 +30,8 @@ const PASSING: [&str; 3] = ["hook:", "services:", "host:"];
 pub struct Topics {
     pub receipts: &'static [&'static str],
     pub findings: &'static [&'static str],
+    /// Hear of receipts that say that a host has put something back.
+    pub corrections: &'static [&'static str],
 }
 
 /// Judges and records a batch; the verdicts are in its order.
@@ -181,6 +183,9 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
     }
     for recorded in fresh {
         match recorded.incoming {
+            Incoming::Receipt(statement) if statement.body.corrects.is_some() => {
+                tell(tx, topics.corrections, statement.digest, now)?;
+            }
             Incoming::Receipt(statement) => {
                 changes::on_receipt(tx, statement, now)?;
                 tell(tx, topics.receipts, statement.digest, now)?;
@@ -220,6 +225,11 @@ fn tell(tx: &mut Conn, topics: &[&str], statement: Digest, now: Timestamp) -> Re
 fn event(recorded: &Recorded<'_>) -> NewEvent {
     let statement = Some((recorded.incoming.digest(), recorded.index));
     let (at, kind, summary) = match recorded.incoming {
+        Incoming::Receipt(receipt) if receipt.body.corrects.is_some() => {
+            let good = receipt.body.outcome.is_success();
+            let kind = if good { EventKind::Corrected } else { EventKind::NotCorrected };
+            (receipt.body.finished, kind, summary(&receipt.body))
+        }
         Incoming::Receipt(receipt) => {
             let kind = match receipt.body.outcome {
                 HostOutcome::Applied => EventKind::Applied,

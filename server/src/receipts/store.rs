@@ -30,6 +30,7 @@ diesel::table! {
         finished -> BigInt,
         received -> BigInt,
         ledger_index -> BigInt,
+        corrects -> Nullable<BigInt>,
     }
 }
 
@@ -98,6 +99,8 @@ struct ReceiptRow {
     finished: i64,
     received: i64,
     ledger_index: i64,
+    /// Number of the finding that a correction answers.
+    corrects: Option<i64>,
 }
 
 #[derive(Insertable, Queryable, Selectable)]
@@ -175,6 +178,7 @@ fn receipt_row(statement: &Statement<Receipt>, recorded: &Recorded<'_>, now: Tim
         finished: body.finished.0,
         received: now.0,
         ledger_index: recorded.index.cast_signed(),
+        corrects: body.corrects.map(u64::cast_signed),
     }
 }
 
@@ -280,6 +284,7 @@ pub fn find_standing(tx: &mut Conn, agent: AgentId, change: &ChangeId) -> Result
     let newest: Option<RefusalRow> = refused.select(RefusalRow::as_select()).first(tx).optional()?;
     let Some(newest) = newest else { return Ok(None) };
     let ran: Option<i64> = receipt::table
+        .filter(receipt::corrects.is_null())
         .filter(receipt::change_id.eq(change.as_str()))
         .filter(receipt::agent.eq(agent.to_string()))
         .select(diesel::dsl::max(receipt::seq))

@@ -346,6 +346,7 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
         revision: 1,
         change: Digest::of(b"change"),
         at: NOW,
+        upholds: Vec::new(),
         notes: Vec::new(),
         actions: vec![Action {
             resource: "file:/a".parse().unwrap(),

@@ -95,6 +95,8 @@ pub(super) const APPLICATIONS: &[&str] = &[
     "policy_version",
     "log_index",
     "evidence_sha256",
+    "corrective",
+    "corrects_finding",
 ];
 
 pub(super) const RULES: &[&str] = &[

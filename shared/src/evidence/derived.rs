@@ -9,7 +9,7 @@ use crate::admit::{self, Sources};
 use crate::approval::{Approval, Decision};
 use crate::change::{Change, ChangeType};
 use crate::manifest::Manifest;
-use crate::policy::{Case, required};
+use crate::policy::{Case, Purpose, required};
 use crate::receipt::{HostOutcome, Receipt};
 use crate::risk::risk_of;
 use crate::statement::Statement;
@@ -26,6 +26,7 @@ pub(super) fn approvals_required(contents: &Contents, change: &Statement<Change>
     let needed = contents.plans.values().filter(|p| p.body.change == change.digest).filter_map(|plan| {
         let classes = sources.classes_with(plan.body.classes());
         let case = Case {
+            purpose: Purpose::Start,
             change_type: body.change_type,
             author: &body.author,
             publishers: sources.publishers(),

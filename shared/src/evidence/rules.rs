@@ -11,8 +11,12 @@ use crate::statement::Statement;
 
 /// One row for each rule, resource and run.
 pub(super) fn rows(contents: &Contents) -> Vec<Vec<String>> {
-    // What follows a receipt tells only when software came into effect.
-    let mut receipts: Vec<_> = contents.receipts.values().filter(|r| r.body.follows.is_none()).collect();
+    // What follows a receipt tells only when software came into effect, and a correction is about few resources.
+    let mut receipts: Vec<_> = contents
+        .receipts
+        .values()
+        .filter(|r| r.body.follows.is_none() && r.body.corrects.is_none())
+        .collect();
     receipts.sort_by_key(|r| (r.body.started, r.body.header.agent_id, r.body.header.seq));
     receipts.into_iter().flat_map(|receipt| rows_of(contents, receipt)).collect()
 }

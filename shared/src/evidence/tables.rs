@@ -108,7 +108,9 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
     let of_this = contents.approvals.values().filter(|a| a.body.change == change.digest);
     let approvals: Vec<_> = of_this.filter(|a| is_accepted(contents, a)).collect();
     let given: Vec<_> = approvals.iter().filter(|a| a.body.decision == Decision::Approve).collect();
-    let receipts: Vec<_> = contents.receipts.values().filter(|r| r.body.change == change.digest).collect();
+    // How the change went; what hosts have put back since stands with the applications.
+    let of_this = contents.receipts.values().filter(|r| r.body.change == change.digest);
+    let receipts: Vec<_> = of_this.filter(|r| r.body.corrects.is_none()).collect();
     let plans = contents.plans.values().filter(|p| p.body.change == change.digest);
     let approvers: BTreeSet<_> = given.iter().map(|a| a.body.person.to_string()).collect();
     let hosts: BTreeSet<_> = receipts.iter().map(|r| r.body.header.agent_id).collect();
@@ -238,8 +240,10 @@ fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec
     let body = &receipt.body;
     let received = contents.server.received.get(&receipt.digest);
     let valid = super::verify::receipt_flaw(contents, receipt).is_none();
-    let in_window =
-        contents.changes.get(&body.change).is_some_and(|c| c.body.interval_at(body.started).is_ok());
+    let in_window = contents.changes.get(&body.change).is_some_and(|c| match body.corrects {
+        None => c.body.interval_at(body.started).is_ok(),
+        Some(_) => c.body.correction_interval().is_some_and(|i| i.contains(body.started)),
+    });
     let plan = contents.plans.get(&body.plan);
     let health = application_health(body);
     let times = times(contents, receipt);
@@ -285,6 +289,8 @@ fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec
             body.policy_version.to_string(),
             index(contents, &receipt.digest),
             receipt.digest.to_string(),
+            yes(body.corrects.is_some()),
+            text(body.corrects),
         ]
     };
     body.results.iter().map(row).collect()

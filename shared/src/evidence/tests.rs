@@ -197,6 +197,7 @@ fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
         outcome: HostOutcome::Applied,
         patched: None,
         follows: None,
+        corrects: None,
         note: String::new(),
     }
 }

@@ -5,7 +5,7 @@ use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
 use crate::ledger::{Checkpoint, Proven, VerifierKey};
-use crate::plan::Action;
+use crate::plan::{Action, Plan};
 use crate::policy::Policy;
 use crate::receipt::Receipt;
 use crate::statement::Statement;
@@ -330,14 +330,17 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     let sources = sources(contents, policy, &bundle.change.body, now)?;
     let mut bundle = bundle;
     bundle.approvals.retain(|a| receipt.approvals.contains(&a.digest));
-    let approved =
-        admit::approve(policy, &addressed, &bundle, plan, &sources, &me, now).map_err(|e| e.to_string())?;
+    let judge = if receipt.corrects.is_some() { admit::stand } else { admit::approve };
+    let approved = judge(policy, &addressed, &bundle, plan, &sources, &me, now).map_err(|e| e.to_string())?;
     let missing = receipt.approvals.iter().find(|d| !contents.approvals.contains_key(d));
     if let Some(missing) = missing {
         return Err(format!("the approval {missing} that it names is not in the bundle"));
     }
     if approved.self_approved() != receipt.self_approved {
         return Err("self_approved does not fit the approvals".into());
+    }
+    if receipt.corrects.is_some() {
+        return corrective(&bundle.change.body, &plan.body, receipt);
     }
     let interval = bundle.change.body.interval_at(now).map_err(|e| e.to_string())?;
     if interval != receipt.interval {
@@ -348,6 +351,24 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
         Some(step) => {
             Err(format!("the step {} {} is not in the approved plan", step.verb.as_str(), step.resource))
         }
+        None => Ok(()),
+    }
+}
+
+/// A correction may come at any time that it was approved for, and only with ends that were.
+fn corrective(change: &crate::change::Change, plan: &Plan, receipt: &Receipt) -> Result<(), String> {
+    let interval = change.correction_interval().filter(|i| i.contains(receipt.started));
+    if interval != Some(receipt.interval) {
+        return Err("it is a correction outside the time that was approved for corrections".into());
+    }
+    let ends = plan.actions.iter().map(|a| (&a.resource, a.after));
+    let ends: BTreeSet<_> = ends.chain(plan.upholds.iter().map(|u| (&u.resource, u.after))).collect();
+    match receipt.results.iter().find(|r| !ends.contains(&(&r.resource, r.after))) {
+        Some(step) => Err(format!(
+            "the correction {} {} does not bring back what was approved",
+            step.verb.as_str(),
+            step.resource
+        )),
         None => Ok(()),
     }
 }

@@ -10,6 +10,7 @@
 mod account;
 mod acl;
 mod archive;
+mod back;
 mod edit;
 mod external;
 mod firewall;
@@ -108,8 +109,8 @@ pub enum Body {
     Patch(Patch),
 }
 
-/// What happens when a host differs from the approved state. Signed with the manifest already; agents look for
-/// differences in a later version, and authors cannot ask for `correct` before that.
+/// What happens when a host differs from the approved state. `correct` needs a change that asks for it until a time,
+/// and a policy that allows it; without them the difference is only told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -159,7 +160,8 @@ struct ManifestText {
     /// How a host proves after an apply that it still does its work.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     health: Vec<HealthCheck>,
-    /// What happens when a host differs from the approved state.
+    /// What happens when a host differs from the approved state: it is reported, or put back as far as that is safe
+    /// and the change and the policy allow it.
     #[serde(default)]
     on_drift: OnDrift,
 }

@@ -77,9 +77,19 @@ pub fn verify_approval(
     Ok(VerifiedApproval { digest: approval.digest, body: body.clone(), assurance: key.assurance })
 }
 
+/// What approvals are counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// That the change starts.
+    Start,
+    /// That a host puts back what the change brought before.
+    Correction,
+}
+
 /// What is to be decided, for one host.
 #[derive(Clone, Debug)]
 pub struct Case<'a> {
+    pub purpose: Purpose,
     pub change_type: ChangeType,
     pub author: &'a PersonId,
     pub publishers: &'a BTreeSet<PersonId>,
@@ -142,6 +152,12 @@ pub fn judge(policy: &Policy, case: &Case<'_>, approvals: &[VerifiedApproval], n
 /// How many distinct persons the strictest matching rule asks for; `None` when no rule allows the case at all.
 pub fn required(policy: &Policy, case: &Case<'_>) -> Option<u32> {
     rules_for(policy, case).ok()?.into_iter().map(|rule| rule.require.approvals).max()
+}
+
+/// Until when an approval that is signed at `now` covers corrections of this case; `None` when a rule does not let it.
+pub fn corrections_until(policy: &Policy, case: &Case<'_>, now: Timestamp) -> Option<Timestamp> {
+    let hours = rules_for(policy, case).ok()?.into_iter().map(|rule| rule.require.max_correction_h).min()?;
+    (hours > 0).then(|| now.plus(i64::from(hours) * 3_600))
 }
 
 /// The matching rules, at least one for each action class.
@@ -234,12 +250,16 @@ fn why_not(rule: &Rule, case: &Case<'_>, approval: &VerifiedApproval, now: Times
     if approval.assurance < rule.require.min_assurance {
         return Some("the key's assurance is too low for this rule".into());
     }
-    let end = body.at.plus(i64::from(rule.require.max_validity_h) * 3_600);
+    let (hours, what) = match case.purpose {
+        Purpose::Start => (rule.require.max_validity_h, "is good"),
+        Purpose::Correction => (rule.require.max_correction_h, "covers corrections"),
+    };
+    if case.purpose == Purpose::Correction && hours == 0 {
+        return Some(format!("rule {:?} lets no approval stand for corrections", rule.name));
+    }
+    let end = body.at.plus(i64::from(hours) * 3_600);
     if now >= end {
-        return Some(format!(
-            "an approval is good for {} hours; this one was until {end}",
-            rule.require.max_validity_h
-        ));
+        return Some(format!("an approval {what} for {hours} hours; this one was until {end}"));
     }
     None
 }

@@ -5,7 +5,9 @@
 
 mod judge;
 
-pub use judge::{Case, Judgement, Verdict, VerifiedApproval, judge, required, verify_approval};
+pub use judge::{
+    Case, Judgement, Purpose, Verdict, VerifiedApproval, corrections_until, judge, required, verify_approval,
+};
 
 use crate::change::ChangeType;
 use crate::digest::Digest;
@@ -89,6 +91,15 @@ pub struct Require {
     pub min_assurance: Assurance,
     /// An approval is good for at most so many hours after it was signed.
     pub max_validity_h: u32,
+    /// An approval also covers, for so many hours after it was signed, that hosts put back what the change brought.
+    /// 0: not at all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_correction_h: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(hours: &u32) -> bool {
+    *hours == 0
 }
 
 /// All rules that match a case must be satisfied, and each action class needs at least one that matches.
@@ -138,6 +149,9 @@ pub struct Policy {
     pub server_urls: Vec<String>,
 }
 
+/// A change lives 90 days, and so does what stands on its approvals.
+const LONGEST_CORRECTION_H: u32 = 90 * 24;
+
 /// The schema name that this version reads and writes.
 pub const SCHEMA: &str = "assent-policy/1";
 
@@ -179,6 +193,12 @@ impl Policy {
         for rule in &self.rules {
             if rule.require.approvals == 0 {
                 problems.push(format!("rule {:?} asks for no approval; at least 1 is needed", rule.name));
+            }
+            if rule.require.max_correction_h > LONGEST_CORRECTION_H {
+                problems.push(format!(
+                    "rule {:?} lets corrections stand for {} hours; at most {LONGEST_CORRECTION_H}",
+                    rule.name, rule.require.max_correction_h
+                ));
             }
         }
         if self.log.vkeys.is_empty() {

@@ -124,6 +124,7 @@ impl Campaign {
             outcome: HostOutcome::Applied,
             patched: None,
             follows: None,
+            corrects: None,
             note: String::new(),
         };
         let receipt = Statement::sign(receipt, &agent.key);
@@ -160,6 +161,7 @@ fn plan(agent: &Agent, change: &Statement<Change>) -> Statement<Plan> {
         at: agent.header.at,
         actions: FILES.iter().map(action).collect(),
         health: Vec::new(),
+        upholds: Vec::new(),
         notes: Vec::new(),
         agent_version: agent.header.agent_version.clone(),
     };

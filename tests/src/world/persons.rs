@@ -190,10 +190,21 @@ impl World {
                 distinct_from: BTreeSet::new(),
                 min_assurance: Assurance::Independent,
                 max_validity_h: 48,
+                max_correction_h: 0,
             },
         });
         self.publish_policy(&policy);
         Second { key }
+    }
+
+    /// Every rule of the policy lets approvals stand for corrections, for so many hours.
+    pub fn let_corrections_stand(&self, hours: u32) {
+        let mut policy = self.policy();
+        policy.version += 1;
+        for rule in &mut policy.rules {
+            rule.require.max_correction_h = hours;
+        }
+        self.publish_policy(&policy);
     }
 
     /// An approval as any program could write it; `bend` makes it wrong before it is signed.

@@ -29,6 +29,11 @@ pub fn lint(paths: &[PathBuf], out: Option<&Path>) -> Done {
         match yaml::compile(&files::read(path, limits::MANIFEST_BYTES)?) {
             Ok(manifest) => {
                 report.push_str(&format!("{}: {} is good\n", path.display(), manifest.id()));
+                let reported: Vec<_> = manifest.only_reported().map(|r| r.id().to_string()).collect();
+                if !reported.is_empty() {
+                    let all = reported.join(", ");
+                    report.push_str(&format!("  never put back by hosts themselves, only reported: {all}\n"));
+                }
                 if let Some(out) = out {
                     files::replace(out, &strict::to_json(&manifest))?;
                     report.push_str(&format!("  compiled  {}\n", out.display()));

@@ -1,4 +1,4 @@
-//! `assent change submit|halt|resume|withdraw|close`: requests to the server, which can only stop things.
+//! `assent change submit|halt|resume|stop-correcting|withdraw|close`: requests to the server, which can only stop things.
 
 use super::args::CloseOutcome;
 use crate::error::Done;

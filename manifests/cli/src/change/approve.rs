@@ -1,6 +1,6 @@
 //! `assent approve`, `reject`, `withdraw`: a person's word, signed here after everything was verified here.
 
-use super::forecast::Forecast;
+use super::forecast::{self, Forecast};
 use super::review::Review;
 use super::show::{fetch, print};
 use super::unseen;
@@ -51,6 +51,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let agents = only(&review, wish.only)?;
     let expires = expires(&review, wish.expires, session.now)?;
     warn_about_age(&site, &review, session.now);
+    tell_standing(session, &site, &review, expires);
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", session.lang.word(Word::SelfApproved)));
     }
@@ -208,8 +209,26 @@ fn expires(review: &Review, given: Option<&str>, now: Timestamp) -> Done<Timesta
             "{} ended at {}",
             review.change.body.change_id, review.change.body.not_after
         ))),
-        None => Ok(review.change.body.not_after),
+        None => Ok(review.change.body.over()),
     }
+}
+
+/// What the approval covers besides the run: that hosts put back what they were approved for, and until when at most.
+fn tell_standing(session: &Session, site: &Site, review: &Review, expires: Timestamp) {
+    let Some(asked) = review.change.body.correct_until else { return };
+    let ends = review.set.plans.keys().filter_map(|id| review.plans.get(id)).map(|plan| {
+        forecast::corrections_until(&site.policy, review, plan, session.now)
+            .map(|end| end.min(asked).min(expires))
+    });
+    let lang = session.lang;
+    let text = match ends.flatten().max() {
+        Some(end) => match window::zone(None) {
+            Ok(zone) => lang.fill(Word::Stands, &window::local_in(lang, end, &zone)),
+            Err(_) => lang.fill(Word::Stands, &end.to_string()),
+        },
+        None => lang.word(Word::StandsNot).to_owned(),
+    };
+    term::note(&format!("note: {text}\n"));
 }
 
 /// An approval that is too old when the window opens helps nobody.

@@ -78,6 +78,17 @@ pub enum ChangeCommand {
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
     },
+    /// End that hosts put back by themselves what a change has brought
+    #[command(
+        after_help = "Example: assent change stop-correcting C-114 --note \"the vendor changes it now\""
+    )]
+    StopCorrecting {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// Why; kept with the step, for the evidence
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
+    },
     /// Give a change up before it runs
     #[command(after_help = "Example: assent change withdraw C-114")]
     Withdraw {
@@ -141,6 +152,10 @@ pub struct NewArgs {
     /// Nothing starts after this time (default: the end of the last window)
     #[arg(long, value_name = "TIME")]
     pub not_after: Option<String>,
+    /// Hosts may put back what the change brings until then, where its manifests say on_drift: correct: a time, or so
+    /// long from now on (s, m, h, d, w); at most 90 days
+    #[arg(long, value_name = "TIME")]
+    pub correct_until: Option<String>,
     /// One line that says what the change is
     #[arg(long)]
     pub title: Option<String>,

@@ -6,7 +6,7 @@ use shared::approval::Approval;
 use shared::bundle::Bundle;
 use shared::ids::AgentId;
 use shared::plan::Plan;
-use shared::policy::{Case, Policy, judge, verify_approval};
+use shared::policy::{self, Case, Policy, Purpose, judge, verify_approval};
 use shared::refusal::Refused;
 use shared::risk::risk_of;
 use shared::statement::Statement;
@@ -73,9 +73,24 @@ fn explained(
         .iter()
         .filter_map(|a| verify_approval(policy, &review.change, a, now).ok())
         .collect();
+    with_case(review, plan, |case| judge(policy, case, &verified, now).lines)
+}
+
+/// Until when an approval that is signed now covers that this host corrects; `None` when the policy does not let it.
+pub fn corrections_until(
+    policy: &Policy,
+    review: &Review,
+    plan: &Statement<Plan>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    with_case(review, plan, |case| policy::corrections_until(policy, case, now))
+}
+
+fn with_case<T>(review: &Review, plan: &Statement<Plan>, ask: impl FnOnce(&Case<'_>) -> T) -> T {
     let sources = review.sources();
     let classes = sources.classes_with(plan.body.classes());
-    let case = Case {
+    ask(&Case {
+        purpose: Purpose::Start,
         change_type: review.change.body.change_type,
         author: &review.change.body.author,
         publishers: sources.publishers(),
@@ -84,6 +99,5 @@ fn explained(
         classes: &classes,
         risk: risk_of(&classes),
         plan_set: review.set.digest(),
-    };
-    judge(policy, &case, &verified, now).lines
+    })
 }

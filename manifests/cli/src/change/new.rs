@@ -32,6 +32,7 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
         manifests: manifests(session, &site, args, old, &hosts)?,
         waves: waves(args, old, &names, &targets)?,
         not_after: not_after(session, args, old, &intervals)?,
+        correct_until: correct_until(session, args, old)?,
         targets,
         intervals,
         words: Words::read(args, old)?,
@@ -41,6 +42,16 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
         Some(id) => id.clone(),
         None => session.api.new_change()?,
     };
+    let corrects = parts.manifests.iter().any(|(_, manifest)| manifest.get().corrects());
+    match parts.correct_until {
+        None if corrects => term::note(
+            "note: a manifest says on_drift: correct; hosts only report, unless you give --correct-until\n",
+        ),
+        Some(_) if !corrects => {
+            term::note("note: --correct-until has no effect: no manifest says on_drift: correct\n");
+        }
+        _ => {}
+    }
     let mut change = written(session, args, old, parts, change_id);
     change.supersedes = before.as_ref().map(|statement| statement.digest);
     send(session, &site, change, &names)
@@ -53,6 +64,7 @@ struct Parts {
     waves: Vec<Wave>,
     intervals: Vec<Interval>,
     not_after: Timestamp,
+    correct_until: Option<Timestamp>,
     words: Words,
 }
 
@@ -81,7 +93,7 @@ fn written(
     parts: Parts,
     change_id: ChangeId,
 ) -> Change {
-    let Parts { manifests, targets, waves, intervals, not_after, words } = parts;
+    let Parts { manifests, targets, waves, intervals, not_after, correct_until, words } = parts;
     let wished = manifests.iter().filter_map(|(_, manifest)| manifest.get().patch());
     let wished = wished.map(|patch| patch.reboot).fold(Reboot::Never, Reboot::stronger);
     let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(wished);
@@ -118,6 +130,7 @@ fn written(
             automatic: !args.no_auto_undo && old.is_none_or(|o| o.undo.automatic),
         },
         lift_quarantine: args.lift_quarantine,
+        correct_until,
         supersedes: None,
     }
 }
@@ -305,6 +318,15 @@ fn intervals(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Ve
         return Ok(old.ok_or_else(missing)?.intervals.clone());
     }
     window::windows(&args.window, &window::zone(args.zone.as_deref())?, session.now)
+}
+
+/// Until when hosts may correct; an earlier revision's word holds until its own time.
+fn correct_until(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Option<Timestamp>> {
+    let zone = || window::zone(args.zone.as_deref());
+    match &args.correct_until {
+        Some(text) => window::end(text, &zone()?, session.now).map(Some),
+        None => Ok(old.and_then(|o| o.correct_until).filter(|end| *end > session.now)),
+    }
 }
 
 /// A new window also moves the end, unless the author says otherwise.

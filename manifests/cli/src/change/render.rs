@@ -120,6 +120,10 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             page.field(w(Word::Quarantine), w(Word::QuarantineLifted));
         }
         page.field(w(Word::Ends), &self.at(change.not_after));
+        if let Some(until) = change.correct_until {
+            let text = self.style.lang.fill(Word::CorrectsUntil, &self.at(until));
+            page.field(w(Word::Corrections), &text);
+        }
     }
 
     /// The server's word; everything else on the page is signed.
@@ -172,6 +176,10 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         }
         for action in &plan.actions {
             self.action(page, action);
+        }
+        for uphold in &plan.upholds {
+            let resource = clean(uphold.resource.as_str());
+            page.line(&format!("= {resource} [{}] {}", uphold.class, w(Word::Upholds)));
         }
         for health in &plan.health {
             for (path, sha256) in health.programs.iter() {

@@ -282,8 +282,8 @@ fn checked_receipts(
         if receipt.body.change_id != change.body.change_id || !named {
             return Err(Failure::refused("the server sent a receipt that is about another change or host"));
         }
-        if receipt.body.change != change.digest {
-            continue; // of an earlier revision
+        if receipt.body.change != change.digest || receipt.body.corrects.is_some() {
+            continue; // of an earlier revision, or of something that was put back since
         }
         let id = header.agent_id;
         if latest.get(&id).is_none_or(|other| other.body.header.seq < header.seq) {

@@ -65,6 +65,7 @@ pub fn policy() -> Policy {
                 distinct_from: [DistinctFrom::Author].into(),
                 min_assurance: Assurance::Independent,
                 max_validity_h: 168,
+                max_correction_h: 0,
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
@@ -126,6 +127,7 @@ pub fn change() -> Statement<Change> {
         reboot: Reboot::Never,
         undo: UndoPlan { text: "put the old file back".into(), automatic: true },
         lift_quarantine: false,
+        correct_until: None,
         supersedes: None,
     };
     Statement::sign(body, &key(1))
@@ -168,6 +170,7 @@ fn plan_body(change: &Statement<Change>, host: u8, name: &str, actions: Vec<Acti
         at: NOW,
         actions,
         health: Vec::new(),
+        upholds: Vec::new(),
         notes: Vec::new(),
         agent_version: semver::Version::new(0, 1, 0),
     }

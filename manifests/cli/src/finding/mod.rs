@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::{term, text, window};
 use args::{FindingCommand, Judgement, RuleCommand, Shown};
 use jiff::tz::TimeZone;
-use shared::finding::{About, Difference, Expected, Finding, Transaction};
+use shared::finding::{About, Area, Boot, Difference, Expected, Finding, Noticed, Transaction};
 use shared::ids::SiteId;
 use shared::receipt::open_chained;
 use shared::time::Timestamp;
@@ -32,19 +32,15 @@ pub fn run(session: &Session, command: &FindingCommand) -> Done {
         FindingCommand::Confirm { judgement, change } => {
             judge(session, judgement, Disposition::Confirmed, change.as_ref(), None)
         }
-        FindingCommand::Ignore { judgement, until } => {
-            judge(session, judgement, Disposition::Ignored, None, Some(end(session, until)?))
-        }
+        FindingCommand::Ignore { judgement, until } => judge(
+            session,
+            judgement,
+            Disposition::Ignored,
+            None,
+            Some(window::end(until, &window::zone(None)?, session.now)?),
+        ),
         FindingCommand::Reopen { judgement } => judge(session, judgement, Disposition::Open, None, None),
         FindingCommand::Rule(command) => rule(session, command),
-    }
-}
-
-/// A moment, or so long from now on.
-fn end(session: &Session, text: &str) -> Done<Timestamp> {
-    match window::duration(text) {
-        Ok(seconds) => Ok(session.now.plus(seconds)),
-        Err(_) => window::time(text, &window::zone(None)?, session.now),
     }
 }
 
@@ -128,7 +124,10 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
     let at = |moment| window::local_in(lang, moment, zone);
     let mut out = format!("{} {} ({}): ", line.id, text::clean(&line.hostname), text::clean(&line.ci));
     out.push_str(&format!("{}, {}\n", lang.word(presence(line)), line.disposition.as_str()));
-    out.push_str(&about(&finding.about, lang));
+    out.push_str(&about(&finding.about, lang, zone));
+    if !finding.note.is_empty() {
+        out.push_str(&format!("  {}: {}\n", lang.word(Word::NotPutBack), text::clean(&finding.note)));
+    }
     out.push_str(&format!(
         "  {} {}, {} {}, {} ×\n",
         lang.word(Word::FirstSeen),
@@ -150,7 +149,7 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
     out
 }
 
-fn about(about: &About, lang: Lang) -> String {
+fn about(about: &About, lang: Lang, zone: &TimeZone) -> String {
     match about {
         About::State(Expected { manifest, version, change_id, revision, .. }) => format!(
             "  {} {} {version}, {change_id}, {} {revision}\n",
@@ -161,6 +160,16 @@ fn about(about: &About, lang: Lang) -> String {
         About::Packages(Transaction { when, command, by }) => {
             let (when, command, by) = (text::clean(when), text::clean(command), text::clean(by));
             format!("  {} {when}  {command}  {by}\n", lang.word(Word::ByOthers))
+        }
+        About::Noticed(Noticed { area, since }) => {
+            let what = match area {
+                Area::Accounts => Word::AccountsChanged,
+                Area::Units => Word::UnitsChanged,
+            };
+            format!("  {} {}\n", lang.word(what), window::local_in(lang, *since, zone))
+        }
+        About::Boot(Boot { at, .. }) => {
+            format!("  {} {}\n", lang.word(Word::Restarted), window::local_in(lang, *at, zone))
         }
     }
 }
@@ -236,7 +245,7 @@ fn rule(session: &Session, command: &RuleCommand) -> Done {
                 manifest: manifest.clone(),
                 resource: resource.clone(),
                 reason: reason.clone(),
-                until: end(session, until)?,
+                until: window::end(until, &window::zone(None)?, session.now)?,
             };
             let made = session.api.add_rule(&rule)?;
             let zone = window::zone(None)?;

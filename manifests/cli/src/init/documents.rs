@@ -84,6 +84,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
                 distinct_from: BTreeSet::new(),
                 min_assurance: Assurance::Independent,
                 max_validity_h: APPROVAL_HOURS,
+                max_correction_h: 0,
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: OFFLINE_GRACE_HOURS },

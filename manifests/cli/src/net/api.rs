@@ -161,7 +161,7 @@ impl Client {
         self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
     }
 
-    /// `submit`, `halt`, `resume`, `withdraw` or `close`.
+    /// `submit`, `halt`, `resume`, `stop-correcting`, `withdraw` or `close`.
     pub fn act(&self, id: &ChangeId, action: &str, body: &impl Serialize) -> Done<ChangeLine> {
         self.post("the change", &format!("/v1/changes/{id}/{action}"), body)
     }

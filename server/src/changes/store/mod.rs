@@ -41,6 +41,7 @@ diesel::table! {
         submitted -> Nullable<BigInt>,
         closed -> Nullable<BigInt>,
         unpublished -> Bool,
+        correct_until -> Nullable<BigInt>,
     }
 }
 
@@ -115,6 +116,8 @@ pub struct Row {
     pub closed: Option<i64>,
     /// The repository may list something else than this row asks for.
     pub unpublished: bool,
+    /// Until when hosts may put back what it brought; absent when they may not, or not any more.
+    pub correct_until: Option<i64>,
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -163,6 +166,7 @@ impl Row {
         self.author = body.author.to_string();
         self.targets = i32::try_from(body.targets.len()).unwrap_or(i32::MAX);
         self.not_after = Some(body.not_after.0);
+        self.correct_until = body.correct_until.map(|end| end.0);
         self.intervals = String::from_utf8_lossy(&shared::strict::to_json(&intervals)).into_owned();
         self.gated = body.waves.iter().any(|wave| wave.gate.is_some());
         (self.plan_set, self.planned, self.submitted) = (None, 0, None);
@@ -214,11 +218,11 @@ pub(super) fn list_in(tx: &mut Conn, states: &[State]) -> QueryResult<Vec<Row>> 
     change::table.filter(change::state.eq_any(states)).order(change::number).load(tx)
 }
 
-/// Changes that are still open although their time is over.
+/// Changes that are still open although their time is over, or whose corrections have come to their end.
 pub(super) fn list_over(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String>> {
     let open = [State::Draft, State::InReview, State::Approved, State::Running, State::Halted];
-    let rows = change::table.filter(change::not_after.le(now.0));
-    let rows = rows.filter(change::state.eq_any(open.map(State::as_str)));
+    let over = change::not_after.le(now.0).and(change::state.eq_any(open.map(State::as_str)));
+    let rows = change::table.filter(over.or(change::correct_until.le(now.0)));
     rows.order(change::number).select(change::id).limit(100).load(tx)
 }
 

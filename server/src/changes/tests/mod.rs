@@ -325,6 +325,63 @@ async fn a_rejection_and_a_withdrawal_end_a_change() {
     }
 }
 
+/// A change whose approval stands for nine days, done and closed; it is listed all the same.
+async fn standing(world: &mut World) -> world::Reviewed {
+    let base = world.publish("base", "1.0.0").await;
+    let of = world.in_review(&base, |change| change.correct_until = Some(NOW.plus(9 * DAY))).await;
+    world.approve(&of, "peer").await;
+    world.clock.set(NOW.plus(3_700));
+    world.report(0, &of, HostOutcome::Applied).await;
+    world.publish_waiting().await;
+    assert_eq!((world.state(&of.id).await.as_str(), world.listed().await.len()), ("review", 1));
+    let close = json!({ "outcome": "successful" });
+    world.good("POST", &format!("/v1/changes/{}/close", of.id), close).await;
+    assert_eq!(world.listed().await.len(), 1, "{}", world.engine);
+    of
+}
+
+#[actix_web::test]
+async fn what_an_approval_stands_for_is_listed_until_somebody_or_the_time_ends_it() {
+    for mut world in World::each(1, 1).await {
+        let of = standing(&mut world).await;
+        // What hosts put back moves nothing.
+        world.find(0, &of, |_| {}).await;
+        world.correct(0, &of, HostOutcome::Applied, 1).await;
+        let file: ChangeFile =
+            serde_json::from_value(world.good("GET", &format!("/v1/changes/{}", of.id), ()).await).unwrap();
+        assert_eq!((file.line.state.as_str(), file.receipts.len()), ("closed", 1));
+        // An operator's word.
+        let path = format!("/v1/changes/{}/stop-correcting", of.id);
+        world.good("POST", &path, json!({ "note": "enough" })).await;
+        world.good("POST", &path, json!({})).await;
+        assert!(world.listed().await.is_empty(), "{}", world.engine);
+        let course = world.good("GET", &format!("/v1/changes/{}/course", of.id), ()).await;
+        let last = course.as_array().unwrap().last().unwrap().clone();
+        assert_eq!(
+            (last["event"].as_str(), last["note"].as_str()),
+            (Some("stop_correcting"), Some("enough"))
+        );
+    }
+    for mut world in World::each(1, 1).await {
+        // A person takes the word back.
+        let of = standing(&mut world).await;
+        let path = format!("/v1/changes/{}/approvals", of.id);
+        let again = world.approving(&of, "cora", Decision::Approve);
+        assert_eq!(world.code("POST", &path, again).await, "change.state");
+        world.clock.set(world.now().plus(1));
+        world.good("POST", &path, world.approving(&of, "peer", Decision::Withdraw)).await;
+        assert!(world.listed().await.is_empty(), "{}", world.engine);
+    }
+    for mut world in World::each(1, 1).await {
+        // The time is over.
+        standing(&mut world).await;
+        world.clock.set(NOW.plus(9 * DAY));
+        crate::changes::tend(&world.node.db, world.now()).await.unwrap();
+        world.publish_waiting().await;
+        assert!(world.listed().await.is_empty(), "{}", world.engine);
+    }
+}
+
 #[actix_web::test]
 async fn while_hosts_run_a_rejection_takes_the_bundle_away() {
     for mut world in World::each(1, 2).await {

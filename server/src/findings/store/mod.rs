@@ -18,6 +18,7 @@ use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::finding::{Finding, Presence};
 use shared::ids::{AgentId, ChangeId, PersonId};
+use shared::receipt::Receipt;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep};
@@ -196,6 +197,31 @@ pub(super) fn take_in(tx: &mut Conn, digest: &str, now: Timestamp) -> Result<(),
         }
     };
     judge_again(tx, (id, before.as_ref()), &statement.body, &said, now)
+}
+
+/// A host has put back what was approved: nobody has to, unless somebody has said otherwise.
+pub(super) fn corrected(tx: &mut Conn, digest: &str, now: Timestamp) -> Result<(), Error> {
+    let key: Digest = digest.parse().map_err(|_| damaged(digest))?;
+    let bytes = ledger::find_statement(tx, &key)?
+        .ok_or_else(|| Error::fault("reading a correction", format!("{digest} is not recorded")))?;
+    let receipt =
+        Statement::<Receipt>::parse(&bytes).map_err(|error| Error::fault("reading a correction", error))?;
+    tx.lock("findings")?;
+    let Receipt { header, corrects: Some(number), change_id, outcome, .. } = &receipt.body else {
+        return Ok(());
+    };
+    let mine = finding::table.filter(finding::agent.eq(header.agent_id.to_string()));
+    let mine = mine.filter(finding::number.eq(number.cast_signed()));
+    let row: Option<Row> = mine.select(Row::as_select()).first(tx).optional()?;
+    match row {
+        Some(row) if outcome.is_success() && word(&row.disposition)? == Disposition::Open => {
+            let reason = "the host has put it back under the standing approval of its change";
+            let disposition = Disposition::Reverted;
+            let change = Some(change_id);
+            step(tx, row.id, &Step { by: None, disposition, reason, change, until: None, rule: None }, now)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What follows from the host's new word: what was said of another look is open again, and rules hold.

@@ -216,6 +216,7 @@ async fn people_get_what_is_described() {
         ("POST", format!("/v1/changes/{id}/approvals"), again, 200),
         ("POST", format!("/v1/changes/{id}/halt"), vec![], 200),
         ("POST", format!("/v1/changes/{id}/resume"), vec![], 200),
+        ("POST", format!("/v1/changes/{id}/stop-correcting"), vec![], 200),
         ("POST", "/v1/exports".into(), json(json!({ "change_id": id })), 200),
         // And refusals.
         ("GET", "/v1/changes/C-999".into(), vec![], 404),

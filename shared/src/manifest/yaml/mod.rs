@@ -8,7 +8,7 @@ mod scalar;
 mod shape;
 mod tree;
 
-use super::{Manifest, OnDrift, Problem, schema, validate};
+use super::{Manifest, Problem, Resource, schema, validate};
 use crate::limits;
 use tree::Node;
 
@@ -28,11 +28,11 @@ pub fn compile(yaml: &[u8]) -> Result<Manifest, Vec<Problem>> {
     if problems.is_empty() && manifest.to_json().len() > limits::MANIFEST_BYTES {
         problems.push(too_large(manifest.to_json().len()));
     }
-    // No agent does it yet; whoever writes it would rely on it.
-    if manifest.on_drift == OnDrift::Correct {
+    // Whoever writes it would rely on it.
+    if manifest.corrects() && !manifest.resources().iter().any(Resource::can_be_put_back) {
         problems.push(Problem::new(
             "on_drift",
-            "correcting by itself is not carried out yet",
+            "nothing of this manifest is ever put back by a host itself",
             "write report",
         ));
     }

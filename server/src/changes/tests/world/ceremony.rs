@@ -98,6 +98,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
                 distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
                 min_assurance: Assurance::Independent,
                 max_validity_h: 72,
+                max_correction_h: 240,
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },

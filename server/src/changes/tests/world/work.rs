@@ -100,6 +100,7 @@ impl World {
             reboot: Reboot::Never,
             undo: UndoPlan { text: "restore the old file".into(), automatic: true },
             lift_quarantine: false,
+            correct_until: None,
             supersedes: None,
         }
     }
@@ -154,6 +155,7 @@ impl World {
             at: self.now(),
             actions: vec![action],
             health: Vec::new(),
+            upholds: Vec::new(),
             notes: Vec::new(),
             agent_version: semver::Version::new(0, 1, 0),
         };
@@ -228,6 +230,24 @@ impl World {
 
     /// The host's receipt for the change, sent and proven.
     pub async fn report(&mut self, n: usize, of: &Reviewed, outcome: HostOutcome) -> Digest {
+        self.report_as(n, of, outcome, None).await
+    }
+
+    /// The same of a correction that answers this finding of the host; the server has heard of it.
+    pub async fn correct(&mut self, n: usize, of: &Reviewed, outcome: HostOutcome, finding: u64) -> Digest {
+        let receipt = self.report_as(n, of, outcome, Some(finding)).await;
+        let (db, now) = (self.node.db.clone(), self.now());
+        crate::findings::hear(&db, now).await.unwrap();
+        receipt
+    }
+
+    async fn report_as(
+        &mut self,
+        n: usize,
+        of: &Reviewed,
+        outcome: HostOutcome,
+        corrects: Option<u64>,
+    ) -> Digest {
         let head = self.checkpoint().await;
         let policy = self.read(manifests::policy).await;
         let mut host = self.hosts.remove(n);
@@ -244,7 +264,10 @@ impl World {
             revision: of.change.body.revision,
             change: of.change.digest,
             wave: u32::try_from(of.change.body.wave_of(host.agent()).unwrap_or_default()).unwrap(),
-            interval: of.change.body.interval_at(self.now()).unwrap(),
+            interval: match corrects {
+                None => of.change.body.interval_at(self.now()).unwrap(),
+                Some(_) => of.change.body.correction_interval().unwrap(),
+            },
             plan: plan.digest,
             plan_set: of.plan_set().digest(),
             approvals,
@@ -267,6 +290,7 @@ impl World {
             outcome,
             patched: None,
             follows: None,
+            corrects,
             note: String::new(),
         };
         let receipt = Statement::sign(body, &host.key);
@@ -328,6 +352,7 @@ impl World {
             last_seen: self.now(),
             count: 1,
             flapping: false,
+            note: String::new(),
             presence: Presence::There,
         };
         bend(&mut body);

@@ -16,8 +16,14 @@ fn each_bad_input_is_told_with_place_line_and_remedy() {
     let mut wrong = Vec::new();
     for (yaml, place, line, message, remedy) in [
         // keys
+        (
+            "manifest: a\nversion: 1.0.0\nresources:\n  - package: {name: x, state: latest}\non_drift: correct\n".to_owned(),
+            "on_drift",
+            5,
+            "ever put back",
+            "report",
+        ),
         (top("on_drfit: report"), "on_drfit", 5, "not known", "on_drift"),
-        (top("on_drift: correct"), "on_drift", 5, "not carried out yet", "report"),
         (top("manifest: other"), "manifest", 5, "twice; it was given on line 1", "keep one"),
         (
             with("file: {path: /a, content: x, contents: y}"),
