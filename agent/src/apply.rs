@@ -25,6 +25,7 @@ use shared::manifest::{HealthCheck, HookPoint, Manifest};
 use shared::plan::Plan;
 use shared::policy::Purpose;
 use shared::refusal::{Code, Refused};
+use shared::release::Vendor;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
@@ -49,6 +50,8 @@ pub struct Job<'a> {
     pub approved: &'a Statement<Plan>,
     pub facts: &'a TemplateFacts,
     pub vault: &'a Vault,
+    /// Whose releases may take the agent's place.
+    pub vendor: Option<&'a Vendor>,
     /// Directory of downloaded artifacts, each named by its sha256.
     pub artifacts: &'a Path,
     /// The number of a correction: only what the change brought before is put back.
@@ -87,6 +90,8 @@ pub enum Progress {
     Ended(Box<Outcome>),
     /// The machine goes down as the last step; [`resume`] brings the run to its end after the next boot.
     Rebooting,
+    /// A program of the agent is to be tried; [`resume`] brings the run to its end in the process that follows.
+    Leaving,
 }
 
 /// How the steps went, forward.
@@ -94,6 +99,7 @@ enum Forward {
     Done,
     Failed(String),
     Rebooting,
+    Leaving,
 }
 
 /// Carries the change out and brings it to an end that can be told, or to the reboot of the machine.
@@ -119,7 +125,8 @@ pub fn apply<H: Host, D: Disk>(
         verified.map(|m| (m.get(), used)).ok_or_else(unknown)
     });
     let ask = Ask::new(named.collect::<Result<Vec<_>, _>>()?, job.facts, job.vault, change.body.downgrade)?
-        .rebooting(change.body.reboot);
+        .rebooting(change.body.reboot)
+        .vendor(job.vendor);
     if job.plan.change != change.digest || job.approved.body.change != change.digest {
         return Err(Refused::new(Code::PlanMissing, "the plan was made for another revision").into());
     }
@@ -146,6 +153,7 @@ pub fn apply<H: Host, D: Disk>(
         Forward::Done => None,
         Forward::Failed(why) => Some(why),
         Forward::Rebooting => return Ok(Progress::Rebooting),
+        Forward::Leaving => return Ok(Progress::Leaving),
     };
     let outcome = finish(failure, (watch.now)(), host, journal)?;
     Ok(Progress::Ended(Box::new(outcome)))
@@ -239,6 +247,9 @@ pub fn resume<H: Host, D: Disk>(
     }
     if settle::goes_down(log, now, host)? {
         return Ok(Some(Progress::Rebooting));
+    }
+    if settle::is_on_trial(log, host)? {
+        return Ok(Some(Progress::Leaving));
     }
     journal.say_resumed();
     let failure = settle::settle(host, journal)?;

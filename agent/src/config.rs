@@ -65,6 +65,8 @@ pub struct Config {
     pub facts_omit: Vec<Section>,
     /// Files and directories in which certificates are looked for.
     pub certificates: Vec<String>,
+    /// Seconds within which a new program of the agent must report healthy, or the old one stays.
+    pub trial_secs: u32,
     /// How much is logged, in the syntax of `tracing` filters.
     pub log: String,
 }
@@ -85,6 +87,7 @@ impl Default for Config {
             full_check_secs: 86_400,
             health_secs: 300,
             quiet_secs: 3_600,
+            trial_secs: 300,
             log: "info".into(),
         }
     }
@@ -125,6 +128,8 @@ impl Config {
             ("health_secs", config.health_secs, 0, 86_400),
             ("quiet_secs", config.quiet_secs, 1, 86_400),
             ("facts_secs", config.facts_secs, 1, 86_400),
+            // The unit waits 15 minutes for a run that it is to stop.
+            ("trial_secs", config.trial_secs, 5, 600),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(format!("{key} is {value}; use {least} to {most}"));
@@ -142,6 +147,10 @@ impl Config {
 
     pub fn package_lock(&self) -> Duration {
         Duration::from_secs(self.package_lock_secs.into())
+    }
+
+    pub fn trial(&self) -> Duration {
+        Duration::from_secs(self.trial_secs.into())
     }
 
     pub fn limits(&self) -> crate::net::Limits {

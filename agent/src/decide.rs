@@ -19,7 +19,8 @@ pub enum Journal {
     Empty,
     /// `running.json` exists: a run has begun and has no receipt yet.
     Unfinished,
-    /// The run has asked the machine to go down; nothing else begins until it does, or does not.
+    /// The run has asked the machine to go down, or waits for another process of the agent; nothing else begins until
+    /// then.
     Rebooting,
 }
 

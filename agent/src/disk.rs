@@ -2,6 +2,10 @@
 //!
 //! Write = temporary file, fsync, rename, fsync of the directory. Never: what the files mean (`state`).
 
+mod overlay;
+
+pub use overlay::Overlay;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

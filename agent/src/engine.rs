@@ -11,9 +11,10 @@ use crate::health;
 use crate::host::{Fault, Host, PackageEvent, Place, process};
 use crate::journal::{Journal, Outcome};
 use crate::plan::{self, Ask, Planned};
+use crate::program;
 use crate::progress::Ear;
-use crate::receipt::agent_version;
 use crate::resource::package;
+use crate::slots::{self, Own};
 use crate::state::Open;
 use crate::vault::Vault;
 use shared::change::Change;
@@ -25,6 +26,7 @@ use shared::manifest::{Manifest, resolve_params};
 use shared::plan::Plan;
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
+use shared::release::Vendor;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
@@ -40,6 +42,8 @@ pub struct Engine<H, D> {
     checked: drift::Memory,
     reports: facts::Settings,
     reported: facts::Memory,
+    /// The last run made another program the one that does the work.
+    leaves: bool,
 }
 
 impl<H: Host, D: Disk> Engine<H, D> {
@@ -58,6 +62,7 @@ impl<H: Host, D: Disk> Engine<H, D> {
             checked: drift::Memory::default(),
             reports: facts::Settings::default(),
             reported: facts::Memory::default(),
+            leaves: false,
         })
     }
 
@@ -75,7 +80,7 @@ impl<H: Host, D: Disk> Engine<H, D> {
 
     /// What templates see.
     fn view(&self) -> Result<TemplateFacts, Refused> {
-        let facts = facts::basic(&self.host, &self.class, agent_version()).map_err(plan::refused)?;
+        let facts = facts::basic(&self.host, &self.class, program::version()).map_err(plan::refused)?;
         Ok(facts.view(self.vault.agent()))
     }
 }
@@ -88,7 +93,15 @@ fn storage(fault: Fault) -> Refused {
 impl<H: Host, D: Disk> Hands for Engine<H, D> {
     fn facts(&mut self) -> Result<Facts, Refused> {
         let Self { host, class, reports, reported, .. } = self;
-        facts::collect(host, class, agent_version(), reports, reported).map_err(plan::refused)
+        facts::collect(host, class, program::version(), reports, reported).map_err(plan::refused)
+    }
+
+    fn own(&self) -> Own {
+        self.host.own()
+    }
+
+    fn leaves(&self) -> bool {
+        self.leaves
     }
 
     fn boot_id(&self) -> String {
@@ -101,11 +114,12 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         manifests: &[&Manifest],
         change: &Change,
         approved: Option<&Plan>,
+        vendor: Option<&Vendor>,
     ) -> Result<Planned, Refused> {
         let facts = self.view()?;
         let pairs = manifests.iter().copied().zip(&change.manifests);
         let ask = Ask::new(pairs, &facts, &self.vault, change.downgrade)?.rebooting(change.reboot);
-        let ask = ask.approved(approved.map(|plan| plan.actions.as_slice()));
+        let ask = ask.approved(approved.map(|plan| plan.actions.as_slice())).vendor(vendor);
         let mut planned = plan::compute(&ask, &mut self.host)?;
         if change.correct_until.is_some() {
             planned.upholds = plan::upholds(&ask, &planned.actions, &self.host)?;
@@ -136,14 +150,15 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
-        let Order { manifests, approved, window, turn, own_plan, plan, correction } = order;
+        let Order { manifests, approved, window, turn, vendor, own_plan, plan, correction } = order;
         let (facts, correction) = match correction {
             Some(Correction { number, facts }) => (facts, Some(number)),
             None => (self.view()?, None),
         };
         let warrant = Warrant { manifests, change: approved, window, turn };
         let (facts, vault, artifacts) = (&facts, &self.vault, &self.artifacts);
-        let job = Job { plan: &plan, approved: &own_plan, facts, vault, artifacts, correction };
+        let (approved, vendor) = (&own_plan, vendor.as_ref());
+        let job = Job { plan: &plan, approved, facts, vault, vendor, artifacts, correction };
         match apply::apply(warrant, &job, watch, &mut self.host, &mut self.journal) {
             Ok(progress) => Ok(progress),
             Err(Stopped::Refused(refused)) => {
@@ -189,7 +204,12 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
             // Files that stay are let go of with a later run.
             tracing::warn!("{}", fault.text());
         }
-        self.journal.receipt_made(receipt).map_err(storage)
+        self.journal.receipt_made(receipt).map_err(storage)?;
+        if actions.iter().any(|action| action.resource.as_str().starts_with("agent:")) {
+            let slots = slots::read(&self.host).map_err(storage)?;
+            self.leaves = slots.current != self.host.own().place;
+        }
+        Ok(())
     }
 }
 
@@ -207,14 +227,15 @@ pub fn plan_locally(
     manifest: &Manifest,
     vault: &Vault,
     class: HostClass,
+    vendor: Option<&Vendor>,
 ) -> Result<Planned, Refused> {
-    let facts = facts::basic(host, &class, agent_version()).map_err(plan::refused)?.view(vault.agent());
+    let facts = facts::basic(host, &class, program::version()).map_err(plan::refused)?.view(vault.agent());
     let params = resolve_params(&manifest.parameters, &Map::default()).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Refused::new(Code::PlanFailed, all.join("; "))
     })?;
     let reboot = manifest.patch().map(|patch| patch.reboot).unwrap_or_default();
     let manifests = vec![(manifest, params)];
-    let ask = Ask { manifests, facts: &facts, vault, downgrade: true, approved: None, reboot };
+    let ask = Ask { manifests, facts: &facts, vault, downgrade: true, approved: None, reboot, vendor };
     plan::compute(&ask, host)
 }

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, Paths, host_class};
 use crate::disk::Disk;
 use crate::net::{Address, Limits, NetError, Open};
-use crate::receipt::agent_version;
+use crate::program;
 use crate::server::{self, Server};
 use crate::state::{self, Founding, Site, State, StateError};
 use crate::tls::{self, CertificateInfo, Trust};
@@ -179,7 +179,7 @@ fn enrolment(
         prev: None,
         at: now,
         boot_id: order.boot_id.clone(),
-        agent_version: agent_version(),
+        agent_version: program::version(),
         log_seen: None,
     };
     let recipient = Some(vault::own_recipient(dir, disk)?);

@@ -8,6 +8,7 @@ use crate::drift::{ApprovedState, Depth, Deviation, Surroundings, Upheld};
 use crate::host::{PackageEvent, Place};
 use crate::plan::Planned;
 use crate::progress::Ear;
+use crate::slots::Own;
 use crate::state::Open;
 use shared::admit::{Approved, InWindow, Turn, Verified};
 use shared::change::Change;
@@ -18,6 +19,7 @@ use shared::ids::ResourceId;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
 use shared::refusal::Refused;
+use shared::release::Vendor;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
@@ -28,6 +30,8 @@ pub struct Order {
     pub approved: Approved,
     pub window: InWindow,
     pub turn: Turn,
+    /// Whose releases may take the agent's place.
+    pub vendor: Option<Vendor>,
     /// The approved plan, as this host signed it.
     pub own_plan: Statement<Plan>,
     /// What is to be done at this moment; within the approved plan.
@@ -47,6 +51,10 @@ pub struct Correction {
 /// The machine-changing half.
 pub trait Hands {
     fn facts(&mut self) -> Result<Facts, Refused>;
+    /// The program of the agent that does the work.
+    fn own(&self) -> Own;
+    /// Whether another program has to go on in this process's place.
+    fn leaves(&self) -> bool;
     /// Changes with each boot of the host.
     fn boot_id(&self) -> String;
     /// What would be done now. Changes nothing. With the `approved` plan packages keep to its versions.
@@ -55,6 +63,7 @@ pub trait Hands {
         manifests: &[&Manifest],
         change: &Change,
         approved: Option<&Plan>,
+        vendor: Option<&Vendor>,
     ) -> Result<Planned, Refused>;
     /// What it takes now to put these resources back to what the `approved` plan covers. Changes nothing.
     ///

@@ -25,8 +25,10 @@ pub mod health;
 #[expect(clippy::disallowed_methods, reason = "the door to the machine")]
 pub mod host;
 pub mod journal;
+pub mod launch;
 pub mod net;
 pub mod plan;
+pub mod program;
 pub mod progress;
 pub mod pull;
 pub mod receipt;
@@ -34,6 +36,7 @@ pub mod resource;
 pub mod run;
 pub mod say;
 pub mod server;
+pub mod slots;
 pub mod spool;
 pub mod state;
 pub mod status;

@@ -5,14 +5,15 @@
 use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
 use agent::courier;
-use agent::disk::{Disk as _, RealDisk};
+use agent::disk::{Disk, Overlay, RealDisk};
 use agent::ear::Ear;
 use agent::engine::Engine;
 use agent::enrol::{self, EnrolError, Order};
 use agent::host::watch::Watched;
 use agent::host::{Host, Machine};
+use agent::launch::{self, Standing};
 use agent::net::{Address, NetError};
-use agent::receipt::agent_version;
+use agent::program;
 use agent::run::{Agent, Report, Woken, open_state};
 use agent::say;
 use agent::server::Remote;
@@ -25,6 +26,7 @@ use shared::envelope::Envelope;
 use shared::ids::{AgentId, HostClass, SiteId};
 use shared::limits;
 use shared::manifest::Manifest;
+use shared::policy::Policy;
 use shared::publication::Publication;
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -38,7 +40,7 @@ use std::time::Duration;
 #[derive(Parser)]
 #[command(
     name = "assent-agent",
-    version,
+    version = version(),
     about = "Changes this host only with approvals that it has checked itself",
     arg_required_else_help = true,
     max_term_width = 100,
@@ -49,6 +51,8 @@ struct Cli {
     command: Command,
 }
 
+/// Between two looks of a program on trial whether the server is there.
+const TRIAL_PAUSE: Duration = Duration::from_secs(2);
 /// One-time secrets are far shorter.
 const SECRET_BYTES: u64 = 4_096;
 
@@ -90,6 +94,20 @@ enum Command {
     /// The process that talks to the network; the others start it themselves
     #[command(hide = true)]
     Courier,
+    /// Report whether this program could do the work; the one that does it starts this one beside itself
+    #[command(hide = true)]
+    Trial(RootArg),
+    /// The process that becomes a program on trial
+    #[command(hide = true)]
+    TryOut {
+        #[arg(long)]
+        program: PathBuf,
+        /// Process id of the program that does the work
+        #[arg(long)]
+        parent: i32,
+        #[command(flatten)]
+        root: RootArg,
+    },
     /// Show the version
     #[command(after_help = "Example: assent-agent version")]
     Version,
@@ -148,14 +166,19 @@ fn main() -> ExitCode {
     }
     let done = match cli.command {
         Command::Join(args) => join(&args),
-        Command::Run(args) => run(&args.root),
-        Command::Once(args) => once(&args.root),
-        Command::Plan { file, root } => plan(&file, &root.root),
-        Command::Status { json, root } => status(json, &root.root),
-        Command::Facts(args) => facts(&args.root),
+        Command::Run(args) => work(&args.root, Log::Kept, run),
+        Command::Once(args) => work(&args.root, Log::None, once),
+        // The state is the matter of the program that does the work: it alone knows how to read it.
+        Command::Plan { file, root } => chosen(&root.root).and_then(|_| plan(&file, &root.root)),
+        Command::Status { json, root } => chosen(&root.root).and_then(|_| status(json, &root.root)),
+        Command::Facts(args) => chosen(&args.root).and_then(|_| facts(&args.root)),
+        Command::Trial(args) => trial(&args.root),
+        Command::TryOut { program, parent, root } => launch::become_trial(&program, parent, &root.root)
+            .map(|never| match never {})
+            .map_err(Failure::Fault),
         Command::Courier => courier::serve(say::err).map_err(Failure::fault),
         Command::Version => {
-            say::out(&format!("assent-agent {}", agent_version()));
+            say::out(&format!("assent-agent {}", program::version()));
             Ok(())
         }
     };
@@ -226,7 +249,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
 
 fn hostname(machine: &Machine, class: Option<&HostClass>) -> Result<String, Failure> {
     let Some(class) = class.cloned().or_else(|| "none".parse().ok()) else { return Ok(String::new()) };
-    let facts = agent::facts::basic(machine, &class, agent_version());
+    let facts = agent::facts::basic(machine, &class, program::version());
     facts.map(|facts| facts.hostname).map_err(|e| Failure::Fault(e.text()))
 }
 
@@ -251,11 +274,67 @@ fn lock(paths: &Paths) -> Result<File, Failure> {
     }
 }
 
-type RealAgent = Agent<Engine<Machine, RealDisk>, Remote>;
+/// How a command that does the work ended.
+enum Ended {
+    Done,
+    /// Another program has to go on.
+    Leaving,
+}
 
-fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
+/// Whether standard error is a log.
+#[derive(PartialEq)]
+enum Log {
+    Kept,
+    None,
+}
+
+fn version() -> &'static str {
+    program::version().to_string().leak()
+}
+
+/// Gives this process to the program that does the work, unless it is this one.
+fn chosen(root: &Path) -> Result<Option<Standing>, Failure> {
+    let paths = Paths::new(root);
+    // Without a root there is no slot; whoever needs one says so.
+    let Ok(machine) = Machine::open(paths.root(), &paths.state()) else { return Ok(None) };
+    launch::choose(&machine).map(Some).map_err(Failure::Refused)
+}
+
+/// Does the work in the program that is to do it, from the trial of another one on to giving it the process.
+fn work(
+    root: &Path,
+    log: Log,
+    how: fn(&Path, Option<String>) -> Result<Ended, Failure>,
+) -> Result<(), Failure> {
+    let Some(standing) = chosen(root)? else { return how(root, None).map(drop) };
+    let paths = Paths::new(root);
+    let config = Config::load(&paths).map_err(Failure::fault)?;
+    if log == Log::Kept {
+        start_log(&config.log);
+    }
+    let now = Clock::from_env().map_err(Failure::Fault)?.now();
+    let mut machine = machine(&paths)?;
+    if launch::is_on_trial(&machine) {
+        // For the program on trial as well: it works under the eyes of this one.
+        let _alone = lock(&paths)?;
+        let brought = launch::bring_forward(&standing, root, now, config.trial(), &mut machine);
+        brought.map_err(|fault| Failure::Fault(fault.text()))?;
+    }
+    match how(root, standing.trouble.clone())? {
+        Ended::Done => Ok(()),
+        Ended::Leaving => Err(Failure::Fault(launch::hand_over(&standing).text())),
+    }
+}
+
+type RealAgent<D> = Agent<Engine<Machine, D>, Remote>;
+
+fn open<D: Disk + Clone + 'static, L>(
+    paths: &Paths,
+    disk: D,
+    lock: impl FnOnce(&Paths) -> Result<L, Failure>,
+) -> Result<(RealAgent<D>, L), Failure> {
     // Before the lock, because its directory is made by joining.
-    let state = open_state(paths, Box::new(RealDisk)).map_err(not_joined)?;
+    let state = open_state(paths, Box::new(disk.clone())).map_err(not_joined)?;
     let lock = lock(paths)?;
     let clock = Clock::from_env().map_err(Failure::Fault)?;
     let class = config::host_class(paths).map_err(Failure::fault)?;
@@ -268,10 +347,10 @@ fn open(paths: &Paths) -> Result<(RealAgent, File), Failure> {
         ))
     })?;
     let vault = vault(&state).map_err(Failure::fault)?;
-    let engine = Engine::open(machine(paths)?, RealDisk, state.dir(), vault, class);
+    let engine = Engine::open(machine(paths)?, disk.clone(), state.dir(), vault, class);
     let engine = engine.map_err(|e| Failure::Fault(e.to_string()))?;
     let engine = engine.reporting(Config::load(paths).map_err(Failure::fault)?.facts());
-    let agent = Agent::open(paths, clock, engine, courier::open).map_err(Failure::fault)?;
+    let agent = Agent::open(paths, clock, Box::new(disk), engine, courier::open).map_err(Failure::fault)?;
     Ok((agent, lock))
 }
 
@@ -301,9 +380,9 @@ fn start_log(filter: &str) {
     drop(built.try_init());
 }
 
-fn run(root: &Path) -> Result<(), Failure> {
-    start_log(&Config::load(&Paths::new(root)).map_err(Failure::fault)?.log);
-    let (mut agent, _lock) = open(&Paths::new(root))?;
+fn run(root: &Path, trouble: Option<String>) -> Result<Ended, Failure> {
+    let (agent, _lock) = open(&Paths::new(root), RealDisk, lock)?;
+    let mut agent = agent.troubled(trouble);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::fault)?;
     let (mut term, mut int) = runtime.block_on(async {
@@ -327,16 +406,40 @@ fn run(root: &Path) -> Result<(), Failure> {
             }
         })
     };
-    agent.run(sleep, |_| {});
+    let mut ended = Ended::Done;
+    agent.run(sleep, |report| {
+        if report.leaving {
+            ended = Ended::Leaving;
+        }
+    });
+    Ok(ended)
+}
+
+/// Ticks of a program on trial until one is good. Whoever has started it ends it when that takes too long.
+fn trial(root: &Path) -> Result<(), Failure> {
+    // The program that has started this one holds the lock.
+    let (mut agent, ()) = open(&Paths::new(root), Overlay::new(RealDisk), |_| Ok(()))?;
+    let mut said = String::new();
+    while let Err(why) = agent.trial() {
+        if why != said {
+            say::err(&why);
+            said = why;
+        }
+        std::thread::sleep(TRIAL_PAUSE);
+    }
+    say::out(&launch::report(&program::version()));
     Ok(())
 }
 
-fn once(root: &Path) -> Result<(), Failure> {
-    let (mut agent, _lock) = open(&Paths::new(root))?;
-    let report = agent.once();
+fn once(root: &Path, trouble: Option<String>) -> Result<Ended, Failure> {
+    let (agent, _lock) = open(&Paths::new(root), RealDisk, lock)?;
+    let report = agent.troubled(trouble).once();
     print(&report);
+    if report.leaving {
+        return Ok(Ended::Leaving);
+    }
     match report.went_through() {
-        true => Ok(()),
+        true => Ok(Ended::Done),
         false => {
             let why: Vec<_> = report.faults.iter().chain(&report.troubles).map(String::as_str).collect();
             Err(Failure::Fault(why.join("; ")))
@@ -368,11 +471,15 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
     let class = config::host_class(&paths).map_err(Failure::fault)?;
     let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
     // A host that has not joined has no id yet; templates then see the id of no host.
-    let vault = match open_state(&paths, Box::new(RealDisk)) {
-        Ok(state) => vault(&state).map_err(Failure::fault)?,
-        Err(_) => Vault::without_key(AgentId::of_key(&[0; 32])),
+    let (vault, policy) = match open_state(&paths, Box::new(RealDisk)) {
+        Ok(state) => {
+            let policy = state.policy().map_err(Failure::fault)?.and_then(|bytes| Policy::parse(&bytes).ok());
+            (vault(&state).map_err(Failure::fault)?, policy)
+        }
+        Err(_) => (Vault::without_key(AgentId::of_key(&[0; 32])), None),
     };
-    let planned = agent::engine::plan_locally(&mut machine(&paths)?, &manifest, &vault, class);
+    let vendor = policy.as_ref().and_then(|policy| policy.vendor.as_ref());
+    let planned = agent::engine::plan_locally(&mut machine(&paths)?, &manifest, &vault, class, vendor);
     let planned = planned.map_err(|e| Failure::Refused(e.to_string()))?;
     for action in &planned.actions {
         say::line(&format!("{} ({}, undo {})", action.summary, action.class, action.undo.undo.as_str()));
@@ -415,7 +522,7 @@ fn facts(root: &Path) -> Result<(), Failure> {
     let class = config::host_class(&paths).map_err(Failure::fault)?;
     let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
     let (settings, mut memory) = (config.facts(), agent::facts::Memory::default());
-    let facts = agent::facts::collect(&machine(&paths)?, &class, agent_version(), &settings, &mut memory);
+    let facts = agent::facts::collect(&machine(&paths)?, &class, program::version(), &settings, &mut memory);
     let facts = facts.map_err(|e| Failure::Fault(e.text()))?;
     say::json(&serde_json::to_vec_pretty(&facts).map_err(Failure::fault)?);
     Ok(())

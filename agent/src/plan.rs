@@ -12,7 +12,7 @@ use crate::resource::account::{self, Table};
 use crate::resource::entry::{self, Managed};
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::{Wanted, wanted};
-use crate::resource::{acl, archive, command, directory, external, file, firewall, parts, service};
+use crate::resource::{acl, agent, archive, command, directory, external, file, firewall, parts, service};
 use crate::vault::{Opener, Vault};
 pub(crate) use back::{back, upholds};
 pub(crate) use deviations::deviations;
@@ -29,6 +29,7 @@ use shared::manifest::{
 };
 use shared::plan::{Action, HealthProgram, Uphold, Verb};
 use shared::refusal::{Code, Refused};
+use shared::release::Vendor;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ pub struct Ask<'a> {
     pub approved: Option<&'a [Action]>,
     /// Whether the machine is rebooted in the end.
     pub reboot: Reboot,
+    /// Whose releases may take the agent's place.
+    pub vendor: Option<&'a Vendor>,
 }
 
 /// The actions in their order, the health checks that run programs, and notes for people (such as packages on
@@ -74,7 +77,7 @@ impl<'a> Ask<'a> {
             Ok((manifest, parameters(manifest, used, vault.agent())?))
         };
         let manifests = manifests.into_iter().map(with_params).collect::<Result<_, Refused>>()?;
-        Ok(Self { manifests, facts, vault, downgrade, approved: None, reboot: Reboot::Never })
+        Ok(Self { manifests, facts, vault, downgrade, approved: None, reboot: Reboot::Never, vendor: None })
     }
 
     /// For the run: with the plan that was approved.
@@ -87,6 +90,12 @@ impl<'a> Ask<'a> {
     #[must_use]
     pub fn rebooting(self, reboot: Reboot) -> Self {
         Self { reboot, ..self }
+    }
+
+    /// The same with the vendor whose releases count.
+    #[must_use]
+    pub fn vendor(self, vendor: Option<&'a Vendor>) -> Self {
+        Self { vendor, ..self }
     }
 
     /// All resources in the order in which they are done, with the parameters of their manifest.
@@ -217,6 +226,7 @@ pub fn compute<H: Host>(ask: &Ask<'_>, host: &mut H) -> Result<Planned, Refused>
     planner.restarts(&items);
     planner.health()?;
     planner.surround()?;
+    planner.alone()?;
     planner.keeps_secrets()?;
     planner.rules(&items);
     planner.planned.notes.truncate(limits::PLAN_NOTES);
@@ -358,6 +368,11 @@ impl<'a, H: Host> Planner<'a, H> {
             }
             Resource::Package(_) => {}
             Resource::User(_) | Resource::Group(_) => self.account(item)?,
+            Resource::Agent(wanted) => {
+                let rules = (self.ask.vendor, self.ask.downgrade);
+                let action = agent::diff(&item.id, wanted, rules, &*self.host)?;
+                self.add(item, action)?;
+            }
             Resource::Firewall(wanted) => {
                 let action = firewall::diff(item, wanted, self.ask.facts, &self.sight(item))?;
                 self.add(item, action)?;
@@ -557,6 +572,19 @@ impl<'a, H: Host> Planner<'a, H> {
         }
         self.planned.actions.extend(flushed.actions);
         Ok(())
+    }
+
+    /// A program that takes the agent's place is all that a change brings: what comes after it would be another
+    /// program's matter.
+    fn alone(&self) -> Result<(), Refused> {
+        let all = &self.planned.actions;
+        match all.iter().find(|action| action.resource.as_str().starts_with("agent:")) {
+            Some(program) if all.len() > 1 => Err(failed(format!(
+                "{} comes in a change of its own: without other resources, hooks and reboot",
+                program.resource
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// One restart a service, at the very end; none for a service that this plan starts or stops anyway.

@@ -32,11 +32,6 @@ pub struct Voice {
     pub agent_version: semver::Version,
 }
 
-/// The version of this program.
-pub fn agent_version() -> semver::Version {
-    semver::Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(semver::Version::new(0, 0, 0))
-}
-
 /// The header of a spooled statement, whatever its type.
 ///
 /// # Errors

@@ -5,7 +5,7 @@
 use crate::disk::Disk;
 use crate::host::{Fault, Host, UnitVerb};
 use crate::journal::{Journal, Log, Record, Step, StepLog};
-use crate::resource::{Found, account, command, directory, file, package, parts, service};
+use crate::resource::{Found, account, agent, command, directory, file, package, parts, service};
 use shared::digest::Digest;
 use shared::plan::{Action, Verb};
 use shared::receipt::StepStatus;
@@ -20,6 +20,7 @@ pub fn look(action: &Action, before: &Found, host: &impl Host) -> Result<Found, 
     match before {
         Found::Parts(found) => return parts::look(found, host).map(Found::Parts),
         Found::Account(found) => return account::look(found, host).map(Found::Account),
+        Found::Agent(found) => return agent::look(found, host).map(Found::Agent),
         Found::Check(path) => return Ok(Found::Check(path.clone())),
         Found::Secret(seal, _) => {
             let path = id.strip_prefix("file:").unwrap_or_default();
@@ -56,6 +57,7 @@ pub fn state(action: &Action, found: &Found, host: &impl Host) -> Result<Digest,
         Found::Service(found) => service::digest(found, action.verb),
         Found::Parts(found) => parts::digest(found, &host.accounts()?),
         Found::Account(found) => account::digest(found),
+        Found::Agent(found) => agent::digest(found),
         Found::Command(_) | Found::Check(_) | Found::Hook(_) | Found::Outdated(_) | Found::Reboot(_) => {
             action.after
         }
@@ -195,6 +197,7 @@ fn put_back<H: Host, D: Disk>(
         Found::Package(_) => return Err(Fault::Refused("packages are undone together".into())),
         Found::Parts(found) => parts::undo(found, host, journal)?,
         Found::Account(found) => account::undo(found, host, journal)?,
+        Found::Agent(found) => agent::undo(found, host)?,
         // Nothing is left behind, so it is always as before.
         Found::Check(_) => {}
         Found::Command(_) | Found::Hook(_) => {

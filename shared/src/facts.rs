@@ -37,6 +37,9 @@ pub struct Facts {
     /// IPv4 and IPv6 addresses without loopback and link-local ones, sorted.
     pub addresses: Vec<String>,
     pub agent_version: semver::Version,
+    /// The slot that the agent's program runs from, as in `slot a`; absent for the packaged one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_slot: Option<String>,
     pub host_class: HostClass,
     /// Absent in containers and below a private root: it is another machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +210,7 @@ impl Facts {
             services: Vec::new(),
             addresses: Vec::new(),
             agent_version,
+            agent_slot: None,
             host_class,
             hardware: None,
             virtualisation: None,
@@ -260,6 +264,7 @@ impl Facts {
         ] {
             text(place, texts)?;
         }
+        text("the agent", &self.agent_slot)?;
         for package in &self.packages {
             let Package { name, version, arch, source, source_version, vendor, origin, .. } = package;
             let fields = [name, version, arch, source, source_version];

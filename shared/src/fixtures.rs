@@ -69,6 +69,7 @@ pub fn policy(approvals: u32) -> Policy {
         log: LogRules { vkeys: vec!["assent".into()] },
         ca_spki: vec![],
         server_urls: vec![],
+        vendor: None,
     }
 }
 

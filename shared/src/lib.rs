@@ -31,6 +31,7 @@ pub mod progress;
 pub mod publication;
 pub mod receipt;
 pub mod refusal;
+pub mod release;
 pub mod risk;
 pub mod secret;
 pub mod statement;

@@ -42,6 +42,8 @@ pub const SECRET_BYTES: usize = 64 << 10;
 pub const SECRET_ARMOR_BYTES: usize = 512 << 10;
 /// One artifact (packages and images included).
 pub const ARTIFACT_BYTES: u64 = 2 << 30;
+/// The release statement of a program: one short document with at most 16 signatures.
+pub const RELEASE_BYTES: usize = 16 << 10;
 /// Facts of one host (packages dominate: 4,000 packages are about 600 KiB).
 pub const FACTS_BYTES: usize = 4 << 20;
 /// Seconds by which two clocks may differ when a signed time is judged.

@@ -60,6 +60,8 @@ codes! {
     PlanClass = "plan.class",
     PlanProgram = "plan.program",
     PlanQuarantined = "plan.quarantined",
+    ReleaseUnsigned = "release.unsigned",
+    ReleaseUnfit = "release.unfit",
     LogFork = "log.fork",
     AgentStorage = "agent.storage",
     AgentCopy = "agent.copy",

@@ -1,5 +1,6 @@
 //! The programs under test, the tools that tests need, and the one way to skip.
 
+use shared::release;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -88,4 +89,23 @@ impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ended with {}\n{}{}", self.command, self.code, self.out, self.err)
     }
+}
+
+/// Our agent as another version of itself, in `dir`: a stripped copy in which only the mark differs.
+///
+/// # Panics
+/// The versions have texts of different length.
+pub fn agent_as(version: &str, dir: &Path) -> PathBuf {
+    let to = dir.join(format!("assent-agent-{version}"));
+    let mut strip = Command::new("strip");
+    Said::of(strip.arg("-o").arg(&to).arg(own("assent-agent"))).ok();
+    let mut bytes = std::fs::read(&to).unwrap();
+    let (old, target) = release::marked(&bytes).unwrap();
+    let [old, new] =
+        [old.to_string().as_str(), version].map(|v| release::mark(v, &target.to_string()).into_bytes());
+    assert_eq!(old.len(), new.len(), "both marks have one length");
+    let at = bytes.windows(old.len()).position(|window| window == old).unwrap();
+    bytes[at..at + new.len()].copy_from_slice(&new);
+    std::fs::write(&to, bytes).unwrap();
+    to
 }

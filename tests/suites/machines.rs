@@ -8,6 +8,8 @@ mod bad_days;
 mod inventory;
 #[path = "library.rs"]
 mod library;
+#[path = "selfupdate.rs"]
+mod selfupdate;
 #[path = "system.rs"]
 mod system;
 #[path = "upkeep.rs"]

@@ -34,4 +34,5 @@ mod renewal;
 mod rig;
 mod scenarios;
 mod secrets;
+mod slots;
 mod touched;

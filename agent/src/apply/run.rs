@@ -2,6 +2,7 @@
 
 mod files;
 mod packages;
+mod program;
 mod room;
 mod single;
 mod upkeep;
@@ -31,6 +32,7 @@ pub struct Run<'a, H, D> {
     rules: Vec<&'a Restart>,
     explicit: BTreeSet<String>,
     actions: &'a [Action],
+    downgrade: bool,
     job: &'a Job<'a>,
     watch: &'a Watch<'a>,
     began: Instant,
@@ -69,6 +71,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             explicit: crate::plan::explicit(items),
             items: items.iter().map(|item| (&item.id, item)).collect(),
             actions: &job.plan.actions,
+            downgrade: ask.downgrade,
             job,
             watch,
             began: Instant::now(),
@@ -141,6 +144,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             }
             if self.is_going_down(start) {
                 return Ok(Forward::Rebooting);
+            }
+            if self.is_left_open(start) && self.of_agent(start) {
+                return Ok(Forward::Leaving);
             }
         }
         Ok(Forward::Done)

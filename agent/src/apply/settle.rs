@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::health;
 use crate::host::{Fault, Host};
 use crate::journal::{Effect, Journal, Log, Outcome, Record, Step, StepLog};
-use crate::resource::{Found, hook, outdated, package, parts, reboot};
+use crate::resource::{Found, agent, hook, outdated, package, parts, reboot};
 use crate::undo;
 use shared::plan::{Action, Verb};
 use shared::receipt::{HostOutcome, StepResult, StepStatus};
@@ -27,6 +27,12 @@ pub fn goes_down(run: &Log, now: Timestamp, host: &impl Host) -> Result<bool, Fa
     Ok(found.boot_id == host.boot_id()? && (0..DOWN_SECS).contains(&now.since(found.at)))
 }
 
+/// Whether a program of the agent is on trial that only another process brings to its end.
+pub fn is_on_trial(run: &Log, host: &impl Host) -> Result<bool, Fault> {
+    let open = |step: &&StepLog| matches!(step.before, Some(Found::Agent(_))) && step.after.is_none();
+    if run.steps.iter().any(|step| open(&step)) { agent::must_leave(host) } else { Ok(false) }
+}
+
 /// Judges the steps that may have been under way when the agent was stopped; answers why the run failed.
 pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Result<Option<String>, Fault> {
     let run = log(journal)?.clone();
@@ -44,7 +50,7 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
             (Some(before), None) => {
                 sweep(&run.start.actions[n], before, host)?;
                 let (status, note) = judge(&run.start.actions[n], before, host)?;
-                records.push(Record::After(Step(n), status, 0, note.to_owned()));
+                records.push(Record::After(Step(n), status, 0, note));
                 status
             }
         };
@@ -66,11 +72,14 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
         host.reload_units()?;
     }
     let stopped = |n: usize| {
-        format!(
-            "step {} unfinished ({}): the agent was stopped in the run",
-            n + 1,
-            run.start.actions[n].resource
-        )
+        let resource = &run.start.actions[n].resource;
+        match journal.log().and_then(|log| log.steps[n].after.as_ref()) {
+            Some((StepStatus::Failed, _, why)) => format!("step {} ({resource}) failed: {why}", n + 1),
+            Some((_, _, why)) if matches!(run.steps[n].before, Some(Found::Agent(_))) && !why.is_empty() => {
+                format!("step {} unfinished ({resource}): {why}", n + 1)
+            }
+            _ => format!("step {} unfinished ({resource}): the agent was stopped in the run", n + 1),
+        }
     };
     Ok(run.failure.or_else(|| unfinished.map(stopped)))
 }
@@ -82,6 +91,8 @@ fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fa
             action.resource.as_str().strip_prefix("file:").map_or(Ok(()), |path| host.sweep(path))
         }
         Found::Check(path) => host.sweep(path),
+        // The one that has passed its trial takes the place before anything is said about it.
+        Found::Agent(_) => agent::take(host).and_then(|()| agent::sweep(host)),
         Found::Parts(all) => {
             let files = all.iter().filter_map(|part| match part {
                 parts::Found::File { path, .. } => Some(path),
@@ -95,7 +106,14 @@ fn sweep(action: &Action, before: &Found, host: &mut impl Host) -> Result<(), Fa
 }
 
 /// Looks whether a step that may have begun is done, not done, or neither.
-fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
+fn judge(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatus, String), Fault> {
+    if let Found::Agent(_) = before {
+        return agent::judge(action, host);
+    }
+    looked_at(action, before, host).map(|(status, note)| (status, note.to_owned()))
+}
+
+fn looked_at(action: &Action, before: &Found, host: &impl Host) -> Result<(StepStatus, &'static str), Fault> {
     match before {
         Found::Outdated(found) => return restarts(found, host),
         Found::Reboot(found) => return boot(found, host),

@@ -6,6 +6,7 @@
 use super::{ApprovedState, Brought, Upheld};
 use crate::host::{Host, Stamp};
 use crate::plan::{self, Ask, Item};
+use crate::resource::agent;
 use crate::resource::entry;
 use crate::resource::package::{self, Inventory};
 use crate::vault::Vault;
@@ -74,6 +75,7 @@ pub fn check(
         let mut one = One { number, state, claims: &claims, brought, memory, now, clean: BTreeMap::new() };
         let mut all = one.files_and_units(vault, host)?;
         all.extend(one.packages(&mut inventory, host)?);
+        all.extend(one.programs(host)?);
         all.sort_by(|a, b| a.resource.cmp(&b.resource));
         clean.append(&mut one.clean);
         found.extend(all.into_iter().map(|difference| Deviation { state: number, difference }));
@@ -150,6 +152,7 @@ impl One<'_> {
             downgrade: true,
             approved: None,
             reboot: Reboot::Never,
+            vendor: None,
         };
         let mut untouched = BTreeMap::new();
         for resource in manifest.resources() {
@@ -161,8 +164,10 @@ impl One<'_> {
             untouched.get(id).is_some_and(|now| self.memory.clean.get(&self.key(id)) == Some(now))
         };
         let wanted = |item: &Item<'_>| {
-            let is_state =
-                !matches!(item.resource, Resource::Package(_) | Resource::Command(_) | Resource::External(_));
+            let is_state = !matches!(
+                item.resource,
+                Resource::Package(_) | Resource::Command(_) | Resource::External(_) | Resource::Agent(_)
+            );
             is_state && !self.claims.is_taken(self.number, item.resource) && !is_clean(&item.id)
         };
         let mut found = Vec::new();
@@ -214,6 +219,23 @@ impl One<'_> {
             }
         }
         all.into_iter().map(|(id, actions)| difference(id, &actions)).collect()
+    }
+
+    /// A program of the agent that does not run, such as one whose slot is damaged.
+    fn programs(&self, host: &impl Host) -> Result<Vec<Difference>, Refused> {
+        let mut found = Vec::new();
+        for resource in self.state.manifest.resources() {
+            let Resource::Agent(wanted) = resource else { continue };
+            if self.claims.is_taken(self.number, resource) {
+                continue;
+            }
+            if let Some((observed, summary)) = agent::differs(wanted, host).map_err(plan::refused)? {
+                let expected = Digest::of(&strict::to_json(wanted));
+                let (resource, observed) = (resource.id(), Some(observed));
+                found.push(Difference { resource, expected, observed, summary, diff: None });
+            }
+        }
+        Ok(found)
     }
 
     fn packages(

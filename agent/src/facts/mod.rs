@@ -10,6 +10,7 @@ mod users;
 
 use crate::host::{Entry, Fault, FileSystem, Host, PackageState, Survey, Unit};
 use crate::resource::reboot;
+use crate::slots::Place;
 use shared::facts::{
     ADDRESSES, Clock, FEW, Facts, Kernel, MOUNTS, Mount, Os, PACKAGES, Package, PackageStatus, SERVICES,
     Section, Service, Support, clean, known_support, of_distro_info, of_os_release,
@@ -75,6 +76,10 @@ pub fn basic(
         kernel: Kernel { release: clean(&host.uname().release), installed: Vec::new() },
         arch: clean(&host.architecture()?),
         addresses,
+        agent_slot: match host.own().place {
+            Place::Packaged => None,
+            slot => Some(slot.as_str().to_owned()),
+        },
         ..Facts::empty(agent_version, host_class.clone())
     })
 }

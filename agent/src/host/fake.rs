@@ -15,6 +15,8 @@ use super::{
     Unit, UnitVerb,
 };
 use crate::courier::{Look, Seen};
+use crate::program;
+use crate::slots::{Own, Place};
 use shared::digest::Digest;
 use shared::manifest::{AclTag, Checker};
 use shared::time::Timestamp;
@@ -192,6 +194,8 @@ pub struct Fake {
     pub survey: Rc<RefCell<Survey>>,
     /// How many files were read with [`Host::scan`].
     pub reads: Rc<Cell<u64>>,
+    /// The program of the agent that runs.
+    pub own: Rc<RefCell<Own>>,
     /// Gone with the process that wrote them.
     staged: BTreeMap<String, Node>,
 }
@@ -217,6 +221,11 @@ impl Default for Fake {
             release: Rc::new(RefCell::new("6.1.0".into())),
             order: Rc::new(Cell::new(Order::Deb)),
             exits: Rc::default(),
+            own: Rc::new(RefCell::new(Own {
+                place: Place::Packaged,
+                version: program::version(),
+                target: program::target(),
+            })),
             staged: BTreeMap::new(),
         }
     }
@@ -669,6 +678,10 @@ impl Host for Fake {
 
     fn reboot(&mut self) -> Result<(), Fault> {
         self.change("reboot", |world| world.reboots += 1)
+    }
+
+    fn own(&self) -> Own {
+        self.own.borrow().clone()
     }
 
     fn uname(&self) -> Uname {

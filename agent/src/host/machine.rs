@@ -16,6 +16,8 @@ use super::systemd::{self, Unit, UnitVerb};
 use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp, Uname};
 use super::{acl, files, firewall, verify};
 use crate::courier::{AUTHORITIES_BYTES, Look, Prober, Seen};
+use crate::program;
+use crate::slots::{Own, Place};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -60,6 +62,7 @@ pub struct Machine {
     scratch: PathBuf,
     /// The account of this process, to which belongs what nobody said otherwise of.
     owner: (u32, u32),
+    own: Own,
     staged: BTreeMap<String, Staged>,
     /// Directories with names that are not durable yet, by path.
     renamed: BTreeMap<String, OwnedFd>,
@@ -79,8 +82,9 @@ impl Machine {
         let scratch = state.join("verify");
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let (owners, prober) = (RefCell::default(), None);
-        Ok(Self { root: opened, packager, prober, state, scratch, owner, staged, renamed, owners })
+        let (own, owners, prober) = (own(&opened), RefCell::default(), None);
+        let parts = Self { root: opened, packager, prober, state, scratch, owner, own, staged, renamed, owners };
+        Ok(parts)
     }
 
     /// How long other users of the package manager are waited for.
@@ -387,6 +391,10 @@ impl Host for Machine {
         systemd::reboot()
     }
 
+    fn own(&self) -> Own {
+        self.own.clone()
+    }
+
     fn uname(&self) -> Uname {
         let uname = rustix::system::uname();
         let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
@@ -424,6 +432,17 @@ impl Host for Machine {
         };
         Ok(own_addresses(&read("/proc/net/fib_trie")?, &read("/proc/net/if_inet6")?))
     }
+}
+
+/// This program, and whether it lies in a slot of this root.
+fn own(root: &Root) -> Own {
+    let real = std::env::current_exe().and_then(fs::canonicalize).ok();
+    let lies_in = |place: &Place| {
+        let slot = place.path().and_then(|path| fs::canonicalize(root.outside(&path)).ok());
+        slot.is_some() && slot == real
+    };
+    let place = [Place::A, Place::B].into_iter().find(lies_in).unwrap_or(Place::Packaged);
+    Own { place, version: program::version(), target: program::target() }
 }
 
 fn no_kernel() -> Fault {

@@ -42,6 +42,7 @@ pub use survey::{FileSystem, Survey};
 pub use systemd::{Unit, UnitVerb};
 
 use crate::courier::{Look, Seen};
+use crate::slots::Own;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -293,6 +294,8 @@ pub trait Host {
     /// Asks for a reboot and does not wait for it; the agent is stopped in its course.
     fn reboot(&mut self) -> Result<(), Fault>;
 
+    /// The program of the agent that does this work.
+    fn own(&self) -> Own;
     fn uname(&self) -> Uname;
     /// Package manager's name of the machine type.
     fn architecture(&self) -> Result<String, Fault>;

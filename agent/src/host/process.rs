@@ -6,10 +6,13 @@ pub use heard::{listen, say_waiting};
 
 use super::Fault;
 use heard::Tail;
+use nix::sys::signal::SigSet;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -161,6 +164,61 @@ pub fn run(exec: &Exec) -> Result<Ran, Fault> {
         None => (None, format!("was ended after {} s", exec.timeout.as_secs())),
     };
     Ok(Ran { code, how, stdout, stderr, cut })
+}
+
+/// Gives this process to another program, with these variables set or taken away; answers only when that fails.
+pub fn replace(
+    program: &Path,
+    arguments: impl IntoIterator<Item = OsString>,
+    env: impl IntoIterator<Item = (&'static str, Option<OsString>)>,
+) -> Fault {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for (name, value) in env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Fault::io(format!("become {}", program.display()))(command.exec())
+}
+
+/// Where the program of this process lies, also when another one has been put there since.
+///
+/// # Errors
+/// The kernel's.
+pub fn own_path() -> Result<PathBuf, Fault> {
+    let path = std::env::current_exe().map_err(Fault::io("find the own program"))?;
+    let text = path.as_os_str().as_encoded_bytes();
+    Ok(match text.strip_suffix(b" (deleted)") {
+        Some(text) => PathBuf::from(std::ffi::OsStr::from_bytes(text)),
+        None => path,
+    })
+}
+
+/// As long as it lives, requests to stop wait (SIGTERM and SIGINT); afterwards they take their course.
+pub struct Deaf(SigSet);
+
+impl Deaf {
+    /// # Errors
+    /// The kernel's.
+    pub fn new() -> Result<Self, Fault> {
+        let fail = |e: nix::errno::Errno| Fault::io("hold signals back")(e.into());
+        let before = SigSet::thread_get_mask().map_err(fail)?;
+        let mut held = SigSet::empty();
+        held.add(nix::sys::signal::SIGTERM);
+        held.add(nix::sys::signal::SIGINT);
+        held.thread_block().map_err(fail)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.thread_set_mask() {
+            tracing::error!(%error, "signals stay held back");
+        }
+    }
 }
 
 /// Starts a program that outlives this one, in a session of its own, with no output.

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod acl;
+pub mod agent;
 pub mod archive;
 mod authorized_keys;
 mod block;
@@ -62,6 +63,8 @@ pub enum Found {
     Parts(Vec<parts::Found>),
     /// A check of what is to become the file at this path; it leaves nothing behind.
     Check(String),
+    /// The program of the agent that did the work.
+    Agent(agent::Found),
 }
 
 /// The old contents of files, kept beside the journal by their digest.

@@ -5,8 +5,9 @@ use crate::admit::{self, Court, Evidence};
 use crate::decide::{ChangeKey, Standing};
 use crate::hands::Hands;
 use crate::plan::Planned;
+use crate::program;
 use crate::pull::{self, PullError, Repository};
-use crate::receipt::{Subject, agent_version};
+use crate::receipt::Subject;
 use crate::server::Server;
 use crate::state::{Contact, SeenRevision, State, StateError};
 use shared::admit::{Me, Verified};
@@ -169,7 +170,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => return Ok(Err(refused)),
         };
         self.note_revision(change)?;
-        let planned = match self.planned(&plannable.manifests, &change.body, None) {
+        let planned = match self.planned(&plannable.manifests, &change.body, None, tick) {
             Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -187,9 +188,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
         manifests: &[Verified<Manifest>],
         change: &Change,
         approved: Option<&Plan>,
+        tick: &Tick,
     ) -> Result<Planned, Refused> {
         let manifests: Vec<&Manifest> = manifests.iter().map(Verified::get).collect();
-        self.hands.plan(&manifests, change, approved)
+        let vendor = tick.repository.as_ref().and_then(|found| found.policy.vendor.as_ref());
+        self.hands.plan(&manifests, change, approved, vendor)
     }
 
     pub(super) fn plan_body(&self, change: &Statement<Change>, planned: Planned, now: Timestamp) -> Plan {
@@ -208,7 +211,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             health: planned.health,
             upholds: planned.upholds,
             notes: planned.notes,
-            agent_version: agent_version(),
+            agent_version: program::version(),
         }
     }
 

@@ -62,7 +62,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.state.set_running(running.clone())?;
         match self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))? {
             Progress::Ended(ended) => self.end_correction(running, *ended, tick),
-            Progress::Rebooting => Ok(()),
+            Progress::Rebooting | Progress::Leaving => Ok(()),
         }
     }
 
@@ -120,7 +120,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
         running.correction = Some(Correcting { number, finding });
         let Admitted { manifests, approved, window, turn, own_plan } = admitted;
         let correction = Some(Correction { number, facts: state.facts });
-        let order = Order { manifests, approved, window, turn, own_plan, plan, correction };
+        // A correction brings no program of the agent.
+        let vendor = None;
+        let order = Order { manifests, approved, window, turn, vendor, own_plan, plan, correction };
         Ok(Ok(Some(Ready { order, running, corrections })))
     }
 

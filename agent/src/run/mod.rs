@@ -12,6 +12,7 @@ mod lasting;
 mod prefetch;
 mod report;
 mod start;
+mod trial;
 
 pub use report::{Report, Told};
 
@@ -21,13 +22,14 @@ use crate::config::{Config, ConfigError, Paths, host_class};
 use crate::decide::{
     Action, ChangeKey, Chore, ClockState, Journal, Situation, Standing, Wishes, decide, splay_secs,
 };
-use crate::disk::{Disk, RealDisk};
+use crate::disk::Disk;
 use crate::drift::Book;
 use crate::hands::Hands;
 use crate::host::watch::Watched;
 use crate::net::{NetError, Open};
+use crate::program;
 use crate::pull::Repository;
-use crate::receipt::{self, Subject, Voice, agent_version};
+use crate::receipt::{self, Subject, Voice};
 use crate::server::{Remote, Server};
 use crate::state::{State, StateError};
 use crate::status::{self, Approved, Status};
@@ -69,6 +71,8 @@ pub struct Agent<H, S> {
     server: S,
     hands: H,
     memory: Memory,
+    /// Why another program of the agent should run.
+    trouble: Option<String>,
 }
 
 /// What is remembered between ticks; losing it costs only repeated questions.
@@ -135,8 +139,10 @@ pub enum Woken {
 /// One tick in progress.
 struct Tick {
     now: Timestamp,
-    /// A run has asked the machine to go down.
+    /// A run has asked the machine to go down, or waits for another process.
     rebooting: bool,
+    /// Of a program on trial: nothing is said in the host's name.
+    silent: bool,
     pending: Chore,
     spool: Chore,
     check_in: Chore,
@@ -195,13 +201,19 @@ impl Tick {
 }
 
 impl<H: Hands> Agent<H, Remote> {
-    /// Opens the agent of `paths` with the real disk and the real server. Makes no contact yet.
+    /// Opens the agent of `paths` with the real server. Makes no contact yet.
     ///
     /// # Errors
     /// Not joined, damaged state, bad settings.
-    pub fn open(paths: &Paths, clock: Clock, hands: H, open: Open) -> Result<Self, OpenError> {
+    pub fn open(
+        paths: &Paths,
+        clock: Clock,
+        disk: Box<dyn Disk>,
+        hands: H,
+        open: Open,
+    ) -> Result<Self, OpenError> {
         let config = Config::load(paths)?;
-        let state = State::open(&paths.state(), Box::new(RealDisk))?;
+        let state = State::open(&paths.state(), disk)?;
         let remote = Remote::new(&state, &clock, config.limits(), open)?;
         Self::with(paths, config, clock, state, remote, hands)
     }
@@ -226,7 +238,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         state.take_over()?;
         let plans = state.plans()?;
         let certificate = state.read_file("tls.crt")?.and_then(|pem| CertificateInfo::read(&pem).ok());
-        let voice = Voice { host_class: class, boot_id: hands.boot_id(), agent_version: agent_version() };
+        let voice = Voice { host_class: class, boot_id: hands.boot_id(), agent_version: program::version() };
         let memory = Memory {
             etag: None,
             work: None,
@@ -260,7 +272,13 @@ impl<H: Hands, S: Server> Agent<H, S> {
             expiries: Vec::new(),
         };
         let key = state.key().public();
-        Ok(Self { clock, config, voice, key, state, server, hands, memory })
+        Ok(Self { clock, config, voice, key, state, server, hands, memory, trouble: None })
+    }
+
+    /// The same, saying in each tick why another program should run.
+    #[must_use]
+    pub fn troubled(self, trouble: Option<String>) -> Self {
+        Self { trouble, ..self }
     }
 
     pub fn state(&self) -> &State {
@@ -307,9 +325,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let due = now >= self.memory.next_check_in;
         let quiet = now < self.memory.quiet_until;
         self.memory.standings.clear();
+        let mut report = Report::new(now, now.plus(i64::from(self.config.poll_secs)));
+        if let Some(trouble) = &self.trouble {
+            report.fault(trouble);
+        }
         Tick {
             now,
             rebooting: false,
+            silent: false,
             pending: if due && !self.state.open_runs().is_empty() { Chore::Due } else { Chore::Settled },
             spool: if quiet { Chore::Failed } else { Chore::Due },
             check_in: if due { Chore::Due } else { Chore::Settled },
@@ -326,7 +349,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             storage: Storage::Works,
             offline: false,
             unanswered: false,
-            report: Report::new(now, now.plus(i64::from(self.config.poll_secs))),
+            report,
         }
     }
 
@@ -420,6 +443,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         {
             tick.report.fault(why);
         }
+        tick.report.leaving |= self.hands.leaves();
         let status = self.status(&tick);
         if let Err(e) = self.state.put(status::FILE, &status.to_bytes()) {
             tick.report.fault(&e.to_string());
@@ -446,6 +470,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 self.state.seen(),
                 &crate::drift::upheld(&self.state).unwrap_or_default(),
             ),
+            program: self.hands.own().place,
             last_contact: if tick.offline { contact.last } else { contact.last.max(tick.report.contact) },
             policy_version: self.memory.policy_version,
             seq: self.state.chain().seq,
@@ -470,6 +495,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             return Ok(());
         }
         tick.report.refused(subject.change_id.clone(), subject.revision, reason.clone());
+        if tick.silent {
+            return Ok(());
+        }
         let said = receipt::refuse(&mut self.state, &self.voice, subject, reason, tick.now)?;
         if said.is_some() && tick.spool == Chore::Settled {
             tick.spool = Chore::Due;
@@ -485,7 +513,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 
     /// Runs until it is told to stop: ticks, and sleeps until the next one through `sleep`, which ends early when the
-    /// process is told to stop or something was touched that is worth a check.
+    /// process is told to stop or something was touched that is worth a check. Also ends when another program has to
+    /// go on.
     pub fn run(
         &mut self,
         mut sleep: impl FnMut(std::time::Duration, &BTreeSet<Watched>) -> Woken,
@@ -494,6 +523,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
         loop {
             let report = self.tick();
             tell(&report);
+            if report.leaving {
+                return;
+            }
             let secs = u64::try_from(report.next.since(self.clock.now())).unwrap_or(0);
             match sleep(std::time::Duration::from_secs(secs.clamp(1, 86_400)), &self.memory.watched) {
                 Woken::InTime => {}

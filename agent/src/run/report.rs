@@ -43,6 +43,8 @@ pub struct Report {
     pub refusals: Vec<Said>,
     /// Runs that ended in this tick, resumed ones included.
     pub ran: Vec<(ChangeId, u32, HostOutcome)>,
+    /// Another program has to go on in this process's place.
+    pub leaving: bool,
     /// Changes that were planned in this tick.
     pub planned: Vec<(ChangeId, u32)>,
     /// Every listed change and where it stands.
@@ -62,6 +64,7 @@ impl Report {
             lines: Vec::new(),
             refusals: Vec::new(),
             ran: Vec::new(),
+            leaving: false,
             planned: Vec::new(),
             standings: BTreeMap::new(),
             faults: Vec::new(),

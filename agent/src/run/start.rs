@@ -49,6 +49,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 goes_down(&running, tick);
                 Ok(())
             }
+            Progress::Leaving => {
+                leaves(&running, tick);
+                Ok(())
+            }
         }
     }
 
@@ -80,7 +84,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         let running = running(repository, &admitted, now);
         let Admitted { manifests, approved, window, turn, own_plan } = admitted;
-        let order = Order { manifests, approved, window, turn, own_plan, plan, correction: None };
+        let vendor = repository.policy.vendor.clone();
+        let order = Order { manifests, approved, window, turn, vendor, own_plan, plan, correction: None };
         Ok(Ok((order, running)))
     }
 
@@ -118,7 +123,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if let Err(refused) = fetched {
             return Ok(Err(refused));
         }
-        let planned = match self.planned(&admitted.manifests, &change.body, Some(&admitted.own_plan.body)) {
+        let approved = Some(&admitted.own_plan.body);
+        let planned = match self.planned(&admitted.manifests, &change.body, approved, tick) {
             Ok(planned) => planned,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -280,6 +286,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 goes_down(&running, tick);
                 return Ok(());
             }
+            Ok(Some(Progress::Leaving)) => {
+                leaves(&running, tick);
+                return Ok(());
+            }
             Ok(None) => nothing_done("the agent was stopped before the first step"),
             Err(refused) => return Err(self.journal_fails(&refused)),
         };
@@ -295,6 +305,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
 fn goes_down(running: &Running, tick: &mut Tick) {
     tick.rebooting = true;
     tick.report.line(format!("{} revision {}: the machine is rebooted", running.change_id, running.revision));
+}
+
+/// Nothing more happens in this process: it is given to whoever brings the trial to its end.
+fn leaves(running: &Running, tick: &mut Tick) {
+    tick.rebooting = true;
+    tick.report.leaving = true;
+    tick.report
+        .line(format!("{} revision {}: the new program is tried", running.change_id, running.revision));
 }
 
 /// What the receipt will say, known before the first step.

@@ -12,6 +12,7 @@ pub use now::{Process, RunningNow};
 use crate::disk::Disk;
 use crate::drift::{Entry, Upheld};
 use crate::run::Told;
+use crate::slots::Place;
 use crate::state::{Open, Quarantined, Seen, StateError, read_own};
 use serde::{Deserialize, Serialize};
 use shared::ids::{AgentId, ChangeId, HostClass, SiteId};
@@ -31,6 +32,9 @@ pub struct Status {
     pub agent: AgentId,
     pub host_class: HostClass,
     pub agent_version: semver::Version,
+    /// Which of the agent's programs runs.
+    #[serde(default)]
+    pub program: Place,
     /// The name under which the host joined.
     #[serde(default)]
     pub hostname: String,

@@ -3,6 +3,7 @@
 use super::{Approved, Pending, Process, RunningNow, Status};
 use crate::drift::Entry;
 use crate::run::Told;
+use crate::slots::Place;
 use crate::state::Quarantined;
 use shared::finding::{About, Boot, Expected, Noticed, Transaction};
 use shared::refusal::Code;
@@ -98,10 +99,14 @@ fn host(status: &Status, screen: &mut Screen) {
 fn process(status: &Status, now: Timestamp, screen: &mut Screen) {
     let Status { at, agent, agent_version, .. } = status;
     let id: String = agent.to_string().chars().take(16).collect();
+    let version = match status.program {
+        Place::Packaged => agent_version.to_string(),
+        slot => format!("{agent_version} ({})", slot.as_str()),
+    };
     let text = match status.process {
-        Process::Works => format!("works, version {agent_version}, id {id}…"),
-        Process::Absent => format!("DOES NOT WORK since {}, version {agent_version}", minute(*at)),
-        Process::Unknown => format!("last worked {} ago, version {agent_version}", span(now.since(*at))),
+        Process::Works => format!("works, version {version}, id {id}…"),
+        Process::Absent => format!("DOES NOT WORK since {}, version {version}", minute(*at)),
+        Process::Unknown => format!("last worked {} ago, version {version}", span(now.since(*at))),
     };
     screen.line("agent", &text, 1);
 }
@@ -273,6 +278,7 @@ mod tests {
             agent: AgentId::of_key(&[1; 32]),
             host_class: "production".parse().unwrap(),
             agent_version: semver::Version::new(0, 1, 0),
+            program: Place::Packaged,
             hostname: "web1".into(),
             process: Process::Works,
             running: None,

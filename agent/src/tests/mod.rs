@@ -9,6 +9,7 @@ mod correct;
 mod crash;
 mod drift;
 mod lasting;
+mod program;
 mod site;
 mod wire;
 mod working;
@@ -42,6 +43,8 @@ struct Bench {
     machine: Fake,
     disk: FakeDisk,
     clock: Clock,
+    /// Where the half that changes the machine has its journal and finds artifacts.
+    work: PathBuf,
     agent: Option<TestAgent>,
 }
 
@@ -118,7 +121,7 @@ impl Bench {
         found(&dir(), &mut disk, &founding).unwrap();
         let clock = Clock::fixed(NOW);
         machine.power.restore();
-        Self { root, site, machine, disk, clock, agent: None }
+        Self { root, site, machine, disk, clock, work: dir(), agent: None }
     }
 
     /// Starts the agent, as after a boot.
@@ -126,7 +129,8 @@ impl Bench {
         self.agent = None;
         let state = State::open(&dir(), Box::new(self.disk.clone())).map_err(|e| e.to_string())?;
         let machine = self.machine.clone();
-        let engine = Engine::open(machine, self.disk.clone(), &dir(), Vault::without_key(host_id()), class());
+        let engine =
+            Engine::open(machine, self.disk.clone(), &self.work, Vault::without_key(host_id()), class());
         let engine = engine.map_err(|e| e.to_string())?;
         let paths = Paths::new(self.root.path());
         let (clock, site) = (self.clock.clone(), self.site.clone());

@@ -101,6 +101,7 @@ pub fn policy() -> Policy {
         log: LogRules { vkeys: vec![VerifierKey::new(log_name(), key(LOG).public()).to_string()] },
         ca_spki: vec![],
         server_urls: vec![],
+        vendor: None,
     }
 }
 

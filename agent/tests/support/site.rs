@@ -130,6 +130,7 @@ impl Site {
             log: LogRules { vkeys: vec!["log".into()] },
             ca_spki: vec![],
             server_urls: vec![],
+            vendor: None,
         }
     }
 
@@ -295,8 +296,8 @@ impl Site {
         let (approved, now) = (self.signed(approved), self.signed(now));
         let facts = facts();
         let (vault, artifacts) = (&self.vault, &self.artifacts);
-        let (approved, facts, correction) = (&approved, &facts, None);
-        let job = Job { plan: &now.body, approved, facts, vault, artifacts, correction };
+        let (approved, facts, vendor, correction) = (&approved, &facts, None, None);
+        let job = Job { plan: &now.body, approved, facts, vault, vendor, artifacts, correction };
         let (clock, asked) = (Cell::new(NOW), Cell::new(0));
         let watch = Watch {
             now: &|| {
@@ -313,6 +314,7 @@ impl Site {
             Progress::Ended(outcome) => Ok(*outcome),
             // As after a power cut: whoever comes next resumes.
             Progress::Rebooting => Err(Fault::Refused("the machine goes down".into()).into()),
+            Progress::Leaving => Err(Fault::Refused("another program goes on".into()).into()),
         }
     }
 
@@ -326,6 +328,7 @@ impl Site {
         Ok(progress.map(|progress| match progress {
             Progress::Ended(outcome) => *outcome,
             Progress::Rebooting => panic!("it went down long ago"),
+            Progress::Leaving => panic!("no program is on trial here"),
         }))
     }
 }

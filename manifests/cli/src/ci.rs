@@ -125,12 +125,14 @@ fn head(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> Strin
     let or_dash = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), text::clean);
     let [os, version, kernel, arch] = [&line.os, &line.os_version, &line.kernel, &line.arch].map(or_dash);
     let w = |word| lang.word(word);
+    let slot = file.facts.as_ref().and_then(|facts| facts.agent_slot.as_deref());
+    let slot = slot.map(|slot| format!(" ({})", text::clean(slot))).unwrap_or_default();
     let reported = |when| format!("{} {}", w(Word::Reported), window::local_in(lang, when, zone));
     let mut rows = vec![
         (w(Word::Agent), line.agent.map_or("-".to_owned(), |id| id.to_string())),
         (w(Word::HostClass), line.host_class.as_ref().map_or("-".to_owned(), ToString::to_string)),
         (w(Word::System), format!("{os} {version}, {} {kernel}, {arch}", w(Word::Kernel))),
-        (w(Word::AgentVersion), or_dash(&line.agent_version)),
+        (w(Word::AgentVersion), or_dash(&line.agent_version) + &slot),
         (w(Word::Facts), line.facts_at.map_or(w(Word::NeverReported).to_owned(), reported)),
     ];
     if let Some(facts) = &file.facts {

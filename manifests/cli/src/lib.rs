@@ -22,6 +22,7 @@ mod net;
 mod paper;
 mod policy;
 mod profile;
+mod release;
 mod renew;
 mod run;
 mod secret;

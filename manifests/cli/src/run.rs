@@ -10,7 +10,9 @@ use crate::change::{act, new, show, wait, watch, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
-use crate::{alarms, ci, evidence, finding, init, key, ledger, policy, renew, secret, shell, site, term};
+use crate::{
+    alarms, ci, evidence, finding, init, key, ledger, policy, release, renew, secret, shell, site, term,
+};
 use clap::Parser as _;
 use shared::approval::Decision;
 use std::process::ExitCode;
@@ -53,6 +55,7 @@ fn run_local(global: &Global, command: LocalCommand) -> Done {
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
         LocalCommand::Key(KeyCommand::New { out }) => key::new(global, &out),
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
+        LocalCommand::Release(command) => release::run(global, &command),
         LocalCommand::Completion { shell } => shell::completion(shell),
         LocalCommand::Man { dir } => shell::manual(&dir),
     }

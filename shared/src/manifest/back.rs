@@ -27,6 +27,7 @@ impl Resource {
             | Self::Acl(_)
             | Self::Service(_) => true,
             Self::Package(_)
+            | Self::Agent(_)
             | Self::PackageRepository(_)
             | Self::Command(_)
             | Self::External(_)

@@ -9,6 +9,7 @@
 
 mod account;
 mod acl;
+mod agent;
 mod archive;
 mod back;
 mod edit;
@@ -39,6 +40,7 @@ pub mod yaml;
 
 pub use account::{AuthorizedKeys, Group, GroupWant, KeysWant, Sudoers, User, UserFields, UserWant};
 pub use acl::{Acl, AclEntry, AclTag};
+pub use agent::AgentProgram;
 pub use archive::{Archive, Unpacked};
 pub use edit::{Block, BlockWant, Line, LineWant, Place, Separator, Setting, SettingWant, TextSource};
 pub use external::{DscType, External, Properties, Property};

@@ -2,6 +2,7 @@
 
 use super::account::{AuthorizedKeys, Group, Sudoers, User};
 use super::acl::Acl;
+use super::agent::AgentProgram;
 use super::archive::Archive;
 use super::edit::{Block, Line, Setting};
 use super::external::External;
@@ -88,6 +89,7 @@ pub enum Resource {
     KernelModule(KernelModule),
     External(External),
     Acl(Acl),
+    Agent(AgentProgram),
 }
 
 /// The kind of a resource, without its contents.
@@ -120,6 +122,7 @@ pub enum ResourceKind {
     KernelModule,
     External,
     Acl,
+    Agent,
 }
 
 /// A regular file, or its absence. Owner, group and mode that are not given stay as they are;
@@ -405,6 +408,7 @@ macro_rules! of_any {
             Resource::KernelModule($own) => $what,
             Resource::External($own) => $what,
             Resource::Acl($own) => $what,
+            Resource::Agent($own) => $what,
         }
     };
 }
@@ -441,6 +445,7 @@ impl Resource {
             Self::KernelModule(_) => ResourceKind::KernelModule,
             Self::External(_) => ResourceKind::External,
             Self::Acl(_) => ResourceKind::Acl,
+            Self::Agent(_) => ResourceKind::Agent,
         }
     }
 
@@ -458,6 +463,7 @@ impl Resource {
             Self::Command(command) => command.name.as_str().into(),
             Self::External(own) => own.name.as_str().into(),
             Self::Acl(acl) => acl.path.as_str().into(),
+            Self::Agent(_) => AgentProgram::NAME.into(),
             Self::Symlink(link) => link.path.as_str().into(),
             Self::Line(line) => format!("{}:{}", line.path, line.name).into(),
             Self::Block(block) => format!("{}:{}", block.path, block.name).into(),
@@ -603,6 +609,7 @@ impl Resource {
             }) => vec![*artifact],
             Self::Archive(Archive { want: Some(want), .. }) => vec![want.artifact],
             Self::External(own) => own.artifacts().into(),
+            Self::Agent(own) => vec![own.program()],
             _ => Vec::new(),
         }
     }
@@ -625,6 +632,7 @@ impl Resource {
             Self::Service(_) => ActionClass::Service,
             Self::Command(_) => ActionClass::Command,
             Self::External(_) => ActionClass::External,
+            Self::Agent(_) => ActionClass::Trust,
             Self::Symlink(link) => ActionClass::of_file(link.path.as_str(), None),
             Self::Line(line) => ActionClass::of_file(line.path.as_str(), None),
             Self::Block(block) => ActionClass::of_file(block.path.as_str(), None),
@@ -716,6 +724,7 @@ impl ResourceKind {
             Self::KernelModule => "kernel_module",
             Self::External => "external",
             Self::Acl => "acl",
+            Self::Agent => "agent",
         }
     }
 }

@@ -9,6 +9,7 @@ use super::text::ContentText;
 use super::trust::CaCertificate;
 use super::values::{Argv, Mode};
 use super::{Manifest, ParamValue};
+use crate::release::SignedRelease;
 use crate::secret::Secret;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -74,6 +75,7 @@ value_schema! {
     Checker "Checker" { "type": "array", "format": Argv::FORMAT, "minItems": 2, "items": { "type": "string" } }
     LinePattern "LinePattern" { "type": "string", "format": LinePattern::FORMAT }
     CaCertificate "CaCertificate" { "type": "string", "format": CaCertificate::FORMAT }
+    SignedRelease "SignedRelease" { "type": "string", "format": SignedRelease::FORMAT }
     OpenPgpKey "OpenPgpKey" { "type": "string", "format": OpenPgpKey::FORMAT }
     Properties "Properties" { "type": "object", "format": Properties::FORMAT }
     ParamValue "ParamValue" {

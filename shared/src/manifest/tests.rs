@@ -258,7 +258,7 @@ proptest::proptest! {
 
 #[test]
 fn every_kind_keeps_the_rules_that_it_satisfies() {
-    let samples = ["every-kind", "edits", "system", "sources", "acl", "external"];
+    let samples = ["every-kind", "edits", "system", "sources", "acl", "external", "agent"];
     let mut kinds = std::collections::BTreeSet::new();
     for sample in samples {
         let path = format!("{}/src/manifest/golden/{sample}.json", env!("CARGO_MANIFEST_DIR"));
@@ -276,5 +276,5 @@ fn every_kind_keeps_the_rules_that_it_satisfies() {
             "{sample}"
         );
     }
-    assert_eq!(kinds.len(), 26, "all of them: {kinds:?}");
+    assert_eq!(kinds.len(), 27, "all of them: {kinds:?}");
 }

@@ -185,6 +185,7 @@ impl Check<'_> {
         for (index, resource) in resources.iter().enumerate() {
             self.resource(&format!("resources[{index}].{}", resource.kind().as_str()), resource, &first);
         }
+        self.alone(manifest, resources);
         self.masks(resources);
         if let Some((leaf, below, path)) = in_the_way(&resources.iter().collect::<Vec<_>>()) {
             let (leaf, below) = (resources[leaf].id(), (below, resources[below].kind().as_str()));
@@ -296,6 +297,14 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    /// Nothing else may depend on the moment at which another program takes the agent's place.
+    fn alone(&mut self, manifest: &Manifest, resources: &[Resource]) {
+        let at = resources.iter().position(|resource| matches!(resource, Resource::Agent(_)));
+        let Some(at) = at.filter(|_| resources.len() > 1 || !manifest.hooks.is_empty()) else { return };
+        let message = "a manifest that brings a program of the agent brings nothing else, and has no hooks";
+        self.problem(format!("resources[{at}].agent"), message, "put the rest into a manifest of its own");
     }
 
     /// The group's permissions in a mode are the mask of an ACL: with both given they must be the same, or each run

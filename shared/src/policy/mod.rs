@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::ids::{HostClass, PersonId, SiteId};
 use crate::keys::PublicKey;
 use crate::limits;
+use crate::release::Vendor;
 use crate::risk::{ActionClass, Risk};
 use crate::strict::{self, ReadError};
 use crate::time::Timestamp;
@@ -147,6 +148,9 @@ pub struct Policy {
     /// SHA-256 of the SubjectPublicKeyInfo of each certificate authority that hosts accept.
     pub ca_spki: Vec<Digest>,
     pub server_urls: Vec<String>,
+    /// Whose releases may take the agent's place; absent: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Vendor>,
 }
 
 /// A change lives 90 days, and so does what stands on its approvals.
@@ -199,6 +203,12 @@ impl Policy {
                     "rule {:?} lets corrections stand for {} hours; at most {LONGEST_CORRECTION_H}",
                     rule.name, rule.require.max_correction_h
                 ));
+            }
+        }
+        if let Some(vendor) = &self.vendor {
+            problems.extend(vendor.problems());
+            if vendor.keys.iter().any(|key| keys.contains(key)) {
+                problems.push("vendor.keys names the key of a person; one key has one purpose".into());
             }
         }
         if self.log.vkeys.is_empty() {

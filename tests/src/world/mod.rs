@@ -6,6 +6,7 @@ mod host;
 mod node;
 mod persons;
 mod saved;
+mod vendor;
 
 pub use host::{Host, join_order};
 pub use node::Node;

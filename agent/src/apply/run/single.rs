@@ -8,7 +8,7 @@ use crate::journal::{Record, Step};
 use crate::plan::Item;
 use crate::resource::programs::{self, Coming};
 use crate::resource::wanted::Nothing;
-use crate::resource::{Found, account, archive, command, external, firewall, package, parts, service};
+use crate::resource::{Found, account, agent, archive, command, external, firewall, package, parts, service};
 use shared::ids::ResourceId;
 use shared::manifest::{Archive, Argv, External, Resource};
 use shared::plan::{Action, Verb};
@@ -32,6 +32,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Ok(before) => before,
             Err(fault) => return self.failed_before(n, &fault),
         };
+        if let Found::Agent(_) = &before {
+            return self.program(n, before);
+        }
         if let Found::Reboot(_) = &before {
             return self.reboot(n, before);
         }
@@ -47,7 +50,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Found::Check(_) => self.check(action),
             Found::Account(_) => self.account(action),
             Found::Parts(found) => self.looked_at(action, found),
-            Found::File(_) | Found::Secret(..) | Found::Directory(_) | Found::Reboot(_) => {
+            Found::File(_) | Found::Secret(..) | Found::Directory(_) | Found::Reboot(_) | Found::Agent(_) => {
                 Err(Fault::Refused("not a step of its own".into()))
             }
         };
@@ -168,6 +171,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Resource::Acl(_) => self.parts(self.item(action)?).map(|(_, found)| Found::Parts(found)),
             Resource::Command(want) => command::found(want, self.host).map(Found::Command),
             Resource::External(want) => self.find_external(want),
+            Resource::Agent(_) => agent::inspect(self.host).map(Found::Agent),
             _ => Err(Fault::Refused(format!("{} cannot {}", action.resource, action.verb.as_str()))),
         }
     }

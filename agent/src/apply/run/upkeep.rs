@@ -113,10 +113,12 @@ impl<H: Host, D: Disk> Run<'_, H, D> {
 
     /// Whether the reboot was asked for in this step.
     pub(super) fn is_going_down(&self, n: usize) -> bool {
-        let open = || {
-            let step = self.journal.log().and_then(|log| log.steps.get(n));
-            step.is_some_and(|step| step.before.is_some() && step.after.is_none())
-        };
-        self.actions[n].verb == Verb::Reboot && open()
+        self.actions[n].verb == Verb::Reboot && self.is_left_open(n)
+    }
+
+    /// Whether only what comes after this process ends the step.
+    pub(super) fn is_left_open(&self, n: usize) -> bool {
+        let step = self.journal.log().and_then(|log| log.steps.get(n));
+        step.is_some_and(|step| step.before.is_some() && step.after.is_none())
     }
 }

@@ -72,6 +72,7 @@ pub fn policy() -> Policy {
         log: LogRules { vkeys: vec!["log".into()] },
         ca_spki: vec![],
         server_urls: vec![],
+        vendor: None,
     }
 }
 

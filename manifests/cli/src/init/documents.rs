@@ -91,5 +91,6 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         log: LogRules { vkeys: vec![site.log_vkey(id.as_str())?] },
         ca_spki: vec![site.certificates.ca_spki],
         server_urls: vec![site.addresses.people_url.clone()],
+        vendor: None,
     })
 }

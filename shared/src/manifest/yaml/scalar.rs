@@ -17,6 +17,7 @@ use crate::manifest::values::{
     ServiceName, UnitGlob,
 };
 use crate::manifest::{AclEntry, DscType, RuleId};
+use crate::release::SignedRelease;
 use crate::secret::Secret;
 use crate::strict::shorten;
 use serde_json::Value;
@@ -166,6 +167,7 @@ pub(super) fn format(format: &str, text: &str) -> Result<(), Refused> {
         AclEntry::FORMAT => parse::<AclEntry>(text),
         DscType::FORMAT => parse::<DscType>(text),
         Secret::FORMAT => parse::<Secret>(text),
+        SignedRelease::FORMAT => parse::<SignedRelease>(text),
         AbsolutePath::FORMAT => parse::<AbsolutePath>(text),
         AccountName::FORMAT => parse::<AccountName>(text),
         PackageName::FORMAT => parse::<PackageName>(text),

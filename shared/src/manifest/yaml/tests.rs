@@ -9,6 +9,7 @@ const EDITS: &str = include_str!("../golden/edits.yaml");
 const SYSTEM: &str = include_str!("../golden/system.yaml");
 const PATCH: &str = include_str!("../golden/patch.yaml");
 const EXTERNAL: &str = include_str!("../golden/external.yaml");
+const AGENT: &str = include_str!("../golden/agent.yaml");
 const ACL: &str = include_str!("../golden/acl.yaml");
 const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const PACKAGES: &str = include_str!("../golden/packages.yaml");
@@ -47,6 +48,7 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         ("secrets", SECRETS),
         ("external", EXTERNAL),
         ("acl", ACL),
+        ("agent", AGENT),
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
@@ -88,6 +90,31 @@ fn properties_of_external_kinds_are_strict_as_well() {
     for bad in ["null", "1.5", "[null]", "18446744073709551615", r#"{"b":1,"b":2}"#] {
         assert!(Manifest::from_json(null.replace("VALUE", bad).as_bytes()).is_err(), "{bad}");
     }
+}
+
+/// Where one program takes the place of another nothing else has a place.
+#[test]
+fn a_program_of_the_agent_comes_alone_and_with_a_whole_release() {
+    let bent = |from: &str, to: &str| {
+        assert!(AGENT.contains(from), "{from}");
+        problems(AGENT.replace(from, to))
+    };
+    let more = "resources:\n  - file: {path: /etc/motd, content: x}\n";
+    let hook = "hooks:\n  before:\n    - {name: first, run: [/bin/true]}\nhealth:\n";
+    for (from, to, place, message) in [
+        ("resources:\n", more, "resources[1].agent", "brings nothing else"),
+        ("health:\n", hook, "resources[0].agent", "brings nothing else"),
+        ("\"payload\":\"", "\"payload\":\"x", "resources[0].agent.release", "not valid"),
+        ("application/vnd.in-toto+json", "text/plain", "resources[0].agent.release", "payloadType"),
+        ("      release: '", "      relase: '", "resources[0].agent", "release"),
+    ] {
+        let found = bent(from, to);
+        let fits = |p: &Problem| p.place.starts_with(place) && format!("{p}").contains(message);
+        assert!(found.iter().any(fits), "{to:.80}: {found:#?}");
+    }
+    let manifest = compile(AGENT.as_bytes()).unwrap();
+    assert_eq!(manifest.artifacts().map(|a| a.length).collect::<Vec<_>>(), [7]);
+    assert_eq!(manifest.classes(), [crate::risk::ActionClass::Trust].into());
 }
 
 /// Secrets only stand where they can be kept, and what is no ciphertext is not taken for one.

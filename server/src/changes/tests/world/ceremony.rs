@@ -105,6 +105,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         log: LogRules { vkeys: vec![VerifierKey::new(origin, key(LOG).public()).to_string()] },
         ca_spki: vec![],
         server_urls: vec![],
+        vendor: None,
     }
 }
 

@@ -1,0 +1,124 @@
+//! The slots of the agent on private roots, with real programs: what is tried, what runs, and what does not get there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use tests::http::Message;
+use tests::programs::{Said, agent_as};
+use tests::world::NewChange;
+use tests::{Database, World};
+
+/// A site with a vendor of three keys, and one host.
+fn site(name: &str) -> Option<(World, Vec<PathBuf>)> {
+    let mut world = World::new(name, Database::Sqlite)?;
+    world.join("a1", "production");
+    let keys = world.add_vendor(3);
+    world.tick("a1");
+    Some((world, keys))
+}
+
+fn status(world: &World) -> String {
+    Said::of(&mut world.agent(&world.hosts["a1"], &["status"])).ok().out
+}
+
+/// Requested; the code of the refusal, or none when the host planned it and it was approved.
+fn requested(world: &mut World, manifest: &str, more: &[&str]) -> (String, Option<String>) {
+    let id = world.request(&NewChange { manifests: &[manifest], more, ..NewChange::default() });
+    let refused = world.hosts["a1"].refusal_codes(&id).pop();
+    if refused.is_none() {
+        world.approve(&id).ok();
+    }
+    (id, refused)
+}
+
+/// A foreign program with a good mark.
+fn foreign(world: &World, program: &str, version: &str) -> PathBuf {
+    let real = std::fs::read(agent_as("0.2.0", world.path("").as_path())).unwrap();
+    let (_, target) = shared::release::marked(&real).unwrap();
+    let mut bytes = std::fs::read(program).unwrap();
+    bytes.extend(shared::release::mark(version, &target.to_string()).into_bytes());
+    let path = world.path(&format!("foreign-{version}"));
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn slot(world: &World, name: &str) -> PathBuf {
+    world.hosts["a1"].state().join("slots").join(name)
+}
+
+#[test]
+fn a_host_goes_on_as_the_new_program_and_back_from_one_that_fails() {
+    let Some((mut world, keys)) = site("slots::goes_on") else { return };
+    let program = agent_as("0.2.0", &world.path(""));
+    let release = world.release(&program, &keys[1..]);
+    world.assent(&["release", "verify", release.to_str().unwrap(), program.to_str().unwrap()]).ok();
+    let manifest = world.publish_program(&program, &release, |text| text);
+    let (id, refused) = requested(&mut world, &manifest, &[]);
+    assert_eq!(refused, None);
+    let receipt = world.tick_until_receipt("a1", &id);
+    assert_eq!(receipt.body.outcome.as_str(), "applied", "{:#?}", receipt.body);
+    assert_eq!(receipt.body.header.agent_version.to_string(), "0.2.0");
+    assert!(status(&world).contains("0.2.0 (slot a)"), "{}", status(&world));
+    assert_eq!(std::fs::read(slot(&world, "a")).unwrap(), std::fs::read(&program).unwrap());
+
+    // Those that follow fail their trial: the second version stays, and none of them comes again.
+    std::fs::write(world.hosts["a1"].path("/etc/assent/agent.toml"), "trial_secs = 5\n").unwrap();
+    tests::check::accept(&mut world, "a1");
+    for (program, version, why) in [
+        ("/bin/false", "0.3.0", "0.3.0 ended with exit code 1 without"),
+        ("/bin/true", "0.3.1", "0.3.1 did not report as itself"),
+        ("/usr/bin/yes", "0.3.2", "0.3.2 was ended after 5 s without"),
+    ] {
+        let program = foreign(&world, program, version);
+        let release = world.release(&program, &keys[..2]);
+        let manifest = world.publish_program(&program, &release, |text| text);
+        let (id, _) = requested(&mut world, &manifest, &[]);
+        let receipt = world.tick_until_receipt("a1", &id);
+        assert_eq!(receipt.body.outcome.as_str(), "rolled_back", "{:#?}", receipt.body);
+        assert!(receipt.body.note.contains(why), "{}", receipt.body.note);
+        assert!(status(&world).contains("0.2.0 (slot a)"), "{}", status(&world));
+        assert!(!slot(&world, "b").exists());
+        assert_eq!(requested(&mut world, &manifest, &[]).1.as_deref(), Some("plan.quarantined"));
+    }
+
+    // Damage is not run: the packaged program stands in and says so.
+    let mut bytes = std::fs::read(slot(&world, "a")).unwrap();
+    bytes[4_000] ^= 1;
+    std::fs::write(slot(&world, "a"), bytes).unwrap();
+    let said = world.tick_unchecked("a1");
+    assert!(said.code == 3 && said.all().contains("is damaged"), "{said}");
+    assert!(!status(&world).contains("(slot"), "{}", status(&world));
+}
+
+/// What a server that was taken over, or anybody without the vendor's keys, can offer.
+#[test]
+fn no_program_comes_without_its_vendor() {
+    let Some((mut world, keys)) = site("slots::vendor") else { return };
+    let program = agent_as("0.2.0", &world.path(""));
+    let alone = world.release(&program, &keys[..1]);
+    let manifest = world.publish_program(&program, &alone, |text| text);
+    world.assent(&["release", "verify", alone.to_str().unwrap()]).refused("signed by 1 of the vendor's keys");
+    assert_eq!(requested(&mut world, &manifest, &[]).1.as_deref(), Some("release.unsigned"));
+
+    // The statement is about other bytes than those that the server hands out.
+    let program = foreign(&world, "/bin/true", "0.4.0");
+    let release = world.release(&program, &keys[..2]);
+    let other =
+        ["release", "cosign", release.to_str().unwrap(), "/bin/true", "--key", keys[2].to_str().unwrap()];
+    world.assent(&other).refused("is no program of the agent");
+    let manifest = world.publish_program(&program, &release, |text| text);
+    let (id, refused) = requested(&mut world, &manifest, &[]);
+    assert_eq!(refused, None);
+    world.hook(Arc::new(|request: Message, ask: &dyn Fn(Message) -> Message| {
+        let wanted = request.path().starts_with("/agent/v1/artifacts/");
+        let mut reply = ask(request);
+        if wanted && let Some(last) = reply.body.last_mut() {
+            *last ^= 1;
+        }
+        Some(reply)
+    }));
+    world.tick("a1");
+    let codes = world.hosts["a1"].refusal_codes(&id);
+    assert!(codes.contains(&"artifact.digest".to_owned()), "{codes:?}");
+    assert!(world.hosts["a1"].receipt(&id).is_none() && !slot(&world, "a").exists());
+    assert!(!status(&world).contains("(slot"), "{}", status(&world));
+}
