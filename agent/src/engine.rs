@@ -104,6 +104,10 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         self.leaves
     }
 
+    fn prove(&mut self) -> Result<(), Refused> {
+        slots::prove(&mut self.host).map_err(storage)
+    }
+
     fn boot_id(&self) -> String {
         // A host without one is told apart by nothing; its statements stay valid.
         self.host.boot_id().unwrap_or_else(|_| "unknown".into())

@@ -55,6 +55,11 @@ pub trait Hands {
     fn own(&self) -> Own;
     /// Whether another program has to go on in this process's place.
     fn leaves(&self) -> bool;
+    /// A tick came to its end: this program can do the work.
+    ///
+    /// # Errors
+    /// It cannot be noted.
+    fn prove(&mut self) -> Result<(), Refused>;
     /// Changes with each boot of the host.
     fn boot_id(&self) -> String;
     /// What would be done now. Changes nothing. With the `approved` plan packages keep to its versions.

@@ -29,11 +29,12 @@ pub struct Standing {
     pub trouble: Option<String>,
 }
 
-/// Gives this process to the slot that does the work; answers when that is this program itself.
+/// Gives this process to the slot that does the work; answers when that is this program itself. Whether it `works`
+/// or only answers a question: a new program that never comes to the end of its work is not started for ever.
 ///
 /// # Errors
 /// A program in a slot was not started by the packaged one.
-pub fn choose(host: &Machine) -> Result<Standing, String> {
+pub fn choose(host: &mut Machine, works: bool) -> Result<Standing, String> {
     let own = host.own();
     if own.place != Place::Packaged {
         let base = std::env::var_os(BASE).ok_or(
@@ -43,18 +44,21 @@ pub fn choose(host: &Machine) -> Result<Standing, String> {
     }
     let base = process::own_path().map_err(|fault| fault.text())?;
     let mut standing = Standing { base, trouble: None };
-    let slots = match slots::read(host) {
+    let mut slots = match slots::read(host) {
         Ok(slots) => slots,
         Err(fault) => {
             standing.trouble = Some(format!("{}; the packaged program {} runs", fault.text(), own.version));
             return Ok(standing);
         }
     };
-    let mut damaged = Vec::new();
+    let mut damaged: Vec<String> = slots.worn_out().into_iter().collect();
     for place in slots.before_packaged(&own.version) {
         let why = match slots::check(&slots, place, host) {
             Ok(()) => {
                 standing.trouble = trouble(&damaged, &format!("the program in {}", place.as_str()));
+                if works {
+                    slots::count_start(&mut slots, place, host);
+                }
                 give_way(place, &standing, host)
             }
             Err(fault) => fault,
@@ -73,13 +77,19 @@ fn trouble(damaged: &[String], instead: &str) -> Option<String> {
 pub fn give_way(place: Place, standing: &Standing, host: &Machine) -> Fault {
     let path = host.outside(&place.path().unwrap_or_default());
     let trouble = standing.trouble.as_ref().map(OsString::from);
-    let env = [(BASE, Some(standing.base.clone().into_os_string())), (TROUBLE, trouble)];
+    let packaged = OsString::from(host.own().packaged.to_string());
+    let base = standing.base.clone().into_os_string();
+    let env = [(BASE, Some(base)), (slots::PACKAGED, Some(packaged)), (TROUBLE, trouble)];
     process::replace(Path::new(&path), std::env::args_os().skip(1), env)
 }
 
 /// Gives this process to the packaged program, which chooses anew; answers only when that fails.
 pub fn hand_over(standing: &Standing) -> Fault {
-    process::replace(&standing.base, std::env::args_os().skip(1), [(BASE, None), (TROUBLE, None)])
+    process::replace(
+        &standing.base,
+        std::env::args_os().skip(1),
+        [(BASE, None), (slots::PACKAGED, None), (TROUBLE, None)],
+    )
 }
 
 /// Whether a run has left a program to be tried, or its trial to be told.
@@ -170,6 +180,7 @@ fn try_out(
         ["try-out", "--program", path.as_str(), "--parent", parent.as_str(), "--root", root.as_str()];
     let mut exec = Exec::new("/proc/self/exe", arguments).timeout(within);
     exec = exec.env(BASE, standing.base.display().to_string());
+    exec = exec.env(slots::PACKAGED, host.own().packaged.to_string());
     if let Ok(offset) = std::env::var(OFFSET) {
         exec = exec.env(OFFSET, offset);
     }

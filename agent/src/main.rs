@@ -30,6 +30,7 @@ use shared::policy::Policy;
 use shared::publication::Publication;
 use shared::statement::Statement;
 use shared::time::Timestamp;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
@@ -169,9 +170,9 @@ fn main() -> ExitCode {
         Command::Run(args) => work(&args.root, Log::Kept, run),
         Command::Once(args) => work(&args.root, Log::None, once),
         // The state is the matter of the program that does the work: it alone knows how to read it.
-        Command::Plan { file, root } => chosen(&root.root).and_then(|_| plan(&file, &root.root)),
-        Command::Status { json, root } => chosen(&root.root).and_then(|_| status(json, &root.root)),
-        Command::Facts(args) => chosen(&args.root).and_then(|_| facts(&args.root)),
+        Command::Plan { file, root } => chosen(&root.root, false).and_then(|_| plan(&file, &root.root)),
+        Command::Status { json, root } => chosen(&root.root, false).and_then(|_| status(json, &root.root)),
+        Command::Facts(args) => chosen(&args.root, false).and_then(|_| facts(&args.root)),
         Command::Trial(args) => trial(&args.root),
         Command::TryOut { program, parent, root } => launch::become_trial(&program, parent, &root.root)
             .map(|never| match never {})
@@ -292,21 +293,31 @@ fn version() -> &'static str {
     program::version().to_string().leak()
 }
 
+/// How the work begins.
+#[derive(Default)]
+struct Start {
+    /// Why another program of the agent should run.
+    trouble: Option<String>,
+    /// Why a trial cannot go on now.
+    stuck: Option<String>,
+}
+
 /// Gives this process to the program that does the work, unless it is this one.
-fn chosen(root: &Path) -> Result<Option<Standing>, Failure> {
+fn chosen(root: &Path, works: bool) -> Result<Option<Standing>, Failure> {
     let paths = Paths::new(root);
     // Without a root there is no slot; whoever needs one says so.
-    let Ok(machine) = Machine::open(paths.root(), &paths.state()) else { return Ok(None) };
-    launch::choose(&machine).map(Some).map_err(Failure::Refused)
+    let Ok(mut machine) = Machine::open(paths.root(), &paths.state()) else { return Ok(None) };
+    // Whoever comes while another agent works starts nothing, and so counts as no start of a new program.
+    let alone = works.then(|| lock(&paths));
+    if let Some(Err(Failure::Refused(why))) = alone {
+        return Err(Failure::Refused(why));
+    }
+    launch::choose(&mut machine, works).map(Some).map_err(Failure::Refused)
 }
 
 /// Does the work in the program that is to do it, from the trial of another one on to giving it the process.
-fn work(
-    root: &Path,
-    log: Log,
-    how: fn(&Path, Option<String>) -> Result<Ended, Failure>,
-) -> Result<(), Failure> {
-    let Some(standing) = chosen(root)? else { return how(root, None).map(drop) };
+fn work(root: &Path, log: Log, how: fn(&Path, Start) -> Result<Ended, Failure>) -> Result<(), Failure> {
+    let Some(standing) = chosen(root, true)? else { return how(root, Start::default()).map(drop) };
     let paths = Paths::new(root);
     let config = Config::load(&paths).map_err(Failure::fault)?;
     if log == Log::Kept {
@@ -314,13 +325,14 @@ fn work(
     }
     let now = Clock::from_env().map_err(Failure::Fault)?.now();
     let mut machine = machine(&paths)?;
+    let mut start = Start { trouble: standing.trouble.clone(), stuck: None };
     if launch::is_on_trial(&machine) {
         // For the program on trial as well: it works under the eyes of this one.
         let _alone = lock(&paths)?;
         let brought = launch::bring_forward(&standing, root, now, config.trial(), &mut machine);
-        brought.map_err(|fault| Failure::Fault(fault.text()))?;
+        start.stuck = brought.err().map(|fault| fault.text());
     }
-    match how(root, standing.trouble.clone())? {
+    match how(root, start)? {
         Ended::Done => Ok(()),
         Ended::Leaving => Err(Failure::Fault(launch::hand_over(&standing).text())),
     }
@@ -380,9 +392,10 @@ fn start_log(filter: &str) {
     drop(built.try_init());
 }
 
-fn run(root: &Path, trouble: Option<String>) -> Result<Ended, Failure> {
+fn run(root: &Path, start: Start) -> Result<Ended, Failure> {
     let (agent, _lock) = open(&Paths::new(root), RealDisk, lock)?;
-    let mut agent = agent.troubled(trouble);
+    let is_stuck = start.stuck.is_some();
+    let mut agent = agent.troubled(start.trouble).stuck(start.stuck);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::fault)?;
     let (mut term, mut int) = runtime.block_on(async {
@@ -396,23 +409,28 @@ fn run(root: &Path, trouble: Option<String>) -> Result<Ended, Failure> {
         Ear::new(root)
     };
     // A signal during a tick waits for its end: a run is never torn by a stop of the service.
-    let sleep = |time: Duration, watched: &BTreeSet<Watched>| {
-        runtime.block_on(async {
+    let (is_leaving, is_told_to_stop) = (Cell::new(is_stuck), Cell::new(false));
+    let mut sleep = |time: Duration, watched: &BTreeSet<Watched>| {
+        let woken = runtime.block_on(async {
             tokio::select! {
                 () = tokio::time::sleep(time) => Woken::InTime,
                 () = ear.hears(watched) => Woken::Touched,
                 _ = term.recv() => Woken::Stopped,
                 _ = int.recv() => Woken::Stopped,
             }
-        })
-    };
-    let mut ended = Ended::Done;
-    agent.run(sleep, |report| {
-        if report.leaving {
-            ended = Ended::Leaving;
+        });
+        match woken {
+            Woken::Stopped => is_told_to_stop.set(true),
+            // The trial is begun anew by the next process, not by this one.
+            _ if is_stuck => return Woken::Stopped,
+            Woken::InTime | Woken::Touched => {}
         }
-    });
-    Ok(ended)
+        woken
+    };
+    agent.run(&mut sleep, |report| is_leaving.set(is_leaving.get() || report.leaving));
+    // Who was told to stop in the last tick gives its process to nobody: that one would not know of it.
+    sleep(Duration::from_millis(1), &BTreeSet::new());
+    Ok(if is_leaving.get() && !is_told_to_stop.get() { Ended::Leaving } else { Ended::Done })
 }
 
 /// Ticks of a program on trial until one is good. Whoever has started it ends it when that takes too long.
@@ -431,9 +449,9 @@ fn trial(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn once(root: &Path, trouble: Option<String>) -> Result<Ended, Failure> {
+fn once(root: &Path, start: Start) -> Result<Ended, Failure> {
     let (agent, _lock) = open(&Paths::new(root), RealDisk, lock)?;
-    let report = agent.troubled(trouble).once();
+    let report = agent.troubled(start.trouble).stuck(start.stuck).once();
     print(&report);
     if report.leaving {
         return Ok(Ended::Leaving);

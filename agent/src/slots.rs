@@ -16,8 +16,10 @@ pub const DIR: &str = "/var/lib/assent/slots";
 const FILE: &str = "/var/lib/assent/slots/slots.json";
 const FILE_BYTES: u64 = 64 << 10;
 const FORMAT: u32 = 1;
-/// Starts of a trial, and of a program that has passed it, that end without a result; power cuts are the reason.
+/// Starts of a trial, of a program that has passed it, and of one that has taken the place, that end without a result.
 pub const TRIES: u32 = 3;
+/// Variable in which the packaged program tells its version to the programs in slots.
+pub const PACKAGED: &str = "ASSENT_AGENT_PACKAGED";
 
 /// Where a program of the agent lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +64,8 @@ pub struct Own {
     pub place: Place,
     pub version: Version,
     pub target: Target,
+    /// Version of the packaged program, which may be this one.
+    pub packaged: Version,
 }
 
 /// What lies in a slot.
@@ -114,11 +118,14 @@ pub struct Slots {
     pub b: Option<Program>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// Starts of a `current` that took the place and has not brought a tick to its end yet; absent when it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<u32>,
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { format: FORMAT, current: Place::Packaged, a: None, b: None, trial: None }
+        Self { format: FORMAT, current: Place::Packaged, a: None, b: None, trial: None, unproven: None }
     }
 }
 
@@ -162,7 +169,18 @@ impl Slots {
         }
         let other = current.spare();
         let others = [other].into_iter().filter(|place| newer(place) && trial != Some(*place));
-        [current].into_iter().chain(others).collect()
+        let first = Some(current).filter(|_| self.worn_out().is_none());
+        first.into_iter().chain(others).collect()
+    }
+
+    /// Why the program that took the place is not started any more, if so.
+    pub fn worn_out(&self) -> Option<String> {
+        self.unproven.filter(|starts| *starts >= TRIES)?;
+        let version = &self.program(self.current)?.version;
+        Some(format!(
+            "{version} in {} took the place and was started {TRIES} times, and each time it ended within its first tick",
+            self.current.as_str()
+        ))
     }
 
     /// What the program that is to do the work does first, because of a trial.
@@ -253,6 +271,26 @@ pub fn check(slots: &Slots, place: Place, host: &impl Host) -> Result<(), Fault>
     )))
 }
 
+/// Notes that the program in this place is started, if it has not shown yet that it can do the work.
+pub fn count_start(slots: &mut Slots, place: Place, host: &mut impl Host) {
+    let Some(starts) = slots.unproven.filter(|_| place == slots.current) else { return };
+    slots.unproven = Some(starts + 1);
+    // A disk that cannot be written keeps no program from its work.
+    drop(write(slots, host));
+}
+
+/// Notes that the program that took the place has brought a tick to its end.
+///
+/// # Errors
+/// The machine's.
+pub fn prove(host: &mut impl Host) -> Result<(), Fault> {
+    let mut slots = read(host)?;
+    if slots.current != host.own().place || slots.unproven.take().is_none() {
+        return Ok(());
+    }
+    write(&slots, host)
+}
+
 /// Notes the end of a trial, or one more try of it.
 ///
 /// # Errors
@@ -275,7 +313,7 @@ mod tests {
 
     fn own(place: Place, version: &str) -> Own {
         let target = "x86_64-linux-gnu".parse().unwrap();
-        Own { place, version: version.parse().unwrap(), target }
+        Own { place, version: version.parse().unwrap(), target, packaged: Version::new(0, 1, 0) }
     }
 
     fn trial(tries: u32, stage: Stage) -> Slots {
@@ -295,6 +333,31 @@ mod tests {
         let tried = Slots { trial: Some(trial), ..slots };
         assert_eq!(tried.before_packaged(&"0.1.0".parse().unwrap()), [Place::B], "nothing untried stands in");
         assert!(Slots::default().before_packaged(&"0.1.0".parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_program_that_ends_within_its_first_tick_is_not_started_for_ever() {
+        let mut host = Fake::default();
+        for dir in ["/var", "/var/lib", "/var/lib/assent"] {
+            let attrs = attrs(0o755, &host);
+            host.make_dir(dir, attrs).unwrap();
+        }
+        let mut slots =
+            Slots { current: Place::B, a: program("0.2.0"), b: program("0.3.0"), ..Slots::default() };
+        slots.unproven = Some(0);
+        let packaged = Version::new(0, 1, 0);
+        for starts in 1..=TRIES {
+            assert_eq!((slots.before_packaged(&packaged)[0], slots.worn_out()), (Place::B, None));
+            count_start(&mut slots, Place::A, &mut host);
+            count_start(&mut slots, Place::B, &mut host);
+            assert_eq!((slots.unproven, read(&host).unwrap()), (Some(starts), slots.clone()));
+        }
+        assert_eq!(slots.before_packaged(&packaged), [Place::A]);
+        assert!(slots.worn_out().unwrap().starts_with("0.3.0 in slot b took the place"));
+        // A tick that came to its end counts for all that follow.
+        slots.unproven = None;
+        count_start(&mut slots, Place::B, &mut host);
+        assert_eq!((slots.unproven, slots.before_packaged(&packaged)[0]), (None, Place::B));
     }
 
     #[test]

@@ -219,8 +219,31 @@ fn the_agent_upgrades_itself_ends_its_change_and_goes_on_as_the_new_one() {
         let receipt =
             site.change("after@1.1.0", "resources:\n  - file: {path: /etc/after, content: second}\n");
         assert_eq!(outcome(&receipt), "applied", "it still works: {:#?}", receipt.body);
+        upgraded_by_hand_in_a_run(&mut site);
         site.is_sound();
     });
+}
+
+/// Somebody upgrades the agent's package while a change runs: apt does not wait, the run ends as it was approved, and
+/// then the new program works.
+fn upgraded_by_hand_in_a_run(site: &mut Site) {
+    let pid = |site: &Site| site.sh("systemctl show -P MainPID assent-agent");
+    let before = pid(site);
+    let id = site.request("slow@1.0.0", &super::slow(6));
+    site.approve(&id);
+    site.until_there("/var/tmp/runs");
+    site.lab.add_agent("0.1.3");
+    site.sh(
+        "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install assent-agent >/dev/null",
+    );
+    assert_eq!(site.package("assent-agent"), "installed 0.1.3");
+    assert!(site.own_receipt(&id).is_none() && pid(site) == before, "the run is still under way");
+    let receipt = site.receipt(&id);
+    assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+    assert_eq!((site.has("/etc/last"), site.lines("/var/tmp/runs")), (true, 1));
+    site.until("the new process", || !["0", before.as_str()].contains(&pid(site).as_str()));
+    let receipt = site.change("after@1.2.0", "resources:\n  - file: {path: /etc/after, content: third}\n");
+    assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
 }
 
 /// The monthly patches: what the security archive has newer, and nothing that a group keeps.

@@ -44,7 +44,12 @@ pub fn settle<H: Host, D: Disk>(host: &mut H, journal: &mut Journal<D>) -> Resul
     let mut records = Vec::new();
     let mut unfinished = None;
     for (n, step) in run.steps.iter().enumerate() {
-        let status = match (&step.before, &step.after) {
+        let after = match &step.before {
+            // It took the place and could not keep it: the step is judged anew.
+            Some(Found::Agent(_)) if agent::is_worn_out(host)? => &None,
+            _ => &step.after,
+        };
+        let status = match (&step.before, after) {
             (_, Some((status, ..))) => *status,
             (None, None) => StepStatus::NotStarted,
             (Some(before), None) => {

@@ -225,6 +225,7 @@ impl Default for Fake {
                 place: Place::Packaged,
                 version: program::version(),
                 target: program::target(),
+                packaged: program::version(),
             })),
             staged: BTreeMap::new(),
         }

@@ -17,7 +17,7 @@ use super::{AccountLock, Accounts, Acls, Attrs, Entry, Fault, Host, Scan, Stamp,
 use super::{acl, files, firewall, verify};
 use crate::courier::{AUTHORITIES_BYTES, Look, Prober, Seen};
 use crate::program;
-use crate::slots::{Own, Place};
+use crate::slots::{self, Own, Place};
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -83,7 +83,8 @@ impl Machine {
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (own, owners, prober) = (own(&opened), RefCell::default(), None);
-        let parts = Self { root: opened, packager, prober, state, scratch, owner, own, staged, renamed, owners };
+        let parts =
+            Self { root: opened, packager, prober, state, scratch, owner, own, staged, renamed, owners };
         Ok(parts)
     }
 
@@ -442,7 +443,9 @@ fn own(root: &Root) -> Own {
         slot.is_some() && slot == real
     };
     let place = [Place::A, Place::B].into_iter().find(lies_in).unwrap_or(Place::Packaged);
-    Own { place, version: program::version(), target: program::target() }
+    let told = std::env::var(slots::PACKAGED).ok().and_then(|version| version.parse().ok());
+    let packaged = told.filter(|_| place != Place::Packaged).unwrap_or_else(program::version);
+    Own { place, version: program::version(), target: program::target(), packaged }
 }
 
 fn no_kernel() -> Fault {

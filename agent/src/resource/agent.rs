@@ -63,11 +63,15 @@ fn is_there(found: &Found, release: &Release) -> bool {
         && (found.place == Place::Packaged || found.sha256 == Some(release.sha256))
 }
 
-/// What a host that is to be as approved lacks; `None` when it runs the release or a newer one.
+/// What a host that is to be as approved lacks; `None` when it runs the release or a newer one, or tries another one,
+/// which its run tells of.
 ///
 /// # Errors
 /// The machine's.
 pub fn differs(want: &AgentProgram, host: &impl Host) -> Result<Option<(Digest, String)>, Fault> {
+    if slots::read(host)?.trial.is_some() {
+        return Ok(None);
+    }
     let (found, release) = (inspect(host)?, want.release.body());
     if is_there(&found, release) || found.version > release.version {
         return Ok(None);
@@ -144,10 +148,10 @@ pub fn admit<'a>(
 ) -> Result<Released<'a>, Refused> {
     let released = release::admit(&want.release, vendor, &predecessor(host), downgrade)?;
     let (own, version) = (host.own(), &released.get().version);
-    if own.place == Place::Packaged && *version < own.version {
+    if *version < own.packaged {
         return Err(refuse(format!(
             "the packaged program {} is newer than {version} and would win over it; bring an older package instead",
-            own.version
+            own.packaged
         )));
     }
     Ok(released)
@@ -201,8 +205,16 @@ pub fn take(host: &mut impl Host) -> Result<(), Fault> {
         Some(Trial { place, stage: Stage::Passed, .. }) if *place == own => {}
         _ => return Ok(()),
     }
-    (slots.current, slots.trial) = (own, None);
+    (slots.current, slots.trial, slots.unproven) = (own, None, Some(0));
     slots::write(&slots, host)
+}
+
+/// Whether the program that took the place is not started any more, although the step said that it does the work.
+///
+/// # Errors
+/// The machine's.
+pub fn is_worn_out(host: &impl Host) -> Result<bool, Fault> {
+    Ok(slots::read(host)?.worn_out().is_some())
 }
 
 /// How the step ended, as the slots tell it.
@@ -215,8 +227,9 @@ pub fn judge(action: &Action, host: &impl Host) -> Result<(StepStatus, String), 
         Some(Trial { stage: Stage::Failed(why), .. }) => (StepStatus::Failed, why.clone()),
         Some(Trial { stage: Stage::GivenUp(why), .. }) => (StepStatus::Unknown, why.clone()),
         Some(_) => (StepStatus::Unknown, "its trial was not brought to an end".to_owned()),
-        None => match slots.program(slots.current) {
-            Some(program) if described(&program.version, Some(program.sha256)) == action.after => {
+        None => match (slots.worn_out(), slots.program(slots.current)) {
+            (Some(why), _) => (StepStatus::Failed, why),
+            (None, Some(program)) if described(&program.version, Some(program.sha256)) == action.after => {
                 (StepStatus::Done, "it reported healthy and does the work".to_owned())
             }
             _ => (StepStatus::NotStarted, String::new()),
@@ -247,7 +260,7 @@ pub fn look(before: &Found, host: &impl Host) -> Result<Found, Fault> {
 pub fn undo(before: &Found, host: &mut impl Host) -> Result<(), Fault> {
     let mut slots: Slots = slots::read(host)?;
     let gone = slots.trial.take().map_or(slots.current, |trial| trial.place);
-    slots.current = before.place;
+    (slots.current, slots.unproven) = (before.place, None);
     if gone != before.place {
         slots.set_program(gone, None);
     }

@@ -73,6 +73,8 @@ pub struct Agent<H, S> {
     memory: Memory,
     /// Why another program of the agent should run.
     trouble: Option<String>,
+    /// Why a trial that a run waits for cannot go on.
+    stuck: Option<String>,
 }
 
 /// What is remembered between ticks; losing it costs only repeated questions.
@@ -119,6 +121,8 @@ struct Memory {
     /// Numbers of findings that are to be put back.
     corrections: Vec<u64>,
     tls_trouble: bool,
+    /// A tick came to its end in this process.
+    proven: bool,
     standings: Vec<(ChangeKey, Standing)>,
     /// Readable standings of the last judgement, for the status.
     told: BTreeMap<(ChangeId, u32), Told>,
@@ -266,19 +270,26 @@ impl<H: Hands, S: Server> Agent<H, S> {
             looked: None,
             corrections: Vec::new(),
             tls_trouble: false,
+            proven: false,
             standings: Vec::new(),
             told: BTreeMap::new(),
             policy_version: state.seen().policy_version,
             expiries: Vec::new(),
         };
         let key = state.key().public();
-        Ok(Self { clock, config, voice, key, state, server, hands, memory, trouble: None })
+        Ok(Self { clock, config, voice, key, state, server, hands, memory, trouble: None, stuck: None })
     }
 
     /// The same, saying in each tick why another program should run.
     #[must_use]
     pub fn troubled(self, trouble: Option<String>) -> Self {
         Self { trouble, ..self }
+    }
+
+    /// The same, while a trial that a run waits for cannot go on: the host is heard, and nothing else begins.
+    #[must_use]
+    pub fn stuck(self, stuck: Option<String>) -> Self {
+        Self { stuck, ..self }
     }
 
     pub fn state(&self) -> &State {
@@ -444,6 +455,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
             tick.report.fault(why);
         }
         tick.report.leaving |= self.hands.leaves();
+        if !self.memory.proven && !tick.rebooting {
+            match self.hands.prove() {
+                Ok(()) => self.memory.proven = true,
+                Err(refused) => tick.report.fault(&refused.to_string()),
+            }
+        }
         let status = self.status(&tick);
         if let Err(e) = self.state.put(status::FILE, &status.to_bytes()) {
             tick.report.fault(&e.to_string());

@@ -286,10 +286,16 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 goes_down(&running, tick);
                 return Ok(());
             }
-            Ok(Some(Progress::Leaving)) => {
-                leaves(&running, tick);
-                return Ok(());
-            }
+            Ok(Some(Progress::Leaving)) => match &self.stuck {
+                Some(why) => {
+                    let (path, source) = (self.state.dir().join("slots"), std::io::Error::other(why.clone()));
+                    return Err(StateError::Io { action: "go on with the trial in", path, source });
+                }
+                None => {
+                    leaves(&running, tick);
+                    return Ok(());
+                }
+            },
             Ok(None) => nothing_done("the agent was stopped before the first step"),
             Err(refused) => return Err(self.journal_fails(&refused)),
         };

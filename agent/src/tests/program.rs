@@ -19,6 +19,7 @@ use shared::release::{PRODUCT, Release, SignedRelease, Vendor};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use std::cell::Cell;
+use std::io::ErrorKind;
 
 const VENDOR: [u8; 3] = [101, 102, 103];
 const BYTES: &[u8] = b"the program 0.2.0";
@@ -94,23 +95,36 @@ impl Bench {
             None => Version::new(0, 1, 0),
         };
         let target = crate::program::target();
-        *self.machine.own.borrow_mut() = Own { place, version, target };
+        *self.machine.own.borrow_mut() = Own { place, version, target, packaged: Version::new(0, 1, 0) };
     }
 
-    /// As the program does it: the packaged one is started, gives way, tries, works, and is followed.
+    /// As the program does it: the packaged one is started, gives way, and tries what is on trial. Answers why that
+    /// cannot go on.
+    fn begin(&mut self, try_out: &dyn Fn() -> Result<(), String>) -> Result<Option<String>, String> {
+        self.agent = None;
+        let mut machine = self.machine.clone();
+        let mut slots = slots::read(&machine).map_err(|fault| fault.text())?;
+        let all = slots.before_packaged(&Version::new(0, 1, 0));
+        let sound = |place: &Place| slots::check(&slots, *place, &machine).is_ok();
+        let first = all.into_iter().find(sound).unwrap_or_default();
+        slots::count_start(&mut slots, first, &mut machine);
+        self.becomes(first, &slots);
+        match launch::settle(&mut machine, self.clock.now(), &mut |_, _| try_out()) {
+            Ok(None) => Ok(None),
+            Ok(Some(place)) => {
+                self.becomes(place, &slots::read(&machine).map_err(|fault| fault.text())?);
+                Ok(None)
+            }
+            Err(fault) => Ok(Some(fault.text())),
+        }
+    }
+
+    /// The same, works, and is followed.
     fn start(&mut self, try_out: &dyn Fn() -> Result<(), String>) -> Result<Report, String> {
         for _ in 0..10 {
-            self.agent = None;
-            let mut machine = self.machine.clone();
-            let slots = slots::read(&machine).map_err(|fault| fault.text())?;
-            let first = slots.before_packaged(&Version::new(0, 1, 0));
-            let first = first.into_iter().find(|place| slots::check(&slots, *place, &machine).is_ok());
-            self.becomes(first.unwrap_or_default(), &slots);
-            let way = launch::settle(&mut machine, self.clock.now(), &mut |_, _| try_out());
-            if let Some(place) = way.map_err(|fault| fault.text())? {
-                self.becomes(place, &slots::read(&machine).map_err(|fault| fault.text())?);
-            }
+            let stuck = self.begin(try_out)?;
             self.boot()?;
+            self.agent = self.agent.take().map(|agent| agent.stuck(stuck));
             let report = self.tick();
             if !report.leaving {
                 return Ok(report);
@@ -265,6 +279,81 @@ fn a_trial_that_ends_with_the_power_each_time_is_given_up_and_the_version_quaran
     let note = bench.site.receipts()[0].note.clone();
     assert!(note.contains("0.2.0 was started 3 times"), "{note}");
     assert_eq!(bench.state().quarantine().len(), 1);
+}
+
+/// A program that passes its trial and then ends within its first tick, at any write and each time: the one from before
+/// does the work again, and people are told.
+#[test]
+fn a_program_that_took_the_place_and_ends_no_tick_is_left_and_told() {
+    let (mut taken_back, mut found, mut kept) = (0, 0, 0);
+    for writes in 0..80 {
+        let what = format!("{writes} writes");
+        let mut bench = ready();
+        for _ in 0..12 {
+            bench.begin(&healthy).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let power = bench.machine.power.clone();
+            if bench.own().0 == Place::A {
+                power.cut(power.writes() + writes, Cut::Lost);
+            }
+            let ended = bench.boot().is_ok() && !bench.tick().leaving && !power.is_off();
+            bench.agent = None;
+            bench.disk.restart();
+            power.restore();
+            if ended {
+                break;
+            }
+        }
+        bench.goes_on(&healthy, &what);
+        let receipts = bench.site.receipts();
+        let [receipt] = receipts.as_slice() else { panic!("{what}: {receipts:#?}") };
+        match (bench.own().0, receipt.outcome) {
+            (Place::A, HostOutcome::Applied) => kept += 1,
+            (Place::Packaged, HostOutcome::RolledBack) => {
+                assert_eq!(bench.state().quarantine().len(), 1, "{what}");
+                taken_back += 1;
+            }
+            (Place::Packaged, HostOutcome::Applied) => {
+                let findings = bench.site.findings();
+                let named = findings.iter().flat_map(|finding| &finding.differences).next();
+                let named = named.unwrap_or_else(|| panic!("{what}: nobody is told"));
+                assert!(
+                    named.summary.contains("0.1.0 runs (packaged); approved: 0.2.0"),
+                    "{}",
+                    named.summary
+                );
+                found += 1;
+            }
+            other => panic!("{what}: {other:?} {receipt:#?}"),
+        }
+        bench.site.check_chain();
+    }
+    assert!(taken_back > 3 && found > 0 && kept > 3, "{taken_back} {found} {kept}");
+}
+
+/// A disk that takes a write no more says nothing about the program, and the host goes on being heard.
+#[test]
+fn a_full_disk_at_any_write_leaves_one_true_receipt_and_quarantines_nothing() {
+    let mut calm = ready();
+    calm.start(&healthy).unwrap();
+    let mut seen = [false, false];
+    for at in 0..calm.machine.power.writes() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+            let what = format!("write {at}: {kind}");
+            let mut bench = ready();
+            bench.machine.power.fail(at, kind);
+            bench.start(&healthy).unwrap_or_else(|e| panic!("{what}: {e}"));
+            bench.goes_on(&healthy, &what);
+            seen[usize::from(bench.told_truly(&what) == HostOutcome::RolledBack)] = true;
+            // The write may have been the start of the health check, which then speaks against the program.
+            let healthy = bench.site.receipts()[0].health.iter().all(|check| check.ok);
+            assert!(
+                !healthy || bench.state().quarantine().is_empty(),
+                "{what}: {:#?}",
+                bench.site.receipts()
+            );
+        }
+    }
+    assert_eq!(seen, [true, true]);
 }
 
 /// What was broken off proves nothing about the program when the window is over.

@@ -7,18 +7,24 @@ use crate::host::{Fault, Host};
 use crate::journal::{Record, Step};
 use crate::resource::{Found, agent};
 use shared::manifest::Resource;
+use shared::receipt::StepStatus;
 
 impl<H: Host, D: Disk> Run<'_, H, D> {
     pub(super) fn of_agent(&self, n: usize) -> bool {
         kind(&self.actions[n]) == "agent"
     }
 
-    /// Puts the program where it is tried. The step stays open: only its trial ends it.
+    /// Puts the program where it is tried. The step stays open: only its trial ends it. That it cannot be put there, as
+    /// on a full disk, says nothing about the program.
     pub(super) fn program(&mut self, n: usize, before: Found) -> Result<Option<String>, Fault> {
         self.journal.write(vec![Record::Before(Step(n), before)])?;
         match self.put_program(n) {
             Ok(()) => Ok(None),
-            Err(fault) => self.failed_before(n, &fault),
+            Err(fault) => {
+                let why = fault.text();
+                self.journal.write(vec![Record::After(Step(n), StepStatus::Unknown, 0, why.clone())])?;
+                Ok(Some(format!("step {} ({}) was not begun: {why}", n + 1, self.actions[n].resource)))
+            }
         }
     }
 
