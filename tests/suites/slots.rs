@@ -63,15 +63,22 @@ fn a_host_goes_on_as_the_new_program_and_back_from_one_that_fails() {
     // Those that follow fail their trial: the second version stays, and none of them comes again.
     std::fs::write(world.hosts["a1"].path("/etc/assent/agent.toml"), "trial_secs = 5\n").unwrap();
     tests::check::accept(&mut world, "a1");
+    let hangs = world.file("hangs", "#!/bin/sh\nexec sleep 60\n");
+    let leaves = "#!/bin/sh\n[ $1 = trial ] && { echo healthy 0.3.3; exit 0; }\nexit 9\n";
+    let leaves = world.file("leaves", leaves);
     for (program, version, why) in [
         ("/bin/false", "0.3.0", "0.3.0 ended with exit code 1 without"),
         ("/bin/true", "0.3.1", "0.3.1 did not report as itself"),
-        ("/usr/bin/yes", "0.3.2", "0.3.2 was ended after 5 s without"),
+        (hangs.to_str().unwrap(), "0.3.2", "0.3.2 was ended after 5 s without"),
+        (leaves.to_str().unwrap(), "0.3.3", "0.3.3 reported healthy, and then 3 times did not take over"),
     ] {
         let program = foreign(&world, program, version);
         let release = world.release(&program, &keys[..2]);
         let manifest = world.publish_program(&program, &release, |text| text);
         let (id, _) = requested(&mut world, &manifest, &[]);
+        // Whoever starts the agent again and again, as systemd does.
+        let ends = (0..5).map(|_| world.tick_unchecked("a1").code).filter(|code| *code == 9).count();
+        assert_eq!(ends, if version == "0.3.3" { 3 } else { 0 }, "{version}");
         let receipt = world.tick_until_receipt("a1", &id);
         assert_eq!(receipt.body.outcome.as_str(), "rolled_back", "{:#?}", receipt.body);
         assert!(receipt.body.note.contains(why), "{}", receipt.body.note);
@@ -79,6 +86,23 @@ fn a_host_goes_on_as_the_new_program_and_back_from_one_that_fails() {
         assert!(!slot(&world, "b").exists());
         assert_eq!(requested(&mut world, &manifest, &[]).1.as_deref(), Some("plan.quarantined"));
     }
+
+    // Its first tick has kept it in its place. One that never ends a tick is not started for ever.
+    let file = slot(&world, "slots.json");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(kept.contains(r#""current":"a""#) && !kept.contains("unproven"), "{kept}");
+    let after =
+        |starts: u32| kept.replace(r#""current":"a""#, &format!(r#""unproven":{starts},"current":"a""#));
+    std::fs::write(&file, after(2)).unwrap();
+    world.tick("a1");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), kept, "it has shown that it works");
+    std::fs::write(&file, after(3)).unwrap();
+    let said = world.tick_unchecked("a1");
+    assert!(said.code == 3 && said.all().contains("took the place and was started 3 times"), "{said}");
+    assert!(!status(&world).contains("(slot"), "{}", status(&world));
+    std::fs::write(&file, kept).unwrap();
+    world.tick("a1");
+    assert!(status(&world).contains("0.2.0 (slot a)"), "{}", status(&world));
 
     // Damage is not run: the packaged program stands in and says so.
     let mut bytes = std::fs::read(slot(&world, "a")).unwrap();

@@ -32,8 +32,9 @@ const AHEAD: &str = "the clock of this host is ahead of the server's by more tha
 const RENEWAL_SECS: i64 = 3_600;
 /// The facts that were sent last, below the state directory.
 const FACTS: &str = "facts-sent.json";
-/// What a server says that holds other facts than those that a change of them starts from.
-const OTHER_FACTS: &str = "facts.base";
+/// What a server says that holds other facts than those that a change of them starts from, or reads the change
+/// differently: the whole is sent then.
+const OTHER_FACTS: [&str; 2] = ["facts.base", "facts.bad"];
 
 impl<H: Hands, S: Server> Agent<H, S> {
     /// Whether a new certificate is to be asked for.
@@ -256,8 +257,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         if let Some(delta) = delta.filter(|delta| 2 * strict::to_json(delta).len() < whole) {
             match self.server.change_facts(&FactsChange { at, delta }) {
                 Ok(()) => return Ok("changed facts sent"),
-                // Restored, or another node that is behind.
-                Err(NetError::Refused { code, .. }) if code == OTHER_FACTS => {}
+                // Restored, another node that is behind, or another version of the server.
+                Err(NetError::Refused { code, .. }) if OTHER_FACTS.contains(&code.as_str()) => {}
                 Err(e) => return Err(e),
             }
         }

@@ -37,7 +37,12 @@ fn system(old: &Facts, new: &Facts) -> Vec<String> {
         let yes = facts.clock.as_ref()?.synchronised?;
         Some(if yes { "synchronised" } else { "not synchronised" }.to_owned())
     };
-    let pairs: [(&str, Of<'_>); 9] = [
+    let agent = |facts: &Facts| {
+        let slot = facts.agent_slot.as_ref().map(|slot| format!(" ({slot})")).unwrap_or_default();
+        Some(format!("{}{slot}", facts.agent_version))
+    };
+    let pairs: [(&str, Of<'_>); 10] = [
+        ("agent", &agent),
         ("os", &|facts| Some(facts.os.id.clone())),
         ("os version", &|facts| Some(facts.os.version.clone())),
         ("kernel", &|facts| Some(facts.kernel.release.clone())),

@@ -136,21 +136,49 @@ impl Delta {
 
 /// The facts with empty lists.
 fn rest(facts: &Facts) -> Facts {
+    // Each field by its name: one that is forgotten here would make every delta of it a lie.
+    let Facts {
+        hostname,
+        fqdn,
+        os,
+        kernel,
+        arch,
+        packages: _,
+        services: _,
+        addresses,
+        agent_version,
+        agent_slot,
+        host_class,
+        hardware,
+        virtualisation,
+        support,
+        clock,
+        reboot,
+        listening: _,
+        users: _,
+        mounts: _,
+        certificates: _,
+        updaters: _,
+        local: _,
+        omitted,
+        notes,
+    } = facts;
     Facts {
-        hostname: facts.hostname.clone(),
-        fqdn: facts.fqdn.clone(),
-        os: facts.os.clone(),
-        kernel: facts.kernel.clone(),
-        arch: facts.arch.clone(),
-        addresses: facts.addresses.clone(),
-        hardware: facts.hardware.clone(),
-        virtualisation: facts.virtualisation.clone(),
-        support: facts.support.clone(),
-        clock: facts.clock.clone(),
-        reboot: facts.reboot.clone(),
-        omitted: facts.omitted.clone(),
-        notes: facts.notes.clone(),
-        ..Facts::empty(facts.agent_version.clone(), facts.host_class.clone())
+        hostname: hostname.clone(),
+        fqdn: fqdn.clone(),
+        os: os.clone(),
+        kernel: kernel.clone(),
+        arch: arch.clone(),
+        addresses: addresses.clone(),
+        agent_slot: agent_slot.clone(),
+        hardware: hardware.clone(),
+        virtualisation: virtualisation.clone(),
+        support: support.clone(),
+        clock: clock.clone(),
+        reboot: reboot.clone(),
+        omitted: omitted.clone(),
+        notes: notes.clone(),
+        ..Facts::empty(agent_version.clone(), host_class.clone())
     }
 }
 
@@ -178,9 +206,11 @@ mod tests {
     fn facts() -> impl Strategy<Value = Facts> {
         let packages = proptest::collection::btree_set((0_u8..6, 0_u8..2), 0..8);
         let local = proptest::collection::btree_map("[a-c]", "[x-z]{0,2}", 0..3);
-        (packages, local, "[a-b]", proptest::option::of(any::<bool>())).prop_map(
-            |(packages, local, release, synced)| {
-                let mut facts = Facts::empty(semver::Version::new(0, 1, 0), "lab".parse().unwrap());
+        let agent = (0_u64..2, proptest::option::of("slot [ab]"));
+        (packages, local, "[a-b]", proptest::option::of(any::<bool>()), agent).prop_map(
+            |(packages, local, release, synced, (minor, slot))| {
+                let mut facts = Facts::empty(semver::Version::new(0, minor, 0), "lab".parse().unwrap());
+                facts.agent_slot = slot;
                 facts.packages = packages.into_iter().map(|(name, version)| package(name, version)).collect();
                 facts.packages.sort();
                 facts.local = local.into_iter().map(|(name, value)| LocalFact { name, value }).collect();
