@@ -228,10 +228,10 @@ fn the_agent_upgrades_itself_ends_its_change_and_goes_on_as_the_new_one() {
 /// then the new program works.
 fn upgraded_by_hand_in_a_run(site: &mut Site) {
     let pid = |site: &Site| site.sh("systemctl show -P MainPID assent-agent");
-    let before = pid(site);
-    let id = site.request("slow@1.0.0", &super::slow(6));
+    let id = site.request("slow@1.0.0", &super::slow(8));
     site.approve(&id);
     site.until_there("/var/tmp/runs");
+    let before = pid(site);
     site.lab.add_agent("0.1.3");
     site.sh(
         "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install assent-agent >/dev/null",
