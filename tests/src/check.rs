@@ -126,7 +126,8 @@ pub fn host(world: &mut World, name: &str) {
 /// Whether a receipt explains that this path is not as it was.
 fn may_change(receipt: &Receipt, path: &str) -> bool {
     let touched = |resource: &str| match resource.split_once(':') {
-        Some(("file" | "directory", what)) => what == path,
+        Some(("file" | "directory" | "symlink", what)) => what == path,
+        Some(("line", what)) => what.strip_prefix(path).is_some_and(|name| name.starts_with(':')),
         Some(("package", what)) => {
             path.starts_with(PACKAGES_WRITE) || path.strip_prefix("dpkg:") == Some(what)
         }
@@ -149,6 +150,26 @@ pub fn chain(host: &Host, what: &str) {
     let all = host.chained();
     for ((seq, (digest, _)), (next, (_, prev))) in all.iter().zip(all.iter().skip(1)) {
         assert_eq!((seq + 1, Some(*digest)), (*next, *prev), "{what}: after place {seq} of {}", host.name);
+    }
+}
+
+/// Nothing that is being written stays behind, neither beside the host's files nor in the agent's own directory.
+///
+/// # Panics
+/// Something does.
+pub fn no_leftovers(host: &Host, what: &str) {
+    let mut dirs = vec![host.root.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let own = entry.path().starts_with(host.state());
+            let left = name.ends_with(".assent-unfinished") || (own && name.ends_with(".tmp"));
+            assert!(!left, "{what}: {} stays behind", entry.path().display());
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+            }
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod bad_days;
 mod inventory;
 #[path = "library.rs"]
 mod library;
+#[path = "power.rs"]
+mod power;
 #[path = "selfupdate.rs"]
 mod selfupdate;
 #[path = "system.rs"]

@@ -400,7 +400,11 @@ impl Host for Fake {
     }
 
     fn sync_staged(&mut self) -> Result<(), Fault> {
-        self.change("make staged files durable", |_| {})
+        let synced = self.change("make staged files durable", |_| {});
+        if synced.is_err() {
+            self.staged.clear();
+        }
+        synced
     }
 
     fn commit(&mut self, path: &str) -> Result<(), Fault> {

@@ -161,7 +161,14 @@ impl Host for Machine {
     }
 
     fn sync_staged(&mut self) -> Result<(), Fault> {
-        self.staged.iter().try_for_each(|(path, staged)| staged.sync(path))
+        let synced = self.staged.iter().try_for_each(|(path, staged)| staged.sync(path));
+        if synced.is_err() {
+            for path in std::mem::take(&mut self.staged).into_keys() {
+                // The first error counts; what stays is overwritten by the next try.
+                drop(files::sweep(&self.root, &path));
+            }
+        }
+        synced
     }
 
     fn commit(&mut self, path: &str) -> Result<(), Fault> {

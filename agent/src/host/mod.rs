@@ -184,7 +184,8 @@ pub trait Host {
         digest: Digest,
         attrs: Attrs,
     ) -> Result<(), Fault>;
-    /// Makes all staged files durable; to be called before the first [`Host::commit`].
+    /// Makes all staged files durable; to be called before the first [`Host::commit`]. On an error nothing is staged
+    /// any more: what may not be on the disk must not get a name.
     fn sync_staged(&mut self) -> Result<(), Fault>;
     /// Gives a staged file its name, in one step.
     fn commit(&mut self, path: &str) -> Result<(), Fault>;

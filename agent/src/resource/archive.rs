@@ -355,7 +355,7 @@ fn unpack(
     let known: BTreeMap<&str, _> = pairs.filter_map(|pair| Some((pair.0.path()?, pair))).collect();
     let mut staged: Vec<String> = Vec::new();
     let mut archive = artifact(want.artifact.sha256)?;
-    listing::each_file(&mut archive, want.strip, &run.listing, &mut |name, content| {
+    let unpacked = listing::each_file(&mut archive, want.strip, &run.listing, &mut |name, content| {
         let place = format!("{path}/{name}");
         let pair = known.get(place.as_str());
         let Some((Part::File(want), Found::File { found, .. })) = pair else { return Ok(()) };
@@ -369,8 +369,13 @@ fn unpack(
         host.stage(&place, content, digest, attrs)?;
         staged.push(place);
         if staged.len() >= GROUP { commit(&mut staged, host) } else { Ok(()) }
-    })?;
-    commit(&mut staged, host)
+    });
+    let put = unpacked.and_then(|()| commit(&mut staged, host));
+    if put.is_err() {
+        // The first error counts; what stays is overwritten by the next try.
+        staged.iter().for_each(|path| drop(host.sweep(path)));
+    }
+    put
 }
 
 fn commit(staged: &mut Vec<String>, host: &mut impl Host) -> Result<(), Fault> {
@@ -378,6 +383,8 @@ fn commit(staged: &mut Vec<String>, host: &mut impl Host) -> Result<(), Fault> {
         return Ok(());
     }
     host.sync_staged()?;
-    staged.drain(..).try_for_each(|path| host.commit(&path))?;
+    while let Some(path) = staged.pop() {
+        host.commit(&path)?;
+    }
     host.sync_committed()
 }

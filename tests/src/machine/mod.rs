@@ -31,8 +31,21 @@ const DISK_BYTES: u64 = 1 << 30;
 pub enum Disk {
     /// Fast; what was not synced is not lost either.
     Volatile,
-    /// A file system of its own, whose power can be cut.
+    /// A file system of its own (ext4), whose power can be cut.
     Own,
+    /// The same with XFS.
+    OwnXfs,
+}
+
+impl Disk {
+    /// The program that makes its file system; none for a machine without an own disk.
+    fn maker(self) -> Option<[&'static str; 3]> {
+        match self {
+            Self::Volatile => None,
+            Self::Own => Some(["mkfs.ext4", "-q", "-F"]),
+            Self::OwnXfs => Some(["mkfs.xfs", "-q", "-f"]),
+        }
+    }
 }
 
 pub struct Machine {
@@ -66,10 +79,10 @@ impl Machine {
         let mut machine =
             Self { name: name.into(), dir, disk, lower, groups, nspawn: None, doors: Vec::new() };
         machine.wire();
-        if disk == Disk::Own {
+        if let Some([make, quiet, force]) = disk.maker() {
             let image = machine.dir.join("image");
             File::create(&image).unwrap().set_len(DISK_BYTES).unwrap();
-            run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+            run(make, &[quiet, force, image.to_str().unwrap()]);
         }
         machine.mount();
         machine.start();
@@ -93,7 +106,7 @@ impl Machine {
     }
 
     fn mount(&self) {
-        if self.disk == Disk::Own {
+        if self.disk.maker().is_some() {
             run("mount", &["-o", "loop", &self.path("image"), &self.path("disk")]);
         }
         let (upper, work) = (self.path("disk/upper"), self.path("disk/work"));
@@ -108,7 +121,7 @@ impl Machine {
 
     fn unmount(&self) {
         run("umount", &[&self.path("root")]);
-        if self.disk == Disk::Own {
+        if self.disk.maker().is_some() {
             run("umount", &[&self.path("disk")]);
         }
     }
@@ -198,7 +211,7 @@ impl Machine {
     /// # Panics
     /// The machine has no disk of its own.
     pub fn cut_power(&mut self) {
-        assert_eq!(self.disk, Disk::Own, "{} has no disk whose power could be cut", self.name);
+        assert!(self.disk.maker().is_some(), "{} has no disk whose power could be cut", self.name);
         run("xfs_io", &["-x", "-c", "shutdown", &self.path("disk")]);
         self.kill();
     }

@@ -52,6 +52,9 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             }
             let started = Instant::now();
             let went = self.put(n, before, &staged);
+            if went.is_err() {
+                self.unstage(n, &staged);
+            }
             failure = self.note(n, went, started, &mut after);
         }
         if let Err(fault) = self.host.sync_committed() {
@@ -82,7 +85,6 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             }
         }
         if !staged.is_empty() && self.host.sync_staged().is_err() {
-            staged.iter().for_each(|n| self.unstage(*n, &staged));
             staged.clear();
         }
         staged
