@@ -331,6 +331,9 @@ impl<'a, H: Host> Planner<'a, H> {
                 if let Some(action) = action {
                     let outcome = want.outcome(&found, &self.accounts, self.host.default_owner());
                     self.foresee_file(item, path, &found, &outcome)?;
+                    if outcome == file::Found::Absent {
+                        self.files.insert(path.to_owned(), file::Found::Absent);
+                    }
                     let file = |path: &str| self.coming(path);
                     let coming = Coming { file: &file, actions: &self.planned.actions };
                     let check = parts::check(&item.id, &want, &self.sight(item), coming)?;

@@ -168,12 +168,14 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             Class::Other => 1,
         };
         // What is found before a step is looked at for the whole group: a file that is edited twice ends it, and so
-        // does a kind that makes a missing directory itself, behind a step that may make the same one.
-        let (mut edited, mut made) = (BTreeSet::new(), false);
+        // does a kind that makes a missing directory itself, behind a step that may make the same one. A source of
+        // packages looks at the other sources, which steps before it may remove.
+        let (mut edited, mut made, mut first) = (BTreeSet::new(), false, true);
         let same = |a: &&Action| {
             let again = self.items.get(&a.resource).and_then(|item| item.resource.edits());
             let makes = MAKES_DIRECTORIES.contains(&kind(a));
-            let apart = makes && made;
+            let apart = (makes && made) || (kind(a) == "package_repository" && !first);
+            first = false;
             made |= makes || kind(a) == "directory";
             class(a) == class(&self.actions[start])
                 && package::manner(a) == package::manner(&self.actions[start])

@@ -18,7 +18,7 @@ use crate::courier::{Look, Seen};
 use crate::program;
 use crate::slots::{Own, Place};
 use shared::digest::Digest;
-use shared::manifest::{AclTag, Checker};
+use shared::manifest::{AclTag, Checker, SourceFormat};
 use shared::time::Timestamp;
 use shared::version::Order;
 use std::cell::{Cell, RefCell};
@@ -144,6 +144,8 @@ pub struct World {
     /// ACLs that say more than the mode, by path.
     pub acls: BTreeMap<String, Acls<u32>>,
     pub packages: BTreeMap<String, Installed>,
+    /// Keys that the package manager believes for any source.
+    pub keys: BTreeSet<Digest>,
     pub units: BTreeMap<String, Unit>,
     /// Kernel parameters by their path.
     pub kernel: BTreeMap<String, String>,
@@ -186,6 +188,8 @@ pub struct Fake {
     pub release: Rc<RefCell<String>>,
     /// Of versions of packages and kernels.
     pub order: Rc<Cell<Order>>,
+    /// How package sources are described.
+    pub sources: Rc<Cell<SourceFormat>>,
     /// Exit codes of programs; 0 for those not named.
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
     /// What was done to packages, by the agent or by others.
@@ -220,6 +224,7 @@ impl Default for Fake {
             broken: Rc::default(),
             release: Rc::new(RefCell::new("6.1.0".into())),
             order: Rc::new(Cell::new(Order::Deb)),
+            sources: Rc::default(),
             exits: Rc::default(),
             own: Rc::new(RefCell::new(Own {
                 place: Place::Packaged,

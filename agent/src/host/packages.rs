@@ -5,7 +5,7 @@ use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use sha2::{Sha256, Sha512};
 use shared::digest::Digest;
-use shared::manifest::Conffiles;
+use shared::manifest::{Conffiles, SourceFormat};
 use shared::version::Order;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -200,6 +200,23 @@ pub trait PackageManager: std::fmt::Debug {
     /// Does what [`PackageManager::repairs`] told, and nothing else.
     fn repair(&self, changes: &[PackageChange]) -> Result<(), Fault>;
     fn mark(&self, mark: Mark, names: &[&str]) -> Result<(), Fault>;
+    /// How it wants package sources described.
+    fn sources(&self) -> SourceFormat {
+        SourceFormat::Apt
+    }
+    /// Keys that its database believes for the packages of any source, as [`shared::manifest::OpenPgpKey::primaries`]
+    /// names them; none where each source has its own.
+    fn keys(&self) -> Result<BTreeSet<Digest>, Fault> {
+        Ok(BTreeSet::new())
+    }
+    /// Adds the keys of a file to that database.
+    fn add_keys(&self, path: &str) -> Result<(), Fault> {
+        Err(Fault::Refused(format!("this host's package manager has no database for the keys of {path}")))
+    }
+    /// Takes keys out of it; those that are not there are gone already.
+    fn drop_keys(&self, _keys: &BTreeSet<Digest>) -> Result<(), Fault> {
+        Ok(())
+    }
     /// What was done to packages since that place, by whomever, oldest first, and the place to go on from. Without a
     /// place nothing is told: what was before the first look is nobody's matter. A manager whose record is not read
     /// tells nothing.

@@ -7,6 +7,7 @@
 pub(super) mod database;
 pub(super) mod detect;
 mod history;
+mod keys;
 pub(super) mod offers;
 pub(super) mod place;
 mod room;
@@ -24,7 +25,8 @@ use super::{Fault, lock};
 use database::{Entry, Row};
 use offers::{Catalogue, Group, Item};
 use place::{LOOK, Place};
-use shared::manifest::NameGlob;
+use shared::digest::Digest;
+use shared::manifest::{NameGlob, SourceFormat};
 use shared::version::Order;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -481,6 +483,27 @@ impl PackageManager for Rpm {
         self.wait()?;
         let names: Vec<&str> = names.iter().map(|name| bare(name)).collect();
         self.tool.mark(&self.place, mark, &names)
+    }
+
+    fn sources(&self) -> SourceFormat {
+        match self.tool {
+            Tool::Dnf(_) => SourceFormat::Dnf,
+            Tool::Zypper(_) => SourceFormat::Zypper,
+        }
+    }
+
+    fn keys(&self) -> Result<BTreeSet<Digest>, Fault> {
+        keys::all(&self.place)
+    }
+
+    fn add_keys(&self, path: &str) -> Result<(), Fault> {
+        self.wait()?;
+        keys::add(&self.place, path)
+    }
+
+    fn drop_keys(&self, keys: &BTreeSet<Digest>) -> Result<(), Fault> {
+        self.wait()?;
+        keys::remove(&self.place, keys)
     }
 
     fn history(&self, since: Option<&Read>) -> Result<(Vec<PackageEvent>, Read), Fault> {

@@ -6,7 +6,8 @@
 use super::programs::{self, Coming};
 use super::wanted::{Nothing, Sight};
 use super::{
-    NamedAttrs, Saved, acl, command, directory, file, firewall, module, mount, refuse, service, state, trust,
+    NamedAttrs, Saved, acl, command, directory, file, firewall, module, mount, refuse, repository, service,
+    state, trust,
 };
 use crate::host::{Accounts, Attrs, Entry, Fault, Host, Module, Mounted, Unit, UnitVerb};
 use crate::plan::Item;
@@ -19,6 +20,7 @@ use shared::plan::{Action, Reversibility, UndoContract, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use shared::strict::Map;
+use std::collections::BTreeSet;
 
 /// What one part is to be.
 #[derive(Clone, Debug)]
@@ -60,6 +62,12 @@ pub enum Part<'a> {
         /// Its file is there already; only the store does not follow.
         stale: bool,
     },
+    /// Keys of a file that rpm's database believes or not.
+    Keys {
+        path: String,
+        keys: BTreeSet<Digest>,
+        known: bool,
+    },
 }
 
 /// One part as it was found.
@@ -87,6 +95,12 @@ pub enum Found {
         path: String,
         sha256: Digest,
         trusted: bool,
+    },
+    /// Which keys of the file at `path` the package manager's database believes.
+    Keys {
+        path: String,
+        keys: BTreeSet<Digest>,
+        known: BTreeSet<Digest>,
     },
     Mount {
         path: String,
@@ -164,6 +178,10 @@ impl Part<'_> {
                 let trusted = trust::is_trusted(sha256, sight.host).map_err(|fault| refuse(fault.text()))?;
                 Found::Trust { path: link.clone(), sha256, trusted }
             }
+            Self::Keys { path, keys, .. } => {
+                let known = repository::known(keys, sight.host).map_err(|fault| refuse(fault.text()))?;
+                Found::Keys { path: path.clone(), keys: keys.clone(), known }
+            }
         })
     }
 }
@@ -200,6 +218,10 @@ pub fn look(before: &[Found], host: &impl Host) -> Result<Vec<Found>, Fault> {
                 let trusted = trust::is_trusted(*sha256, host)?;
                 Found::Trust { path: path.clone(), sha256: *sha256, trusted }
             }
+            Found::Keys { path, keys, .. } => {
+                let known = repository::known(keys, host)?;
+                Found::Keys { path: path.clone(), keys: keys.clone(), known }
+            }
             Found::Acl { path, .. } => Found::Acl { path: path.clone(), found: acl::look_again(path, host)? },
             Found::Attributes { path, attrs } => match host.look(path)? {
                 Entry::File { attrs, .. } | Entry::Directory { attrs } => {
@@ -225,6 +247,7 @@ impl Found {
             | Self::Kernel { path, .. }
             | Self::Unit { path, .. }
             | Self::Trust { path, .. }
+            | Self::Keys { path, .. }
             | Self::Rules { path, .. }
             | Self::Mount { path, .. }
             | Self::Module { path, .. }
@@ -249,6 +272,7 @@ fn one(found: &Found, accounts: &Accounts) -> Digest {
         Found::Module { path, loaded } => module::digest(path, *loaded),
         Found::Rules { live, .. } => state(&("rules", live)),
         Found::Trust { sha256, trusted, .. } => trust::digest(*sha256, *trusted),
+        Found::Keys { known, .. } => repository::digest(known),
         Found::Acl { found, .. } => acl::digest(found, accounts),
         Found::Attributes { attrs, .. } => attributes(&NamedAttrs::of(*attrs, accounts)),
     }
@@ -371,6 +395,9 @@ fn change<H: Host>(
         }
         (Part::Trust { authority, trusted, stale, .. }, Found::Trust { trusted: now, .. }) => {
             Ok(trust::change(id, authority, (*now, *trusted), *stale))
+        }
+        (Part::Keys { keys, known, .. }, Found::Keys { path, known: now, .. }) => {
+            Ok(repository::change(id, path, (keys, *known), now))
         }
         _ => Err(refuse(format!("{id} is not as it was a moment ago"))),
     }
@@ -575,6 +602,7 @@ pub(crate) fn apply(
             (Part::Trust { link, authority, trusted, .. }, _) => {
                 trust::apply(link, authority.sha256, *trusted, host)?;
             }
+            (Part::Keys { path, keys, known }, _) => repository::bring(path, keys, *known, host)?,
             _ => return Err(Fault::Refused("a part is not as it was a moment ago".into())),
         }
     }
@@ -633,6 +661,7 @@ pub fn undo(before: &[Found], host: &mut impl Host, saved: &dyn Saved) -> Result
             Found::Module { path, loaded } => module::bring(path, *loaded, host)?,
             Found::Rules { live, saved: rules, .. } => firewall::undo(*live, *rules, host, saved)?,
             Found::Trust { .. } => derived.push(part),
+            Found::Keys { path, keys, known } => repository::put_back(path, keys, known, host)?,
         }
     }
     derived.into_iter().try_for_each(|part| match part {

@@ -9,6 +9,7 @@ use agent::host::{Installed, Mounted, PackageState, Unit};
 use agent::journal::{Journal, Outcome, Standing};
 use serde_json::json;
 use shared::digest::Digest;
+use shared::manifest::{OpenPgpKey, SourceFormat};
 use shared::receipt::{HostOutcome, StepStatus};
 use std::path::Path;
 
@@ -235,6 +236,10 @@ pub fn sweep(resources: serde_json::Value, again: Option<usize>) -> (usize, usiz
 }
 
 pub fn sweep_site(site: &Site, again: Option<usize>) -> (usize, usize, usize) {
+    sweep_on(machine, site, again)
+}
+
+fn sweep_on(machine: fn() -> Fake, site: &Site, again: Option<usize>) -> (usize, usize, usize) {
     let mut calm = machine();
     let before = calm.world.borrow().clone();
     let disk = FakeDisk::new(calm.power.clone());
@@ -462,6 +467,47 @@ fn a_source_of_packages_and_its_key_go_back_whatever_write_the_power_goes_at() {
     ]);
     let (rolled_back, applied, failed) = sweep(resources, None);
     assert!(rolled_back > 5 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+}
+
+/// A host with zypper that has the source with another key.
+fn zypper() -> Fake {
+    let fake = machine();
+    fake.sources.set(SourceFormat::Zypper);
+    let old = "/etc/pki/rpm-gpg/assent-vendor-0000000000000000.asc";
+    for path in ["/etc/pki", "/etc/pki/rpm-gpg", "/etc/zypp", "/etc/zypp/repos.d"] {
+        let directory = fake.world.borrow().nodes["/srv"].clone();
+        fake.world.borrow_mut().nodes.insert(path.into(), directory);
+    }
+    let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxgIBAg==\n-----END PGP PUBLIC KEY BLOCK-----\n";
+    fake.file(old, key);
+    fake.file("/etc/zypp/repos.d/assent-vendor.repo", &format!("[vendor]\ngpgkey=file://{old}\n"));
+    fake.world.borrow_mut().keys = OpenPgpKey::primaries_of(key);
+    fake
+}
+
+#[test]
+fn the_key_of_an_rpm_source_and_the_one_before_go_back_whatever_write_the_power_goes_at() {
+    let key = include_str!("../../../shared/src/manifest/golden/repository.asc");
+    let site = Site::new(vec![manifest(
+        "app",
+        json!([{ "package_repository": { "name": "vendor", "uris": ["https://packages.example.org"], "key": key } }]),
+    )]);
+    let mut host = zypper();
+    let plan = site.plan(&mut host).unwrap();
+    assert!(
+        plan[0].summary.contains("let rpm believe the key of /etc/pki/rpm-gpg/assent-vendor-aad6"),
+        "{plan:#?}"
+    );
+    assert!(
+        plan[0].summary.contains("let rpm no longer believe the key of /etc/pki/rpm-gpg/assent-vendor-0000")
+    );
+    let disk = FakeDisk::new(host.power.clone());
+    site.apply(&mut host, &mut journal(&disk)).unwrap();
+    assert_eq!(host.world.borrow().keys, OpenPgpKey::primaries_of(key));
+    let (rolled_back, applied, failed) = sweep_on(zypper, &site, None);
+    assert!(rolled_back > 5 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
+    let (rolled_back, _, failed) = sweep_on(zypper, &site, Some(11));
+    assert!(rolled_back > 50 && failed == 0, "{rolled_back} {failed}");
 }
 
 #[test]

@@ -27,7 +27,9 @@ mod packages;
 mod programs;
 mod random;
 mod random_packages;
+#[macro_use]
 mod rpm;
+mod rpm_sources;
 mod secrets;
 mod system;
 mod upkeep;

@@ -751,6 +751,21 @@ fn a_repository_of_a_failed_run_is_taken_back() {
 }
 
 #[test]
+fn a_source_of_dnf_and_zypper_is_refused_where_there_is_apt() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    let refused = site(json!([
+        { "package_repository": { "name": "vendor", "uris": ["https://packages.example.org"], "key": repo.armored_key() } },
+    ]));
+    let refused = refused.plan(&mut bench.machine).unwrap_err();
+    assert!(refused.message.contains("has no suites, so it is a source of dnf and zypper"), "{refused}");
+    assert!(
+        refused.message.contains("this host has apt; give hosts with apt a manifest of their own"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn facts_name_packages_with_their_sources() {
     let repo = lab();
     let mut bench = bench(&repo, &repo.file_url());

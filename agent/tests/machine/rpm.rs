@@ -65,22 +65,25 @@ with_both! {
     an_rpm_transaction_goes_on_when_the_agent_is_killed
 }
 
-struct Bench {
-    family: Family,
-    root: Root,
-    machine: Machine,
-    journal: Journal<RealDisk>,
+pub struct Bench {
+    pub family: Family,
+    pub root: Root,
+    pub machine: Machine,
+    pub journal: Journal<RealDisk>,
 }
 
 fn bench(repo: &Repo, family: Family) -> Bench {
-    let root = repo.root(family);
+    on(repo.root(family), family)
+}
+
+pub fn on(root: Root, family: Family) -> Bench {
     let machine = Machine::open(root.dir(), &root.state()).unwrap();
     let journal = Journal::open(RealDisk, &root.state().join("journal")).unwrap();
     Bench { family, root, machine, journal }
 }
 
 impl Bench {
-    fn apply(&mut self, site: &Site) -> agent::journal::Outcome {
+    pub fn apply(&mut self, site: &Site) -> agent::journal::Outcome {
         let outcome = site
             .apply(&mut self.machine, &mut self.journal)
             .unwrap_or_else(|e| panic!("{:?}: {e}", self.family));
@@ -89,13 +92,13 @@ impl Bench {
     }
 
     /// Applies, and it has to work out.
-    fn does(&mut self, site: &Site) {
+    pub fn does(&mut self, site: &Site) {
         let outcome = self.apply(site);
         assert_eq!(outcome.outcome, HostOutcome::Applied, "{:?}: {outcome:#?}", self.family);
     }
 
     /// `name version` of all packages, with their state when it is not installed whole.
-    fn installed(&self) -> Vec<String> {
+    pub fn installed(&self) -> Vec<String> {
         let show = |p: agent::host::Installed| {
             let held = if p.held { " held" } else { "" };
             match p.state {
@@ -107,7 +110,7 @@ impl Bench {
     }
 
     /// Everything but what belongs to the agent, and what rpm and zypper make when they are only asked.
-    fn snapshot(&self) -> super::support::tree::Tree {
+    pub fn snapshot(&self) -> super::support::tree::Tree {
         let top = self.root.dir().components().nth(1).unwrap().as_os_str().to_str().unwrap();
         let mut all = snapshot(self.root.dir(), &["/var/lib/assent", &format!("/{top}")]);
         all.retain(|path, _| !path.starts_with("/root"));
@@ -122,12 +125,12 @@ impl Bench {
         self.root.state().join(dir).join(below)
     }
 
-    fn text(&self, path: &str) -> String {
+    pub fn text(&self, path: &str) -> String {
         fs::read_to_string(self.root.path(path)).unwrap_or_default()
     }
 }
 
-fn package<'a>(name: &'a str, version: &'a str, requires: &'a str) -> Rpm<'a> {
+pub fn package<'a>(name: &'a str, version: &'a str, requires: &'a str) -> Rpm<'a> {
     Rpm { name, version, requires, ..Rpm::default() }
 }
 
@@ -151,19 +154,19 @@ fn build_lab() -> Repo {
     repo
 }
 
-fn packages(list: &[(&str, &str)]) -> Value {
+pub fn packages(list: &[(&str, &str)]) -> Value {
     Value::Array(list.iter().map(|(n, v)| json!({ "package": { "name": n, "version": v } })).collect())
 }
 
-fn site(resources: Value) -> Site {
+pub fn site(resources: Value) -> Site {
     Site::new(vec![manifest("base", resources)])
 }
 
-fn patch(select: Value) -> Site {
+pub fn patch(select: Value) -> Site {
     Site::new(vec![from_json(&json!({ "manifest": "patch", "version": "1.0.0", "patch": select }))])
 }
 
-fn summaries(plan: &[Action]) -> Vec<&str> {
+pub fn summaries(plan: &[Action]) -> Vec<&str> {
     plan.iter().map(|a| a.summary.as_str()).collect()
 }
 

@@ -9,7 +9,7 @@ pub mod tree;
 use std::process::{Command, Output};
 
 /// Runs a program that has to end well.
-fn run(command: &mut Command) -> Output {
+pub fn run(command: &mut Command) -> Output {
     command.env("LC_ALL", "C").env("HOME", "/root");
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));

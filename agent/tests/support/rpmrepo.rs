@@ -33,6 +33,26 @@ impl Family {
     }
 }
 
+impl Family {
+    /// A private root with an empty package database and no repository.
+    pub fn root(self) -> Root {
+        let root = Root::empty();
+        let dir = match self {
+            Self::Dnf => "etc/yum.repos.d",
+            Self::Zypper => "etc/zypp/repos.d",
+        };
+        for dir in ["usr/share", "etc", "var/lib/assent", "var/log", dir] {
+            fs::create_dir_all(root.path(dir)).unwrap();
+        }
+        if self == Self::Dnf {
+            fs::create_dir_all(root.path("etc/dnf")).unwrap();
+            fs::write(root.path("etc/dnf/dnf.conf"), "[main]\nbest=True\nskip_if_unavailable=True\n")
+                .unwrap();
+        }
+        root
+    }
+}
+
 /// A repository called `lab`.
 pub struct Repo {
     dir: tempfile::TempDir,
@@ -178,23 +198,25 @@ impl Repo {
         self.path("repo/repodata/primary.xml.gz")
     }
 
+    /// The key that signs it, in ASCII armor.
+    pub fn armored_key(&self) -> String {
+        fs::read_to_string(self.path("key.asc")).unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("file://{}", self.path("repo").display())
+    }
+
     /// A private root with an empty package database that uses this repository and has its key.
     pub fn root(&self, family: Family) -> Root {
-        let root = Root::empty();
-        for dir in ["usr/share", "etc", "var/lib/assent", "var/log"] {
-            fs::create_dir_all(root.path(dir)).unwrap();
-        }
+        let root = family.root();
         let (repo, key) = (self.path("repo"), self.path("key.asc"));
         let (dir, more) = match family {
             Family::Dnf => {
-                fs::create_dir_all(root.path("etc/dnf")).unwrap();
-                fs::write(root.path("etc/dnf/dnf.conf"), "[main]\nbest=True\nskip_if_unavailable=True\n")
-                    .unwrap();
                 ("etc/yum.repos.d", format!("baseurl=file://{}\nrepo_gpgcheck=1\n", repo.display()))
             }
             Family::Zypper => ("etc/zypp/repos.d", format!("baseurl=dir:{}\ntype=rpm-md\n", repo.display())),
         };
-        fs::create_dir_all(root.path(dir)).unwrap();
         let text = format!("[lab]\nname=Lab\nenabled=1\ngpgcheck=1\ngpgkey=file://{}\n{more}", key.display());
         fs::write(root.path(dir).join("lab.repo"), text).unwrap();
         if family == Family::Zypper {

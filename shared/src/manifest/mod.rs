@@ -19,6 +19,7 @@ mod health;
 mod hooks;
 mod kernel;
 mod names;
+mod openpgp;
 mod order;
 mod package;
 mod parameters;
@@ -54,6 +55,7 @@ pub use names::{
     AuthorizedKey, Checker, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
+pub use openpgp::OpenPgpKey;
 pub use order::{Cycle, in_the_way, order};
 pub use package::{
     Conffiles, NamePattern, NotAPattern, Package, PackageRange, PackageWant, Patch, Patterns, Select,
@@ -61,7 +63,7 @@ pub use package::{
 };
 pub use parameters::{ParamValue, Parameter, ParameterType, resolve_params};
 pub use repository::{
-    OpenPgpKey, PackageRepository, PackageSource, RepositoryName, RepositoryUri, RepositoryWord,
+    PackageRepository, PackageSource, RepositoryName, RepositoryUri, RepositoryWord, SourceFormat, SourceKind,
 };
 pub use resource::{
     Artifact, Command, Directory, File, FileSource, FileWant, Needed, Recurse, Resource, ResourceKind,

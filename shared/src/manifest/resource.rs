@@ -525,10 +525,7 @@ impl Resource {
             Self::Certificate(certificate) => vec![certificate.path().into()],
             Self::Firewall(_) => vec![Firewall::PATH.into()],
             Self::KernelModule(own) => vec![own.load_file().into(), own.settings_file().into()],
-            Self::PackageRepository(repository) => {
-                let keyring = repository.source.as_ref().map(|source| repository.keyring(&source.key));
-                keyring.into_iter().chain([repository.path()]).map(Into::into).collect()
-            }
+            Self::PackageRepository(repository) => repository.paths().into_iter().map(Into::into).collect(),
             Self::Timer(timer) => {
                 vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
             }

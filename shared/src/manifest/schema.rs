@@ -4,7 +4,7 @@
 
 use super::external::Properties;
 use super::names::{Checker, LinePattern};
-use super::repository::OpenPgpKey;
+use super::openpgp::OpenPgpKey;
 use super::text::ContentText;
 use super::trust::CaCertificate;
 use super::values::{Argv, Mode};

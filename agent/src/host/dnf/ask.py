@@ -4,8 +4,10 @@ The request is the file named by the first argument. Planning solves against the
 nothing; carrying out knows no repository at all, only the files that it is given.
 """
 
+import glob
 import json
 import os
+import shutil
 import sys
 
 # Plugins print as well, and that is no answer.
@@ -77,6 +79,10 @@ def opened(ask, repositories):
     base.pre_configure_plugins()
     if repositories:
         base.read_all_repos()
+        if ask["do"] == "refresh":
+            # The library believes a key for good once it has seen it, also when the repository names another one.
+            for ring in glob.glob(os.path.join(glob.escape(conf.cachedir), "*", "pubring")):
+                shutil.rmtree(ring)
         for repo in base.repos.iter_enabled():
             repo._set_key_import(OwnKeys())
             # One that fails must not pass for nothing to upgrade.

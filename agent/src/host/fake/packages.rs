@@ -7,8 +7,9 @@ use crate::host::packages::{
 };
 use crate::host::{Fault, Outdated};
 use shared::digest::Digest;
+use shared::manifest::{OpenPgpKey, SourceFormat};
 use shared::version::{DebVersion, Order};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A package on offer.
@@ -280,6 +281,26 @@ impl PackageManager for Fake {
                 }
             }
         })
+    }
+
+    fn sources(&self) -> SourceFormat {
+        self.sources.get()
+    }
+
+    fn keys(&self) -> Result<BTreeSet<Digest>, Fault> {
+        Ok(self.world.borrow().keys.clone())
+    }
+
+    fn add_keys(&self, path: &str) -> Result<(), Fault> {
+        self.change("add keys", |world| {
+            if let Some(Node::File(_, bytes)) = world.nodes.get(path) {
+                world.keys.extend(OpenPgpKey::primaries_of(&String::from_utf8_lossy(bytes)));
+            }
+        })
+    }
+
+    fn drop_keys(&self, keys: &BTreeSet<Digest>) -> Result<(), Fault> {
+        self.change("drop keys", |world| world.keys.retain(|key| !keys.contains(key)))
     }
 
     fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {

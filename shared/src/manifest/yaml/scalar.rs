@@ -8,8 +8,9 @@ use crate::manifest::names::{
     AuthorizedKey, CommentMark, HostName, LinePattern, LineText, LinkTarget, PartName, SectionName,
     SettingKey, SettingValue, SudoersName, SysctlKey, UserComment, ZoneName,
 };
+use crate::manifest::openpgp::OpenPgpKey;
 use crate::manifest::package::{NamePattern, PackageRange};
-use crate::manifest::repository::{OpenPgpKey, RepositoryName, RepositoryUri, RepositoryWord};
+use crate::manifest::repository::{RepositoryName, RepositoryUri, RepositoryWord};
 use crate::manifest::trust::{CaCertificate, CertificateName};
 use crate::manifest::unit::{CalendarText, DropinName, TimerName};
 use crate::manifest::values::{

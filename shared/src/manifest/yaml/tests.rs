@@ -14,6 +14,7 @@ const ACL: &str = include_str!("../golden/acl.yaml");
 const SECRETS: &str = include_str!("../golden/secrets.yaml");
 const PACKAGES: &str = include_str!("../golden/packages.yaml");
 const SOURCES: &str = include_str!("../golden/sources.yaml");
+const RPM_SOURCES: &str = include_str!("../golden/rpm-sources.yaml");
 const GROUPS: &str = include_str!("../golden/groups.yaml");
 const UPKEEP: &str = include_str!("../golden/upkeep.yaml");
 const LEAST: &str = include_str!("../golden/least.yaml");
@@ -52,6 +53,7 @@ fn samples_compile_to_the_pinned_bytes_and_are_read_back() {
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
+        ("rpm-sources", RPM_SOURCES),
         ("upkeep", UPKEEP),
         ("least", LEAST),
     ];
@@ -178,7 +180,9 @@ fn the_sample_means_what_it_says() {
 
 #[test]
 fn kinds_that_edit_have_ids_paths_and_classes() {
-    for (name, yaml) in [("edits", EDITS), ("system", SYSTEM), ("sources", SOURCES)] {
+    for (name, yaml) in
+        [("edits", EDITS), ("system", SYSTEM), ("sources", SOURCES), ("rpm-sources", RPM_SOURCES)]
+    {
         let mut told = String::new();
         for r in compile(yaml.as_bytes()).unwrap().resources() {
             let classes: Vec<&str> = r.classes().iter().map(|c| c.as_str()).collect();
@@ -234,6 +238,7 @@ fn the_schema_is_pinned_and_accepts_what_compiles() {
         ("packages", PACKAGES),
         ("groups", GROUPS),
         ("sources", SOURCES),
+        ("rpm-sources", RPM_SOURCES),
         ("upkeep", UPKEEP),
         ("least", LEAST),
     ];
