@@ -1,5 +1,6 @@
 //! A new agent for a fleet: eight machines in waves, on one of which the new program crashes.
 
+use super::{Site, outcome};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,6 +20,24 @@ const BREAKS: &str = r#"
 __attribute__((constructor)) static void look(void) {
   char path[256] = {0};
   if (readlink("/proc/self/exe", path, sizeof path - 1) > 0 && strstr(path, "/assent/slots/")) abort();
+}
+"#;
+
+/// A program on trial that takes its time, until somebody lets it go on.
+const WAITS: &str = r#"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void look(int argc, char **argv) {
+  char path[256] = {0};
+  if (readlink("/proc/self/exe", path, sizeof path - 1) < 0 || !strstr(path, "/assent/slots/")) return;
+  if (argc < 2 || strcmp(argv[1], "trial")) return;
+  FILE *trials = fopen("/var/tmp/trials", "a");
+  fputs("begun\n", trials);
+  fflush(trials);
+  fsync(fileno(trials));
+  fclose(trials);
+  while (access("/var/tmp/go", F_OK)) usleep(100000);
 }
 "#;
 
@@ -105,13 +124,15 @@ impl Fleet {
     }
 }
 
-fn breaks(machine: &Machine, dir: &Path) {
-    std::fs::write(dir.join("breaks.c"), BREAKS).unwrap();
-    let library = dir.join("breaks.so");
+/// Lets every program of the machine begin with this C code.
+fn preload(machine: &Machine, code: &str, dir: &Path) {
+    std::fs::create_dir_all(dir).unwrap();
+    std::fs::write(dir.join("first.c"), code).unwrap();
+    let library = dir.join("first.so");
     let mut cc = Command::new("cc");
-    Said::of(cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(dir.join("breaks.c"))).ok();
-    machine.copy(&library, "/usr/lib/breaks.so");
-    machine.exec(&["sh", "-c", "echo /usr/lib/breaks.so >/etc/ld.so.preload"]).ok();
+    Said::of(cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(dir.join("first.c"))).ok();
+    machine.copy(&library, "/usr/lib/first.so");
+    machine.exec(&["sh", "-c", "echo /usr/lib/first.so >/etc/ld.so.preload"]).ok();
 }
 
 #[test]
@@ -122,8 +143,7 @@ fn eight_machines_take_a_new_agent_in_waves_and_the_one_on_which_it_crashes_keep
         let all: Vec<&str> = names.iter().map(String::as_str).collect();
         let (good, bad) = (&all[..MACHINES - 1], all[MACHINES - 1]);
         let dir = fleet.world.path("programs");
-        std::fs::create_dir_all(&dir).unwrap();
-        breaks(fleet.machine(bad), &dir);
+        preload(fleet.machine(bad), BREAKS, &dir);
         let keys = fleet.world.add_vendor(3);
         let program = agent_as("0.2.0", &dir);
         let release = fleet.world.release(&program, &keys[..2]);
@@ -187,5 +207,42 @@ fn eight_machines_take_a_new_agent_in_waves_and_the_one_on_which_it_crashes_keep
         }
         let shown = fleet.world.assent(&["ci", "show", "m1"]).ok().out;
         assert!(shown.contains("0.2.0 (slot a)"), "{shown}");
+    });
+}
+
+#[test]
+fn a_kill_and_a_power_cut_in_the_trial_leave_the_old_agent_which_begins_it_again() {
+    on_own_ground(|ground| {
+        let mut site = Site::new(ground, Disk::Own, &[]);
+        let dir = site.world.path("programs");
+        preload(&site.machine, WAITS, &dir);
+        let keys = site.world.add_vendor(3);
+        let program = agent_as("0.2.0", &dir);
+        let release = site.world.release(&program, &keys[1..]);
+        let manifest = site.world.publish_program(&program, &release, |text| text);
+        let id = site.request_again(&manifest);
+        site.approve(&id);
+        let tried = |site: &Site| site.lines("/var/tmp/trials");
+        site.until("the trial", || tried(&site) == 1);
+        // The new one does not outlive the one that tries it.
+        site.machine.exec(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", "assent-agent"]).ok();
+        site.machine.nudge();
+        site.until("the second trial", || tried(&site) == 2);
+        let both = "ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c /assent/slots/";
+        assert_eq!(site.machine.ask(&["sh", "-c", both]), "1", "one program on trial");
+
+        site.machine.exec(&["sync"]).ok();
+        site.machine.cut_power();
+        site.machine.power_on();
+        site.until("the third trial", || tried(&site) == 3);
+        assert!(site.own_receipt(&id).is_none());
+        site.machine.exec(&["touch", "/var/tmp/go"]).ok();
+        let receipt = site.receipt(&id);
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert_eq!(receipt.body.header.agent_version.to_string(), "0.2.0");
+        site.until("the new program", || {
+            site.machine.exec(&["assent-agent", "status"]).out.contains("0.2.0 (slot a)")
+        });
+        site.is_sound();
     });
 }
