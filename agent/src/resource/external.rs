@@ -2,12 +2,12 @@
 //!
 //! A plan runs nothing of a manifest, so it cannot ask the program: it shows and binds what will be handed to which
 //! program, and says that the program decides at apply time. There, after the approval, `get` and `test` are asked
-//! first, `set` (or `delete`) only when they differ, and `test` once more. Never: another program than the bound one.
+//! first, then `whatIf` where there is one, `set` (or `delete`) only when they differ, and `test` once more. Never:
+//! another program than the bound one.
 
 use super::{command, refuse, state};
 use crate::host::{Attrs, Entry, Exec, Fault, Host, Ran};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use shared::digest::Digest;
 use shared::ids::ResourceId;
@@ -47,6 +47,9 @@ pub struct DscManifest {
     delete: Option<Method>,
     #[serde(default)]
     test: Option<Method>,
+    /// Tells what `set` would come to and changes nothing.
+    #[serde(default, rename = "whatIf")]
+    what_if: Option<Method>,
     /// What exit codes mean, for people; 0 is success.
     #[serde(default, rename = "exitCodes")]
     exit_codes: BTreeMap<String, String>,
@@ -80,11 +83,30 @@ enum Arg {
         #[serde(default)]
         mandatory: bool,
     },
-    /// Only given when nothing is to be changed, which is never asked.
+    /// Only given when nothing is to be changed.
     WhatIf {
         #[serde(rename = "whatIfArg")]
-        _name: IgnoredAny,
+        name: String,
     },
+}
+
+/// Whether an operation is to do what it is for, or only to tell what that would come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    Do,
+    Tell,
+}
+
+impl Method {
+    /// The properties that it names in its second document, where it tells state and difference.
+    fn names<'t>(&self, told: &'t [Value]) -> Option<Vec<&'t str>> {
+        match told.get(1) {
+            Some(Value::Array(names)) if self.returns.as_deref() == Some("stateAndDiff") => {
+                Some(names.iter().filter_map(Value::as_str).collect())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The program in its place, and how it is spoken to.
@@ -165,9 +187,8 @@ pub fn prepare(want: &External, host: &mut impl Host, artifacts: &Artifacts<'_>)
         return Err(no(format!("is one of the kind {kind:?}; only single resources are supported")));
     }
     let name = manifest.set.executable.clone();
-    let methods =
-        [Some(&manifest.get), Some(&manifest.set), manifest.test.as_ref(), manifest.delete.as_ref()];
-    let other = methods.into_iter().flatten().any(|method| method.executable != name);
+    let others = [&manifest.test, &manifest.delete, &manifest.what_if].into_iter().flatten();
+    let other = others.chain([&manifest.get]).any(|method| method.executable != name);
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if other || name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
         return Err(no("names another program beside the one that was approved".into()));
@@ -212,7 +233,7 @@ fn desired(want: &External) -> Value {
 }
 
 impl Ready {
-    fn exec(&self, method: &Method, input: &[u8]) -> Result<Exec, Fault> {
+    fn exec(&self, method: &Method, input: &[u8], intent: Intent) -> Result<Exec, Fault> {
         let text = || String::from_utf8_lossy(input).into_owned();
         let (mut arguments, mut given) = (Vec::new(), false);
         for arg in &method.args {
@@ -222,6 +243,7 @@ impl Ready {
                     arguments.extend([name.clone(), text()]);
                     given = true;
                 }
+                Arg::WhatIf { name } if intent == Intent::Tell => arguments.push(name.clone()),
                 Arg::Json { .. } | Arg::WhatIf { .. } => {}
             }
         }
@@ -246,11 +268,11 @@ impl Ready {
     fn ask(
         &self,
         what: &str,
-        method: &Method,
+        (method, intent): (&Method, Intent),
         input: &[u8],
         host: &mut impl Host,
     ) -> Result<Vec<Value>, Fault> {
-        let Ran { code, how, stdout, cut, .. } = self.run(method, input, host)?;
+        let Ran { code, how, stdout, cut, .. } = host.run(&self.exec(method, input, intent)?)?;
         if code != Some(0) {
             let meaning = code.and_then(|code| self.manifest.exit_codes.get(&code.to_string()));
             let meaning =
@@ -268,16 +290,12 @@ impl Ready {
         lines.map(|line| serde_json::from_slice(line).map_err(bad)).collect()
     }
 
-    fn run(&self, method: &Method, input: &[u8], host: &mut impl Host) -> Result<Ran, Fault> {
-        host.run(&self.exec(method, input)?)
-    }
-
     /// The state now, as the program tells it.
     ///
     /// # Errors
     /// It does not tell it.
     pub fn get(&self, want: &External, host: &mut impl Host) -> Result<Value, Fault> {
-        let told = self.ask("get", &self.manifest.get, &want.properties.to_json(), host)?;
+        let told = self.ask("get", (&self.manifest.get, Intent::Do), &want.properties.to_json(), host)?;
         let none = || Fault::Refused(format!("get of {} told no state", self.manifest.dsc_type));
         told.into_iter().next().filter(Value::is_object).ok_or_else(none)
     }
@@ -292,13 +310,10 @@ impl Ready {
         let Some(test) = &self.manifest.test else {
             return Ok(some(differing(&self.get(want, host)?, &desired)));
         };
-        let told = self.ask("test", test, &want.properties.to_json(), host)?;
-        if test.returns.as_deref() == Some("stateAndDiff")
-            // The second document lists the properties that differ.
-            && let Some(Value::Array(names)) = told.get(1)
-        {
+        let told = self.ask("test", (test, Intent::Do), &want.properties.to_json(), host)?;
+        if let Some(names) = test.names(&told) {
             let known = |name: &&str| desired.get(name).is_some();
-            let named = names.iter().filter_map(Value::as_str).filter(known).map(str::to_owned).collect();
+            let named = names.iter().copied().filter(known).map(str::to_owned).collect();
             return Ok((!names.is_empty()).then_some(named));
         }
         let none = || Fault::Refused(format!("test of {} told no state", self.manifest.dsc_type));
@@ -320,13 +335,39 @@ impl Ready {
         }
     }
 
+    /// Lets the program tell what setting would come to, where it can do that without setting anything: by `whatIf`, or
+    /// by an argument of the operation. Answers what it names beside the properties that are wanted.
+    ///
+    /// # Errors
+    /// It failed, or announces another state than the approved one; then nothing is set.
+    pub fn announced(&self, want: &External, host: &mut impl Host) -> Result<Vec<String>, Fault> {
+        let desired = desired(want);
+        let (what, method) = self.bringing(&desired);
+        let by_argument = method.args.iter().any(|arg| matches!(arg, Arg::WhatIf { .. }));
+        let method = match &self.manifest.what_if {
+            Some(what_if) if what == "set" => what_if,
+            _ if by_argument => method,
+            _ => return Ok(Vec::new()),
+        };
+        let told = self.ask("whatIf", (method, Intent::Tell), &want.properties.to_json(), host)?;
+        if told.first().is_some_and(|state| what == "set" && !holds(state, &desired)) {
+            return Err(Fault::Refused(format!(
+                "nothing was set: whatIf of {} announces another state than the approved one",
+                want.dsc_type
+            )));
+        }
+        let names = method.names(&told).unwrap_or_default();
+        let besides = names.into_iter().filter(|name| desired.get(name).is_none());
+        Ok(besides.map(shared::strict::shorten).collect())
+    }
+
     /// Brings the state about, and asks whether it is right.
     ///
     /// # Errors
     /// It is not, or the program failed.
     pub fn set(&self, want: &External, host: &mut impl Host) -> Result<(), Fault> {
         let (what, method) = self.bringing(&desired(want));
-        self.ask(what, method, &want.properties.to_json(), host)?;
+        self.ask(what, (method, Intent::Do), &want.properties.to_json(), host)?;
         if self.differing(want, host)?.is_none() {
             return Ok(());
         }
@@ -343,7 +384,7 @@ impl Ready {
     pub fn found(&self, want: &External, before: &Value, host: &impl Host) -> Result<command::Found, Fault> {
         let (mut undo, mut input) = (None, None);
         if want.restore {
-            let exec = self.exec(self.bringing(before).1, before.to_string().as_bytes())?;
+            let exec = self.exec(self.bringing(before).1, before.to_string().as_bytes(), Intent::Do)?;
             let line: Vec<String> = std::iter::once(exec.program).chain(exec.arguments).collect();
             let bad = |e: shared::manifest::NotAValue| {
                 Fault::Refused(format!("what was before cannot be set again: {e}"))

@@ -22,7 +22,7 @@ import json, os, sys, time
 root = os.environ["ASSENT_ROOT"]
 path = root + "/srv/state.json"
 wanted = json.load(sys.stdin)
-operation = sys.argv[1]
+operation = sys.argv[1] if sys.argv[2:] != ["--what-if"] else "what-if"
 open(root + "/srv/log", "a").write(operation + "\n")
 mode = wanted.pop("mode", "")
 wanted.pop("_inDesiredState", None)
@@ -35,6 +35,11 @@ if operation == "test" and mode == "talks":
     print("x" * 2000000); sys.exit(0)
 if operation == "get" and mode == "babbles":
     print("no JSON"); sys.exit(0)
+if operation == "what-if":
+    announced = dict(wanted, mode=mode) if mode else dict(wanted)
+    if mode == "errs":
+        announced["level"] = 9
+    print(json.dumps(announced)); print(json.dumps(list(wanted) + ["cache"])); sys.exit(4 if mode == "balks" else 0)
 if operation == "delete":
     os.remove(path)
     now = {"_exist": False}
@@ -180,8 +185,50 @@ fn what_is_not_to_be_there_is_deleted_where_set_cannot_do_that() {
         let site = site(&bench, json!([{ "external": own }]));
         let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
         assert_eq!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
-        assert_eq!(log(&bench)[2], if handles { "set" } else { "delete" });
+        assert_eq!(log(&bench)[2..4], if handles { ["what-if", "set"] } else { ["delete", "test"] });
         assert!(!bench.path("srv/state.json").exists());
+    }
+}
+
+/// By an operation of its own, or by an argument of `set`.
+#[test]
+fn the_program_announces_what_it_would_do_before_it_does_it() {
+    for own_operation in [true, false] {
+        for (mode, refused) in [
+            (None, None),
+            (Some("errs"), Some("announces another state than the approved one")),
+            (Some("balks"), Some("whatIf of Contoso.App/Feature ended with exit code 4")),
+        ] {
+            let mut bench = Bench::new();
+            let mut dsc = dsc();
+            let method = if own_operation {
+                dsc["whatIf"] = json!({ "executable": "feature", "args": ["what-if"], "input": "stdin" });
+                "whatIf"
+            } else {
+                dsc["set"]["args"] = json!(["set", { "whatIfArg": "--what-if" }]);
+                "set"
+            };
+            dsc[method]["return"] = json!("stateAndDiff");
+            let mut properties = json!({ "level": 2 });
+            if let Some(mode) = mode {
+                properties["mode"] = json!(mode);
+            }
+            let own = resource(&bench, &dsc, properties);
+            let site = site(&bench, json!([{ "external": own }]));
+            let outcome = site.apply(&mut bench.machine, &mut bench.journal).unwrap();
+            let what = format!("{own_operation} {mode:?}: {outcome:#?}");
+            let sets = log(&bench).iter().filter(|operation| *operation == "set").count();
+            match refused {
+                None => {
+                    assert_eq!(log(&bench), ["get", "test", "what-if", "set", "test"], "{what}");
+                    assert_eq!(outcome.results[0].note, "set level; announced besides: cache", "{what}");
+                }
+                Some(why) => {
+                    assert_eq!((outcome.results[0].status, sets), (StepStatus::Failed, 0), "{what}");
+                    assert!(outcome.note.contains(why), "{what}");
+                }
+            }
+        }
     }
 }
 
@@ -246,6 +293,7 @@ fn a_resource_manifest_that_does_not_fit_is_refused() {
         ),
         (edit(&|d| d["set"]["input"] = json!("env")), "takes its input by env"),
         (edit(&|d| d["kind"] = json!("adapter")), "only single resources"),
+        (edit(&|d| d["whatIf"] = json!({ "executable": "other" })), "names another program"),
         (
             edit(&|d| d["delete"] = json!({ "executable": "rm", "args": ["-rf", "/"] })),
             "names another program",

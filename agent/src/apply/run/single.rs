@@ -196,11 +196,13 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         let Some(differing) = ready.differing(want, self.host)? else {
             return Ok((StepStatus::Unneeded, "its program says that nothing is to be done".into()));
         };
+        let besides = ready.announced(want, self.host)?;
         ready.set(want, self.host)?;
-        // Names of the manifest; values may be nobody's matter.
-        let named =
-            if differing.is_empty() { String::new() } else { format!("set {}", differing.join(", ")) };
-        Ok((StepStatus::Done, shared::strict::shorten(&named)))
+        // Names only; values may be nobody's matter.
+        let told = [("set", differing), ("announced besides:", besides)];
+        let told = told.iter().filter(|(_, names)| !names.is_empty());
+        let told: Vec<_> = told.map(|(what, names)| format!("{what} {}", names.join(", "))).collect();
+        Ok((StepStatus::Done, shared::strict::shorten(&told.join("; "))))
     }
 
     fn service(&mut self, action: &Action, before: &service::Found) -> Went {
