@@ -5,7 +5,7 @@
 
 use crate::programs::Said;
 use crate::root::{self, Snapshot};
-use crate::world::{Host, World};
+use crate::world::{Host, Statements, World};
 use shared::digest::Digest;
 use shared::ledger::{Checkpoint, Leaf, LeafKind, Tile, TileKind, VerifierKey, merkle};
 use shared::policy::Policy;
@@ -43,6 +43,7 @@ pub fn ledger(world: &mut World) {
     if !world.nodes[0].is_running() {
         return;
     }
+    let held: Vec<_> = world.hosts.values().map(held).collect();
     let leaves = read_ledger(world);
     let hashes: Vec<Digest> = leaves.iter().map(Leaf::hash).collect();
     let known = &world.memory.leaves;
@@ -66,19 +67,23 @@ pub fn ledger(world: &mut World) {
             leaf.sha256
         );
     }
-    for host in world.hosts.values() {
-        let waiting = host.spooled();
-        let statements = host.statements();
-        let all = statements.receipts.values().map(|r| (LeafKind::Receipt, r.digest));
-        let all = all.chain(statements.refusals.values().map(|r| (LeafKind::Refusal, r.digest)));
-        let all = all.chain(statements.findings.values().map(|f| (LeafKind::Finding, f.digest)));
-        let missing: Vec<_> = all.filter(|at| !digests.contains(at)).collect();
+    for (name, held, waiting) in held {
+        let missing: Vec<_> = held.iter().filter(|at| !digests.contains(at)).collect();
         assert!(
             missing.len() <= waiting,
-            "{}: dropped from the spool, but not in the ledger: {missing:?}",
-            host.name
+            "{name}: dropped from the spool, but not in the ledger: {missing:?}"
         );
     }
+}
+
+/// What a host has signed, and how many statements wait for their proof. In this order, and before the ledger is read:
+/// agents of real machines go on meanwhile.
+fn held(host: &Host) -> (String, Vec<(LeafKind, Digest)>, usize) {
+    let Statements { receipts, refusals, findings } = host.statements();
+    let all = receipts.values().map(|r| (LeafKind::Receipt, r.digest));
+    let all = all.chain(refusals.values().map(|r| (LeafKind::Refusal, r.digest)));
+    let all = all.chain(findings.values().map(|f| (LeafKind::Finding, f.digest))).collect();
+    (host.name.clone(), all, host.spooled())
 }
 
 /// All leaves, after signature and root of the newest checkpoint were checked.

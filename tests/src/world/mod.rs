@@ -8,7 +8,7 @@ mod persons;
 mod saved;
 mod vendor;
 
-pub use host::{Host, join_order};
+pub use host::{Host, Statements, join_order};
 pub use node::Node;
 pub use persons::{NewChange, Second};
 pub use saved::Saved;
