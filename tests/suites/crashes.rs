@@ -53,7 +53,7 @@ fn an_agent_killed_at_any_write_repeats_nothing_and_tells_the_truth() {
     let before = "before\n";
     std::fs::write(world.hosts["a1"].path("/etc/motd"), before).unwrap();
     check::accept(&mut world, "a1");
-    let change = pull_without_running(&mut world, STEPS);
+    let change = world.pull_without_running(STEPS);
     let original = world.hosts["a1"].root.clone();
     let mut points = 0;
     for call in ["fsync", "fdatasync", "rename,renameat,renameat2", "unlink,unlinkat", "mkdir,mkdirat"] {
@@ -70,18 +70,6 @@ fn an_agent_killed_at_any_write_repeats_nothing_and_tells_the_truth() {
         }
     }
     assert!(points >= 20, "only {points} places to be killed at were found");
-}
-
-/// The host has everything that it needs and the server is gone before the window begins.
-fn pull_without_running(world: &mut World, body: &str) -> String {
-    world.publish("steps", "1.0.0", body).ok();
-    let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
-    let change = world.request_and_approve(&new);
-    world.tick_all();
-    world.kill_server();
-    world.proxy.cut();
-    world.offset += 2 * 3_600;
-    change
 }
 
 /// After a crash the agent comes back, ends the run and signs what is true.
@@ -138,7 +126,7 @@ on_both! {
             std::fs::write(world.hosts[host].path("/etc/motd"), before).unwrap();
             check::accept(world, host);
         }
-        let change = pull_without_running(world, STEPS);
+        let change = world.pull_without_running(STEPS);
         for (n, host) in (1..).zip(hosts) {
             let root = world.hosts[host].root.clone();
             assert!(killed_at(world, &root, "fsync", 4 * n), "{host} ended before write {}", 4 * n);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tests::apt::{Package, Repository};
 use tests::programs::{has_tool, own};
 use tests::root::{self, Snapshot};
-use tests::world::{CLOCK, Host, NewChange};
+use tests::world::{CLOCK, Host};
 use tests::{Database, Said, World, check};
 
 const STEPS: &str = "resources:
@@ -107,13 +107,7 @@ fn prepared() -> Option<(Course, Vec<Seen>, Repository)> {
     // Or the package, when it goes, takes directories with it that are empty without it.
     std::fs::write(world.hosts["a1"].path("/usr/share/other"), "other\n").unwrap();
     check::accept(&mut world, "a1");
-    world.publish("steps", "1.0.0", STEPS).ok();
-    let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
-    let change = world.request_and_approve(&new);
-    world.tick_all();
-    world.kill_server();
-    world.proxy.cut();
-    world.offset += 2 * 3_600;
+    let change = world.pull_without_running(STEPS);
     let before = root::snapshot(&world.hosts["a1"].root);
     let mut course = Course { world, change, before, applied: Snapshot::new(), next: AtomicUsize::new(0) };
     let host = course.copy();

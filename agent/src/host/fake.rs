@@ -247,6 +247,11 @@ impl Fake {
         self.files.borrow_mut().insert(package.to_owned(), path.to_owned());
     }
 
+    /// Places beside which something lies that was never taken there.
+    pub fn left_staged(&self) -> Vec<&str> {
+        self.staged.keys().map(String::as_str).collect()
+    }
+
     /// The unit is down after its next restart.
     pub fn refuse_restart(&self, unit: &str) {
         self.broken.borrow_mut().push(unit.to_owned());

@@ -2,7 +2,6 @@
 
 use super::Bench;
 use super::site::{AUTHOR, FIRST, NOW, SECOND, approval, approve, key};
-use crate::disk::Disk;
 use crate::host::fake::{Cut, Node};
 use shared::approval::Decision;
 use shared::bundle::Bundle;
@@ -254,14 +253,7 @@ fn an_approval_of_corrections_starts_no_change() {
 
 #[test]
 fn a_power_cut_at_any_write_of_a_correction_repeats_no_step_and_leaves_one_true_receipt() {
-    let ready = || {
-        let bench = applied();
-        bench.machine.file("/etc/motd", "somebody\n");
-        bench.at(NOW.plus(60));
-        bench.machine.power.restore();
-        bench
-    };
-    let mut calm = ready();
+    let mut calm = applied().touched();
     calm.tick();
     let writes = calm.machine.power.writes();
     assert_eq!(text(&calm, "/etc/motd").as_deref(), Some("approved\n"));
@@ -269,25 +261,13 @@ fn a_power_cut_at_any_write_of_a_correction_repeats_no_step_and_leaves_one_true_
     for at in 0..writes {
         for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
             let what = format!("write {at} {cut:?}");
-            let mut bench = ready();
-            bench.machine.power.cut(at, cut);
-            bench.tick();
-            bench.agent = None;
-            bench.disk.restart();
-            let begun = String::from_utf8(
-                bench
-                    .disk
-                    .read(&super::dir().join("corrections.json"), u64::MAX)
-                    .unwrap()
-                    .unwrap_or_default(),
-            );
-            bench.machine.power.restore();
-            bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            let mut bench = applied().touched();
+            bench.cut_power((at, cut), &what);
             let (_, receipts) = after(&mut bench, NOW.plus(120));
             let back: Vec<_> = receipts.iter().filter(|r| r.corrects.is_some()).collect();
             assert_eq!(receipts.len() - back.len(), 1, "{what}: the change has one receipt");
             // One that was broken off says so; the next one, if it takes one, brings the file back.
-            assert!((1..=2).contains(&back.len()), "{what} {begun:?}: {back:#?}");
+            assert!((1..=2).contains(&back.len()), "{what}: {back:#?}");
             assert!(back.iter().all(|r| r.corrects == Some(1)), "{what}");
             let applied = back.iter().filter(|r| r.outcome == HostOutcome::Applied).count();
             assert_eq!(applied, 1, "{what}: {back:#?}");

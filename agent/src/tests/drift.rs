@@ -320,13 +320,7 @@ fn strays_below_a_directory_are_told_unless_another_state_brought_them() {
 
 #[test]
 fn a_power_cut_at_any_write_of_a_finding_loses_it_not_and_says_it_under_one_number() {
-    let ready = || {
-        let bench = applied(two_files("1.0.0"));
-        bench.machine.file("/etc/motd", "somebody\n");
-        bench.at(NOW.plus(60));
-        bench.machine.power.restore();
-        bench
-    };
+    let ready = || applied(two_files("1.0.0")).touched();
     let mut calm = ready();
     calm.tick();
     let writes = calm.machine.power.writes();
@@ -335,12 +329,7 @@ fn a_power_cut_at_any_write_of_a_finding_loses_it_not_and_says_it_under_one_numb
         for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
             let what = format!("write {at} {cut:?}");
             let mut bench = ready();
-            bench.machine.power.cut(at, cut);
-            bench.tick();
-            bench.agent = None;
-            bench.disk.restart();
-            bench.machine.power.restore();
-            bench.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
+            bench.cut_power((at, cut), &what);
             after(&mut bench, 120);
             let found = after(&mut bench, 180);
             assert!((1..=2).contains(&found.len()), "{what}: {found:#?}");

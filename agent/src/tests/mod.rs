@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Paths};
 use crate::disk::Disk;
 use crate::engine::Engine;
-use crate::host::fake::{Fake, FakeDisk, Node};
+use crate::host::fake::{Cut, Fake, FakeDisk, Node};
 use crate::run::{Agent, Report};
 use crate::state::{Founding, Site, State, found};
 use crate::vault::Vault;
@@ -192,5 +192,22 @@ impl Bench {
         assert!(told.contains(&code), "the refusal is signed and recorded: {told:?}");
         assert!(!self.disk.list(Path::new("/state/journal")).unwrap().contains(&"run".to_owned()));
         self.site.check_chain();
+    }
+
+    /// Somebody has changed a managed file; writes are counted from here.
+    fn touched(self) -> Self {
+        self.machine.file("/etc/motd", "somebody\n");
+        self.at(NOW.plus(60));
+        self.machine.power.restore();
+        self
+    }
+
+    /// The power goes at a write of the next tick, and comes back.
+    fn cut_power(&mut self, (at, cut): (u64, Cut), what: &str) {
+        self.machine.power.cut(at, cut);
+        self.tick();
+        self.disk.restart();
+        self.machine.power.restore();
+        self.boot().unwrap_or_else(|e| panic!("{what}: {e}"));
     }
 }

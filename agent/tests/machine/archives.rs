@@ -1,6 +1,6 @@
 //! Archives on real private roots and on a machine in memory whose power goes.
 
-use super::crash::sweep_site;
+use super::crash::{full_disk, sweep_site};
 use super::files::Bench;
 use super::support::site::{Site, manifest};
 use serde_json::{Value, json};
@@ -177,4 +177,5 @@ fn archives_are_rolled_back_or_done_whatever_write_the_power_goes_at() {
     assert!(rolled_back > 20 && applied > 2 && failed == 0, "{rolled_back} {applied} {failed}");
     let (rolled_back, _, failed) = sweep_site(&site, Some(11));
     assert!(rolled_back > 20 && failed == 0, "{rolled_back} {failed}");
+    full_disk(&site);
 }

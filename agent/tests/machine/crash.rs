@@ -346,7 +346,8 @@ fn a_full_disk_at_any_write_is_told_and_undone() {
     }
 }
 
-fn full_disk(site: &Site) {
+/// Fails each write of a run; afterwards nothing lies beside its place.
+pub fn full_disk(site: &Site) {
     let mut calm = machine();
     let disk = FakeDisk::new(calm.power.clone());
     site.apply(&mut calm, &mut journal(&disk)).unwrap();
@@ -364,6 +365,7 @@ fn full_disk(site: &Site) {
             }
             Err(Stopped::Refused(refused)) => panic!("{refused}"),
         };
+        assert_eq!(host.left_staged(), [""; 0], "write {at}");
         match outcome.map(|o| (o.outcome, o.note)) {
             None => assert_eq!(*host.world.borrow(), before),
             Some((HostOutcome::Applied, _)) => {}

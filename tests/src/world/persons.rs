@@ -97,6 +97,19 @@ impl World {
         id
     }
 
+    /// A change of one manifest with these resources, up to where each host has everything that it needs and the
+    /// server is gone before the window begins.
+    pub fn pull_without_running(&mut self, body: &str) -> String {
+        self.publish("steps", "1.0.0", body).ok();
+        let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
+        let change = self.request_and_approve(&new);
+        self.tick_all();
+        self.kill_server();
+        self.proxy.cut();
+        self.offset += 2 * 3_600;
+        change
+    }
+
     /// What the server holds about a change.
     pub fn change_file(&self, id: &str) -> ChangeFile {
         serde_json::from_slice(&self.get(&format!("/v1/changes/{id}")).body).unwrap()
