@@ -172,15 +172,21 @@ pub fn admit_policy(bytes: &[u8], site: &crate::ids::SiteId, last_version: u64) 
     Ok(policy)
 }
 
-/// Steps 5 to 7: well-formed, this site, author of the policy, names this host by its key.
+/// Steps 5 to 7: nothing retroactive, well-formed, this site, author of the policy, names this host by its key.
 pub fn address(
     policy: &Policy,
     change: Statement<Change>,
     me: &Me<'_>,
     now: Timestamp,
 ) -> Result<Addressed, Refused> {
-    check_author(policy, &change, now)?;
     let body = &change.body;
+    // Before anything else, and whoever approved it: what is accepted afterwards is no way to apply something.
+    if body.is_retroactive() {
+        let message =
+            format!("{} is retroactive: it accepts what was found, and no host runs it", body.change_id);
+        return Err(Refused::new(Code::ChangeRetroactive, message));
+    }
+    check_author(policy, &change, now)?;
     let named = body.targets.iter().any(|t| t.agent == me.id() && t.key == me.key.digest());
     if !named {
         let message = format!("{} revision {} does not name this host", body.change_id, body.revision);

@@ -1,5 +1,7 @@
 //! The change: what its author signs. A revision is immutable; editing makes a new one without approvals.
 
+mod problems;
+
 use crate::digest::Digest;
 use crate::ids::{AgentId, ChangeId, ManifestName, PersonId, SiteId, Team};
 use crate::limits;
@@ -19,6 +21,7 @@ pub enum ChangeType {
     Standard,
     Normal,
     Emergency,
+    /// Says afterwards that what hosts found may stay. It brings nothing: hosts refuse it, whoever approved it.
     Retroactive,
 }
 
@@ -135,6 +138,14 @@ pub struct Target {
     pub key: Digest,
 }
 
+/// A finding that a retroactive change accepts: the words of one host, by the digest of its signed statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    pub agent: AgentId,
+    pub finding: Digest,
+}
+
 /// What must hold of the earlier waves before this one may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,6 +212,9 @@ pub struct Change {
     pub correct_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
+    /// Of a retroactive change: the findings that it accepts, sorted, and its targets are their hosts. Of any other: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepts: Vec<Accepted>,
 }
 
 impl Predicate for Change {
@@ -212,62 +226,14 @@ impl Predicate for Change {
             .iter()
             .map(|m| Subject::new(format!("manifest:{}/{}", m.team, m.label()), m.sha256));
         let targets = self.targets.iter().map(|t| Subject::new(format!("agent:{}", t.agent), t.key));
-        manifests.chain(targets).collect()
+        let findings = self.accepts.iter().map(|a| Subject::new(format!("finding:{}", a.agent), a.finding));
+        manifests.chain(targets).chain(findings).collect()
     }
 }
 
 impl Change {
-    /// Everything about a revision that can be judged from itself alone; all problems at once.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut need = |ok: bool, text: &str| {
-            if !ok {
-                problems.push(text.to_owned());
-            }
-        };
-        let text_ok = |t: &str| !t.trim().is_empty() && t.len() <= limits::TEXT_BYTES;
-        need(self.revision >= 1, "revision starts at 1");
-        need(
-            text_ok(&self.title) && !self.title.chars().any(char::is_control),
-            "title must be one line of text",
-        );
-        need(text_ok(&self.reason), "reason must not be empty");
-        need(text_ok(&self.undo.text), "an undo plan is mandatory: say how the change is taken back");
-        need((1..=limits::CHANGE_MANIFESTS).contains(&self.manifests.len()), "1 to 32 manifests are needed");
-        need((1..=limits::CHANGE_TARGETS).contains(&self.targets.len()), "1 to 2000 target hosts are needed");
-        need((1..=limits::CHANGE_INTERVALS).contains(&self.intervals.len()), "1 to 64 intervals are needed");
-        let names: BTreeSet<_> = self.manifests.iter().map(|m| (&m.team, &m.name)).collect();
-        need(names.len() == self.manifests.len(), "a manifest is named twice");
-        let agents: BTreeSet<_> = self.targets.iter().map(|t| t.agent).collect();
-        need(agents.len() == self.targets.len(), "a target host is named twice");
-        need(
-            self.manifests.iter().all(|m| m.rules_fit(&agents)),
-            "a rule for values must name targets of the change, each once, and give them a value",
-        );
-        need(self.intervals.iter().all(|i| !i.is_empty()), "an interval ends before it starts");
-        need(
-            self.intervals.windows(2).all(|w| w[0].until <= w[1].from),
-            "intervals must be ascending and must not overlap",
-        );
-        let end = self.created.plus(limits::CHANGE_DAYS * 86_400);
-        need(self.not_after <= end, "a change ends at most 90 days after it was created");
-        need(self.intervals.iter().all(|i| i.until <= self.not_after), "an interval ends after not_after");
-        need(
-            self.correct_until.is_none_or(|at| at > self.created && at <= end),
-            "corrections end after the change was created and at most 90 days later",
-        );
-        need(self.waves_partition_targets(&agents), "waves must name each target exactly once");
-        let gates: Vec<_> = self.waves.iter().map(|w| w.gate).collect();
-        need(gates.iter().flatten().all(|g| g.min_success >= 1), "a gate needs at least one success");
-        need(gates.iter().skip(1).all(Option::is_some), "every wave but the first needs a gate");
-        need(gates.first().is_none_or(Option::is_none), "the first wave has nobody before it to wait for");
-        problems
-    }
-
-    fn waves_partition_targets(&self, agents: &BTreeSet<AgentId>) -> bool {
-        let named: Vec<AgentId> = self.waves.iter().flat_map(|w| w.agents.iter().copied()).collect();
-        self.waves.is_empty()
-            || (named.len() == agents.len() && named.iter().copied().collect::<BTreeSet<_>>() == *agents)
+    pub fn is_retroactive(&self) -> bool {
+        self.change_type == ChangeType::Retroactive
     }
 
     /// The wave of a host, counted from 0; `None` when the host is not a target.

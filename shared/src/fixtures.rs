@@ -3,8 +3,11 @@
 use crate::admit::Me;
 use crate::approval::{Approval, Decision, Saw};
 use crate::bundle::Bundle;
-use crate::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
+use crate::change::{
+    Accepted, Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan,
+};
 use crate::digest::Digest;
+use crate::finding::{About, Difference, Expected, Finding, Presence};
 use crate::ids::{HostClass, PersonId};
 use crate::keys::SigningKey;
 use crate::plan::{Action, Plan, PlanSet, Reversibility, UndoContract, Verb};
@@ -112,6 +115,7 @@ pub fn change_body() -> Change {
         lift_quarantine: false,
         correct_until: None,
         supersedes: None,
+        accepts: vec![],
     }
 }
 
@@ -244,4 +248,68 @@ pub fn receipt(
         note: String::new(),
     };
     Statement::sign(body, host)
+}
+
+/// A finding of `host`, at this place of its chain.
+pub fn finding(host: &SigningKey, seq: u64) -> Statement<Finding> {
+    let key = host.public();
+    let difference = Difference {
+        resource: "file:/etc/motd".parse().unwrap(),
+        expected: Digest::of(b"approved"),
+        observed: Some(Digest::of(b"found")),
+        summary: "content".into(),
+        diff: Some("-by hand\n+approved\n".into()),
+    };
+    let body = Finding {
+        header: Header {
+            site: policy(1).site,
+            agent_id: key.agent_id(),
+            key,
+            host_class: host_class(),
+            seq,
+            prev: Some(Digest::of(b"enrolment")),
+            at: NOW.plus(-900),
+            boot_id: "boot".into(),
+            agent_version: semver::Version::new(0, 1, 0),
+            log_seen: None,
+        },
+        number: 1,
+        about: About::State(Expected {
+            manifest: "main/web-base".into(),
+            version: semver::Version::new(1, 2, 0),
+            change_id: "C-1".parse().unwrap(),
+            revision: 1,
+            change: Digest::of(b"change"),
+        }),
+        differences: vec![difference],
+        more: 0,
+        first_seen: NOW.plus(-1_000),
+        last_seen: NOW.plus(-900),
+        count: 1,
+        flapping: false,
+        presence: Presence::There,
+        note: String::new(),
+    };
+    Statement::sign(body, host)
+}
+
+/// A retroactive change that accepts these findings.
+pub fn accepting(findings: &[Statement<Finding>]) -> Change {
+    let header = |f: &Statement<Finding>| f.body.header.clone();
+    let targets: BTreeSet<Target> =
+        findings.iter().map(|f| Target { agent: header(f).agent_id, key: header(f).key.digest() }).collect();
+    let accepts: BTreeSet<Accepted> =
+        findings.iter().map(|f| Accepted { agent: header(f).agent_id, finding: f.digest }).collect();
+    Change {
+        change_type: ChangeType::Retroactive,
+        manifests: vec![],
+        targets: targets.into_iter().collect(),
+        intervals: vec![],
+        missed: Missed::Skip,
+        plan_binding: PlanBinding::Exact,
+        action_classes: BTreeSet::new(),
+        undo: UndoPlan { text: "a change brings the old file back".into(), automatic: false },
+        accepts: accepts.into_iter().collect(),
+        ..change_body()
+    }
 }

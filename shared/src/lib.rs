@@ -4,6 +4,7 @@
 //! windows, receipts, ledger proofs, the TUF profile, wire messages and the evidence bundle's checks.
 //! Never: input or output, a clock, randomness, async, the environment. Time and key seeds are arguments.
 
+pub mod acceptance;
 pub mod admit;
 #[cfg(test)]
 mod admit_tests;

@@ -2,6 +2,8 @@
 //!
 //! `draft → in_review → approved → running ⇄ halted → review → closed`; the outcome stands beside the state
 //! only where the change is closed. Who resumes each state after a crash is said at the state.
+//!
+//! A retroactive change brings nothing to hosts: `draft → review → closed`, and its review is the approval.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -31,7 +33,8 @@ pub enum State {
     Running,
     /// An operator stopped it; resumed or closed by an operator.
     Halted,
-    /// Every host has reported or the time is over; a person looks at it and closes it.
+    /// Every host has reported or the time is over; a person looks at it and closes it. Of a retroactive change: approvals
+    /// arrive, and the quorum closes it. The scheduler expires it.
     Review,
     Closed(Outcome),
 }
@@ -123,6 +126,33 @@ impl State {
                 Review | Closed(_) => Ok(self),
                 _ => unfit("review or closed"),
             },
+        }
+    }
+
+    /// The same for a retroactive change: nothing is planned or run, so nothing else leads to `successful` than the quorum.
+    ///
+    /// # Errors
+    /// The event does not fit the state of such a change.
+    pub fn on_retroactive(self, event: Event) -> Result<State, Unfit> {
+        use State::{Closed, Draft, Review};
+        let unfit = |needed| Err(Unfit { state: self, event, needed });
+        match event {
+            Event::Submit if self == Draft => Ok(Review),
+            Event::Submit => unfit("draft"),
+            Event::Revise if matches!(self, Draft | Review) => Ok(Draft),
+            Event::Withdraw if matches!(self, Draft | Review) => Ok(Closed(Outcome::Withdrawn)),
+            Event::Expire if matches!(self, Draft | Review) => Ok(Closed(Outcome::Expired)),
+            Event::Revise | Event::Withdraw | Event::Expire => unfit("draft or review"),
+            Event::QuorumReached if self == Review => Ok(Closed(Outcome::Successful)),
+            Event::Reject if self == Review => Ok(Closed(Outcome::Rejected)),
+            Event::Close(Outcome::Failed) if self == Review => Ok(Closed(Outcome::Failed)),
+            Event::Close(outcome) if outcome != Outcome::Failed => {
+                unfit("the outcome failed: only an approval makes a retroactive change successful")
+            }
+            Event::QuorumReached | Event::Reject | Event::Close(_) => unfit("review"),
+            Event::Started | Event::Halt | Event::Resume | Event::Finished | Event::StopCorrecting => {
+                unfit("a change that is run; a retroactive one is not")
+            }
         }
     }
 
@@ -227,25 +257,47 @@ mod tests {
         State::Closed(Outcome::Successful),
     ];
 
+    const EVENTS: [Event; 13] = [
+        Event::Submit,
+        Event::Revise,
+        Event::QuorumReached,
+        Event::Reject,
+        Event::Withdraw,
+        Event::Started,
+        Event::Halt,
+        Event::Resume,
+        Event::Finished,
+        Event::Expire,
+        Event::Close(Outcome::Failed),
+        Event::Close(Outcome::Successful),
+        Event::StopCorrecting,
+    ];
+
+    /// A retroactive change never gets to where hosts would run it, and only the quorum makes it successful.
+    #[test]
+    fn a_retroactive_change_is_reviewed_and_never_run() {
+        for state in STATES {
+            for event in EVENTS {
+                let Ok(next) = state.on_retroactive(event) else { continue };
+                assert!(matches!(next, State::Draft | State::Review | State::Closed(_)), "{state} {event}");
+                assert!(matches!(state, State::Draft | State::Review), "{state} {event}");
+                if next == State::Closed(Outcome::Successful) {
+                    assert_eq!((state, event), (State::Review, Event::QuorumReached));
+                }
+            }
+        }
+        assert_eq!(State::Draft.on_retroactive(Event::Submit), Ok(State::Review));
+        assert_eq!(
+            State::Review.on_retroactive(Event::Close(Outcome::Failed)),
+            Ok(State::Closed(Outcome::Failed))
+        );
+    }
+
     /// No event leads from before approval to running, and nothing reopens a closed change.
     #[test]
     fn only_the_quorum_leads_to_approved_and_closed_stays_closed() {
-        let events = [
-            Event::Submit,
-            Event::Revise,
-            Event::QuorumReached,
-            Event::Reject,
-            Event::Withdraw,
-            Event::Started,
-            Event::Halt,
-            Event::Resume,
-            Event::Finished,
-            Event::Expire,
-            Event::Close(Outcome::Failed),
-            Event::StopCorrecting,
-        ];
         for state in STATES {
-            for event in events {
+            for event in EVENTS {
                 let Ok(next) = state.on(event) else { continue };
                 if next == State::Approved && state != State::Approved {
                     assert_eq!((state, event), (State::InReview, Event::QuorumReached));

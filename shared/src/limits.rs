@@ -14,6 +14,9 @@ pub const CHANGE_MANIFESTS: usize = 32;
 pub const CHANGE_INTERVALS: usize = 64;
 /// Days between creation of a change and its end.
 pub const CHANGE_DAYS: i64 = 90;
+/// Findings that one retroactive change accepts: their digests and hosts are about 600 KiB of an envelope, and people can
+/// still look at what was different.
+pub const ACCEPTED_FINDINGS: usize = 1_000;
 /// Approvals in one bundle.
 pub const BUNDLE_APPROVALS: usize = 64;
 /// A compiled or authored manifest; templates live in it, larger content is an artifact.

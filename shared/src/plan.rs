@@ -394,6 +394,11 @@ pub struct PlanSet {
 }
 
 impl PlanSet {
+    /// The set of a change that nothing is planned for.
+    pub fn empty(change: Digest) -> Self {
+        Self { change, plans: Map::default() }
+    }
+
     /// The exact bytes whose digest is signed: one JSON object, keys in order, no white space.
     pub fn to_bytes(&self) -> Vec<u8> {
         strict::to_json(self)

@@ -29,6 +29,7 @@ codes! {
     PolicyInvalid = "policy.invalid",
     PolicySite = "policy.site",
     PolicyRollback = "policy.rollback",
+    ChangeRetroactive = "change.retroactive",
     ChangeInvalid = "change.invalid",
     ChangeSite = "change.site",
     ChangeRevision = "change.revision",

@@ -4,7 +4,7 @@ mod findings;
 
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
-    SeenFinding,
+    Proposed, SeenFinding,
 };
 
 use crate::envelope::Envelope;
@@ -157,6 +157,9 @@ pub struct ChangeLine {
     /// Hosts of each plan class, the largest class first: how many different plans there are to look at.
     pub plan_classes: Vec<u32>,
     pub reported: u32,
+    /// It accepts findings; hosts never get it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retroactive: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_interval: Option<crate::time::Interval>,
 }
@@ -176,6 +179,9 @@ pub struct ChangeFile {
     pub plan_set: Option<crate::plan::PlanSet>,
     pub approvals: Vec<Envelope>,
     pub receipts: Vec<Envelope>,
+    /// Of a retroactive change: the findings that it accepts, as their hosts signed them, in the change's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Envelope>,
 }
 
 /// An approval with the plan set that its person saw.
@@ -356,8 +362,8 @@ pub struct CiHealth {
 pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
-    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`, `by_others`, `health`, `corrected` or
-    /// `not_corrected`.
+    /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`, `by_others`, `health`, `corrected`,
+    /// `not_corrected` or `accepted`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@
 use crate::apt::{Package, Repository};
 use crate::check;
 use crate::programs::Said;
-use crate::world::{NewChange, World};
+use crate::world::{NewChange, Second, World};
 use std::collections::BTreeMap;
 
 /// One line of a scenario.
@@ -22,6 +22,7 @@ struct Run<'w> {
     world: &'w mut World,
     changes: BTreeMap<String, String>,
     repository: Option<Repository>,
+    second: Option<Second>,
 }
 
 /// Plays a scenario on a new world.
@@ -29,7 +30,7 @@ struct Run<'w> {
 /// # Panics
 /// At the first step that does not end as written; the message has its line.
 pub fn play(name: &str, text: &str, world: &mut World) {
-    let mut run = Run { world, changes: BTreeMap::new(), repository: None };
+    let mut run = Run { world, changes: BTreeMap::new(), repository: None, second: None };
     for step in parse(text) {
         let at = format!("{name}:{}: {}", step.line, step.words.join(" "));
         if let Err(why) = run.step(&step.words, &step.block) {
@@ -86,6 +87,16 @@ impl Run<'_> {
             ["hosts", ref names @ ..] => self.hosts(names),
             ["corrections", hours] => {
                 self.world.let_corrections_stand(hours.parse().unwrap());
+                Ok(())
+            }
+            ["second", "person"] => {
+                self.second = Some(self.world.add_second_person());
+                Ok(())
+            }
+            ["second", "approves", alias] => self.second_approves(alias),
+            ["retroactive", alias, "accepts", ref findings @ ..] => {
+                let id = self.world.accept_afterwards(findings);
+                self.changes.insert(alias.into(), id);
                 Ok(())
             }
             ["publish", name, version] => done(self.world.publish(name, version, block)),
@@ -189,6 +200,15 @@ impl Run<'_> {
         let id = self.world.draft(&new);
         self.changes.insert(alias.into(), id);
         Ok(())
+    }
+
+    /// The other person says yes to what there is to see of it.
+    fn second_approves(&self, alias: &str) -> Outcome {
+        let (id, second) = (&self.changes[alias], self.second.as_ref().expect("a second person comes first"));
+        let bundle = self.world.bundle(id);
+        let yes = self.world.sign_approval(&bundle.change, &bundle.plan_set, "second", &second.key, |_| {});
+        let reply = self.world.send_approval(id, &bundle.plan_set, &yes);
+        ensure(reply.status() < 300, reply.text())
     }
 
     fn tick(&mut self, who: &str, times: usize) -> Outcome {

@@ -3,7 +3,7 @@
 
 use shared::approval::{Approval, Decision};
 use shared::bundle::Bundle;
-use shared::change::Change;
+use shared::change::{Accepted, Change, ChangeType, Missed, PlanBinding, UndoPlan};
 use shared::keys::SigningKey;
 use shared::plan::PlanSet;
 use shared::receipt::HostOutcome;
@@ -281,6 +281,71 @@ on_both! {
         stage.world.take_over(again);
         let said = stage.world.tick("a1");
         assert_eq!(std::fs::read_to_string(&motd).unwrap(), "by hand\n", "{said}");
+    }
+}
+
+on_both! {
+    /// Who may accept afterwards what was found must not get anything applied by that, however many have approved it
+    fn a_retroactive_change_is_no_way_to_apply_something(world) {
+        let mut stage = Stage::new(world, 4);
+        // Everything that a host would run, under the other word.
+        let mut bundle = stage.next();
+        let body = Change { change_type: ChangeType::Retroactive, ..bundle.change.body.clone() };
+        approved_anew(&mut stage, &mut bundle, body);
+        stage.refused("a1", &bundle, "change.retroactive");
+        // One as the rules want it: the same answer.
+        let mut bundle = stage.next();
+        let body = retroactive(&bundle.change.body);
+        assert_eq!(body.problems(), Vec::<String>::new());
+        bundle.plan_set.plans.clear();
+        approved_anew(&mut stage, &mut bundle, body.clone());
+        stage.refused("a1", &bundle, "change.retroactive");
+        // Not even a plan is made for it.
+        let id = stage.changes.pop().unwrap();
+        let body = Change { change_id: id.parse().unwrap(), revision: 2, ..body };
+        let wish = Statement::sign(body, &stage.lead).envelope;
+        stage.world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+            let to_work = request.path() == "/agent/v1/work";
+            let reply = ask(if to_work { request.without("if-none-match") } else { request });
+            if !to_work {
+                return Some(reply);
+            }
+            let mut work = reply.json();
+            work["plan_wishes"] = serde_json::json!([wish]);
+            Some(reply.carrying(work.to_string().as_bytes()).without("etag"))
+        }));
+        let said = stage.world.tick("a1");
+        let codes = stage.world.hosts["a1"].refusal_codes(&id);
+        assert!(codes.contains(&"change.retroactive".to_owned()), "{codes:?}: {said}");
+        // What was refused was refused for its one fault.
+        let good = stage.next();
+        stage.applied("a1", &good);
+    }
+}
+
+/// Another body in place of the change's, signed by its author and approved by everybody.
+fn approved_anew(stage: &mut Stage<'_>, bundle: &mut Bundle, body: Change) {
+    bundle.change = Statement::sign(body, &stage.lead);
+    bundle.plan_set.change = bundle.change.digest;
+    bundle.approvals = vec![stage.yes("lead", bundle, |_| {}), stage.yes("second", bundle, |_| {})];
+}
+
+/// A change for the same hosts that accepts something of each.
+fn retroactive(change: &Change) -> Change {
+    let finding = shared::digest::Digest::of(b"what a host found");
+    let mut accepts: Vec<_> =
+        change.targets.iter().map(|target| Accepted { agent: target.agent, finding }).collect();
+    accepts.sort_unstable();
+    Change {
+        change_type: ChangeType::Retroactive,
+        manifests: Vec::new(),
+        intervals: Vec::new(),
+        missed: Missed::Skip,
+        plan_binding: PlanBinding::Exact,
+        action_classes: Default::default(),
+        undo: UndoPlan { automatic: false, ..change.undo.clone() },
+        accepts,
+        ..change.clone()
     }
 }
 

@@ -368,6 +368,7 @@ impl TestSite {
             lift_quarantine: false,
             correct_until: None,
             supersedes: None,
+            accepts: Vec::new(),
         }
     }
 

@@ -183,6 +183,7 @@ impl Site {
             lift_quarantine: false,
             correct_until: None,
             supersedes: None,
+            accepts: Vec::new(),
         };
         Statement::sign(change, &self.person)
     }

@@ -84,7 +84,7 @@ async fn create(
     Ok(Json(Created { change_id }))
 }
 
-/// Stores a signed revision. Sending the same again answers the same.
+/// Stores a signed revision of a change that is run. Sending the same again answers the same.
 async fn put_revision(
     person: Allowed<Propose>,
     place: Path<(ChangeId, u32)>,
@@ -93,11 +93,15 @@ async fn put_revision(
 ) -> Result<Json<ChangeLine>, Error> {
     let change = Statement::<Change>::parse(&body).map_err(unreadable)?;
     let (id, revision) = place.into_inner();
-    let work = move |tx: &mut Conn, now| revise::revise(tx, (&id, revision), &change, &person.person, now);
+    if change.body.is_retroactive() {
+        return Err(Refusal::unprocessable("change.retroactive").with("change", id).into());
+    }
+    let work =
+        move |tx: &mut Conn, now| revise::revise(tx, (&id, revision), &change, &[], &person.person, now);
     with.write("change.revise", work).await
 }
 
-/// Asks the hosts for plans.
+/// Asks the hosts for plans; a retroactive change waits for its review.
 #[post("/v1/changes/{id}/submit")]
 async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
     let work = move |tx: &mut Conn, now| course::wish(tx, &id, Wish::Submit, By::person(&person.person), now);

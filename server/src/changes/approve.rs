@@ -4,6 +4,7 @@ use super::bundle;
 use super::course::{By, is_listed, lock, stands, step, unfit};
 use super::judging::{Judged, Papers, judge_hosts, plan_set};
 use super::plans::plans_lock;
+use super::retroactive;
 use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -61,6 +62,10 @@ pub(super) fn approve(
 }
 
 fn judged(tx: &mut Conn, row: &Row, papers: &Papers, now: Timestamp) -> Result<Judged, Error> {
+    if row.retroactive {
+        let lines = retroactive::told(retroactive::judge(tx, papers, now)?);
+        return Ok(Judged { allowed: Vec::new(), lines });
+    }
     match row.plan_set()? {
         Some(digest) => {
             let set = plan_set(tx, &digest)?;
@@ -81,16 +86,15 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
         return Err(refusal.with("current", row.revision).with("signed", body.revision).into());
     }
     let state = row.state()?;
+    if row.retroactive {
+        return check_acceptance(papers, row, sent, now);
+    }
     // While hosts may put things back, a person may still take the word back.
     let standing = body.decision != Decision::Approve && stands(row, now)?;
     if state != State::InReview && !is_listed(state) && !standing {
         return Err(unfit(row, Event::QuorumReached, "in_review").into());
     }
-    verify_approval(&papers.policy, change, &sent.approval, now)
-        .map_err(|refused| refuse(refused.code, refused.message))?;
-    if sent.plan_set.change != change.digest || sent.plan_set.digest() != body.saw.plan_set {
-        return Err(refuse("approval.plan_set", "the plan set sent is not the one that was signed").into());
-    }
+    verify(papers, sent, now)?;
     if body.decision != Decision::Approve {
         return Ok(());
     }
@@ -103,6 +107,34 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// The person's signature, and that the set which was sent is the one that was signed.
+fn verify(papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Refusal> {
+    verify_approval(&papers.policy, &papers.change, &sent.approval, now)
+        .map_err(|refused| refuse(refused.code, refused.message))?;
+    if sent.plan_set.change != papers.change.digest
+        || sent.plan_set.digest() != sent.approval.body.saw.plan_set
+    {
+        return Err(refuse("approval.plan_set", "the plan set sent is not the one that was signed"));
+    }
+    Ok(())
+}
+
+/// A retroactive change is judged in its review and before its end, without plans.
+fn check_acceptance(papers: &Papers, row: &Row, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+    if row.state()? != State::Review {
+        return Err(unfit(row, Event::QuorumReached, "review").into());
+    }
+    let end = papers.change.body.not_after;
+    if end <= now {
+        return Err(Refusal::conflict("change.over").with("change", &row.id).with("end", end).into());
+    }
+    verify(papers, sent, now)?;
+    match sent.plan_set.plans.is_empty() {
+        true => Ok(()),
+        false => Err(refuse("approval.plan_set", "a retroactive change has no plans").into()),
     }
 }
 
@@ -167,6 +199,9 @@ fn record(tx: &mut Conn, row: &Row, sent: &Sent, now: Timestamp) -> Result<(), E
 
 /// What follows from the statement for the change itself.
 fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+    if row.retroactive {
+        return retroactive::take(tx, row, papers, sent, now);
+    }
     let body = &sent.approval.body;
     let by = By { person: Some(&body.person), note: &body.comment };
     let state = row.state()?;

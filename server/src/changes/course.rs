@@ -52,7 +52,8 @@ pub(super) fn step(
     now: Timestamp,
 ) -> Result<(), Error> {
     let before = row.state()?;
-    let after = before.on(event).map_err(|error| unfit(row, event, error.needed))?;
+    let moved = if row.retroactive { before.on_retroactive(event) } else { before.on(event) };
+    let after = moved.map_err(|error| unfit(row, event, error.needed))?;
     row.state = after.as_str().into();
     row.outcome = after.outcome().map(|outcome| outcome.as_str().into());
     // The repository lists active changes; whatever enters or leaves that circle is listed anew.
@@ -135,6 +136,7 @@ pub(super) fn wish(
     lock(tx)?;
     let mut row = store::get(tx, id)?;
     let (event, there) = match wish {
+        Wish::Submit if row.retroactive => (Event::Submit, State::Review),
         Wish::Submit => (Event::Submit, State::InReview),
         Wish::Halt => (Event::Halt, State::Halted),
         Wish::Resume => (Event::Resume, State::Running),
@@ -179,6 +181,7 @@ pub(super) fn tend(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<bool,
         State::Running => Event::Finished,
         State::Halted if reported => Event::Finished,
         State::Draft | State::InReview | State::Approved | State::Halted => Event::Expire,
+        State::Review if row.retroactive => Event::Expire,
         State::Review | State::Closed(_) => return Ok(false),
     };
     step(tx, &mut row, event, By::default(), now)?;

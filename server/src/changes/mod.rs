@@ -12,6 +12,7 @@ mod course;
 mod judging;
 mod plans;
 mod reports;
+mod retroactive;
 mod revise;
 mod store;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use approve::Answer;
 pub use judging::{carried, plan_set};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
+pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
 pub use view::{Step, course, file, line, lines, receipts_before, revision};
@@ -32,8 +34,10 @@ use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::jobs::{Job, Tick};
 use crate::manifests::Repository;
+use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId};
+use shared::ids::{AgentId, ChangeId, PersonId};
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::time::Duration;
 
@@ -84,6 +88,26 @@ pub async fn publish(db: &Db, repository: &Repository, now: Timestamp) -> Result
 /// The change with this id.
 pub fn get(tx: &mut Conn, id: &ChangeId) -> Result<Row, Error> {
     store::get(tx, id)
+}
+
+/// Stores a revision of a retroactive change, which accepts what is claimed; the same statement again changes nothing.
+///
+/// # Errors
+/// A rule that it breaks, or another change that accepts one of the findings.
+pub fn revise(
+    tx: &mut Conn,
+    place: (&ChangeId, u32),
+    change: &Statement<Change>,
+    claims: &[Claim],
+    person: &PersonId,
+    now: Timestamp,
+) -> Result<Row, Error> {
+    revise::revise(tx, place, change, claims, person, now)
+}
+
+/// Locks that everything which moves a change takes first, in their order.
+pub fn lock(tx: &mut Conn) -> Result<(), Error> {
+    course::lock(tx)
 }
 
 /// Changes created in `from..to`, by number.

@@ -1,7 +1,8 @@
 //! New changes and revisions: an author's signed statement, checked against policy, repository and fleet.
 
 use super::course::{By, lock, step};
-use super::store::{self, Row};
+use super::retroactive::{self, Claim};
+use super::store::{self, Row, accepts};
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -28,11 +29,13 @@ fn odd(why: impl std::fmt::Display) -> Refusal {
     Refusal::unprocessable("change.refused").with("code", "change.rule").with("why", why)
 }
 
-/// Stores a revision. It must be the next one; the same statement again changes nothing.
+/// Stores a revision. It must be the next one; the same statement again changes nothing. `claims` are what a retroactive
+/// change accepts.
 pub(super) fn revise(
     tx: &mut Conn,
     (id, revision): (&ChangeId, u32),
     change: &Statement<Change>,
+    claims: &[Claim],
     person: &PersonId,
     now: Timestamp,
 ) -> Result<Row, Error> {
@@ -58,10 +61,12 @@ pub(super) fn revise(
     }
     let policy = manifests::policy(tx)?.policy;
     check(tx, &policy, &row, change, now)?;
+    retroactive::check_free(tx, id, claims)?;
     let document = Document::of_site(LeafKind::Change, change.digest, Some(id.clone()), change.to_bytes());
     let document = document.map_err(|error| Error::fault("recording a change", error))?;
     ledger::record_one(tx, &document, now)?;
     store::insert_revision(tx, change, now)?;
+    accepts::insert(tx, &change.digest, claims)?;
     row.take(change);
     step(tx, &mut row, Event::Revise, By::person(person), now)?;
     Ok(row)
@@ -84,6 +89,9 @@ fn check(
             .with("change", &row.id)
             .with("end", body.not_after)
             .into());
+    }
+    if row.revision > 0 && body.is_retroactive() != row.retroactive {
+        return Err(odd("a change stays retroactive, or stays one that is run: make another one").into());
     }
     let before = row.statement.as_deref().map(store::digest).transpose()?;
     if body.supersedes.is_some() && body.supersedes != before {
@@ -110,7 +118,10 @@ fn check_targets(tx: &mut Conn, body: &Change) -> Result<(), Error> {
             Some(host) if host.key.digest() != target.key => {
                 Some(format!("{} has another key than the change names", host.hostname))
             }
-            Some(host) if !host.enabled => Some(format!("{} is disabled", host.hostname)),
+            // What is only accepted does not reach the host.
+            Some(host) if !host.enabled && !body.is_retroactive() => {
+                Some(format!("{} is disabled", host.hostname))
+            }
             Some(_) => None,
         })
         .collect();

@@ -54,6 +54,7 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 plans: small(plans),
                 plan_classes: classes.unwrap_or_default().into_iter().map(small).collect(),
                 reported: small(reported),
+                retroactive: row.retroactive,
                 next_interval: row.intervals()?.into_iter().find(|interval| now < interval.until),
             })
         })
@@ -82,6 +83,8 @@ pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, 
         Some(digest) => Some(super::judging::plan_set(tx, &digest)?),
         None => None,
     };
+    let accepted = if row.retroactive { revision(tx, &row)?.body.accepts } else { Vec::new() };
+    let accepted: Vec<Digest> = accepted.into_iter().map(|accepted| accepted.finding).collect();
     Ok(ChangeFile {
         line: line(tx, &row, now)?,
         change: envelopes(tx, &[digest])?.pop().ok_or_else(|| store::damaged("a revision"))?,
@@ -90,6 +93,7 @@ pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, 
         plan_set,
         approvals: envelopes(tx, &approvals)?,
         receipts: envelopes(tx, &receipts)?,
+        findings: envelopes(tx, &accepted)?,
     })
 }
 

@@ -70,6 +70,8 @@ pub enum EventKind {
     Corrected,
     /// It has tried to, and it is as it was found.
     NotCorrected,
+    /// A finding of the host was accepted by a retroactive change.
+    Accepted,
 }
 
 impl EventKind {
@@ -93,6 +95,7 @@ impl EventKind {
             Self::Health => "health",
             Self::Corrected => "corrected",
             Self::NotCorrected => "not_corrected",
+            Self::Accepted => "accepted",
         }
     }
 }

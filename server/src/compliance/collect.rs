@@ -141,6 +141,10 @@ impl Found {
         for bytes in self.add(tx, &dossier.revisions)? {
             let change = Statement::<Change>::parse(&bytes).map_err(|_| missing("a readable revision"))?;
             targets.extend(change.body.targets.iter().map(|target| target.agent));
+            let accepted: Vec<Digest> = change.body.accepts.iter().map(|accepted| accepted.finding).collect();
+            for bytes in self.add(tx, &accepted)? {
+                self.host::<Finding>(&bytes)?;
+            }
             self.publications(tx, &change.body)?;
         }
         // A host that the change does not name can claim what it likes; that is no evidence of this change.

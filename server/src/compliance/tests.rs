@@ -282,3 +282,31 @@ async fn a_period_holds_what_was_created_or_reported_in_it() {
         assert_eq!(world.code("POST", "/v1/exports", json!({"change": "C-1"})).await, "request.bad_json");
     }
 }
+
+/// What a retroactive change accepted is evidence of it: the host's own words, and who said that they may stay.
+#[actix_web::test]
+async fn a_retroactive_change_verifies_with_the_findings_that_it_accepts() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "peer").await;
+        world.clock.set(NOW.plus(3_700));
+        world.report(0, &of, HostOutcome::Applied).await;
+        let found = world.find(0, &of, |_| {}).await;
+        let retro = world.accepting(&[(0, found)]).await;
+        let review = files(&world, &of_change(&retro.id)).await;
+        assert_eq!(verify(&review, Some(root(&world))).flaws, [], "{}", world.engine);
+        world.approve(&retro, "peer").await;
+        let files = files(&world, &of_change(&retro.id)).await;
+        let report = verify(&files, Some(root(&world)));
+        assert_eq!(report.flaws, [], "{}", world.engine);
+        assert!(report.checked.iter().any(|(count, what)| *count == 1 && what.starts_with("retroactive")));
+        let csv = String::from_utf8(files["data/changes.csv"].clone()).unwrap();
+        for cell in [",retroactive,", ",accepted,", &found.to_string(), ",closed,successful,"] {
+            assert!(csv.contains(cell), "{cell}: {csv}");
+        }
+        let period = Wish { change_id: None, from: Some(NOW.plus(-DAY)), to: Some(NOW.plus(DAY)) };
+        let both = self::files(&world, &period).await;
+        assert_eq!(verify(&both, Some(root(&world))).flaws, [], "{}", world.engine);
+    }
+}

@@ -1,17 +1,22 @@
-//! Findings over HTTP.
+//! Findings, and the retroactive changes that accept them, over HTTP.
 
 use super::store::{self, Listed};
+use crate::changes;
 use crate::fleet;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
-use crate::kernel::error::Error;
-use crate::kernel::http::person::{Allowed, Operate, Read};
-use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::person::{Allowed, Operate, Propose, Read};
+use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, post};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::change::Change;
 use shared::digest::Digest;
-use shared::wire::{Dispose, Disposition, FindingFile, FindingPage, IgnoreRule, NewIgnoreRule};
+use shared::ids::ChangeId;
+use shared::limits;
+use shared::statement::Statement;
+use shared::wire::{ChangeLine, Dispose, Disposition, FindingFile, FindingPage, IgnoreRule, NewIgnoreRule};
 
 /// Routes for people.
 pub fn people(config: &mut ServiceConfig) {
@@ -21,7 +26,12 @@ pub fn people(config: &mut ServiceConfig) {
         .service(rules)
         .service(make_rule)
         .service(withdraw_rule)
-        .service(show);
+        .service(show)
+        .service(
+            web::resource("/v1/retroactive-changes/{id}/revisions/{revision}")
+                .app_data(PayloadConfig::new(limits::ENVELOPE_BYTES))
+                .route(web::put().to(put_revision)),
+        );
 }
 
 /// Which findings are listed; all conditions hold together.
@@ -101,4 +111,22 @@ async fn withdraw_rule(
     let (id, now) = (id.into_inner(), clock.now());
     db.write("findings.withdraw_rule", move |tx| store::withdraw_rule(tx, id, &person.person, now)).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Stores a signed revision of a change that accepts findings. Sending the same again answers the same.
+async fn put_revision(
+    person: Allowed<Propose>,
+    place: Path<(ChangeId, u32)>,
+    body: Bytes,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<ChangeLine>, Error> {
+    let unreadable = |error| Refusal::bad_request("request.bad_json").with("detail", error);
+    let change = Statement::<Change>::parse(&body).map_err(unreadable)?;
+    let ((id, revision), now) = (place.into_inner(), clock.now());
+    let revise = move |tx: &mut Conn| {
+        let row = store::revise(tx, (&id, revision), &change, &person.person, now)?;
+        changes::line(tx, &row, now)
+    };
+    Ok(Json(db.write("findings.propose", revise).await?))
 }

@@ -11,6 +11,7 @@ mod tests;
 
 pub use api::{Filter, people};
 
+use crate::changes;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::jobs::{Job, Tick};
@@ -22,7 +23,7 @@ pub const TOPIC: &str = "findings.said";
 /// Hears of receipts of corrections that were recorded.
 pub const CORRECTED: &str = "findings.corrected";
 
-/// Takes over what hosts said, and opens again what was ignored until now.
+/// Takes over what hosts said and what retroactive changes accept, and opens again what was ignored until now.
 pub fn jobs(db: &Db) -> Vec<Job> {
     let (heard, ended) = (db.clone(), db.clone());
     let hear = move |tick: Tick| {
@@ -45,6 +46,12 @@ pub(crate) async fn hear(db: &Db, now: shared::time::Timestamp) -> Result<(), Er
     }
     while outbox::handle(db, CORRECTED, now, move |tx, message| store::corrected(tx, &message.key, now))
         .await?
+        > 0
+    {}
+    while outbox::handle(db, changes::ACCEPTED, now, move |tx, message| {
+        store::accepted(tx, &message.key, now)
+    })
+    .await?
         > 0
     {}
     Ok(())

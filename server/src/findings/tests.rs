@@ -1,5 +1,7 @@
 //! Findings on both databases: what hosts say, what people make of it, and what opens it again.
 
+mod acceptance;
+
 use super::model::{check_rule, covers};
 use super::store;
 use crate::changes::tests::world::{NOW, Reviewed, World};

@@ -357,11 +357,17 @@ const CHANGES: &[Route] = &[
         "change.over",
         "change.manifest_unknown",
         "change.bad_targets",
+        "change.retroactive",
     ]),
-    route(("POST", "/v1/changes/{id}/submit"), "submitChange", may::<Propose>(), "Asks the hosts for plans.")
-        .parts(&[part::<ChangeId>("id")])
-        .answers(LINE)
-        .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision", "change.over"]),
+    route(
+        ("POST", "/v1/changes/{id}/submit"),
+        "submitChange",
+        may::<Propose>(),
+        "Asks the hosts for plans; a retroactive change waits for its review.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(LINE)
+    .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision", "change.over"]),
     route(
         ("POST", "/v1/changes/{id}/approvals"),
         "approveChange",
@@ -524,6 +530,7 @@ const FINDINGS: &[Route] = &[
     .refuses(&[
         "finding.count",
         "finding.end",
+        "finding.in_review",
         "finding.incomplete",
         "finding.moved",
         "finding.reason",
@@ -555,6 +562,32 @@ const FINDINGS: &[Route] = &[
     .parts(&[part::<u64>("rule")])
     .answers(DONE)
     .refuses(&["finding.unknown_rule"]),
+    route(
+        ("PUT", "/v1/retroactive-changes/{id}/revisions/{revision}"),
+        "putRetroactiveRevision",
+        may::<Propose>(),
+        "Stores a Change of type retroactive, which accepts findings, that its author signed as the next revision.",
+    )
+    .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .takes(json::<Envelope>())
+    .answers(LINE)
+    .refuses(&[
+        "change.bad_targets",
+        "change.finding_taken",
+        "change.moved",
+        "change.not_next",
+        "change.other_author",
+        "change.over",
+        "change.refused",
+        "change.retroactive",
+        "change.revision_taken",
+        "change.state",
+        "change.unknown",
+        "finding.disposed",
+        "finding.moved",
+        "finding.not_recorded",
+        "finding.other_host",
+    ]),
 ];
 
 const LEDGER: &[Route] = &[

@@ -12,6 +12,8 @@ const AWAY_SECS: i64 = 900;
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub state: State,
+    /// It accepts findings: no host ever runs it.
+    pub retroactive: bool,
     pub target: Option<Target>,
     pub enabled: bool,
     pub held: bool,
@@ -140,6 +142,9 @@ pub(super) fn because(facts: &Facts, now: Timestamp) -> Because {
             Report::PendingReboot => "host.pending_reboot",
         };
         return Because::new(Standing::Reported, code);
+    }
+    if facts.retroactive {
+        return Because::new(Standing::Refused, Code::ChangeRetroactive.as_str());
     }
     match facts.state {
         State::Draft => Because::waiting("change.draft"),

@@ -88,6 +88,7 @@ fn facts(
     };
     Ok(Facts {
         state,
+        retroactive: row.retroactive,
         target,
         enabled: host.enabled,
         held: host.held.is_some(),

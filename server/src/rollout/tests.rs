@@ -14,6 +14,7 @@ const OPEN: Interval = Interval { from: Timestamp(NOW.0 - 60), until: Timestamp(
 fn ready() -> Facts {
     Facts {
         state: State::Approved,
+        retroactive: false,
         target: Some(Target { planned: true, approved: true, report: None }),
         enabled: true,
         held: false,

@@ -54,6 +54,7 @@ pub(super) const CHANGES: &[&str] = &[
     "log_index_first",
     "log_index_last",
     "evidence_sha256",
+    "accepts_findings",
 ];
 
 pub(super) const APPLICATIONS: &[&str] = &[

@@ -4,7 +4,8 @@
 
 use super::tables::{policy_at, text};
 use super::verify::sources;
-use super::{ChangeEvent, Contents};
+use super::{ChangeEvent, Contents, accepted};
+use crate::acceptance::required_persons;
 use crate::admit::{self, Sources};
 use crate::approval::{Approval, Decision};
 use crate::change::{Change, ChangeType};
@@ -22,6 +23,10 @@ pub(super) fn approvals_required(contents: &Contents, change: &Statement<Change>
     let approvals = approvals.filter(|a| a.change == change.digest && a.decision == Decision::Approve);
     let at = approvals.map(|a| a.at).max().unwrap_or(body.created);
     let Some(policy) = policy_at(contents, at) else { return String::new() };
+    if body.is_retroactive() {
+        let findings = accepted::findings(contents, body);
+        return text(findings.ok().and_then(|found| required_persons(policy, change, &found)));
+    }
     let sources = sources(contents, policy, body, at).unwrap_or_else(|_| Sources::default());
     let needed = contents.plans.values().filter(|p| p.body.change == change.digest).filter_map(|plan| {
         let classes = sources.classes_with(plan.body.classes());
@@ -51,6 +56,9 @@ pub(super) fn affected_services(contents: &Contents, change: &Statement<Change>)
 
 /// `1:n=2 2:n=8,min_success=2,max_fail=0,soak_s=600`: how many hosts, and what must hold before.
 pub(super) fn waves(change: &Change) -> String {
+    if change.is_retroactive() {
+        return String::new();
+    }
     if change.waves.is_empty() {
         return format!("1:n={}", change.targets.len());
     }
@@ -81,6 +89,12 @@ pub(super) fn last_step<'c>(contents: &'c Contents, change: &Change, event: &str
     let of_this =
         |e: &&ChangeEvent| e.change == change.change_id && e.revision == change.revision && e.event == event;
     contents.events.values().filter(of_this).max_by_key(|e| e.version)
+}
+
+/// The step with which people said how it went: they close a change, or the last one needed accepts a retroactive one.
+pub(super) fn review<'c>(contents: &'c Contents, change: &Change) -> Option<&'c ChangeEvent> {
+    let quorum = || last_step(contents, change, "the quorum").filter(|_| change.is_retroactive());
+    last_step(contents, change, "close").or_else(quorum)
 }
 
 /// Publishers whose manifest brought the resource of a step, and whether the policy of the receipt accepts them all.

@@ -3,6 +3,7 @@
 //! Owns: the layout, the tables, the outer seal (checksums and signatures) and the verification of everything
 //! inside. Never: trust in the server's word; what only the server says stands apart in `data/server.json`.
 
+mod accepted;
 mod columns;
 mod contents;
 mod derived;

@@ -4,7 +4,7 @@
 //! Dialect: RFC 4180 (comma, CRLF, UTF-8 without a mark, raw values); times RFC 3339 UTC, whole seconds.
 
 use super::columns::{APPLICATIONS, APPROVALS, CHANGES, RULES};
-use super::{Contents, derived, rules};
+use super::{Contents, accepted, derived, rules};
 use crate::approval::{Approval, Decision};
 use crate::change::Change;
 use crate::digest::Digest;
@@ -120,7 +120,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         .filter_map(|d| contents.proofs.inclusion.get(d).map(|p| p.proof.index));
     let server = contents.server.changes.get(&body.change_id);
     let halt = derived::last_step(contents, body, "halt");
-    let review = derived::last_step(contents, body, "close");
+    let review = derived::review(contents, body);
     let window: Vec<String> = body.intervals.iter().map(|i| format!("{}/{}", i.from, i.until)).collect();
     let manifests: Vec<String> =
         body.manifests.iter().map(|m| format!("{}:{}", m.label(), m.sha256)).collect();
@@ -139,7 +139,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         unknown(),
         derived::affected_services(contents, change),
         body.targets.len().to_string(),
-        body.targets.len().saturating_sub(hosts.len()).to_string(),
+        pending(body, hosts.len()).to_string(),
         manifests.join(" "),
         text(given.first().map(|a| a.body.saw.plan_set)),
         unknown(),
@@ -148,7 +148,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         approvers.iter().cloned().collect::<Vec<_>>().join(" "),
         text(given.iter().map(|a| a.body.at).max()),
         yes(!approvers.is_empty() && !approvers.contains(body.author.as_str())),
-        yes(receipts.iter().any(|r| r.body.self_approved)),
+        yes(receipts.iter().any(|r| r.body.self_approved) || accepted::by_author_alone(body, &approvers)),
         unknown(),
         text(body.intervals.first().map(|i| i.from)),
         text(body.intervals.last().map(|i| i.until)),
@@ -157,7 +157,10 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         derived::waves(body),
         text(receipts.iter().map(|r| r.body.started).min()),
         text(receipts.iter().map(|r| r.body.finished).max()),
-        result_of(&receipts, body.targets.len()).into(),
+        match body.is_retroactive() {
+            true => accepted::result(contents, change).into(),
+            false => result_of(&receipts, body.targets.len()).into(),
+        },
         body.undo.text.clone(),
         yes(body.undo.automatic),
         receipts.iter().filter(|r| r.body.outcome == HostOutcome::RolledBack).count().to_string(),
@@ -174,7 +177,13 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         text(indices.clone().min()),
         text(indices.max()),
         change.digest.to_string(),
+        body.accepts.iter().map(|a| a.finding.to_string()).collect::<Vec<_>>().join(" "),
     ]
+}
+
+/// Hosts of which no receipt is there; what is only accepted waits for nobody.
+fn pending(change: &Change, reported: usize) -> usize {
+    if change.is_retroactive() { 0 } else { change.targets.len().saturating_sub(reported) }
 }
 
 /// How a change went, judged from the hosts' receipts alone.

@@ -1,6 +1,6 @@
 //! Verifies a bundle: the same checks that hosts made, made again by somebody who trusts nobody.
 
-use super::{Contents, Files, Flaw, TableFacts, check_seal, rebuild, tables, tables::is_accepted};
+use super::{Contents, Files, Flaw, TableFacts, accepted, check_seal, rebuild, tables, tables::is_accepted};
 use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
@@ -59,6 +59,7 @@ pub fn verify(files: &Files, root: Option<Digest>) -> Report {
         Err(flaw) => report.flaws.extend(unreadable(files, flaw)),
     }
     check_statements(&contents, &mut report);
+    accepted::check(&contents, &mut report);
     check_chains(&contents, &mut report);
     check_tables(files, &contents, &mut report);
     report

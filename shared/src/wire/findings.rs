@@ -68,8 +68,21 @@ pub struct FindingLine {
     /// The change that makes it the approved state, or brings that back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeId>,
+    /// The retroactive change that is to accept it, as long as nobody has decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<Proposed>,
     /// Digest of the host's newest statement about it.
     pub statement: Digest,
+}
+
+/// A retroactive change that is not decided yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Proposed {
+    pub change: ChangeId,
+    /// `draft` or `review`.
+    pub state: String,
 }
 
 /// A page of findings, newest first.

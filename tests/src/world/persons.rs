@@ -35,6 +35,14 @@ pub struct Second {
     pub key: SigningKey,
 }
 
+/// The first number of a change that a command has printed.
+fn number_in(said: &Said) -> String {
+    let id = said.out.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find(|word| {
+        word.strip_prefix("C-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    });
+    id.unwrap_or_else(|| panic!("no change id: {said}")).to_owned()
+}
+
 impl World {
     /// Writes a manifest and publishes it: `body` is everything after name and version.
     pub fn publish(&self, name: &str, version: &str, body: &str) -> Said {
@@ -45,11 +53,13 @@ impl World {
 
     /// Writes and signs a change; gives its id.
     pub fn draft(&self, new: &NewChange<'_>) -> String {
-        let said = self.try_draft(new).ok();
-        let id = said.out.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find(|word| {
-            word.strip_prefix("C-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        });
-        id.unwrap_or_else(|| panic!("no change id: {said}")).to_owned()
+        number_in(&self.try_draft(new).ok())
+    }
+
+    /// Writes and signs a retroactive change about these findings; gives its id.
+    pub fn accept_afterwards(&self, findings: &[&str]) -> String {
+        let words = ["--retroactive", "--title", "What was done by hand", "--reason", "it had to be quick"];
+        number_in(&self.assent(&[&["finding", "accept"], findings, &words].concat()).ok())
     }
 
     pub fn try_draft(&self, new: &NewChange<'_>) -> Said {

@@ -23,6 +23,9 @@ struct Close<'a> {
 pub fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
     let line = session.api.act(id, action, &Note { note })?;
     let next = match action {
+        "submit" if line.retroactive => format!(
+            "next: somebody else looks at it and decides: assent approve {id}, or assent reject {id}\n"
+        ),
         "submit" => format!(
             "next: hosts plan within a minute or so (assent change wait {id} --for plans); then assent approve {id}\n"
         ),

@@ -47,6 +47,9 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let review = review;
     print(session, &site, &review)?;
     review.check_approvable()?;
+    if review.change.body.is_retroactive() {
+        return accept(session, &site, &review, wish);
+    }
     show_hidden(session, &review, wish)?;
     let agents = only(&review, wish.only)?;
     let expires = expires(&review, wish.expires, session.now)?;
@@ -61,6 +64,30 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
     term::print(&told(session, &review, &forecast))
+}
+
+/// The same for a change that only accepts what was found: as a whole, and for nothing that hosts would do.
+fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> Done {
+    if !wish.only.is_empty() {
+        return Err(Failure::usage("a retroactive change is accepted as a whole, not for some hosts")
+            .remedy("reject it, and let its author leave findings out"));
+    }
+    let (id, lang) = (&review.change.body.change_id, session.lang);
+    let expires = expires(review, wish.expires, session.now)?;
+    if review.change.body.author == session.profile.config.person {
+        term::note(&format!("note: {}\n", lang.word(Word::SelfAccepted)));
+    }
+    term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
+    let said = Said { decision: Decision::Approve, expires, agents: None, comment: wish.comment };
+    let statement = signed(session, review, said)?;
+    let acceptance = forecast::acceptance(&site.policy, review, &statement, session.now);
+    let state = send(session, review, &statement)?;
+    let verdict = if acceptance.verdict.is_ok() { Word::Suffices } else { Word::DoesNotSuffice };
+    let mut out = format!("{id} is {}: {}\n", text::clean(&state), lang.word(verdict));
+    for line in acceptance.lines.into_iter().chain(acceptance.verdict.err().map(|e| format!("! {e}"))) {
+        out.push_str(&format!("  {}\n", text::clean(&line)));
+    }
+    term::print(&out)
 }
 
 /// Nobody approves what is cut without having been shown the whole, or saying so.

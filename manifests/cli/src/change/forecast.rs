@@ -1,6 +1,7 @@
 //! What each host would decide now, computed with the hosts' own checks; and the lines that explain it.
 
 use super::review::Review;
+use shared::acceptance::{Acceptance, judge_acceptance};
 use shared::admit::{self, Me};
 use shared::approval::Approval;
 use shared::bundle::Bundle;
@@ -47,6 +48,14 @@ impl Forecast {
     pub fn allowed(&self) -> usize {
         self.hosts.values().filter(|verdict| verdict.is_ok()).count()
     }
+}
+
+/// What the approvals of a retroactive change would come to, with a statement that the server may not have yet.
+pub fn acceptance(policy: &Policy, review: &Review, new: &Statement<Approval>, now: Timestamp) -> Acceptance {
+    let known = review.approvals.iter().map(|spoken| &spoken.statement);
+    let all = known.filter(|known| known.digest != new.digest).chain([new]);
+    let verified: Vec<_> = all.filter_map(|a| verify_approval(policy, &review.change, a, now).ok()).collect();
+    judge_acceptance(policy, &review.change, &review.findings, &verified, now)
 }
 
 fn admitted(

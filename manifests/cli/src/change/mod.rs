@@ -20,3 +20,4 @@ pub mod watch;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};
+pub use new::previous;

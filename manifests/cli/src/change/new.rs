@@ -23,8 +23,15 @@ use std::collections::BTreeMap;
 
 pub fn run(session: &Session, args: &NewArgs) -> Done {
     let site = session.site()?;
-    let before = previous(session, args)?;
+    let before = args.revise.as_ref().map(|id| previous(session, id)).transpose()?;
     let old = before.as_ref().map(|statement| &statement.body);
+    if let Some(old) = old.filter(|old| old.is_retroactive()) {
+        return Err(Failure::refused(format!(
+            "{} is retroactive: it accepts findings and brings nothing",
+            old.change_id
+        ))
+        .remedy(format!("assent finding accept --retroactive --revise {}", old.change_id)));
+    }
     let (hosts, targets) = targets(session, args, old)?;
     let names = hosts.iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
     let intervals = intervals(session, args, old)?;
@@ -132,6 +139,7 @@ fn written(
         lift_quarantine: args.lift_quarantine,
         correct_until,
         supersedes: None,
+        accepts: Vec::new(),
     }
 }
 
@@ -180,14 +188,13 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
 }
 
 /// The revision that is replaced, as its author signed it.
-fn previous(session: &Session, args: &NewArgs) -> Done<Option<Statement<Change>>> {
-    let Some(id) = &args.revise else { return Ok(None) };
+pub fn previous(session: &Session, id: &ChangeId) -> Done<Statement<Change>> {
     let statement = Statement::<Change>::open(session.api.change(id)?.change)
         .or_refuse(format!("{id} cannot be read"))?;
     if statement.body.change_id != *id || statement.body.site != session.profile.config.site {
         return Err(Failure::refused(format!("the server sent another change than {id}")));
     }
-    Ok(Some(statement))
+    Ok(statement)
 }
 
 fn given(new: &Option<String>, old: Option<&String>, option: &str) -> Done<String> {

@@ -1,5 +1,7 @@
 //! What a change does, as text for the person who decides. Everything about hosts comes from verified plans.
 
+mod retroactive;
+
 use super::page::Page;
 use super::review::{PlanClass, Review};
 use crate::lang::{Lang, Word};
@@ -33,6 +35,10 @@ pub fn render(review: &Review, policy: &Policy, style: &Style<'_>) -> String {
     let mut page = Page::new(style.colour);
     let view = View { review, policy, style, w: |word| style.lang.word(word) };
     view.head(&mut page);
+    if review.change.body.is_retroactive() {
+        return view.retroactive(page);
+    }
+    view.effects(&mut page);
     view.windows(&mut page);
     let classes = review.classes();
     for (at, class) in classes.iter().enumerate() {
@@ -79,6 +85,11 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         page.field(w(Word::Reason), &clean(&change.reason));
         let author = self.person(&change.author);
         page.field(w(Word::Author), &format!("{author}, {} {}", w(Word::Signed), self.at(change.created)));
+    }
+
+    /// What it brings, and within which bounds.
+    fn effects(&self, page: &mut Page) {
+        let (change, w) = (&self.review.change.body, &self.w);
         for named in &change.manifests {
             let verified = self.review.manifests.iter().find(|m| m.digest() == named.sha256);
             let by = verified.map(|m| format!(", {} {}", w(Word::PublishedBy), self.person(m.publisher())));

@@ -5,10 +5,13 @@
 
 use crate::error::{Context as _, Done, Failure};
 use crate::text::clean;
+use shared::acceptance;
 use shared::admit::{Sources, Verified, check_author};
 use shared::approval::Approval;
 use shared::change::{Change, ManifestUse};
+use shared::digest::Digest;
 use shared::envelope::Envelope;
+use shared::finding::Finding;
 use shared::ids::{AgentId, ChangeId};
 use shared::manifest::Manifest;
 use shared::plan::{Plan, PlanSet, open_plan};
@@ -33,6 +36,8 @@ pub struct Review {
     pub refusals: BTreeMap<AgentId, Statement<Refusal>>,
     pub approvals: Vec<Spoken>,
     pub receipts: BTreeMap<AgentId, Statement<Receipt>>,
+    /// What a retroactive change accepts, signed by the hosts that it names, in its order.
+    pub findings: Vec<Statement<Finding>>,
     /// Why this may be shown but not approved now: author or manifests are not (or no longer) accepted.
     pub doubts: Vec<Failure>,
 }
@@ -62,7 +67,7 @@ impl Review {
         manifest: impl FnMut(&ManifestUse) -> Done<Verified<Manifest>>,
         now: Timestamp,
     ) -> Done<Self> {
-        let ChangeFile { line, change, plans, refusals, plan_set, approvals, receipts } = file;
+        let ChangeFile { line, change, plans, refusals, plan_set, approvals, receipts, findings } = file;
         let change = opened(asked, &line, change)?;
         let mut doubts: Vec<Failure> = Vec::new();
         doubts.extend(
@@ -77,6 +82,7 @@ impl Review {
             }
         }
         let plans = checked_plans(&change, plans)?;
+        let findings = checked_findings(&change, &findings)?;
         let set = match plan_set {
             Some(set) => checked_set(&change, &plans, set)?,
             None => PlanSet {
@@ -88,7 +94,7 @@ impl Review {
             approvals.into_iter().map(|a| spoken(policy, &change, a, now)).collect::<Done<_>>()?;
         let refusals = checked_refusals(&change, refusals)?;
         let receipts = checked_receipts(&change, receipts)?;
-        Ok(Self { line, change, manifests, plans, set, refusals, approvals, receipts, doubts })
+        Ok(Self { line, change, manifests, plans, set, refusals, approvals, receipts, findings, doubts })
     }
 
     /// Covers all plans instead of those that somebody has proposed; true when that is more. Approvals of the smaller
@@ -136,6 +142,9 @@ impl Review {
             return Err(doubt.clone());
         }
         let id = &self.change.body.change_id;
+        if self.change.body.is_retroactive() {
+            return self.check_acceptable();
+        }
         if !matches!(self.line.state.as_str(), "in_review" | "approved" | "running") {
             let failure =
                 Failure::refused(format!("change {id} is {}, approving needs in_review", self.line.state));
@@ -150,6 +159,15 @@ impl Review {
                 )));
         }
         Ok(())
+    }
+
+    fn check_acceptable(&self) -> Done {
+        let (id, state) = (&self.change.body.change_id, self.line.state.as_str());
+        if state == "review" {
+            return Ok(());
+        }
+        let failure = Failure::refused(format!("change {id} is {}, accepting needs review", clean(state)));
+        Err(if state == "draft" { failure.remedy(format!("assent change submit {id}")) } else { failure })
     }
 
     /// The host's name as it signed it, with its id where several hosts have that name; else the id.
@@ -207,6 +225,13 @@ fn checked_plans(
         }
     }
     Ok(plans)
+}
+
+/// What is accepted is exactly what is shown.
+fn checked_findings(change: &Statement<Change>, envelopes: &[Envelope]) -> Done<Vec<Statement<Finding>>> {
+    let sent: BTreeMap<Digest, &Envelope> = envelopes.iter().map(|e| (e.digest(), e)).collect();
+    acceptance::findings(&change.body, |digest| sent.get(digest).map(|envelope| envelope.to_bytes()))
+        .or_refuse("the server did not send the findings that the change accepts")
 }
 
 /// A proposed set is approved only if every plan in it is the one that is shown here.

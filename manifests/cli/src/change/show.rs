@@ -8,8 +8,10 @@ use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
-use shared::ids::ChangeId;
+use shared::digest::Digest;
+use shared::ids::{AgentId, ChangeId};
 use shared::wire::ChangeLine;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The change from the server, verified.
 pub fn fetch(session: &Session, site: &Site, id: &ChangeId) -> Done<Review> {
@@ -30,7 +32,28 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
     let names = known.into_iter().map(|host| (host.agent, host.hostname)).collect();
     let zone = window::zone(None)?;
     let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour(), names: &names };
-    term::print(&render(review, &site.policy, &style))
+    term::print(&render(review, &site.policy, &style))?;
+    tell_what_moved(session, review)
+}
+
+/// What a change accepts may look otherwise by now; that is the server's word.
+fn tell_what_moved(session: &Session, review: &Review) -> Done {
+    if !matches!(review.line.state.as_str(), "draft" | "review") {
+        return Ok(());
+    }
+    let prints: BTreeSet<Digest> = review.findings.iter().map(|found| found.body.fingerprint()).collect();
+    for fingerprint in prints {
+        let asked = BTreeMap::from([("fingerprint", fingerprint.to_string()), ("current", "true".into())]);
+        let still: BTreeSet<AgentId> =
+            session.api.findings(&asked)?.into_iter().map(|line| line.agent).collect();
+        let alike = review.findings.iter().filter(|found| found.body.fingerprint() == fingerprint);
+        for found in alike.filter(|found| !still.contains(&found.body.header.agent_id)) {
+            let (agent, what) = (found.body.header.agent_id, text::clean(&found.body.named()));
+            let moved = session.lang.word(Word::MovedSince);
+            term::note(&format!("note: {agent}: {what}: {moved}\n"));
+        }
+    }
+    Ok(())
 }
 
 pub fn list(session: &Session, state: Option<&str>, json: bool) -> Done {
@@ -48,13 +71,15 @@ fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone) -> Vec<String> 
     let outcome = line.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
     let next =
         line.next_interval.map_or("-".to_owned(), |interval| window::local_in(lang, interval.from, zone));
+    let counted = |text: String| if line.retroactive { "-".to_owned() } else { text };
+    let kind = if line.retroactive { ", retroactive" } else { "" };
     vec![
         line.change_id.to_string(),
         line.revision.to_string(),
-        text::clean(&format!("{}{outcome}", line.state)),
-        format!("{}/{}", line.plans, line.targets),
-        line.plan_classes.len().to_string(),
-        format!("{}/{}", line.reported, line.targets),
+        text::clean(&format!("{}{outcome}{kind}", line.state)),
+        counted(format!("{}/{}", line.plans, line.targets)),
+        counted(line.plan_classes.len().to_string()),
+        counted(format!("{}/{}", line.reported, line.targets)),
         next,
         line.author.to_string(),
         text::clean(&line.title),

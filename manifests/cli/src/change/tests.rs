@@ -1,5 +1,7 @@
 //! What the approver sees, and what is refused before anybody is asked: forged, foreign and altered plans.
 
+mod retroactive;
+
 use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
@@ -130,6 +132,7 @@ pub fn change() -> Statement<Change> {
         lift_quarantine: false,
         correct_until: None,
         supersedes: None,
+        accepts: Vec::new(),
     };
     Statement::sign(body, &key(1))
 }
@@ -241,6 +244,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
             plan_classes: vec![],
             plans: 3,
             reported: 0,
+            retroactive: false,
             next_interval: None,
         },
         change: change.envelope,
@@ -249,6 +253,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
         plan_set: None,
         approvals: vec![],
         receipts: vec![],
+        findings: vec![],
     }
 }
 

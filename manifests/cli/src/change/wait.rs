@@ -35,6 +35,10 @@ pub fn run(session: &Session, id: &ChangeId, until: Until, timeout: &str) -> Don
 /// What is waited for cannot come any more.
 fn answer(line: &ChangeLine, until: Until) -> Done<Option<String>> {
     let state = text::clean(&line.state);
+    if line.retroactive {
+        return Err(Failure::refused(format!("{} is retroactive: no host plans or runs it", line.change_id))
+            .remedy(format!("assent change show {}", line.change_id)));
+    }
     let over = matches!(line.state.as_str(), "review" | "closed");
     match until {
         Until::Plans if line.plans >= line.targets => Ok(Some(format!("{} plans are there", line.plans))),
@@ -74,6 +78,7 @@ mod tests {
             plans,
             plan_classes: vec![],
             reported,
+            retroactive: false,
             next_interval: None,
         }
     }
@@ -88,6 +93,8 @@ mod tests {
         assert_eq!(told("running", 3, 2, Until::Receipts), Ok(None));
         assert!(told("review", 3, 3, Until::Receipts).unwrap().unwrap().contains("all 3 hosts"));
         assert!(told("closed", 3, 2, Until::Receipts).unwrap_err().contains("2 of 3 hosts have reported"));
+        let retroactive = ChangeLine { retroactive: true, ..line("review", 0, 0) };
+        assert!(answer(&retroactive, Until::Receipts).unwrap_err().to_string().contains("no host"));
         assert!(told("closed", 1, 0, Until::Plans).unwrap_err().contains("1 of 3 hosts have sent a plan"));
     }
 }

@@ -17,16 +17,21 @@ pub enum FindingCommand {
         #[arg(long)]
         json: bool,
     },
-    /// It stays as it is: a change makes it the approved state afterwards
+    /// It stays as it is: a change says so afterwards, one that is there or a retroactive one made for it
     #[command(
-        after_help = "Example: assent finding accept 17 --like --change C-120 --reason \"hotfix of last night\""
+        after_help = "A retroactive change accepts what was found. Hosts never get it; it is decided by its review.\nExample: assent finding accept 17 --like --retroactive --title \"Hotfix of the mail queue\" --reason \"it was full at night\"\n         assent finding accept 17 --change C-120 --reason \"hotfix of last night\""
     )]
     Accept {
         #[command(flatten)]
         judgement: Judgement,
         /// The change that approves it afterwards
-        #[arg(long)]
-        change: ChangeId,
+        #[arg(long, required_unless_present = "retroactive", conflicts_with = "retroactive")]
+        change: Option<ChangeId>,
+        /// Make a draft of a retroactive change that accepts all these findings
+        #[arg(long, requires = "title")]
+        retroactive: bool,
+        #[command(flatten)]
+        draft: Draft,
     },
     /// Somebody brings the approved state back
     #[command(
@@ -89,6 +94,23 @@ pub struct Shown {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a retroactive change says besides its findings and its reason.
+#[derive(Debug, Args)]
+pub struct Draft {
+    /// One line that says what was done
+    #[arg(long, requires = "retroactive")]
+    pub title: Option<String>,
+    /// How it would be taken back (default: by a change that brings the approved state again)
+    #[arg(long, requires = "retroactive")]
+    pub undo: Option<String>,
+    /// When somebody must have decided, else it expires: a time, or so long from now on (s, m, h, d, w; at most 90d)
+    #[arg(long, requires = "retroactive", value_name = "TIME", default_value = "14d")]
+    pub review_by: String,
+    /// Make the next revision of this retroactive change; it accepts the findings that are named now
+    #[arg(long, requires = "retroactive", value_name = "ID")]
+    pub revise: Option<ChangeId>,
 }
 
 /// Which findings are judged, and why.

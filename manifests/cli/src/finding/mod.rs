@@ -2,6 +2,7 @@
 //! words are the host's and verified here; everything else is the server's word, and says so.
 
 pub mod args;
+mod retroactive;
 
 use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
@@ -13,6 +14,7 @@ use jiff::tz::TimeZone;
 use shared::finding::{About, Area, Boot, Difference, Expected, Finding, Noticed, Transaction};
 use shared::ids::SiteId;
 use shared::receipt::open_chained;
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{
     Dispose, Disposition, FindingFile, FindingLine, FindingStep, IgnoreRule, NewIgnoreRule, SeenFinding,
@@ -23,8 +25,11 @@ pub fn run(session: &Session, command: &FindingCommand) -> Done {
     match command {
         FindingCommand::List(shown) => list(session, shown),
         FindingCommand::Show { finding, json } => show(session, *finding, *json),
-        FindingCommand::Accept { judgement, change } => {
-            judge(session, judgement, Disposition::Accepted, Some(change), None)
+        FindingCommand::Accept { judgement, draft, retroactive: true, .. } => {
+            retroactive::draft(session, judgement, draft)
+        }
+        FindingCommand::Accept { judgement, change, .. } => {
+            judge(session, judgement, Disposition::Accepted, change.as_ref(), None)
         }
         FindingCommand::Revert { judgement, change } => {
             judge(session, judgement, Disposition::Reverted, change.as_ref(), None)
@@ -83,8 +88,16 @@ fn row(line: &FindingLine, now: Timestamp, lang: Lang) -> Vec<String> {
         state.map_or("-".to_owned(), |of| of.change_id.to_string()),
         ago,
         line.count.to_string(),
-        format!("{}, {}", lang.word(presence(line)), line.disposition.as_str()),
+        standing(line, lang),
     ]
+}
+
+/// Whether it is there, what people made of it, and which change waits to accept it.
+fn standing(line: &FindingLine, lang: Lang) -> String {
+    let proposed = line.proposed.as_ref();
+    let proposed = proposed.map(|of| text::clean(&format!(" ({}: {})", of.change, of.state)));
+    let disposition = line.disposition.as_str();
+    format!("{}, {disposition}{}", lang.word(presence(line)), proposed.unwrap_or_default())
 }
 
 fn presence(line: &FindingLine) -> Word {
@@ -103,15 +116,16 @@ fn show(session: &Session, id: u64, json: bool) -> Done {
         return print_json(&file);
     }
     let zone = window::zone(None)?;
-    term::print(&rendered(&file, &finding, session.lang, &zone))
+    term::print(&rendered(&file, &finding.body, session.lang, &zone))
 }
 
 /// The finding, if the host that it is listed for signed it.
-fn checked(file: &FindingFile, site: &SiteId) -> Done<Finding> {
+fn checked(file: &FindingFile, site: &SiteId) -> Done<Statement<Finding>> {
     let refused = "the finding that the server sent is not one of this host";
-    let said = open_chained::<Finding>(&file.statement.to_bytes(), site).or_refuse(refused)?.body;
-    said.check().or_refuse(refused)?;
-    let same = said.header.agent_id == file.line.agent && said.fingerprint() == file.line.fingerprint;
+    let said = open_chained::<Finding>(&file.statement.to_bytes(), site).or_refuse(refused)?;
+    said.body.check().or_refuse(refused)?;
+    let same =
+        said.body.header.agent_id == file.line.agent && said.body.fingerprint() == file.line.fingerprint;
     if same {
         Ok(said)
     } else {
@@ -123,7 +137,7 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
     let line = &file.line;
     let at = |moment| window::local_in(lang, moment, zone);
     let mut out = format!("{} {} ({}): ", line.id, text::clean(&line.hostname), text::clean(&line.ci));
-    out.push_str(&format!("{}, {}\n", lang.word(presence(line)), line.disposition.as_str()));
+    out.push_str(&format!("{}\n", standing(line, lang)));
     out.push_str(&about(&finding.about, lang, zone));
     if !finding.note.is_empty() {
         out.push_str(&format!("  {}: {}\n", lang.word(Word::NotPutBack), text::clean(&finding.note)));
@@ -149,7 +163,7 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
     out
 }
 
-fn about(about: &About, lang: Lang, zone: &TimeZone) -> String {
+pub fn about(about: &About, lang: Lang, zone: &TimeZone) -> String {
     match about {
         About::State(Expected { manifest, version, change_id, revision, .. }) => format!(
             "  {} {} {version}, {change_id}, {} {revision}\n",
@@ -174,7 +188,8 @@ fn about(about: &About, lang: Lang, zone: &TimeZone) -> String {
     }
 }
 
-fn one(difference: &Difference) -> String {
+/// One difference with what is readable of it.
+pub fn one(difference: &Difference) -> String {
     let mut out =
         format!("  {}: {}\n", text::clean(difference.resource.as_str()), text::clean(&difference.summary));
     for line in difference.diff.iter().flat_map(|diff| text::clean_lines(diff)) {
@@ -204,6 +219,20 @@ fn judge(
     change: Option<&shared::ids::ChangeId>,
     until: Option<Timestamp>,
 ) -> Done {
+    let findings = chosen(session, judgement)?;
+    let count = findings.len();
+    session.api.dispose(&Dispose {
+        findings: findings.into_values().collect(),
+        disposition,
+        reason: judgement.reason.clone(),
+        change: change.cloned(),
+        until,
+    })?;
+    term::print(&format!("{count} {}: {}\n", session.lang.word(Word::FindingsAre), disposition.as_str()))
+}
+
+/// The findings that are named, each with how it looks, and on request the open ones that are equal to them.
+fn chosen(session: &Session, judgement: &Judgement) -> Done<BTreeMap<u64, SeenFinding>> {
     let mut findings: BTreeMap<u64, SeenFinding> = BTreeMap::new();
     for id in &judgement.findings {
         let file = session.api.finding(*id)?;
@@ -217,15 +246,7 @@ fn judge(
             findings.extend(open.map(|line| (line.id, SeenFinding { id: line.id, fingerprint })));
         }
     }
-    let count = findings.len();
-    session.api.dispose(&Dispose {
-        findings: findings.into_values().collect(),
-        disposition,
-        reason: judgement.reason.clone(),
-        change: change.cloned(),
-        until,
-    })?;
-    term::print(&format!("{count} {}: {}\n", session.lang.word(Word::FindingsAre), disposition.as_str()))
+    Ok(findings)
 }
 
 fn rule(session: &Session, command: &RuleCommand) -> Done {

@@ -161,6 +161,12 @@ impl Client {
         self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
     }
 
+    /// The same for a change that accepts findings.
+    pub fn put_retroactive(&self, id: &ChangeId, revision: u32, change: &Envelope) -> Done<ChangeLine> {
+        let path = format!("/v1/retroactive-changes/{id}/revisions/{revision}");
+        self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
+    }
+
     /// `submit`, `halt`, `resume`, `stop-correcting`, `withdraw` or `close`.
     pub fn act(&self, id: &ChangeId, action: &str, body: &impl Serialize) -> Done<ChangeLine> {
         self.post("the change", &format!("/v1/changes/{id}/{action}"), body)

@@ -1,5 +1,6 @@
 //! All SQL of changes: the change and its revisions here, what hosts and people said about them in `papers`.
 
+pub(super) mod accepts;
 pub(super) mod papers;
 
 use crate::kernel::db::Conn;
@@ -42,6 +43,7 @@ diesel::table! {
         closed -> Nullable<BigInt>,
         unpublished -> Bool,
         correct_until -> Nullable<BigInt>,
+        retroactive -> Bool,
     }
 }
 
@@ -118,6 +120,8 @@ pub struct Row {
     pub unpublished: bool,
     /// Until when hosts may put back what it brought; absent when they may not, or not any more.
     pub correct_until: Option<i64>,
+    /// It accepts findings and is never run.
+    pub retroactive: bool,
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -167,6 +171,7 @@ impl Row {
         self.targets = i32::try_from(body.targets.len()).unwrap_or(i32::MAX);
         self.not_after = Some(body.not_after.0);
         self.correct_until = body.correct_until.map(|end| end.0);
+        self.retroactive = body.is_retroactive();
         self.intervals = String::from_utf8_lossy(&shared::strict::to_json(&intervals)).into_owned();
         self.gated = body.waves.iter().any(|wave| wave.gate.is_some());
         (self.plan_set, self.planned, self.submitted) = (None, 0, None);
@@ -221,7 +226,9 @@ pub(super) fn list_in(tx: &mut Conn, states: &[State]) -> QueryResult<Vec<Row>> 
 /// Changes that are still open although their time is over, or whose corrections have come to their end.
 pub(super) fn list_over(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String>> {
     let open = [State::Draft, State::InReview, State::Approved, State::Running, State::Halted];
-    let over = change::not_after.le(now.0).and(change::state.eq_any(open.map(State::as_str)));
+    let reviewed = change::retroactive.eq(true).and(change::state.eq(State::Review.as_str()));
+    let open = change::state.eq_any(open.map(State::as_str)).or(reviewed);
+    let over = change::not_after.le(now.0).and(open);
     let rows = change::table.filter(over.or(change::correct_until.le(now.0)));
     rows.order(change::number).select(change::id).limit(100).load(tx)
 }

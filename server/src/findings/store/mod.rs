@@ -1,7 +1,9 @@
 //! All SQL of findings. Steps are only ever added to.
 
+mod acceptance;
 mod rules;
 
+pub(super) use acceptance::{accepted, revise};
 pub(super) use rules::{insert_rule, list_rules, withdraw_rule};
 
 use super::model::{self, covers, reopens};
@@ -21,7 +23,7 @@ use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::receipt::Receipt;
 use shared::statement::Statement;
 use shared::time::Timestamp;
-use shared::wire::{Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep};
+use shared::wire::{Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, Proposed};
 use std::collections::HashMap;
 
 diesel::table! {
@@ -116,6 +118,7 @@ impl Said {
 struct Row {
     id: i64,
     agent: String,
+    number: i64,
     ci: i64,
     #[diesel(embed)]
     said: Said,
@@ -280,18 +283,24 @@ fn step(tx: &mut Conn, id: i64, step: &Step<'_>, now: Timestamp) -> Result<(), E
 /// Judges findings as they were seen, all or none.
 ///
 /// # Errors
-/// `finding.moved` with the first one that looks otherwise by now.
+/// `finding.moved` with the first one that looks otherwise by now, `finding.in_review` where a retroactive change is to
+/// accept it.
 pub(super) fn dispose(tx: &mut Conn, wish: &Dispose, by: &PersonId, now: Timestamp) -> Result<(), Error> {
     model::check(wish, now)?;
     tx.lock("findings")?;
     if let Some(change) = &wish.change {
         changes::get(tx, change)?;
     }
+    let mut rows = Vec::with_capacity(wish.findings.len());
     for seen in &wish.findings {
         let row = get(tx, seen.id)?;
         if digest(&row.said.fingerprint)? != seen.fingerprint {
             return Err(Refusal::conflict("finding.moved").with("finding", seen.id).into());
         }
+        rows.push(row);
+    }
+    acceptance::check_unproposed(tx, &rows)?;
+    for row in rows {
         let Dispose { disposition, reason, change, until, .. } = wish;
         let made = Step {
             by: Some(by),
@@ -351,8 +360,8 @@ pub(super) fn list(tx: &mut Conn, listed: &Listed) -> Result<FindingPage, Error>
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
     let next = rows.last().filter(|_| more).map(|row| row.id.cast_unsigned());
-    let names = names(tx, &rows)?;
-    let findings = rows.into_iter().map(|row| line(row, &names)).collect::<Result<_, _>>()?;
+    let known = Known::of(tx, &rows)?;
+    let findings = rows.into_iter().map(|row| line(row, &known)).collect::<Result<_, _>>()?;
     Ok(FindingPage { findings, next })
 }
 
@@ -366,22 +375,32 @@ pub(super) fn file(tx: &mut Conn, id: u64) -> Result<FindingFile, Error> {
     let steps = finding_step::table.filter(finding_step::finding.eq(row.id)).order(finding_step::id);
     let steps: Vec<StepRow> = steps.select(StepRow::as_select()).load(tx)?;
     let history = steps.into_iter().map(read_step).collect::<Result<_, _>>()?;
-    let names = names(tx, std::slice::from_ref(&row))?;
-    Ok(FindingFile { line: line(row, &names)?, statement, history })
+    let known = Known::of(tx, std::slice::from_ref(&row))?;
+    Ok(FindingFile { line: line(row, &known)?, statement, history })
 }
 
-fn names(tx: &mut Conn, rows: &[Row]) -> Result<HashMap<i64, String>, Error> {
-    let mut ids: Vec<CiId> = rows.iter().map(|row| CiId(row.ci)).collect();
-    ids.sort_unstable_by_key(|id| id.0);
-    ids.dedup();
-    Ok(cmdb::names(tx, &ids)?)
+/// What other slices know of a page of findings.
+struct Known {
+    /// By CI.
+    names: HashMap<i64, String>,
+    /// By row.
+    proposed: HashMap<i64, Proposed>,
 }
 
-fn line(row: Row, names: &HashMap<i64, String>) -> Result<FindingLine, Error> {
+impl Known {
+    fn of(tx: &mut Conn, rows: &[Row]) -> Result<Self, Error> {
+        let mut ids: Vec<CiId> = rows.iter().map(|row| CiId(row.ci)).collect();
+        ids.sort_unstable_by_key(|id| id.0);
+        ids.dedup();
+        Ok(Self { names: cmdb::names(tx, &ids)?, proposed: acceptance::proposed(tx, rows)? })
+    }
+}
+
+fn line(row: Row, known: &Known) -> Result<FindingLine, Error> {
     Ok(FindingLine {
         id: row.id.cast_unsigned(),
         ci: CiId(row.ci).to_string(),
-        hostname: names.get(&row.ci).cloned().unwrap_or_default(),
+        hostname: known.names.get(&row.ci).cloned().unwrap_or_default(),
         agent: parse::<AgentId>(&row.agent)?,
         about: serde_json::from_str(&row.said.about).map_err(|_| damaged(&row.said.about))?,
         what: row.said.what,
@@ -395,6 +414,7 @@ fn line(row: Row, names: &HashMap<i64, String>) -> Result<FindingLine, Error> {
         until: row.until.map(Timestamp),
         rule: row.rule.map(i64::cast_unsigned),
         change: row.change_id.as_deref().map(parse).transpose()?,
+        proposed: known.proposed.get(&row.id).cloned(),
         statement: digest(&row.said.statement)?,
     })
 }

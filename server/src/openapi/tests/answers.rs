@@ -1,7 +1,7 @@
 //! Real requests and answers against the schemas of the document.
 
 use super::routes::{Port, Reply, listener, send};
-use crate::changes::tests::world::{NOW, TOKEN, World};
+use crate::changes::tests::world::{NOW, TOKEN, World, door};
 use crate::openapi::document;
 use crate::testfleet::{self, ask};
 use serde_json::{Value, json};
@@ -121,7 +121,9 @@ async fn people_get_what_is_described() {
     world.clock.set(NOW.plus(3_700));
     let receipt = world.report(0, &of, HostOutcome::Applied).await;
     world.refuse(1, &of, Code::TimeWindow, Some(NOW.plus(86_400))).await;
-    world.find(0, &of, |_| {}).await;
+    let found = world.find(0, &of, |_| {}).await;
+    let retro = world.number().await;
+    let accepting = world.sign(world.accepted(&retro, 1, &[(0, found)]));
     let draft = world.good("POST", "/v1/changes", json!({})).await["change_id"].clone();
 
     let (app, judge) = (listener(&world, Port::People).await, Judge::new());
@@ -193,6 +195,12 @@ async fn people_get_what_is_described() {
     });
     let rule = json!({ "resource": "file:/etc/*", "reason": "known", "until": until });
     for (method, path, body, status) in [
+        ("PUT", door(&accepting), accepting.to_bytes(), 200),
+        ("POST", format!("/v1/changes/{retro}/submit"), vec![], 200),
+        ("GET", format!("/v1/changes/{retro}"), vec![], 200),
+        ("GET", "/v1/findings".to_owned(), vec![], 200),
+        ("POST", "/v1/finding-dispositions".to_owned(), json(judge_it.clone()), 409),
+        ("POST", format!("/v1/changes/{retro}/withdraw"), vec![], 200),
         ("POST", "/v1/finding-dispositions".to_owned(), json(judge_it), 204),
         ("POST", "/v1/finding-rules".to_owned(), json(rule), 200),
         ("DELETE", "/v1/finding-rules/1".to_owned(), vec![], 204),

@@ -1,9 +1,11 @@
 //! A real site for tests of the slices: its files as the key ceremony writes them, a real database, real
 //! signatures. People come in over HTTP; hosts join over HTTP and speak through the functions behind it.
 
+mod accepting;
 mod ceremony;
 mod work;
 
+pub use accepting::{WEEK, door};
 pub use ceremony::{NOW, PUBLISHER, TOKEN, approver, content, key, policy, root, targets};
 pub use work::{Reviewed, answer, in_waves};
 

@@ -102,6 +102,7 @@ impl World {
             lift_quarantine: false,
             correct_until: None,
             supersedes: None,
+            accepts: Vec::new(),
         }
     }
 
