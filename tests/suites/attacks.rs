@@ -288,21 +288,10 @@ on_both! {
     /// Who may accept afterwards what was found must not get anything applied by that, however many have approved it
     fn a_retroactive_change_is_no_way_to_apply_something(world) {
         let mut stage = Stage::new(world, 4);
-        // Everything that a host would run, under the other word.
-        let mut bundle = stage.next();
-        let body = Change { change_type: ChangeType::Retroactive, ..bundle.change.body.clone() };
-        approved_anew(&mut stage, &mut bundle, body);
-        stage.refused("a1", &bundle, "change.retroactive");
-        // One as the rules want it: the same answer.
-        let mut bundle = stage.next();
-        let body = retroactive(&bundle.change.body);
-        assert_eq!(body.problems(), Vec::<String>::new());
-        bundle.plan_set.plans.clear();
-        approved_anew(&mut stage, &mut bundle, body.clone());
-        stage.refused("a1", &bundle, "change.retroactive");
-        // Not even a plan is made for it.
+        // Not even a plan is made for one.
         let id = stage.changes.pop().unwrap();
-        let body = Change { change_id: id.parse().unwrap(), revision: 2, ..body };
+        let asked = stage.world.bundle(&id).change.body;
+        let body = Change { revision: 2, ..retroactive(&asked) };
         let wish = Statement::sign(body, &stage.lead).envelope;
         stage.world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
             let to_work = request.path() == "/agent/v1/work";
@@ -317,6 +306,18 @@ on_both! {
         let said = stage.world.tick("a1");
         let codes = stage.world.hosts["a1"].refusal_codes(&id);
         assert!(codes.contains(&"change.retroactive".to_owned()), "{codes:?}: {said}");
+        // Everything that a host would run, under the other word.
+        let mut bundle = stage.next();
+        let body = Change { change_type: ChangeType::Retroactive, ..bundle.change.body.clone() };
+        approved_anew(&mut stage, &mut bundle, body);
+        stage.refused("a1", &bundle, "change.retroactive");
+        // One as the rules want it: the same answer.
+        let mut bundle = stage.next();
+        let body = retroactive(&bundle.change.body);
+        assert_eq!(body.problems(), Vec::<String>::new());
+        bundle.plan_set.plans.clear();
+        approved_anew(&mut stage, &mut bundle, body);
+        stage.refused("a1", &bundle, "change.retroactive");
         // What was refused was refused for its one fault.
         let good = stage.next();
         stage.applied("a1", &good);

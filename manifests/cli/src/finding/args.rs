@@ -1,6 +1,6 @@
 //! Arguments of `assent finding …`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use shared::ids::ChangeId;
 
 #[derive(Debug, Subcommand)]
@@ -19,13 +19,14 @@ pub enum FindingCommand {
     },
     /// It stays as it is: a change says so afterwards, one that is there or a retroactive one made for it
     #[command(
+        group = ArgGroup::new("by").required(true).args(["change", "retroactive"]),
         after_help = "A retroactive change accepts what was found. Hosts never get it; it is decided by its review.\nExample: assent finding accept 17 --like --retroactive --title \"Hotfix of the mail queue\" --reason \"it was full at night\"\n         assent finding accept 17 --change C-120 --reason \"hotfix of last night\""
     )]
     Accept {
         #[command(flatten)]
         judgement: Judgement,
         /// The change that approves it afterwards
-        #[arg(long, required_unless_present = "retroactive", conflicts_with = "retroactive")]
+        #[arg(long)]
         change: Option<ChangeId>,
         /// Make a draft of a retroactive change that accepts all these findings
         #[arg(long, requires = "title")]
