@@ -24,6 +24,7 @@ pub mod hands;
 pub mod health;
 #[expect(clippy::disallowed_methods, reason = "the door to the machine")]
 pub mod host;
+pub mod idle;
 pub mod journal;
 pub mod launch;
 pub mod net;

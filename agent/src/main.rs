@@ -11,6 +11,7 @@ use agent::engine::Engine;
 use agent::enrol::{self, EnrolError, Order};
 use agent::host::watch::Watched;
 use agent::host::{Host, Machine};
+use agent::idle::{self, Idle};
 use agent::launch::{self, Standing};
 use agent::net::{Address, NetError};
 use agent::program;
@@ -410,7 +411,11 @@ fn run(root: &Path, start: Start) -> Result<Ended, Failure> {
     };
     // A signal during a tick waits for its end: a run is never torn by a stop of the service.
     let (is_leaving, is_told_to_stop) = (Cell::new(is_stuck), Cell::new(false));
+    let idle = Idle::of_this_process();
     let mut sleep = |time: Duration, watched: &BTreeSet<Watched>| {
+        if time >= idle::LONG {
+            idle.give_back();
+        }
         let woken = runtime.block_on(async {
             tokio::select! {
                 () = tokio::time::sleep(time) => Woken::InTime,

@@ -109,3 +109,17 @@ pub fn agent_as(version: &str, dir: &Path) -> PathBuf {
     std::fs::write(&to, bytes).unwrap();
     to
 }
+
+/// How often the threads of a process have gone to sleep by themselves (`proc_pid_status(5)`).
+///
+/// # Panics
+/// There is no such process.
+pub fn sleeps(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let count = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    tasks.filter_map(count).sum()
+}

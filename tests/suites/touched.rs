@@ -3,18 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tests::check;
+use tests::programs::sleeps;
 use tests::world::NewChange;
-
-/// How often the threads of a process have gone to sleep by themselves.
-fn sleeps(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let count = |task: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(task.path().join("status")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        line.trim().parse::<u64>().ok()
-    };
-    tasks.filter_map(count).sum()
-}
 
 fn until(what: &str, longest: Duration, mut look: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -3,13 +3,20 @@
 use super::frame::{self, Answer, CHUNK_BYTES, Chunk, Question};
 use super::{probe, sandbox};
 use crate::clock::Clock;
+use crate::idle::Idle;
 use crate::net::{Address, Call, Carrier, Link, NetError, Part, Sink};
 use crate::tls::Trust;
 use hyper::Method;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use shared::limits;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// The questions of one tick follow each other more closely.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Carries requests between standard input, which is a socket, and one server; tells which layers of its sandbox the
 /// kernel does not have.
@@ -18,11 +25,15 @@ use std::os::unix::net::UnixStream;
 /// Standard input is no socket, or the other end breaks the protocol.
 pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
     let mut pipe = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let idle = Idle::of_this_process();
     for missing in sandbox::enter() {
         tell(&format!("the network process {missing}"));
     }
     let mut link: Option<Link> = None;
     loop {
+        if !is_asked(&pipe, PAUSE)? {
+            idle.give_back();
+        }
         let asked = frame::read::<Question>(&mut pipe, |question| match question {
             Question::Call { .. } => limits::ENVELOPE_BYTES as u64 * 4,
             Question::Probe { .. } => super::AUTHORITIES_BYTES,
@@ -70,6 +81,17 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "asked before it was opened"));
             }
         }
+    }
+}
+
+/// Waits this long for the next question; one that has come stays in the pipe.
+fn is_asked(pipe: &UnixStream, longest: Duration) -> io::Result<bool> {
+    pipe.set_read_timeout(Some(longest))?;
+    let looked = rustix::net::recv(pipe, &mut [0; 1], RecvFlags::PEEK);
+    pipe.set_read_timeout(None)?;
+    match looked {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+        other => Ok(other.map(|_| true)?),
     }
 }
 

@@ -107,7 +107,7 @@ impl<'a> Claims<'a> {
             for resource in state.manifest.resources() {
                 claims.resources.insert(resource.id(), number);
                 let edited = resource.edits().map(|path| (Cow::Borrowed(path), number));
-                let wholes = resource.paths().into_iter().map(|path| (path, number));
+                let wholes = resource.paths().map(|path| (path, number));
                 claims.paths.extend(wholes.clone().chain(edited));
                 claims.wholes.extend(wholes);
             }
@@ -120,7 +120,7 @@ impl<'a> Claims<'a> {
     fn is_taken(&self, number: usize, resource: &Resource) -> bool {
         let later = |owner: Option<&usize>| owner.is_some_and(|owner| *owner > number);
         later(self.resources.get(&resource.id()))
-            || resource.paths().iter().any(|path| later(self.paths.get(path)))
+            || resource.paths().any(|path| later(self.paths.get(&path)))
             || resource.edits().is_some_and(|path| later(self.wholes.get(path)))
     }
 
@@ -193,14 +193,15 @@ impl One<'_> {
 
     /// The stamps that show whether the resource was touched; `None` where more than files decide.
     fn watched(&self, resource: &Resource, host: &impl Host) -> Result<Option<Vec<Option<Stamp>>>, Refused> {
-        let paths = match resource {
-            Resource::File(_) | Resource::Symlink(_) | Resource::Sudoers(_) => resource.paths(),
-            Resource::Line(_) | Resource::Block(_) | Resource::Setting(_) => {
-                resource.edits().map(Cow::Borrowed).into_iter().collect()
+        match resource {
+            Resource::File(_) | Resource::Symlink(_) | Resource::Sudoers(_) => {
+                stamps(resource.paths(), host).map(Some)
             }
-            _ => return Ok(None),
-        };
-        stamps(paths, host).map(Some)
+            Resource::Line(_) | Resource::Block(_) | Resource::Setting(_) => {
+                stamps(resource.edits().map(Cow::Borrowed), host).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The same resource of the same approved state.

@@ -11,6 +11,7 @@ use shared::ids::ResourceId;
 use shared::manifest::Resource;
 use shared::strict;
 use shared::time::Timestamp;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Account files and authorized keys are far smaller.
@@ -47,7 +48,7 @@ impl Named {
         let mut named = Self::default();
         for resource in resources {
             named.ids.insert(resource.id().to_string());
-            named.paths.extend(resource.paths().into_iter().map(|path| path.into_owned()));
+            named.paths.extend(resource.paths().map(Cow::into_owned));
             named.paths.extend(resource.edits().map(str::to_owned));
             match resource {
                 Resource::Service(own) => drop(named.units.insert(own.name.unit())),

@@ -13,7 +13,7 @@ const MOST: usize = 8_192;
 pub fn watched(states: &[ApprovedState]) -> BTreeSet<Watched> {
     let mut all: BTreeSet<Watched> = PLACES.iter().map(|path| Watched::Path((*path).to_owned())).collect();
     for resource in states.iter().flat_map(|state| state.manifest.resources()) {
-        all.extend(resource.paths().into_iter().map(|path| Watched::Path(path.into_owned())));
+        all.extend(resource.paths().map(|path| Watched::Path(path.into_owned())));
         all.extend(resource.edits().map(|path| Watched::Path(path.to_owned())));
         if let Resource::Directory(own) = resource
             && own.reaches_below()

@@ -15,7 +15,7 @@ fn places<'r>(action: &'r Action, resource: &'r Resource) -> Vec<Cow<'r, str>> {
     if let Some(path) = entry::path_of(&action.resource) {
         return vec![path.into()];
     }
-    let mut paths = resource.paths();
+    let mut paths: Vec<Cow<'r, str>> = resource.paths().collect();
     paths.extend(resource.edits().map(Into::into));
     match resource {
         Resource::Acl(own) => paths.push(own.path.as_str().into()),

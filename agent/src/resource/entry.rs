@@ -33,8 +33,13 @@ pub struct Managed<'a> {
 }
 
 impl<'a> Managed<'a> {
+    /// Empty where no directory asks for it.
     pub(crate) fn of(items: &[Item<'a>], accounts: &Accounts) -> Self {
         let mut managed = Self::default();
+        let asks = |item: &Item<'_>| matches!(item.resource, Resource::Directory(own) if own.reaches_below());
+        if !items.iter().any(asks) {
+            return managed;
+        }
         for item in items {
             managed.paths.extend(item.resource.paths());
             managed.paths.extend(item.resource.edits().map(Cow::Borrowed));

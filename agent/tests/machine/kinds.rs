@@ -314,7 +314,7 @@ fn covers(action: &Action, resources: &BTreeMap<String, Resource>, path: &str, m
         return path == real(entry);
     }
     let Some(resource) = resources.get(id) else { return false };
-    let mut own: Vec<String> = resource.paths().into_iter().map(Into::into).collect();
+    let mut own: Vec<String> = resource.paths().map(Into::into).collect();
     own.extend(resource.edits().map(str::to_owned));
     match resource {
         Resource::Acl(acl) => own.push(acl.path.to_string()),

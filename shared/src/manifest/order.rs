@@ -32,14 +32,12 @@ impl std::error::Error for Cycle {}
 /// A link that a change makes counts as in the way as well: what lies behind it would be elsewhere than it was when
 /// the change was planned. Answers the two indexes and the path; the first found.
 pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'r, str>)> {
-    let all: Vec<Vec<Cow<'r, str>>> = resources.iter().map(|resource| resource.leaves()).collect();
-    if !are_some_needed_as_directories(resources, &all) {
+    if !are_some_needed_as_directories(resources) {
         return None;
     }
-    let mut leaves: BTreeMap<Cow<'r, str>, usize> = BTreeMap::new();
-    for (index, own) in all.into_iter().enumerate() {
-        leaves.extend(own.into_iter().map(|path| (path, index)));
-    }
+    let leaves = resources.iter().enumerate();
+    let leaves = leaves.flat_map(|(index, resource)| resource.leaves().map(move |path| (path, index)));
+    let leaves: BTreeMap<Cow<'r, str>, usize> = leaves.collect();
     let has_acl = |leaf: &Resource| {
         !matches!(leaf, Resource::Symlink(_) | Resource::File(File { want: FileWant::Absent, .. }))
     };
@@ -50,9 +48,8 @@ pub fn in_the_way<'r>(resources: &[&'r Resource]) -> Option<(usize, usize, Cow<'
         {
             return Some((*leaf, index, path.clone()));
         }
-        let mut own = resource.leaves();
-        own.extend(resource.directories().map(|path| format!("{path}/").into()));
-        for path in own {
+        let itself = resource.directories().map(|path| format!("{path}/").into());
+        for path in resource.leaves().chain(itself) {
             for above in above(&path) {
                 if let Some((leaf, other)) = leaves.get_key_value(above) {
                     return Some((*other, index, leaf.clone()));
@@ -70,21 +67,21 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a leaf is a directory that others need, or has an ACL. Thousands of files lie in few directories, so this
 /// is quicker than asking where each of them lies.
-fn are_some_needed_as_directories(resources: &[&Resource], leaves: &[Vec<Cow<'_, str>>]) -> bool {
-    let mut needed: BTreeSet<&str> = BTreeSet::new();
-    let mut last = "";
-    for (resource, leaves) in resources.iter().zip(leaves) {
+fn are_some_needed_as_directories(resources: &[&Resource]) -> bool {
+    let mut needed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
+    let mut last = String::new();
+    for resource in resources {
         let itself = if let Resource::Acl(acl) = resource { Some(acl.path.as_str()) } else { None };
-        needed.extend(resource.directories().into_iter().chain(itself));
-        for path in leaves.iter().map(AsRef::as_ref).chain(resource.directories()) {
+        needed.extend(resource.directories().into_iter().chain(itself).map(Cow::from));
+        for path in resource.leaves().chain(resource.directories().map(Cow::from)) {
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
             if parent != last {
-                needed.extend(above(path));
-                last = parent;
+                needed.extend(above(&path).map(|above| above.to_owned().into()));
+                parent.clone_into(&mut last);
             }
         }
     }
-    leaves.iter().flatten().any(|leaf| needed.contains(leaf.as_ref()))
+    resources.iter().flat_map(|resource| resource.leaves()).any(|leaf| needed.contains(&leaf))
 }
 
 /// Indexes of the resources in the order in which they are done; stable: ties stay as written.
@@ -205,7 +202,7 @@ fn enclosing(resource: &Resource, named: &Named<'_>) -> Vec<usize> {
     if named.directories.is_empty() && named.files.is_empty() {
         return Vec::new();
     }
-    let mut paths = resource.paths();
+    let mut paths: Vec<Cow<'_, str>> = resource.paths().collect();
     paths.extend(resource.edits().map(Into::into));
     if let Resource::Mount(mount) = resource {
         paths.push(format!("{}/", mount.path).into());

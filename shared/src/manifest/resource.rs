@@ -513,31 +513,30 @@ impl Resource {
     }
 
     /// The paths that belong to this resource as a whole: no other one may name them.
-    pub fn paths(&self) -> Vec<Cow<'_, str>> {
-        match self {
-            Self::File(file) => vec![file.path.as_str().into()],
-            Self::Directory(directory) => vec![directory.path.as_str().into()],
-            Self::Symlink(link) => vec![link.path.as_str().into()],
-            Self::Sudoers(sudoers) => vec![sudoers.path().into()],
-            Self::Hostname(_) => vec![Hostname::PATH.into()],
-            Self::Timezone(_) => vec![Timezone::PATH.into()],
-            Self::Dropin(dropin) => vec![dropin.path().into()],
-            Self::Certificate(certificate) => vec![certificate.path().into()],
-            Self::Firewall(_) => vec![Firewall::PATH.into()],
-            Self::KernelModule(own) => vec![own.load_file().into(), own.settings_file().into()],
-            Self::PackageRepository(repository) => repository.paths().into_iter().map(Into::into).collect(),
-            Self::Timer(timer) => {
-                vec![timer.path(".service").into(), timer.path(".timer").into(), timer.wants().into()]
-            }
-            _ => Vec::new(),
-        }
+    pub fn paths(&self) -> impl Iterator<Item = Cow<'_, str>> + Clone {
+        // Nearly all have one: that needs no list.
+        let (one, more): (Option<Cow<'_, str>>, Vec<String>) = match self {
+            Self::File(file) => (Some(file.path.as_str().into()), Vec::new()),
+            Self::Directory(directory) => (Some(directory.path.as_str().into()), Vec::new()),
+            Self::Symlink(link) => (Some(link.path.as_str().into()), Vec::new()),
+            Self::Sudoers(sudoers) => (Some(sudoers.path().into()), Vec::new()),
+            Self::Hostname(_) => (Some(Hostname::PATH.into()), Vec::new()),
+            Self::Timezone(_) => (Some(Timezone::PATH.into()), Vec::new()),
+            Self::Dropin(dropin) => (Some(dropin.path().into()), Vec::new()),
+            Self::Certificate(certificate) => (Some(certificate.path().into()), Vec::new()),
+            Self::Firewall(_) => (Some(Firewall::PATH.into()), Vec::new()),
+            Self::KernelModule(own) => (None, vec![own.load_file(), own.settings_file()]),
+            Self::PackageRepository(repository) => (None, repository.paths()),
+            Self::Timer(timer) => (None, vec![timer.path(".service"), timer.path(".timer"), timer.wants()]),
+            _ => (None, Vec::new()),
+        };
+        one.into_iter().chain(more.into_iter().map(Cow::from))
     }
 
     /// Paths that are no directory once this is brought about: a file, a link, or nothing.
-    pub fn leaves(&self) -> Vec<Cow<'_, str>> {
-        let mut leaves = if matches!(self, Self::Directory(_)) { Vec::new() } else { self.paths() };
-        leaves.extend(self.edits().map(Into::into));
-        leaves
+    pub fn leaves(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let paths = Some(self).filter(|own| !matches!(own, Self::Directory(_))).map(Self::paths);
+        paths.into_iter().flatten().chain(self.edits().map(Cow::from))
     }
 
     /// Paths that are directories once this is brought about.

@@ -162,14 +162,13 @@ impl Check<'_> {
         for (index, resource) in resources.iter().enumerate() {
             let id = resource.id();
             let kind = resource.kind().as_str();
-            let owned = resource.paths();
-            let earlier = owned.iter().find_map(|path| paths.get(path).copied());
+            let earlier = resource.paths().find_map(|path| paths.get(&path).copied());
             if let Some(earlier) = first.get(&id).copied().or(earlier) {
                 let message = format!("{id} is already managed by resources[{earlier}]");
                 self.problem(format!("resources[{index}].{kind}"), message, "merge the two resources");
             }
             first.entry(id).or_insert(index);
-            for path in owned {
+            for path in resource.paths() {
                 paths.entry(path).or_insert(index);
             }
         }

@@ -1,6 +1,7 @@
 //! Other programs that keep files as they are to be, and what they are told for the same tree.
 
 use crate::bytes;
+use crate::overlay::Overlay;
 use crate::tree::{HOSTNAME, Tree, text};
 use std::fmt::Write as _;
 use std::fs;
@@ -87,6 +88,84 @@ impl Rival {
             }
         }
     }
+}
+
+impl Rival {
+    /// The same for packages and users of a machine.
+    pub fn prepare_accounts(self, machine: &Overlay, packages: &[String], users: &[String]) -> Vec<String> {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        match self {
+            Self::Cfengine => {
+                let policy = "/bench/policy.cf";
+                machine.write(policy, &cfengine_accounts(packages, users));
+                fs::set_permissions(machine.path(policy), fs::Permissions::from_mode(0o600)).unwrap();
+                words("cf-agent -KI -f /bench/policy.cf")
+            }
+            Self::Puppet => {
+                let mut manifest = String::new();
+                for package in packages {
+                    writeln!(manifest, "package {{ '{package}': ensure => '1.0' }}").unwrap();
+                }
+                for user in users {
+                    writeln!(
+                        manifest,
+                        "user {{ '{user}': ensure => present, home => '/home/{user}', shell => '/bin/sh' }}"
+                    )
+                    .unwrap();
+                }
+                machine.write("/bench/site.pp", &manifest);
+                words("puppet apply --vardir /bench/puppet-var --confdir /bench/puppet-conf /bench/site.pp")
+            }
+            Self::Ansible => {
+                let versions: Vec<String> = packages.iter().map(|package| format!("{package}=1.0")).collect();
+                let user = serde_json::json!({ "name": "{{ item }}", "home": "/home/{{ item }}", "shell": "/bin/sh",
+                    "create_home": false });
+                let tasks = serde_json::json!([
+                    { "ansible.builtin.apt": { "name": versions, "state": "present" } },
+                    { "ansible.builtin.user": user, "loop": users },
+                ]);
+                let play =
+                    serde_json::json!([{ "hosts": "localhost", "gather_facts": false, "tasks": tasks }]);
+                machine.write("/bench/site.yml", &play.to_string());
+                words("ansible-playbook -i localhost, -c local /bench/site.yml")
+            }
+        }
+    }
+}
+
+/// Debian's CFEngine comes without modules for apt; these are the commands that its own library gives it.
+fn cfengine_accounts(packages: &[String], users: &[String]) -> String {
+    let mut policy =
+        "body common control { bundlesequence => { \"main\" }; }\nbundle agent main\n{\n  packages:\n"
+            .to_owned();
+    for package in packages {
+        writeln!(
+            policy,
+            "    \"{package}\" package_policy => \"add\", package_method => debian, package_version => \"1.0\", \
+             package_select => \"==\", package_architectures => {{ \"all\" }};"
+        )
+        .unwrap();
+    }
+    policy += "  users:\n";
+    for user in users {
+        writeln!(
+            policy,
+            "    \"{user}\" policy => \"present\", home_dir => \"/home/{user}\", shell => \"/bin/sh\";"
+        )
+        .unwrap();
+    }
+    policy
+        + "}\nbody package_method debian\n{\n\
+           package_changes => \"bulk\";\n\
+           package_list_command => \"/usr/bin/dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version} ${Architecture}\\\\n'\";\n\
+           package_list_update_ifelapsed => \"0\";\n\
+           package_list_name_regex => \"ii  ([^ ]+) .*\";\n\
+           package_list_version_regex => \"ii  [^ ]+ ([^ ]+) .*\";\n\
+           package_list_arch_regex => \"ii  [^ ]+ [^ ]+ (.*)\";\n\
+           package_installed_regex => \"ii .*\";\n\
+           package_name_convention => \"$(name)\";\n\
+           package_add_command => \"/usr/bin/env DEBIAN_FRONTEND=noninteractive /usr/bin/apt-get -qq -y install\";\n\
+           package_delete_command => \"/usr/bin/apt-get -qq -y remove\";\n}\n"
 }
 
 fn cfengine(tree: &Tree, source: impl Fn(usize) -> String) -> String {

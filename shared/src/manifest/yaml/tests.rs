@@ -186,7 +186,7 @@ fn kinds_that_edit_have_ids_paths_and_classes() {
         let mut told = String::new();
         for r in compile(yaml.as_bytes()).unwrap().resources() {
             let classes: Vec<&str> = r.classes().iter().map(|c| c.as_str()).collect();
-            let own: String = r.paths().iter().map(|p| format!(" owns {p}")).collect();
+            let own: String = r.paths().map(|p| format!(" owns {p}")).collect();
             let part = r.edits().map(|p| format!(" edits {p}")).unwrap_or_default();
             told.push_str(&format!("{}{own}{part} {}\n", r.id(), classes.join("+")));
         }

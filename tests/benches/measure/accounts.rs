@@ -1,0 +1,153 @@
+//! Packages and users on this machine, below a layer that takes what is changed: what programs want of them, and what
+//! that costs.
+
+use crate::overlay::Overlay;
+use crate::rivals::Rival;
+use crate::usage::{self, Cost};
+use crate::{Figures, median, middle_of};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests::apt::{Package, Repository};
+use tests::world::NewChange;
+use tests::{Database, World, programs};
+
+const PACKAGES: usize = 100;
+const USERS: usize = 20;
+/// What somebody takes away: a package and a user.
+const GONE: [&str; 2] = ["bench000", "user00"];
+
+fn packages() -> Vec<String> {
+    (0..PACKAGES).map(|number| format!("bench{number:03}")).collect()
+}
+
+fn users() -> Vec<String> {
+    (0..USERS).map(|number| format!("user{number:02}")).collect()
+}
+
+fn repository() -> Repository {
+    let names = packages();
+    let package = |name| Package { suite: "stable", name, version: "1.0", postinst: "" };
+    Repository::new(&names.iter().map(|name| package(name)).collect::<Vec<_>>())
+}
+
+/// What the agent is to bring about.
+fn resources() -> serde_json::Value {
+    let packages =
+        packages().into_iter().map(|name| json!({ "package": { "name": name, "version": "1.0" } }));
+    let users = users()
+        .into_iter()
+        .map(|name| json!({ "user": { "home": format!("/home/{name}"), "name": name, "shell": "/bin/sh" } }));
+    packages.chain(users).collect()
+}
+
+/// Starts [`compare`] in a mount namespace of its own.
+pub fn apart() {
+    let unshare = ["--mount", "--propagation", "private"];
+    let mut own = Command::new("unshare");
+    let status = own.args(unshare).arg(std::env::current_exe().unwrap()).arg("accounts").status().unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// Prints what each program costs.
+pub fn compare() {
+    let dir = tempfile::Builder::new().prefix("assent-bench-").tempdir().unwrap();
+    let repository = repository();
+    let made = make(&repository);
+    let machine = Overlay::new(dir.path());
+    machine.use_only(&repository);
+    let mut all = Vec::new();
+    for rival in Rival::ALL {
+        if rival.version().is_some() {
+            all.push(measure(rival, &machine));
+        }
+    }
+    if all.is_empty() {
+        repair_by_hand(&machine);
+    }
+    all.insert(0, agent(&machine, made));
+    let least = machine.inside(&[
+        "sh",
+        "-c",
+        "dpkg-query -W >/dev/null && cat /etc/passwd /etc/group /etc/shadow >/dev/null",
+    ]);
+    let least = middle_of(5, || usage::run(&least).0);
+    let what = format!("{PACKAGES} packages and {USERS} users");
+    all.iter().for_each(|one| one.print(&what, "dpkg-query", least, all[0].noop));
+}
+
+fn is_right(machine: &Overlay) -> bool {
+    let [packages, users] = [packages(), users()].map(|names| names.join(" "));
+    let line = format!(
+        "dpkg-query -W -f '${{db:Status-Abbrev}}\\n' {packages} | grep -c '^ii '; for u in {users}; do id $u; done | wc -l"
+    );
+    machine.sh(&line).split_whitespace().eq([PACKAGES.to_string(), USERS.to_string()])
+}
+
+fn repair_by_hand(machine: &Overlay) {
+    machine.sh(&format!("DEBIAN_FRONTEND=noninteractive apt-get -qq -y install {}", packages().join(" ")));
+    for user in users() {
+        machine.sh(&format!("id {user} >/dev/null 2>&1 || useradd -s /bin/sh {user}"));
+    }
+}
+
+fn take_away(machine: &Overlay) {
+    machine.sh(&format!("dpkg --purge {} >/dev/null; userdel {}", GONE[0], GONE[1]));
+}
+
+fn agent(machine: &Overlay, make: Cost) -> Figures {
+    std::fs::copy(programs::own("assent-agent"), machine.path("/bench/assent-agent")).unwrap();
+    machine.write("/etc/assent/host-class", "production\n");
+    let manifest = json!({ "manifest": "bench", "version": "1.0.0", "resources": resources() });
+    machine.write("/bench/manifest.json", &manifest.to_string());
+    let plan = machine.inside(&["/bench/assent-agent", "plan", "/bench/manifest.json"]);
+    let found = |right: bool| {
+        let (cost, said) = usage::run(&plan);
+        assert_eq!(said.contains(": 0 actions"), right, "{said}");
+        cost
+    };
+    let noop = middle_of(5, || found(true));
+    take_away(machine);
+    let drift = middle_of(5, || found(false));
+    Figures { name: "assent-agent", make: Some(make), noop, drift }
+}
+
+fn measure(rival: Rival, machine: &Overlay) -> Figures {
+    let command = rival.prepare_accounts(machine, &packages(), &users());
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let command = machine.inside(&command);
+    let run = || usage::run(&command).0;
+    machine.sh(&format!("dpkg --purge {} >/dev/null 2>&1 || true", packages().join(" ")));
+    machine.sh(&format!("for u in {}; do userdel $u 2>/dev/null || true; done", users().join(" ")));
+    let make = run();
+    assert!(is_right(machine), "{} did not bring packages and users", rival.name());
+    let noop = middle_of(rival.rounds(), run);
+    let drift: Vec<Cost> = (0..rival.rounds())
+        .map(|_| {
+            take_away(machine);
+            let cost = run();
+            assert!(is_right(machine), "{} did not repair packages and users", rival.name());
+            cost
+        })
+        .collect();
+    let drift = Cost { cpu: median(drift.iter().map(|c| c.cpu)), peak_mib: drift[0].peak_mib };
+    Figures { name: rival.name(), make: Some(make), noop, drift }
+}
+
+/// An approved change that brings all of them to a root of its own.
+fn make(repository: &Repository) -> Cost {
+    let mut world = World::new("bench agent_rivals", Database::Sqlite).unwrap();
+    world.join_with_packages("a1", repository, &[]);
+    world.publish("accounts", "1.0.0", &format!("resources: {}\n", resources())).ok();
+    let id = world.draft(&NewChange { manifests: &["accounts@1.0.0"], ..NewChange::default() });
+    world.submit(&id);
+    world.settle();
+    world.tick_all();
+    world.approve(&id).ok();
+    world.settle();
+    let root: &Path = &world.hosts["a1"].root;
+    let once: [PathBuf; 4] = [programs::own("assent-agent"), "once".into(), "--root".into(), root.to_owned()];
+    let (cost, said) = usage::run(&once);
+    assert!(said.contains(&format!("{id} revision 1 ended: applied")), "{said}");
+    cost
+}
