@@ -4,6 +4,8 @@
 
 #[path = "bad_days.rs"]
 mod bad_days;
+#[path = "emulated.rs"]
+mod emulated;
 #[path = "inventory.rs"]
 mod inventory;
 #[path = "library.rs"]
@@ -82,6 +84,7 @@ impl Site {
     /// Waits until the server has the machine's receipt, and checks what always holds.
     fn receipt(&mut self, id: &str) -> Statement<Receipt> {
         self.until("a receipt", || self.world.change_file(id).receipts.len() == 1);
+        self.machine.look();
         self.world.check();
         self.own_receipt(id).unwrap()
     }
@@ -97,7 +100,7 @@ impl Site {
     }
 
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECS);
+        let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECS) * self.machine.slowness();
         while !holds() {
             assert!(Instant::now() < deadline, "waited for {what} in vain");
             std::thread::sleep(Duration::from_millis(100));

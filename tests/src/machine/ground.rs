@@ -36,6 +36,8 @@ pub struct Needs {
     pub release: Option<&'static str>,
     /// Whether the lab can offer packages of Debian.
     pub debian: bool,
+    /// Whether the tree has a kernel, for machines that are emulated.
+    pub kernel: bool,
 }
 
 impl Ground {
@@ -81,11 +83,7 @@ pub fn on_ground_with(needs: Needs, body: impl FnOnce(&Ground)) {
     if let (Some(dir), Some(tree)) = (std::env::var_os(GROUND), std::env::var_os(TREE)) {
         return body(&Ground::new(dir.into(), tree.into()));
     }
-    let made = able().and_then(|()| tree(needs.release)).and_then(|tree| {
-        let debs = needs.debian.then(|| debs(&tree)).transpose()?;
-        Ok((tree, debs))
-    });
-    let (tree, debs) = match made {
+    let (tree, debs) = match made_of(needs) {
         Ok(made) => made,
         Err(why) => return programs::skip(&test, &why),
     };
@@ -104,8 +102,21 @@ pub fn on_ground_with(needs: Needs, body: impl FnOnce(&Ground)) {
     assert!(said.code == 0 && said.out.contains("1 passed"), "{said}");
 }
 
-fn able() -> Result<(), String> {
-    for tool in ["unshare", "nsenter", "ip", "systemd-nspawn", "pgrep", "mkfs.ext4", "xfs_io"] {
+/// The tree to boot from and Debian's packages.
+fn made_of(needs: Needs) -> Result<(PathBuf, Option<PathBuf>), String> {
+    able(&["unshare", "nsenter", "ip", "systemd-nspawn", "pgrep", "mkfs.ext4", "xfs_io"])?;
+    let tree = tree(needs.release, &[])?;
+    let debs = needs.debian.then(|| debs(&tree)).transpose()?;
+    if !needs.kernel {
+        return Ok((tree, debs));
+    }
+    // The packages are for a machine that has less.
+    able(&["qemu-system-x86_64"])?;
+    Ok((self::tree(needs.release, &["--kernel"])?, debs))
+}
+
+fn able(tools: &[&str]) -> Result<(), String> {
+    for tool in tools {
         let dirs = std::env::var_os("PATH").unwrap_or_default();
         if !std::env::split_paths(&dirs).any(|dir| dir.join(tool).exists()) {
             return Err(format!("{tool} is not installed"));
@@ -119,9 +130,9 @@ fn able() -> Result<(), String> {
 }
 
 /// The tree, built once and kept beside the programs.
-fn tree(release: Option<&str>) -> Result<PathBuf, String> {
+fn tree(release: Option<&str>, options: &[&str]) -> Result<PathBuf, String> {
     let mut script = Command::new("bash");
-    script.args(["-c", include_str!("../../base-tree"), "base-tree"]).arg(kept()).args(release);
+    script.args(["-c", include_str!("../../base-tree"), "base-tree"]).arg(kept()).args(options).args(release);
     made("no tree to boot from", script)
 }
 

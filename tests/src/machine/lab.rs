@@ -99,13 +99,11 @@ impl Lab {
 
     /// Makes the machine use this repository and no other.
     pub fn serve(&self, machine: &Machine) {
-        let root = machine.dir.join("root");
-        fs::copy(self.repository.public_key(), root.join("etc/apt/keyrings/lab.gpg")).unwrap();
+        machine.copy(&self.repository.public_key(), "/etc/apt/keyrings/lab.gpg");
         let line = ["stable", "stable-security"].map(|suite| {
             format!("deb [signed-by=/etc/apt/keyrings/lab.gpg] http://{} {suite} main\n", self.door.address)
         });
-        let line = line.concat();
-        fs::write(root.join("etc/apt/sources.list.d/lab.list"), line).unwrap();
+        machine.write("/etc/apt/sources.list.d/lab.list", line.concat().as_bytes(), 0o644);
     }
 }
 

@@ -1,9 +1,12 @@
 //! Whole machines: a Debian tree booted with its own systemd, network and disk, the agent installed in it as a
-//! unit. They are rebooted, and their power is cut.
+//! unit. They are rebooted, and their power is cut. Most share the kernel of the real machine; those that are emulated
+//! have one of their own.
 //!
 //! Programs in a machine are always started by its systemd: one that only enters its namespaces keeps the rights
 //! of the test, and could change the clock of the real machine.
 
+mod container;
+mod emulated;
 mod ground;
 mod lab;
 
@@ -13,18 +16,15 @@ pub use lab::{Lab, Starts};
 use crate::programs::{self, Said};
 use crate::proxy::Proxy;
 use crate::world::{Host, World};
+use container::Container;
+use emulated::Emulated;
 use ground::run;
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// systemd-nspawn ends with this when the guest asks for a reboot.
-const REBOOT: i32 = 133;
 const UNIT: &str = include_str!("../../../packaging/systemd/assent-agent.service");
-/// A machine with an own disk has this much of it.
-const DISK_BYTES: u64 = 1 << 30;
 
 /// Where a machine keeps what it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,31 +35,45 @@ pub enum Disk {
     Own,
     /// The same with XFS.
     OwnXfs,
-}
-
-impl Disk {
-    /// The program that makes its file system; none for a machine without an own disk.
-    fn maker(self) -> Option<[&'static str; 3]> {
-        match self {
-            Self::Volatile => None,
-            Self::Own => Some(["mkfs.ext4", "-q", "-F"]),
-            Self::OwnXfs => Some(["mkfs.xfs", "-q", "-f"]),
-        }
-    }
+    /// That of an emulated machine (ext4), which boots a kernel of its own. Tests see its files only through programs
+    /// of the machine, and what [`Machine::look`] brings.
+    Emulated,
 }
 
 pub struct Machine {
     pub name: String,
     dir: PathBuf,
-    disk: Disk,
-    lower: String,
-    groups: Vec<PathBuf>,
-    nspawn: Option<Child>,
+    engine: Engine,
     /// Ports of the test that the machine finds on its own loopback address.
     doors: Vec<Proxy>,
 }
 
+/// What makes a machine run.
+enum Engine {
+    Container(Container),
+    Emulated(Emulated),
+}
+
+/// What connects a machine with the bridge of its ground.
+struct Wire {
+    device: String,
+    /// Of the machine, with the length of the network's prefix.
+    address: String,
+}
+
+impl Wire {
+    fn next() -> Self {
+        let wires = run("ip", &["-o", "link", "show", "master", "br0"]).out.lines().count();
+        Self { device: format!("wire{wires}"), address: format!("10.77.0.{}/24", wires + 2) }
+    }
+}
+
 impl Machine {
+    /// A container that takes longer to boot does not boot.
+    const BOOT: Duration = Duration::from_secs(90);
+    /// How much longer everything may take on an emulated machine.
+    const SLOWNESS: u32 = 5;
+
     /// Wires and boots a machine with the agent installed and its unit neither enabled nor started.
     pub fn boot(ground: &Ground, name: &str, disk: Disk) -> Self {
         let dir = ground.dir.join(name);
@@ -75,100 +89,56 @@ impl Machine {
         fs::write(dir.join("agent/etc/hostname"), format!("{name}\n")).unwrap();
         fs::write(dir.join("agent/etc/machine-id"), "").unwrap();
         let lower = format!("{}:{}", dir.join("agent").display(), ground.tree.display());
-        let groups = ground::control_groups(ground, name);
-        let mut machine =
-            Self { name: name.into(), dir, disk, lower, groups, nspawn: None, doors: Vec::new() };
-        machine.wire();
-        if let Some([make, quiet, force]) = disk.maker() {
-            let image = machine.dir.join("image");
-            File::create(&image).unwrap().set_len(DISK_BYTES).unwrap();
-            run(make, &[quiet, force, image.to_str().unwrap()]);
-        }
-        machine.mount();
+        let wire = Wire::next();
+        let engine = match disk {
+            Disk::Emulated => Engine::Emulated(Emulated::new(ground, name, &lower, &wire)),
+            shared => Engine::Container(Container::new(ground, name, shared, lower, &wire)),
+        };
+        let mut machine = Self { name: name.into(), dir, engine, doors: Vec::new() };
         machine.start();
         machine
     }
 
-    fn path(&self, part: &str) -> String {
-        self.dir.join(part).to_str().unwrap().to_owned()
-    }
-
-    fn wire(&self) {
-        let name = &self.name;
-        let wires = run("ip", &["-o", "link", "show", "master", "br0"]).out.lines().count();
-        let (wire, address) = (format!("wire{wires}"), format!("10.77.0.{}/24", wires + 2));
-        run("ip", &["netns", "add", name]);
-        run("ip", &["link", "add", &wire, "type", "veth", "peer", "name", "host0", "netns", name]);
-        run("ip", &["link", "set", &wire, "master", "br0", "up"]);
-        run("ip", &["-n", name, "addr", "add", &address, "dev", "host0"]);
-        run("ip", &["-n", name, "link", "set", "host0", "up"]);
-        run("ip", &["-n", name, "link", "set", "lo", "up"]);
-    }
-
-    fn mount(&self) {
-        if self.disk.maker().is_some() {
-            run("mount", &["-o", "loop", &self.path("image"), &self.path("disk")]);
-        }
-        let (upper, work) = (self.path("disk/upper"), self.path("disk/work"));
-        fs::create_dir_all(&upper).unwrap();
-        fs::create_dir_all(&work).unwrap();
-        let mut options = format!("lowerdir={},upperdir={upper},workdir={work}", self.lower);
-        if self.disk == Disk::Volatile {
-            options.push_str(",volatile");
-        }
-        run("mount", &["-t", "overlay", "overlay", "-o", &options, &self.path("root")]);
-    }
-
-    fn unmount(&self) {
-        run("umount", &[&self.path("root")]);
-        if self.disk.maker().is_some() {
-            run("umount", &[&self.path("disk")]);
-        }
-    }
-
     /// Boots and waits until systemd has started everything.
     fn start(&mut self) {
-        let log = File::options().create(true).append(true).open(self.dir.join("console")).unwrap();
-        // Into the control groups first, then what was asked for.
-        let enter = "while [ \"$1\" != -- ]; do echo $$ >\"$1/cgroup.procs\" || exit; shift; done; shift; exec \"$@\"";
-        let mut nspawn = Command::new("sh");
-        nspawn.args(["-c", enter, "sh"]).args(&self.groups).args(["--", "systemd-nspawn", "-q", "-b"]);
-        nspawn.args(["-D", &self.path("root"), "-M", &self.name, "--register=no", "--keep-unit"]);
-        nspawn.arg(format!("--network-namespace-path=/run/netns/{}", self.name));
-        // Packet filters and parameters of its own network.
-        nspawn.arg("--capability=CAP_NET_ADMIN").env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
-        nspawn.args(["--resolv-conf=off", "--timezone=off", "--console=pipe"]);
-        nspawn.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.nspawn = Some(nspawn.spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(90);
+        match &mut self.engine {
+            Engine::Container(container) => container.start(),
+            Engine::Emulated(emulated) => emulated.start(),
+        }
+        let deadline = Instant::now() + Self::BOOT * self.slowness();
         loop {
             let state = self.enter(&["systemctl", "is-system-running"]).map(|said| said.out);
             if state.as_deref().is_some_and(|s| matches!(s.trim(), "running" | "degraded")) {
                 return;
             }
-            let ended = self.nspawn.as_mut().unwrap().try_wait().unwrap();
+            let ended = match &mut self.engine {
+                Engine::Container(container) => container.ended(),
+                Engine::Emulated(emulated) => emulated.ended(),
+            };
             assert!(
                 ended.is_none() && Instant::now() < deadline,
                 "{} does not boot ({ended:?}, {state:?}): {}",
                 self.name,
-                fs::read_to_string(self.dir.join("console")).unwrap()
+                String::from_utf8_lossy(&fs::read(self.dir.join("console")).unwrap_or_default())
             );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// The machine's first process, as the test sees it.
-    fn init(&self) -> Option<String> {
-        let nspawn = self.nspawn.as_ref()?.id().to_string();
-        let children = Said::of(Command::new("pgrep").args(["-P", &nspawn]));
-        children.out.lines().next().map(str::to_owned)
+    /// How many times longer than on a container things may take.
+    pub fn slowness(&self) -> u32 {
+        match &self.engine {
+            Engine::Container(_) => 1,
+            Engine::Emulated(_) => Self::SLOWNESS,
+        }
     }
 
-    /// Runs a harmless program in the machine's namespaces.
+    /// Runs a harmless program beside those of the machine's systemd.
     fn enter(&self, command: &[&str]) -> Option<Said> {
-        let init = self.init()?;
-        let mut nsenter = Command::new("nsenter");
-        Some(Said::of(nsenter.args(["-t", &init, "-m", "-u", "-i", "-n", "-p", "--"]).args(command)))
+        match &self.engine {
+            Engine::Container(container) => container.enter(command),
+            Engine::Emulated(emulated) => emulated.enter(command),
+        }
     }
 
     /// Lets the machine's systemd run a program and waits for its end.
@@ -201,8 +171,10 @@ impl Machine {
 
     /// Waits until the machine has gone down by itself to boot again, and is up.
     pub fn await_reboot(&mut self) {
-        let status = self.nspawn.take().unwrap().wait().unwrap();
-        assert_eq!(status.code(), Some(REBOOT), "{} did not reboot", self.name);
+        match &mut self.engine {
+            Engine::Container(container) => container.await_reboot(),
+            Engine::Emulated(emulated) => emulated.await_reboot(),
+        }
         self.start();
     }
 
@@ -211,46 +183,50 @@ impl Machine {
     /// # Panics
     /// The machine has no disk of its own.
     pub fn cut_power(&mut self) {
-        assert!(self.disk.maker().is_some(), "{} has no disk whose power could be cut", self.name);
-        run("xfs_io", &["-x", "-c", "shutdown", &self.path("disk")]);
-        self.kill();
+        match &mut self.engine {
+            Engine::Container(container) => container.cut_power(),
+            Engine::Emulated(emulated) => emulated.kill(),
+        }
     }
 
     /// Power comes back.
     pub fn power_on(&mut self) {
-        self.unmount();
-        self.mount();
+        if let Engine::Container(container) = &self.engine {
+            container.remount();
+        }
         self.start();
-    }
-
-    /// Ends the first process: killing systemd-nspawn instead would leave it running.
-    fn kill(&mut self) {
-        if let Some(init) = self.init() {
-            run("kill", &["-KILL", &init]);
-        }
-        if let Some(mut nspawn) = self.nspawn.take() {
-            nspawn.wait().unwrap();
-        }
     }
 
     /// Makes a port of the test's loopback reachable on the machine's.
     fn open_door(&mut self, port: u16, world: &World) {
-        let netns = File::open(format!("/run/netns/{}", self.name)).unwrap();
-        // Only this thread moves; a socket stays where it was made.
-        let bind = move || {
-            nix::sched::setns(netns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-            TcpListener::bind(("127.0.0.1", port)).unwrap()
+        let listener = match &self.engine {
+            Engine::Container(container) => container.listen(port),
+            Engine::Emulated(emulated) => emulated.listen(port),
         };
-        let door = Proxy::start(std::thread::spawn(bind).join().unwrap(), &world.site().join("ca.crt"));
+        let door = Proxy::start(listener, &world.site().join("ca.crt"));
         door.set_backends(&[([127, 0, 0, 1], port).into()]);
         self.doors.push(door);
     }
 
     /// Puts a file of the test's machine onto this one, with its mode.
     pub fn copy(&self, from: &Path, to: &str) {
-        let to = self.dir.join("root").join(to.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap();
+        let mode = from.metadata().unwrap().permissions().mode() & 0o7777;
+        self.write(to, &fs::read(from).unwrap(), mode);
+    }
+
+    /// Writes a file, and the directories that it needs.
+    pub fn write(&self, to: &str, bytes: &[u8], mode: u32) {
+        match &self.engine {
+            Engine::Container(container) => container.write(to, bytes, mode),
+            Engine::Emulated(emulated) => emulated.write(to, bytes, mode),
+        }
+    }
+
+    /// Brings what the agent has signed, and its identity, to where tests read them.
+    pub fn look(&self) {
+        if let Engine::Emulated(emulated) = &self.engine {
+            emulated.look();
+        }
     }
 
     /// Joins the world's site with the command line that a person would paste, and enables the agent's unit.
@@ -265,6 +241,7 @@ impl Machine {
             fs::read_to_string(world.site().join("cli.toml")).unwrap().parse().unwrap();
         let site = profile["site"].as_str().unwrap().parse().unwrap();
         let host = Host { name: self.name.clone(), root: self.dir.join("root"), site };
+        self.look();
         world.hosts.insert(self.name.clone(), host);
     }
 
@@ -285,8 +262,9 @@ impl Drop for Machine {
             eprintln!("--- the agent of {} says:\n{}", self.name, self.agent_log());
             return;
         }
-        self.kill();
-        self.unmount();
-        run("ip", &["netns", "del", &self.name]);
+        match &mut self.engine {
+            Engine::Container(container) => container.end(),
+            Engine::Emulated(emulated) => emulated.end(),
+        }
     }
 }
