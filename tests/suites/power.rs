@@ -9,7 +9,7 @@ use tests::world::NewChange;
 /// Leaves a line durably when it begins and then takes its time; the next try only leaves the line.
 fn slow(mark: &str) -> String {
     let mark = format!("/var/tmp/{mark}");
-    format!("echo run >>{mark}; sync {mark}; [ $(wc -l <{mark}) -gt 1 ] || sleep 20")
+    format!("echo run >>{mark}; sync {mark}; [ $(wc -l <{mark}) -gt 1 ] || sleep 120")
 }
 
 /// A file, a command, another file, and a check; each of the last three as a shell command.
@@ -20,7 +20,7 @@ fn steps(command: &str, undo: &str, check: &str) -> String {
   - command: {{name: work, run: [/bin/sh, -c, {command:?}], needed: always, undo: [/bin/sh, -c, {undo:?}], requires: [\"file:/etc/first\"]}}
   - file: {{path: /etc/last, content: \"last\\n\", requires: [\"command:work\"]}}
 health:
-  - {{name: works, command: {{run: [/bin/sh, -c, {check:?}]}}, timeout_s: 60, retries: 0}}
+  - {{name: works, command: {{run: [/bin/sh, -c, {check:?}]}}, timeout_s: 240, retries: 0}}
 "
     )
 }
