@@ -236,6 +236,32 @@ impl Change {
         self.change_type == ChangeType::Retroactive
     }
 
+    /// The same words about these findings of hosts: a retroactive change, without anything that a host would run.
+    #[must_use]
+    pub fn accepting(self, found: impl IntoIterator<Item = (Target, Digest)>) -> Self {
+        let accepted =
+            |(target, finding): (Target, Digest)| (target, Accepted { agent: target.agent, finding });
+        let (targets, accepts): (BTreeSet<Target>, BTreeSet<Accepted>) =
+            found.into_iter().map(accepted).unzip();
+        Self {
+            change_type: ChangeType::Retroactive,
+            manifests: Vec::new(),
+            targets: targets.into_iter().collect(),
+            intervals: Vec::new(),
+            missed: Missed::Skip,
+            waves: Vec::new(),
+            plan_binding: PlanBinding::Exact,
+            action_classes: BTreeSet::new(),
+            downgrade: false,
+            reboot: Reboot::Never,
+            undo: UndoPlan { automatic: false, ..self.undo },
+            lift_quarantine: false,
+            correct_until: None,
+            accepts: accepts.into_iter().collect(),
+            ..self
+        }
+    }
+
     /// The wave of a host, counted from 0; `None` when the host is not a target.
     pub fn wave_of(&self, agent: AgentId) -> Option<usize> {
         if self.waves.is_empty() {

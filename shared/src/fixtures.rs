@@ -3,9 +3,7 @@
 use crate::admit::Me;
 use crate::approval::{Approval, Decision, Saw};
 use crate::bundle::Bundle;
-use crate::change::{
-    Accepted, Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan,
-};
+use crate::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
 use crate::digest::Digest;
 use crate::finding::{About, Difference, Expected, Finding, Presence};
 use crate::ids::{HostClass, PersonId};
@@ -295,21 +293,9 @@ pub fn finding(host: &SigningKey, seq: u64) -> Statement<Finding> {
 
 /// A retroactive change that accepts these findings.
 pub fn accepting(findings: &[Statement<Finding>]) -> Change {
-    let header = |f: &Statement<Finding>| f.body.header.clone();
-    let targets: BTreeSet<Target> =
-        findings.iter().map(|f| Target { agent: header(f).agent_id, key: header(f).key.digest() }).collect();
-    let accepts: BTreeSet<Accepted> =
-        findings.iter().map(|f| Accepted { agent: header(f).agent_id, finding: f.digest }).collect();
-    Change {
-        change_type: ChangeType::Retroactive,
-        manifests: vec![],
-        targets: targets.into_iter().collect(),
-        intervals: vec![],
-        missed: Missed::Skip,
-        plan_binding: PlanBinding::Exact,
-        action_classes: BTreeSet::new(),
-        undo: UndoPlan { text: "a change brings the old file back".into(), automatic: false },
-        accepts: accepts.into_iter().collect(),
-        ..change_body()
-    }
+    let named = |finding: &Statement<Finding>| {
+        let header = &finding.body.header;
+        (Target { agent: header.agent_id, key: header.key.digest() }, finding.digest)
+    };
+    change_body().accepting(findings.iter().map(named))
 }

@@ -142,16 +142,30 @@ fn disturb(tree: &Tree) -> usize {
 
 fn measure(rival: Rival, tree: &Tree) -> Figures {
     let command = rival.prepare(tree);
-    let run = || usage::run(&command).0;
     (0..tree.files).for_each(|number| std::fs::remove_file(tree.path(number)).unwrap());
-    let make = run();
-    assert!(is_right(tree), "{} did not make the files", rival.name());
+    of_rival(
+        rival,
+        &command,
+        || is_right(tree),
+        || {
+            disturb(tree);
+        },
+    )
+}
+
+/// Runs it where nothing is there yet, where nothing is to be done, and where somebody has disturbed what was there.
+fn of_rival(rival: Rival, command: &[PathBuf], is_right: impl Fn() -> bool, disturb: impl Fn()) -> Figures {
+    let run = || usage::run(command).0;
+    let repair = || {
+        let cost = run();
+        assert!(is_right(), "{} did not bring what it was to bring", rival.name());
+        cost
+    };
+    let make = repair();
     let noop = middle_of(rival.rounds(), run);
     let drift = (0..rival.rounds()).map(|_| {
-        disturb(tree);
-        let cost = run();
-        assert!(is_right(tree), "{} did not repair the files", rival.name());
-        cost
+        disturb();
+        repair()
     });
     let drift: Vec<Cost> = drift.collect();
     let drift = Cost { cpu: median(drift.iter().map(|c| c.cpu)), peak_mib: drift[0].peak_mib };
@@ -169,11 +183,12 @@ fn make(files: usize) -> Cost {
         body += &format!("  - file: {{path: /f/{number:04}, template: {text:?}}}\n");
     }
     world.publish("many", "1.0.0", &body).ok();
-    let id = world.draft(&NewChange { manifests: &["many@1.0.0"], ..NewChange::default() });
-    world.submit(&id);
-    world.settle();
-    world.tick_all();
-    world.approve(&id).ok();
+    made(&mut world, "many@1.0.0")
+}
+
+/// The tick of the only host that runs the approved change.
+fn made(world: &mut World, manifest: &str) -> Cost {
+    let id = world.request_and_approve(&NewChange { manifests: &[manifest], ..NewChange::default() });
     world.settle();
     let once: [PathBuf; 4] =
         [programs::own("assent-agent"), "once".into(), "--root".into(), world.hosts["a1"].root.clone()];

@@ -3,7 +3,7 @@
 
 use shared::approval::{Approval, Decision};
 use shared::bundle::Bundle;
-use shared::change::{Accepted, Change, ChangeType, Missed, PlanBinding, UndoPlan};
+use shared::change::{Change, ChangeType};
 use shared::keys::SigningKey;
 use shared::plan::PlanSet;
 use shared::receipt::HostOutcome;
@@ -334,20 +334,7 @@ fn approved_anew(stage: &mut Stage<'_>, bundle: &mut Bundle, body: Change) {
 /// A change for the same hosts that accepts something of each.
 fn retroactive(change: &Change) -> Change {
     let finding = shared::digest::Digest::of(b"what a host found");
-    let mut accepts: Vec<_> =
-        change.targets.iter().map(|target| Accepted { agent: target.agent, finding }).collect();
-    accepts.sort_unstable();
-    Change {
-        change_type: ChangeType::Retroactive,
-        manifests: Vec::new(),
-        intervals: Vec::new(),
-        missed: Missed::Skip,
-        plan_binding: PlanBinding::Exact,
-        action_classes: Default::default(),
-        undo: UndoPlan { automatic: false, ..change.undo.clone() },
-        accepts,
-        ..change.clone()
-    }
+    change.clone().accepting(change.targets.iter().map(|target| (*target, finding)))
 }
 
 /// Every metadata file that the server serves now.

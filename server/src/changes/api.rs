@@ -55,11 +55,7 @@ pub fn agents(config: &mut ServiceConfig) {
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Error> {
-    Ok(strict::from_json(what, body, limits::ENVELOPE_BYTES).map_err(unreadable)?)
-}
-
-fn unreadable(error: impl std::fmt::Display) -> Refusal {
-    Refusal::bad_request("request.bad_json").with("detail", error)
+    Ok(strict::from_json(what, body, limits::ENVELOPE_BYTES).map_err(Refusal::bad_json)?)
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -91,7 +87,7 @@ async fn put_revision(
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
-    let change = Statement::<Change>::parse(&body).map_err(unreadable)?;
+    let change = Statement::<Change>::parse(&body).map_err(Refusal::bad_json)?;
     let (id, revision) = place.into_inner();
     if change.body.is_retroactive() {
         return Err(Refusal::unprocessable("change.retroactive").with("change", id).into());
@@ -205,7 +201,7 @@ async fn post_approval(
     with: With,
 ) -> Result<Json<Answer>, Error> {
     let shared::wire::Approve { plan_set, approval } = read("the approval", &body)?;
-    let approval = Statement::open(approval).map_err(unreadable)?;
+    let approval = Statement::open(approval).map_err(Refusal::bad_json)?;
     let sent = approve::Sent { plan_set, approval };
     let (online, now) = (with.repository.online.clone(), with.clock.now());
     let work = move |tx: &mut Conn| approve::approve(tx, &online, &id, &sent, now);
@@ -272,7 +268,7 @@ async fn post_plan(
     config: Data<Config>,
 ) -> Result<HttpResponse, Error> {
     rates.plan(agent.0.agent_id, body.len())?;
-    let plan = shared::plan::open_plan(&body).map_err(unreadable)?;
+    let plan = shared::plan::open_plan(&body).map_err(Refusal::bad_json)?;
     let (now, who, site) = (clock.now(), agent.0.agent_id, config.site_id.clone());
     let change = plan.body.change;
     db.write("change.plan", move |tx| plans::accept(tx, (&site, who), &plan, now)).await?;

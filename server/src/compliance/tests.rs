@@ -1,9 +1,10 @@
 //! Bundles of a real site verify offline; whatever is done to them afterwards is found and named.
 
 use super::Wish;
-use crate::changes::tests::world::{NOW, TOKEN, World, in_waves};
+use crate::changes::tests::world::{NOW, Reviewed, TOKEN, World, in_waves};
 use serde_json::json;
 use shared::approval::Decision;
+use shared::change::ManifestUse;
 use shared::digest::Digest;
 use shared::evidence::{Files, follows, verify};
 use shared::receipt::HostOutcome;
@@ -46,6 +47,16 @@ async fn story(world: &mut World) -> shared::ids::ChangeId {
     world.find(0, &of, |_| {}).await;
     world.good("POST", &format!("/v1/changes/{}/close", of.id), json!({"outcome": "failed"})).await;
     of.id
+}
+
+/// A change of one manifest that the first host has applied.
+async fn applied(world: &mut World) -> (ManifestUse, Reviewed) {
+    let base = world.publish("base", "1.0.0").await;
+    let of = world.in_review(&base, |_| {}).await;
+    world.approve(&of, "peer").await;
+    world.clock.set(NOW.plus(3_700));
+    world.report(0, &of, HostOutcome::Applied).await;
+    (base, of)
 }
 
 fn root(world: &World) -> Digest {
@@ -91,11 +102,7 @@ async fn claims_of_hosts_that_are_no_targets_stay_outside() {
 #[actix_web::test]
 async fn whatever_is_changed_afterwards_is_found_and_named() {
     for mut world in World::each(1, 1).await {
-        let base = world.publish("base", "1.0.0").await;
-        let of = world.in_review(&base, |_| {}).await;
-        world.approve(&of, "peer").await;
-        world.clock.set(NOW.plus(3_700));
-        world.report(0, &of, HostOutcome::Applied).await;
+        let (_, of) = applied(&mut world).await;
         let good = files(&world, &of_change(&of.id)).await;
         assert_eq!(verify(&good, Some(root(&world))).flaws, []);
         for (path, bytes) in &good {
@@ -239,11 +246,7 @@ async fn common_tools_check_the_outer_layer() {
 #[actix_web::test]
 async fn a_period_holds_what_was_created_or_reported_in_it() {
     for mut world in World::each(1, 1).await {
-        let base = world.publish("base", "1.0.0").await;
-        let of = world.in_review(&base, |_| {}).await;
-        world.approve(&of, "peer").await;
-        world.clock.set(NOW.plus(3_700));
-        world.report(0, &of, HostOutcome::Applied).await;
+        let (base, of) = applied(&mut world).await;
         world.clock.set(NOW.plus(DAY));
         let later = world.in_review(&base, |change| {
             change.intervals.remove(0);
@@ -287,11 +290,7 @@ async fn a_period_holds_what_was_created_or_reported_in_it() {
 #[actix_web::test]
 async fn a_retroactive_change_verifies_with_the_findings_that_it_accepts() {
     for mut world in World::each(1, 1).await {
-        let base = world.publish("base", "1.0.0").await;
-        let of = world.in_review(&base, |_| {}).await;
-        world.approve(&of, "peer").await;
-        world.clock.set(NOW.plus(3_700));
-        world.report(0, &of, HostOutcome::Applied).await;
+        let (_, of) = applied(&mut world).await;
         let found = world.find(0, &of, |_| {}).await;
         let retro = world.accepting(&[(0, found)]).await;
         let review = files(&world, &of_change(&retro.id)).await;

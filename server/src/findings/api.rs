@@ -121,8 +121,7 @@ async fn put_revision(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<ChangeLine>, Error> {
-    let unreadable = |error| Refusal::bad_request("request.bad_json").with("detail", error);
-    let change = Statement::<Change>::parse(&body).map_err(unreadable)?;
+    let change = Statement::<Change>::parse(&body).map_err(Refusal::bad_json)?;
     let ((id, revision), now) = (place.into_inner(), clock.now());
     let revise = move |tx: &mut Conn| {
         let row = store::revise(tx, (&id, revision), &change, &person.person, now)?;

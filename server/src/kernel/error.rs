@@ -27,6 +27,11 @@ impl Refusal {
         Self::new(code, StatusCode::BAD_REQUEST)
     }
 
+    /// A body that is not what the route reads.
+    pub fn bad_json(error: impl std::fmt::Display) -> Self {
+        Self::bad_request("request.bad_json").with("detail", error)
+    }
+
     pub fn forbidden(code: &'static str) -> Self {
         Self::new(code, StatusCode::FORBIDDEN)
     }

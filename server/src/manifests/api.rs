@@ -39,7 +39,7 @@ pub fn agents(config: &mut ServiceConfig) {
 
 fn read<T: DeserializeOwned>(what: &'static str, body: &Bytes) -> Result<T, Error> {
     let read = strict::from_json(what, body, PUBLISH_BYTES);
-    Ok(read.map_err(|error| Refusal::bad_request("request.bad_json").with("detail", error))?)
+    Ok(read.map_err(Refusal::bad_json)?)
 }
 
 /// Adds a manifest. Sending the same again answers the same.

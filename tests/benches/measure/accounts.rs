@@ -4,12 +4,10 @@
 use crate::overlay::Overlay;
 use crate::rivals::Rival;
 use crate::usage::{self, Cost};
-use crate::{Figures, median, middle_of};
+use crate::{Figures, made, middle_of, of_rival};
 use serde_json::json;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::apt::{Package, Repository};
-use tests::world::NewChange;
 use tests::{Database, World, programs};
 
 const PACKAGES: usize = 100;
@@ -115,23 +113,9 @@ fn agent(machine: &Overlay, make: Cost) -> Figures {
 fn measure(rival: Rival, machine: &Overlay) -> Figures {
     let command = rival.prepare_accounts(machine, &packages(), &users());
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
-    let command = machine.inside(&command);
-    let run = || usage::run(&command).0;
     machine.sh(&format!("dpkg --purge {} >/dev/null 2>&1 || true", packages().join(" ")));
     machine.sh(&format!("for u in {}; do userdel $u 2>/dev/null || true; done", users().join(" ")));
-    let make = run();
-    assert!(is_right(machine), "{} did not bring packages and users", rival.name());
-    let noop = middle_of(rival.rounds(), run);
-    let drift: Vec<Cost> = (0..rival.rounds())
-        .map(|_| {
-            take_away(machine);
-            let cost = run();
-            assert!(is_right(machine), "{} did not repair packages and users", rival.name());
-            cost
-        })
-        .collect();
-    let drift = Cost { cpu: median(drift.iter().map(|c| c.cpu)), peak_mib: drift[0].peak_mib };
-    Figures { name: rival.name(), make: Some(make), noop, drift }
+    of_rival(rival, &machine.inside(&command), || is_right(machine), || take_away(machine))
 }
 
 /// An approved change that brings all of them to a root of its own.
@@ -139,15 +123,5 @@ fn make(repository: &Repository) -> Cost {
     let mut world = World::new("bench agent_rivals", Database::Sqlite).unwrap();
     world.join_with_packages("a1", repository, &[]);
     world.publish("accounts", "1.0.0", &format!("resources: {}\n", resources())).ok();
-    let id = world.draft(&NewChange { manifests: &["accounts@1.0.0"], ..NewChange::default() });
-    world.submit(&id);
-    world.settle();
-    world.tick_all();
-    world.approve(&id).ok();
-    world.settle();
-    let root: &Path = &world.hosts["a1"].root;
-    let once: [PathBuf; 4] = [programs::own("assent-agent"), "once".into(), "--root".into(), root.to_owned()];
-    let (cost, said) = usage::run(&once);
-    assert!(said.contains(&format!("{id} revision 1 ended: applied")), "{said}");
-    cost
+    made(&mut world, "accounts@1.0.0")
 }

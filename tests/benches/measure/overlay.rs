@@ -54,7 +54,7 @@ impl Overlay {
         Said::of(Command::new("chroot").arg(&self.root).args(["sh", "-ec", line])).ok().out
     }
 
-    /// Packages come from this repository and from nowhere else; services are not started.
+    /// Packages come from this repository and from nowhere else.
     pub fn use_only(&self, repository: &Repository) {
         std::fs::copy(repository.public_key(), self.path("/bench/lab.gpg")).unwrap();
         self.sh("rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/*");

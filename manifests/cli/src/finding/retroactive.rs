@@ -9,7 +9,7 @@ use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::{term, text, window};
 use shared::admit::check_author;
-use shared::change::{Accepted, Change, ChangeType, Missed, PlanBinding, Reboot, Target, UndoPlan};
+use shared::change::{Change, ChangeType, Missed, PlanBinding, Reboot, Target, UndoPlan};
 use shared::finding::Finding;
 use shared::ids::ChangeId;
 use shared::limits;
@@ -82,12 +82,11 @@ fn written(
     change_id: ChangeId,
     not_after: Timestamp,
 ) -> Change {
-    let statements = || found.values().map(|(_, said)| (&said.body.header, said.digest));
-    let accepts: BTreeSet<Accepted> =
-        statements().map(|(header, finding)| Accepted { agent: header.agent_id, finding }).collect();
-    let targets: BTreeSet<Target> =
-        statements().map(|(header, _)| Target { agent: header.agent_id, key: header.key.digest() }).collect();
-    Change {
+    let target = |said: &Statement<Finding>| {
+        let header = &said.body.header;
+        Target { agent: header.agent_id, key: header.key.digest() }
+    };
+    let words = Change {
         site: session.profile.config.site.clone(),
         change_id,
         revision: 1,
@@ -97,7 +96,7 @@ fn written(
         author: session.profile.config.person.clone(),
         created: session.now,
         manifests: Vec::new(),
-        targets: targets.into_iter().collect(),
+        targets: Vec::new(),
         intervals: Vec::new(),
         not_after,
         missed: Missed::Skip,
@@ -110,8 +109,9 @@ fn written(
         lift_quarantine: false,
         correct_until: None,
         supersedes: None,
-        accepts: accepts.into_iter().collect(),
-    }
+        accepts: Vec::new(),
+    };
+    words.accepting(found.values().map(|(_, said)| (target(said), said.digest)))
 }
 
 fn told(change: &Change, line: &ChangeLine, found: &Found) -> String {

@@ -41,25 +41,15 @@ fn finding(n: u8, text: &str) -> Statement<Finding> {
 }
 
 fn accepting(found: &[Statement<Finding>]) -> Statement<Change> {
-    let mut accepts: Vec<Accepted> =
-        found.iter().map(|f| Accepted { agent: f.body.header.agent_id, finding: f.digest }).collect();
-    accepts.sort_unstable();
-    let targets = (10..13).map(|n| key(n).public()).map(|k| Target { agent: k.agent_id(), key: k.digest() });
-    let body = Change {
+    let words = Change {
         change_id: "C-8".parse().unwrap(),
-        change_type: ChangeType::Retroactive,
         title: "Hotfix of last night".into(),
         reason: "the mail queue was full".into(),
-        manifests: vec![],
-        targets: targets.collect(),
-        intervals: vec![],
-        missed: Missed::Skip,
-        plan_binding: PlanBinding::Exact,
-        action_classes: Default::default(),
         undo: UndoPlan { text: "a change brings it back".into(), automatic: false },
-        accepts,
         ..change().body
     };
+    let target = |k: &shared::keys::PublicKey| Target { agent: k.agent_id(), key: k.digest() };
+    let body = words.accepting(found.iter().map(|f| (target(&f.body.header.key), f.digest)));
     assert_eq!(body.problems(), Vec::<String>::new());
     Statement::sign(body, &key(1))
 }

@@ -76,6 +76,11 @@ impl World {
 
     /// A revision of all hosts in waves of one each when `gate` is given.
     pub fn change(&self, id: &ChangeId, revision: u32, manifest: &ManifestUse) -> Change {
+        Change { manifests: vec![manifest.clone()], ..self.words(id, revision) }
+    }
+
+    /// The same without anything that it brings.
+    pub(super) fn words(&self, id: &ChangeId, revision: u32) -> Change {
         Change {
             site: self.site.clone(),
             change_id: id.clone(),
@@ -85,7 +90,7 @@ impl World {
             reason: "first roll-out".into(),
             author: "lead".parse().unwrap(),
             created: self.now(),
-            manifests: vec![manifest.clone()],
+            manifests: Vec::new(),
             targets: self.hosts.iter().map(Host::target).collect(),
             intervals: vec![
                 Interval { from: NOW.plus(3_600), until: NOW.plus(7_200) },
@@ -106,10 +111,15 @@ impl World {
         }
     }
 
+    /// The next number of a change.
+    pub async fn number(&self) -> ChangeId {
+        let created = self.good("POST", "/v1/changes", serde_json::json!({})).await;
+        serde_json::from_value(created["change_id"].clone()).unwrap()
+    }
+
     /// A change that all its hosts have planned for, in review.
     pub async fn in_review(&mut self, manifest: &ManifestUse, bend: impl Fn(&mut Change)) -> Reviewed {
-        let created = self.good("POST", "/v1/changes", serde_json::json!({})).await;
-        let id: ChangeId = serde_json::from_value(created["change_id"].clone()).unwrap();
+        let id = self.number().await;
         let mut change = self.change(&id, 1, manifest);
         bend(&mut change);
         let change = Statement::sign(change, &key(AUTHOR));
