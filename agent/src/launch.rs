@@ -98,8 +98,9 @@ pub fn is_on_trial(host: &Machine) -> bool {
     slots::read(host).is_ok_and(|slots| slots.trial.is_some())
 }
 
-/// Brings a trial that a run has left forward: `try_out` starts the new program and waits for its report. Answers the
-/// place that this process is to be given to, if any.
+/// Brings a trial that a run has left forward: `try_out` starts a program and waits for its report. One that fails is
+/// judged by what the program that does the work now, tried in the same way, can do at this moment. Answers the place
+/// that this process is to be given to, if any.
 ///
 /// # Errors
 /// The machine's; the next start goes on.
@@ -117,10 +118,9 @@ pub fn settle<H: Host>(
             Next::End(stage) => slots::set_trial(&mut slots, trial.tries, stage, host)?,
             Next::Try(place) => {
                 slots::set_trial(&mut slots, trial.tries + 1, Stage::Trying, host)?;
-                let judged = slots::check(&slots, place, host).map_err(|fault| fault.text());
-                let stage = match judged.and_then(|()| try_out(host, place)) {
-                    Ok(()) => Stage::Passed,
-                    Err(why) => Stage::Failed(why),
+                let stage = match slots::check(&slots, place, host) {
+                    Ok(()) => judge(host, place, try_out),
+                    Err(fault) => Stage::Failed(fault.text()),
                 };
                 slots::set_trial(&mut slots, 0, stage, host)?;
             }
@@ -133,6 +133,19 @@ pub fn settle<H: Host>(
                     }
                 }
             }
+        }
+    }
+}
+
+/// Tries the program. A server that is away, or a disk from which nothing may be executed, fails any program: that one
+/// fails says something about it only where the one from before does not.
+fn judge<H: Host>(host: &H, place: Place, try_out: &mut dyn FnMut(&H, Place) -> Result<(), String>) -> Stage {
+    let Err(why) = try_out(host, place) else { return Stage::Passed };
+    let own = host.own();
+    match try_out(host, own.place) {
+        Ok(()) => Stage::Failed(why),
+        Err(same) => {
+            Stage::GivenUp(format!("{why}; {}, which does the work now, cannot either: {same}", own.version))
         }
     }
 }
@@ -170,8 +183,15 @@ fn try_out(
     host: &Machine,
 ) -> Result<(), String> {
     let slots = slots::read(host).map_err(|fault| fault.text())?;
-    let version = slots.program(place).map(|program| program.version.to_string()).unwrap_or_default();
-    let path = host.outside(&place.path().unwrap_or_default());
+    let own = host.own();
+    let version = match slots.program(place) {
+        Some(program) if place != own.place => program.version.to_string(),
+        _ => own.version.to_string(),
+    };
+    let path = match place.path() {
+        Some(path) => host.outside(&path),
+        None => standing.base.display().to_string(),
+    };
     let root = std::path::absolute(root).map_err(|e| format!("cannot find {}: {e}", root.display()))?;
     let root = root.display().to_string();
     let parent = rustix::process::getpid().as_raw_nonzero().to_string();

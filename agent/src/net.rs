@@ -370,7 +370,15 @@ fn tls_or_lost(address: String, error: &io::Error) -> NetError {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(e) => NetError::Tls { address, why: e.to_string() },
-        None => NetError::Unreachable { address, why: error.to_string() },
+        None => NetError::Unreachable { address, why: lost(error) },
+    }
+}
+
+/// Why a connection was lost; rustls sends people to its manual when the other side just goes.
+fn lost(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the other side closed the connection".to_owned(),
+        _ => error.to_string(),
     }
 }
 

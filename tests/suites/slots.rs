@@ -60,9 +60,31 @@ fn a_host_goes_on_as_the_new_program_and_back_from_one_that_fails() {
     assert!(status(&world).contains("0.2.0 (slot a)"), "{}", status(&world));
     assert_eq!(std::fs::read(slot(&world, "a")).unwrap(), std::fs::read(&program).unwrap());
 
-    // Those that follow fail their trial: the second version stays, and none of them comes again.
+    // While the server is away no program can show that it works: that ends the run, and proves nothing.
     std::fs::write(world.hosts["a1"].path("/etc/assent/agent.toml"), "trial_secs = 5\n").unwrap();
     tests::check::accept(&mut world, "a1");
+    let program = agent_as("0.2.5", &world.path(""));
+    let release = world.release(&program, &keys[1..]);
+    let manifest = world.publish_program(&program, &release, |text| text);
+    let (id, _) = requested(&mut world, &manifest, &[]);
+    let file = slot(&world, "slots.json");
+    world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+        let on_trial =
+            std::fs::read_to_string(&file).is_ok_and(|slots| slots.contains(r#""stage":"trying""#));
+        (!on_trial).then(|| ask(request))
+    }));
+    let receipt = world.tick_until_receipt("a1", &id);
+    assert_eq!(receipt.body.outcome.as_str(), "rolled_back", "{:#?}", receipt.body);
+    assert!(
+        receipt.body.note.contains("0.2.0, which does the work now, cannot either"),
+        "{}",
+        receipt.body.note
+    );
+    world.proxy.through();
+    let id = world.request(&NewChange { manifests: &[&manifest], ..NewChange::default() });
+    assert_eq!(world.hosts["a1"].refusal_codes(&id), Vec::<String>::new(), "it may come again");
+
+    // Those that follow fail their trial: the second version stays, and none of them comes again.
     let hangs = world.file("hangs", "#!/bin/sh\nexec sleep 60\n");
     let leaves = "#!/bin/sh\n[ $1 = trial ] && { echo healthy 0.3.3; exit 0; }\nexit 9\n";
     let leaves = world.file("leaves", leaves);

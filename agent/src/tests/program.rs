@@ -100,7 +100,7 @@ impl Bench {
 
     /// As the program does it: the packaged one is started, gives way, and tries what is on trial. Answers why that
     /// cannot go on.
-    fn begin(&mut self, try_out: &dyn Fn() -> Result<(), String>) -> Result<Option<String>, String> {
+    fn begin(&mut self, try_out: &dyn Fn(Place) -> Result<(), String>) -> Result<Option<String>, String> {
         self.agent = None;
         let mut machine = self.machine.clone();
         let mut slots = slots::read(&machine).map_err(|fault| fault.text())?;
@@ -109,7 +109,7 @@ impl Bench {
         let first = all.into_iter().find(sound).unwrap_or_default();
         slots::count_start(&mut slots, first, &mut machine);
         self.becomes(first, &slots);
-        match launch::settle(&mut machine, self.clock.now(), &mut |_, _| try_out()) {
+        match launch::settle(&mut machine, self.clock.now(), &mut |_, place| try_out(place)) {
             Ok(None) => Ok(None),
             Ok(Some(place)) => {
                 self.becomes(place, &slots::read(&machine).map_err(|fault| fault.text())?);
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     /// The same, works, and is followed.
-    fn start(&mut self, try_out: &dyn Fn() -> Result<(), String>) -> Result<Report, String> {
+    fn start(&mut self, try_out: &dyn Fn(Place) -> Result<(), String>) -> Result<Report, String> {
         for _ in 0..10 {
             let stuck = self.begin(try_out)?;
             self.boot()?;
@@ -134,7 +134,7 @@ impl Bench {
     }
 
     /// Power is back; the host starts again each minute.
-    fn goes_on(&mut self, try_out: &dyn Fn() -> Result<(), String>, what: &str) {
+    fn goes_on(&mut self, try_out: &dyn Fn(Place) -> Result<(), String>, what: &str) {
         self.disk.restart();
         self.machine.power.restore();
         for minute in 1..4 {
@@ -171,12 +171,21 @@ impl Bench {
     }
 }
 
-fn healthy() -> Result<(), String> {
+fn healthy(_: Place) -> Result<(), String> {
     Ok(())
 }
 
-fn crashes() -> Result<(), String> {
-    Err("0.2.0 was ended by signal 6 without having reported healthy".into())
+/// The new program, not the one from before.
+fn crashes(place: Place) -> Result<(), String> {
+    match place {
+        Place::Packaged => Ok(()),
+        _ => Err("0.2.0 was ended by signal 6 without having reported healthy".into()),
+    }
+}
+
+/// What any program says while its server is away.
+fn reaches_nobody(place: Place) -> Result<(), String> {
+    Err(format!("{} was ended after 300 s: the server was not reached", place.as_str()))
 }
 
 #[test]
@@ -229,11 +238,29 @@ fn a_program_that_crashes_leaves_the_one_before_and_is_quarantined() {
     assert_eq!(bench.own(), (Place::A, "0.2.0".into()));
 }
 
+/// A server that is away for the whole trial says nothing about the program: the run ends, and a later change may bring it.
+#[test]
+fn a_trial_that_the_program_from_before_would_fail_as_well_proves_nothing() {
+    let mut bench = ready();
+    bench.start(&reaches_nobody).unwrap();
+    assert_eq!(bench.told_truly("away"), HostOutcome::RolledBack);
+    let note = bench.site.receipts()[0].note.clone();
+    let both = ["slot a was ended after 300 s", "0.1.0, which does the work now, cannot either: packaged"];
+    assert!(both.iter().all(|part| note.contains(part)), "{note}");
+    assert_eq!(bench.state().quarantine().len(), 0);
+
+    let again = manifest("1.0.1", &signed(release(), &VENDOR[1..]));
+    assert!(bench.listed(2, again, trust).is_none());
+    bench.start(&healthy).unwrap();
+    assert_eq!(bench.own(), (Place::A, "0.2.0".into()));
+}
+
 #[test]
 fn a_power_cut_at_any_write_leaves_one_true_receipt_and_one_program() {
     for (what, try_out, wanted) in [
-        ("healthy", healthy as fn() -> Result<(), String>, [true, true]),
+        ("healthy", healthy as fn(Place) -> Result<(), String>, [true, true]),
         ("crashing", crashes, [false, true]),
+        ("alone", reaches_nobody, [false, true]),
     ] {
         let mut calm = ready();
         calm.start(&try_out).unwrap();
@@ -262,7 +289,7 @@ fn a_trial_that_ends_with_the_power_each_time_is_given_up_and_the_version_quaran
     let mut bench = ready();
     let starts = Cell::new(0);
     let power = bench.machine.power.clone();
-    let dies = || {
+    let dies = |_| {
         starts.set(starts.get() + 1);
         power.cut(power.writes(), Cut::Lost);
         Ok(())
@@ -361,7 +388,7 @@ fn a_full_disk_at_any_write_leaves_one_true_receipt_and_quarantines_nothing() {
 fn a_trial_that_was_broken_off_does_not_begin_again_after_the_window() {
     let mut bench = ready();
     let power = bench.machine.power.clone();
-    let dies = || {
+    let dies = |_| {
         power.cut(power.writes(), Cut::Lost);
         Ok(())
     };
