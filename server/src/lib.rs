@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod people;
 pub mod progress;
 pub mod receipts;
+pub mod restored;
 pub mod rollout;
 pub mod site;
 #[cfg(test)]

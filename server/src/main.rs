@@ -31,6 +31,18 @@ enum Command {
     /// Creates the database if it is SQLite and missing, and brings its tables up to date
     #[command(after_help = "Example: assent-server migrate --config /var/lib/assent-server/server.toml")]
     Migrate(ConfigArg),
+    /// After a backup was put back: makes new keys for repository and ledger, and holds every approved change
+    ///
+    /// The server must not run meanwhile. Start it again afterwards; then `assent site restore`, on the machine with the
+    /// governance key, lets it go on. Until then hosts start nothing, and keep what they have to say.
+    #[command(after_help = "Example: assent-server restored --config /var/lib/assent-server/server.toml")]
+    Restored {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Numbers of changes that are left out, because they may have been given away since the backup
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        skip_numbers: u32,
+    },
     /// Works on the configuration file
     Config {
         #[command(subcommand)]
@@ -68,6 +80,9 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(ConfigArg { config }) => with_config(&config, run),
         Command::Migrate(ConfigArg { config }) => with_config(&config, migrate),
+        Command::Restored { config, skip_numbers } => {
+            with_config(&config.config, |config| restored(&config, skip_numbers))
+        }
         Command::Config { command: ConfigCommand::Explain { file } } => with_config(&file, explain),
         Command::Config { command: ConfigCommand::Sample } => {
             print!("{}", server::kernel::config::SAMPLE);
@@ -76,7 +91,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn with_config(file: &Path, work: fn(Config) -> Result<(), Error>) -> ExitCode {
+fn with_config(file: &Path, work: impl FnOnce(Config) -> Result<(), Error>) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(error) => {
@@ -106,6 +121,15 @@ fn run(config: Config) -> Result<(), Error> {
 fn migrate(config: Config) -> Result<(), Error> {
     Db::connect(&config.database_url, Connect { create: true })?;
     println!("the database is up to date");
+    Ok(())
+}
+
+fn restored(config: &Config, skip_numbers: u32) -> Result<(), Error> {
+    let clock = Clock::from_env().map_err(|error| Error::fault("reading the clock setting", error))?;
+    let db = Db::connect(&config.database_url, Connect { create: false })?;
+    let work = server::restored::run(config, &db, clock.now(), skip_numbers);
+    let done = actix_web::rt::System::new().block_on(work)?;
+    println!("{done}");
     Ok(())
 }
 

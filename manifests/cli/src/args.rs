@@ -426,6 +426,18 @@ pub enum SiteCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Let the site go on after a backup of the server was put back: its new keys into root and policy
+    ///
+    /// On the machine on which governance signed last, after `assent-server restored` on the server.
+    #[command(after_help = "Example: assent site restore")]
+    Restore {
+        /// Governance key file to sign with (default: that of the profile); may be repeated
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
+        /// Do not ask; for scripts that have compared the keys themselves
+        #[arg(long)]
+        yes: bool,
+    },
     /// What contradicts a host's chain or the ledger: clones, restored databases, forged statements
     #[command(after_help = "Example: assent site alarms")]
     Alarms {

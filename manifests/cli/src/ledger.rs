@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::{files, term};
 use shared::digest::Digest;
 use shared::ledger::tile::TILE_WIDTH;
-use shared::ledger::{Checkpoint, ConsistencyProof, Tile, TileKind, VerifierKey, tree};
+use shared::ledger::{Checkpoint, ConsistencyProof, Leaf, Opening, Tile, TileKind, VerifierKey, tree};
 use shared::limits;
 use std::collections::BTreeMap;
 
@@ -24,32 +24,83 @@ pub fn verify(session: &Session) -> Done {
     let now = Checkpoint::open(&note, &key).or_refuse("the ledger's checkpoint is not accepted")?;
     let path = session.profile.dir.join("trust").join(SEEN);
     let before = match files::try_read(&path, limits::NOTE_BYTES)? {
-        Some(bytes) => Some(seen(&bytes, &key)?),
+        Some(bytes) => Some(seen(&bytes, &site.policy.log.vkeys)?),
         None => None,
     };
     let tiles = |tile: &Tile| session.api.tile(&tile.to_string());
     check_root(&tiles, &now)?;
-    if let Some(before) = &before {
-        check_growth(&tiles, before, &now)?;
-    }
-    files::replace(&path, note.as_bytes())?;
-    let grown = match before {
-        Some(before) => format!("it has only grown since {} statements were seen here", before.size),
+    let grown = match &before {
+        Some(before) if before.origin == now.origin => {
+            check_growth(&tiles, before, &now)?;
+            format!("it has only grown since {} statements were seen here", before.size)
+        }
+        Some(before) => begun_anew(session, &tiles, before, (&now, &site.policy.log.vkeys))?,
         None => "seen here for the first time; the next look compares with it".to_owned(),
     };
+    files::replace(&path, note.as_bytes())?;
     term::print(&format!(
         "the ledger {} holds {} statements; {grown}\n  root {}\n",
         now.origin, now.size, now.root
     ))
 }
 
-fn seen(bytes: &[u8], key: &VerifierKey) -> Done<Checkpoint> {
+fn seen(bytes: &[u8], vkeys: &[String]) -> Done<Checkpoint> {
     let text = std::str::from_utf8(bytes).or_fault("the stored checkpoint is damaged")?;
-    Checkpoint::open(text, key).or_refuse("the checkpoint seen before is of another log").map_err(|failure| {
-        failure.remedy(
-            "if the server was restored on purpose, compare both logs before you remove trust/checkpoint",
-        )
+    open_any(text, vkeys).ok_or_else(|| {
+        Failure::refused("the checkpoint seen before is of a log that the policy does not name")
+            .remedy("keep trust/checkpoint as evidence and look into the policy")
     })
+}
+
+fn open_any(note: &str, vkeys: &[String]) -> Option<Checkpoint> {
+    let keys = vkeys.iter().filter_map(|vkey| vkey.parse::<VerifierKey>().ok());
+    keys.into_iter().find_map(|key| Checkpoint::open(note, &key).ok())
+}
+
+/// Governance has put another log first: its first leaf must name the one seen before. Answers in words what of that
+/// one it goes on with.
+fn begun_anew(
+    session: &Session,
+    tiles: &Tiles<'_>,
+    before: &Checkpoint,
+    (now, vkeys): (&Checkpoint, &[String]),
+) -> Done<String> {
+    let fault = "the first leaf of the ledger cannot be read";
+    let tile = Tile::at(TileKind::Entries, 0, now.size).ok_or_else(|| Failure::fault(fault))?;
+    let bytes = tiles(&tile)?;
+    let first = tile.read_entries(&bytes).or_fault(fault)?.first().copied().map(Leaf::parse);
+    let leaf = first.ok_or_else(|| Failure::fault(fault))?.or_fault(fault)?;
+    check_growth(tiles, &Checkpoint { size: 1, root: leaf.hash(), origin: now.origin.clone() }, now)?;
+    let document = session.api.statement(&leaf.sha256)?;
+    let opening = Opening::parse(&document).ok().filter(|_| Digest::of(&document) == leaf.sha256);
+    let previous =
+        opening.filter(|opening| opening.origin == now.origin).and_then(|opening| opening.previous);
+    let previous = previous.and_then(|note| open_any(&note, vkeys)).filter(|old| old.origin == before.origin);
+    let anew = Failure::refused(format!(
+        "the ledger {} was begun anew, and does not name {}",
+        now.origin, before.origin
+    ))
+    .remedy("keep trust/checkpoint as evidence and look into the server");
+    let previous = previous.ok_or(anew)?;
+    if previous.size == before.size && previous.root != before.root {
+        return Err(Failure::refused(format!(
+            "the ledger {} was rewritten before it was left",
+            before.origin
+        ))
+        .why(format!(
+            "at {} statements {} was seen here, {} is named now",
+            before.size, before.root, previous.root
+        ))
+        .remedy("keep trust/checkpoint as evidence and look into the server"));
+    }
+    let lost = match before.size.saturating_sub(previous.size) {
+        0 => "all that were seen here".to_owned(),
+        lost => format!("{lost} fewer than were seen here; hosts send theirs again"),
+    };
+    Ok(format!(
+        "after a restore it goes on from {}, of which the backup had {} statements, {lost}",
+        before.origin, previous.size
+    ))
 }
 
 /// Computes the signed root from the tiles that the server shows.

@@ -24,6 +24,7 @@ mod policy;
 mod profile;
 mod release;
 mod renew;
+mod restore;
 mod run;
 mod secret;
 mod session;

@@ -5,7 +5,7 @@
 use crate::args::SignArgs;
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
-use crate::trust::{self, Site};
+use crate::trust;
 use crate::{files, renew, term, text};
 use shared::ids::Team;
 use shared::keys::PublicKey;
@@ -59,8 +59,9 @@ pub fn publish(session: &Session, file: &Path, sign: &SignArgs) -> Done {
         .or_usage(format!("{} is not a policy", file.display()))?;
     next.version = site.policy.version;
     next.issued = site.policy.issued;
-    let teams = teams(&site, &sign.team)?;
-    let old_teams = self::teams(&site, &[])?;
+    let old = site.targets()?;
+    let teams = teams(&old, &sign.team)?;
+    let old_teams = self::teams(&old, &[])?;
     if next == site.policy && teams == old_teams {
         return term::print("nothing differs from the policy in force; nothing was signed\n");
     }
@@ -72,11 +73,10 @@ pub fn publish(session: &Session, file: &Path, sign: &SignArgs) -> Done {
     term::print(&format!("edition {} of the policy\n{difference}", next.version))?;
     term::confirm("type the number of the edition to sign it:", &next.version.to_string(), sign.yes)?;
     let signers = renew::governance(session, &sign.key)?;
-    let old = site.targets()?;
     let until = renew::expires(session.now);
     let targets = writer::targets_with_policy(old.version + 1, until, &document, &teams, &changes(&old)?)
         .or_refuse("the new metadata would not be accepted")?;
-    renew::send(session, &signers, None, targets, &document)?;
+    renew::send(session, &signers, (None, &[]), targets, &document)?;
     let site = session.site()?;
     term::print(&format!("edition {} of the policy is in force, valid until {until}\n", site.policy.version))
 }
@@ -91,10 +91,9 @@ fn shown(policy: &Policy, teams: &BTreeMap<Team, KeySet>) -> Done<String> {
 }
 
 /// Who publishes for each team now, changed by `TEAM=KEY,KEY`.
-fn teams(site: &Site, wishes: &[String]) -> Done<BTreeMap<Team, KeySet>> {
-    let targets = site.targets()?;
+pub fn teams(targets: &Targets, wishes: &[String]) -> Done<BTreeMap<Team, KeySet>> {
     let mut teams = BTreeMap::new();
-    for (role, set) in delegated(&targets)? {
+    for (role, set) in delegated(targets)? {
         if let Role::Content(team) = role {
             teams.insert(team, set);
         }

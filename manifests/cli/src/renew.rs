@@ -12,7 +12,7 @@ use crate::trust::{self, Site};
 use crate::{clock, files, init, site, term};
 use shared::keys::SigningKey;
 use shared::time::Timestamp;
-use shared::tuf::metadata::{Key, Payload};
+use shared::tuf::metadata::{Key, Payload, RoleKeys};
 use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role, Root, Signed, Targets, profile as rules};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub fn run(session: &Session, dry_run: bool, keys: &[PathBuf], replace_lost: Opt
     let root = next_root(session, &before, &signers, replace_lost)?;
     let policy = before.policy_bytes(&session.api)?;
     let targets = Targets { version: before.targets()?.version + 1, expires: until, ..before.targets()? };
-    send(session, &signers, Some(root), targets, &policy)?;
+    send(session, &signers, (Some(root), &[]), targets, &policy)?;
     renew_content(session, &before, until)?;
     let after = session.site()?;
     let (info, _) = session.api.site()?;
@@ -68,12 +68,7 @@ fn next_root(
     replace_lost: Option<&Path>,
 ) -> Done<Root> {
     let old = before.trusted.root();
-    let kept: Vec<_> = signers.iter().map(|key| Key::new(key.public()).id()).collect();
-    if let Some(stranger) = kept.iter().find(|id| !old.roles.root.keyids.contains(id)) {
-        return Err(Failure::refused("a key that shall sign is not a governance key of this site")
-            .why(format!("the root does not list the key {stranger}"))
-            .remedy("see `assent key show`"));
-    }
+    are_governance(old, signers)?;
     let until = expires(session.now);
     let Some(path) = replace_lost else {
         return Ok(Root { version: old.version + 1, expires: until, ..old.clone() });
@@ -82,11 +77,7 @@ fn next_root(
     let mut public: Vec<_> = signers.iter().map(SigningKey::public).collect();
     public.push(new.public());
     let governance = KeySet { keys: public, threshold: old.roles.root.threshold };
-    let online: Option<Vec<_>> =
-        old.roles.timestamp.keyids.iter().map(|id| old.keys.get(id).map(|key| *key.public())).collect();
-    let online =
-        online.ok_or_else(|| Failure::fault("the trusted root names a key that it does not hold"))?;
-    let online = KeySet { keys: online, threshold: old.roles.timestamp.threshold };
+    let online = keys_of(old, &old.roles.timestamp)?;
     let root = writer::new_root(old.version + 1, until, &governance, &online)
         .or_refuse("the new root would not be accepted")?;
     let passphrase = session.secrets.passphrase_for_new()?;
@@ -99,11 +90,31 @@ fn next_root(
     Ok(root)
 }
 
-/// Signs with governance and publishes in one step: what hosts would refuse never leaves this machine.
+/// Whether this root lets all of them sign for governance.
+pub fn are_governance(root: &Root, signers: &[SigningKey]) -> Done {
+    let mut ids = signers.iter().map(|key| Key::new(key.public()).id());
+    match ids.find(|id| !root.roles.root.keyids.contains(id)) {
+        None => Ok(()),
+        Some(stranger) => Err(Failure::refused("a key that shall sign is not a governance key of this site")
+            .why(format!("the root does not list the key {stranger}"))
+            .remedy("see `assent key show`")),
+    }
+}
+
+/// The keys of a role of this root.
+pub fn keys_of(root: &Root, role: &RoleKeys) -> Done<KeySet> {
+    let keys: Option<Vec<_>> =
+        role.keyids.iter().map(|id| root.keys.get(id).map(|key| *key.public())).collect();
+    let keys = keys.ok_or_else(|| Failure::fault("the trusted root names a key that it does not hold"))?;
+    Ok(KeySet { keys, threshold: role.threshold })
+}
+
+/// Signs with governance and publishes in one step: what hosts would refuse never leaves this machine. `roots` are
+/// those before the new one that the server has lost.
 pub fn send(
     session: &Session,
     signers: &[SigningKey],
-    root: Option<Root>,
+    (root, roots): (Option<Root>, &[String]),
     targets: Targets,
     policy: &[u8],
 ) -> Done {
@@ -115,7 +126,7 @@ pub fn send(
     let targets = signed(targets, signers)?;
     rules::read_targets(&Role::Targets, targets.as_bytes()).or_refuse(unfit)?;
     let policy = std::str::from_utf8(policy).or_fault("the policy is not text")?;
-    session.api.publish_policy(&Edition { targets: &targets, policy, root: root.as_deref() })
+    session.api.publish_policy(&Edition { targets: &targets, policy, root: root.as_deref(), roots })
 }
 
 fn signed<T: Payload>(payload: T, keys: &[SigningKey]) -> Done<String> {

@@ -11,7 +11,8 @@ use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, ci, evidence, finding, init, key, ledger, policy, release, renew, secret, shell, site, term,
+    alarms, ci, evidence, finding, init, key, ledger, policy, release, renew, restore, secret, shell, site,
+    term,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -93,6 +94,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
+        Do::Site(SiteCommand::Restore { key, yes }) => restore::run(session, &key, yes),
         Do::Site(SiteCommand::Alarms { json }) => alarms::list(session, json),
         Do::Renew { dry_run, key, replace_lost } => {
             renew::run(session, dry_run, &key, replace_lost.as_deref())

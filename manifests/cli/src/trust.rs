@@ -16,7 +16,7 @@ use shared::policy::Policy;
 use shared::strict;
 use shared::time::Timestamp;
 use shared::tuf::client::{self, Step, Stored};
-use shared::tuf::{Role, Signed, TargetName, Targets, Trusted, TufError};
+use shared::tuf::{Role, Root, Signed, TargetFile, TargetName, Targets, Trusted, TufError};
 use std::path::{Path, PathBuf};
 
 /// The verified site at one moment.
@@ -35,6 +35,46 @@ struct Seen {
 }
 
 const SEEN: &str = "seen.json";
+const POLICY: &str = "policy.json";
+
+/// What governance signed last, as far as this machine has verified it.
+#[derive(Debug)]
+pub struct Last {
+    pub root: Root,
+    pub targets: Targets,
+    pub policy: Policy,
+    dir: PathBuf,
+}
+
+/// From the files of this machine alone: a server that was put back to a backup knows less.
+///
+/// # Errors
+/// Something is missing or damaged, or this machine has never kept the newest policy.
+pub fn last(profile: &Profile) -> Done<Last> {
+    let dir = profile.dir.join("trust");
+    let _only_one = files::lock(&dir.join("lock"))?;
+    let read = |role: Role| files::read(&dir.join(role.stored_file()), role.max_bytes());
+    let damaged = "the trusted metadata is damaged";
+    let root = Signed::<Root>::parse(&Role::Root, &read(Role::Root)?).or_fault(damaged)?.signed;
+    let targets = Signed::<Targets>::parse(&Role::Targets, &read(Role::Targets)?).or_fault(damaged)?.signed;
+    let kept = files::try_read(&dir.join(POLICY), TargetName::Policy.max_bytes() as usize)?;
+    let fits = |bytes: &Vec<u8>| targets.targets.get(&TargetName::Policy) == Some(&TargetFile::of(bytes));
+    let bytes = kept.filter(fits).ok_or_else(|| {
+        Failure::refused("this machine does not hold the policy that governance signed last")
+            .remedy("run the command on the machine on which it was signed")
+    })?;
+    let policy = Policy::parse(&bytes).or_fault("the kept policy is damaged")?;
+    Ok(Last { root, targets, policy, dir })
+}
+
+impl Last {
+    /// A root that this machine has followed, byte for byte.
+    pub fn root(&self, version: u64) -> Done<Option<Vec<u8>>> {
+        let name =
+            if version == self.root.version { Role::Root.stored_file() } else { Role::Root.file(version) };
+        files::try_read(&self.dir.join(name), Role::Root.max_bytes() as usize)
+    }
+}
 
 /// Refreshes the trusted metadata from the server and reads the policy that it vouches for.
 ///
@@ -73,6 +113,9 @@ fn site_of(profile: &Profile, api: &Client, dir: PathBuf, trusted: Trusted, now:
         .or_refuse("the site's policy is not accepted")?;
     if policy.version > seen.policy_version {
         files::replace(&dir.join(SEEN), &strict::to_json(&Seen { policy_version: policy.version }))?;
+    }
+    if files::try_read(&dir.join(POLICY), bytes.len() + 1)?.is_none_or(|kept| kept != bytes) {
+        files::replace(&dir.join(POLICY), &bytes)?;
     }
     Ok(Site { trusted, policy, now, dir })
 }
@@ -125,6 +168,11 @@ fn walk(first: Result<Step, TufError>, dir: &Path, api: &Client) -> Result<Trust
                 None => fetch.not_found(),
             }?,
             Step::Store(store) => {
+                if *store.role() == Role::Root {
+                    // For a server that loses it.
+                    let version = Signed::<Root>::parse(&Role::Root, store.bytes())?.signed.version;
+                    files::replace(&dir.join(Role::Root.file(version)), store.bytes())?;
+                }
                 files::replace(&dir.join(store.role().stored_file()), store.bytes())?;
                 store.stored()?
             }
@@ -136,7 +184,7 @@ fn walk(first: Result<Step, TufError>, dir: &Path, api: &Client) -> Result<Trust
                 return Err(Failure::refused(message)
                     .why("an old backup was restored, or somebody replays old files")
                     .remedy(
-                        "if the server was restored, its online keys must be replaced by a new root first",
+                        "if a backup was put back: `assent-server restored` on the server, then `assent site restore` here",
                     )
                     .into());
             }

@@ -33,10 +33,11 @@ pub use view::{Step, course, file, line, lines, receipts_before, revision};
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::jobs::{Job, Tick};
-use crate::manifests::Repository;
+use crate::manifests::{Online, Repository};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::ids::{AgentId, ChangeId, PersonId};
+use shared::lifecycle::{Event, State};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::time::Duration;
@@ -83,6 +84,21 @@ pub async fn publish(db: &Db, repository: &Repository, now: Timestamp) -> Result
     db.write("change.publish", refresh).await?;
     repository.files.expire();
     Ok(())
+}
+
+/// After a restore: nothing that was approved starts before a person has looked at it, because what was withdrawn or
+/// halted since the backup is not known here; and numbers that were given away since are not given again. Answers the
+/// changes that are held now.
+pub fn hold_all(tx: &mut Conn, online: &Online, skip: u32, now: Timestamp) -> Result<Vec<String>, Error> {
+    course::lock(tx)?;
+    store::skip_numbers(tx, skip)?;
+    let mut rows = store::list_in(tx, &[State::Approved, State::Running])?;
+    let by = course::By { person: None, note: "the server was put back to a backup" };
+    for row in &mut rows {
+        course::step(tx, row, Event::Halt, by, now)?;
+    }
+    bundle::refresh(tx, online, &mut rows, now)?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// The change with this id.

@@ -6,6 +6,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::person::{Allowed, Export, Read};
+use crate::ledger;
 use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{Data, Json, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
@@ -33,9 +34,11 @@ async fn export(
     let wish = wish.into_inner();
     wish.scope()?;
     let (user, person) = (person.person.clone(), person.person);
-    let origin = exporter.log.vkey().name().to_string();
-    let make = move |tx: &mut Conn| super::export(tx, &exporter, &wish, &user);
-    let (query, files) = db.read("export.make", make).await?;
+    let make = move |tx: &mut Conn| {
+        let made = super::export(tx, &exporter, &wish, &user)?;
+        Ok::<_, Error>((made, ledger::head(tx)?.origin.to_string()))
+    };
+    let ((query, files), origin) = db.read("export.make", make).await?;
     let (id, now) = (query.export_id(), clock.now());
     let sums = files.get("SHA256SUMS").map(|sums| Digest::of(sums));
     let sums = sums.ok_or_else(|| Error::fault("sealing an evidence bundle", "it has no checksums"))?;

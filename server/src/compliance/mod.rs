@@ -31,6 +31,6 @@ pub fn export(
     let material = collect::material(tx, exporter, wish, user)?;
     let mut files =
         assemble(&material).map_err(|flaw| Error::fault("assembling an evidence bundle", flaw))?;
-    seal(&mut files, exporter.signer());
+    seal(&mut files, exporter.log.signer(tx)?);
     Ok((material.query, files))
 }

@@ -1,14 +1,11 @@
 //! What may be asked for, and the key that seals it.
 
-use crate::kernel::config::Config;
-use crate::kernel::error::{Error, Refusal};
+use crate::kernel::error::Refusal;
 use crate::ledger::Log;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::ids::{ChangeId, SiteId};
-use shared::keys::SigningKey;
 use shared::time::Timestamp;
-use std::sync::Arc;
 
 /// The longest period of one bundle: a year and the days of a late audit.
 const LONGEST_SECS: i64 = 400 * 86_400;
@@ -46,27 +43,15 @@ impl Wish {
     }
 }
 
-/// The ledger with its key, which also seals bundles. Cheap to clone; handlers get it as `Data<Exporter>`.
+/// The ledger, whose key also seals bundles. Cheap to clone; handlers get it as `Data<Exporter>`.
 #[derive(Clone)]
 pub struct Exporter {
     pub(super) site: SiteId,
     pub(super) log: Log,
-    key: Arc<SigningKey>,
 }
 
 impl Exporter {
-    pub fn open(config: &Config, log: &Log) -> Result<Self, Error> {
-        let doing = || format!("loading the log key {}", config.log_key.display());
-        let pem = std::fs::read_to_string(&config.log_key).map_err(|error| Error::fault(doing(), error))?;
-        let key = SigningKey::from_pem(&pem, None).map_err(|error| Error::fault(doing(), error))?;
-        Ok(Self::new(config.site_id.clone(), log.clone(), key))
-    }
-
-    pub fn new(site: SiteId, log: Log, key: SigningKey) -> Self {
-        Self { site, log, key: Arc::new(key) }
-    }
-
-    pub(super) fn signer(&self) -> &SigningKey {
-        &self.key
+    pub fn new(site: SiteId, log: Log) -> Self {
+        Self { site, log }
     }
 }

@@ -10,6 +10,7 @@ pub mod generation;
 pub mod http;
 pub mod i18n;
 pub mod jobs;
+pub mod keys;
 pub mod lease;
 pub mod objects;
 pub mod outbox;

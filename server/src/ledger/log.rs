@@ -3,10 +3,11 @@
 use super::store::{self, Head, damaged, find_leaves, find_log};
 use super::tiles::{Loaded, Tiles};
 use crate::kernel::db::{Conn, Db};
-use crate::kernel::error::Error;
-use shared::digest::Digest;
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::keys;
+use shared::digest::{Digest, hex};
 use shared::ids::SiteId;
-use shared::keys::SigningKey;
+use shared::keys::{PublicKey, SigningKey};
 use shared::ledger::{
     Checkpoint, ConsistencyProof, InclusionProof, KeyName, NodeRange, Opening, Tile, TreeError, VerifierKey,
     tree,
@@ -18,15 +19,19 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The log key with its origin. Cheap to clone.
+/// The log keys with the origins that they sign for. Cheap to clone.
 #[derive(Clone)]
 pub struct Log(Arc<Inner>);
 
 struct Inner {
-    key: SigningKey,
-    origin: KeyName,
+    /// The key in use, and after a restore the one of the log that follows. One key may sign for two origins:
+    /// the first log of a site is named after the site alone.
+    keys: Vec<(SigningKey, Vec<KeyName>)>,
     tiles: Tiles,
 }
+
+/// Enough of a key's digest to tell the logs of a site apart.
+const ORIGIN_BYTES: usize = 4;
 
 /// What is asked about one recorded statement.
 #[derive(Debug, Clone)]
@@ -48,21 +53,54 @@ pub struct Answer {
 
 impl Log {
     pub fn new(key: SigningKey, origin: KeyName) -> Self {
-        Self(Arc::new(Inner { key, origin, tiles: Tiles::default() }))
+        Self(Arc::new(Inner { keys: vec![(key, vec![origin])], tiles: Tiles::default() }))
     }
 
-    /// The key from its file; the origin is `assent.<site>`.
-    pub fn load(key: &Path, site: &SiteId) -> Result<Self, Error> {
-        let doing = || format!("loading the log key {}", key.display());
-        let pem = std::fs::read_to_string(key).map_err(|error| Error::fault(doing(), error))?;
-        let key = SigningKey::from_pem(&pem, None).map_err(|error| Error::fault(doing(), error))?;
-        let origin =
-            format!("assent.{site}").parse().map_err(|error| Error::fault("naming the log", error))?;
-        Ok(Self::new(key, origin))
+    /// The key from its file, and the one that follows. The first log of a site is `assent.<site>`, each later one
+    /// `assent.<site>/<beginning of its key's digest>`.
+    pub fn load(path: &Path, site: &SiteId) -> Result<Self, Error> {
+        let name = |text: String| text.parse().map_err(|error| Error::fault("naming the log", error));
+        let mut named = Vec::new();
+        for key in keys::load(path)? {
+            let digest = hex(&Digest::of(key.public().as_bytes()).0[..ORIGIN_BYTES]);
+            let mut origins: Vec<KeyName> = vec![name(format!("assent.{site}/{digest}"))?];
+            if named.is_empty() {
+                origins.insert(0, name(format!("assent.{site}"))?);
+            }
+            named.push((key, origins));
+        }
+        Ok(Self(Arc::new(Inner { keys: named, tiles: Tiles::default() })))
     }
 
+    /// Of the first log of the site.
     pub fn vkey(&self) -> VerifierKey {
-        VerifierKey::new(self.0.origin.clone(), self.0.key.public())
+        let (key, origins) = &self.0.keys[0];
+        VerifierKey::new(origins[0].clone(), key.public())
+    }
+
+    fn key(&self, origin: &str) -> Option<(&SigningKey, &KeyName)> {
+        let all = self.0.keys.iter().flat_map(|(key, origins)| origins.iter().map(move |name| (key, name)));
+        all.into_iter().find(|(_, name)| name.as_str() == origin)
+    }
+
+    /// Whether this key is the one for the log of this origin.
+    pub fn signs_with(&self, key: &PublicKey, origin: &KeyName) -> bool {
+        self.key(origin.as_str()).is_some_and(|(signing, _)| signing.public() == *key)
+    }
+
+    /// The key of the log that grows.
+    pub fn signer(&self, tx: &mut Conn) -> Result<&SigningKey, Error> {
+        let origin = store::current(tx)?.origin;
+        let missing = || damaged("the origin", "none of this server's keys signs it");
+        self.key(&origin).map(|(key, _)| key).ok_or_else(missing)
+    }
+
+    /// The key that is to sign the log after a restore, unless it does already.
+    pub fn next(&self, tx: &mut Conn) -> Result<Option<VerifierKey>, Error> {
+        let origin = store::current(tx)?.origin;
+        let next = self.0.keys.get(1).and_then(|(key, origins)| Some((key, origins.last()?)));
+        let next = next.filter(|(_, name)| name.as_str() != origin);
+        Ok(next.map(|(key, name)| VerifierKey::new(name.clone(), key.public())))
     }
 
     /// Opens the log if the database has none. Several nodes may do this at once.
@@ -73,33 +111,56 @@ impl Log {
 
     fn open_in(&self, tx: &mut Conn, now: Timestamp) -> Result<(), Error> {
         store::lock(tx)?;
-        let origin = &self.0.origin;
         match store::find_current(tx)? {
             None => {
-                let opening = Opening { origin: origin.clone(), previous: None };
+                let opening = Opening { origin: self.vkey().name().clone(), previous: None };
                 store::insert_log(tx, &opening, now)
             }
-            Some(head) if head.origin == origin.as_str() => Ok(()),
+            Some(head) if self.key(&head.origin).is_some() => Ok(()),
             Some(head) => Err(Error::fault(
                 "opening the ledger",
                 format!(
-                    "the database's log is {}, this server's is {origin}; a new log is opened on purpose only, \
-                     with the restore command",
+                    "the database's log is {}, and none of this server's keys signs it; put back the keys that \
+                     belong to the database",
                     head.origin
                 ),
             )),
         }
     }
 
-    /// After a restore: opens a new log that names the last checkpoint of the old one, so that the two cannot
-    /// be taken for one. Nothing happens if the new log is already the current one.
-    pub fn supersede(&self, tx: &mut Conn, previous: &str, now: Timestamp) -> Result<(), Error> {
+    /// The policy names the log of the site. When that is another than the current one, it begins here: its first
+    /// leaf names the last checkpoint of the log before, so that the two cannot be taken for one, and it goes on with
+    /// all that was in it, so that one log proves everything.
+    ///
+    /// # Errors
+    /// This server has no such key.
+    pub fn go_on_as(&self, tx: &mut Conn, vkey: &str, now: Timestamp) -> Result<(), Error> {
         store::lock(tx)?;
-        if store::find_current(tx)?.is_some_and(|head| head.origin == self.0.origin.as_str()) {
+        let head = store::current(tx)?;
+        let named = vkey.parse::<VerifierKey>().ok();
+        let known = named.and_then(|named| {
+            let (key, name) = self.key(named.name().as_str())?;
+            (VerifierKey::new(name.clone(), key.public()) == named).then_some(name)
+        });
+        let Some(origin) = known else {
+            let refusal = Refusal::conflict("site.log_key");
+            return Err(refusal
+                .with("sent", shared::strict::shorten(vkey))
+                .with("have", &head.origin)
+                .into());
+        };
+        if head.origin == origin.as_str() {
             return Ok(());
         }
-        let opening = Opening { origin: self.0.origin.clone(), previous: Some(previous.to_owned()) };
-        store::insert_log(tx, &opening, now)
+        if store::find_log(tx, origin.as_str())?.is_some() {
+            return Err(Refusal::conflict("site.log_key")
+                .with("sent", vkey)
+                .with("have", &head.origin)
+                .into());
+        }
+        let opening = Opening { origin: origin.clone(), previous: Some(self.sign(&head.checkpoint()?)?) };
+        store::insert_log(tx, &opening, now)?;
+        store::carry_over(tx, head.log)
     }
 
     /// The signed note of the newest checkpoint. `tx` is a reading one: only durable sizes are ever signed.
@@ -108,11 +169,9 @@ impl Log {
     }
 
     fn sign(&self, checkpoint: &Checkpoint) -> Result<String, Error> {
-        if checkpoint.origin != self.0.origin {
-            return Err(damaged("the origin", "it is not the origin of this server's log"));
-        }
-        let note =
-            checkpoint.sign(&self.0.key).map_err(|error| Error::fault("signing a checkpoint", error))?;
+        let missing = || damaged("the origin", "none of this server's keys signs it");
+        let (key, _) = self.key(checkpoint.origin.as_str()).ok_or_else(missing)?;
+        let note = checkpoint.sign(key).map_err(|error| Error::fault("signing a checkpoint", error))?;
         Ok(note.to_string())
     }
 

@@ -6,7 +6,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use diesel::prelude::*;
 use shared::digest::Digest;
-use shared::ledger::{Checkpoint, Frontier, Leaf, Node, NodeRange, Opening, TileKind};
+use shared::ledger::{Checkpoint, Frontier, Leaf, LeafKind, Node, NodeRange, Opening, TileKind};
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -148,6 +148,33 @@ pub(super) fn insert_log(tx: &mut Conn, opening: &Opening, now: Timestamp) -> Re
         ))
         .execute(tx)?;
     record_one(tx, &Document { leaf: opening.leaf(), bytes: opening.to_bytes() }, now).map(drop)
+}
+
+/// Appends the leaves of an earlier log to the current one, in their order, but for its opening. The caller holds the lock.
+pub(super) fn carry_over(tx: &mut Conn, from: i64) -> Result<(), Error> {
+    let mut start = 0;
+    loop {
+        let entries = list_entries(tx, from, NodeRange { level: 0, start, count: ROWS as u64 })?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        start += entries.len() as u64;
+        let mut head = current(tx)?;
+        let old_size = head.frontier.size();
+        let (mut leaves, mut nodes) = (Vec::new(), Vec::new());
+        for entry in &entries {
+            let leaf = Leaf::parse(entry.as_bytes()).map_err(|error| damaged("a leaf", error))?;
+            if leaf.kind != LeafKind::Origin {
+                let (index, hash) = (head.frontier.size(), leaf.hash());
+                nodes.extend(head.frontier.append(hash).into_iter().filter(|node| node.level > 0));
+                leaves.push((index, hash, leaf));
+            }
+        }
+        let leaves: Vec<_> = leaves.iter().map(|(index, hash, leaf)| (*index, *hash, leaf)).collect();
+        insert_leaves(tx, head.log, &leaves)?;
+        insert_nodes(tx, head.log, &nodes)?;
+        update_head(tx, &head, old_size)?;
+    }
 }
 
 pub fn record_one(tx: &mut Conn, document: &Document, now: Timestamp) -> Result<Placed, Error> {

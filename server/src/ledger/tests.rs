@@ -5,7 +5,7 @@ use crate::kernel::testdb::{TestDb, admin, each_engine};
 use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::keys::SigningKey;
-use shared::ledger::{Checkpoint, LeafKind, Proven, Tile, TileKind};
+use shared::ledger::{Checkpoint, LeafKind, Opening, Proven, Tile, TileKind, VerifierKey};
 use shared::receipt::LogSeen;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
@@ -56,12 +56,22 @@ async fn sql(db: &Db, text: &'static str) {
 
 /// Proves every document against the newest checkpoint and that checkpoint against the older one.
 async fn verify_all(db: &Db, log: &Log, documents: &[Document], older: &Checkpoint) -> Checkpoint {
+    verify_with(db, log, &log.vkey(), documents, older).await
+}
+
+async fn verify_with(
+    db: &Db,
+    log: &Log,
+    vkey: &VerifierKey,
+    documents: &[Document],
+    older: &Checkpoint,
+) -> Checkpoint {
     let questions = documents.iter().map(|d| ask(d, Some(older.size))).collect();
     let mut newest = older.clone();
     for (answer, document) in prove(db, log, questions).await.into_iter().zip(documents) {
         let recorded = answer.unwrap().recorded;
         let digest = document.leaf.sha256;
-        let proven = Proven::check(&recorded.inclusion, &recorded.checkpoint, &log.vkey(), &digest).unwrap();
+        let proven = Proven::check(&recorded.inclusion, &recorded.checkpoint, vkey, &digest).unwrap();
         recorded.consistency.unwrap().check(older, proven.checkpoint()).unwrap();
         newest = proven.checkpoint().clone();
     }
@@ -203,23 +213,50 @@ async fn a_log_edited_by_hand_is_noticed_and_never_grows_into_a_fork() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_origin_is_another_log_and_is_never_opened_by_accident() {
-    for (test, _) in opened().await {
+    for test in tokio::task::spawn_blocking(each_engine).await.unwrap() {
+        // Two keys, as after a restore; the policy says which log counts.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.key");
+        std::fs::write(&path, SigningKey::from_seed(&[9; 32]).to_pem().unwrap().as_bytes()).unwrap();
+        crate::kernel::keys::make_next(&path, |_| false).unwrap();
+        let log = Log::load(&path, &"0123456789abcdef".parse().unwrap()).unwrap();
+        log.open(&test.db, NOW).await.unwrap();
         write(&test.db, vec![document(1), document(2)]).await.unwrap();
-        let old = log("assent.test");
-        let previous = test.db.read("checkpoint", move |tx| old.checkpoint(tx)).await.unwrap();
-        let new = log("assent.test.2");
-        let refused = new.open(&test.db, NOW).await.unwrap_err().chain();
-        assert!(refused.contains("the restore command"), "{}: {refused}", test.engine);
-        for _ in 0..2 {
-            let (new, previous) = (new.clone(), previous.clone());
-            test.db.write("supersede", move |tx| new.supersede(tx, &previous, NOW)).await.unwrap();
+        let refused = self::log("assent.other").open(&test.db, NOW).await.unwrap_err().chain();
+        assert!(refused.contains("none of this server's keys signs it"), "{}: {refused}", test.engine);
+
+        let before = log.clone();
+        let before = test.db.read("checkpoint", move |tx| before.checkpoint(tx)).await.unwrap();
+        let next = log.clone();
+        let next = test.db.read("next", move |tx| next.next(tx)).await.unwrap().unwrap();
+        let go_on = |vkey: String| {
+            let log = log.clone();
+            test.db.write("log", move |tx| log.go_on_as(tx, &vkey, NOW))
+        };
+        let stranger = VerifierKey::new(next.name().clone(), *log.vkey().public());
+        for odd in [String::new(), stranger.to_string()] {
+            assert!(go_on(odd).await.unwrap_err().chain().contains("site.log_key"), "{}", test.engine);
         }
-        new.open(&test.db, NOW).await.unwrap();
+        go_on(log.vkey().to_string()).await.unwrap();
+        for _ in 0..2 {
+            go_on(next.to_string()).await.unwrap();
+        }
+        assert!(go_on(log.vkey().to_string()).await.is_err(), "there is no way back to an old log");
+        log.open(&test.db, NOW).await.unwrap();
+        let unasked = log.clone();
+        assert_eq!(test.db.read("next", move |tx| unasked.next(tx)).await.unwrap(), None);
+
+        // It names the log before, and proves what was in that one as well.
         let placed = write(&test.db, vec![document(2), document(3)]).await.unwrap();
-        let expected = [Placed { index: 1, fresh: false }, Placed { index: 2, fresh: true }];
-        assert_eq!(placed, expected, "the agent gets a proof in the new log, nothing happens twice");
-        let empty = Checkpoint { origin: "assent.test.2".parse().unwrap(), size: 0, root: Digest::of(b"") };
-        verify_all(&test.db, &new, &[document(2), document(3)], &empty).await;
+        let expected = [Placed { index: 2, fresh: false }, Placed { index: 3, fresh: true }];
+        assert_eq!(placed, expected, "nothing is there twice");
+        let opening = Opening { origin: next.name().clone(), previous: Some(before) };
+        let wanted = opening.leaf().sha256;
+        let stored =
+            test.db.read("opening", move |tx| Ok::<_, Error>(find_statement(tx, &wanted)?)).await.unwrap();
+        assert_eq!(stored, Some(opening.to_bytes()), "{}", test.engine);
+        let empty = Checkpoint { origin: next.name().clone(), size: 0, root: Digest::of(b"") };
+        verify_with(&test.db, &log, &next, &[document(1), document(2), document(3)], &empty).await;
         assert_eq!(problems(&test.db).await, [""; 0]);
     }
 }

@@ -9,6 +9,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::person::{Allowed, Publish, Read};
 use crate::kernel::objects::Objects;
+use crate::ledger::Log;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{self, Bytes, Data, Json, PayloadConfig, ServiceConfig};
 use actix_web::{HttpResponse, get};
@@ -71,11 +72,12 @@ async fn post_policy(
     body: Bytes,
     db: Data<Db>,
     clock: Data<Clock>,
-    repository: Data<Repository>,
+    (repository, log): (Data<Repository>, Data<Log>),
 ) -> Result<Json<Accepted>, Error> {
     let sent: Edition = read("the policy edition", &body)?;
     let (online, now) = (repository.online.clone(), clock.now());
-    let accepted = db.write("site.policy", move |tx| edition::publish(tx, &online, &sent, now)).await?;
+    let accepted =
+        db.write("site.policy", move |tx| edition::publish(tx, (&online, &log), &sent, now)).await?;
     repository.files.expire();
     Ok(Json(accepted))
 }
@@ -84,10 +86,9 @@ async fn post_policy(
 async fn get_site(
     _: Allowed<Read>,
     db: Data<Db>,
-    repository: Data<Repository>,
+    (repository, log): (Data<Repository>, Data<Log>),
 ) -> Result<Json<site::Site>, Error> {
-    let facts = repository.facts.clone();
-    Ok(Json(db.read("site.show", move |tx| site::site(tx, &facts)).await?))
+    Ok(Json(db.read("site.show", move |tx| site::site(tx, &repository, &log)).await?))
 }
 
 #[get("/v1/tuf/{file}")]

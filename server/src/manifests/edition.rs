@@ -6,7 +6,7 @@ use super::repository::{self, New, lock, newest, seal};
 use super::store;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
-use crate::ledger::{self, Document};
+use crate::ledger::{self, Document, Log};
 use shared::digest::Digest;
 use shared::ledger::LeafKind;
 use shared::policy::Policy;
@@ -31,19 +31,12 @@ pub fn policy(tx: &mut Conn) -> Result<CurrentPolicy, Error> {
     Ok(CurrentPolicy { policy, digest })
 }
 
-/// Stores a policy document (and the root that came with it) with their ledger leaves. True for a new edition.
-pub(super) fn record(
-    tx: &mut Conn,
-    bytes: &[u8],
-    root: Option<&[u8]>,
-    now: Timestamp,
-) -> Result<bool, Error> {
+/// Stores a policy document (and the roots that came with it) with their ledger leaves. True for a new edition.
+pub(super) fn record(tx: &mut Conn, bytes: &[u8], roots: &[&[u8]], now: Timestamp) -> Result<bool, Error> {
     let policy = Policy::parse(bytes).map_err(unreadable)?;
     let digest = Digest::of(bytes);
     let mut documents = Vec::new();
-    for (kind, bytes) in
-        root.map(|root| (LeafKind::Root, root)).into_iter().chain([(LeafKind::Policy, bytes)])
-    {
+    for (kind, bytes) in roots.iter().map(|root| (LeafKind::Root, *root)).chain([(LeafKind::Policy, bytes)]) {
         let document = Document::of_site(kind, Digest::of(bytes), None, bytes.to_vec());
         documents.push(document.map_err(|error| Error::fault("recording a policy edition", error))?);
     }
@@ -59,7 +52,7 @@ pub(super) fn record(
 /// Checks a new edition as hosts would, stores it and signs the repository again.
 pub(super) fn publish(
     tx: &mut Conn,
-    online: &Online,
+    (online, log): (&Online, &Log),
     sent: &Edition,
     now: Timestamp,
 ) -> Result<Accepted, Error> {
@@ -71,14 +64,19 @@ pub(super) fn publish(
     {
         return Ok(Accepted { version: known.snapshot.cast_unsigned() });
     }
-    let (root, new_root) = root(tx, sent.root.as_deref())?;
-    check(tx, &targets, sent.policy.as_bytes(), now)?;
-    online.check(root.root(), &targets)?;
-    if !record(tx, sent.policy.as_bytes(), new_root.map(str::as_bytes), now)? {
+    let (root, new) = root(tx, sent)?;
+    let before = newest::<Root>(tx, &Role::Root)?;
+    let keys = |root: &Root| root.roles.timestamp.keyids.clone();
+    let renewed_keys = before.is_some_and(|before| keys(&before) != keys(root.root()));
+    let policy = check(tx, &targets, sent.policy.as_bytes(), renewed_keys, now)?;
+    let online = &online.fitting(root.root(), &targets)?;
+    let vkey = policy.log.vkeys.first().map(String::as_str).unwrap_or_default();
+    log.go_on_as(tx, vkey, now)?;
+    let roots: Vec<&[u8]> = new.iter().map(|(_, text)| text.as_bytes()).collect();
+    if !record(tx, sent.policy.as_bytes(), &roots, now)? {
         record_metadata(tx, sent.targets.as_bytes(), now)?;
     }
-    let version =
-        seal_with(tx, online, (&targets, &sent.targets), new_root.map(|text| (root.root(), text)), now)?;
+    let version = seal_with(tx, online, (&targets, &sent.targets), &new, now)?;
     // The signatures of governance are checked here, in the way in which hosts check them.
     repository::as_client(tx, now)?;
     Ok(Accepted { version })
@@ -88,39 +86,48 @@ fn seal_with(
     tx: &mut Conn,
     online: &Online,
     (targets, text): (&Targets, &str),
-    root: Option<(&Root, &str)>,
+    roots: &[(Root, &str)],
     now: Timestamp,
 ) -> Result<u64, Error> {
     let bytes = text.as_bytes().to_vec();
     let new = New { role: Role::Targets, version: targets.version, expires: targets.expires, bytes };
     let mut files = vec![new];
-    if root.is_some()
+    if !roots.is_empty()
         && let Some(changes) = newest::<Targets>(tx, &Role::Changes)?
     {
         // New online keys must have signed the list of changes too.
         files.push(repository::changes(online, changes.version + 1, changes.targets, now)?);
     }
     let version = seal(tx, online, &files, now)?;
-    if let Some((root, text)) = root {
+    for (root, text) in roots {
         repository::insert_root(tx, root, text.as_bytes().to_vec(), version, now)?;
     }
     Ok(version)
 }
 
-/// The root that counts afterwards, proven by the chain, and the new one if there is one.
-fn root<'a>(tx: &mut Conn, sent: Option<&'a str>) -> Result<(ProvenRoot, Option<&'a str>), Error> {
+/// The root that counts afterwards, proven by the chain, and those that are new.
+fn root<'a>(tx: &mut Conn, sent: &'a Edition) -> Result<(ProvenRoot, Vec<(Root, &'a str)>), Error> {
     let stored = store::list_files(tx, &Role::Root)?;
     let mut chain: Vec<Vec<u8>> = stored.into_iter().map(|file| file.bytes).collect();
-    let new = sent.filter(|text| chain.last().is_none_or(|last| last.as_slice() != text.as_bytes()));
-    chain.extend(new.map(|text| text.as_bytes().to_vec()));
-    let proven = verify_root_chain(&chain).map_err(refused)?;
-    let newest = proven.into_iter().next_back();
-    Ok((newest.ok_or_else(|| odd("the site has no root"))?, new))
+    let known = chain.len();
+    let all = sent.roots.iter().chain(&sent.root).map(String::as_str);
+    let new: Vec<&str> = all.filter(|text| !chain.iter().any(|known| known == text.as_bytes())).collect();
+    chain.extend(new.iter().map(|text| text.as_bytes().to_vec()));
+    let mut proven = verify_root_chain(&chain).map_err(refused)?;
+    let new = proven.iter().skip(known).map(|proven| proven.root().clone()).zip(new).collect();
+    Ok((proven.pop().ok_or_else(|| odd("the site has no root"))?, new))
 }
 
-fn check(tx: &mut Conn, targets: &Targets, policy: &[u8], now: Timestamp) -> Result<(), Error> {
+/// With new online keys versions may be left out: a restored server does not know those that it has lost.
+fn check(
+    tx: &mut Conn,
+    targets: &Targets,
+    policy: &[u8],
+    renewed_keys: bool,
+    now: Timestamp,
+) -> Result<Policy, Error> {
     let have = newest::<Targets>(tx, &Role::Targets)?.map_or(0, |targets| targets.version);
-    if targets.version != have + 1 {
+    if targets.version != have + 1 && !(renewed_keys && targets.version > have) {
         let refusal = Refusal::conflict("site.not_next").with("file", Role::Targets.stored_file());
         return Err(refusal.with("have", have).with("sent", targets.version).into());
     }
@@ -140,5 +147,5 @@ fn check(tx: &mut Conn, targets: &Targets, policy: &[u8], now: Timestamp) -> Res
         let refusal = Refusal::conflict("policy.not_newer");
         return Err(refusal.with("have", current.policy.version).with("sent", new.version).into());
     }
-    Ok(())
+    Ok(new)
 }

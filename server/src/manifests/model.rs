@@ -1,11 +1,12 @@
 //! Requests, the online key, and the pure rules of what may be added to a team's content.
 
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::keys;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::envelope::Envelope;
 use shared::ids::Team;
-use shared::keys::SigningKey;
+use shared::keys::{PublicKey, SigningKey};
 use shared::refusal::Refused;
 use shared::strict::ReadError;
 use shared::tuf::metadata::{Key, KeyId, Payload};
@@ -37,6 +38,9 @@ pub struct Edition {
     pub policy: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
+    /// Roots before it that a restored server has lost, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<String>,
 }
 
 /// The snapshot from which on the repository contains what was sent.
@@ -47,46 +51,65 @@ pub struct Accepted {
 }
 
 /// The server's own repository key. It can stop and withhold, and vouch for nothing but freshness.
+///
+/// After a restore there are two: the second signs from the root on that names it. Cheap to clone.
 #[derive(Clone)]
-pub struct Online(Arc<SigningKey>);
+pub struct Online {
+    keys: Arc<[SigningKey]>,
+    /// The one that signs.
+    using: usize,
+}
 
 impl Online {
     pub fn new(key: SigningKey) -> Self {
-        Self(Arc::new(key))
+        Self { keys: [key].into(), using: 0 }
     }
 
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let doing = || format!("loading the repository key {}", path.display());
-        let pem = std::fs::read_to_string(path).map_err(|error| Error::fault(doing(), error))?;
-        SigningKey::from_pem(&pem, None).map(Self::new).map_err(|error| Error::fault(doing(), error))
+        Ok(Self { keys: keys::load(path)?.into(), using: 0 })
     }
 
     pub(super) fn sign<T: Payload>(&self, payload: T) -> Vec<u8> {
-        Signed::by(payload, &[&self.0]).to_bytes()
+        Signed::by(payload, &[&self.keys[self.using]]).to_bytes()
     }
 
-    fn id(&self) -> KeyId {
-        Key::new(self.0.public()).id()
+    /// The key that is to follow the one in `path`, unless this root names it already.
+    pub fn next(&self, root: &Root) -> Option<PublicKey> {
+        let next = self.keys.get(1)?.public();
+        (!root.roles.timestamp.keyids.contains(&key_id(&next))).then_some(next)
     }
 
-    /// Whether root and targets accept this key alone for snapshot, timestamp and changes.
-    pub(super) fn check(&self, root: &Root, targets: &Targets) -> Result<(), Refusal> {
-        let id = self.id();
-        let enough = |keyids: &[KeyId], threshold: u32| threshold == 1 && keyids.contains(&id);
-        let delegations = targets.delegations.iter().flat_map(|delegations| &delegations.roles);
-        let changes = delegations.into_iter().find(|delegation| delegation.name == Role::Changes);
-        let roles = &root.roles;
-        let missing = if !enough(&roles.snapshot.keyids, roles.snapshot.threshold) {
-            "snapshot"
-        } else if !enough(&roles.timestamp.keyids, roles.timestamp.threshold) {
-            "timestamp"
-        } else if !changes.is_some_and(|role| enough(&role.keyids, role.threshold)) {
-            "changes"
-        } else {
-            return Ok(());
-        };
-        Err(Refusal::conflict("site.online_key").with("role", missing))
+    /// The same, signing with the key that root and targets accept alone for snapshot, timestamp and changes.
+    pub(super) fn fitting(&self, root: &Root, targets: &Targets) -> Result<Self, Refusal> {
+        let fits = |using: &usize| accepts(root, targets, &key_id(&self.keys[*using].public()));
+        let first = fits(&0);
+        match (1..self.keys.len()).find(|using| fits(using).is_ok()) {
+            Some(using) if first.is_err() => Ok(Self { using, ..self.clone() }),
+            _ => first.map(|()| Self { using: 0, ..self.clone() }),
+        }
     }
+}
+
+/// By which metadata names a key.
+pub fn key_id(key: &PublicKey) -> KeyId {
+    Key::new(*key).id()
+}
+
+fn accepts(root: &Root, targets: &Targets, id: &KeyId) -> Result<(), Refusal> {
+    let enough = |keyids: &[KeyId], threshold: u32| threshold == 1 && keyids.contains(id);
+    let delegations = targets.delegations.iter().flat_map(|delegations| &delegations.roles);
+    let changes = delegations.into_iter().find(|delegation| delegation.name == Role::Changes);
+    let roles = &root.roles;
+    let missing = if !enough(&roles.snapshot.keyids, roles.snapshot.threshold) {
+        "snapshot"
+    } else if !enough(&roles.timestamp.keyids, roles.timestamp.threshold) {
+        "timestamp"
+    } else if !changes.is_some_and(|role| enough(&role.keyids, role.threshold)) {
+        "changes"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::conflict("site.online_key").with("role", missing))
 }
 
 /// What clients would refuse is refused here, with the same code.

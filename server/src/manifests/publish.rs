@@ -79,6 +79,7 @@ pub(super) fn publish(
         record_metadata(tx, bytes, now)?;
     }
     let new = New { role, version: content.version, expires: content.expires, bytes: bytes.to_vec() };
+    let online = &repository::signer(tx, online)?;
     let version = seal(tx, online, &[new], now)?;
     // The team's signature is checked here, in the way in which hosts check it.
     let trusted = repository::as_client(tx, now)?;

@@ -15,8 +15,8 @@ use shared::time::Timestamp;
 use shared::tuf::client::{self, Stored};
 use shared::tuf::metadata::Payload;
 use shared::tuf::{
-    Role, Signed, Snapshot, TargetFile, TargetName, Targets, Timestamp as TufTimestamp, Trusted, TufError,
-    profile, writer,
+    Role, Root, Signed, Snapshot, TargetFile, TargetName, Targets, Timestamp as TufTimestamp, Trusted,
+    TufError, profile, writer,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -142,9 +142,7 @@ pub fn set_changes(
     if after == listed && version > 1 {
         return Ok(());
     }
-    if let Some((root, targets)) = anchors(tx)? {
-        online.check(&root, &targets)?;
-    }
+    let online = &signer(tx, online)?;
     let new = changes(online, version, after, now)?;
     seal(tx, online, &[new], now).map(drop)
 }
@@ -177,7 +175,7 @@ pub fn resign(tx: &mut Conn, online: &Online, now: Timestamp) -> Result<bool, Er
     if !due && !old_snapshot && old_changes.is_none() {
         return Ok(false);
     }
-    online.check(&root, &targets)?;
+    let online = &online.fitting(&root, &targets)?;
     match old_changes {
         Some(old) => {
             let new = changes(online, old.version + 1, old.targets, now)?;
@@ -201,11 +199,25 @@ fn purge(tx: &mut Conn, now: Timestamp) -> Result<(), Error> {
     Ok(store::purge_targets(tx, before)?)
 }
 
+/// The root in force.
+pub fn newest_root(tx: &mut Conn) -> Result<Root, Error> {
+    let missing = || Error::fault("reading the site repository", "it has no root; start the server once");
+    newest(tx, &Role::Root)?.ok_or_else(missing)
+}
+
 /// The newest root and top-level targets.
 pub(super) fn anchors(tx: &mut Conn) -> Result<Option<(shared::tuf::Root, Targets)>, Error> {
     let root = newest(tx, &Role::Root)?;
     let targets = newest(tx, &Role::Targets)?;
     Ok(root.zip(targets))
+}
+
+/// Signs with the key that the newest root names; with the first one while there is no root.
+pub(super) fn signer(tx: &mut Conn, online: &Online) -> Result<Online, Error> {
+    match anchors(tx)? {
+        Some((root, targets)) => Ok(online.fitting(&root, &targets)?),
+        None => Ok(online.clone()),
+    }
 }
 
 /// Verifies the whole stored repository as a host does at `now`.
@@ -291,9 +303,9 @@ pub fn import(
     let targets =
         profile::read_targets(&Role::Targets, &first.targets).map_err(|e| Error::fault(doing, e))?;
     let root = profile::read_root(&first.root).map_err(|e| Error::fault(doing, e))?;
-    online.check(&root, &targets)?;
+    let online = &online.fitting(&root, &targets)?;
     insert(tx, &Role::Root, (1, root.expires, 1), first.root.clone(), now)?;
-    edition::record(tx, &first.policy, Some(&first.root), now)?;
+    edition::record(tx, &first.policy, &[&first.root], now)?;
     let control = strict::to_json(&Control::default());
     store::record_target(tx, Control::TARGET, &control, now)?;
     let listed = Map::from_iter([(TargetName::Control, TargetFile::of(&control))]);

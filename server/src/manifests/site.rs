@@ -1,18 +1,20 @@
 //! What a person needs to know of the site: who it is, how it is reached, and what ends when.
 
 use super::edition::policy;
-use super::store;
+use super::{Repository, repository, store};
 use crate::kernel::config::Config;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
+use crate::ledger::Log;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::SiteId;
+use shared::keys::PublicKey;
 use shared::time::Timestamp;
-use shared::tuf::Role;
+use shared::tuf::{Role, Root};
 use std::path::{Path, PathBuf};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -47,8 +49,22 @@ pub struct Site {
     pub agent_address: String,
     pub policy_version: u64,
     pub log_vkey: String,
+    /// Present after a restore, until governance has put these keys into root and policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextKeys>,
     /// Soonest first.
     pub expiry: Vec<Expiry>,
+}
+
+/// Keys that the server has made for the time after a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NextKeys {
+    /// For snapshot, timestamp and changes.
+    #[schemars(with = "String")]
+    pub online: PublicKey,
+    /// Verifier key of the new ledger, which names its origin.
+    pub log_vkey: String,
 }
 
 impl Facts {
@@ -85,7 +101,8 @@ fn certificate(path: &Path) -> Result<(Digest, Timestamp), Error> {
     Ok((Digest::of(read.public_key().raw), end))
 }
 
-pub(super) fn site(tx: &mut Conn, facts: &Facts) -> Result<Site, Error> {
+pub(super) fn site(tx: &mut Conn, repository: &Repository, log: &Log) -> Result<Site, Error> {
+    let facts = &repository.facts;
     let policy = policy(tx)?.policy;
     let missing = || Error::fault("describing the site", "its first root is missing; restart the server");
     let root = store::find_file(tx, &Role::Root, 1)?.ok_or_else(missing)?;
@@ -111,6 +128,14 @@ pub(super) fn site(tx: &mut Conn, facts: &Facts) -> Result<Site, Error> {
         agent_address: facts.agent_address.clone(),
         policy_version: policy.version,
         log_vkey: policy.log.vkeys.first().cloned().unwrap_or_default(),
+        next: next_keys(tx, repository, log)?,
         expiry,
     })
+}
+
+fn next_keys(tx: &mut Conn, site: &Repository, log: &Log) -> Result<Option<NextKeys>, Error> {
+    let root = repository::newest::<Root>(tx, &Role::Root)?;
+    let online = root.and_then(|root| site.online.next(&root));
+    let vkey = log.next(tx)?;
+    Ok(online.zip(vkey).map(|(online, vkey)| NextKeys { online, log_vkey: vkey.to_string() }))
 }

@@ -250,6 +250,7 @@ async fn governance_brings_a_new_policy_and_the_server_cannot() {
             targets: text(world::targets(version, policy)),
             policy: text(policy.to_vec()),
             root: None,
+            roots: Vec::new(),
         };
         let (old, new) = (policy(1, 1), policy(2, 2));
         let mut forged = sent(2, &new);
@@ -301,6 +302,7 @@ async fn a_new_root_is_followed_and_a_root_that_locks_the_server_out_is_refused(
             targets: String::from_utf8(world::targets(2, &policy)).unwrap(),
             policy: String::from_utf8(policy.clone()).unwrap(),
             root: Some(String::from_utf8(root).unwrap()),
+            roots: Vec::new(),
         };
         assert_eq!(
             world.code("POST", "/v1/tuf/policy", edition(world::root(2, 50))).await,

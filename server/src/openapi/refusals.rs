@@ -73,6 +73,7 @@ const CODES: &[(u16, &[&str])] = &[
             "plan.too_many",
             "policy.not_newer",
             "renew.stale",
+            "site.log_key",
             "site.not_next",
             "site.online_key",
             "upload.running",

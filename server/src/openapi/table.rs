@@ -250,7 +250,7 @@ const REPOSITORY: &[Route] = &[
     )
     .takes(json::<manifests::Edition>())
     .answers(&[answer(200, "the snapshot that contains it", json::<manifests::Accepted>())])
-    .refuses(&["policy.not_newer", "site.not_next", "site.online_key", "site.refused"]),
+    .refuses(&["policy.not_newer", "site.log_key", "site.not_next", "site.online_key", "site.refused"]),
 ];
 
 const ARTIFACTS: &[Route] = &[

@@ -232,12 +232,23 @@ fn check_ledger(contents: &Contents, key: &VerifierKey, report: &mut Report) {
 /// What hosts saw of the ledger earlier must be a beginning of the ledger as it is now.
 fn check_witnesses(contents: &Contents, now: &Checkpoint, report: &mut Report) {
     let mut seen: BTreeMap<u64, BTreeSet<Digest>> = BTreeMap::new();
+    let mut earlier: BTreeMap<&str, usize> = BTreeMap::new();
     for (header, _) in contents.chain() {
-        if let Some(log) = &header.log_seen
-            && log.origin == now.origin.as_str()
-        {
-            seen.entry(log.size).or_default().insert(log.root);
+        match &header.log_seen {
+            Some(log) if log.origin == now.origin.as_str() => {
+                seen.entry(log.size).or_default().insert(log.root);
+            }
+            Some(log) => *earlier.entry(&log.origin).or_default() += 1,
+            None => {}
         }
+    }
+    // After a restore the site goes on with a new ledger, which the policy names; the old one proves nothing here.
+    for (origin, count) in earlier {
+        let origin = crate::strict::shorten(origin);
+        report.remarks.push(format!(
+            "the hosts of {count} statements saw an earlier ledger, {origin}; whether it was a beginning of {} is not checked",
+            now.origin
+        ));
     }
     for (size, roots) in &seen {
         let path = format!("proofs/consistency/{size}.json");

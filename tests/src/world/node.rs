@@ -29,6 +29,13 @@ impl Node {
         Said::of(migrate.args(["migrate", "--config"]).arg(&self.config)).ok();
     }
 
+    /// What an administrator does after a backup was put back.
+    pub fn restored(&self, offset: i64) -> Said {
+        let mut restored = Command::new(programs::own("assent-server"));
+        restored.args(["restored", "--config"]).arg(&self.config).env(CLOCK, offset.to_string());
+        Said::of(&mut restored)
+    }
+
     /// Starts the process and waits until it answers.
     pub fn start(&mut self, offset: i64, ca: &Path) {
         assert!(self.process.is_none(), "server {} runs already", self.number);

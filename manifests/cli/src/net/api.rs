@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{ChangeId, SiteId, Team};
+use shared::keys::PublicKey;
 use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
@@ -32,7 +33,16 @@ pub struct SiteInfo {
     pub agent_address: String,
     pub policy_version: u64,
     pub log_vkey: String,
+    /// Keys that a server has made which was put back to a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextKeys>,
     pub expiry: Vec<Expiry>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NextKeys {
+    pub online: PublicKey,
+    pub log_vkey: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,6 +74,9 @@ pub struct Edition<'a> {
     pub policy: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<&'a str>,
+    /// Roots before it that the server has lost.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub roots: &'a [String],
 }
 
 /// What became of an approval; `lines` explain it.
@@ -114,6 +127,12 @@ impl Client {
             labels.iter().map(|(k, v)| format!("label={}", escape(&format!("{k}={v}")))).collect();
         let path = format!("/v1/hosts?{}", query.join("&"));
         self.read("the list of hosts", &Request::get(path.trim_end_matches('?'), LARGE))
+    }
+
+    /// A recorded document, byte for byte; whoever asks compares its digest.
+    pub fn statement(&self, digest: &Digest) -> Done<Vec<u8>> {
+        let path = format!("/v1/statements/{digest}");
+        Ok(self.send(&Request::get(&path, limits::ENVELOPE_BYTES as u64))?.good()?.body)
     }
 
     pub fn enrolment(&self, ci: &str) -> Done<Vec<u8>> {

@@ -196,6 +196,14 @@ pub(super) fn insert(tx: &mut Conn, owner: &PersonId, now: Timestamp) -> Result<
     Ok(id)
 }
 
+/// Leaves out the next so many numbers.
+pub(super) fn skip_numbers(tx: &mut Conn, count: u32) -> QueryResult<()> {
+    diesel::update(change_number::table.find(1))
+        .set(change_number::last.eq(change_number::last + i64::from(count)))
+        .execute(tx)
+        .map(drop)
+}
+
 pub(super) fn get(tx: &mut Conn, id: &ChangeId) -> Result<Row, Error> {
     let row: Option<Row> = change::table.find(id.as_str()).first(tx).optional()?;
     row.ok_or_else(|| Refusal::not_found("change.unknown").with("change", id).into())

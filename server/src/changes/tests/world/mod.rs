@@ -101,7 +101,7 @@ impl Node {
         let board = Board::new(sources);
         board.refresh(&db).await.unwrap();
         let intake = Intake::start(&db, log, &board, clock, crate::site::TOPICS);
-        let exporter = Exporter::open(config, log).unwrap();
+        let exporter = Exporter::new(config.site_id.clone(), log.clone());
         Self { db, repository, board, intake, exporter }
     }
 }
