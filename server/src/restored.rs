@@ -34,7 +34,7 @@ pub struct Restored {
 pub async fn run(config: &Config, db: &Db, now: Timestamp, skip_numbers: u32) -> Result<Restored, Error> {
     let old = Log::load(&config.log_key, &config.site_id)?;
     old.open(db, now).await?;
-    let root = db.read("restored.root", |tx| manifests::newest_root(tx)).await?;
+    let root = db.read("restored.root", manifests::newest_root).await?;
     let before = db.read("restored.head", |tx: &mut Conn| ledger::head(tx)).await?;
     let signs = old.clone();
     let origin = before.origin.clone();

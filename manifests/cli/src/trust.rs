@@ -72,7 +72,7 @@ impl Last {
     pub fn root(&self, version: u64) -> Done<Option<Vec<u8>>> {
         let name =
             if version == self.root.version { Role::Root.stored_file() } else { Role::Root.file(version) };
-        files::try_read(&self.dir.join(name), Role::Root.max_bytes() as usize)
+        files::try_read(&self.dir.join(name), Role::Root.max_bytes())
     }
 }
 

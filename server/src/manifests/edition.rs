@@ -86,7 +86,7 @@ fn seal_with(
     tx: &mut Conn,
     online: &Online,
     (targets, text): (&Targets, &str),
-    roots: &[(Root, &str)],
+    roots: &[NewRoot<'_>],
     now: Timestamp,
 ) -> Result<u64, Error> {
     let bytes = text.as_bytes().to_vec();
@@ -105,8 +105,11 @@ fn seal_with(
     Ok(version)
 }
 
+/// A root that is not stored yet, and its text.
+type NewRoot<'a> = (Root, &'a str);
+
 /// The root that counts afterwards, proven by the chain, and those that are new.
-fn root<'a>(tx: &mut Conn, sent: &'a Edition) -> Result<(ProvenRoot, Vec<(Root, &'a str)>), Error> {
+fn root<'a>(tx: &mut Conn, sent: &'a Edition) -> Result<(ProvenRoot, Vec<NewRoot<'a>>), Error> {
     let stored = store::list_files(tx, &Role::Root)?;
     let mut chain: Vec<Vec<u8>> = stored.into_iter().map(|file| file.bytes).collect();
     let known = chain.len();
