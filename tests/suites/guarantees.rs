@@ -1,4 +1,5 @@
-//! README's table of guarantees: what it names as proof exists and is a test, so that the table cannot rot.
+//! README's tables of guarantees and of what each compromise gives: what they name as proof exists and is a test, so that
+//! the tables cannot rot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The rows of the table below the heading, as pairs of a guarantee and what proves it.
-fn rows(readme: &str) -> Vec<(String, String)> {
-    let section = readme.split("\n## Guarantees\n").nth(1).expect("README has a section Guarantees");
+/// The headings whose tables are looked at, and how many rows they have at least.
+const TABLES: [(&str, usize); 2] = [("Guarantees", 20), ("Security: what each compromise gives", 15)];
+
+/// The rows of the table below the heading, as pairs of a promise and what proves it: the last column.
+fn rows(readme: &str, heading: &str) -> Vec<(String, String)> {
+    let section = readme.split(&format!("\n## {heading}\n")).nth(1).expect(heading);
     let table = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|l| l.starts_with('|'));
     let cells = table.skip(2).map(|line| {
         let mut cells = line.trim_matches('|').rsplitn(2, '|').map(|cell| cell.trim().to_owned());
@@ -77,11 +81,13 @@ fn is_test(text: &str, name: &str) -> bool {
 #[test]
 fn every_guarantee_names_tests_that_exist() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let rows = rows(&readme);
-    assert!(rows.len() >= 20, "{rows:?}");
-    for (guarantee, proof) in &rows {
-        assert!(!quoted(proof).is_empty(), "nothing proves: {guarantee}");
-        assert_eq!(dead_pointers(proof), Vec::<String>::new(), "{guarantee}");
+    for (heading, least) in TABLES {
+        let rows = rows(&readme, heading);
+        assert!(rows.len() >= least, "{rows:?}");
+        for (promise, proof) in &rows {
+            assert!(!quoted(proof).is_empty(), "nothing proves: {promise}");
+            assert_eq!(dead_pointers(proof), Vec::<String>::new(), "{promise}");
+        }
     }
 }
 

@@ -1,0 +1,261 @@
+//! What must hold for any bytes that come from outside, one function for each family of parsers.
+//!
+//! None of them may panic, overflow, or take long. What was read and is written again must read as the same, and bytes that
+//! are signed must not have a second form. Never: a network, a clock, a file.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::approval::Approval;
+use shared::bundle::{Bundle, Control};
+use shared::change::Change;
+use shared::envelope::Envelope;
+use shared::evidence::{self, Files};
+use shared::facts::{Facts, TemplateFacts};
+use shared::finding::Finding;
+use shared::health::HealthReport;
+use shared::ledger::{
+    Checkpoint, ConsistencyProof, InclusionProof, Leaf, Opening, SignedNote, Tile, TlogProof, VerifierKey,
+};
+use shared::manifest::{Manifest, yaml};
+use shared::plan::Plan;
+use shared::policy::Policy;
+use shared::progress::Progress;
+use shared::publication::Publication;
+use shared::receipt::{Enrolment, Receipt, Refusal, Renewal};
+use shared::release::{Release, marked};
+use shared::secret::Opened;
+use shared::statement::{Predicate, Statement};
+use shared::tuf::{Role, history, profile};
+use shared::version::{DebVersion, RpmVersion};
+use shared::{limits, plugin, strict, template, visible, wire};
+use std::fmt::Debug;
+
+/// Read, written and read again it is the same, and so are the bytes.
+fn again<T: PartialEq + Debug, E: Debug>(
+    bytes: &[u8],
+    read: impl Fn(&[u8]) -> Result<T, E>,
+    write: impl Fn(&T) -> Vec<u8>,
+) {
+    let Ok(first) = read(bytes) else { return };
+    let written = write(&first);
+    let second = read(&written).unwrap_or_else(|e| panic!("what was written cannot be read: {e:?}"));
+    assert_eq!(first, second);
+    assert_eq!(written, write(&second));
+}
+
+fn json<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
+    again(bytes, |bytes| strict::from_json::<T>("it", bytes, limits::ENVELOPE_BYTES), strict::to_json);
+}
+
+/// The metadata of the repository, in every role.
+pub fn tuf(bytes: &[u8]) {
+    drop(profile::read_root(bytes));
+    drop(profile::read_timestamp(bytes));
+    drop(profile::read_snapshot(bytes));
+    for role in ["targets", "changes", "content.main"] {
+        let role: Role = role.parse().expect("a role");
+        drop(profile::read_targets(&role, bytes));
+    }
+    if let Ok(chain) = history::verify_root_chain(&[bytes]) {
+        drop(chain[0].targets(bytes));
+    }
+}
+
+/// DSSE envelopes.
+pub fn envelope(bytes: &[u8]) {
+    again(bytes, Envelope::parse, Envelope::to_bytes);
+    again(bytes, Bundle::parse, Bundle::to_bytes);
+}
+
+/// What is inside of envelopes: the payload itself, so that it need not be guessed in base64.
+pub fn statements(bytes: &[u8]) {
+    fn one<P: Predicate>(envelope: &Envelope) {
+        if let Ok(statement) = Statement::<P>::open(envelope.clone()) {
+            assert_eq!(statement.digest, envelope.digest());
+        }
+    }
+    let Ok(envelope) = Envelope::parse(&enveloped(bytes)) else { return };
+    drop(shared::statement::type_of(&envelope));
+    one::<Approval>(&envelope);
+    one::<Change>(&envelope);
+    one::<Enrolment>(&envelope);
+    one::<Finding>(&envelope);
+    one::<HealthReport>(&envelope);
+    one::<Plan>(&envelope);
+    one::<Progress>(&envelope);
+    one::<Publication>(&envelope);
+    one::<Receipt>(&envelope);
+    one::<Refusal>(&envelope);
+    one::<Release>(&envelope);
+    one::<Renewal>(&envelope);
+}
+
+fn enveloped(payload: &[u8]) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire {
+        payload_type: &'static str,
+        payload: String,
+        signatures: [Signature; 1],
+    }
+    #[derive(Serialize)]
+    struct Signature {
+        keyid: &'static str,
+        sig: String,
+    }
+    let signatures = [Signature { keyid: "", sig: base64(&[0; 64]) }];
+    strict::to_json(&Wire {
+        payload_type: "application/vnd.in-toto+json",
+        payload: base64(payload),
+        signatures,
+    })
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let index = (word >> (18 - 6 * digit)) as usize & 63;
+            text.push(if digit <= chunk.len() { char::from(DIGITS[index]) } else { '=' });
+        }
+    }
+    text
+}
+
+/// Policies, and the compiled form of manifests.
+pub fn documents(bytes: &[u8]) {
+    again(bytes, Policy::parse, strict::to_json);
+    again(bytes, Manifest::from_json, Manifest::to_json);
+    again(bytes, Facts::from_json, Facts::to_json);
+    again(bytes, Control::parse, strict::to_json);
+    drop(Opened::parse(bytes));
+    drop(marked(bytes));
+}
+
+/// What authors write: whatever compiles is accepted by hosts as well.
+pub fn manifests(bytes: &[u8]) {
+    let Ok(manifest) = yaml::compile(bytes) else { return };
+    let compiled = manifest.to_json();
+    if compiled.len() <= limits::MANIFEST_BYTES {
+        assert_eq!(Manifest::from_json(&compiled).as_ref(), Ok(&manifest));
+    }
+}
+
+/// Templates, rendered with the parameters that they may name.
+pub fn templates(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let params = strict::Map::from_iter([
+        ("name".to_owned(), shared::manifest::ParamValue::Text("value".into())),
+        ("list".to_owned(), shared::manifest::ParamValue::Text("a,b".into())),
+    ]);
+    let problems = template::check(text, &["name", "list"]);
+    let rendered = template::render(text, &params, &facts());
+    assert!(problems.is_empty() || rendered.is_err(), "a template with problems was rendered");
+}
+
+fn facts() -> TemplateFacts {
+    let text = |text: &str| text.to_owned();
+    TemplateFacts {
+        hostname: text("web1"),
+        fqdn: text("web1.example.org"),
+        os_id: text("debian"),
+        os_version: text("12"),
+        os_codename: text("bookworm"),
+        kernel: text("6.1.0"),
+        arch: text("x86_64"),
+        addresses: vec![text("192.0.2.1"), text("2001:db8::1")],
+        agent_id: text("00112233445566778899aabbccddeeff"),
+        host_class: text("production"),
+    }
+}
+
+/// Notes, checkpoints, leaves, tiles and proofs.
+pub fn ledger(bytes: &[u8]) {
+    again(bytes, Leaf::parse, Leaf::to_bytes);
+    again(bytes, Opening::parse, Opening::to_bytes);
+    json::<ConsistencyProof>(bytes);
+    json::<InclusionProof>(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(note) = SignedNote::parse(text) {
+        assert_eq!(SignedNote::parse(&note.to_string()).as_ref(), Ok(&note));
+        drop(Checkpoint::parse(note.unverified_text()));
+    }
+    drop(Checkpoint::parse(text));
+    if let Ok(key) = text.parse::<VerifierKey>() {
+        assert_eq!(key.to_string().parse::<VerifierKey>().as_ref(), Ok(&key));
+    }
+    if let Ok(proof) = text.parse::<TlogProof>() {
+        assert_eq!(proof.to_string().parse::<TlogProof>().as_ref(), Ok(&proof));
+    }
+    let (path, body) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(tile) = path.parse::<Tile>() {
+        assert_eq!(tile.to_string().parse::<Tile>().as_ref(), Ok(&tile));
+        drop(tile.read_hashes(body.as_bytes()));
+        drop(tile.read_entries(body.as_bytes()));
+    }
+}
+
+/// A whole evidence bundle: each file is a line with its path, a line with its length, and its bytes.
+pub fn bundles(bytes: &[u8]) {
+    let mut files = Files::new();
+    let mut rest = bytes;
+    while let Some((path, after)) = line(rest) {
+        let Some((length, after)) = line(after) else { break };
+        let length = length.parse::<usize>().unwrap_or(0).min(after.len());
+        files.insert(path.to_owned(), after[..length].to_vec());
+        rest = &after[length..];
+    }
+    drop(evidence::verify(&files, None));
+}
+
+fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
+}
+
+/// What servers and agents tell each other.
+pub fn messages(bytes: &[u8]) {
+    fn one<T: DeserializeOwned + Serialize>(bytes: &[u8]) {
+        if let Ok(read) = strict::from_json::<T>("it", bytes, limits::ENVELOPE_BYTES) {
+            let written = strict::to_json(&read);
+            let second = strict::from_json::<T>("it", &written, usize::MAX);
+            let second = second.unwrap_or_else(|e| panic!("what was written cannot be read: {e}"));
+            assert_eq!(written, strict::to_json(&second));
+        }
+    }
+    one::<wire::Work>(bytes);
+    one::<wire::FactsReport>(bytes);
+    one::<wire::FactsChange>(bytes);
+    one::<wire::Record>(bytes);
+    one::<wire::Recorded>(bytes);
+    one::<wire::Join>(bytes);
+    one::<wire::Joined>(bytes);
+    one::<wire::Renew>(bytes);
+    one::<wire::Invite>(bytes);
+    one::<wire::ChangeFile>(bytes);
+    one::<wire::CiFile>(bytes);
+    one::<wire::Why>(bytes);
+    one::<wire::FindingPage>(bytes);
+    one::<wire::ProgressPage>(bytes);
+    one::<wire::Problem>(bytes);
+}
+
+/// Texts of other programs: versions of packages, output of monitoring plugins, anything that a terminal is to show.
+pub fn texts(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    drop(plugin::read(&text));
+    let mut parts = text.splitn(3, '\n');
+    let [a, b, c] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    ordered::<DebVersion>(a, b, c);
+    ordered::<RpmVersion>(a, b, c);
+    assert!(!visible::line(&text).contains(['\u{1b}', '\n', '\u{202e}']));
+}
+
+fn ordered<V: Ord + std::str::FromStr>(a: &str, b: &str, c: &str) {
+    let (Ok(a), Ok(b), Ok(c)) = (a.parse::<V>(), b.parse::<V>(), c.parse::<V>()) else { return };
+    assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+    assert!(!(a <= b && b <= c) || a <= c, "the order is not transitive");
+}
