@@ -21,6 +21,7 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
@@ -189,9 +190,17 @@ pub trait Sink {
 pub struct Link {
     runtime: Runtime,
     address: Address,
-    tls: Arc<ClientConfig>,
+    over: Over,
     limits: Limits,
     sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// What requests go over.
+enum Over {
+    Tls(Arc<ClientConfig>),
+    /// Nothing, to a server on this machine, for comparing the client with others.
+    #[cfg(feature = "loopback")]
+    Plain,
 }
 
 impl Link {
@@ -200,9 +209,24 @@ impl Link {
     pub fn new(address: Address, trust: &Trust, clock: &Clock, limits: Limits) -> Result<Self, NetError> {
         let unusable = |why: String| NetError::Tls { address: address.to_string(), why };
         let tls = tls::client_config(trust, clock).map_err(unusable)?;
+        Self::over(address, Over::Tls(Arc::new(tls)), limits)
+    }
+
+    /// Without TLS, to a server on this machine only.
+    ///
+    /// # Errors
+    /// No resources for a runtime.
+    #[cfg(feature = "loopback")]
+    pub fn loopback(port: u16, limits: Limits) -> Result<Self, NetError> {
+        let host = std::net::Ipv4Addr::LOCALHOST.to_string();
+        Self::over(Address { host, port }, Over::Plain, limits)
+    }
+
+    fn over(address: Address, over: Over, limits: Limits) -> Result<Self, NetError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let unusable = |why: String| NetError::Tls { address: address.to_string(), why };
         let runtime = runtime.map_err(|e| unusable(e.to_string()))?;
-        Ok(Self { runtime, address, tls: Arc::new(tls), limits, sender: None })
+        Ok(Self { runtime, address, over, limits, sender: None })
     }
 
     /// Runs one exchange until its deadline; after any failure the connection is given up.
@@ -212,9 +236,9 @@ impl Link {
         deadline: Duration,
         exchange: impl AsyncFnOnce(&mut Wire<'_>) -> Result<T, NetError>,
     ) -> Result<T, NetError> {
-        let Self { runtime, address, tls, limits, sender } = self;
+        let Self { runtime, address, over, limits, sender } = self;
         let late = || NetError::Deadline { what: what.into(), secs: deadline.as_secs() };
-        let mut wire = Wire { address, tls, limits, sender };
+        let mut wire = Wire { address, over, limits, sender };
         let done = runtime.block_on(async {
             tokio::time::timeout(deadline, exchange(&mut wire)).await.map_err(|_| late())?
         });
@@ -290,7 +314,7 @@ impl Carrier for Link {
 /// The borrowed parts of a link while a request runs.
 struct Wire<'a> {
     address: &'a Address,
-    tls: &'a Arc<ClientConfig>,
+    over: &'a Over,
     limits: &'a Limits,
     sender: &'a mut Option<SendRequest<Full<Bytes>>>,
 }
@@ -342,11 +366,23 @@ impl Wire<'_> {
         let tcp = TcpStream::connect((self.address.host.as_str(), self.address.port)).await;
         let tcp = tcp.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        let name = ServerName::try_from(self.address.host.clone());
-        let name = name.map_err(|e| NetError::Tls { address: address(), why: e.to_string() })?;
-        let tls = TlsConnector::from(self.tls.clone()).connect(name, tcp).await;
-        let tls = tls.map_err(|e| tls_or_lost(address(), &e))?;
-        let shaken = http1::Builder::new().max_headers(64).handshake(TokioIo::new(tls)).await;
+        match self.over {
+            Over::Tls(config) => {
+                let name = ServerName::try_from(self.address.host.clone());
+                let name = name.map_err(|e| NetError::Tls { address: address(), why: e.to_string() })?;
+                let tls = TlsConnector::from(config.clone()).connect(name, tcp).await;
+                self.speak(tls.map_err(|e| tls_or_lost(address(), &e))?).await
+            }
+            #[cfg(feature = "loopback")]
+            Over::Plain => self.speak(tcp).await,
+        }
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, NetError> {
+        let shaken = http1::Builder::new().max_headers(64).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|e| self.failed(&e))?;
         // The task ends with the connection; its error is seen by the request that needed it.
         drop(tokio::spawn(async move { drop(connection.await) }));

@@ -15,7 +15,7 @@ use shared::manifest::Artifact;
 use shared::policy::Policy;
 use shared::refusal::{Code, Refused};
 use shared::time::Timestamp;
-use shared::tuf::{Role, Step, TargetFile, TargetName, Trusted, TufError, client};
+use shared::tuf::{Role, Rules, Step, TargetFile, TargetName, Trusted, TufError, client};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -137,24 +137,55 @@ fn read(
 
 /// One refresh of the metadata against the server alone.
 fn refresh(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result<Trusted, PullError> {
-    let mut step = begun(state, now)?;
+    let step = begun(state, now)?;
+    let ended = follow(
+        step,
+        |name, max_bytes| server.repository_file(name, max_bytes),
+        |role, bytes| state.store_tuf(role, bytes),
+    );
+    ended.map_err(|e| match e {
+        Stopped::Refused(e) => stored(state, e),
+        Stopped::Net(e) => e.into(),
+        Stopped::State(e) => e.into(),
+    })
+}
+
+/// Why a refresh did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    #[error(transparent)]
+    Refused(#[from] TufError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Carries out the steps of a refresh with one source: each file is durable before the next is asked for.
+///
+/// # Errors
+/// The first check, answer or write that fails; what was stored before stays.
+pub fn follow<R: Rules>(
+    mut step: Step<R>,
+    mut fetch: impl FnMut(&str, u64) -> Result<Option<Vec<u8>>, NetError>,
+    mut store: impl FnMut(&Role, &[u8]) -> Result<(), StateError>,
+) -> Result<R::Result, Stopped> {
     loop {
-        let next = match step {
-            Step::Fetch(fetch) => match server.repository_file(fetch.name(), fetch.max_bytes())? {
-                Some(bytes) => fetch.found(&bytes),
-                None => fetch.not_found(),
+        step = match step {
+            Step::Fetch(wanted) => match fetch(wanted.name(), wanted.max_bytes())? {
+                Some(bytes) => wanted.found(&bytes)?,
+                None => wanted.not_found()?,
             },
-            Step::Store(store) => {
-                state.store_tuf(store.role(), store.bytes())?;
-                store.stored()
+            Step::Store(file) => {
+                store(file.role(), file.bytes())?;
+                file.stored()?
             }
             Step::Stale(stale) => {
                 let (trusted, offered) = (stale.trusted, stale.offered);
                 return Err(TufError::Rollback { what: Role::Timestamp.to_string(), trusted, offered }.into());
             }
-            Step::Done(trusted) => return Ok(*trusted),
+            Step::Done(result) => return Ok(*result),
         };
-        step = next.map_err(|e| stored(state, e))?;
     }
 }
 

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a harness ends the test at the first surprise, with its place")]
 
+pub mod anyrepo;
 pub mod apt;
 pub mod check;
 pub mod forge;

@@ -15,6 +15,7 @@ macro_rules! on_both {
 
 mod attacks;
 mod commands;
+mod conformance;
 mod copies;
 mod courier;
 mod crashes;

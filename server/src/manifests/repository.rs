@@ -335,7 +335,7 @@ pub fn evidence(tx: &mut Conn) -> Result<Evidence, Error> {
             Role::Root | Role::Targets => store::list_files(tx, &role)?,
             // Nothing is ever removed from a team's content, so the newest lists all there ever was.
             Role::Content(_) => store::find_newest(tx, &role)?.into_iter().collect(),
-            Role::Timestamp | Role::Snapshot | Role::Changes => Vec::new(),
+            Role::Timestamp | Role::Snapshot | Role::Changes | Role::Other(_) => Vec::new(),
         };
         keys.extend(files.into_iter().map(|file| (role.file(file.version.cast_unsigned()), file.bytes)));
     }

@@ -3,6 +3,9 @@
 //! The library verifies signatures, versions, pins and expiry. Callers parse strictly and check the profile
 //! first, because the library accepts more than a site repository may contain.
 
+#[cfg(feature = "plain-tuf")]
+pub mod plain;
+
 use super::error::TufError;
 use super::names::Role;
 use crate::keys::PublicKey;
@@ -46,10 +49,15 @@ impl CryptoProvider for Provider {
         data: &[u8],
         signature: &[u8],
     ) -> sigstore_crypto::Result<()> {
+        let refused = |why: &str| CryptoError::Verification(why.into());
         if scheme != SigningScheme::Ed25519 {
+            #[cfg(feature = "plain-tuf")]
+            if let Some(verify) = plain::other_schemes() {
+                let good = verify(scheme.name(), public, data, signature);
+                return if good { Ok(()) } else { Err(refused("the signature does not match")) };
+            }
             return Err(CryptoError::UnsupportedAlgorithm(scheme.name().into()));
         }
-        let refused = |why: &str| CryptoError::Verification(why.into());
         let public: &[u8; 32] = public.try_into().map_err(|_| refused("an ed25519 key has 32 bytes"))?;
         let key = PublicKey::from_bytes(public).map_err(|e| refused(&e.to_string()))?;
         if key.verifies(data, signature) { Ok(()) } else { Err(refused("the signature does not match")) }
@@ -133,10 +141,17 @@ impl Verifier {
         self.0.update_snapshot(bytes, judged(now)).map_err(|e| refusal(&Role::Snapshot, e))
     }
 
-    pub(super) fn update_targets(&mut self, role: &Role, bytes: &[u8], now: Time) -> Result<(), TufError> {
+    /// `by` is the role that delegates to `role`; the root to the top-level targets.
+    pub(super) fn update_targets(
+        &mut self,
+        role: &Role,
+        by: &Role,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<(), TufError> {
         let result = match role {
             Role::Targets => self.0.update_targets(bytes, judged(now)),
-            role => self.0.update_delegated_targets(bytes, &role.to_string(), "targets", judged(now)),
+            role => self.0.update_delegated_targets(bytes, &role.to_string(), &by.to_string(), judged(now)),
         };
         result.map(|_| ()).map_err(|e| refusal(role, e))
     }
@@ -179,7 +194,7 @@ pub(super) fn check_by_root(root: &[u8], role: &Role, bytes: &[u8]) -> Result<()
         Role::Timestamp => signed_by_root::<library::Timestamp>(root.signed(), role, bytes),
         Role::Snapshot => signed_by_root::<library::Snapshot>(root.signed(), role, bytes),
         Role::Targets => signed_by_root::<library::Targets>(root.signed(), role, bytes),
-        Role::Root | Role::Changes | Role::Content(_) => {
+        Role::Root | Role::Changes | Role::Content(_) | Role::Other(_) => {
             Err(TufError::profile(role, "the root does not vouch for this role"))
         }
     }

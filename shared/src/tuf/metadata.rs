@@ -164,7 +164,7 @@ impl TargetFile {
 
     /// Whether `bytes` are exactly this file; `name` is for the message.
     pub fn check(&self, name: &impl fmt::Display, bytes: &[u8]) -> Result<(), TufError> {
-        check_pin(&name.to_string(), self.length, &self.hashes, bytes)
+        check_pin(&name.to_string(), Some(self.length), Some(self.hashes.sha256), bytes)
     }
 }
 
@@ -213,11 +213,6 @@ impl MetaFile {
     pub fn of(version: u64, bytes: &[u8]) -> Self {
         Self { hashes: Hashes { sha256: Digest::of(bytes) }, length: bytes.len() as u64, version }
     }
-
-    /// Whether `bytes` are exactly the file that is pinned; `name` is for the message.
-    pub fn check(&self, name: &impl fmt::Display, bytes: &[u8]) -> Result<(), TufError> {
-        check_pin(&name.to_string(), self.length, &self.hashes, bytes)
-    }
 }
 
 /// Pins every targets file, so that all hosts see one consistent set.
@@ -260,37 +255,49 @@ pub struct Timestamp {
     pub issued: Time,
 }
 
-fn check_pin(name: &str, length: u64, hashes: &Hashes, bytes: &[u8]) -> Result<(), TufError> {
+/// Whether `bytes` have this length and SHA-256, as far as they are signed; `name` is for the message.
+pub(super) fn check_pin(
+    name: &str,
+    length: Option<u64>,
+    sha256: Option<Digest>,
+    bytes: &[u8],
+) -> Result<(), TufError> {
     let refuse = |why: String| TufError::Hash { file: name.into(), why };
-    if bytes.len() as u64 != length {
+    if let Some(length) = length
+        && bytes.len() as u64 != length
+    {
         return Err(refuse(format!("it has {} bytes, {length} are signed", bytes.len())));
     }
+    let Some(sha256) = sha256 else { return Ok(()) };
     let found = Digest::of(bytes);
-    if found != hashes.sha256 {
-        return Err(refuse(format!("its SHA-256 is {found}, {} is signed", hashes.sha256)));
+    if found != sha256 {
+        return Err(refuse(format!("its SHA-256 is {found}, {sha256} is signed")));
     }
     Ok(())
 }
 
-/// What the four metadata types have in common.
-pub trait Payload: Serialize + DeserializeOwned {
-    /// The role in messages; delegated roles share the type of `Targets`.
-    const ROLE: Role;
+/// What every metadata file says of itself.
+pub trait Dated {
     fn version(&self) -> u64;
     fn expires(&self) -> Time;
+}
+
+/// What our four metadata types have in common.
+pub trait Payload: Dated + Serialize + DeserializeOwned {
     fn spec_version(&self) -> &str;
 }
 
 macro_rules! payload {
     ($($type:ident),*) => {$(
-        impl Payload for $type {
-            const ROLE: Role = Role::$type;
+        impl Dated for $type {
             fn version(&self) -> u64 {
                 self.version
             }
             fn expires(&self) -> Time {
                 self.expires
             }
+        }
+        impl Payload for $type {
             fn spec_version(&self) -> &str {
                 &self.spec_version
             }

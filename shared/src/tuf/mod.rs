@@ -13,13 +13,17 @@ pub mod history;
 pub mod metadata;
 pub mod names;
 pub mod profile;
+mod rules;
 pub mod trusted;
 pub mod writer;
 
+#[cfg(feature = "plain-tuf")]
+pub use backend::plain;
 pub use client::{Step, Stored};
 pub use error::TufError;
 pub use metadata::{Root, Signed, Snapshot, TargetFile, Targets, Timestamp};
 pub use names::{Role, TargetName};
+pub use rules::{Rules, Site};
 pub use trusted::Trusted;
 
 #[cfg(test)]

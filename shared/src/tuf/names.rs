@@ -25,6 +25,8 @@ pub enum Role {
     Changes,
     /// The manifests of one team.
     Content(Team),
+    /// A delegated role of a repository that is not a site's; never made from what a site's repository says.
+    Other(String),
 }
 
 impl Role {
@@ -32,13 +34,16 @@ impl Role {
     pub fn file(&self, version: u64) -> String {
         match self {
             Self::Timestamp => "timestamp.json".into(),
-            role => format!("{version}.{role}.json"),
+            role => format!("{version}.{}", role.stored_file()),
         }
     }
 
     /// The name for the trusted copy on disk, without a version.
     pub fn stored_file(&self) -> String {
-        format!("{self}.json")
+        match self {
+            Self::Other(name) => format!("{}.json", quoted(name)),
+            role => format!("{role}.json"),
+        }
     }
 
     /// The glob patterns that the top-level targets must delegate to this role, in this order.
@@ -46,7 +51,7 @@ impl Role {
         match self {
             Self::Content(team) => vec![format!("manifest.{team}.*")],
             Self::Changes => vec!["change.*".into(), "control.json".into()],
-            Self::Root | Self::Timestamp | Self::Snapshot | Self::Targets => Vec::new(),
+            Self::Root | Self::Timestamp | Self::Snapshot | Self::Targets | Self::Other(_) => Vec::new(),
         }
     }
 
@@ -61,7 +66,7 @@ impl Role {
             Self::Timestamp => limits::TUF_TIMESTAMP_BYTES,
             Self::Snapshot => limits::TUF_SNAPSHOT_BYTES,
             Self::Targets => limits::TUF_TARGETS_BYTES,
-            Self::Changes | Self::Content(_) => limits::TUF_DELEGATED_BYTES,
+            Self::Changes | Self::Content(_) | Self::Other(_) => limits::TUF_DELEGATED_BYTES,
         }
     }
 }
@@ -75,6 +80,7 @@ impl fmt::Display for Role {
             Self::Targets => f.write_str("targets"),
             Self::Changes => f.write_str("changes"),
             Self::Content(team) => write!(f, "content.{team}"),
+            Self::Other(name) => f.write_str(name),
         }
     }
 }
@@ -96,6 +102,18 @@ impl FromStr for Role {
 }
 
 strict::text_serde!(Role);
+
+/// Percent-encoding of everything but letters, digits and `-._~` (RFC 3986, section 2.3), so that no name is a path.
+pub(super) fn quoted(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
 
 /// A role's key in the snapshot: `<role>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

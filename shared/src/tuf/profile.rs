@@ -3,7 +3,7 @@
 //! Key id = hash of the key, distinct keys in a role, 1 ≤ threshold ≤ keys, fixed delegations and names.
 
 use super::error::TufError;
-use super::metadata::{Key, KeyId, Payload, Root, Signed, Snapshot, Targets, Timestamp};
+use super::metadata::{Dated, Key, KeyId, Root, Signed, Snapshot, Targets, Timestamp};
 use super::names::{Role, TargetName};
 use crate::limits;
 use crate::strict::Map;
@@ -165,7 +165,7 @@ fn check_role_keys(
 /// Refuses metadata whose end has come; `expires == now` is already too late.
 pub(super) fn check_expiry(
     role: &Role,
-    payload: &impl Payload,
+    payload: &impl Dated,
     now: crate::time::Timestamp,
 ) -> Result<(), TufError> {
     if payload.expires() <= now {

@@ -1,9 +1,10 @@
 //! The result of a refresh: what the site's keys vouch for at one moment. Only the client can make it.
 
 use super::error::TufError;
-use super::metadata::{Root, Snapshot, TargetFile, Targets, Timestamp};
+use super::metadata::{Root, TargetFile, Targets};
 use super::names::{Role, TargetName};
 use super::profile::check_expiry;
+use super::rules::{Rules, Site};
 use crate::ids::{ChangeId, ManifestName, Team};
 use crate::time::Timestamp as Time;
 use serde::{Deserialize, Serialize};
@@ -21,20 +22,20 @@ pub struct Versions {
 
 /// Verified metadata of the whole site.
 #[derive(Clone, Debug)]
-pub struct Trusted(Parts);
+pub struct Trusted(Parts<Site>);
 
 #[derive(Clone, Debug)]
-pub(super) struct Parts {
-    pub(super) root: Root,
-    pub(super) timestamp: Timestamp,
-    pub(super) snapshot: Snapshot,
-    pub(super) targets: Targets,
+pub(super) struct Parts<R: Rules> {
+    pub(super) root: R::Root,
+    pub(super) timestamp: R::Timestamp,
+    pub(super) snapshot: R::Snapshot,
+    pub(super) targets: R::Targets,
     /// `changes` is always there and good; a team's entry may be the reason why it cannot be used.
-    pub(super) delegated: BTreeMap<Role, Result<Targets, TufError>>,
+    pub(super) delegated: BTreeMap<Role, Result<R::Targets, TufError>>,
 }
 
 impl Trusted {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts<Site>) -> Self {
         Self(parts)
     }
 

@@ -1,0 +1,306 @@
+//! The agent's TUF client against repositories by the specification alone, through the command line of the public
+//! conformance suite (`tests/README.md` tells its figures, and why it is not part of a run).
+
+use serde_json::Value;
+use shared::digest::Digest;
+use shared::keys::SigningKey;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use tests::Said;
+use tests::anyrepo::{AnyRepository, BEFORE, LATER, root, signed, snapshot, targets, timestamp};
+
+/// A repository with its keys, and a client that trusts its first root.
+struct Pair {
+    repository: AnyRepository,
+    governance: SigningKey,
+    online: SigningKey,
+    dir: tempfile::TempDir,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let [governance, online] = [1, 2].map(|seed| SigningKey::from_seed(&[seed; 32]));
+        let pair = Self {
+            repository: AnyRepository::start(),
+            governance,
+            online,
+            dir: tempfile::tempdir().unwrap(),
+        };
+        pair.put("1.root", &root(1, &pair.governance, &pair.online), &pair.governance);
+        pair.publish(1, &targets(1, &[], &[]), &[]);
+        pair
+    }
+
+    fn put(&self, name: &str, content: &Value, key: &SigningKey) {
+        self.repository.put(&format!("metadata/{name}.json"), signed(content, &[key]));
+    }
+
+    /// Snapshot and timestamp of this version over top-level targets and the first version of other roles.
+    fn publish(&self, version: u64, top: &Value, roles: &[&str]) {
+        self.put(&format!("{version}.targets"), top, &self.governance);
+        let mut pins = vec![("targets", version)];
+        pins.extend(roles.iter().map(|role| (*role, 1)));
+        self.put(&format!("{version}.snapshot"), &snapshot(version, LATER, &pins), &self.online);
+        self.put("timestamp", &timestamp(version, LATER, version), &self.online);
+    }
+
+    fn client(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new(tests::programs::own("tuf-client"));
+        command.arg("--metadata-dir").arg(self.dir.path().join("metadata"));
+        Said::of(command.args(arguments))
+    }
+
+    fn init(&self) -> Said {
+        let file = self.dir.path().join("trusted");
+        std::fs::write(&file, self.repository.get("metadata/1.root.json")).unwrap();
+        self.client(&["init", file.to_str().unwrap()])
+    }
+
+    fn refresh(&self) -> Said {
+        self.client(&["--metadata-url", &self.repository.url("metadata"), "refresh"])
+    }
+
+    fn download(&self, names: &[&str]) -> Said {
+        let (metadata, base) = (self.repository.url("metadata"), self.repository.url("targets"));
+        let into = self.dir.path().join("targets");
+        let mut arguments = vec![
+            "--metadata-url",
+            &metadata,
+            "--target-base-url",
+            &base,
+            "--target-dir",
+            into.to_str().unwrap(),
+        ];
+        names.iter().for_each(|name| arguments.extend(["--target-name", name]));
+        arguments.push("download");
+        self.client(&arguments)
+    }
+
+    fn trusted(&self) -> BTreeMap<String, Vec<u8>> {
+        files(&self.dir.path().join("metadata"))
+    }
+
+    /// Versions of root, timestamp, snapshot, targets; 0 for none.
+    fn versions(&self) -> [u64; 4] {
+        let trusted = self.trusted();
+        ["root", "timestamp", "snapshot", "targets"].map(|role| {
+            let version = |bytes: &Vec<u8>| {
+                serde_json::from_slice::<Value>(bytes).unwrap()["signed"]["version"].as_u64()
+            };
+            trusted.get(&format!("{role}.json")).and_then(version).unwrap_or(0)
+        })
+    }
+}
+
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return BTreeMap::new() };
+    let read = |entry: std::fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+    };
+    entries.map(|entry| read(entry.unwrap())).collect()
+}
+
+#[test]
+fn a_fresh_client_asks_for_each_file_once_and_keeps_exactly_the_bytes_that_were_served() {
+    let pair = Pair::new();
+    pair.init().ok();
+    assert_eq!(pair.repository.asked(), [""; 0], "a client that only learns its root asks nobody");
+    pair.refresh().ok();
+    assert_eq!(
+        pair.repository.asked(),
+        ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"]
+    );
+    let served = ["1.root", "timestamp", "1.snapshot", "1.targets"];
+    let named = served.map(|name| {
+        let own = name.trim_start_matches("1.");
+        (format!("{own}.json"), pair.repository.get(&format!("metadata/{name}.json")))
+    });
+    assert_eq!(pair.trusted(), BTreeMap::from(named), "these files and no others");
+    pair.refresh().ok();
+    assert_eq!(pair.repository.asked(), ["2.root.json", "timestamp.json"], "nothing is new");
+}
+
+#[test]
+fn a_first_root_that_does_not_sign_itself_is_refused_before_any_request() {
+    let pair = Pair::new();
+    let good = root(1, &pair.governance, &pair.online);
+    let mut without = good.clone();
+    without["roles"].as_object_mut().unwrap().remove("timestamp");
+    let mut flipped = signed(&good, &[&pair.governance]);
+    let at = flipped.windows(7).position(|w| w == b"\"sig\": ").unwrap() + 8;
+    flipped[at] = if flipped[at] == b'0' { b'1' } else { b'0' };
+    for bad in [
+        signed(&good, &[&pair.online]),
+        signed(&good, &[]),
+        signed(&timestamp(1, LATER, 1), &[&pair.governance]),
+        flipped,
+        b"{}".to_vec(),
+    ] {
+        pair.repository.put("metadata/1.root.json", bad);
+        assert_eq!((pair.init().code, pair.trusted().len()), (1, 0));
+    }
+    assert_eq!(pair.repository.asked(), [""; 0]);
+    pair.put("1.root", &good, &pair.governance);
+    pair.init().ok();
+}
+
+#[test]
+fn what_was_verified_before_a_refusal_stays_and_what_was_refused_does_not() {
+    let pair = Pair::new();
+    let (governance, online) = (&pair.governance, &pair.online);
+    let stranger = SigningKey::from_seed(&[9; 32]);
+    pair.init().ok();
+    pair.refresh().ok();
+    let mut newest = 1;
+    let attempt = |what: &str, file: &str, bad: Vec<u8>, trusted: [u64; 4]| {
+        let good = pair.repository.get(&format!("metadata/{file}.json"));
+        pair.repository.put(&format!("metadata/{file}.json"), bad);
+        assert_eq!((pair.refresh().code, pair.versions()), (1, trusted), "{what}");
+        pair.repository.put(&format!("metadata/{file}.json"), good);
+    };
+    // A new root of another key is no root; the good one is kept even when everything after it fails.
+    pair.put("2.root", &root(2, governance, online), governance);
+    attempt("root of a stranger", "2.root", signed(&root(2, governance, online), &[&stranger]), [1, 1, 1, 1]);
+    attempt(
+        "root that skips one",
+        "2.root",
+        signed(&root(3, governance, online), &[governance]),
+        [1, 1, 1, 1],
+    );
+    attempt(
+        "timestamp of a stranger",
+        "timestamp",
+        signed(&timestamp(2, LATER, 1), &[&stranger]),
+        [2, 1, 1, 1],
+    );
+    attempt("expired timestamp", "timestamp", signed(&timestamp(2, BEFORE, 1), &[online]), [2, 1, 1, 1]);
+    attempt(
+        "timestamp that is a snapshot",
+        "timestamp",
+        signed(&snapshot(2, LATER, &[]), &[online]),
+        [2, 1, 1, 1],
+    );
+    // A snapshot that fails leaves the new timestamp.
+    for (what, bad) in [
+        ("snapshot of a stranger", signed(&snapshot(2, LATER, &[("targets", 2)]), &[&stranger])),
+        ("expired snapshot", signed(&snapshot(2, BEFORE, &[("targets", 2)]), &[online])),
+        ("snapshot of another version", signed(&snapshot(3, LATER, &[("targets", 2)]), &[online])),
+        ("snapshot that forgets a role", signed(&snapshot(2, LATER, &[]), &[online])),
+    ] {
+        newest = 2;
+        pair.publish(newest, &targets(newest, &[], &[]), &[]);
+        attempt(what, "2.snapshot", bad, [2, 2, 1, 1]);
+    }
+    attempt("targets of a stranger", "2.targets", signed(&targets(2, &[], &[]), &[online]), [2, 2, 2, 1]);
+    attempt("older targets", "2.targets", signed(&targets(1, &[], &[]), &[governance]), [2, 2, 2, 1]);
+    pair.refresh().ok();
+    assert_eq!(pair.versions(), [2, newest, newest, newest]);
+    attempt("older timestamp", "timestamp", signed(&timestamp(1, LATER, 1), &[online]), [2, 2, 2, 2]);
+}
+
+#[test]
+fn a_role_may_have_any_name_and_none_of_them_is_a_path() {
+    for (role, quoted) in [
+        ("?", "%3F"),
+        ("#", "%23"),
+        ("/role", "%2Frole"),
+        ("../role", "..%2Frole"),
+        ("a b%2e", "a%20b%252e"),
+        ("grün", "gr%C3%BCn"),
+        ("..", ".."),
+    ] {
+        let pair = Pair::new();
+        let team = SigningKey::from_seed(&[3; 32]);
+        pair.publish(1, &targets(1, &[], &[(role, &team, "*", false)]), &[role]);
+        pair.put(&format!("1.{quoted}"), &targets(1, &[("tool", b"x")], &[]), &team);
+        pair.init().ok();
+        assert_eq!(pair.download(&["something else"]).code, 1);
+        assert_eq!(pair.repository.asked().last(), Some(&format!("1.{quoted}.json")), "{role}");
+        let trusted = pair.trusted();
+        assert!(
+            trusted.len() == 5 && trusted.contains_key(&format!("{quoted}.json")),
+            "{:?}",
+            trusted.keys()
+        );
+        assert!(!pair.dir.path().join("role.json").exists());
+    }
+    // A team cannot take the name of one of the four.
+    for role in ["root", "timestamp", "snapshot", "targets"] {
+        let pair = Pair::new();
+        let team = SigningKey::from_seed(&[3; 32]);
+        pair.publish(1, &targets(1, &[], &[(role, &team, "*", false)]), &[role]);
+        pair.init().ok();
+        pair.refresh().ok();
+        let before = pair.trusted();
+        assert_eq!((pair.download(&["tool"]).code, pair.trusted()), (1, before), "{role}");
+    }
+}
+
+#[test]
+fn a_target_is_found_in_the_order_of_delegations_and_only_where_its_name_is_delegated() {
+    let pair = Pair::new();
+    let [a, b] = [3, 4].map(|seed| SigningKey::from_seed(&[seed; 32]));
+    let top = targets(
+        1,
+        &[("top", b"top")],
+        &[("a", &a, "a/*", false), ("b", &b, "*/*", true), ("c", &a, "*/*", false)],
+    );
+    pair.publish(1, &top, &["a", "b", "c"]);
+    pair.put("1.a", &targets(1, &[("a/tool", b"of a"), ("b/tool", b"of a"), ("top", b"of a")], &[]), &a);
+    pair.put("1.b", &targets(1, &[("a/tool", b"of b"), ("b/tool", b"of b")], &[]), &b);
+    pair.put("1.c", &targets(1, &[("c/tool", b"of c")], &[]), &a);
+    for (name, bytes) in [("a", "of a"), ("b", "of b"), ("c", "of c")] {
+        let digest = Digest::of(bytes.as_bytes());
+        pair.repository.put(&format!("targets/{name}/{digest}.tool"), bytes);
+    }
+    pair.repository.put(&format!("targets/{}.top", Digest::of(b"top")), "top");
+    pair.init().ok();
+    pair.download(&["a/tool", "b/tool", "top"]).ok();
+    let kept = BTreeMap::from(
+        [("a%2Ftool", "of a"), ("b%2Ftool", "of b"), ("top", "top")]
+            .map(|(name, bytes)| (name.to_owned(), bytes.as_bytes().to_vec())),
+    );
+    assert_eq!(files(&pair.dir.path().join("targets")), kept);
+    let asked = pair.repository.asked();
+    assert_eq!(asked[..4], ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"]);
+    assert_eq!(asked[4], "1.a.json");
+    assert!(
+        asked[5].ends_with(".tool") && asked[6] == "1.b.json" && asked[7].ends_with(".tool"),
+        "{asked:?}"
+    );
+    assert_eq!(asked.len(), 9, "{asked:?}");
+    // What ends the search hides what comes after it; nobody else may list what was not delegated.
+    for missing in ["c/tool", "d/tool", "tool", "a/b/tool"] {
+        assert_eq!(pair.download(&[missing]).code, 1, "{missing}");
+    }
+    pair.repository.asked();
+    // The first failure ends the command; what is there already is not fetched again.
+    assert_eq!(pair.download(&["top", "tool", "a/tool"]).code, 1);
+    assert_eq!(pair.repository.asked(), ["2.root.json", "timestamp.json"]);
+    assert_eq!(files(&pair.dir.path().join("targets")), kept);
+}
+
+#[test]
+fn a_target_that_is_not_the_signed_one_is_never_written() {
+    let pair = Pair::new();
+    let path = format!("targets/{}.tool", Digest::of(b"the tool"));
+    pair.publish(1, &targets(1, &[("tool", b"the tool")], &[]), &[]);
+    pair.init().ok();
+    for (what, bytes) in [
+        ("one byte is another", &b"the toil"[..]),
+        ("it is shorter", b"the too"),
+        ("it is longer", b"the tools"),
+        ("it does not end", &vec![b'x'; 40 << 20]),
+        ("it is empty", b""),
+    ] {
+        pair.repository.put(&path, bytes);
+        assert_eq!(
+            (pair.download(&["tool"]).code, files(&pair.dir.path().join("targets")).len()),
+            (1, 0),
+            "{what}"
+        );
+    }
+    pair.repository.put(&path, "the tool");
+    pair.download(&["tool"]).ok();
+}
