@@ -12,7 +12,7 @@ use tests::{Said, World};
 const BODY: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
 
 /// A change that was applied on two hosts, exported and unpacked with tar.
-fn exported(world: &mut World) -> (String, PathBuf) {
+pub(super) fn exported(world: &mut World) -> (String, PathBuf) {
     world.join("a1", "production");
     world.join("a2", "production");
     world.publish("base", "1.0.0", BODY).ok();

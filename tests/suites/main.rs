@@ -26,6 +26,7 @@ mod facts;
 mod floods;
 mod guarantees;
 mod help;
+mod independent;
 mod input;
 mod joining;
 mod killed;
