@@ -4,7 +4,7 @@
 //! refuse is put on record.
 
 use crate::http::Message;
-use crate::proxy::Hook;
+use crate::proxy::{Deliver, Delivery, Hook};
 use crate::world::World;
 use shared::bundle::{Bundle, Control};
 use shared::change::Change;
@@ -88,8 +88,13 @@ impl World {
 
     /// Lets agents talk to a server that does what `hook` says.
     pub fn hook(&self, hook: Arc<Hook>) {
+        self.relay(hook, Arc::new(|_| Delivery::Whole));
+    }
+
+    /// The same through a relay that hands the answers on as `deliver` says.
+    pub fn relay(&self, hook: Arc<Hook>, deliver: Arc<Deliver>) {
         let tls = self.site().join("server/tls");
-        self.proxy.take_over(&tls.join("agents.crt"), &tls.join("agents.key"), hook);
+        self.proxy.take_over(&tls.join("agents.crt"), &tls.join("agents.key"), hook, deliver);
     }
 
     /// The honest bundle of a change: what the server would serve, with every approval that it holds.

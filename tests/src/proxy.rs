@@ -4,19 +4,43 @@
 use crate::http::{Client, Message};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Decides over one request; the function given to it asks the real server as the same agent. `None` cuts the
 /// connection without an answer.
 pub type Hook = dyn Fn(Message, &dyn Fn(Message) -> Message) -> Option<Message> + Send + Sync;
 
+/// How a hostile relay hands an answer on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    Whole,
+    /// Half of the body that its head announces, then the connection ends.
+    Half,
+    /// Nothing at all, as long as the agent waits.
+    Silence,
+    /// Half of the body, then nothing, as long as the agent waits.
+    Stall,
+    /// The body one byte a second.
+    Drip,
+    /// The body, and after it bytes without end.
+    Endless,
+}
+
+/// How the answer to a request is handed on.
+pub type Deliver = dyn Fn(&Message) -> Delivery + Send + Sync;
+
 enum Mode {
     Through,
     Cut,
+    /// One bit of what comes from the backends is another one, so many bytes after its beginning.
+    Bent {
+        after: usize,
+    },
     /// So many more bytes go to the backends, all connections together; then everything is cut, for the
     /// connections that are open or for good.
     CutAfter {
@@ -26,6 +50,7 @@ enum Mode {
     Middle {
         tls: Arc<ServerConfig>,
         hook: Arc<Hook>,
+        deliver: Arc<Deliver>,
     },
 }
 
@@ -101,8 +126,13 @@ impl Proxy {
         self.shared.carried.load(Ordering::SeqCst)
     }
 
+    /// One bit of each connection is changed on its way to the agent, without any key.
+    pub fn bend(&self, after: usize) {
+        self.set(Mode::Bent { after });
+    }
+
     /// Takes the server over: `cert` and `key` are those of its agent port.
-    pub fn take_over(&self, cert: &Path, key: &Path, hook: Arc<Hook>) {
+    pub fn take_over(&self, cert: &Path, key: &Path, hook: Arc<Hook>, deliver: Arc<Deliver>) {
         let verifier = WebPkiClientVerifier::builder_with_provider(
             Arc::new(crate::http::roots(&self.shared.ca)),
             crate::http::provider(),
@@ -113,7 +143,7 @@ impl Proxy {
             .with_client_cert_verifier(verifier.build().unwrap())
             .with_single_cert(crate::http::certificates(cert), crate::http::private_key(key))
             .unwrap();
-        self.set(Mode::Middle { tls: Arc::new(tls), hook });
+        self.set(Mode::Middle { tls: Arc::new(tls), hook, deliver });
     }
 
     fn set(&self, mode: Mode) {
@@ -134,8 +164,8 @@ impl Shared {
         let mode = self.mode.lock().unwrap().clone();
         match &*mode {
             Mode::Cut => drop(connection),
-            Mode::Through | Mode::CutAfter { .. } => self.splice(connection, &mode),
-            Mode::Middle { tls, hook } => self.intercept(connection, tls.clone(), hook),
+            Mode::Through | Mode::CutAfter { .. } | Mode::Bent { .. } => self.splice(connection, &mode),
+            Mode::Middle { tls, hook, deliver } => self.intercept(connection, tls.clone(), hook, deliver),
         }
     }
 
@@ -149,8 +179,17 @@ impl Shared {
         let Some(Ok(server)) = self.backend().map(TcpStream::connect) else { return };
         let (Ok(client_read), Ok(server_write)) = (client.try_clone(), server.try_clone()) else { return };
         std::thread::scope(|scope| {
-            scope.spawn(|| pump(client_read, server_write, |bytes| self.allow(mode, bytes)));
-            pump(server, client, |bytes| bytes);
+            scope.spawn(|| pump(client_read, server_write, |bytes| self.allow(mode, bytes.len())));
+            let mut passed = 0;
+            pump(server, client, |bytes| {
+                if let Mode::Bent { after } = mode
+                    && let Some(byte) = after.checked_sub(passed).and_then(|at| bytes.get_mut(at))
+                {
+                    *byte ^= 1;
+                }
+                passed += bytes.len();
+                bytes.len()
+            });
         });
     }
 
@@ -170,7 +209,7 @@ impl Shared {
         allowed
     }
 
-    fn intercept(&self, tcp: TcpStream, tls: Arc<ServerConfig>, hook: &Arc<Hook>) {
+    fn intercept(&self, tcp: TcpStream, tls: Arc<ServerConfig>, hook: &Arc<Hook>, deliver: &Arc<Deliver>) {
         let Ok(connection) = ServerConnection::new(tls) else { return };
         let mut stream = StreamOwned::new(connection, tcp);
         while let Ok(Some(request)) = Message::read(&mut stream, false) {
@@ -180,9 +219,11 @@ impl Shared {
                 // As a balancer answers for a node that has just died.
                 Err(_) => Message::reply(502, b""),
             };
+            let how = deliver(&request);
             let Some(reply) = hook(request, &ask) else { return };
             let reply = reply.clone().carrying(&reply.body).without("keep-alive");
-            if stream.write_all(&reply.to_bytes()).and_then(|()| stream.flush()).is_err() {
+            // Whoever does not want to hear the rest is gone.
+            if hand_on(&mut stream, &reply, how).is_err() || how != Delivery::Whole {
                 return;
             }
         }
@@ -198,15 +239,47 @@ impl Shared {
     }
 }
 
+fn hand_on(stream: &mut (impl Read + Write), reply: &Message, how: Delivery) -> std::io::Result<()> {
+    let mut send = |bytes: &[u8]| stream.write_all(bytes).and_then(|()| stream.flush());
+    let (bytes, half) = (reply.to_bytes(), reply.body.len().div_ceil(2));
+    match how {
+        Delivery::Whole => return send(&bytes),
+        Delivery::Half => return send(&bytes[..bytes.len() - half]),
+        Delivery::Silence => {}
+        Delivery::Stall => send(&bytes[..bytes.len() - half])?,
+        Delivery::Drip => {
+            send(&bytes[..bytes.len() - reply.body.len()])?;
+            for byte in &reply.body {
+                send(&[*byte])?;
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+        Delivery::Endless => {
+            let mut head = reply.clone().without("content-length").with("transfer-encoding", "chunked");
+            head.body.clear();
+            send(&head.to_bytes())?;
+            let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+            if !reply.body.is_empty() {
+                send(&chunk(&reply.body))?;
+            }
+            loop {
+                send(&chunk(&[b' '; 16 << 10]))?;
+            }
+        }
+    }
+    // Until the agent has had enough.
+    stream.read(&mut [0; 1]).map(drop)
+}
+
 /// Copies until either side closes or not everything is allowed, then closes both: a half-open wire would hide
 /// a cut.
-fn pump(mut from: TcpStream, mut to: TcpStream, allow: impl Fn(usize) -> usize) {
+fn pump(mut from: TcpStream, mut to: TcpStream, mut allow: impl FnMut(&mut [u8]) -> usize) {
     let mut piece = [0; 16 << 10];
     loop {
         let whole = match from.read(&mut piece) {
             Ok(0) => break,
             Ok(n) => {
-                let allowed = allow(n);
+                let allowed = allow(&mut piece[..n]);
                 to.write_all(&piece[..allowed]).is_ok() && allowed == n
             }
             Err(_) => false,

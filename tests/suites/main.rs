@@ -33,6 +33,7 @@ mod killed;
 mod packages;
 mod parameters;
 mod progress;
+mod relay;
 mod renewal;
 mod rig;
 mod scenarios;

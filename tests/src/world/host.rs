@@ -208,6 +208,15 @@ impl World {
         self.check();
     }
 
+    /// Ticks a host until what it has said is proven in the ledger; five times at most.
+    pub fn settle_spool(&mut self, name: &str) {
+        for _ in 0..5 {
+            if self.hosts[name].spooled() > 0 {
+                self.tick(name);
+            }
+        }
+    }
+
     /// Ticks a host until it has signed a receipt for the change.
     ///
     /// # Panics
