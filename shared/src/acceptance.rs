@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::ids::{AgentId, HostClass, PersonId};
 use crate::plan::PlanSet;
-use crate::policy::{Case, DistinctFrom, Policy, Purpose, Verdict, VerifiedApproval, judge, required};
+use crate::policy::{Case, DistinctFrom, Hearing, Policy, Purpose, Verdict, judge, required};
 use crate::receipt::open_chained;
 use crate::refusal::Refused;
 use crate::risk::Risk;
@@ -61,20 +61,20 @@ pub fn judge_acceptance(
     policy: &Policy,
     change: &Statement<Change>,
     findings: &[Statement<Finding>],
-    approvals: &[VerifiedApproval],
+    hearing: &Hearing,
     now: crate::time::Timestamp,
 ) -> Acceptance {
     let policy = four_eyes(policy);
     let mut acceptance = Acceptance { verdict: Ok(BTreeSet::new()), lines: Vec::new() };
     for (agent, class) in hosts(findings) {
-        let judgement = case(change, agent, &class, |case| judge(&policy, case, approvals, now));
+        let judgement = case(change, agent, &class, |case| judge(&policy, case, hearing, now));
         for line in judgement.lines {
             if !acceptance.lines.contains(&line) {
                 acceptance.lines.push(line);
             }
         }
         match (judgement.verdict, &mut acceptance.verdict) {
-            (Verdict::Allowed { persons, .. }, Ok(all)) => all.extend(persons),
+            (Verdict::Allowed { voices, .. }, Ok(all)) => all.extend(voices.into_iter().map(|v| v.person)),
             (Verdict::Denied(refused), verdict @ Ok(_)) => *verdict = Err(refused),
             (_, Err(_)) => {}
         }
@@ -121,8 +121,7 @@ fn case<T>(
 ) -> T {
     ask(&Case {
         purpose: Purpose::Start,
-        change_type: change.body.change_type,
-        author: &change.body.author,
+        change: &change.body,
         publishers: &BTreeSet::new(),
         agent,
         host_class,
@@ -155,10 +154,10 @@ mod tests {
 
     fn verdict(policy: &Policy, approvals: &[(&str, u8)]) -> Result<usize, Code> {
         let (change, findings) = accepting();
-        let approvals = approvals.iter().map(|(person, number)| yes(&change, person, *number));
-        let verified: Vec<_> =
-            approvals.map(|a| verify_approval(policy, &change, &a, NOW).unwrap()).collect();
-        let acceptance = judge_acceptance(policy, &change, &findings, &verified, NOW);
+        let approvals: Vec<_> =
+            approvals.iter().map(|(person, number)| yes(&change, person, *number)).collect();
+        let hearing = Hearing::of(policy, &change, &approvals, NOW);
+        let acceptance = judge_acceptance(policy, &change, &findings, &hearing, NOW);
         acceptance.verdict.map(|persons| persons.len()).map_err(|refused| refused.code)
     }
 
@@ -206,7 +205,7 @@ mod tests {
 
     #[test]
     fn somebody_else_than_the_author_must_accept() {
-        assert_eq!(verdict(&policy(1), &[]), Err(Code::ApprovalQuorum));
+        assert_eq!(verdict(&policy(1), &[]), Err(Code::ApprovalMissing));
         assert_eq!(verdict(&policy(1), &[("first", 2)]), Ok(1));
         assert_eq!(verdict(&policy(1), &[("author", 1)]), Err(Code::ApprovalQuorum));
         // A rule that would let authors approve runs does not let them accept.
@@ -240,14 +239,14 @@ mod tests {
         let mut no = yes(&change, "second", 4).body;
         no.decision = Decision::Reject;
         let no = Statement::sign(no, &key(4));
-        let verify = |a: &Statement<Approval>| verify_approval(&policy(1), &change, a, NOW);
-        let both = [verify(&yes(&change, "first", 2)).unwrap(), verify(&no).unwrap()];
-        let acceptance = judge_acceptance(&policy(1), &change, &findings, &both, NOW);
+        let both = [yes(&change, "first", 2), no];
+        let hearing = Hearing::of(&policy(1), &change, &both, NOW);
+        let acceptance = judge_acceptance(&policy(1), &change, &findings, &hearing, NOW);
         assert_eq!(acceptance.verdict.unwrap_err().code, Code::ApprovalWithdrawn);
         let mut later = change.body.clone();
         later.revision = 2;
         let later = Statement::sign(later, &key(1));
-        assert!(verify(&yes(&later, "first", 2)).is_err());
+        assert!(verify_approval(&policy(1), &change, &yes(&later, "first", 2), NOW).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::keys::PublicKey;
 use crate::limits;
 use crate::manifest::{HealthCheck, Manifest};
 use crate::plan::Plan;
-use crate::policy::{Case, Policy, Purpose, Role, Verdict, judge, verify_approval};
+use crate::policy::{Case, Hearing, Policy, Purpose, Role, Verdict, Voice, judge};
 use crate::publication::Publication;
 use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
@@ -89,7 +89,7 @@ impl Addressed {
 pub struct Approved {
     change: Statement<Change>,
     plan_set: Digest,
-    persons: BTreeSet<PersonId>,
+    voices: BTreeSet<Voice>,
     approvals: Vec<Digest>,
     purpose: Purpose,
 }
@@ -112,9 +112,12 @@ impl Approved {
         &self.approvals
     }
 
-    /// True when the author is the only one who approved.
+    /// True when the author, or whoever stands in for the author, is the only one who approved. Where a model allowed it
+    /// nobody did.
     pub fn self_approved(&self) -> bool {
-        self.persons.iter().all(|p| *p == self.change.body.author)
+        let author = &self.change.body.author;
+        let own = |voice: &Voice| voice.person == *author || voice.stands_for == *author;
+        !self.voices.is_empty() && self.voices.iter().all(own)
     }
 }
 
@@ -261,11 +264,11 @@ pub fn verify_publication(
     Ok(Verified { value: manifest, publisher, digest: statement.digest })
 }
 
-/// Steps 9 to 12: enough distinct persons approved this revision, this plan set and this host's plan.
+/// Steps 9 to 12: enough distinct persons approved this revision, this plan set and this host's plan; or the model that it
+/// names covers it.
 ///
 /// `own_plan` is the host's stored plan; classes and risk are taken from it and from `sources`, which are of
-/// the verified manifests of the change.
-/// Besides the token the lines explain what counted.
+/// the verified manifests of the change. A refusal says in words who counted and who did not.
 pub fn approve(
     policy: &Policy,
     addressed: &Addressed,
@@ -328,23 +331,10 @@ fn approve_for(
         let message = format!("the change would run {class}, which its author did not allow");
         return Err(Refused::new(Code::PlanClass, message));
     }
-    let mut first_problem = None;
-    let mut verified = Vec::new();
-    for approval in &bundle.approvals {
-        match verify_approval(policy, change, approval, now) {
-            Ok(good) => verified.push(good),
-            Err(refused) => first_problem = first_problem.or(Some(refused)),
-        }
-    }
-    if verified.is_empty() {
-        return Err(
-            first_problem.unwrap_or_else(|| Refused::new(Code::ApprovalMissing, "nobody has approved it"))
-        );
-    }
+    let hearing = Hearing::of(policy, change, &bundle.approvals, now);
     let case = Case {
         purpose,
-        change_type: change.body.change_type,
-        author: &change.body.author,
+        change: &change.body,
         publishers: sources.publishers(),
         agent: me.id(),
         host_class: me.host_class,
@@ -352,10 +342,10 @@ fn approve_for(
         risk: risk_of(&classes),
         plan_set: bundle.plan_set.digest(),
     };
-    match judge(policy, &case, &verified, now).verdict {
-        Verdict::Denied(refused) => Err(first_problem.unwrap_or(refused)),
-        Verdict::Allowed { persons, approvals } => {
-            Ok(Approved { change: change.clone(), plan_set: case.plan_set, persons, approvals, purpose })
+    match judge(policy, &case, &hearing, now).verdict {
+        Verdict::Denied(refused) => Err(refused),
+        Verdict::Allowed { voices, approvals } => {
+            Ok(Approved { change: change.clone(), plan_set: case.plan_set, voices, approvals, purpose })
         }
     }
 }

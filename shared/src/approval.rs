@@ -5,6 +5,7 @@ use crate::ids::{AgentId, ChangeId, PersonId, SiteId};
 use crate::statement::{Predicate, Subject};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,4 +63,24 @@ impl Predicate for Approval {
     fn subjects(&self) -> Vec<Subject> {
         vec![Subject::new(format!("change:{}.{}", self.change_id, self.revision), self.change)]
     }
+}
+
+/// The last word of each person, whatever the order in which the statements come: the later one; at equal times the
+/// stricter one; then the one with the greater digest. `read` gives the approval and the digest of its statement.
+pub fn last_words<T: Copy>(
+    all: impl IntoIterator<Item = T>,
+    read: impl Fn(T) -> (PersonId, Timestamp, Decision, Digest),
+) -> BTreeMap<PersonId, T> {
+    let mut last: BTreeMap<PersonId, (_, T)> = BTreeMap::new();
+    for item in all {
+        let (person, at, decision, digest) = read(item);
+        let rank = (at, decision != Decision::Approve, digest);
+        match last.get(&person) {
+            Some((before, _)) if *before >= rank => {}
+            Some(_) | None => {
+                last.insert(person, (rank, item));
+            }
+        }
+    }
+    last.into_iter().map(|(person, (_, item))| (person, item)).collect()
 }

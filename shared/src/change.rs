@@ -3,7 +3,7 @@
 mod problems;
 
 use crate::digest::Digest;
-use crate::ids::{AgentId, ChangeId, ManifestName, PersonId, SiteId, Team};
+use crate::ids::{AgentId, ChangeId, ManifestName, ModelName, PersonId, SiteId, Team};
 use crate::limits;
 pub use crate::manifest::Reboot;
 use crate::manifest::{ParamName, ParamValue};
@@ -184,6 +184,9 @@ pub struct Change {
     /// From 1.
     pub revision: u32,
     pub change_type: ChangeType,
+    /// Of a standard change: the model of the policy that allows it. Without one it needs approvals like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
     pub title: String,
     pub reason: String,
     pub author: PersonId,
@@ -245,6 +248,7 @@ impl Change {
             found.into_iter().map(accepted).unzip();
         Self {
             change_type: ChangeType::Retroactive,
+            model: None,
             manifests: Vec::new(),
             targets: targets.into_iter().collect(),
             intervals: Vec::new(),

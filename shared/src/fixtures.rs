@@ -71,6 +71,8 @@ pub fn policy(approvals: u32) -> Policy {
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,
+        delegations: vec![],
+        models: vec![],
     }
 }
 
@@ -85,6 +87,7 @@ pub fn change_body() -> Change {
         change_id: "C-1".parse().unwrap(),
         revision: 1,
         change_type: ChangeType::Normal,
+        model: None,
         title: "Base of every web server".into(),
         reason: "first roll-out".into(),
         author: person_id("author"),

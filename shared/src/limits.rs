@@ -27,6 +27,10 @@ pub const MANIFEST_RESOURCES: usize = 20_000;
 pub const POLICY_BYTES: usize = 1 << 20;
 /// Persons in a policy.
 pub const POLICY_PERSONS: usize = 1_000;
+/// Delegations in a policy: one for each of its persons.
+pub const POLICY_DELEGATIONS: usize = POLICY_PERSONS;
+/// Models of standard changes in a policy: people must be able to read them all.
+pub const POLICY_MODELS: usize = 200;
 /// Actions in one plan: a full patch run touches some thousand packages.
 pub const PLAN_ACTIONS: usize = 20_000;
 /// Notes of one plan: packages on hold or left out; hosts with more of them are not patched but frozen.

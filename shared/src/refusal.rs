@@ -48,6 +48,7 @@ codes! {
     ApprovalWithdrawn = "approval.withdrawn",
     ApprovalQuorum = "approval.quorum",
     PolicyRule = "policy.rule",
+    PolicyModel = "policy.model",
     TimeWindow = "time.window",
     TimeOver = "time.over",
     TimeOffline = "time.offline",

@@ -102,6 +102,8 @@ pub fn policy() -> Policy {
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,
+        delegations: Vec::new(),
+        models: Vec::new(),
     }
 }
 
@@ -367,6 +369,7 @@ impl TestSite {
             undo: UndoPlan { text: "the old file".into(), automatic: true },
             lift_quarantine: false,
             correct_until: None,
+            model: None,
             supersedes: None,
             accepts: Vec::new(),
         }

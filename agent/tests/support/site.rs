@@ -131,6 +131,8 @@ impl Site {
             ca_spki: vec![],
             server_urls: vec![],
             vendor: None,
+            delegations: Vec::new(),
+            models: Vec::new(),
         }
     }
 
@@ -182,6 +184,7 @@ impl Site {
             undo: UndoPlan { text: "put it back".into(), automatic: self.automatic_undo },
             lift_quarantine: false,
             correct_until: None,
+            model: None,
             supersedes: None,
             accepts: Vec::new(),
         };

@@ -1,6 +1,7 @@
 //! The command line: names, options and examples of every command. Never: what a command does.
 
 use crate::lang::Lang;
+use crate::policy::PolicyCommand;
 use clap::{Args, Parser, Subcommand};
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use std::path::PathBuf;
@@ -445,39 +446,6 @@ pub enum SiteCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Show the policy in force as JSON, ready to be edited
-    #[command(after_help = "Example: assent policy show > policy.json")]
-    Show,
-    /// Open the policy in $EDITOR; then check, show the difference, sign and publish it
-    #[command(after_help = "Example: assent policy edit")]
-    Edit(SignArgs),
-    /// Check an edited policy, show the difference, sign it with governance and publish it
-    #[command(
-        after_help = "Example: assent policy publish policy.json\n         assent policy publish policy.json --team web=KEY1,KEY2   # who may publish for a team"
-    )]
-    Publish {
-        /// The edited policy; version and time of issue are set by this command
-        file: PathBuf,
-        #[command(flatten)]
-        sign: SignArgs,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct SignArgs {
-    /// Governance key file to sign with (default: that of the profile); may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub key: Vec<PathBuf>,
-    /// Public keys that publish for a team, in place of those it had (see `assent key show`); may be repeated
-    #[arg(long, value_name = "TEAM=KEY,KEY")]
-    pub team: Vec<String>,
-    /// Do not ask; for scripts that have looked themselves
-    #[arg(long)]
-    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,11 +2,16 @@
 //!
 //! Never: a policy that its own rules refuse, or one that was not shown as a difference before it was signed.
 
-use crate::args::SignArgs;
+pub mod args;
+mod standing;
+
+pub use args::PolicyCommand;
+
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
-use crate::trust;
+use crate::trust::{self, Site};
 use crate::{files, renew, term, text};
+use args::{ModelCommand, SignArgs};
 use shared::ids::Team;
 use shared::keys::PublicKey;
 use shared::limits;
@@ -18,7 +23,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-pub fn show(session: &Session) -> Done {
+pub fn run(session: &Session, command: &PolicyCommand) -> Done {
+    match command {
+        PolicyCommand::Show => show(session),
+        PolicyCommand::Edit(sign) => edit(session, sign),
+        PolicyCommand::Publish { file, sign } => publish(session, file, sign),
+        PolicyCommand::Delegate { by, to, from, until, sign, .. } => match until {
+            Some(until) => standing::delegate(session, (by, to), (from.as_deref(), until), sign),
+            None => standing::end_delegation(session, by, to, sign),
+        },
+        PolicyCommand::Model(ModelCommand::Set(args)) => standing::set_model(session, args),
+        PolicyCommand::Model(ModelCommand::Remove { name, sign }) => {
+            standing::remove_model(session, name, sign)
+        }
+    }
+}
+
+fn show(session: &Session) -> Done {
     term::print_json(&pretty(&session.site()?.policy)?)
 }
 
@@ -28,7 +49,7 @@ fn pretty(policy: &Policy) -> Done<String> {
 }
 
 /// The editor works on a private file beside the profile, which is removed when the policy is published.
-pub fn edit(session: &Session, sign: &SignArgs) -> Done {
+fn edit(session: &Session, sign: &SignArgs) -> Done {
     let editor =
         std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty()).ok_or_else(|| {
             Failure::usage("no editor is set").remedy(
@@ -51,12 +72,21 @@ pub fn edit(session: &Session, sign: &SignArgs) -> Done {
     std::fs::remove_file(&path).or_fault(format!("could not remove {}", path.display()))
 }
 
-/// Version and time are set here: the next edition, issued now.
-pub fn publish(session: &Session, file: &Path, sign: &SignArgs) -> Done {
-    let site = trust::refresh_expired(&session.profile, &session.api, session.now)?;
+fn publish(session: &Session, file: &Path, sign: &SignArgs) -> Done {
+    let site = current(session)?;
     let bytes = files::read(file, limits::ENVELOPE_BYTES)?;
-    let mut next: Policy = strict::from_json("the policy", &bytes, limits::ENVELOPE_BYTES)
+    let next: Policy = strict::from_json("the policy", &bytes, limits::ENVELOPE_BYTES)
         .or_usage(format!("{} is not a policy", file.display()))?;
+    publish_next(session, &site, next, sign)
+}
+
+/// The site as it is now, also where the policy is about to be renewed because it has ended.
+fn current(session: &Session) -> Done<Site> {
+    trust::refresh_expired(&session.profile, &session.api, session.now)
+}
+
+/// Shows what differs, asks, signs. Version and time are set here: the next edition, issued now.
+fn publish_next(session: &Session, site: &Site, mut next: Policy, sign: &SignArgs) -> Done {
     next.version = site.policy.version;
     next.issued = site.policy.issued;
     let old = site.targets()?;

@@ -2,7 +2,7 @@
 
 use crate::args::{
     AgentCommand, ArtifactCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand, LocalCommand,
-    LogCommand, ManifestCommand, OnlineCommand, PolicyCommand, SiteCommand,
+    LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
@@ -99,9 +99,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Renew { dry_run, key, replace_lost } => {
             renew::run(session, dry_run, &key, replace_lost.as_deref())
         }
-        Do::Policy(PolicyCommand::Show) => policy::show(session),
-        Do::Policy(PolicyCommand::Edit(sign)) => policy::edit(session, &sign),
-        Do::Policy(PolicyCommand::Publish { file, sign }) => policy::publish(session, &file, &sign),
+        Do::Policy(command) => policy::run(session, &command),
         Do::Log(LogCommand::Verify) => ledger::verify(session),
     }
 }

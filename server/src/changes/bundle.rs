@@ -10,10 +10,10 @@ use crate::kernel::error::{Error, Refusal};
 use crate::ledger;
 use crate::manifests::{self, Online};
 use shared::admit::{self, Me};
-use shared::approval::{Approval, Decision};
+use shared::approval::{Approval, Decision, last_words};
 use shared::bundle::{Bundle, Control};
 use shared::envelope::Envelope;
-use shared::ids::{AgentId, PersonId};
+use shared::ids::AgentId;
 use shared::lifecycle::State;
 use shared::limits;
 use shared::plan::open_plan;
@@ -22,7 +22,6 @@ use shared::statement::Statement;
 use shared::strict;
 use shared::time::Timestamp;
 use shared::tuf::TargetName;
-use std::collections::BTreeMap;
 
 /// Room for receipts of earlier waves in a bundle: half of what hosts accept.
 const GATE_BYTES: usize = limits::BUNDLE_BYTES / 2;
@@ -99,15 +98,8 @@ fn verified(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Vec<u8>, Error> 
 
 /// The last word of each person, refusals before approvals: what is judged, within the limit of a bundle.
 fn latest(approvals: &[Statement<Approval>]) -> Vec<Statement<Approval>> {
-    let mut latest: BTreeMap<&PersonId, &Statement<Approval>> = BTreeMap::new();
-    let rank = |a: &Statement<Approval>| (a.body.at, a.body.decision != Decision::Approve);
-    for approval in approvals {
-        let slot = latest.entry(&approval.body.person).or_insert(approval);
-        if rank(approval) >= rank(slot) {
-            *slot = approval;
-        }
-    }
-    let mut kept: Vec<_> = latest.into_values().cloned().collect();
+    let read = |a: &Statement<Approval>| (a.body.person.clone(), a.body.at, a.body.decision, a.digest);
+    let mut kept: Vec<_> = last_words(approvals, read).into_values().cloned().collect();
     kept.sort_by_key(|a| (a.body.decision == Decision::Approve, std::cmp::Reverse(a.body.at), a.digest));
     kept.truncate(limits::BUNDLE_APPROVALS);
     kept

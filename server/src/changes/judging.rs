@@ -11,9 +11,9 @@ use shared::admit::{self, Sources};
 use shared::approval::{Approval, Decision};
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::{AgentId, PersonId};
+use shared::ids::AgentId;
 use shared::plan::PlanSet;
-use shared::policy::{Case, Policy, Purpose, Verdict, VerifiedApproval, judge, verify_approval};
+use shared::policy::{Case, Hearing, Policy, Purpose, Verdict, judge};
 use shared::refusal::{Code, Refused};
 use shared::risk::risk_of;
 use shared::statement::Statement;
@@ -50,25 +50,16 @@ impl Papers {
         Ok(Self { policy: manifests::policy(tx)?.policy, change, approvals })
     }
 
-    /// Those approvals that count for anything at `now`.
-    pub fn verified(&self, now: Timestamp) -> Vec<VerifiedApproval> {
-        let verify = |approval| verify_approval(&self.policy, &self.change, approval, now).ok();
-        self.approvals.iter().filter_map(verify).collect()
+    /// What counts for anything at `now`.
+    pub fn heard(&self, now: Timestamp) -> Hearing {
+        Hearing::of(&self.policy, &self.change, &self.approvals, now)
     }
 
     /// The plan set that somebody stands behind now: the latest word of that person is yes. Where persons stand behind
     /// several, the one that the change has now, or else any of them.
     pub fn standing(&self, current: Option<Digest>, now: Timestamp) -> Option<Digest> {
-        let verified = self.verified(now);
-        let mut latest: BTreeMap<&PersonId, &VerifiedApproval> = BTreeMap::new();
-        let rank = |a: &VerifiedApproval| (a.body().at, a.body().decision != Decision::Approve);
-        for approval in &verified {
-            let slot = latest.entry(&approval.body().person).or_insert(approval);
-            if rank(approval) >= rank(slot) {
-                *slot = approval;
-            }
-        }
-        let yes = latest.values().filter(|a| a.body().decision == Decision::Approve);
+        let heard = self.heard(now);
+        let yes = heard.words().filter(|a| a.body().decision == Decision::Approve);
         let sets: Vec<Digest> = yes.map(|a| a.body().saw.plan_set).collect();
         current.filter(|current| sets.contains(current)).or_else(|| sets.first().copied())
     }
@@ -117,7 +108,7 @@ pub(super) fn judge_hosts(
     now: Timestamp,
 ) -> Result<Judged, Error> {
     let sources = papers.sources(tx, now)?;
-    let verified = papers.verified(now);
+    let heard = papers.heard(now);
     let digests: Vec<Digest> = set.plans.values().copied().collect();
     let plans = papers::find_plans(tx, &papers.change.digest, &digests)?;
     let plan_set = set.digest();
@@ -126,7 +117,7 @@ pub(super) fn judge_hosts(
     for (agent, digest) in set.plans.iter() {
         let plan = plans.get(digest).filter(|plan| plan.agent == *agent);
         let plan = plan.ok_or_else(|| store::damaged("the plan of a host"))?;
-        let (verdict, lines) = judge_host(papers, (plan, plan_set, purpose), &sources, &verified, now);
+        let (verdict, lines) = judge_host(papers, (plan, plan_set, purpose), &sources, &heard, now);
         if verdict.is_ok() {
             judged.allowed.push(*agent);
         }
@@ -156,7 +147,7 @@ pub fn carried(
     match papers.accepted_sources(tx, now)? {
         Ok(sources) => {
             let host = (&plan, set, Purpose::Start);
-            Ok(judge_host(&papers, host, &sources, &papers.verified(now), now).0)
+            Ok(judge_host(&papers, host, &sources, &papers.heard(now), now).0)
         }
         Err(refused) => Ok(Err(refused)),
     }
@@ -166,7 +157,7 @@ fn judge_host(
     papers: &Papers,
     (plan, plan_set, purpose): (&PlanRow, Digest, Purpose),
     sources: &Sources,
-    verified: &[VerifiedApproval],
+    heard: &Hearing,
     now: Timestamp,
 ) -> (Result<(), Refused>, Vec<String>) {
     let change = &papers.change.body;
@@ -179,8 +170,7 @@ fn judge_host(
     }
     let case = Case {
         purpose,
-        change_type: change.change_type,
-        author: &change.author,
+        change,
         publishers: sources.publishers(),
         agent: plan.agent,
         host_class: &plan.host_class,
@@ -188,16 +178,20 @@ fn judge_host(
         risk: risk_of(&classes),
         plan_set,
     };
-    let judgement = judge(&papers.policy, &case, verified, now);
+    let judgement = judge(&papers.policy, &case, heard, now);
     let mut lines = judgement.lines;
     match judgement.verdict {
-        Verdict::Allowed { persons, .. } => {
-            let persons: Vec<&str> = persons.iter().map(PersonId::as_str).collect();
-            lines.push(format!("approved by {}", persons.join(", ")));
+        Verdict::Allowed { voices, .. } => {
+            let voices: Vec<String> = voices.iter().map(ToString::to_string).collect();
+            if !voices.is_empty() {
+                lines.push(format!("approved by {}", voices.join(", ")));
+            }
             (Ok(()), lines)
         }
         Verdict::Denied(refused) => {
-            lines.push(refused.to_string());
+            if !lines.contains(&refused.message) {
+                lines.push(refused.to_string());
+            }
             (Err(refused), lines)
         }
     }

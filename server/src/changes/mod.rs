@@ -10,6 +10,7 @@ mod approve;
 mod bundle;
 mod course;
 mod judging;
+mod models;
 mod plans;
 mod reports;
 mod retroactive;
@@ -42,12 +43,16 @@ use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::time::Duration;
 
-/// Ends changes whose time is over, and hands receipts of earlier waves on through the repository.
+/// Ends changes whose time is over, begins those that a model allows, and hands receipts of earlier waves on through the repository.
 pub fn jobs(db: &Db, repository: &Repository) -> Vec<Job> {
-    let (over, listed) = (db.clone(), (db.clone(), repository.clone()));
+    let (over, ready, listed) = (db.clone(), db.clone(), (db.clone(), repository.clone()));
     let tend = move |tick: Tick| {
         let db = over.clone();
         async move { tend(&db, tick.now).await }
+    };
+    let begin = move |tick: Tick| {
+        let db = ready.clone();
+        async move { begin_standard(&db, tick.now).await }
     };
     let publish = move |tick: Tick| {
         let (db, repository) = listed.clone();
@@ -55,6 +60,7 @@ pub fn jobs(db: &Db, repository: &Repository) -> Vec<Job> {
     };
     vec![
         Job::new("changes.tend", Duration::from_secs(30), tend),
+        Job::new("changes.begin", Duration::from_secs(5), begin),
         Job::new("changes.publish", Duration::from_secs(3), publish),
     ]
 }
@@ -67,6 +73,11 @@ pub async fn tend(db: &Db, now: Timestamp) -> Result<(), Error> {
         db.write("change.tend", move |tx| course::tend(tx, &id, now)).await?;
     }
     Ok(())
+}
+
+/// Begins standard changes of a model whose hosts have planned.
+pub async fn begin_standard(db: &Db, now: Timestamp) -> Result<(), Error> {
+    models::begin_ready(db, now).await
 }
 
 /// Lists what changed since the last time, all in one new version of the repository.

@@ -85,7 +85,7 @@ pub(super) fn judge(tx: &mut Conn, papers: &Papers, now: Timestamp) -> Result<Ac
     let known = ledger::find_statements(tx, &digests)?;
     let findings = acceptance::findings(&change.body, |digest| known.get(digest).cloned());
     let findings = findings.map_err(|why| Error::fault("reading what a change accepts", why))?;
-    Ok(judge_acceptance(&papers.policy, change, &findings, &papers.verified(now), now))
+    Ok(judge_acceptance(&papers.policy, change, &findings, &papers.heard(now), now))
 }
 
 /// The lines of a judgement, with what they come to.

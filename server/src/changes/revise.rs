@@ -1,6 +1,7 @@
 //! New changes and revisions: an author's signed statement, checked against policy, repository and fleet.
 
 use super::course::{By, lock, step};
+use super::models;
 use super::retroactive::{self, Claim};
 use super::store::{self, Row, accepts};
 use crate::fleet;
@@ -103,6 +104,7 @@ fn check(
         let published = published.ok_or_else(unknown)?;
         admit::verify_manifest(policy, &published.bytes, named, now).map_err(refused)?;
     }
+    models::check(tx, policy, body, now)?;
     check_targets(tx, body)
 }
 

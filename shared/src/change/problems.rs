@@ -61,6 +61,10 @@ impl Change {
             "1 to 64 intervals are needed",
         );
         problems.need(self.accepts.is_empty(), "only a retroactive change accepts findings");
+        problems.need(
+            self.model.is_none() || self.change_type == ChangeType::Standard,
+            "only a standard change names a model",
+        );
         let names: BTreeSet<_> = self.manifests.iter().map(|m| (&m.team, &m.name)).collect();
         problems.need(names.len() == self.manifests.len(), "a manifest is named twice");
         problems.need(
@@ -110,6 +114,7 @@ impl Change {
         problems.need(self.intervals.is_empty(), "a retroactive change has no intervals: nothing is run");
         problems.need(self.waves.is_empty(), "a retroactive change has no waves: nothing is run");
         problems.need(self.correct_until.is_none(), "a retroactive change asks for no corrections");
+        problems.need(self.model.is_none(), "a retroactive change names no model");
         let nothing = self.action_classes.is_empty()
             && self.reboot == Reboot::Never
             && !self.undo.automatic

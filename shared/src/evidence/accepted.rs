@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::lifecycle::{Outcome, State};
-use crate::policy::verify_approval;
+use crate::policy::Hearing;
 use crate::statement::Statement;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,9 +76,8 @@ fn judged(
     let at = yes.map(|a| a.body.at).max()?;
     let said: Vec<_> = of_this.into_iter().filter(|a| a.body.at <= at).collect();
     let judged = contents.policies.values().map(|policy| {
-        let verified: Vec<_> =
-            said.iter().filter_map(|a| verify_approval(policy, change, a, at).ok()).collect();
-        judge_acceptance(policy, change, findings, &verified, at)
+        let hearing = Hearing::of(policy, change, said.iter().copied(), at);
+        judge_acceptance(policy, change, findings, &hearing, at)
     });
     judged.max_by_key(|acceptance| acceptance.verdict.is_ok())
 }
@@ -88,6 +87,12 @@ pub(super) fn result(contents: &Contents, change: &Statement<Change>) -> &'stati
     let found = findings(contents, &change.body);
     let judged = found.ok().and_then(|found| judged(contents, change, &found));
     if judged.is_some_and(|acceptance| acceptance.verdict.is_ok()) { "accepted" } else { "not_accepted" }
+}
+
+/// What counted, in words.
+pub(super) fn decision(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
+    let found = findings(contents, &change.body).ok();
+    found.and_then(|found| judged(contents, change, &found)).map(|judged| judged.lines).unwrap_or_default()
 }
 
 /// Nobody but its author stands behind a retroactive change.

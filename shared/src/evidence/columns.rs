@@ -55,6 +55,7 @@ pub(super) const CHANGES: &[&str] = &[
     "log_index_last",
     "evidence_sha256",
     "accepts_findings",
+    "decision",
 ];
 
 pub(super) const APPLICATIONS: &[&str] = &[

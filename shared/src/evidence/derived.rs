@@ -3,16 +3,14 @@
 //! Never: a value that no document of the bundle gives. What has no source yet stays empty.
 
 use super::tables::{policy_at, text};
-use super::verify::sources;
-use super::{ChangeEvent, Contents, accepted};
+use super::{ChangeEvent, Contents, accepted, standing};
 use crate::acceptance::required_persons;
-use crate::admit::{self, Sources};
+use crate::admit;
 use crate::approval::{Approval, Decision};
 use crate::change::{Change, ChangeType};
 use crate::manifest::Manifest;
-use crate::policy::{Case, Purpose, required};
+use crate::policy::required;
 use crate::receipt::{HostOutcome, Receipt};
-use crate::risk::risk_of;
 use crate::statement::Statement;
 use std::collections::BTreeSet;
 
@@ -27,22 +25,8 @@ pub(super) fn approvals_required(contents: &Contents, change: &Statement<Change>
         let findings = accepted::findings(contents, body);
         return text(findings.ok().and_then(|found| required_persons(policy, change, &found)));
     }
-    let sources = sources(contents, policy, body, at).unwrap_or_else(|_| Sources::default());
-    let needed = contents.plans.values().filter(|p| p.body.change == change.digest).filter_map(|plan| {
-        let classes = sources.classes_with(plan.body.classes());
-        let case = Case {
-            purpose: Purpose::Start,
-            change_type: body.change_type,
-            author: &body.author,
-            publishers: sources.publishers(),
-            agent: plan.body.agent_id,
-            host_class: &plan.body.host_class,
-            classes: &classes,
-            risk: risk_of(&classes),
-            plan_set: change.digest,
-        };
-        required(policy, &case)
-    });
+    let needed = standing::each_plan(contents, policy, change, at, |case| required(policy, case));
+    let needed = needed.into_iter().flatten();
     text(needed.max())
 }
 

@@ -10,6 +10,7 @@ mod derived;
 mod rules;
 mod seal;
 mod sshsig;
+mod standing;
 mod tables;
 #[cfg(test)]
 mod tests;

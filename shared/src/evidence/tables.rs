@@ -4,7 +4,7 @@
 //! Dialect: RFC 4180 (comma, CRLF, UTF-8 without a mark, raw values); times RFC 3339 UTC, whole seconds.
 
 use super::columns::{APPLICATIONS, APPROVALS, CHANGES, RULES};
-use super::{Contents, accepted, derived, rules};
+use super::{Contents, accepted, derived, rules, standing};
 use crate::approval::{Approval, Decision};
 use crate::change::Change;
 use crate::digest::Digest;
@@ -128,7 +128,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         body.change_id.to_string(),
         body.revision.to_string(),
         word(&body.change_type),
-        unknown(),
+        text(body.model.as_ref()),
         body.title.clone(),
         body.reason.clone(),
         body.author.to_string(),
@@ -178,6 +178,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         text(indices.max()),
         change.digest.to_string(),
         body.accepts.iter().map(|a| a.finding.to_string()).collect::<Vec<_>>().join(" "),
+        standing::decision(contents, change).join(" | "),
     ]
 }
 

@@ -19,6 +19,7 @@ use crate::publication::Publication;
 use crate::receipt::{Enrolment, Header, HostOutcome, LogSeen, Receipt, StepResult, StepStatus, TufVersions};
 use crate::statement::Statement;
 use crate::strict;
+use crate::time::Timestamp;
 use crate::tuf::metadata::{Signed, TargetFile};
 use crate::tuf::names::TargetName;
 use crate::tuf::writer::{self, KeySet};
@@ -207,6 +208,10 @@ fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
 
 /// The site of all tests, with the key of its ledger.
 fn site() -> (Site, SigningKey) {
+    site_with(|_| ())
+}
+
+fn site_with(bend: impl Fn(&mut Policy)) -> (Site, SigningKey) {
     let log_key = key(40);
     let vkey = VerifierKey::new(ORIGIN.parse().unwrap(), log_key.public());
     let policy = |id| {
@@ -214,6 +219,7 @@ fn site() -> (Site, SigningKey) {
         policy.site = id;
         policy.issued = NOW.plus(-10_000);
         policy.log.vkeys = vec![vkey.to_string()];
+        bend(&mut policy);
         policy
     };
     (governed(policy, publication), log_key)
@@ -260,7 +266,20 @@ fn bundle_with(
     bend: impl Fn(&mut Receipt, &mut Case),
     second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
 ) -> Files {
-    let (mut site, log_key) = site();
+    built(|_| (), bend, second)
+}
+
+/// The same under another policy.
+fn bundle_of(policy: impl Fn(&mut Policy), bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
+    built(policy, bend, |_| None)
+}
+
+fn built(
+    policy: impl Fn(&mut Policy),
+    bend: impl Fn(&mut Receipt, &mut Case),
+    second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
+) -> Files {
+    let (mut site, log_key) = site_with(policy);
     let mut case = case(&site.id);
     let enrolment = enrolled(&site);
     let mut log = Log::default();
@@ -334,7 +353,9 @@ fn a_good_bundle_has_no_flaw_and_is_the_same_every_time() {
     assert_eq!((flaws(&files).as_str(), report.root_sha256), ("", Some(root)));
     assert!(
         report.checked.iter().all(|(count, what)| *count > 0
-            || ["refusals", "findings", "retroactive"].iter().any(|none| what.starts_with(none))),
+            || ["refusals", "findings", "retroactive", "starts without"]
+                .iter()
+                .any(|none| what.starts_with(none))),
         "{report:?}"
     );
     assert_eq!(files, bundle(|_, _| ()));
@@ -362,6 +383,7 @@ fn tables_have_the_columns_of_the_export_set() {
         (&change, "halted_at", &NOW.plus(60).to_string()),
         (&change, "post_review_by", "lead"),
         (&change, "affected_services", ""),
+        (&change, "decision", "rule \"normal\": 1 of 1 counted: person first"),
         (&applied, "signature_verified", "true"),
         (&applied, "signer", publisher.as_str()),
         (&approved, "person_ref", "first"),
@@ -548,4 +570,52 @@ fn an_approval_that_its_person_did_not_sign_is_a_flaw_and_counts_in_no_table() {
     );
     let changes = String::from_utf8(files["data/changes.csv"].clone()).unwrap();
     assert!(changes.contains(",1,first,") && !changes.contains("second"), "{changes}");
+}
+
+/// Without an approval a model must cover the start.
+#[test]
+fn a_start_by_a_model_is_covered_as_long_as_the_model_holds() {
+    let standard = |hosts_per_day: u32, expires: Timestamp| {
+        let bend = move |policy: &mut Policy| {
+            policy.models.push(crate::policy::Model {
+                name: "web".parse().unwrap(),
+                team: "main".parse().unwrap(),
+                manifests: "web-*".into(),
+                versions: "~1.2".parse().unwrap(),
+                action_classes: [crate::risk::ActionClass::File].into(),
+                host_classes: [fix::host_class()].into(),
+                hosts_per_day,
+                expires,
+            });
+        };
+        bundle_of(bend, |receipt, case| {
+            let mut body = case.bundle.change.body.clone();
+            body.change_type = crate::change::ChangeType::Standard;
+            body.model = Some("web".parse().unwrap());
+            body.intervals.truncate(1);
+            body.not_after = body.intervals[0].until;
+            let mut other = Case::of(body);
+            let mut plan = other.plan.body.clone();
+            plan.site = other.bundle.change.body.site.clone();
+            other.plan = Statement::sign(plan, &host());
+            other.bundle.plan_set.plans.insert(other.plan.body.agent_id, other.plan.digest);
+            (receipt.change, receipt.plan) = (other.bundle.change.digest, other.plan.digest);
+            receipt.plan_set = other.bundle.plan_set.digest();
+            receipt.approvals.clear();
+            *case = other;
+        })
+    };
+    let files = standard(1, NOW.plus(86_400));
+    assert_eq!(flaws(&files), "");
+    let change = row(&files, "changes");
+    for (column, value) in [
+        ("model_id", "web"),
+        ("approvals_required", "0"),
+        ("approvals_given", "0"),
+        ("self_approved", "false"),
+        ("decision", "model web allows it without an approval: main/web-* ~1.2"),
+    ] {
+        assert_eq!(change.get(column).map(String::as_str), Some(value), "{column}");
+    }
+    assert!(flaws(&standard(1, NOW)).contains("model web does not allow it: it expired"));
 }

@@ -1,6 +1,8 @@
 //! Verifies a bundle: the same checks that hosts made, made again by somebody who trusts nobody.
 
-use super::{Contents, Files, Flaw, TableFacts, accepted, check_seal, rebuild, tables, tables::is_accepted};
+use super::{
+    Contents, Files, Flaw, TableFacts, accepted, check_seal, rebuild, standing, tables, tables::is_accepted,
+};
 use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
@@ -60,6 +62,7 @@ pub fn verify(files: &Files, root: Option<Digest>) -> Report {
     }
     check_statements(&contents, &mut report);
     accepted::check(&contents, &mut report);
+    standing::check_models(&contents, &mut report);
     check_chains(&contents, &mut report);
     check_tables(files, &contents, &mut report);
     report

@@ -1,17 +1,26 @@
 //! The policy: who and what counts at a site. Signed by governance keys that the server does not hold.
 //!
-//! Owns the document and its checks (here) and the judgement of approvals against it (`judge`).
+//! Owns the document and its checks (here), whose word a signature is (`hearing`, `delegation`), what a rule counts
+//! (`tally`), what starts without an approval (`model`) and the judgement of all that (`judge`).
 //! Never: a default that allows; no rule, no approver, no policy means no change.
 
+mod delegation;
+mod hearing;
 mod judge;
+mod model;
+mod tally;
+#[cfg(test)]
+mod tests;
 
-pub use judge::{
-    Case, Judgement, Purpose, Verdict, VerifiedApproval, corrections_until, judge, required, verify_approval,
-};
+pub use delegation::Delegation;
+pub use hearing::{Hearing, VerifiedApproval, verify_approval};
+pub use judge::{Case, Judgement, Purpose, Verdict, corrections_until, judge, required};
+pub use model::{DAY_SECS, Model};
+pub use tally::Voice;
 
 use crate::change::ChangeType;
 use crate::digest::Digest;
-use crate::ids::{HostClass, PersonId, SiteId};
+use crate::ids::{HostClass, ModelName, PersonId, SiteId};
 use crate::keys::PublicKey;
 use crate::limits;
 use crate::release::Vendor;
@@ -151,6 +160,12 @@ pub struct Policy {
     /// Whose releases may take the agent's place; absent: nobody's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<Vendor>,
+    /// Who may approve in whose place, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delegations: Vec<Delegation>,
+    /// What standard changes may bring without an approval of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
 }
 
 /// A change lives 90 days, and so does what stands on its approvals.
@@ -205,6 +220,7 @@ impl Policy {
                 ));
             }
         }
+        problems.extend(self.standing_problems());
         if let Some(vendor) = &self.vendor {
             problems.extend(vendor.problems());
             if vendor.keys.iter().any(|key| keys.contains(key)) {
@@ -217,14 +233,45 @@ impl Policy {
         problems
     }
 
+    /// What is wrong with authority that lasts: delegations and models.
+    fn standing_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (what, count, most) in [
+            ("delegations", self.delegations.len(), limits::POLICY_DELEGATIONS),
+            ("models", self.models.len(), limits::POLICY_MODELS),
+        ] {
+            if count > most {
+                problems.push(format!("{count} {what}; at most {most}"));
+            }
+        }
+        problems.extend(self.delegations.iter().flat_map(|delegation| delegation.problems(self)));
+        let mut names = BTreeSet::new();
+        for model in &self.models {
+            if !names.insert(&model.name) {
+                problems.push(format!("model {} is listed twice", model.name));
+            }
+            problems.extend(model.problems(self.issued));
+        }
+        problems
+    }
+
+    pub fn model(&self, name: &ModelName) -> Option<&Model> {
+        self.models.iter().find(|model| model.name == *name)
+    }
+
     pub fn person(&self, id: &PersonId) -> Option<&Person> {
         self.persons.iter().find(|p| p.id == *id)
     }
 
     /// The keys of a person that may be used for `role` at `now`.
     pub fn keys_for(&self, id: &PersonId, role: Role, now: Timestamp) -> Vec<&PersonKey> {
-        let fits = |k: &&PersonKey| k.roles.contains(&role) && k.not_after.is_none_or(|end| now < end);
-        self.person(id).map(|p| p.keys.iter().filter(fits).collect()).unwrap_or_default()
+        self.current_keys(id, now).filter(|key| key.roles.contains(&role)).collect()
+    }
+
+    /// The keys of a person that are in use at `now`, whatever for.
+    fn current_keys(&self, id: &PersonId, now: Timestamp) -> impl Iterator<Item = &PersonKey> {
+        let keys = self.person(id).into_iter().flat_map(|person| &person.keys);
+        keys.filter(move |key| key.not_after.is_none_or(|end| now < end))
     }
 
     /// Who holds `key`, whatever it may be used for.

@@ -15,7 +15,6 @@ use shared::approval::{Approval, Decision, Saw};
 use shared::digest::hex;
 use shared::ids::{AgentId, ChangeId};
 use shared::limits;
-use shared::policy::Role;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::Approve;
@@ -188,11 +187,7 @@ fn told(session: &Session, review: &Review, forecast: &Forecast) -> String {
         out.push_str(&format!("  {}\n", text::clean(line)));
     }
     out.push_str(&format!("  {}: {allowed}/{all}\n", lang.word(Word::WouldBeAllowed)));
-    let mut reasons: Vec<String> =
-        forecast.hosts.values().filter_map(|v| v.as_ref().err().map(ToString::to_string)).collect();
-    reasons.sort();
-    reasons.dedup();
-    for reason in reasons {
+    for reason in forecast.reasons() {
         out.push_str(&format!("  ! {}\n", text::clean(&reason)));
     }
     out
@@ -200,11 +195,12 @@ fn told(session: &Session, review: &Review, forecast: &Forecast) -> String {
 
 fn check_role(session: &Session, site: &Site) -> Done {
     let person = &session.profile.config.person;
-    if site.policy.keys_for(person, Role::Approver, session.now).is_empty() {
+    if !site.policy.may_approve(person, session.now) {
         let message = format!("{person} is no approver at this site");
-        return Err(
-            Failure::refused(message).why(format!("policy version {} has no such key", site.policy.version))
-        );
+        return Err(Failure::refused(message).why(format!(
+            "policy version {} has no such key, and no delegation that holds now",
+            site.policy.version
+        )));
     }
     Ok(())
 }

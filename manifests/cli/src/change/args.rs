@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
-use shared::ids::ChangeId;
+use shared::ids::{ChangeId, ModelName};
 use shared::risk::ActionClass;
 
 #[derive(Debug, Subcommand)]
@@ -171,6 +171,9 @@ pub struct NewArgs {
     /// An emergency may need fewer approvals, if the policy has a rule for it
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     pub change_type: Option<TypeArg>,
+    /// A standard change that this model of the policy allows; it needs no approval
+    #[arg(long, value_name = "NAME", conflicts_with = "change_type")]
+    pub model: Option<ModelName>,
     /// What a host does that was away during a window
     #[arg(long, value_enum)]
     pub missed: Option<MissedArg>,
@@ -194,7 +197,7 @@ pub struct NewArgs {
     pub revise: Option<ChangeId>,
 }
 
-fn action_class(text: &str) -> Result<ActionClass, String> {
+pub fn action_class(text: &str) -> Result<ActionClass, String> {
     const ALL: [ActionClass; 8] = [
         ActionClass::File,
         ActionClass::Service,

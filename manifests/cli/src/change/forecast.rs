@@ -7,12 +7,12 @@ use shared::approval::Approval;
 use shared::bundle::Bundle;
 use shared::ids::AgentId;
 use shared::plan::Plan;
-use shared::policy::{self, Case, Policy, Purpose, judge, verify_approval};
+use shared::policy::{self, Case, Hearing, Policy, Purpose, judge};
 use shared::refusal::Refused;
 use shared::risk::risk_of;
 use shared::statement::Statement;
 use shared::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// For every host of the plan set: approved, or why not.
 pub struct Forecast {
@@ -48,14 +48,20 @@ impl Forecast {
     pub fn allowed(&self) -> usize {
         self.hosts.values().filter(|verdict| verdict.is_ok()).count()
     }
+
+    /// Why hosts are not allowed, each reason once, as far as the lines do not say it.
+    pub fn reasons(&self) -> BTreeSet<String> {
+        let refused = self.hosts.values().filter_map(|verdict| verdict.as_ref().err());
+        refused.filter(|why| !self.lines.contains(&why.message)).map(ToString::to_string).collect()
+    }
 }
 
 /// What the approvals of a retroactive change would come to, with a statement that the server may not have yet.
 pub fn acceptance(policy: &Policy, review: &Review, new: &Statement<Approval>, now: Timestamp) -> Acceptance {
     let known = review.approvals.iter().map(|spoken| &spoken.statement);
     let all = known.filter(|known| known.digest != new.digest).chain([new]);
-    let verified: Vec<_> = all.filter_map(|a| verify_approval(policy, &review.change, a, now).ok()).collect();
-    judge_acceptance(policy, &review.change, &review.findings, &verified, now)
+    let heard = Hearing::of(policy, &review.change, all, now);
+    judge_acceptance(policy, &review.change, &review.findings, &heard, now)
 }
 
 fn admitted(
@@ -77,12 +83,8 @@ fn explained(
     plan: &Statement<Plan>,
     now: Timestamp,
 ) -> Vec<String> {
-    let verified: Vec<_> = bundle
-        .approvals
-        .iter()
-        .filter_map(|a| verify_approval(policy, &review.change, a, now).ok())
-        .collect();
-    with_case(review, plan, |case| judge(policy, case, &verified, now).lines)
+    let heard = Hearing::of(policy, &review.change, &bundle.approvals, now);
+    with_case(review, plan, |case| judge(policy, case, &heard, now).lines)
 }
 
 /// Until when an approval that is signed now covers that this host corrects; `None` when the policy does not let it.
@@ -100,8 +102,7 @@ fn with_case<T>(review: &Review, plan: &Statement<Plan>, ask: impl FnOnce(&Case<
     let classes = sources.classes_with(plan.body.classes());
     ask(&Case {
         purpose: Purpose::Start,
-        change_type: review.change.body.change_type,
-        author: &review.change.body.author,
+        change: &review.change.body,
         publishers: sources.publishers(),
         agent: plan.body.agent_id,
         host_class: &plan.body.host_class,

@@ -13,7 +13,7 @@ use shared::admit::{Verified, check_author};
 use shared::change::{
     Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
 };
-use shared::ids::{AgentId, ChangeId, ManifestName, Team};
+use shared::ids::{AgentId, ChangeId, ManifestName, ModelName, Team};
 use shared::manifest::Manifest;
 use shared::statement::Statement;
 use shared::strict::Map;
@@ -105,15 +105,13 @@ fn written(
     let wished = wished.map(|patch| patch.reboot).fold(Reboot::Never, Reboot::stronger);
     let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(wished);
     let shown = effects::classes(manifests.iter().map(|(_, manifest)| manifest.get()), reboot);
+    let (change_type, model) = kind(args, old);
     Change {
         site: session.profile.config.site.clone(),
         change_id,
         revision: old.map_or(1, |o| o.revision.saturating_add(1)),
-        change_type: args
-            .change_type
-            .map(ChangeType::from)
-            .or(old.map(|o| o.change_type))
-            .unwrap_or(ChangeType::Normal),
+        change_type,
+        model,
         title: words.title,
         reason: words.reason,
         author: session.profile.config.person.clone(),
@@ -143,6 +141,16 @@ fn written(
     }
 }
 
+/// What is named now replaces both: a model makes the change a standard one, and another type has no model.
+fn kind(args: &NewArgs, old: Option<&Change>) -> (ChangeType, Option<ModelName>) {
+    match (&args.model, args.change_type, old) {
+        (Some(model), ..) => (ChangeType::Standard, Some(model.clone())),
+        (None, Some(change_type), _) => (change_type.into(), None),
+        (None, None, Some(old)) => (old.change_type, old.model.clone()),
+        (None, None, None) => (ChangeType::Normal, None),
+    }
+}
+
 fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId, String>) -> Done {
     if let Some(problem) = change.problems().into_iter().next() {
         return Err(Failure::usage(format!("this change would be refused: {problem}")));
@@ -150,6 +158,10 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
     let statement = Statement::sign(change, &session.key(KeyUse::Approver)?);
     check_author(&site.policy, &statement, session.now).or_refuse("hosts would not accept your signature")?;
     let body = &statement.body;
+    if let Some(why) = site.policy.not_standard(body, session.now) {
+        return Err(Failure::refused(why)
+            .remedy("see `assent policy show`, or leave --model out and ask for approvals"));
+    }
     let line = session.api.put_revision(&body.change_id, body.revision, &statement.envelope)?;
     let hosts: Vec<_> = body
         .targets

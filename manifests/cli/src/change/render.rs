@@ -71,6 +71,8 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
     fn head(&self, page: &mut Page) {
         let (change, w) = (&self.review.change.body, &self.w);
         let kind = format!("{:?}", change.change_type).to_lowercase();
+        let model = change.model.as_ref().map(|model| format!(", {} {model}", w(Word::Model)));
+        let kind = kind + &model.unwrap_or_default();
         let revision = format!("{} {}", w(Word::Revision), change.revision);
         page.line(&format!(
             "{} {}, {revision} ({kind}): {}",

@@ -1,5 +1,6 @@
 //! `assent change show` and `list`.
 
+use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
 use crate::author::list::print_json;
@@ -33,7 +34,22 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
     let zone = window::zone(None)?;
     let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour(), names: &names };
     term::print(&render(review, &site.policy, &style))?;
+    tell_what_counts(session, site, review)?;
     tell_what_moved(session, review)
+}
+
+/// What the policy makes of the approvals now, in the words of the hosts' own check.
+fn tell_what_counts(session: &Session, site: &Site, review: &Review) -> Done {
+    let open = matches!(review.line.state.as_str(), "in_review" | "approved" | "running" | "halted");
+    if !open || review.change.body.is_retroactive() || review.plans.is_empty() {
+        return Ok(());
+    }
+    let forecast = Forecast::of(&site.policy, review, None, session.now);
+    let mut out = format!("{}\n", session.lang.word(Word::Counted));
+    for line in forecast.lines.iter().chain(&forecast.reasons()) {
+        out.push_str(&format!("  {}\n", text::clean(line)));
+    }
+    term::print(&out)
 }
 
 /// What a change accepts may look otherwise by now; that is the server's word.

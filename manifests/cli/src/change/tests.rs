@@ -75,6 +75,8 @@ pub fn policy() -> Policy {
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,
+        delegations: Vec::new(),
+        models: Vec::new(),
     }
 }
 
@@ -131,6 +133,7 @@ pub fn change() -> Statement<Change> {
         undo: UndoPlan { text: "put the old file back".into(), automatic: true },
         lift_quarantine: false,
         correct_until: None,
+        model: None,
         supersedes: None,
         accepts: Vec::new(),
     };

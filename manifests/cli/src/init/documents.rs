@@ -92,5 +92,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         ca_spki: vec![site.certificates.ca_spki],
         server_urls: vec![site.addresses.people_url.clone()],
         vendor: None,
+        delegations: Vec::new(),
+        models: Vec::new(),
     })
 }

@@ -241,6 +241,11 @@ pub(super) fn list_over(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String
     rows.order(change::number).select(change::id).limit(100).load(tx)
 }
 
+/// Changes that end after a moment, whatever became of them.
+pub(super) fn list_ending_after(tx: &mut Conn, at: Timestamp) -> QueryResult<Vec<Row>> {
+    change::table.filter(change::not_after.gt(at.0)).order(change::number).load(tx)
+}
+
 pub(super) fn list_unpublished(tx: &mut Conn) -> QueryResult<Vec<Row>> {
     change::table.filter(change::unpublished.eq(true)).order(change::number).load(tx)
 }

@@ -1,5 +1,6 @@
 //! Changes from draft to end on both databases, with documents signed as people and hosts sign them.
 
+mod models;
 pub(crate) mod world;
 
 use crate::kernel::error::Error;
@@ -294,7 +295,7 @@ async fn the_author_does_not_count_and_one_person_counts_once() {
         let told =
             world.good("POST", &path, shared::wire::Approve { plan_set: of.plan_set(), approval: own }).await;
         assert!(
-            answer(&told).lines.iter().any(|line| line.contains("lead not counted: is the author")),
+            answer(&told).lines.iter().any(|line| line.contains("person lead not counted, is the author")),
             "{told}"
         );
         world.approve(&of, "peer").await;

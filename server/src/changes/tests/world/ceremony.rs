@@ -5,9 +5,11 @@ use shared::ids::SiteId;
 use shared::keys::SigningKey;
 use shared::ledger::VerifierKey;
 use shared::policy::{
-    Assurance, ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule,
-    SCHEMA,
+    Assurance, ClockRules, DistinctFrom, LogRules, Match, Model, Person, PersonKey, Policy, Require, Role,
+    Rule, SCHEMA,
 };
+use shared::risk::ActionClass;
+use shared::risk::ActionClass;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::tuf::writer::{self, KeySet};
@@ -106,6 +108,17 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,
+        delegations: Vec::new(),
+        models: vec![Model {
+            name: "patches".parse().unwrap(),
+            team: "main".parse().unwrap(),
+            manifests: "base".into(),
+            versions: "~1.0".parse().unwrap(),
+            action_classes: [ActionClass::File].into(),
+            host_classes: ["production".parse().unwrap()].into(),
+            hosts_per_day: 3,
+            expires: NOW.plus(30 * DAY),
+        }],
     }
 }
 

@@ -106,6 +106,7 @@ impl World {
             undo: UndoPlan { text: "restore the old file".into(), automatic: true },
             lift_quarantine: false,
             correct_until: None,
+            model: None,
             supersedes: None,
             accepts: Vec::new(),
         }
@@ -379,6 +380,11 @@ impl World {
     /// What the publishing job does.
     pub async fn publish_waiting(&self) {
         changes::publish(&self.node.db, &self.node.repository, self.now()).await.unwrap();
+    }
+
+    /// What the job for standard changes of a model does.
+    pub async fn begin_standard(&self) {
+        changes::begin_standard(&self.node.db, self.now()).await.unwrap();
     }
 
     /// Publishes what a row says, as an intruder with the database would have it done.

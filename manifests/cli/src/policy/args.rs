@@ -1,0 +1,107 @@
+//! Options of `assent policy …`.
+
+use clap::{Args, Subcommand};
+use shared::ids::{HostClass, ModelName, PersonId, Team};
+use shared::risk::ActionClass;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Show the policy in force as JSON, ready to be edited
+    #[command(after_help = "Example: assent policy show > policy.json")]
+    Show,
+    /// Open the policy in $EDITOR; then check, show the difference, sign and publish it
+    #[command(after_help = "Example: assent policy edit")]
+    Edit(SignArgs),
+    /// Check an edited policy, show the difference, sign it with governance and publish it
+    #[command(
+        after_help = "Example: assent policy publish policy.json\n         assent policy publish policy.json --team web=KEY1,KEY2   # who may publish for a team"
+    )]
+    Publish {
+        /// The edited policy; version and time of issue are set by this command
+        file: PathBuf,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
+    /// Let a person approve in an approver's place for a while, or end that
+    #[command(
+        after_help = "What the delegate approved counts until the delegation ends, once, and never for a change of either person.\nExample: assent policy delegate lead deputy --until 2w\n         assent policy delegate lead deputy --end"
+    )]
+    Delegate {
+        /// The approver
+        by: PersonId,
+        /// Who stands in; needs an own key in the policy
+        to: PersonId,
+        /// When it begins: a time, or so long from now on (default: now)
+        #[arg(long, value_name = "TIME", conflicts_with = "end")]
+        from: Option<String>,
+        /// When it ends: a time, or so long from now on; at most 90 days after it begins
+        #[arg(long, value_name = "TIME", required_unless_present = "end", conflicts_with = "end")]
+        until: Option<String>,
+        /// Take all delegations between the two out of the policy
+        #[arg(long)]
+        end: bool,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
+    /// Allow standard changes of a kind without an approval of their own
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Add a model, or put another one in the place of that with the same name
+    #[command(
+        after_help = "Example: assent policy model set web-patches --team web --manifests \"web-*\" --versions \"~1.4\" \\\n           --allow file --allow service --host-class production --hosts-per-day 20 --expires 60d\n         assent change new --model web-patches --manifest web-base@1.4.7 ..."
+    )]
+    Set(Box<ModelArgs>),
+    /// Take a model out of the policy
+    #[command(after_help = "Example: assent policy model remove web-patches")]
+    Remove {
+        name: ModelName,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    pub name: ModelName,
+    /// Whose manifests
+    #[arg(long)]
+    pub team: Team,
+    /// A manifest's name, or its beginning followed by *
+    #[arg(long, value_name = "PATTERN")]
+    pub manifests: String,
+    /// Versions, as Cargo writes them: ~1.4 (1.4.0 up to but not 1.5.0), or ">=2.1, <2.4"
+    #[arg(long, value_name = "RANGE")]
+    pub versions: semver::VersionReq,
+    /// Effect that hosts may run, such as file or service; may be repeated
+    #[arg(long, value_name = "CLASS", required = true, value_parser = crate::change::args::action_class)]
+    pub allow: Vec<ActionClass>,
+    /// Class of the hosts; may be repeated
+    #[arg(long, value_name = "CLASS", required = true)]
+    pub host_class: Vec<HostClass>,
+    /// Hosts of one change, and of all changes of the model whose starts lie within 24 hours
+    #[arg(long, value_name = "NUMBER")]
+    pub hosts_per_day: u32,
+    /// When it ends: a time, or so long from now on; at most 90 days from now
+    #[arg(long, value_name = "TIME")]
+    pub expires: String,
+    #[command(flatten)]
+    pub sign: SignArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Governance key file to sign with (default: that of the profile); may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Public keys that publish for a team, in place of those it had (see `assent key show`); may be repeated
+    #[arg(long, value_name = "TEAM=KEY,KEY")]
+    pub team: Vec<String>,
+    /// Do not ask; for scripts that have looked themselves
+    #[arg(long)]
+    pub yes: bool,
+}

@@ -1,0 +1,67 @@
+//! Authority that lasts: delegations and models, each edited with one command and signed like any other edition.
+
+use super::args::{ModelArgs, SignArgs};
+use super::{current, publish_next};
+use crate::error::{Done, Failure};
+use crate::session::Session;
+use crate::window;
+use shared::ids::{ModelName, PersonId};
+use shared::policy::{Delegation, Model};
+
+pub fn delegate(
+    session: &Session,
+    (by, to): (&PersonId, &PersonId),
+    (from, until): (Option<&str>, &str),
+    sign: &SignArgs,
+) -> Done {
+    let zone = window::zone(None)?;
+    let moment = |text: &str| window::end(text, &zone, session.now);
+    let (from, until) = (from.map_or(Ok(session.now), moment)?, moment(until)?);
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    next.delegations.push(Delegation { by: by.clone(), to: to.clone(), from, until });
+    publish_next(session, &site, next, sign)
+}
+
+pub fn end_delegation(session: &Session, by: &PersonId, to: &PersonId, sign: &SignArgs) -> Done {
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    next.delegations.retain(|delegation| (&delegation.by, &delegation.to) != (by, to));
+    if next == site.policy {
+        return Err(Failure::refused(format!("{by} has delegated nothing to {to}"))
+            .remedy("see `assent policy show`"));
+    }
+    publish_next(session, &site, next, sign)
+}
+
+pub fn set_model(session: &Session, args: &ModelArgs) -> Done {
+    let model = Model {
+        name: args.name.clone(),
+        team: args.team.clone(),
+        manifests: args.manifests.clone(),
+        versions: args.versions.clone(),
+        action_classes: args.allow.iter().copied().collect(),
+        host_classes: args.host_class.iter().cloned().collect(),
+        hosts_per_day: args.hosts_per_day,
+        expires: window::end(&args.expires, &window::zone(None)?, session.now)?,
+    };
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    match next.models.iter_mut().find(|known| known.name == model.name) {
+        Some(known) => *known = model,
+        None => next.models.push(model),
+    }
+    publish_next(session, &site, next, &args.sign)
+}
+
+pub fn remove_model(session: &Session, name: &ModelName, sign: &SignArgs) -> Done {
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    next.models.retain(|model| model.name != *name);
+    if next == site.policy {
+        return Err(
+            Failure::refused(format!("the policy has no model {name}")).remedy("see `assent policy show`")
+        );
+    }
+    publish_next(session, &site, next, sign)
+}

@@ -1,0 +1,188 @@
+//! Tally: how many distinct persons one rule counts, and in words which of them and which not.
+//!
+//! A signer counts once and a person who is stood for counts once, whoever signed: the number is the largest set of pairs
+//! in which nobody appears twice. So it can only grow with more approvals, and no order of them changes it.
+
+use super::{Case, DistinctFrom, Hearing, Purpose, Require, Rule, VerifiedApproval};
+use crate::digest::Digest;
+use crate::ids::PersonId;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Persons that are told one by one of those who do not count; the rest is a number.
+const TOLD: usize = 8;
+
+/// Whose word counted, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Voice {
+    pub person: PersonId,
+    /// The same person, or the one who has delegated to `person`.
+    pub stands_for: PersonId,
+}
+
+impl fmt::Display for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.person == self.stands_for {
+            true => write!(f, "{}", self.person),
+            false => write!(f, "{} for {}", self.person, self.stands_for),
+        }
+    }
+}
+
+/// What one rule comes to.
+pub(super) struct Tally<'p> {
+    rule: &'p Rule,
+    pub counted: BTreeMap<Voice, Digest>,
+    not: BTreeMap<PersonId, String>,
+}
+
+impl<'p> Tally<'p> {
+    pub fn of(rule: &'p Rule, case: &Case<'_>, hearing: &Hearing, now: Timestamp) -> Self {
+        let mut not: BTreeMap<PersonId, String> =
+            hearing.unheard().iter().map(|(person, why)| (person.clone(), why.message.clone())).collect();
+        let mut able: BTreeMap<&PersonId, (BTreeSet<&PersonId>, Digest)> = BTreeMap::new();
+        for word in hearing.words() {
+            match stands_for(rule, case, word, now) {
+                Ok(whom) => drop(able.insert(&word.body().person, (whom, word.digest()))),
+                Err(why) => drop(not.insert(word.body().person.clone(), why)),
+            }
+        }
+        let paired = pair(&able);
+        for (person, (whom, _)) in &able {
+            if !paired.values().any(|signer| signer == person) {
+                let whom: Vec<_> = whom.iter().map(|whom| whom.as_str()).collect();
+                not.insert(
+                    (*person).clone(),
+                    format!("gives the word of {}, which counts already", whom.join(", ")),
+                );
+            }
+        }
+        let voice = |(whom, person): (&PersonId, &PersonId)| {
+            let digest = able.get(person).map(|(_, digest)| *digest)?;
+            Some((Voice { person: person.clone(), stands_for: whom.clone() }, digest))
+        };
+        Self { rule, counted: paired.into_iter().filter_map(voice).collect(), not }
+    }
+
+    pub fn suffices(&self) -> bool {
+        self.counted.len() >= self.rule.require.approvals as usize
+    }
+
+    /// `rule "normal": 1 of 2 counted: person p1; person p2 not counted, is the author`.
+    pub fn line(&self) -> String {
+        let mut line = format!(
+            "rule {:?}: {} of {} counted",
+            self.rule.name,
+            self.counted.len(),
+            self.rule.require.approvals
+        );
+        let voices: Vec<String> = self.counted.keys().map(|voice| format!("person {voice}")).collect();
+        if !voices.is_empty() {
+            line.push_str(&format!(": {}", voices.join(", ")));
+        }
+        for (person, why) in self.not.iter().take(TOLD) {
+            line.push_str(&format!("; person {person} not counted, {why}"));
+        }
+        if self.not.len() > TOLD {
+            line.push_str(&format!("; {} more not counted", self.not.len() - TOLD));
+        }
+        line
+    }
+}
+
+/// The largest set of pairs (who is stood for, signer) in which nobody appears twice, by augmenting paths.
+fn pair<'a>(
+    able: &BTreeMap<&'a PersonId, (BTreeSet<&'a PersonId>, Digest)>,
+) -> BTreeMap<&'a PersonId, &'a PersonId> {
+    fn place<'a>(
+        signer: &'a PersonId,
+        able: &BTreeMap<&'a PersonId, (BTreeSet<&'a PersonId>, Digest)>,
+        seen: &mut BTreeSet<&'a PersonId>,
+        paired: &mut BTreeMap<&'a PersonId, &'a PersonId>,
+    ) -> bool {
+        let Some((whom, _)) = able.get(signer) else { return false };
+        // The own word first, so that what is told is what people expect.
+        let own = whom.get(signer).into_iter();
+        for whom in own.chain(whom.iter().filter(|whom| **whom != signer)).copied() {
+            if !seen.insert(whom) {
+                continue;
+            }
+            let free = match paired.get(whom).copied() {
+                None => true,
+                Some(other) => place(other, able, seen, paired),
+            };
+            if free {
+                paired.insert(whom, signer);
+                return true;
+            }
+        }
+        false
+    }
+    let mut paired = BTreeMap::new();
+    // Those who speak for themselves are placed before those who stand in for somebody.
+    let own = |signer: &&PersonId| able.get(*signer).is_some_and(|(whom, _)| whom.contains(*signer));
+    let (own, others): (Vec<&PersonId>, Vec<&PersonId>) = able.keys().copied().partition(|s| own(s));
+    for signer in own.into_iter().chain(others) {
+        place(signer, able, &mut BTreeSet::new(), &mut paired);
+    }
+    paired
+}
+
+/// For whom the word may count under a rule, or why it counts for nobody.
+fn stands_for<'a>(
+    rule: &Rule,
+    case: &Case<'_>,
+    word: &'a VerifiedApproval,
+    now: Timestamp,
+) -> Result<BTreeSet<&'a PersonId>, String> {
+    let body = word.body();
+    if let Some(why) = is_barred(&rule.require, case, &body.person) {
+        return Err(why.into());
+    }
+    if body.saw.plan_set != case.plan_set {
+        return Err("approved another plan set".into());
+    }
+    if body.agents.as_ref().is_some_and(|agents| !agents.contains(&case.agent)) {
+        return Err("approved other hosts only".into());
+    }
+    if word.assurance() < rule.require.min_assurance {
+        return Err("the key's assurance is too low for this rule".into());
+    }
+    is_too_old(rule, case, body.at, now)?;
+    let (barred, free): (BTreeSet<_>, BTreeSet<_>) =
+        word.stood_for().iter().partition(|whom| is_barred(&rule.require, case, whom).is_some());
+    match barred.first().filter(|_| free.is_empty()) {
+        None => Ok(free),
+        Some(whom) => {
+            let why = is_barred(&rule.require, case, whom).unwrap_or_default();
+            Err(format!("stands in for {whom}, who {why}"))
+        }
+    }
+}
+
+/// Whether a rule bars a person, as signer or as the one who is stood for.
+fn is_barred(require: &Require, case: &Case<'_>, person: &PersonId) -> Option<&'static str> {
+    if require.distinct_from.contains(&DistinctFrom::Author) && *person == case.change.author {
+        return Some("is the author");
+    }
+    if require.distinct_from.contains(&DistinctFrom::Publisher) && case.publishers.contains(person) {
+        return Some("published one of the manifests");
+    }
+    None
+}
+
+fn is_too_old(rule: &Rule, case: &Case<'_>, at: Timestamp, now: Timestamp) -> Result<(), String> {
+    let (hours, what) = match case.purpose {
+        Purpose::Start => (rule.require.max_validity_h, "is good"),
+        Purpose::Correction => (rule.require.max_correction_h, "covers corrections"),
+    };
+    if case.purpose == Purpose::Correction && hours == 0 {
+        return Err(format!("rule {:?} lets no approval stand for corrections", rule.name));
+    }
+    let end = at.plus(i64::from(hours) * 3_600);
+    match now < end {
+        true => Ok(()),
+        false => Err(format!("an approval {what} for {hours} hours; this one was until {end}")),
+    }
+}
