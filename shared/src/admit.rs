@@ -208,7 +208,7 @@ pub fn check_author(policy: &Policy, change: &Statement<Change>, now: Timestamp)
         return Err(Refused::new(Code::ChangeInvalid, problem.clone()));
     }
     let keys = policy.keys_for(&body.author, Role::Author, now);
-    if !keys.iter().any(|k| change.is_signed_by(&k.public)) {
+    if !keys.iter().any(|k| change.is_signed_with(k.verifier())) {
         let message = format!(
             "no current author key of {} in policy version {} signed it",
             body.author, policy.version
@@ -250,7 +250,7 @@ pub fn verify_publication(
         .map_err(|e| Refused::new(Code::ManifestInvalid, e.to_string()))?;
     let body = &statement.body;
     let keys = policy.keys_for(&body.publisher, Role::Publisher, now);
-    if body.site != policy.site || !keys.iter().any(|k| statement.is_signed_by(&k.public)) {
+    if body.site != policy.site || !keys.iter().any(|k| statement.is_signed_with(k.verifier())) {
         let message = format!(
             "no current publisher key of {} in policy version {} signed it",
             body.publisher, policy.version

@@ -5,6 +5,7 @@
 use crate::digest::Digest;
 use crate::keys::{PublicKey, SigningKey};
 use crate::limits;
+use crate::signature::Verifier;
 use crate::strict::{self, ReadError};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,22 @@ pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 pub struct SignatureEntry {
     #[serde(default)]
     pub keyid: String,
-    /// base64 of the 64-byte ed25519 signature over the PAE bytes.
+    /// base64: the 64-byte ed25519 signature over the PAE bytes, or what `ext` says.
     pub sig: String,
+    /// Of a signature that is not over the PAE bytes themselves: what it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ext: Option<Extension>,
+}
+
+/// Other forms of signatures than that of a file key or a host; which one counts says the key in the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Extension {
+    /// `sig` is an SSH signature without its text form, in the namespace of the statement's type.
+    Sshsig {},
+    /// `sig` is of a passkey; base64 of authenticator data and client data, whose challenge is the digest of the PAE bytes.
+    Webauthn { ad: String, cdj: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +75,7 @@ impl Envelope {
 
     pub fn add_signature(&mut self, key: &SigningKey) {
         let sig = BASE64.encode(key.sign(&self.signed_bytes()));
-        self.signatures.push(SignatureEntry { keyid: key.public().digest().hex(), sig });
+        self.signatures.push(SignatureEntry { keyid: key.public().digest().hex(), sig, ext: None });
     }
 
     /// Reads the JSON form; refuses other payload types, no or too many signatures, and bad base64.
@@ -105,19 +120,22 @@ impl Envelope {
         Digest::of(&self.signed_bytes())
     }
 
-    /// Whether `key` made at least one of the signatures.
+    /// Whether `key` made at least one of the plain signatures.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        let message = self.signed_bytes();
-        self.signatures
-            .iter()
-            .any(|entry| BASE64.decode(&entry.sig).is_ok_and(|sig| key.verifies(&message, &sig)))
+        !self.signers([key]).is_empty()
     }
 
-    /// Those of `keys` that made a signature, each once, in the order given.
+    /// Whether a person's key made at least one of the signatures, in the form of its kind, over a statement of this type.
+    pub fn is_signed_with(&self, verifier: Verifier<'_>, statement_type: &str) -> bool {
+        let message = self.signed_bytes();
+        self.signatures.iter().any(|entry| verifier.verifies(entry, statement_type, &message))
+    }
+
+    /// Those of `keys` that made a plain signature, each once, in the order given.
     pub fn signers<'k>(&self, keys: impl IntoIterator<Item = &'k PublicKey>) -> Vec<&'k PublicKey> {
         let message = self.signed_bytes();
-        let signatures: Vec<_> =
-            self.signatures.iter().filter_map(|entry| BASE64.decode(&entry.sig).ok()).collect();
+        let plain = self.signatures.iter().filter(|entry| entry.ext.is_none());
+        let signatures: Vec<_> = plain.filter_map(|entry| BASE64.decode(&entry.sig).ok()).collect();
         let mut found: Vec<&PublicKey> = Vec::new();
         for key in keys {
             if !found.contains(&key) && signatures.iter().any(|sig| key.verifies(&message, sig)) {

@@ -15,6 +15,7 @@ use crate::policy::{
 };
 use crate::receipt::{Header, HostOutcome, Receipt, TufVersions};
 use crate::risk::ActionClass;
+use crate::signature::KeyKind;
 use crate::statement::Statement;
 use crate::strict::Map;
 use crate::time::{Interval, Timestamp};
@@ -32,7 +33,8 @@ pub fn person_id(name: &str) -> PersonId {
 
 fn person(name: &str, keys: &[(u8, &[Role], Assurance)]) -> Person {
     let keys = keys.iter().map(|(n, roles, assurance)| PersonKey {
-        public: key(*n).public(),
+        public: key(*n).public().into(),
+        kind: KeyKind::File,
         roles: roles.iter().copied().collect(),
         assurance: *assurance,
         not_after: None,

@@ -18,6 +18,10 @@ use zeroize::Zeroizing;
 pub enum KeyError {
     #[error("an ed25519 public key is 32 bytes in base64; this is not one")]
     Encoding,
+    #[error(
+        "a public key is base64 of 32 bytes (ed25519) or of 65 (an uncompressed P-256 point); this is neither"
+    )]
+    Person,
     #[error("this ed25519 public key is weak (small order) and is refused")]
     Weak,
     #[error("this is not a private key in PKCS#8 PEM form")]
@@ -102,6 +106,84 @@ strict::text_schema!(
     "A public ed25519 key: base64 of its 32 bytes.",
     { "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$" }
 );
+
+/// A P-256 point as passkeys have it: 65 bytes, uncompressed (SEC 1, 2.3.3). One that is not on the curve verifies nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct P256Key([u8; 65]);
+
+/// A person's public key; text form is base64 of 32 bytes of ed25519 or of 65 bytes of a P-256 point.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AnyKey {
+    Ed25519(PublicKey),
+    P256(P256Key),
+}
+
+impl AnyKey {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Ed25519(key) => key.as_bytes(),
+            Self::P256(key) => &key.0,
+        }
+    }
+
+    /// SHA-256 of the bytes of the key.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.as_bytes())
+    }
+
+    pub fn ed25519(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Ed25519(key) => Some(key),
+            Self::P256(_) => None,
+        }
+    }
+
+    /// Ed25519 as [`PublicKey::verifies`]; P-256 with SHA-256 and an ASN.1 signature.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Ed25519(key) => key.verifies(message, signature),
+            Self::P256(key) => {
+                let algorithm = &ring::signature::ECDSA_P256_SHA256_ASN1;
+                ring::signature::UnparsedPublicKey::new(algorithm, key.0).verify(message, signature).is_ok()
+            }
+        }
+    }
+}
+
+impl From<PublicKey> for AnyKey {
+    fn from(key: PublicKey) -> Self {
+        Self::Ed25519(key)
+    }
+}
+
+impl FromStr for AnyKey {
+    type Err = KeyError;
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let raw = BASE64.decode(text).map_err(|_| KeyError::Person)?;
+        match (<[u8; 32]>::try_from(raw.as_slice()), <[u8; 65]>::try_from(raw.as_slice())) {
+            (Ok(raw), _) => PublicKey::from_bytes(&raw).map(Self::Ed25519),
+            (_, Ok(raw)) if raw[0] == 4 => Ok(Self::P256(P256Key(raw))),
+            (Err(_), _) => Err(KeyError::Person),
+        }
+    }
+}
+
+impl fmt::Display for AnyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64.encode(self.as_bytes()))
+    }
+}
+
+impl fmt::Debug for AnyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ed25519(key) => key.fmt(f),
+            Self::P256(_) => write!(f, "p256:{self}"),
+        }
+    }
+}
+
+strict::text_serde!(AnyKey);
 
 /// A private ed25519 key. Not printable, not comparable.
 pub struct SigningKey(ed25519_dalek::SigningKey);

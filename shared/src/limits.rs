@@ -31,6 +31,10 @@ pub const POLICY_PERSONS: usize = 1_000;
 pub const POLICY_DELEGATIONS: usize = POLICY_PERSONS;
 /// Models of standard changes in a policy: people must be able to read them all.
 pub const POLICY_MODELS: usize = 200;
+/// What a browser says about a passkey's question: type, challenge and origins are below 1 KiB.
+pub const CLIENT_DATA_BYTES: usize = 4 << 10;
+/// What an authenticator says: 37 bytes and, rarely, extensions.
+pub const AUTHENTICATOR_DATA_BYTES: usize = 1 << 10;
 /// Actions in one plan: a full patch run touches some thousand packages.
 pub const PLAN_ACTIONS: usize = 20_000;
 /// Notes of one plan: packages on hold or left out; hosts with more of them are not patched but frozen.

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::keys::{PublicKey, SigningKey};
 use crate::limits;
+use crate::signature::Verifier;
 use crate::strict::{self, ReadError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -63,13 +64,20 @@ pub struct Statement<P> {
 impl<P: Predicate> Statement<P> {
     /// Signs `body` with one key.
     pub fn sign(body: P, key: &SigningKey) -> Self {
+        let mut statement = Self::unsigned(body);
+        statement.envelope.add_signature(key);
+        statement
+    }
+
+    /// The statement without a signature, for keys that are not at hand: theirs is added to the envelope.
+    pub fn unsigned(body: P) -> Self {
         let frame = Frame {
             kind: STATEMENT.into(),
             subject: body.subjects(),
             predicate_type: P::TYPE.into(),
             predicate: body,
         };
-        let envelope = Envelope::sign(strict::to_json(&frame), key);
+        let envelope = Envelope { payload: strict::to_json(&frame), signatures: Vec::new() };
         Self { digest: envelope.digest(), body: frame.predicate, envelope }
     }
 
@@ -97,6 +105,11 @@ impl<P: Predicate> Statement<P> {
 
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         self.envelope.is_signed_by(key)
+    }
+
+    /// Whether a person's key signed it, in the form of that key's kind.
+    pub fn is_signed_with(&self, verifier: Verifier<'_>) -> bool {
+        self.envelope.is_signed_with(verifier, P::TYPE)
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -182,6 +182,10 @@ pub struct ChangeFile {
     /// Of a retroactive change: the findings that it accepts, as their hosts signed them, in the change's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Envelope>,
+    /// Six words for the revision and its plan set (the proposed one, or else all plans), to compare with what `assent change
+    /// show` makes of the signed documents.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
 }
 
 /// An approval with the plan set that its person saw.

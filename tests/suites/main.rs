@@ -14,6 +14,7 @@ macro_rules! on_both {
 }
 
 mod attacks;
+mod authority;
 mod commands;
 mod conformance;
 mod copies;

@@ -64,15 +64,7 @@ pub fn policy() -> Policy {
     let person = |name: &str, keys: &[(u8, &[Part])]| Person {
         id: name.parse().unwrap(),
         name: name.into(),
-        keys: keys
-            .iter()
-            .map(|(n, roles)| PersonKey {
-                public: key(*n).public(),
-                roles: roles.iter().copied().collect(),
-                assurance: Assurance::Independent,
-                not_after: None,
-            })
-            .collect(),
+        keys: keys.iter().map(|(n, roles)| PersonKey::file(key(*n).public(), roles)).collect(),
     };
     Policy {
         schema: SCHEMA.into(),

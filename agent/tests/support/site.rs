@@ -101,12 +101,7 @@ impl Site {
     }
 
     fn policy(&self) -> Policy {
-        let key = PersonKey {
-            public: self.person.public(),
-            roles: [Role::Author, Role::Publisher, Role::Approver].into(),
-            assurance: Assurance::Independent,
-            not_after: None,
-        };
+        let key = PersonKey::file(self.person.public(), &[Role::Author, Role::Publisher, Role::Approver]);
         let require = Require {
             approvals: 1,
             distinct_from: [].into(),

@@ -2,6 +2,7 @@
 
 use crate::lang::Lang;
 use crate::policy::PolicyCommand;
+use crate::ssh::Place;
 use clap::{Args, Parser, Subcommand};
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use std::path::PathBuf;
@@ -154,6 +155,8 @@ pub enum OnlineCommand {
         /// Cover also hosts that planned after somebody had approved; who did has to approve again
         #[arg(long)]
         all_plans: bool,
+        #[command(flatten)]
+        ssh: SshArgs,
     },
     /// Say no to a change, with your own key
     #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]
@@ -163,6 +166,8 @@ pub enum OnlineCommand {
         /// Why; signed and kept
         #[arg(long)]
         comment: String,
+        #[command(flatten)]
+        ssh: SshArgs,
     },
     /// Take your approval back
     #[command(after_help = "Example: assent withdraw C-114 --comment \"wrong window\"")]
@@ -172,6 +177,8 @@ pub enum OnlineCommand {
         /// Why; signed and kept
         #[arg(long, default_value = "")]
         comment: String,
+        #[command(flatten)]
+        ssh: SshArgs,
     },
     /// Why is a host not changing yet?
     #[command(after_help = "Example: assent why web1 C-114")]
@@ -446,6 +453,20 @@ pub enum SiteCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// With which key a person signs.
+#[derive(Debug, Args)]
+pub struct SshArgs {
+    /// Sign with an OpenSSH key that the policy names: one of the ssh-agent, or of this file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub ssh: Option<Option<PathBuf>>,
+}
+
+impl SshArgs {
+    pub fn place(&self) -> Option<Place<'_>> {
+        self.ssh.as_ref().map(|file| file.as_deref().map_or(Place::Agent, Place::File))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,15 +7,18 @@ use crate::profile::{SMALL, Secrets};
 use crate::session::Session;
 use crate::{clock, files, init, paper, term, text, window};
 use serde::Serialize;
-use shared::keys::{PublicKey, SigningKey};
+use shared::keys::{AnyKey, SigningKey};
 use shared::policy::{PersonKey, Role};
+use shared::signature::KeyKind;
 use std::path::Path;
 use zeroize::Zeroizing;
 
 #[derive(Serialize)]
 struct Line {
     holder: String,
-    public: PublicKey,
+    public: AnyKey,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    kind: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     ends: String,
     roles: Vec<String>,
@@ -35,7 +38,8 @@ pub fn show(session: &Session, json: bool) -> Done {
         format!("governance, {} of {} sign", root.roles.root.threshold, root.roles.root.keyids.len());
     lines.extend(governance.map(|key| Line {
         holder: "root".into(),
-        public: *key.public(),
+        public: (*key.public()).into(),
+        kind: "",
         ends: String::new(),
         roles: vec![threshold.clone()],
     }));
@@ -45,7 +49,8 @@ pub fn show(session: &Session, json: bool) -> Done {
     let mut rows = vec![["HOLDER", "PUBLIC KEY", "ENDS", "FOR"].map(str::to_owned).to_vec()];
     rows.extend(lines.iter().map(|l| {
         let ends = if l.ends.is_empty() { "-".to_owned() } else { l.ends.clone() };
-        vec![l.holder.clone(), l.public.to_string(), ends, l.roles.join(", ")]
+        let kind = if l.kind.is_empty() { String::new() } else { format!(" ({})", l.kind) };
+        vec![l.holder.clone(), format!("{}{kind}", l.public), ends, l.roles.join(", ")]
     }));
     term::print(&format!("{} ({id})\n{}", text::clean(&person.name), text::table(&rows)))
 }
@@ -55,8 +60,18 @@ fn line(holder: &str, key: &PersonKey) -> Line {
     Line {
         holder: holder.to_owned(),
         public: key.public,
+        kind: kind_name(&key.kind),
         ends: key.not_after.map(|end| window::local(end, &zone)).unwrap_or_default(),
         roles: key.roles.iter().map(|role| role_name(*role).to_owned()).collect(),
+    }
+}
+
+fn kind_name(kind: &KeyKind) -> &'static str {
+    match kind {
+        KeyKind::File => "",
+        KeyKind::Ssh => "ssh",
+        KeyKind::SshSk(_) => "ssh security key",
+        KeyKind::Passkey(_) => "passkey",
     }
 }
 

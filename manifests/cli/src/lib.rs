@@ -30,6 +30,7 @@ mod secret;
 mod session;
 mod shell;
 mod site;
+mod ssh;
 mod term;
 mod text;
 mod trust;

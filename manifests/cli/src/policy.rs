@@ -3,6 +3,7 @@
 //! Never: a policy that its own rules refuse, or one that was not shown as a difference before it was signed.
 
 pub mod args;
+mod keys;
 mod standing;
 
 pub use args::PolicyCommand;
@@ -11,7 +12,7 @@ use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
 use crate::trust::{self, Site};
 use crate::{files, renew, term, text};
-use args::{ModelCommand, SignArgs};
+use args::{ModelCommand, PublishArgs, SignArgs};
 use shared::ids::Team;
 use shared::keys::PublicKey;
 use shared::limits;
@@ -26,8 +27,10 @@ use std::process::Command;
 pub fn run(session: &Session, command: &PolicyCommand) -> Done {
     match command {
         PolicyCommand::Show => show(session),
-        PolicyCommand::Edit(sign) => edit(session, sign),
-        PolicyCommand::Publish { file, sign } => publish(session, file, sign),
+        PolicyCommand::Edit(args) => edit(session, args),
+        PolicyCommand::Publish { file, publish: args } => publish(session, file, args),
+        PolicyCommand::AddKey(args) => keys::add(session, args),
+        PolicyCommand::RemoveKey { person, public, sign } => keys::remove(session, (person, public), sign),
         PolicyCommand::Delegate { by, to, from, until, sign, .. } => match until {
             Some(until) => standing::delegate(session, (by, to), (from.as_deref(), until), sign),
             None => standing::end_delegation(session, by, to, sign),
@@ -49,7 +52,7 @@ fn pretty(policy: &Policy) -> Done<String> {
 }
 
 /// The editor works on a private file beside the profile, which is removed when the policy is published.
-fn edit(session: &Session, sign: &SignArgs) -> Done {
+fn edit(session: &Session, args: &PublishArgs) -> Done {
     let editor =
         std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty()).ok_or_else(|| {
             Failure::usage("no editor is set").remedy(
@@ -68,16 +71,16 @@ fn edit(session: &Session, sign: &SignArgs) -> Done {
         let kept = format!("the file {} is kept; run the command again to go on", path.display());
         return Err(Failure::refused("the editor did not end well; nothing was signed").remedy(kept));
     }
-    publish(session, &path, sign)?;
+    publish(session, &path, args)?;
     std::fs::remove_file(&path).or_fault(format!("could not remove {}", path.display()))
 }
 
-fn publish(session: &Session, file: &Path, sign: &SignArgs) -> Done {
+fn publish(session: &Session, file: &Path, args: &PublishArgs) -> Done {
     let site = current(session)?;
     let bytes = files::read(file, limits::ENVELOPE_BYTES)?;
     let next: Policy = strict::from_json("the policy", &bytes, limits::ENVELOPE_BYTES)
         .or_usage(format!("{} is not a policy", file.display()))?;
-    publish_next(session, &site, next, sign)
+    publish_with(session, &site, next, (&args.sign, &args.team))
 }
 
 /// The site as it is now, also where the policy is about to be renewed because it has ended.
@@ -85,12 +88,21 @@ fn current(session: &Session) -> Done<Site> {
     trust::refresh_expired(&session.profile, &session.api, session.now)
 }
 
-/// Shows what differs, asks, signs. Version and time are set here: the next edition, issued now.
-fn publish_next(session: &Session, site: &Site, mut next: Policy, sign: &SignArgs) -> Done {
+fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -> Done {
+    publish_with(session, site, next, (sign, &[]))
+}
+
+/// Shows what differs, asks, signs. Version and time are set here: the next edition, issued now. `wishes` are keys of teams.
+fn publish_with(
+    session: &Session,
+    site: &Site,
+    mut next: Policy,
+    (sign, wishes): (&SignArgs, &[String]),
+) -> Done {
     next.version = site.policy.version;
     next.issued = site.policy.issued;
     let old = site.targets()?;
-    let teams = teams(&old, &sign.team)?;
+    let teams = teams(&old, wishes)?;
     let old_teams = self::teams(&old, &[])?;
     if next == site.policy && teams == old_teams {
         return term::print("nothing differs from the policy in force; nothing was signed\n");

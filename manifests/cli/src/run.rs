@@ -72,15 +72,21 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
         Do::Change(command) => run_change(session, command),
-        Do::Approve { change, expires, only, comment, yes, diff_to, accept_unseen, all_plans } => {
+        Do::Approve { change, expires, only, comment, yes, diff_to, accept_unseen, all_plans, ssh } => {
             let (expires, comment) = (expires.as_deref(), comment.as_str());
             let diff_to = diff_to.as_deref();
             let change = &change;
-            let wish = Wish { change, expires, only: &only, comment, yes, diff_to, accept_unseen, all_plans };
+            let ssh = ssh.place();
+            let wish =
+                Wish { change, expires, only: &only, comment, yes, diff_to, accept_unseen, all_plans, ssh };
             approve::approve(session, &wish)
         }
-        Do::Reject { change, comment } => approve::refuse(session, &change, Decision::Reject, &comment),
-        Do::Withdraw { change, comment } => approve::refuse(session, &change, Decision::Withdraw, &comment),
+        Do::Reject { change, comment, ssh } => {
+            approve::refuse(session, &change, (Decision::Reject, &comment), ssh.place())
+        }
+        Do::Withdraw { change, comment, ssh } => {
+            approve::refuse(session, &change, (Decision::Withdraw, &comment), ssh.place())
+        }
         Do::Why { host, change } => why::run(session, &host, &change),
         Do::Secret(command) => secret::run(session, &command),
         Do::Ci(CiCommand::List { label, facts, json }) => ci::list(session, &label, &facts, json),

@@ -114,7 +114,9 @@ fn site_of(profile: &Profile, api: &Client, dir: PathBuf, trusted: Trusted, now:
     if policy.version > seen.policy_version {
         files::replace(&dir.join(SEEN), &strict::to_json(&Seen { policy_version: policy.version }))?;
     }
-    if files::try_read(&dir.join(POLICY), bytes.len() + 1)?.is_none_or(|kept| kept != bytes) {
+    // The one before may have been longer.
+    let kept = files::try_read(&dir.join(POLICY), TargetName::Policy.max_bytes() as usize)?;
+    if kept.is_none_or(|kept| kept != bytes) {
         files::replace(&dir.join(POLICY), &bytes)?;
     }
     Ok(Site { trusted, policy, now, dir })

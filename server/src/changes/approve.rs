@@ -19,6 +19,7 @@ use shared::ledger::LeafKind;
 use shared::lifecycle::{Event, State};
 use shared::plan::PlanSet;
 use shared::policy::{Purpose, verify_approval};
+use shared::refusal::Code;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 
@@ -97,6 +98,10 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
     verify(papers, sent, now)?;
     if body.decision != Decision::Approve {
         return Ok(());
+    }
+    if let Some(model) = &change.body.model {
+        let why = format!("model {model} allows it or does not; approvals count nothing for it");
+        return Err(refuse(Code::PolicyModel, why).into());
     }
     check_plans(tx, papers, &sent.plan_set)?;
     match papers.standing(row.plan_set()?, now) {

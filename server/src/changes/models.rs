@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 /// Begins what is ready; each change in a transaction of its own.
 pub(super) async fn begin_ready(db: &Db, now: Timestamp) -> Result<(), Error> {
-    let waiting = db.read("change.standard", |tx| waiting(tx)).await?;
+    let waiting = db.read("change.standard", waiting).await?;
     for id in waiting {
         db.write("change.begin", move |tx| begin(tx, &id, now)).await?;
     }

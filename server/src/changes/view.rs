@@ -11,9 +11,11 @@ use shared::change::Change;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::ChangeId;
+use shared::plan::PlanSet;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{ChangeFile, ChangeLine};
+use shared::words;
 use std::collections::BTreeMap;
 
 /// One step of a change's course.
@@ -83,6 +85,7 @@ pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, 
         Some(digest) => Some(super::judging::plan_set(tx, &digest)?),
         None => None,
     };
+    let words = words(&row, &digest, plan_set.as_ref(), &targets)?;
     let accepted = if row.retroactive { revision(tx, &row)?.body.accepts } else { Vec::new() };
     let accepted: Vec<Digest> = accepted.into_iter().map(|accepted| accepted.finding).collect();
     Ok(ChangeFile {
@@ -94,7 +97,24 @@ pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, 
         approvals: envelopes(tx, &approvals)?,
         receipts: envelopes(tx, &receipts)?,
         findings: envelopes(tx, &accepted)?,
+        words,
     })
+}
+
+/// The words of what is proposed, or of all plans that are there.
+fn words(
+    row: &Row,
+    change: &Digest,
+    proposed: Option<&PlanSet>,
+    targets: &[store::Target],
+) -> Result<String, Error> {
+    let mut set = PlanSet::empty(*change);
+    for target in targets.iter().filter(|_| !row.retroactive) {
+        if let Some(plan) = target.plan.as_deref() {
+            set.plans.insert(target.agent()?, store::digest(plan)?);
+        }
+    }
+    Ok(words::of_approval(change, &proposed.unwrap_or(&set).digest()))
 }
 
 fn collect(items: impl Iterator<Item = Result<Option<Digest>, Error>>) -> Result<Vec<Digest>, Error> {

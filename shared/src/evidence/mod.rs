@@ -9,7 +9,6 @@ mod contents;
 mod derived;
 mod rules;
 mod seal;
-mod sshsig;
 mod standing;
 mod tables;
 #[cfg(test)]

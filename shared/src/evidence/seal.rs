@@ -1,8 +1,9 @@
 //! The outer seal: checksums of all files, signed so that common tools can check them.
 
-use super::{Files, Flaw, sshsig};
+use super::{Files, Flaw};
 use crate::digest::Digest;
 use crate::keys::{PublicKey, SigningKey};
+use crate::sshsig::{self, SshKey};
 use std::collections::BTreeSet;
 
 const SUMS: &str = "SHA256SUMS";
@@ -15,12 +16,16 @@ const OUTSIDE: [&str; 4] = [SUMS, SIGNATURE, SSH_SIGNATURE, SIGNER];
 
 /// Adds `SHA256SUMS`, its signatures and the signer's public key.
 pub fn seal(files: &mut Files, signer: &SigningKey) {
-    files.insert(ALLOWED.into(), sshsig::allowed_signer(NAMESPACE, &signer.public()).into_bytes());
+    files.insert(ALLOWED.into(), allowed(&signer.public()).into_bytes());
     let sums: String = files.iter().map(|(path, bytes)| format!("{}  {path}\n", Digest::of(bytes))).collect();
     files.insert(SIGNATURE.into(), signer.sign(sums.as_bytes()).to_vec());
     files.insert(SSH_SIGNATURE.into(), sshsig::sign(signer, NAMESPACE, sums.as_bytes()).into_bytes());
     files.insert(SIGNER.into(), signer.public().to_pem().into_bytes());
     files.insert(SUMS.into(), sums.into_bytes());
+}
+
+fn allowed(signer: &PublicKey) -> String {
+    sshsig::allowed_signer(NAMESPACE, NAMESPACE, &SshKey::Ed25519(signer))
 }
 
 /// Checks that every file is listed with its digest, that none was added, and that `signer` signed the list.
@@ -30,7 +35,8 @@ pub fn check_seal(files: &Files, signer: &PublicKey) -> Vec<Flaw> {
     let Some(sums) = files.get(SUMS) else { return vec![Flaw::at(SUMS, "is missing")] };
     let mut flaws = Vec::new();
     let plain = files.get(SIGNATURE).is_some_and(|sig| signer.verifies(sums, sig));
-    let ssh = files.get(SSH_SIGNATURE).is_some_and(|sig| sshsig::verifies(sig, signer, NAMESPACE, sums));
+    let ssh =
+        files.get(SSH_SIGNATURE).is_some_and(|sig| sshsig::is_signed_text(sig, signer, NAMESPACE, sums));
     // One changed file spoils both only if it is the one that both are over.
     if !plain && !ssh {
         flaws.push(Flaw::at(SUMS, "fits neither of its signatures"));

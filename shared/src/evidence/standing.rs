@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_day_is_any_24_hours_and_a_host_is_counted_once() {
         let start = |at: i64, host: u8, most| (Timestamp(at), AgentId::of_key(&[host; 32]), most);
-        assert_eq!(crowded(&[start(0, 1, 1), start(10, 1, 1), start(DAY_SECS, 2, 1)]), None);
+        assert_eq!(crowded(&[start(0, 1, 1), start(10, 1, 1), start(DAY_SECS + 10, 2, 1)]), None);
         let close = [start(20, 1, 1), start(DAY_SECS + 19, 2, 1)];
         assert_eq!(crowded(&close), Some((Timestamp(20), 2, 1)));
         assert_eq!(crowded(&close.map(|(at, host, _)| (at, host, 2))), None);

@@ -331,7 +331,7 @@ fn approval_row(contents: &Contents, approval: &Statement<Approval>) -> Vec<Stri
     let policy = policy_at(contents, body.at);
     let key = policy.and_then(|p| {
         let person = p.person(&body.person)?;
-        person.keys.iter().find(|k| approval.is_signed_by(&k.public))
+        person.keys.iter().find(|k| approval.is_signed_with(k.verifier()))
     });
     let change = contents.changes.get(&body.change);
     let valid = match (policy, change) {

@@ -530,7 +530,7 @@ fn a_receipt_that_no_approval_covers_is_a_flaw() {
         ("not in the approved plan", |r, _| r.results[0].after = Digest::of(b"evil")),
         ("self_approved", |r, _| r.self_approved = true),
         ("approval.", |_, case| case.bundle.approvals.clear()),
-        ("nobody has approved it", |r, _| r.approvals.clear()),
+        ("0 of 1 counted", |r, _| r.approvals.clear()),
         ("policy that it names", |r, _| r.policy = Digest::of(b"x")),
         ("plan that it names", |r, _| r.plan = Digest::of(b"x")),
     ];

@@ -74,6 +74,12 @@ impl Policy {
 
     /// Whether the person can approve at `now`, in the own name or in somebody's place.
     pub fn may_approve(&self, person: &PersonId, now: Timestamp) -> bool {
-        self.current_keys(person, now).any(|key| !self.stood_for(person, key, now, now).is_empty())
+        !self.approving_keys(person, now).is_empty()
+    }
+
+    /// The keys with which the person can do so.
+    pub fn approving_keys(&self, person: &PersonId, now: Timestamp) -> Vec<&PersonKey> {
+        let keys = self.current_keys(person, now);
+        keys.filter(|key| !self.stood_for(person, key, now, now).is_empty()).collect()
     }
 }

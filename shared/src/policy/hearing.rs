@@ -60,7 +60,7 @@ pub fn verify_approval(
         return no(Code::ApprovalOther, format!("signed something else: {id} revision {revision}"));
     }
     let mut keys = policy.current_keys(&body.person, now);
-    let Some(key) = keys.find(|key| approval.is_signed_by(&key.public)) else {
+    let Some(key) = keys.find(|key| approval.is_signed_with(key.verifier())) else {
         let message = format!("no current key of policy version {} made the signature", policy.version);
         return no(Code::ApprovalUnknownKey, message);
     };

@@ -79,12 +79,10 @@ pub fn judge(policy: &Policy, case: &Case<'_>, hearing: &Hearing, now: Timestamp
     Judgement { verdict: Verdict::Allowed { voices, approvals: used }, lines }
 }
 
-/// Where no word was accepted at all, what is wrong with those that were given says more than the number.
+/// What is wrong with an approval that was given says more than that there are too few.
 fn too_few(hearing: &Hearing) -> Code {
-    if hearing.words().next().is_some() {
-        return Code::ApprovalQuorum;
-    }
-    hearing.unheard().values().next().map_or(Code::ApprovalMissing, |why| why.code)
+    let said = if hearing.words().next().is_some() { Code::ApprovalQuorum } else { Code::ApprovalMissing };
+    hearing.unheard().values().next().map_or(said, |why| why.code)
 }
 
 fn by_model(policy: &Policy, case: &Case<'_>, name: &ModelName, now: Timestamp) -> Judgement {

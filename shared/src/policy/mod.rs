@@ -21,10 +21,11 @@ pub use tally::Voice;
 use crate::change::ChangeType;
 use crate::digest::Digest;
 use crate::ids::{HostClass, ModelName, PersonId, SiteId};
-use crate::keys::PublicKey;
+use crate::keys::{AnyKey, PublicKey};
 use crate::limits;
 use crate::release::Vendor;
 use crate::risk::{ActionClass, Risk};
+use crate::signature::{KeyKind, Verifier};
 use crate::strict::{self, ReadError};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,11 +55,31 @@ pub enum Assurance {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonKey {
-    pub public: PublicKey,
+    pub public: AnyKey,
+    #[serde(default, skip_serializing_if = "KeyKind::is_file")]
+    pub kind: KeyKind,
     pub roles: BTreeSet<Role>,
     pub assurance: Assurance,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
+}
+
+impl PersonKey {
+    /// A key file that this person opens with an own tool, without an end.
+    pub fn file(public: PublicKey, roles: &[Role]) -> Self {
+        Self {
+            public: public.into(),
+            kind: KeyKind::File,
+            roles: roles.iter().copied().collect(),
+            assurance: Assurance::Independent,
+            not_after: None,
+        }
+    }
+
+    /// For holding signatures against it.
+    pub fn verifier(&self) -> Verifier<'_> {
+        Verifier { key: &self.public, kind: &self.kind }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +228,9 @@ impl Policy {
                         person.id
                     ));
                 }
+                if let Some(problem) = key.kind.problem(&key.public) {
+                    problems.push(format!("the key {} of {}: {problem}", key.public, person.id));
+                }
             }
         }
         for rule in &self.rules {
@@ -223,7 +247,7 @@ impl Policy {
         problems.extend(self.standing_problems());
         if let Some(vendor) = &self.vendor {
             problems.extend(vendor.problems());
-            if vendor.keys.iter().any(|key| keys.contains(key)) {
+            if vendor.keys.iter().any(|key| keys.contains(&AnyKey::from(*key))) {
                 problems.push("vendor.keys names the key of a person; one key has one purpose".into());
             }
         }
@@ -272,10 +296,5 @@ impl Policy {
     fn current_keys(&self, id: &PersonId, now: Timestamp) -> impl Iterator<Item = &PersonKey> {
         let keys = self.person(id).into_iter().flat_map(|person| &person.keys);
         keys.filter(move |key| key.not_after.is_none_or(|end| now < end))
-    }
-
-    /// Who holds `key`, whatever it may be used for.
-    pub fn holder(&self, key: &PublicKey) -> Option<(&Person, &PersonKey)> {
-        self.persons.iter().find_map(|p| p.keys.iter().find(|k| k.public == *key).map(|k| (p, k)))
     }
 }

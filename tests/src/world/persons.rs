@@ -198,12 +198,7 @@ impl World {
         policy.persons.push(Person {
             id: "second".parse().unwrap(),
             name: "Second Approver".into(),
-            keys: vec![PersonKey {
-                public: key.public(),
-                roles: BTreeSet::from([Role::Approver]),
-                assurance: Assurance::Independent,
-                not_after: None,
-            }],
+            keys: vec![PersonKey::file(key.public(), &[Role::Approver])],
         });
         policy.rules.push(Rule {
             name: "vault needs two".into(),

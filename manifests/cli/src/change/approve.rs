@@ -9,6 +9,7 @@ use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::profile::KeyUse;
 use crate::session::Session;
+use crate::ssh::{self, Place};
 use crate::trust::Site;
 use crate::{files, term, text, window};
 use shared::approval::{Approval, Decision, Saw};
@@ -31,6 +32,8 @@ pub struct Wish<'a> {
     /// Where contents go that the plans do not show whole; none: to the screen.
     pub diff_to: Option<&'a Path>,
     pub accept_unseen: bool,
+    /// Sign with an OpenSSH key, which is there.
+    pub ssh: Option<Place<'a>>,
     /// Also what hosts have planned since somebody approved the plans of fewer.
     pub all_plans: bool,
 }
@@ -59,7 +62,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     }
     term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
     let said = Said { decision: Decision::Approve, expires, agents, comment: wish.comment };
-    let statement = signed(session, &review, said)?;
+    let statement = signed(session, &site, &review, said, wish.ssh)?;
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
     term::print(&told(session, &review, &forecast))
@@ -78,7 +81,7 @@ fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> D
     }
     term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
     let said = Said { decision: Decision::Approve, expires, agents: None, comment: wish.comment };
-    let statement = signed(session, review, said)?;
+    let statement = signed(session, site, review, said, wish.ssh)?;
     let acceptance = forecast::acceptance(&site.policy, review, &statement, session.now);
     let state = send(session, review, &statement)?;
     let verdict = if acceptance.verdict.is_ok() { Word::Suffices } else { Word::DoesNotSuffice };
@@ -124,12 +127,18 @@ fn show_hidden(session: &Session, review: &Review, wish: &Wish<'_>) -> Done {
 }
 
 /// A no needs no plans; it says which plan set it is about all the same.
-pub fn refuse(session: &Session, id: &ChangeId, decision: Decision, comment: &str) -> Done {
+pub fn refuse(
+    session: &Session,
+    id: &ChangeId,
+    (decision, comment): (Decision, &str),
+    ssh: Option<Place<'_>>,
+) -> Done {
     let site = session.site()?;
     check_role(session, &site)?;
     let review = fetch(session, &site, id)?;
     let expires = session.now.plus(limits::CHANGE_DAYS * 86_400);
-    let statement = signed(session, &review, Said { decision, expires, agents: None, comment })?;
+    let said = Said { decision, expires, agents: None, comment };
+    let statement = signed(session, &site, &review, said, ssh)?;
     let state = send(session, &review, &statement)?;
     let title = text::clean(&review.change.body.title);
     term::print(&format!(
@@ -146,7 +155,13 @@ struct Said<'a> {
     comment: &'a str,
 }
 
-fn signed(session: &Session, review: &Review, said: Said<'_>) -> Done<Statement<Approval>> {
+fn signed(
+    session: &Session,
+    site: &Site,
+    review: &Review,
+    said: Said<'_>,
+    place: Option<Place<'_>>,
+) -> Done<Statement<Approval>> {
     if said.comment.len() > limits::TEXT_BYTES {
         return Err(Failure::usage(format!("the comment has more than {} bytes", limits::TEXT_BYTES)));
     }
@@ -165,7 +180,11 @@ fn signed(session: &Session, review: &Review, said: Said<'_>) -> Done<Statement<
         nonce: hex(&clock::random::<16>()?),
         comment: said.comment.to_owned(),
     };
-    Ok(Statement::sign(approval, &session.key(KeyUse::Approver)?))
+    let Some(place) = place else { return Ok(Statement::sign(approval, &session.key(KeyUse::Approver)?)) };
+    let keys = site.policy.approving_keys(&approval.person, session.now);
+    let mut statement = Statement::unsigned(approval);
+    ssh::sign(&mut statement, &keys, place)?;
+    Ok(statement)
 }
 
 /// The state afterwards; the policy's lines as the server sees them are printed.

@@ -16,6 +16,7 @@ use shared::plan::{Action, UndoContract};
 use shared::policy::Policy;
 use shared::risk::ActionClass;
 use shared::time::Timestamp;
+use shared::words;
 use std::collections::BTreeMap;
 
 /// How and for whom it is rendered.
@@ -53,6 +54,7 @@ pub fn render(review: &Review, policy: &Policy, style: &Style<'_>) -> String {
         page.line(view.word(Word::VerifiedHere));
     }
     page.line(&format!("{} sha256:{}", view.word(Word::PlanSetDigest), review.set.digest()));
+    view.words(&mut page);
     page.finish()
 }
 
@@ -66,6 +68,12 @@ struct View<'a, F: Fn(Word) -> &'static str> {
 impl<F: Fn(Word) -> &'static str> View<'_, F> {
     fn word(&self, word: Word) -> &'static str {
         (self.w)(word)
+    }
+
+    /// The same as the server shows for what it has; compared by people.
+    fn words(&self, page: &mut Page) {
+        let words = words::of_approval(&self.review.change.digest, &self.review.set.digest());
+        page.line(&format!("{}: {words}", self.word(Word::SixWords)));
     }
 
     fn head(&self, page: &mut Page) {

@@ -67,7 +67,7 @@ impl Review {
         manifest: impl FnMut(&ManifestUse) -> Done<Verified<Manifest>>,
         now: Timestamp,
     ) -> Done<Self> {
-        let ChangeFile { line, change, plans, refusals, plan_set, approvals, receipts, findings } = file;
+        let ChangeFile { line, change, plans, refusals, plan_set, approvals, receipts, findings, .. } = file;
         let change = opened(asked, &line, change)?;
         let mut doubts: Vec<Failure> = Vec::new();
         doubts.extend(

@@ -41,12 +41,7 @@ pub fn policy() -> Policy {
     let with = |id: &str, name: &str, n: u8, roles: &[Role]| Person {
         id: person(id),
         name: name.into(),
-        keys: vec![PersonKey {
-            public: key(n).public(),
-            roles: roles.iter().copied().collect(),
-            assurance: Assurance::Independent,
-            not_after: None,
-        }],
+        keys: vec![PersonKey::file(key(n).public(), roles)],
     };
     Policy {
         schema: SCHEMA.into(),
@@ -257,6 +252,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
         approvals: vec![],
         receipts: vec![],
         findings: vec![],
+        words: String::new(),
     }
 }
 

@@ -56,12 +56,7 @@ impl Documents {
 
 /// One person, one rule, and no pretence: `one_person` is stamped into every receipt.
 fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
-    let key = |key: &shared::keys::SigningKey, roles: &[Role]| PersonKey {
-        public: key.public(),
-        roles: roles.iter().copied().collect(),
-        assurance: Assurance::Independent,
-        not_after: None,
-    };
+    let key = |key: &shared::keys::SigningKey, roles: &[Role]| PersonKey::file(key.public(), roles);
     Ok(Policy {
         schema: SCHEMA.into(),
         site: id.clone(),

@@ -1,7 +1,9 @@
 //! Options of `assent policy …`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use shared::ids::{HostClass, ModelName, PersonId, Team};
+use shared::keys::AnyKey;
+use shared::policy::Role;
 use shared::risk::ActionClass;
 use std::path::PathBuf;
 
@@ -12,7 +14,7 @@ pub enum PolicyCommand {
     Show,
     /// Open the policy in $EDITOR; then check, show the difference, sign and publish it
     #[command(after_help = "Example: assent policy edit")]
-    Edit(SignArgs),
+    Edit(PublishArgs),
     /// Check an edited policy, show the difference, sign it with governance and publish it
     #[command(
         after_help = "Example: assent policy publish policy.json\n         assent policy publish policy.json --team web=KEY1,KEY2   # who may publish for a team"
@@ -20,6 +22,21 @@ pub enum PolicyCommand {
     Publish {
         /// The edited policy; version and time of issue are set by this command
         file: PathBuf,
+        #[command(flatten)]
+        publish: PublishArgs,
+    },
+    /// Add a key to a person, or a person with a key
+    #[command(
+        after_help = "Example: assent policy add-key peer --name \"Second Approver\" --ssh id_ed25519.pub --role approver\n         assent policy add-key peer --public KEY --role approver --role author"
+    )]
+    AddKey(Box<KeyArgs>),
+    /// Take a key away from a person; what it has signed counts no more
+    #[command(after_help = "Example: assent policy remove-key peer KEY")]
+    RemoveKey {
+        /// Short name in the policy
+        person: PersonId,
+        /// The public key, as `assent policy show` prints it
+        public: AnyKey,
         #[command(flatten)]
         sign: SignArgs,
     },
@@ -59,6 +76,7 @@ pub enum ModelCommand {
     /// Take a model out of the policy
     #[command(after_help = "Example: assent policy model remove web-patches")]
     Remove {
+        /// Its name in the policy
         name: ModelName,
         #[command(flatten)]
         sign: SignArgs,
@@ -67,8 +85,9 @@ pub enum ModelCommand {
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
+    /// Short name, which changes give
     pub name: ModelName,
-    /// Whose manifests
+    /// Team that publishes the manifests
     #[arg(long)]
     pub team: Team,
     /// A manifest's name, or its beginning followed by *
@@ -94,14 +113,46 @@ pub struct ModelArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("key_source").required(true).args(["ssh", "public"]))]
+pub struct KeyArgs {
+    /// Short name in the policy
+    pub person: PersonId,
+    /// Full name; needed for a person who is not in the policy yet
+    #[arg(long, value_name = "FULL NAME")]
+    pub name: Option<String>,
+    /// Public key file of OpenSSH (ed25519, also on a security key)
+    #[arg(long, value_name = "FILE.pub")]
+    pub ssh: Option<PathBuf>,
+    /// Public key of a key file, as `assent key new` prints it
+    #[arg(long, value_name = "KEY")]
+    pub public: Option<AnyKey>,
+    /// What it may be used for: author, publisher, approver, break_glass or auditor; may be repeated
+    #[arg(long, value_name = "ROLE", required = true, value_parser = role)]
+    pub role: Vec<Role>,
+    #[command(flatten)]
+    pub sign: SignArgs,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "write author, publisher, approver, break_glass or auditor".to_owned())
+}
+
+#[derive(Debug, Args)]
 pub struct SignArgs {
     /// Governance key file to sign with (default: that of the profile); may be repeated
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,
-    /// Public keys that publish for a team, in place of those it had (see `assent key show`); may be repeated
-    #[arg(long, value_name = "TEAM=KEY,KEY")]
-    pub team: Vec<String>,
     /// Do not ask; for scripts that have looked themselves
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    #[command(flatten)]
+    pub sign: SignArgs,
+    /// Public keys that publish for a team, in place of those it had (see `assent key show`); may be repeated
+    #[arg(long, value_name = "TEAM=KEY,KEY")]
+    pub team: Vec<String>,
 }

@@ -506,8 +506,8 @@ async fn the_clock_ends_what_people_forgot() {
         super::tend(&world.node.db, world.now()).await.unwrap();
         assert_eq!(
             super::jobs(&node.db, &node.repository).len(),
-            2,
-            "both are scheduled: {}",
+            3,
+            "all are scheduled: {}",
             jobs::Job::lease_name("changes.tend")
         );
     }

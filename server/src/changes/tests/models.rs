@@ -97,6 +97,10 @@ async fn what_the_model_does_not_allow_is_refused_at_once_and_a_day_has_its_numb
         world.begin_standard().await;
         assert_eq!(world.state(&of.id).await, "approved");
         assert_eq!(world.state(&second.id).await, "in_review", "{}: four of three", world.engine);
+        // An approval is no way past the sum.
+        let path = format!("/v1/changes/{}/approvals", second.id);
+        let yes = world.approving(&second, "peer", Decision::Approve);
+        assert_eq!(world.code("POST", &path, yes).await, "approval.refused");
         let (_, told) = refused(&world, &base, |_| ()).await;
         assert!(
             told.contains("allows 3 hosts a day; other changes of that time have 2, this one 2"),

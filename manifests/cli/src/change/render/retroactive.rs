@@ -26,6 +26,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         if self.review.doubts.is_empty() {
             page.line(w(Word::VerifiedFindings));
         }
+        self.words(&mut page);
         page.finish()
     }
 

@@ -9,7 +9,6 @@ use shared::policy::{
     Rule, SCHEMA,
 };
 use shared::risk::ActionClass;
-use shared::risk::ActionClass;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::tuf::writer::{self, KeySet};
@@ -68,12 +67,7 @@ pub(super) fn certificates(dir: &Path) {
 }
 
 fn person(name: &str, key_number: u8, roles: &[Role]) -> Person {
-    let key = PersonKey {
-        public: key(key_number).public(),
-        roles: roles.iter().copied().collect(),
-        assurance: Assurance::Independent,
-        not_after: None,
-    };
+    let key = PersonKey::file(key(key_number).public(), roles);
     Person { id: name.parse().unwrap(), name: name.into(), keys: vec![key] }
 }
 
