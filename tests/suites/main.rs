@@ -41,4 +41,5 @@ mod scenarios;
 mod secrets;
 mod slots;
 mod sweep;
+mod takeover;
 mod touched;
