@@ -10,5 +10,7 @@ fn main() {
     if is("TARGET", "x86_64-unknown-linux-gnu") && is("PROFILE", "release") {
         let script = format!("{}/everyday.ld", std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default());
         println!("cargo:rustc-link-arg-bin=assent-agent=-Wl,-T,{script}");
+        // Functions with the same code are one: generic code has many of them.
+        println!("cargo:rustc-link-arg-bin=assent-agent=-Wl,--icf=all");
     }
 }

@@ -13,6 +13,7 @@ use shared::evidence::{self, Files};
 use shared::facts::{Facts, TemplateFacts};
 use shared::finding::Finding;
 use shared::health::HealthReport;
+use shared::keys::{AnyKey, SigningKey};
 use shared::ledger::{
     Checkpoint, ConsistencyProof, InclusionProof, Leaf, Opening, SignedNote, Tile, TlogProof, VerifierKey,
 };
@@ -24,11 +25,14 @@ use shared::publication::Publication;
 use shared::receipt::{Enrolment, Receipt, Refusal, Renewal};
 use shared::release::{Release, marked};
 use shared::secret::Opened;
+use shared::sshsig::SshKey;
 use shared::statement::{Predicate, Statement};
 use shared::tuf::{Role, history, profile};
 use shared::version::{DebVersion, RpmVersion};
-use shared::{limits, plugin, strict, template, visible, wire};
+use shared::webauthn::{Assertion, RelyingParty};
+use shared::{limits, plugin, sshsig, strict, template, visible, webauthn, wire};
 use std::fmt::Debug;
+use zeroize::Zeroizing;
 
 /// Read, written and read again it is the same, and so are the bytes.
 fn again<T: PartialEq + Debug, E: Debug>(
@@ -124,6 +128,46 @@ fn base64(bytes: &[u8]) -> String {
     }
     text
 }
+
+/// Signatures of OpenSSH and passkeys: two bytes with the length of the authenticator's data, two with that of the
+/// browser's, both, and the signature.
+pub fn signatures(bytes: &[u8]) {
+    let key = SigningKey::from_seed(&Zeroizing::new([7; 32])).public();
+    assert!(!sshsig::verifies(bytes, &SshKey::Ed25519(&key), "assent-approval@v1", b"message"));
+    assert!(!sshsig::verifies(bytes, &SshKey::SecurityKey(&key, "ssh:"), "assent-approval@v1", b"message"));
+    assert!(!sshsig::is_signed_text(bytes, &key, "assent-approval@v1", b"message"));
+    drop(sshsig::parse_blob(bytes));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        if let Some(blob) = sshsig::dearmor(text) {
+            assert_eq!(sshsig::dearmor(&sshsig::armor(&blob)), Some(blob));
+        }
+        if let Some((key, application)) = sshsig::parse_public(text) {
+            let written = match &application {
+                Some(application) => sshsig::public_line(&SshKey::SecurityKey(&key, application)),
+                None => sshsig::public_line(&SshKey::Ed25519(&key)),
+            };
+            assert_eq!(sshsig::parse_public(&written), Some((key, application)));
+        }
+    }
+    let Some((lengths, rest)) = bytes.split_at_checked(4) else { return };
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| usize::from(lengths[at]));
+    let Some((authenticator_data, rest)) = rest.split_at_checked(a << 8 | b) else { return };
+    let Some((client_data, signature)) = rest.split_at_checked(c << 8 | d) else { return };
+    let party =
+        RelyingParty { rp_id: "assent.example.org".into(), origin: "https://assent.example.org:8443".into() };
+    let assertion = Assertion { authenticator_data, client_data, signature };
+    for key in KEYS {
+        let key: AnyKey = key.parse().expect("a key of the golden vectors");
+        std::hint::black_box(webauthn::verifies(&assertion, &key, &party, MESSAGE));
+    }
+}
+
+/// Of `shared/tests/golden/passkeys.json`, whose assertions are in the corpus.
+const KEYS: [&str; 2] = [
+    "BFzUzsxCSJ6Y7T/3FJgFH3gPNkhtTUTYZ9mYGFeE59pX7vcaQNamrRE9R7vzEQvxGFw65GMxerAGcwQ6vLzUBUs=",
+    "IVL40Zt5HSRFMkLhXy6rbLfP+ntqXtMAl5YOBpiB2xI=",
+];
+const MESSAGE: &[u8] = b"DSSEv1 28 application/vnd.in-toto+json 13 {\"approved\":1}";
 
 /// Policies, and the compiled form of manifests.
 pub fn documents(bytes: &[u8]) {
