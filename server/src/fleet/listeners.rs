@@ -5,11 +5,11 @@
 use super::authority::Authority;
 use crate::kernel::config::{Config, Listener};
 use crate::kernel::error::Error;
+use crate::kernel::files;
 use rcgen::{KeyPair, PublicKeyData as _, SanType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use shared::time::Timestamp;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -73,18 +73,8 @@ fn names(old: &X509Certificate<'_>) -> Result<Vec<SanType>, String> {
 
 /// In one step: after a crash the file has the old or the new certificate.
 fn replace(path: &Path, pem: &str) -> Result<(), Error> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".new-{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        file.set_permissions(std::fs::metadata(path)?.permissions())?;
-        std::fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
-    };
-    write().map_err(|error| failed(path, error))
+    let same = std::fs::metadata(path).map(|before| before.permissions());
+    same.and_then(|same| files::replace(path, pem.as_bytes(), same)).map_err(|error| failed(path, error))
 }
 
 fn is_of(old: &X509Certificate<'_>, authority: &Authority) -> Result<bool, Error> {

@@ -1,10 +1,11 @@
 //! The server's own signing keys as files: the one in use, and beside it, after a restore, the one that is to follow.
 
 use super::error::Error;
+use super::files;
 use shared::keys::{PublicKey, SigningKey};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -40,23 +41,16 @@ pub fn make_next(path: &Path, in_use: impl Fn(&PublicKey) -> bool) -> Result<Pub
         if !in_use(&key.public()) {
             return Ok(key.public());
         }
-        std::fs::rename(&next, path).map_err(|error| fault("replacing", path, error))?;
+        files::rename(&next, path).map_err(|error| fault("replacing", path, error))?;
     }
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(|error| fault("drawing", &next, error))?;
     let key = SigningKey::from_seed(&seed);
     let pem = key.to_pem().map_err(|error| fault("writing", &next, error))?;
     // Whole or not at all: half a key would keep the server from starting.
-    let new = next.with_extension("new");
-    write(&new, pem.as_bytes()).map_err(|error| fault("writing", &new, error))?;
-    std::fs::rename(&new, &next).map_err(|error| fault("writing", &next, error))?;
+    let written = files::replace(&next, pem.as_bytes(), Permissions::from_mode(0o600));
+    written.map_err(|error| fault("writing", &next, error))?;
     Ok(key.public())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn fault(doing: &str, path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -161,19 +161,37 @@ pub(super) fn carry_over(tx: &mut Conn, from: i64) -> Result<(), Error> {
         start += entries.len() as u64;
         let mut head = current(tx)?;
         let old_size = head.frontier.size();
-        let (mut leaves, mut nodes) = (Vec::new(), Vec::new());
-        for entry in &entries {
-            let leaf = Leaf::parse(entry.as_bytes()).map_err(|error| damaged("a leaf", error))?;
-            if leaf.kind != LeafKind::Origin {
-                let (index, hash) = (head.frontier.size(), leaf.hash());
-                nodes.extend(head.frontier.append(hash).into_iter().filter(|node| node.level > 0));
-                leaves.push((index, hash, leaf));
-            }
+        let leaves: Result<Vec<Leaf>, _> =
+            entries.iter().map(|entry| Leaf::parse(entry.as_bytes())).collect();
+        let leaves = leaves.map_err(|error| damaged("a leaf", error))?;
+        let mut growth = Growth::default();
+        for leaf in leaves.iter().filter(|leaf| leaf.kind != LeafKind::Origin) {
+            growth.add(&mut head, leaf);
         }
-        let leaves: Vec<_> = leaves.iter().map(|(index, hash, leaf)| (*index, *hash, leaf)).collect();
-        insert_leaves(tx, head.log, &leaves)?;
-        insert_nodes(tx, head.log, &nodes)?;
-        update_head(tx, &head, old_size)?;
+        growth.store(tx, &head, old_size)?;
+    }
+}
+
+/// What a log grows by.
+#[derive(Default)]
+struct Growth<'l> {
+    leaves: Vec<(u64, Digest, &'l Leaf)>,
+    nodes: Vec<Node>,
+}
+
+impl<'l> Growth<'l> {
+    /// Appends a leaf; its index.
+    fn add(&mut self, head: &mut Head, leaf: &'l Leaf) -> u64 {
+        let (index, hash) = (head.frontier.size(), leaf.hash());
+        self.nodes.extend(head.frontier.append(hash).into_iter().filter(|node| node.level > 0));
+        self.leaves.push((index, hash, leaf));
+        index
+    }
+
+    fn store(&self, tx: &mut Conn, head: &Head, old_size: u64) -> Result<(), Error> {
+        insert_leaves(tx, head.log, &self.leaves)?;
+        insert_nodes(tx, head.log, &self.nodes)?;
+        if self.leaves.is_empty() { Ok(()) } else { update_head(tx, head, old_size) }
     }
 }
 
@@ -199,24 +217,14 @@ pub fn record(tx: &mut Conn, documents: &[Document], now: Timestamp) -> Result<V
         }
     }
     let old_size = head.frontier.size();
-    let (mut placed, mut leaves, mut nodes) = (Vec::with_capacity(documents.len()), Vec::new(), Vec::new());
+    let (mut placed, mut growth) = (Vec::with_capacity(documents.len()), Growth::default());
     for Document { leaf, .. } in documents {
         let fresh = seen.insert(leaf.sha256);
-        let index = *here.entry(leaf.sha256).or_insert_with(|| {
-            let index = head.frontier.size();
-            let hash = leaf.hash();
-            nodes.extend(head.frontier.append(hash).into_iter().filter(|node| node.level > 0));
-            leaves.push((index, hash, leaf));
-            index
-        });
+        let index = *here.entry(leaf.sha256).or_insert_with(|| growth.add(&mut head, leaf));
         placed.push(Placed { index, fresh });
     }
     insert_statements(tx, documents, now)?;
-    insert_leaves(tx, head.log, &leaves)?;
-    insert_nodes(tx, head.log, &nodes)?;
-    if !leaves.is_empty() {
-        update_head(tx, &head, old_size)?;
-    }
+    growth.store(tx, &head, old_size)?;
     Ok(placed)
 }
 
