@@ -278,4 +278,57 @@ mod tests {
         signature[40] ^= 1;
         assert!(!key.public().verifies(b"hello", &signature));
     }
+
+    /// S and S + L give the same point, so lax verifiers take a second form of each signature (RFC 8032, 5.1.7).
+    #[test]
+    fn a_signature_has_one_form() {
+        /// The order of the base point, little-endian.
+        const L: [u8; 32] = [
+            0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        ];
+        let key = SigningKey::from_seed(&[1; 32]);
+        let good = key.sign(b"hello");
+        let mut other = good;
+        let mut carry = 0_u16;
+        for (byte, order) in other[32..].iter_mut().zip(L) {
+            let sum = u16::from(*byte) + u16::from(order) + carry;
+            (*byte, carry) = (sum.to_le_bytes()[0], sum >> 8);
+        }
+        assert_eq!(carry, 0);
+        assert!(key.public().verifies(b"hello", &good));
+        assert!(!key.public().verifies(b"hello", &other), "S + L");
+        other = good;
+        other[63] |= 0x80;
+        assert!(!key.public().verifies(b"hello", &other), "a bit that no S has");
+        // R of small order with S = 0 and so on: nothing without the key.
+        for r in [1_u8, 0] {
+            let mut none = [0; 64];
+            none[0] = r;
+            assert!(!key.public().verifies(b"hello", &none));
+        }
+    }
+
+    /// All points of small order, and their forms above the field's order, wherever a person's or a host's key is read.
+    #[test]
+    fn no_form_of_a_small_order_point_is_a_key() {
+        let good = AnyKey::from(SigningKey::from_seed(&[1; 32]).public()).to_string();
+        assert!(good.parse::<AnyKey>().is_ok() && good.parse::<PublicKey>().is_ok());
+        for hex in [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ] {
+            let text = BASE64.encode(crate::digest::unhex::<32>(hex).unwrap());
+            assert!(text.parse::<PublicKey>().is_err() && text.parse::<AnyKey>().is_err(), "{hex}");
+        }
+    }
 }

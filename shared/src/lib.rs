@@ -12,6 +12,8 @@ pub mod approval;
 pub mod bundle;
 pub mod change;
 pub mod digest;
+#[cfg(test)]
+mod document_tests;
 pub mod envelope;
 pub mod evidence;
 pub mod facts;

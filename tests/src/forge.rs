@@ -4,8 +4,10 @@
 //! refuse is put on record.
 
 use crate::http::Message;
-use crate::proxy::{Deliver, Delivery, Hook};
+use crate::programs::Said;
+use crate::proxy::{Deliver, Delivery, Hook, Proxy};
 use crate::world::World;
+use rcgen::{CertificateParams, Issuer, KeyPair};
 use shared::bundle::{Bundle, Control};
 use shared::change::Change;
 use shared::plan::PlanSet;
@@ -15,6 +17,9 @@ use shared::tuf::writer;
 use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName, Targets};
 use shared::wire::ChangeFile;
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,6 +100,41 @@ impl World {
     pub fn relay(&self, hook: Arc<Hook>, deliver: Arc<Deliver>) {
         let tls = self.site().join("server/tls");
         self.proxy.take_over(&tls.join("agents.crt"), &tls.join("agents.key"), hook, deliver);
+    }
+
+    /// A person's directory whose server does what `hook` says; it is there as long as the proxy is.
+    pub fn deceived(&self, hook: Arc<Hook>) -> (Proxy, PathBuf) {
+        let dir = self.path("deceived");
+        std::fs::create_dir_all(&dir).unwrap();
+        for entry in std::fs::read_dir(self.site()).unwrap().map(|entry| entry.unwrap().path()) {
+            if !entry.ends_with("server") {
+                Said::of(Command::new("cp").arg("-a").arg(entry).arg(&dir)).ok();
+            }
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::start(listener, &self.site().join("ca.crt"));
+        let true_port = self.nodes[0].people;
+        proxy.set_backends(&[SocketAddr::from(([127, 0, 0, 1], true_port))]);
+        let tls = self.site().join("server/tls");
+        proxy.take_over_people(&tls.join("people.crt"), &tls.join("people.key"), hook);
+        let profile = dir.join("cli.toml");
+        let text = std::fs::read_to_string(&profile).unwrap();
+        let bent = text.replace(&format!(":{true_port}"), &format!(":{}", proxy.address.port()));
+        assert_ne!(text, bent);
+        std::fs::write(&profile, bent).unwrap();
+        (proxy, dir)
+    }
+
+    /// A certificate of the site's authority with a new key, as whoever holds the authority's key makes one.
+    pub fn mint(&self, name: &str, params: CertificateParams) -> (PathBuf, PathBuf) {
+        let tls = self.site().join("server/tls");
+        let read = |name: &str| std::fs::read_to_string(tls.join(name)).unwrap();
+        let authority =
+            Issuer::from_ca_cert_pem(&read("ca.crt"), KeyPair::from_pem(&read("ca.key")).unwrap());
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let certificate = params.signed_by(&key, &authority.unwrap()).unwrap();
+        let key = self.file(&format!("{name}.key"), &key.serialize_pem());
+        (self.file(&format!("{name}.crt"), &certificate.pem()), key)
     }
 
     /// The honest bundle of a change: what the server would serve, with every approval that it holds.

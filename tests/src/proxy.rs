@@ -51,6 +51,8 @@ enum Mode {
         tls: Arc<ServerConfig>,
         hook: Arc<Hook>,
         deliver: Arc<Deliver>,
+        /// Whom it takes itself for: the agents' port, where every client shows who it is, or the people's.
+        people: bool,
     },
 }
 
@@ -143,7 +145,19 @@ impl Proxy {
             .with_client_cert_verifier(verifier.build().unwrap())
             .with_single_cert(crate::http::certificates(cert), crate::http::private_key(key))
             .unwrap();
-        self.set(Mode::Middle { tls: Arc::new(tls), hook, deliver });
+        self.set(Mode::Middle { tls: Arc::new(tls), hook, deliver, people: false });
+    }
+
+    /// The same for the port of the people.
+    pub fn take_over_people(&self, cert: &Path, key: &Path, hook: Arc<Hook>) {
+        let tls = ServerConfig::builder_with_provider(crate::http::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(crate::http::certificates(cert), crate::http::private_key(key))
+            .unwrap();
+        let deliver: Arc<Deliver> = Arc::new(|_| Delivery::Whole);
+        self.set(Mode::Middle { tls: Arc::new(tls), hook, deliver, people: true });
     }
 
     fn set(&self, mode: Mode) {
@@ -165,7 +179,9 @@ impl Shared {
         match &*mode {
             Mode::Cut => drop(connection),
             Mode::Through | Mode::CutAfter { .. } | Mode::Bent { .. } => self.splice(connection, &mode),
-            Mode::Middle { tls, hook, deliver } => self.intercept(connection, tls.clone(), hook, deliver),
+            Mode::Middle { tls, hook, deliver, people } => {
+                self.intercept(connection, (tls.clone(), *people), hook, deliver);
+            }
         }
     }
 
@@ -209,12 +225,22 @@ impl Shared {
         allowed
     }
 
-    fn intercept(&self, tcp: TcpStream, tls: Arc<ServerConfig>, hook: &Arc<Hook>, deliver: &Arc<Deliver>) {
+    fn intercept(
+        &self,
+        tcp: TcpStream,
+        (tls, people): (Arc<ServerConfig>, bool),
+        hook: &Arc<Hook>,
+        deliver: &Arc<Deliver>,
+    ) {
         let Ok(connection) = ServerConnection::new(tls) else { return };
         let mut stream = StreamOwned::new(connection, tcp);
         while let Ok(Some(request)) = Message::read(&mut stream, false) {
-            let Some(agent) = self.agent_behind(&stream.conn) else { return };
-            let ask = |request: Message| match agent.try_send(request) {
+            let client = match people {
+                true => self.backend().map(|address| Client::new(address, &self.ca, None)),
+                false => self.agent_behind(&stream.conn),
+            };
+            let Some(client) = client else { return };
+            let ask = |request: Message| match client.try_send(request) {
                 Ok(reply) => reply.with("connection", "keep-alive"),
                 // As a balancer answers for a node that has just died.
                 Err(_) => Message::reply(502, b""),

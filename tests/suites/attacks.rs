@@ -20,15 +20,15 @@ use tests::{World, check};
 const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
 
 /// Keys and hosts for a row of attacks; every change is planned before the server turns hostile.
-struct Stage<'w> {
-    world: &'w mut World,
+pub(super) struct Stage<'w> {
+    pub(super) world: &'w mut World,
     lead: SigningKey,
     second: Second,
     changes: Vec<String>,
 }
 
 impl<'w> Stage<'w> {
-    fn new(world: &'w mut World, changes: usize) -> Self {
+    pub(super) fn new(world: &'w mut World, changes: usize) -> Self {
         Self::of(world, changes, MOTD, &[])
     }
 
@@ -45,20 +45,25 @@ impl<'w> Stage<'w> {
     }
 
     /// The next unused change, fully approved as an honest bundle would be.
-    fn next(&mut self) -> Bundle {
+    pub(super) fn next(&mut self) -> Bundle {
         let id = self.changes.pop().unwrap();
         let mut bundle = self.world.bundle(&id);
         bundle.approvals = vec![self.yes("lead", &bundle, |_| {}), self.yes("second", &bundle, |_| {})];
         bundle
     }
 
-    fn yes(&self, person: &str, bundle: &Bundle, bend: impl FnOnce(&mut Approval)) -> Statement<Approval> {
+    pub(super) fn yes(
+        &self,
+        person: &str,
+        bundle: &Bundle,
+        bend: impl FnOnce(&mut Approval),
+    ) -> Statement<Approval> {
         let key = if person == "second" { &self.second.key } else { &self.lead };
         self.world.sign_approval(&bundle.change, &bundle.plan_set, person, key, bend)
     }
 
     /// Serves the bundle under its own name and expects this refusal from the host.
-    fn refused(&mut self, host: &str, bundle: &Bundle, code: &str) {
+    pub(super) fn refused(&mut self, host: &str, bundle: &Bundle, code: &str) {
         let (name, bytes) = target(bundle);
         self.refused_file(host, name, bytes, code);
     }
@@ -78,7 +83,7 @@ impl<'w> Stage<'w> {
 
     /// The same server with a bundle in which everything is right: what was refused before was refused for
     /// its one fault.
-    fn applied(&mut self, host: &str, bundle: &Bundle) {
+    pub(super) fn applied(&mut self, host: &str, bundle: &Bundle) {
         let forged = self.world.forge(&[target(bundle)]);
         self.world.take_over(forged);
         let receipt = self.world.tick_until_receipt(host, bundle.change.body.change_id.as_str());

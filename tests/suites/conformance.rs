@@ -304,3 +304,83 @@ fn a_target_that_is_not_the_signed_one_is_never_written() {
     pair.repository.put(&path, "the tool");
     pair.download(&["tool"]).ok();
 }
+
+#[test]
+fn a_role_that_two_delegate_counts_only_with_the_keys_of_the_one_who_is_asked() {
+    let [a, b, of_a, of_b] = [3, 4, 5, 6].map(|seed| SigningKey::from_seed(&[seed; 32]));
+    for (what, signers, found) in [
+        ("for the first only", vec![&of_a], [true, false]),
+        ("for the second only", vec![&of_b], [false, true]),
+        ("for both", vec![&of_a, &of_b], [true, true]),
+        ("for both in the other order", vec![&of_b, &of_a], [true, true]),
+        ("by those who delegate", vec![&a, &b], [false, false]),
+        ("by nobody", vec![], [false, false]),
+    ] {
+        for (name, found) in ["a/tool", "b/tool"].iter().zip(found) {
+            let pair = Pair::new();
+            let top = targets(1, &[], &[("a", &a, "a/*", true), ("b", &b, "b/*", true)]);
+            pair.publish(1, &top, &["a", "b", "both"]);
+            pair.put("1.a", &targets(1, &[], &[("both", &of_a, "*/*", true)]), &a);
+            pair.put("1.b", &targets(1, &[], &[("both", &of_b, "*/*", true)]), &b);
+            let both = targets(1, &[("a/tool", b"tool"), ("b/tool", b"tool")], &[]);
+            pair.repository.put("metadata/1.both.json", signed(&both, &signers));
+            for dir in ["a", "b"] {
+                pair.repository.put(&format!("targets/{dir}/{}.tool", Digest::of(b"tool")), "tool");
+            }
+            pair.init().ok();
+            assert_eq!(pair.download(&[name]).code, i32::from(!found), "{name} signed {what}");
+        }
+    }
+    // What was believed for one is not believed for the other because it is there already.
+    let pair = Pair::new();
+    let top = targets(1, &[], &[("a", &a, "a/*", true), ("b", &b, "b/*", true)]);
+    pair.publish(1, &top, &["a", "b", "both"]);
+    pair.put("1.a", &targets(1, &[], &[("both", &of_a, "*/*", true)]), &a);
+    pair.put("1.b", &targets(1, &[], &[("both", &of_b, "*/*", true)]), &b);
+    pair.put("1.both", &targets(1, &[("a/tool", b"tool"), ("b/tool", b"tool")], &[]), &of_a);
+    pair.repository.put(&format!("targets/a/{}.tool", Digest::of(b"tool")), "tool");
+    pair.repository.put(&format!("targets/b/{}.tool", Digest::of(b"tool")), "tool");
+    pair.init().ok();
+    pair.download(&["a/tool"]).ok();
+    assert_eq!(pair.download(&["b/tool"]).code, 1);
+    assert_eq!(pair.download(&["a/tool", "b/tool"]).code, 1);
+}
+
+#[test]
+fn signatures_count_once_per_key_and_thresholds_are_what_they_say() {
+    let second = SigningKey::from_seed(&[7; 32]);
+    let with = |threshold: u64, own: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        let pair = Pair::new();
+        // Timestamps are of two keys from here on; `root` names the first one only.
+        let mut next = root(2, &pair.governance, &pair.online);
+        let other = root(2, &pair.governance, &second);
+        let id = other["roles"]["timestamp"]["keyids"][0].clone();
+        next["keys"][id.as_str().unwrap()] = other["keys"][id.as_str().unwrap()].clone();
+        next["roles"]["timestamp"]["keyids"].as_array_mut().unwrap().push(id);
+        next["roles"]["timestamp"]["threshold"] = threshold.into();
+        pair.put("2.root", &next, &pair.governance);
+        let good = signed(&timestamp(1, LATER, 1), &[&pair.online, &second]);
+        pair.repository.put("metadata/timestamp.json", own(good));
+        pair.init().ok();
+        pair.refresh().code
+    };
+    let edit = |bend: fn(&mut Vec<Value>)| {
+        move |bytes: Vec<u8>| {
+            let mut file: Value = serde_json::from_slice(&bytes).unwrap();
+            bend(file["signatures"].as_array_mut().unwrap());
+            serde_json::to_vec(&file).unwrap()
+        }
+    };
+    assert_eq!(with(2, &|good| good), 0);
+    assert_eq!(with(1, &edit(|all| drop(all.pop()))), 0, "one of two is enough for one");
+    for (what, threshold, bend) in [
+        ("one of two", 2, (|all| drop(all.pop())) as fn(&mut Vec<Value>)),
+        ("one of two, twice", 2, |all| all[1] = all[0].clone()),
+        ("one under the other's id", 2, |all| all[1]["sig"] = all[0]["sig"].clone()),
+        ("nobody", 1, Vec::clear),
+        ("a threshold of nothing, and nobody", 0, Vec::clear),
+        ("a threshold above the keys", 3, |_| ()),
+    ] {
+        assert_eq!(with(threshold, &edit(bend)), 1, "{what}");
+    }
+}

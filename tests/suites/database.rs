@@ -113,6 +113,45 @@ on_both! {
 }
 
 on_both! {
+    /// 36 under a server that runs: what it remembers and what it reads differ, and hosts follow neither
+    fn a_hand_in_the_database_of_a_running_server_moves_no_host(world) {
+        let id = planned(world, &[]);
+        // The true change of one host: everything that is edited below is about it as well.
+        let other = world.request(&NewChange { manifests: &["base@1.0.0"], targets: &["a1"], ..NewChange::default() });
+        let (a1, a2) = (world.hosts["a1"].agent(), world.hosts["a2"].agent());
+        let edits = [
+            format!("UPDATE change SET state = 'approved', unpublished = true WHERE id = '{id}'"),
+            format!("UPDATE change SET state = 'running', unpublished = true WHERE id = '{other}'"),
+            "UPDATE host SET labels = '{\"name\":\"a1\"}'".to_owned(),
+            "INSERT INTO person (id, access, created) VALUES ('stranger', 'admin', 0)".to_owned(),
+            format!("UPDATE host SET public_key = '{}' WHERE agent = '{a2}'", world.hosts["a1"].key().public()),
+        ];
+        for sql in &edits {
+            world.sql(sql);
+            world.tick_all();
+            untouched(world, "a1");
+            untouched(world, "a2");
+        }
+        assert!(world.hosts.values().all(|host| host.statements().receipts.is_empty()));
+        // Another host's number in the rows of an approved change: it is not the host that was approved.
+        world.sql(&format!("UPDATE change SET state = 'in_review', unpublished = true WHERE id = '{other}'"));
+        world.approve(&other).ok();
+        world.settle();
+        world.sql(&format!(
+            "UPDATE change_target SET agent = '{a2}' WHERE agent = '{a1}' \
+             AND statement NOT IN (SELECT statement FROM change_target WHERE agent = '{a2}')"
+        ));
+        world.sql(&format!("UPDATE change SET unpublished = true WHERE id = '{other}'"));
+        world.tick("a2");
+        untouched(world, "a2");
+        // Nothing but the approval was missing.
+        world.tick_until_receipt("a1", &other);
+        assert_eq!(world.hosts["a1"].read("/etc/motd").as_deref(), Some("Welcome\n"));
+        untouched(world, "a2");
+    }
+}
+
+on_both! {
     /// 46: a log of its own for one host, correctly signed, that does not continue what the host has seen
     fn a_host_does_not_accept_a_log_that_was_begun_anew(world) {
         let id = planned(world, &[]);

@@ -1,5 +1,5 @@
-//! README's tables of guarantees and of what each compromise gives: what they name as proof exists and is a test, so that
-//! the tables cannot rot.
+//! README's tables of guarantees and of what each compromise gives, and the list of attack cases in `attacks.md`: what they
+//! name as proof exists and is a test, so that the tables cannot rot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,31 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
+/// The attack cases that there are, and where each has to be shown to fail: in the program's own tests (U), on real agents
+/// (E), through the command line of the public suite for TUF clients (C), by fuzzing (F). Break-glass (51) is not built yet.
+const CASES: [&str; 55] = [
+    "CE", "CE", "C", "CU", "C", "UE", "E", "U", "CU", "CU", "C", "CU", "UF", "U", "UE", "UE", "UE", "E", "U",
+    "E", "U", "U", "U", "UE", "U", "U", "U", "E", "UE", "U", "E", "U", "UE", "U", "E", "E", "E", "E", "E",
+    "E", "UE", "U", "UE", "E", "E", "E", "E", "E", "E", "E", "", "E", "E", "E", "F",
+];
+
+/// The levels at which these pointers show something.
+fn levels(proof: &str) -> String {
+    let mut found: Vec<char> = quoted(proof)
+        .into_iter()
+        .filter(|word| word.contains('/'))
+        .map(|path| match path {
+            "suites/conformance.rs" => 'C',
+            _ if path.starts_with("suites/") || path.starts_with("scenarios/") => 'E',
+            _ if path.starts_with("fuzz/") => 'F',
+            _ => 'U',
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().collect()
+}
+
 /// Why a pointer leads nowhere, for each that does.
 fn dead_pointers(proof: &str) -> Vec<String> {
     let mut dead = Vec::new();
@@ -45,14 +70,14 @@ fn dead_pointers(proof: &str) -> Vec<String> {
         if !named {
             dead.push(format!("no test is named in the file before {word}"));
         }
-        let below_tests = word.starts_with("suites/") || word.starts_with("scenarios/");
+        let below_tests = ["suites/", "scenarios/", "fuzz/"].iter().any(|dir| word.starts_with(dir));
         let path = root().join(if below_tests { "tests" } else { "" }).join(word);
         match fs::read_to_string(&path) {
             Ok(text) => file = Some((word.to_owned(), text)),
             Err(e) => dead.push(format!("{word}: {e}")),
         }
-        // That each scenario is played is a test of its own.
-        named = word.starts_with("scenarios/");
+        // That each scenario is played is a test of its own, and each fuzz target is run.
+        named = word.starts_with("scenarios/") || word.starts_with("fuzz/");
     }
     if !named {
         dead.push("no test is named in the last file".into());
@@ -91,6 +116,21 @@ fn every_guarantee_names_tests_that_exist() {
     }
 }
 
+#[test]
+fn every_attack_case_is_shown_to_fail_where_it_matters() {
+    let text = fs::read_to_string(root().join("tests/attacks.md")).unwrap();
+    let rows = rows(&text, "Cases");
+    assert_eq!(rows.len(), CASES.len());
+    for ((n, asked), (case, proof)) in CASES.iter().enumerate().zip(&rows) {
+        let number = format!("{} |", n + 1);
+        assert!(case.starts_with(&number), "{case} stands where case {} belongs", n + 1);
+        assert_eq!(dead_pointers(proof), Vec::<String>::new(), "{case}");
+        let found = levels(proof);
+        let missing: String = asked.chars().filter(|level| !found.contains(*level)).collect();
+        assert_eq!(missing, "", "case {case} is not shown at every level ({asked}), only at {found}");
+    }
+}
+
 /// The check itself notices what it is for.
 #[test]
 fn pointers_to_helpers_files_without_tests_and_missing_files_are_noticed() {
@@ -106,4 +146,9 @@ fn pointers_to_helpers_files_without_tests_and_missing_files_are_noticed() {
     ] {
         assert_eq!(dead_pointers(wrong).len(), 1, "{wrong}");
     }
+    assert_eq!(
+        levels("`suites/conformance.rs` `a`, `b`; `shared/src/keys.rs` `c`; `scenarios/clock.txt`"),
+        "CEU"
+    );
+    assert_eq!(levels("`fuzz/fuzz_targets/tuf.rs`; nothing/else"), "F");
 }

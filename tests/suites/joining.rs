@@ -1,13 +1,16 @@
 //! Joining a site: no trust on first use, one token for one host (research/trust.md §7, 48–50).
 
 use shared::digest::Digest;
+use shared::keys::SigningKey;
+use shared::statement::Statement;
 use shared::time::Timestamp;
+use shared::wire::Record;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
-use tests::http::Message;
+use tests::http::{Client, Message};
 use tests::programs::own;
-use tests::world::CLOCK;
+use tests::world::{CLOCK, NewChange};
 use tests::{Said, World, root};
 
 type Stream = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
@@ -133,5 +136,73 @@ on_both! {
         let line = world.get("/v1/hosts").json()[0].clone();
         let seen = line["last_seen"].as_str().unwrap().parse::<Timestamp>().unwrap();
         assert!(world.now().since(seen) < 300, "it is let in with the new one: {line}");
+    }
+}
+
+on_both! {
+    /// 50: whoever holds the key of the authority can be taken for any host, read what it reads, and say nothing for it
+    fn a_minted_certificate_of_a_host_says_nothing_for_it(world) {
+        world.join("a1", "production");
+        world.join("a2", "production");
+        world.publish("base", "1.0.0", "resources:\n  - file: {path: /etc/motd, content: x}\n").ok();
+        let new = NewChange { manifests: &["base@1.0.0"], targets: &["a1"], ..NewChange::default() };
+        let id = world.request_and_approve(&new);
+        let true_receipt = world.tick_until_receipt("a1", &id);
+        world.settle_spool("a1");
+        let before = world.hosts["a2"].statements().receipts.len();
+        let named = |uri: &str| {
+            let mut params = rcgen::CertificateParams::default();
+            params.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            params
+        };
+        let site = &world.hosts["a2"].site;
+        let as_a2 = format!("urn:assent:{site}:{}", world.hosts["a2"].agent());
+        let stranger = SigningKey::from_seed(&[66; 32]);
+        let door = std::net::SocketAddr::from(([127, 0, 0, 1], world.nodes[0].agents));
+        let client = |name: &str, params| {
+            let (certificate, key) = world.mint(name, params);
+            Client::new(door, &world.site().join("ca.crt"), Some((&certificate, &key)))
+        };
+        let posing = client("posing", named(&as_a2));
+        assert_eq!(posing.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200, "it is read along");
+        let mut of_a2 = true_receipt.body.clone();
+        of_a2.header.agent_id = world.hosts["a2"].agent();
+        of_a2.header.seq = 2;
+        let mut with_its_key = of_a2.clone();
+        with_its_key.header.key = world.hosts["a2"].key().public();
+        let mut own = of_a2.clone();
+        (own.header.key, own.header.agent_id) = (stranger.public(), stranger.public().agent_id());
+        for (what, statement) in [
+            ("a receipt in its name, by another key", Statement::sign(with_its_key, &stranger).envelope),
+            ("the same with that key in it", Statement::sign(of_a2, &stranger).envelope),
+            ("a receipt of a host that nobody knows", Statement::sign(own, &stranger).envelope),
+            ("the receipt of another host", true_receipt.envelope.clone()),
+        ] {
+            let record = serde_json::to_vec(&Record { statement, log_size: None }).unwrap();
+            let reply = posing.send(Message::request("POST", "/agent/v1/statements", &record));
+            assert!((400..500).contains(&reply.status()), "{what}: {} {}", reply.status(), reply.text());
+        }
+        let alarms = world.assent(&["site", "alarms"]).ok().out;
+        assert!(alarms.contains("forged") && alarms.contains("a2"), "{alarms}");
+        for (what, uri) in [
+            ("a host that nobody knows", format!("urn:assent:{site}:{}", stranger.public().agent_id())),
+            ("another site", as_a2.replace(site.as_str(), "00112233aabbccdd")),
+            ("no host at all", "urn:example:1".to_owned()),
+        ] {
+            let reply = client("other", named(&uri)).try_send(Message::request("GET", "/agent/v1/work", b""));
+            assert!(reply.is_err() || reply.is_ok_and(|reply| reply.status() == 403), "{what}");
+        }
+        // A certificate of another authority with the same words does not even get through the handshake.
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let own = named(&as_a2).self_signed(&key).unwrap();
+        let files = (world.file("own.crt", &own.pem()), world.file("own.key", &key.serialize_pem()));
+        let client = Client::new(door, &world.site().join("ca.crt"), Some((&files.0, &files.1)));
+        assert!(client.try_send(Message::request("GET", "/agent/v1/work", b"")).is_err());
+        world.check();
+        assert_eq!((world.change_file(&id).receipts.len(), world.hosts["a2"].statements().receipts.len()), (1, before));
+        // The true host is as it was, and heard.
+        world.tick("a2");
+        assert_eq!(world.hosts["a2"].spooled(), 0);
     }
 }

@@ -13,6 +13,7 @@ macro_rules! on_both {
     };
 }
 
+mod artifacts;
 mod attacks;
 mod authority;
 mod commands;
@@ -31,6 +32,7 @@ mod independent;
 mod input;
 mod joining;
 mod killed;
+mod liar;
 mod packages;
 mod parameters;
 mod progress;
@@ -43,3 +45,4 @@ mod slots;
 mod sweep;
 mod takeover;
 mod touched;
+mod votes;

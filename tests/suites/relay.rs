@@ -79,7 +79,8 @@ fn halve(reply: Message) -> Message {
 /// A host, and changes that it would apply at its next tick, once they are approved.
 struct Stage<'w> {
     world: &'w mut World,
-    changes: Vec<(String, String)>,
+    /// Number, path, and what is in it.
+    changes: Vec<(String, String, String)>,
     /// Peak of a tick with an honest server, KiB.
     honest: u64,
     most: (Duration, u64),
@@ -87,23 +88,24 @@ struct Stage<'w> {
 
 impl<'w> Stage<'w> {
     fn new(world: &'w mut World, changes: usize) -> Self {
+        Self::of(world, changes, |_, _| ("content: \"x\\n\"".to_owned(), "x\n".to_owned()))
+    }
+
+    /// `content` says how each file is described, and what it is then.
+    fn of(world: &'w mut World, changes: usize, content: fn(&World, usize) -> (String, String)) -> Self {
         world.join("a1", "production");
         std::fs::write(world.hosts["a1"].path("/etc/assent/agent.toml"), SETTINGS).unwrap();
         check::accept(world, "a1");
         let mut all = Vec::new();
         for number in 0..changes {
             let (name, path) = (format!("base-{number}"), format!("/etc/relay-{number}"));
-            world
-                .publish(
-                    &name,
-                    "1.0.0",
-                    &format!("resources:\n  - file: {{path: {path}, content: \"x\\n\"}}\n"),
-                )
-                .ok();
+            let (described, text) = content(world, number);
+            let body = format!("resources:\n  - file: {{path: {path}, {described}}}\n");
+            world.publish(&name, "1.0.0", &body).ok();
             let manifest = format!("{name}@1.0.0");
             let id = world.draft(&NewChange { manifests: &[&manifest], ..NewChange::default() });
             world.submit(&id);
-            all.push((id, path));
+            all.push((id, path, text));
         }
         let (said, _, honest) = tick(world);
         said.ok();
@@ -112,7 +114,7 @@ impl<'w> Stage<'w> {
 
     /// The next change is approved, and the relay does its worst with the tick that would apply it.
     fn attack(&mut self, what: &str, code: Option<&str>, words: &str, worst: impl FnOnce(&World)) {
-        let (id, path) = self.changes.pop().unwrap();
+        let (id, path, text) = self.changes.pop().unwrap();
         self.world.approve(&id).ok();
         let before = self.world.hosts["a1"].statements().refusals.len();
         worst(self.world);
@@ -139,7 +141,7 @@ impl<'w> Stage<'w> {
         assert_eq!(receipt.body.outcome.as_str(), "applied", "{what}");
         self.world.settle_spool("a1");
         let host = &self.world.hosts["a1"];
-        assert_eq!((host.spooled(), host.read(&path).as_deref()), (0, Some("x\n")), "{what}");
+        assert_eq!((host.spooled(), host.read(&path).as_deref()), (0, Some(text.as_str())), "{what}");
     }
 
     fn delivers(&mut self, what: &str, words: &str, path: &'static str, how: Delivery) {
@@ -202,13 +204,64 @@ fn whatever_a_relay_does_with_the_answers_the_host_stays_as_it_is_and_goes_on_af
     });
     stage.world.hook(watching);
     // Something new, so that the host asks for all of it.
-    let (first, _) = stage.changes.pop().unwrap();
+    let (first, ..) = stage.changes.pop().unwrap();
     stage.world.approve(&first).ok();
     stage.world.tick_until_receipt("a1", &first);
     let old = std::mem::take(&mut *seen.lock().unwrap());
     assert!(old.contains_key("/agent/v1/tuf/timestamp.json"), "{:?}", old.keys());
     changes_what_it_hands_on(&mut stage, old);
     is_slow_or_without_end(&mut stage);
+    println!("honest tick {} KiB; worst {:?}, {} KiB", stage.honest, stage.most.0, stage.most.1);
+}
+
+/// An artifact of its own for each change, too long to be dripped in time.
+fn artifact(world: &World, number: usize) -> (String, String) {
+    let text = format!("artifact {number}\n").repeat(1_000);
+    let file = world.file(&format!("artifact-{number}"), &text);
+    world.assent(&["artifact", "put", file.to_str().unwrap()]).ok();
+    let sha256 = shared::digest::Digest::of(text.as_bytes());
+    (format!("artifact: {{sha256: {sha256}, length: {}}}", text.len()), text)
+}
+
+/// 6, 7, 40: what a host fetches last, when everything else about the change is right.
+#[test]
+fn an_artifact_that_is_bent_never_ends_or_never_comes_is_given_up_and_fetched_later() {
+    const ARTIFACTS: &str = "/agent/v1/artifacts/";
+    let name = concat!(module_path!(), "::an_artifact");
+    let Some(mut world) = World::new(name, Database::Sqlite) else { return };
+    let mut stage = Stage::of(&mut world, 9, artifact);
+    let left = |world: &World| -> u64 {
+        let entries = std::fs::read_dir(world.hosts["a1"].state().join("artifacts")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    };
+    let of = |change: fn(Message) -> Message| {
+        bending(move |asked, reply| if asked.starts_with(ARTIFACTS) { change(reply) } else { reply })
+    };
+    let longer = |reply: Message| {
+        let body = [&reply.body[..], b"more"].concat();
+        reply.carrying(&body)
+    };
+    let nothing = |reply: Message| reply.carrying(b"");
+    for (what, code, change) in [
+        ("a bit", Some("artifact.digest"), flip as fn(Message) -> Message),
+        ("half", Some("artifact.digest"), halve),
+        ("nothing", Some("artifact.digest"), nothing),
+        // What a broken wire could have done as well is told and not signed.
+        ("more", None, longer),
+    ] {
+        stage.attack(what, code, "artifact", |world| world.hook(of(change)));
+        assert_eq!(left(stage.world), 0, "{what}: nothing is kept when the change has run");
+    }
+    for how in [Delivery::Half, Delivery::Silence, Delivery::Stall, Delivery::Drip, Delivery::Endless] {
+        let deliver = move |request: &Message| match request.path().starts_with(ARTIFACTS) {
+            true => how,
+            false => Delivery::Whole,
+        };
+        let honest: Arc<Hook> = bending(|_, reply| reply);
+        let worst = |world: &World| world.relay(honest, Arc::new(deliver));
+        stage.attack(&format!("{how:?}"), None, "artifact.missing", worst);
+        assert_eq!(left(stage.world), 0, "{how:?}: nothing is kept when the change has run");
+    }
     println!("honest tick {} KiB; worst {:?}, {} KiB", stage.honest, stage.most.0, stage.most.1);
 }
 

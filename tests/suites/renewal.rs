@@ -38,6 +38,40 @@ on_both! {
 }
 
 on_both! {
+    /// 53: five years without anybody. Everything is over but the authority, and machines have been started anew
+    fn after_five_years_hosts_still_report_and_go_on_when_somebody_renews_the_site(world) {
+        world.join("a1", "production");
+        world.publish("motd", "1.0.0", MOTD).ok();
+        brings(world, "motd@1.0.0", "one\n");
+        world.publish("motd", "1.1.0", AGAIN).ok();
+        let new = NewChange { manifests: &["motd@1.1.0"], window: "now+1h..+30d", ..NewChange::default() };
+        let waiting = world.request_and_approve(&new);
+        world.shift_clock(5 * 365 * DAY);
+        for _ in 0..2 {
+            // Each tick is a new process, as after a start of the machine.
+            let said = world.tick("a1");
+            assert!(!said.all().contains("panicked"), "{said}");
+        }
+        let host = &world.hosts["a1"];
+        let codes: Vec<String> =
+            host.statements().refusals.values().map(|refusal| refusal.body.reason.code.to_string()).collect();
+        assert!(codes.contains(&"tuf.expired".to_owned()), "{codes:?}");
+        assert_eq!((host.spooled(), host.read("etc/motd").as_deref()), (0, Some("one\n")));
+        assert!(host.receipt(&waiting).is_none());
+        let line = world.get("/v1/hosts").json()[0].clone();
+        let seen = line["last_seen"].as_str().unwrap().parse::<shared::time::Timestamp>().unwrap();
+        assert!(world.now().since(seen) < 300, "it is heard: {line}");
+        world.publish("motd", "1.2.0", MOTD).refused("assent renew");
+        world.assent(&["renew"]).ok();
+        world.tick("a1");
+        assert!(world.hosts["a1"].receipt(&waiting).is_none(), "what was approved five years ago is over");
+        world.publish("motd", "1.2.0", &AGAIN.replace("two", "three")).ok();
+        brings(world, "motd@1.2.0", "three\n");
+        world.check();
+    }
+}
+
+on_both! {
     fn the_recovery_key_on_paper_replaces_a_lost_governance_key(world) {
         world.join("a1", "production");
         world.publish("motd", "1.0.0", MOTD).ok();

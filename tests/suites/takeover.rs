@@ -14,7 +14,6 @@ use shared::statement::Statement;
 use shared::time::Interval;
 use shared::tuf::{Signed, TargetName, writer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::World;
@@ -230,18 +229,6 @@ fn repository(
     ("a policy of his own", world.forge_with(files, Some((&Signed::by(top, &[&loot.online]), &bytes))))
 }
 
-/// A certificate of the site's authority for the agents' port, with a new key.
-fn minted(world: &World) -> (PathBuf, PathBuf) {
-    let tls = world.site().join("server/tls");
-    let read = |name: &str| std::fs::read_to_string(tls.join(name)).unwrap();
-    let authority =
-        rcgen::Issuer::from_ca_cert_pem(&read("ca.crt"), rcgen::KeyPair::from_pem(&read("ca.key")).unwrap());
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority.unwrap()).unwrap();
-    (world.file("minted.crt", &certificate.pem()), world.file("minted.key", &key.serialize_pem()))
-}
-
 /// Three hosts, changes in every state, and everything that a server has of them.
 fn loot(world: &mut World) -> Loot {
     let vote = world.add_second_person().key;
@@ -294,7 +281,8 @@ fn lying(forged: Forged, wish: Option<Envelope>) -> Arc<tests::proxy::Hook> {
 on_both! {
     fn whoever_has_the_whole_server_makes_no_host_do_anything(world) {
         let loot = loot(world);
-        let (certificate, key) = minted(world);
+        let address = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = world.mint("minted", address);
         let before: Vec<usize> = HOSTS.iter().map(|name| world.hosts[*name].statements().receipts.len()).collect();
         let bound = std::env::var("ASSENT_TEST_TAKEOVER_SECS").map_or(45, |text| text.parse().unwrap());
         let (started, mut dice) = (Instant::now(), Dice::new());

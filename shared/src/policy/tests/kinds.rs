@@ -104,6 +104,43 @@ fn a_passkey_counts_for_the_assurance_that_the_policy_gives_it() {
 }
 
 #[test]
+fn an_openssh_key_and_a_passkey_of_one_person_are_one_person() {
+    let mut policy = policy(2);
+    let first = &mut policy.persons[1].keys;
+    (first[0].kind, first[1].kind) = (KeyKind::Ssh, KeyKind::Passkey(party()));
+    assert_eq!(policy.problems(), Vec::<String>::new());
+    let ours = namespace(Approval::TYPE);
+    let judge = |words: &[(SignatureEntry, Approval)], fixture: &Fixture| {
+        let mut bundle = fixture.bundle.clone();
+        for (entry, body) in words {
+            let mut word = Statement::unsigned(body.clone());
+            word.envelope.signatures.push(entry.clone());
+            bundle.approvals.push(Statement::parse(&word.to_bytes()).unwrap());
+        }
+        let plan = fixture.plan.clone();
+        code(&judged(&policy, &Fixture { bundle, plan }, &[ActionClass::File], NOW))
+    };
+    let fixture = Fixture::of(change_body());
+    let word = |nonce: &str, person: &str| Approval { nonce: nonce.into(), ..fixture.approval(person) };
+    let bytes = |body: &Approval| Statement::unsigned(body.clone()).envelope.signed_bytes();
+    let (a, b, other) = (word("a", "first"), word("b", "first"), word("c", "second"));
+    let by_ssh = (ssh(&key(2), &ours, &bytes(&a)), a.clone());
+    let by_passkey = (passkey(&key(3), "webauthn.get", &bytes(&b)), b);
+    let both_on_one = (passkey(&key(3), "webauthn.get", &bytes(&a)), a);
+    let second = (plain(&key(4), &bytes(&other)), other);
+    assert_eq!(judge(&[by_ssh.clone(), second.clone()], &fixture), Ok(2));
+    assert_eq!(judge(&[by_passkey.clone(), second], &fixture), Ok(2));
+    for one in [
+        vec![by_ssh.clone(), by_passkey.clone()],
+        vec![by_passkey.clone(), by_ssh.clone()],
+        vec![by_ssh.clone(), both_on_one],
+        vec![by_ssh.clone(), by_ssh, by_passkey.clone(), by_passkey],
+    ] {
+        assert_eq!(judge(&one, &fixture), Err(Code::ApprovalQuorum));
+    }
+}
+
+#[test]
 fn keys_that_fit_no_kind_are_refused_with_the_policy() {
     let p256 = format!("BA{}=", "A".repeat(85));
     let p256: AnyKey = p256.parse().unwrap();
