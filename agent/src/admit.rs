@@ -4,14 +4,14 @@
 //! own plans. Never: fetches, writes or starts anything; what is needed comes in, tokens come out.
 
 use crate::state::Seen;
-use shared::admit::{self, Addressed, Approved, InWindow, Me, Turn, Verified};
+use shared::admit::{self, Addressed, Approved, InWindow, Logged, Me, Turn, Verified};
 use shared::bundle::{Bundle, Control};
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
-use shared::policy::{Policy, Purpose};
+use shared::policy::{Held, Policy, Purpose};
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -33,6 +33,8 @@ pub trait Evidence {
     fn manifest(&mut self, named: &ManifestUse) -> Result<Vec<u8>, Refused>;
     /// This host's own plan.
     fn own_plan(&mut self, digest: &Digest) -> Result<Option<Statement<Plan>>, Refused>;
+    /// What the ledger is proven to hold, after asking for what is wanted and not proven yet.
+    fn held(&mut self, wanted: &Approved) -> Result<Held, Refused>;
 }
 
 /// A change with all tokens that its start needs.
@@ -40,6 +42,7 @@ pub trait Evidence {
 pub struct Admitted {
     pub manifests: Vec<Verified<Manifest>>,
     pub approved: Approved,
+    pub logged: Logged,
     pub window: InWindow,
     pub turn: Turn,
     pub own_plan: Statement<Plan>,
@@ -148,10 +151,11 @@ pub fn applied_key(named: &ManifestUse) -> String {
 pub struct Granted {
     pub manifests: Vec<Verified<Manifest>>,
     pub approved: Approved,
+    pub logged: Logged,
     pub own_plan: Statement<Plan>,
 }
 
-/// Steps 6 to 12 for a bundle from [`open_bundle`]: everything that does not depend on the moment.
+/// Steps 6 to 12 and 18 for a bundle from [`open_bundle`]: everything that does not depend on the moment.
 ///
 /// # Errors
 /// The first check that says no, in the binding order.
@@ -179,21 +183,23 @@ fn granted_for(
         Purpose::Correction => admit::stand,
     };
     let approved = judge(policy, &addressed, bundle, &own_plan, &sources, me, now)?;
-    Ok(Granted { manifests, approved, own_plan })
+    let held = if policy.log.proof_before_start { evidence.held(&approved)? } else { Held::default() };
+    let logged = admit::logged(policy, &approved, &held)?;
+    Ok(Granted { manifests, approved, logged, own_plan })
 }
 
-/// Steps 6 to 15 for a bundle from [`open_bundle`].
+/// Steps 6 to 15 and 18 for a bundle from [`open_bundle`].
 ///
 /// # Errors
 /// The first check that says no, in the binding order.
 pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) -> Result<Admitted, Refused> {
     let Court { policy, me, now, .. } = *court;
-    let Granted { manifests, approved, own_plan } = granted(court, bundle, evidence)?;
+    let Granted { manifests, approved, logged, own_plan } = granted(court, bundle, evidence)?;
     let change = &bundle.change.body;
     let window = admit::in_window(policy, change, now, court.last_contact)?;
     let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
     not_executed(court.seen, change)?;
-    Ok(Admitted { manifests, approved, window, turn, own_plan })
+    Ok(Admitted { manifests, approved, logged, window, turn, own_plan })
 }
 
 /// The same steps for putting back what `change` brought here: it ran, its approvals stand, and nothing has ended it.
@@ -216,11 +222,11 @@ pub fn stands(
         let message = format!("what is listed as {} is not what was applied here", body.change_id);
         return Err(Refused::new(Code::ChangeReplay, message));
     }
-    let Granted { manifests, approved, own_plan } =
+    let Granted { manifests, approved, logged, own_plan } =
         granted_for(Purpose::Correction, court, bundle, evidence)?;
     let window = admit::in_correction_window(policy, body, now, court.last_contact)?;
     let turn = admit::correction_turn(body, court.control, me.id())?;
-    Ok(Admitted { manifests, approved, window, turn, own_plan })
+    Ok(Admitted { manifests, approved, logged, window, turn, own_plan })
 }
 
 /// Step 15: a revision runs once on a host. What failed needs a new revision, not another interval.

@@ -17,7 +17,7 @@ use crate::vault::Vault;
 pub use effect::{Followed, follow};
 use run::Run;
 pub(crate) use run::is_about_units;
-use shared::admit::{Approved, InWindow, Turn, Verified};
+use shared::admit::{Approved, InWindow, Logged, Turn, Verified};
 use shared::digest::{Digest, Hasher};
 use shared::facts::TemplateFacts;
 use shared::ids::ResourceId;
@@ -38,6 +38,7 @@ use std::time::Duration;
 pub struct Warrant {
     pub manifests: Vec<Verified<Manifest>>,
     pub change: Approved,
+    pub logged: Logged,
     pub window: InWindow,
     pub turn: Turn,
 }
@@ -114,7 +115,7 @@ pub fn apply<H: Host, D: Disk>(
     journal: &mut Journal<D>,
 ) -> Result<Progress, Stopped> {
     // The turn is proved by having it; its wave is the receipt's matter.
-    let Warrant { manifests, change, window, turn: _ } = warrant;
+    let Warrant { manifests, change, logged: _, window, turn: _ } = warrant;
     if (change.purpose() == Purpose::Correction) != job.correction.is_some() {
         return Err(Refused::new(Code::PolicyRule, "its approvals were counted for something else").into());
     }

@@ -154,12 +154,12 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
-        let Order { manifests, approved, window, turn, vendor, own_plan, plan, correction } = order;
+        let Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction } = order;
         let (facts, correction) = match correction {
             Some(Correction { number, facts }) => (facts, Some(number)),
             None => (self.view()?, None),
         };
-        let warrant = Warrant { manifests, change: approved, window, turn };
+        let warrant = Warrant { manifests, change: approved, logged, window, turn };
         let (facts, vault, artifacts) = (&facts, &self.vault, &self.artifacts);
         let (approved, vendor) = (&own_plan, vendor.as_ref());
         let job = Job { plan: &plan, approved, facts, vault, vendor, artifacts, correction };

@@ -10,7 +10,7 @@ use crate::plan::Planned;
 use crate::progress::Ear;
 use crate::slots::Own;
 use crate::state::Open;
-use shared::admit::{Approved, InWindow, Turn, Verified};
+use shared::admit::{Approved, InWindow, Logged, Turn, Verified};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::facts::{Facts, TemplateFacts};
@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 pub struct Order {
     pub manifests: Vec<Verified<Manifest>>,
     pub approved: Approved,
+    pub logged: Logged,
     pub window: InWindow,
     pub turn: Turn,
     /// Whose releases may take the agent's place.

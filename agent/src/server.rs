@@ -13,7 +13,9 @@ use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::limits;
 use shared::strict;
-use shared::wire::{FactsChange, FactsReport, Join, Joined, Problem, Record, Recorded, Work};
+use shared::wire::{
+    AskProofs, FactsChange, FactsReport, Join, Joined, Problem, Proofs, Record, Recorded, Work,
+};
 use std::time::Duration;
 
 const WORK: &str = "/agent/v1/work";
@@ -44,6 +46,8 @@ pub trait Server {
     /// A plan that this host made and lost.
     fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError>;
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError>;
+    /// Asks for proofs that statements are in the ledger.
+    fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError>;
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError>;
     /// Sends what changed in the facts; a server that holds others than it starts from refuses.
     fn change_facts(&mut self, change: &FactsChange) -> Result<(), NetError>;
@@ -205,6 +209,10 @@ impl Server for Remote {
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         post(&mut *self.link, Method::POST, "/agent/v1/statements", record)
+    }
+
+    fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError> {
+        post(&mut *self.link, Method::POST, "/agent/v1/proofs", wanted)
     }
 
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {

@@ -8,8 +8,8 @@ use crate::server::Server;
 use crate::state::{State, StateError};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ledger::{Checkpoint, CheckpointError, KeyName, Proven, Unproven, VerifierKey};
-use shared::policy::Policy;
+use shared::ledger::Proven;
+use shared::policy::{Doubt, Policy};
 use shared::receipt::LogSeen;
 use shared::strict;
 use shared::wire::{Record, Recorded};
@@ -101,16 +101,6 @@ fn flush_one(
     Ok(1)
 }
 
-/// Why a proof is not taken.
-enum Doubt {
-    Fork(String),
-    /// So many leaves there are, and so many this host has seen.
-    Behind {
-        now: u64,
-        seen: u64,
-    },
-}
-
 /// The proof that came with the answer to joining, kept until a policy could judge it.
 fn enrolment_proof(state: &State, seq: u64) -> Result<Option<Recorded>, StateError> {
     let name = format!("spool/{seq}.proof");
@@ -141,7 +131,6 @@ fn send(
 }
 
 /// Checks that the statement is in the ledger, and that this ledger continues the one seen before.
-///
 fn verify(
     policy: &Policy,
     seen: Option<&LogSeen>,
@@ -149,57 +138,16 @@ fn verify(
     digest: &Digest,
     seq: u64,
 ) -> Result<LogSeen, Doubt> {
-    let (proven, current) = prove(policy, recorded, digest).map_err(Doubt::Fork)?;
+    let Recorded { inclusion, checkpoint, consistency } = recorded;
+    let (new, _) = policy.log.follow(seen, checkpoint, consistency.as_ref())?;
+    let proven = Proven::within(inclusion, &new).map_err(|e| Doubt::Fork(e.to_string()))?;
+    if proven.leaf().sha256 != *digest {
+        return Err(Doubt::Fork(format!("its proof is of {}", proven.leaf().sha256)));
+    }
     if proven.leaf().seq.is_some_and(|s| s != seq) {
         return Err(Doubt::Fork(format!("its leaf names place {:?} instead of {seq}", proven.leaf().seq)));
     }
-    let new = proven.checkpoint();
-    if let Some(seen) = seen {
-        let origin: KeyName = seen.origin.parse().map_err(|e| Doubt::Fork(format!("log_seen.json: {e}")))?;
-        let old = Checkpoint { origin, size: seen.size, root: seen.root };
-        if old.origin == new.origin && new.size < old.size {
-            return Err(Doubt::Behind { now: new.size, seen: old.size });
-        }
-        continues(&old, new, recorded, current).map_err(Doubt::Fork)?;
-    }
-    Ok(LogSeen { origin: new.origin.to_string(), size: new.size, root: new.root })
-}
-
-/// The proof under one of the policy's log keys, and whether that is the current one.
-fn prove(policy: &Policy, recorded: &Recorded, digest: &Digest) -> Result<(Proven, bool), String> {
-    let mut first = None;
-    for (place, vkey) in policy.log.vkeys.iter().enumerate() {
-        let key: VerifierKey = vkey.parse().map_err(|e| format!("the policy's log key: {e}"))?;
-        match Proven::check(&recorded.inclusion, &recorded.checkpoint, &key, digest) {
-            Ok(proven) => return Ok((proven, place == 0)),
-            // A checkpoint of another key says nothing about this one; what the right key's says counts.
-            Err(e @ Unproven::Checkpoint(CheckpointError::Note(_) | CheckpointError::OtherLog { .. })) => {
-                first = first.or(Some(e));
-            }
-            Err(e) => return Err(e.to_string()),
-        }
-    }
-    Err(first.map_or_else(|| "the policy names no log key".into(), |e| e.to_string()))
-}
-
-fn continues(old: &Checkpoint, new: &Checkpoint, recorded: &Recorded, current: bool) -> Result<(), String> {
-    if old.origin != new.origin {
-        // After a restore the site starts a new log; governance says so by putting its key first.
-        return match current {
-            true => Ok(()),
-            false => Err(format!("it is in the old log {}, this host has seen {}", new.origin, old.origin)),
-        };
-    }
-    if old.size == new.size && old.root == new.root {
-        return Ok(());
-    }
-    let Some(consistency) = &recorded.consistency else {
-        return Err(format!(
-            "no proof that the log of {} leaves continues the one of {}",
-            new.size, old.size
-        ));
-    };
-    consistency.check(old, new).map_err(|e| e.to_string())
+    Ok(LogSeen::from(&new))
 }
 
 /// Puts proven statements back into the spool from `seq` on, because the server asks for them again.

@@ -17,6 +17,7 @@ use shared::digest::Digest;
 use shared::keys::SigningKey;
 use shared::limits;
 use shared::plan::{Plan, open_plan};
+use shared::policy::Held;
 use shared::receipt::LogSeen;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
@@ -78,6 +79,7 @@ pub struct State {
     seen: Seen,
     contact: Contact,
     log_seen: Option<LogSeen>,
+    held: Held,
     facts_sent: Option<Digest>,
     running: Option<Running>,
     open: Vec<Open>,
@@ -178,7 +180,8 @@ impl State {
             facts_sent: must::<Maybe<_>>(&*disk, dir.join("facts.json"))?.value,
             refused: must(&*disk, dir.join("refused.json"))?,
             running: read_own(&*disk, &dir.join("running.json"))?,
-            // Hosts that joined with an older agent have none of these two before they are first needed.
+            // Hosts have none of these before they are first needed.
+            held: read_own(&*disk, &dir.join("held.json"))?.unwrap_or_default(),
             open: read_own(&*disk, &dir.join("open.json"))?.unwrap_or_default(),
             quarantine: read_own(&*disk, &dir.join("quarantine.json"))?.unwrap_or_default(),
             tuf: read_tuf(dir, &*disk)?,
@@ -260,6 +263,11 @@ impl State {
         self.log_seen.as_ref()
     }
 
+    /// What the ledger was proven to hold of changes.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
     pub fn facts_sent(&self) -> Option<Digest> {
         self.facts_sent
     }
@@ -324,6 +332,16 @@ impl State {
         if seen != self.log_seen {
             self.put("log_seen.json", &strict::to_json(&Maybe { value: seen.clone() }))?;
             self.log_seen = seen;
+        }
+        Ok(())
+    }
+
+    /// Notes what `proofs` prove about statements of changes; after a crash in between it is asked for again.
+    pub fn take_proofs(&mut self, held: Held, seen: LogSeen) -> Result<(), StateError> {
+        self.set_log_seen(seen)?;
+        if held != self.held {
+            self.put("held.json", &strict::to_json(&held))?;
+            self.held = held;
         }
         Ok(())
     }

@@ -95,10 +95,10 @@ impl Site {
 
     fn agents(&self) -> Routes {
         let (board, repository, intake) = (self.board.clone(), self.repository.clone(), self.intake.clone());
-        let rates = Data::new(Rates::default());
+        let (rates, log) = (Data::new(Rates::default()), Data::new(self.log.clone()));
         Arc::new(move |config: &mut ServiceConfig| {
             config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
-            config.app_data(Data::new(intake.clone())).app_data(rates.clone());
+            config.app_data(Data::new(intake.clone())).app_data(rates.clone()).app_data(log.clone());
             for routes in [
                 fleet::agent_routes,
                 manifests::agents,

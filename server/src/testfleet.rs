@@ -242,7 +242,7 @@ impl Node {
         let (agents, rates) = (self.clone(), Data::new(fleet::Rates::default()));
         let agents = move |config: &mut ServiceConfig| {
             config.app_data(Data::new(agents.board.clone())).app_data(Data::new(agents.intake.clone()));
-            config.app_data(rates.clone());
+            config.app_data(rates.clone()).app_data(Data::new(agents.log.clone()));
             config.configure(fleet::agent_routes).configure(receipts::agent_routes);
         };
         let (people, agents) = (Arc::new(people), Arc::new(agents));

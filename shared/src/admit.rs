@@ -9,10 +9,11 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::ids::{AgentId, HostClass, PersonId};
 use crate::keys::PublicKey;
+use crate::ledger::LeafKind;
 use crate::limits;
 use crate::manifest::{HealthCheck, Manifest};
 use crate::plan::Plan;
-use crate::policy::{Case, Hearing, Policy, Purpose, Role, Verdict, Voice, judge};
+use crate::policy::{Case, Hearing, Held, Policy, Purpose, Role, Verdict, Voice, judge};
 use crate::publication::Publication;
 use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
@@ -112,6 +113,12 @@ impl Approved {
         &self.approvals
     }
 
+    /// The statements that a start rests on, with the kind of their leaves in the ledger.
+    pub fn logged_as(&self) -> impl Iterator<Item = (Digest, LeafKind)> {
+        let approvals = self.approvals.iter().map(|digest| (*digest, LeafKind::Approval));
+        std::iter::once((self.change.digest, LeafKind::Change)).chain(approvals)
+    }
+
     /// True when the author, or whoever stands in for the author, is the only one who approved. Where a model allowed it
     /// nobody did.
     pub fn self_approved(&self) -> bool {
@@ -120,6 +127,10 @@ impl Approved {
         !self.voices.is_empty() && self.voices.iter().all(own)
     }
 }
+
+/// Proof that the ledger holds the change and the approvals that count, where the policy asks for that.
+#[derive(Clone, Copy, Debug)]
+pub struct Logged(());
 
 /// Proof that a start falls into a signed interval.
 #[derive(Clone, Copy, Debug)]
@@ -348,6 +359,28 @@ fn approve_for(
             Ok(Approved { change: change.clone(), plan_set: case.plan_set, voices, approvals, purpose })
         }
     }
+}
+
+/// Step 18, taken here, so that a host has its proofs before its window opens: the ledger holds what is to be begun and
+/// whoever approved it, where the policy asks for that.
+///
+/// # Errors
+/// `log.unproven`: something is not proven yet; the host waits.
+pub fn logged(policy: &Policy, approved: &Approved, held: &Held) -> Result<Logged, Refused> {
+    if !policy.log.proof_before_start {
+        return Ok(Logged(()));
+    }
+    let body = &approved.change.body;
+    let what = match approved.logged_as().find(|(digest, kind)| !held.has(&policy.log, digest, *kind)) {
+        None => return Ok(Logged(())),
+        Some((_, LeafKind::Change)) => format!("revision {} of {}", body.revision, body.change_id),
+        Some((digest, _)) => format!("the approval {digest} of {}", body.change_id),
+    };
+    let message = format!(
+        "the server has not proven that the ledger holds {what}; policy version {} asks for that",
+        policy.version
+    );
+    Err(Refused::new(Code::LogUnproven, message))
 }
 
 /// Step 13: a start at `now` falls into a signed interval; `last_contact` is when the server last answered.

@@ -69,7 +69,7 @@ pub fn policy(approvals: u32) -> Policy {
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
-        log: LogRules { vkeys: vec!["assent".into()] },
+        log: LogRules::new(vec!["assent".into()]),
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,

@@ -19,6 +19,8 @@ pub const CHANGE_DAYS: i64 = 90;
 pub const ACCEPTED_FINDINGS: usize = 1_000;
 /// Approvals in one bundle.
 pub const BUNDLE_APPROVALS: usize = 64;
+/// Statements of one change that a host wants proofs of: the change and its approvals.
+pub const PROOFS: usize = BUNDLE_APPROVALS + 1;
 /// A compiled or authored manifest; templates live in it, larger content is an artifact.
 pub const MANIFEST_BYTES: usize = 1 << 20;
 /// Resources in one manifest.

@@ -49,6 +49,7 @@ codes! {
     ApprovalQuorum = "approval.quorum",
     PolicyRule = "policy.rule",
     PolicyModel = "policy.model",
+    LogUnproven = "log.unproven",
     TimeWindow = "time.window",
     TimeOver = "time.over",
     TimeOffline = "time.offline",

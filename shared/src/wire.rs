@@ -7,6 +7,7 @@ pub use findings::{
     Proposed, SeenFinding,
 };
 
+use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::facts::Facts;
 use crate::ids::{AgentId, ChangeId, SiteId};
@@ -72,6 +73,30 @@ pub struct Record {
     pub statement: Envelope,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_size: Option<u64>,
+}
+
+/// A host asks for proofs that statements about a change are in the ledger; `log_size` is the checkpoint that it holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AskProofs {
+    /// Digests of statements, at most 65.
+    pub statements: Vec<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_size: Option<u64>,
+}
+
+/// One checkpoint, and a proof of each wanted statement that the ledger holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Proofs {
+    /// Signed note of the checkpoint that all proofs lead to.
+    pub checkpoint: String,
+    pub inclusion: Vec<InclusionProof>,
+    /// From the checkpoint that the host named, when it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<ConsistencyProof>,
 }
 
 /// A host joins (no client certificate yet; the server's key is pinned by the join command).

@@ -32,6 +32,7 @@ mod independent;
 mod input;
 mod joining;
 mod killed;
+mod ledger;
 mod liar;
 mod packages;
 mod parameters;

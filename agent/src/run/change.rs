@@ -10,18 +10,20 @@ use crate::pull::{self, PullError, Repository};
 use crate::receipt::Subject;
 use crate::server::Server;
 use crate::state::{Contact, SeenRevision, State, StateError};
-use shared::admit::{Me, Verified};
+use shared::admit::{Approved, Me, Verified};
 use shared::bundle::Bundle;
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
 use shared::limits;
 use shared::manifest::Manifest;
 use shared::plan::{Plan, open_plan};
+use shared::policy::Held;
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::tuf::TargetName;
+use shared::wire::AskProofs;
 
 /// Fetches what the checks ask for; remembers a failing disk, because that is no refusal.
 pub(super) struct Pulled<'a, S> {
@@ -78,6 +80,26 @@ impl<S: Server> Evidence for Pulled<'_, S> {
         // It is this host's own signature that makes it trustworthy, not where it was kept.
         let own = envelope.and_then(|envelope| open_plan(&envelope.to_bytes()).ok());
         Ok(own.filter(|plan| plan.digest == *digest && plan.body.agent_id == self.state.site().agent))
+    }
+
+    fn held(&mut self, wanted: &Approved) -> Result<Held, Refused> {
+        let (rules, held) = (&self.repository.policy.log, self.state.held());
+        let missing = wanted.logged_as().filter(|(digest, kind)| !held.has(rules, digest, *kind));
+        let statements: Vec<Digest> = missing.map(|(digest, _)| digest).collect();
+        if statements.is_empty() {
+            return Ok(held.clone());
+        }
+        let ask = AskProofs { statements, log_size: self.state.log_seen().map(|seen| seen.size) };
+        let answer = match self.server.proofs(&ask) {
+            Ok(answer) => answer,
+            Err(e) => return Err(self.refused(e.into(), Code::LogUnproven)),
+        };
+        let taken = held.with(rules, self.state.log_seen(), &answer);
+        let (held, seen) = taken.map_err(|doubt| Refused::new(Code::LogFork, doubt.to_string()))?;
+        match self.state.take_proofs(held, seen) {
+            Ok(()) => Ok(self.state.held().clone()),
+            Err(e) => Err(self.refused(e.into(), Code::LogUnproven)),
+        }
     }
 }
 

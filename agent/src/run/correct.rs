@@ -83,7 +83,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Admitted { manifests, approved, window, turn, own_plan } = admitted;
+        let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
         let change = approved.change().clone();
         let documents: Vec<_> = manifests.iter().map(Verified::get).collect();
         let planned =
@@ -114,15 +114,15 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let Some(repository) = &tick.repository else {
             return Ok(Err(Refused::new(Code::TufInvalid, "there is no verified repository")));
         };
-        let admitted = Admitted { manifests, approved, window, turn, own_plan };
+        let admitted = Admitted { manifests, approved, logged, window, turn, own_plan };
         let mut running = running(repository, &admitted, now);
         let number = corrections.begin(&back, now);
         running.correction = Some(Correcting { number, finding });
-        let Admitted { manifests, approved, window, turn, own_plan } = admitted;
+        let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
         let correction = Some(Correction { number, facts: state.facts });
         // A correction brings no program of the agent.
         let vendor = None;
-        let order = Order { manifests, approved, window, turn, vendor, own_plan, plan, correction };
+        let order = Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction };
         Ok(Ok(Some(Ready { order, running, corrections })))
     }
 

@@ -83,9 +83,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
             return Ok(Err((evidence, Refused::new(Code::TufInvalid, "there is no verified repository"))));
         };
         let running = running(repository, &admitted, now);
-        let Admitted { manifests, approved, window, turn, own_plan } = admitted;
+        let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
         let vendor = repository.policy.vendor.clone();
-        let order = Order { manifests, approved, window, turn, vendor, own_plan, plan, correction: None };
+        let correction = None;
+        let order = Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction };
         Ok(Ok((order, running)))
     }
 

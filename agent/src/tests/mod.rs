@@ -9,6 +9,7 @@ mod correct;
 mod crash;
 mod drift;
 mod lasting;
+mod ledger;
 mod program;
 mod site;
 mod wire;

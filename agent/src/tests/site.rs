@@ -30,7 +30,7 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName};
-use shared::wire::{FactsChange, FactsReport, Joined, Record, Recorded, Work};
+use shared::wire::{AskProofs, FactsChange, FactsReport, Joined, Proofs, Record, Recorded, Work};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -90,7 +90,7 @@ pub fn policy() -> Policy {
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
-        log: LogRules { vkeys: vec![VerifierKey::new(log_name(), key(LOG).public()).to_string()] },
+        log: LogRules::new(vec![VerifierKey::new(log_name(), key(LOG).public()).to_string()]),
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,
@@ -100,14 +100,27 @@ pub fn policy() -> Policy {
 }
 
 /// The append-only ledger of the site.
-#[derive(Default)]
 pub struct Ledger {
+    name: KeyName,
+    key: SigningKey,
     frontier: Frontier,
     nodes: BTreeMap<(u8, u64), Digest>,
     leaves: Vec<String>,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        let (frontier, nodes, leaves) = (Frontier::default(), BTreeMap::new(), Vec::new());
+        Self { name: log_name(), key: key(LOG), frontier, nodes, leaves }
+    }
+}
+
 impl Ledger {
+    /// The same leaves under another name and key, as after a restore.
+    pub fn go_on_as(&mut self, name: &str, key: SigningKey) {
+        (self.name, self.key) = (name.parse().unwrap(), key);
+    }
+
     pub fn append(&mut self, leaf: &Leaf) -> u64 {
         self.leaves.push(String::from_utf8(leaf.to_bytes()).unwrap());
         for node in self.frontier.append(leaf.hash()) {
@@ -116,20 +129,41 @@ impl Ledger {
         self.leaves.len() as u64 - 1
     }
 
-    fn proof(&self, index: u64, from: Option<u64>) -> Recorded {
-        let size = self.frontier.size();
-        let checkpoint = Checkpoint { origin: log_name(), size, root: self.frontier.root() };
-        let hashes = tree::inclusion_proof(index, size, &self.nodes).unwrap();
-        let leaf = self.leaves[usize::try_from(index).unwrap()].clone();
-        let consistency = from.filter(|old| *old <= size).map(|old_size| ConsistencyProof {
+    fn inclusion(&self, index: u64) -> InclusionProof {
+        let hashes = tree::inclusion_proof(index, self.frontier.size(), &self.nodes).unwrap();
+        InclusionProof { leaf: self.leaves[usize::try_from(index).unwrap()].clone(), index, hashes }
+    }
+
+    fn consistency(&self, from: Option<u64>) -> Option<ConsistencyProof> {
+        let new_size = self.frontier.size();
+        from.filter(|old| *old <= new_size).map(|old_size| ConsistencyProof {
             old_size,
-            new_size: size,
-            hashes: tree::consistency_proof(old_size, size, &self.nodes).unwrap(),
-        });
+            new_size,
+            hashes: tree::consistency_proof(old_size, new_size, &self.nodes).unwrap(),
+        })
+    }
+
+    fn checkpoint(&self) -> String {
+        let (size, root) = (self.frontier.size(), self.frontier.root());
+        Checkpoint { origin: self.name.clone(), size, root }.sign(&self.key).unwrap().to_string()
+    }
+
+    fn proof(&self, index: u64, from: Option<u64>) -> Recorded {
         Recorded {
-            inclusion: InclusionProof { leaf, index, hashes },
-            checkpoint: checkpoint.sign(&key(LOG)).unwrap().to_string(),
-            consistency,
+            inclusion: self.inclusion(index),
+            checkpoint: self.checkpoint(),
+            consistency: self.consistency(from),
+        }
+    }
+
+    fn proofs(&self, wanted: &AskProofs) -> Proofs {
+        let wanted_leaf =
+            |leaf: &String| wanted.statements.contains(&Leaf::parse(leaf.as_bytes()).unwrap().sha256);
+        let places = (0..).zip(&self.leaves).filter(|(_, leaf)| wanted_leaf(leaf));
+        Proofs {
+            checkpoint: self.checkpoint(),
+            inclusion: places.map(|(index, _)| self.inclusion(index)).collect(),
+            consistency: self.consistency(wanted.log_size),
         }
     }
 }
@@ -438,6 +472,12 @@ impl TestSite {
         }
     }
 
+    /// Gives a statement about the first change its leaf.
+    pub fn log(&self, kind: LeafKind, digest: Digest) {
+        let leaf = Leaf::new(kind, digest, None, None, Some("C-1".parse().unwrap())).unwrap();
+        self.0.borrow_mut().ledger.append(&leaf);
+    }
+
     /// Replaces the ledger by another one with the same name and key.
     pub fn fork_ledger(&self) {
         let mut held = self.0.borrow_mut();
@@ -599,6 +639,10 @@ impl Server for TestSite {
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         self.0.borrow_mut().take(|held| held.record(record))
+    }
+
+    fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError> {
+        self.0.borrow_mut().answer(|held| Ok(held.ledger.proofs(wanted)))
     }
 
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {

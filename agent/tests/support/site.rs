@@ -17,7 +17,7 @@ use shared::keys::SigningKey;
 use shared::manifest::Manifest;
 use shared::plan::{Action, Plan, PlanSet};
 use shared::policy::{
-    Assurance, ClockRules, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
+    Assurance, ClockRules, Held, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
 };
 use shared::publication::Publication;
 use shared::refusal::Refused;
@@ -122,7 +122,7 @@ impl Site {
             }],
             rules: vec![Rule { name: "any".into(), matches: Match::default(), require }],
             clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
-            log: LogRules { vkeys: vec!["log".into()] },
+            log: LogRules::new(vec!["log".into()]),
             ca_spki: vec![],
             server_urls: vec![],
             vendor: None,
@@ -259,6 +259,7 @@ impl Site {
         let approved = admit::approve(&policy, &addressed, &bundle, own, &sources, &me, NOW).unwrap();
         Warrant {
             manifests,
+            logged: admit::logged(&policy, &approved, &Held::default()).unwrap(),
             change: approved,
             window: admit::in_window(&policy, &change.body, NOW, NOW).unwrap(),
             turn: admit::turn(&change, &Control::default(), &[], me.id(), NOW).unwrap(),

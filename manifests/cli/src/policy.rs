@@ -12,7 +12,7 @@ use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
 use crate::trust::{self, Site};
 use crate::{files, renew, term, text};
-use args::{ModelCommand, PublishArgs, SignArgs};
+use args::{LedgerArgs, ModelCommand, PublishArgs, SignArgs};
 use shared::ids::Team;
 use shared::keys::PublicKey;
 use shared::limits;
@@ -39,6 +39,7 @@ pub fn run(session: &Session, command: &PolicyCommand) -> Done {
         PolicyCommand::Model(ModelCommand::Remove { name, sign }) => {
             standing::remove_model(session, name, sign)
         }
+        PolicyCommand::Ledger(args) => ledger(session, args),
     }
 }
 
@@ -90,6 +91,13 @@ fn current(session: &Session) -> Done<Site> {
 
 fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -> Done {
     publish_with(session, site, next, (sign, &[]))
+}
+
+fn ledger(session: &Session, args: &LedgerArgs) -> Done {
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    next.log.proof_before_start = args.proof_before_start;
+    publish_next(session, &site, next, &args.sign)
 }
 
 /// Shows what differs, asks, signs. Version and time are set here: the next edition, issued now. `wishes` are keys of teams.

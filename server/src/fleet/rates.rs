@@ -19,6 +19,9 @@ const FACTS_PER_MINUTE: u32 = 2;
 /// Statements: a long absence is sent at once, a host that floods is slowed down.
 const STATEMENT_BURST: u32 = 500;
 const STATEMENTS_PER_MINUTE: u32 = 120;
+/// Proofs: a host asks once for each change and approval that it may begin, and again while they are not there.
+const PROOFS_BURST: u32 = 300;
+const PROOFS_PER_MINUTE: u32 = 60;
 /// Health reports go out when a check says something else, at most with each look.
 const HEALTH_BURST: u32 = 30;
 const HEALTH_PER_MINUTE: u32 = 4;
@@ -34,6 +37,7 @@ pub struct Rates {
     plans: Limiter<AgentId>,
     facts: Limiter<AgentId>,
     statements: Limiter<AgentId>,
+    proofs: Limiter<AgentId>,
     health: Limiter<AgentId>,
     progress: Limiter<AgentId>,
     kept: Limiter<AgentId>,
@@ -45,6 +49,7 @@ impl Default for Rates {
             plans: Limiter::new(PLAN_BURST, PLANS_PER_MINUTE),
             facts: Limiter::new(FACTS_BURST, FACTS_PER_MINUTE),
             statements: Limiter::new(STATEMENT_BURST, STATEMENTS_PER_MINUTE),
+            proofs: Limiter::new(PROOFS_BURST, PROOFS_PER_MINUTE),
             health: Limiter::new(HEALTH_BURST, HEALTH_PER_MINUTE),
             progress: Limiter::new(PROGRESS_BURST, PROGRESS_PER_MINUTE),
             kept: Limiter::new(KEPT_BURST_KIB, KEPT_KIB_PER_MINUTE),
@@ -71,6 +76,12 @@ impl Rates {
     pub fn statement(&self, host: AgentId, bytes: usize) -> Result<(), Error> {
         take(&self.statements, host, 1)?;
         self.keep(host, bytes)
+    }
+
+    /// # Errors
+    /// Too many.
+    pub fn proofs(&self, host: AgentId) -> Result<(), Error> {
+        take(&self.proofs, host, 1)
     }
 
     /// # Errors

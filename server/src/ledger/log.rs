@@ -14,7 +14,7 @@ use shared::ledger::{
 };
 use shared::receipt::LogSeen;
 use shared::time::Timestamp;
-use shared::wire::Recorded;
+use shared::wire::{AskProofs, Proofs, Recorded};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -208,6 +208,31 @@ impl Log {
             answers.push(Some(Answer { recorded, index: *index, contradiction }));
         }
         Ok(answers)
+    }
+
+    /// Proofs of those of the statements that have a leaf, for a host that wants to begin a change.
+    ///
+    /// `tx` is a reading one: only durable sizes are ever signed.
+    pub fn proofs(&self, tx: &mut Conn, wanted: &AskProofs) -> Result<Proofs, Error> {
+        let head = store::current(tx)?;
+        let size = head.frontier.size();
+        let leaves = find_leaves(tx, head.log, &wanted.statements)?;
+        let mut ranges = Vec::new();
+        for (index, _) in leaves.values() {
+            ranges.extend(tree::inclusion_nodes(*index, size).map_err(broken)?);
+        }
+        if let Some(since) = wanted.log_size.filter(|since| *since <= size) {
+            ranges.extend(tree::consistency_nodes(since, size).map_err(broken)?);
+        }
+        let nodes = self.0.tiles.load(tx, head.log, &ranges)?;
+        let mut inclusion = Vec::with_capacity(leaves.len());
+        for (index, leaf) in leaves.into_values() {
+            let hashes = tree::inclusion_proof(index, size, &nodes).map_err(broken)?;
+            inclusion.push(InclusionProof { leaf, index, hashes });
+        }
+        inclusion.sort_by_key(|proof| proof.index);
+        let consistency = consistency(wanted.log_size, size, &nodes)?;
+        Ok(Proofs { checkpoint: self.sign(&head.checkpoint()?)?, inclusion, consistency })
     }
 
     fn contradiction(

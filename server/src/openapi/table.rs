@@ -492,6 +492,15 @@ const RECEIPTS: &[Route] = &[
     .answers(&[answer(200, "the proof", json::<wire::Recorded>())])
     .refuses(&["chain.gap", "chain.fork", "statement.invalid", "statement.other_host", "agent.too_much"]),
     route(
+        ("POST", "/agent/v1/proofs"),
+        "proveStatements",
+        HOST,
+        "Proves to a host which statements about a change are in the ledger.",
+    )
+    .takes(json::<wire::AskProofs>())
+    .answers(&[answer(200, "one checkpoint, and a proof of each that it holds", json::<wire::Proofs>())])
+    .refuses(&["agent.too_much"]),
+    route(
         ("GET", "/v1/alarms"),
         "listAlarms",
         may::<Read>(),

@@ -11,19 +11,31 @@ use crate::kernel::error::Error;
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::edge;
 use crate::kernel::http::person::{Allowed, Read};
+use crate::ledger::Log;
 use actix_web::web::{self, Data, Json, ServiceConfig};
 use actix_web::{get, post};
-use shared::limits::ENVELOPE_BYTES;
-use shared::wire::{Record, Recorded};
+use shared::limits::{ENVELOPE_BYTES, PROOFS};
+use shared::wire::{AskProofs, Proofs, Record, Recorded};
 
 /// An envelope and the little around it.
 const BODY_BYTES: usize = ENVELOPE_BYTES + 4_096;
 
-/// Routes for agents. Needs `Data` of `Intake` and `Rates`.
+/// The digests of as many statements as one change may have, and the little around them.
+const PROOFS_BYTES: usize = PROOFS * 72 + 256;
+
+/// Routes for agents. Needs `Data` of `Intake`, `Log` and `Rates`.
 pub fn agent_routes(config: &mut ServiceConfig) {
-    config.service(
-        web::scope("/agent/v1/statements").configure(edge::extractors(BODY_BYTES)).service(record_statement),
-    );
+    config
+        .service(
+            web::scope("/agent/v1/statements")
+                .configure(edge::extractors(BODY_BYTES))
+                .service(record_statement),
+        )
+        .service(
+            web::scope("/agent/v1/proofs")
+                .configure(edge::extractors(PROOFS_BYTES))
+                .service(prove_statements),
+        );
 }
 
 /// Routes for people.
@@ -52,6 +64,18 @@ async fn record_statement(
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Proves to a host which statements about a change are in the ledger.
+#[post("")]
+async fn prove_statements(
+    agent: Agent,
+    (db, log, rates): (Data<Db>, Data<Log>, Data<Rates>),
+    body: Json<AskProofs>,
+) -> Result<Json<Proofs>, Error> {
+    rates.proofs(agent.0.agent_id)?;
+    let wanted = body.into_inner();
+    Ok(Json(db.read("receipts.prove", move |tx| log.proofs(tx, &wanted)).await?))
 }
 
 /// What someone must look at: forked chains, other ledgers, forged statements. Newest first.

@@ -3,9 +3,12 @@
 use crate::kernel::http::tests::Connection;
 use crate::testfleet::{Host, NOW, Served, World, ask};
 use shared::digest::Digest;
+use shared::envelope::Envelope;
 use shared::facts::{Facts, Kernel, Os};
-use shared::ledger::Proven;
-use shared::wire::{CiFile, FactsReport, HostLine, Invitation, Joined, Record, Recorded, Renew, Work};
+use shared::ledger::{Checkpoint, Proven};
+use shared::wire::{
+    AskProofs, CiFile, FactsReport, HostLine, Invitation, Joined, Proofs, Record, Recorded, Renew, Work,
+};
 
 const ADMIN: &str = "admin-token";
 const READER: &str = "reader-token";
@@ -105,6 +108,7 @@ fn life_of_a_host(world: &World, served: &Served) {
         Proven::check(&inclusion, &checkpoint, &world.node.log.vkey(), &statement.digest()).unwrap();
         assert!(consistency.is_some());
     }
+    proven_together(world, &mut agent, &statement);
     let known = format!("If-None-Match: {tag}\r\n");
     let (status, _, work) = ask(&mut agent, ("GET", "/agent/v1/work"), &known, "");
     assert_eq!((status, read::<Work>(work).next_seq), (200, 3));
@@ -125,6 +129,29 @@ fn life_of_a_host(world: &World, served: &Served) {
     assert_eq!(ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), "").0, 204);
     assert_eq!(ask(&mut agent, ("GET", "/agent/v1/work"), "", "").0, 200, "on the same connection");
     assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
+}
+
+/// Proofs of several statements under one checkpoint; what the ledger does not hold is left out.
+fn proven_together(world: &World, agent: &mut Connection, recorded: &Envelope) {
+    let enrolment = Digest::of(b"not recorded");
+    let wanted = AskProofs { statements: vec![enrolment, recorded.digest()], log_size: Some(1) };
+    let body = serde_json::to_string(&wanted).unwrap();
+    let (status, _, answer) = ask(agent, ("POST", "/agent/v1/proofs"), "", &body);
+    assert_eq!(status, 200, "{answer}");
+    let proofs: Proofs = read(answer);
+    let checkpoint = Checkpoint::open(&proofs.checkpoint, &world.node.log.vkey()).unwrap();
+    let found: Vec<_> = proofs
+        .inclusion
+        .iter()
+        .map(|proof| Proven::within(proof, &checkpoint).unwrap().leaf().sha256)
+        .collect();
+    assert_eq!(found, [recorded.digest()], "{}", world.engine);
+    let consistency = proofs.consistency.unwrap();
+    assert_eq!((consistency.old_size, consistency.new_size), (1, checkpoint.size));
+    let ahead = AskProofs { statements: vec![], log_size: Some(checkpoint.size + 1) };
+    let body = serde_json::to_string(&ahead).unwrap();
+    let (status, _, answer) = ask(agent, ("POST", "/agent/v1/proofs"), "", &body);
+    assert_eq!((status, read::<Proofs>(answer).consistency), (200, None), "nothing true could be proven");
 }
 
 /// The clock of the server judges client certificates, already in the handshake, wherever the machine's own stands.

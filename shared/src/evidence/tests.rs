@@ -237,15 +237,14 @@ fn enrolled(site: &Site) -> Statement<Enrolment> {
 }
 
 /// Proves everything in the log, lays the bundle out and seals it.
-fn sealed(mut site: Site, log: &Log, log_key: &SigningKey) -> Files {
+fn sealed(mut site: Site, (log, seen): (&Log, u64), log_key: &SigningKey) -> Files {
     let size = log.frontier.size();
     let checkpoint = Checkpoint { origin: ORIGIN.parse().unwrap(), size, root: log.frontier.root() };
     let material = &mut site.material;
     material.query.log_size = size;
     material.checkpoint = checkpoint.sign(log_key).unwrap().to_string();
-    material
-        .consistency
-        .push(tree::consistency_proof(2, size, &log.nodes).map(|hashes| proof(2, size, hashes)).unwrap());
+    let hashes = tree::consistency_proof(seen, size, &log.nodes).unwrap();
+    material.consistency.push(proof(seen, size, hashes));
     for (n, (digest, leaf)) in (0u64..).zip(&log.leaves) {
         let hashes = tree::inclusion_proof(n, size, &log.nodes).unwrap();
         let leaf = String::from_utf8(leaf.to_bytes()).unwrap();
@@ -266,18 +265,24 @@ fn bundle_with(
     bend: impl Fn(&mut Receipt, &mut Case),
     second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
 ) -> Files {
-    built(|_| (), bend, second)
+    built(|_| (), bend, second, 2)
 }
 
 /// The same under another policy.
 fn bundle_of(policy: impl Fn(&mut Policy), bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
-    built(policy, bend, |_| None)
+    built(policy, bend, |_| None, 2)
+}
+
+/// The same of a host that had seen so many leaves of the ledger when it began.
+fn bundle_seeing(policy: impl Fn(&mut Policy), seen: u64) -> Files {
+    built(policy, |_, _| (), |_| None, seen)
 }
 
 fn built(
     policy: impl Fn(&mut Policy),
     bend: impl Fn(&mut Receipt, &mut Case),
     second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
+    seen: u64,
 ) -> Files {
     let (mut site, log_key) = site_with(policy);
     let mut case = case(&site.id);
@@ -286,16 +291,19 @@ fn built(
     let published = publication(site.id.clone()).digest;
     log.add(LeafKind::Manifest, published, None);
     log.add(LeafKind::Enrolment, enrolment.digest, Some(1));
-    let seen = LogSeen { origin: ORIGIN.into(), size: 2, root: log.root_at(2) };
-    let mut body = receipt(&site, &case, enrolment.digest, seen);
+    let two = LogSeen { origin: ORIGIN.into(), size: 2, root: log.root_at(2) };
+    let mut body = receipt(&site, &case, enrolment.digest, two);
     bend(&mut body, &mut case);
-    let receipt = Statement::sign(body, &host());
     let plan_set = case.bundle.plan_set.to_bytes();
     log.add(LeafKind::Change, case.bundle.change.digest, None);
     log.add(LeafKind::PlanSet, Digest::of(&plan_set), None);
     for approval in &case.bundle.approvals {
         log.add(LeafKind::Approval, approval.digest, None);
     }
+    if seen > 2 {
+        body.header.log_seen = Some(LogSeen { origin: ORIGIN.into(), size: seen, root: log.root_at(seen) });
+    }
+    let receipt = Statement::sign(body, &host());
     log.add(LeafKind::Receipt, receipt.digest, Some(2));
     let second = second(&receipt).map(|mut body| {
         (body.header.seq, body.header.prev) = (3, Some(receipt.digest));
@@ -327,7 +335,7 @@ fn built(
     }
     let server = ServerChange { state: "review".into(), ..ServerChange::default() };
     material.server.changes.insert("C-1".parse().unwrap(), server);
-    sealed(site, &log, &log_key)
+    sealed(site, (&log, seen), &log_key)
 }
 
 fn proof(old_size: u64, new_size: u64, hashes: Vec<Digest>) -> crate::ledger::ConsistencyProof {
@@ -618,4 +626,21 @@ fn a_start_by_a_model_is_covered_as_long_as_the_model_holds() {
         assert_eq!(change.get(column).map(String::as_str), Some(value), "{column}");
     }
     assert!(flaws(&standard(1, NOW)).contains("model web does not allow it: it expired"));
+}
+
+#[test]
+fn where_proofs_are_demanded_the_host_had_seen_what_it_began() {
+    let demand = |policy: &mut Policy| policy.log.proof_before_start = true;
+    // The host saw two leaves: the manifest and its own enrolment.
+    let report = verify(&bundle_of(demand, |_, _| ()), None);
+    let flaws: Vec<_> = report.flaws.iter().map(ToString::to_string).collect();
+    assert!(flaws.len() == 1 && flaws[0].contains("before the host had seen"), "{flaws:?}");
+    let report = verify(&bundle_of(demand, |receipt, _| receipt.header.log_seen = None), None);
+    assert!(report.flaws.iter().any(|flaw| flaw.to_string().contains("had seen no ledger")), "{report:?}");
+    assert!(verify(&bundle_of(|_| (), |_, _| ()), None).is_good());
+    assert!(
+        verify(&bundle_seeing(demand, 5), None).is_good(),
+        "change, plan set and approval are among five leaves"
+    );
+    assert!(!verify(&bundle_seeing(demand, 4), None).is_good(), "the approval is not");
 }

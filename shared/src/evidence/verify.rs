@@ -347,6 +347,7 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     bundle.approvals.retain(|a| receipt.approvals.contains(&a.digest));
     let judge = if receipt.corrects.is_some() { admit::stand } else { admit::approve };
     let approved = judge(policy, &addressed, &bundle, plan, &sources, &me, now).map_err(|e| e.to_string())?;
+    logged_before(contents, policy, &approved, receipt)?;
     let missing = receipt.approvals.iter().find(|d| !contents.approvals.contains_key(d));
     if let Some(missing) = missing {
         return Err(format!("the approval {missing} that it names is not in the bundle"));
@@ -368,6 +369,36 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
         }
         None => Ok(()),
     }
+}
+
+/// Where the policy asks for proofs before a start, the host has seen a ledger that holds what it began: one that is so
+/// large that the leaves of change and approvals are in it. Of a ledger before a restore nobody can tell any more.
+fn logged_before(
+    contents: &Contents,
+    policy: &Policy,
+    approved: &admit::Approved,
+    receipt: &Receipt,
+) -> Result<(), String> {
+    let Some(seen) = receipt.header.log_seen.as_ref().filter(|_| policy.log.proof_before_start) else {
+        return match policy.log.proof_before_start {
+            true => Err("the policy asks for proofs of the ledger, and the host had seen no ledger".into()),
+            false => Ok(()),
+        };
+    };
+    let key = log_key(contents).map_err(|flaw| flaw.to_string())?;
+    let now = Checkpoint::open(&contents.proofs.checkpoint, &key).map_err(|e| e.to_string())?;
+    if seen.origin != now.origin.as_str() {
+        return Ok(());
+    }
+    for (digest, kind) in approved.logged_as() {
+        let proof = contents.proofs.inclusion.get(&digest);
+        let proven = proof.and_then(|proof| Proven::within(&proof.proof, &now).ok());
+        match proven.filter(|proven| proven.leaf().kind == kind && proven.index() < seen.size) {
+            Some(_) => {}
+            None => return Err(format!("it started before the host had seen {digest} in the ledger")),
+        }
+    }
+    Ok(())
 }
 
 /// A correction may come at any time that it was approved for, and only with ends that were.

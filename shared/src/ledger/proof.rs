@@ -51,7 +51,8 @@ pub enum Unproven {
     OtherSize { proof: u64, checkpoint: u64 },
 }
 
-/// A leaf that is proven to be in a log whose checkpoint is signed. Made only by `Proven::check`.
+/// A leaf that is proven to be in a log whose checkpoint is signed. Made only by `Proven::check` and
+/// `Proven::within`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven {
     leaf: Leaf,
@@ -69,12 +70,19 @@ impl Proven {
         document: &Digest,
     ) -> Result<Self, Unproven> {
         let checkpoint = Checkpoint::open(note, key)?;
-        let leaf = Leaf::parse(proof.leaf.as_bytes())?;
-        if leaf.sha256 != *document {
-            return Err(Unproven::OtherDocument { got: leaf.sha256, expected: *document });
+        let proven = Self::within(proof, &checkpoint)?;
+        let got = proven.leaf.sha256;
+        if got != *document {
+            return Err(Unproven::OtherDocument { got, expected: *document });
         }
-        proof.check(&checkpoint)?;
-        Ok(Self { leaf, index: proof.index, checkpoint })
+        Ok(proven)
+    }
+
+    /// Checks that the leaf is in the tree of a checkpoint that the caller has already accepted.
+    pub fn within(proof: &InclusionProof, checkpoint: &Checkpoint) -> Result<Self, Unproven> {
+        let leaf = Leaf::parse(proof.leaf.as_bytes())?;
+        proof.check(checkpoint)?;
+        Ok(Self { leaf, index: proof.index, checkpoint: checkpoint.clone() })
     }
 
     pub fn leaf(&self) -> &Leaf {

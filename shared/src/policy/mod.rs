@@ -1,12 +1,14 @@
 //! The policy: who and what counts at a site. Signed by governance keys that the server does not hold.
 //!
 //! Owns the document and its checks (here), whose word a signature is (`hearing`, `delegation`), what a rule counts
-//! (`tally`), what starts without an approval (`model`) and the judgement of all that (`judge`).
+//! (`tally`), what starts without an approval (`model`), the judgement of all that (`judge`), and what counts as proof of
+//! the ledger (`log`).
 //! Never: a default that allows; no rule, no approver, no policy means no change.
 
 mod delegation;
 mod hearing;
 mod judge;
+mod log;
 mod model;
 mod tally;
 #[cfg(test)]
@@ -15,6 +17,7 @@ mod tests;
 pub use delegation::Delegation;
 pub use hearing::{Hearing, VerifiedApproval, verify_approval};
 pub use judge::{Case, Judgement, Purpose, Verdict, corrections_until, judge, required};
+pub use log::{Doubt, Held, LogRules};
 pub use model::{DAY_SECS, Model};
 pub use tally::Voice;
 
@@ -150,13 +153,6 @@ pub struct ClockRules {
     pub max_skew_s: u32,
     /// Hours without contact to the server after which a host starts no change.
     pub offline_grace_h: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogRules {
-    /// Verifier keys of the ledger (signed-note form); the first is the current one.
-    pub vkeys: Vec<String>,
 }
 
 /// The policy document (repository target `policy.json`).

@@ -1,6 +1,7 @@
 //! What the policy makes of approvals, delegations and models: laws over any of them, and the words in which it is told.
 
 mod kinds;
+mod ledger;
 
 use super::*;
 use crate::approval::{Approval, Decision};

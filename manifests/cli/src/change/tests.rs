@@ -66,7 +66,7 @@ pub fn policy() -> Policy {
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
-        log: LogRules { vkeys: vec!["log".into()] },
+        log: LogRules::new(vec!["log".into()]),
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,

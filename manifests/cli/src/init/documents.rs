@@ -83,7 +83,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: OFFLINE_GRACE_HOURS },
-        log: LogRules { vkeys: vec![site.log_vkey(id.as_str())?] },
+        log: LogRules::new(vec![site.log_vkey(id.as_str())?]),
         ca_spki: vec![site.certificates.ca_spki],
         server_urls: vec![site.addresses.people_url.clone()],
         vendor: None,

@@ -1,6 +1,6 @@
 //! Options of `assent policy …`.
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, Subcommand};
 use shared::ids::{HostClass, ModelName, PersonId, Team};
 use shared::keys::AnyKey;
 use shared::policy::Role;
@@ -64,6 +64,28 @@ pub enum PolicyCommand {
     /// Allow standard changes of a kind without an approval of their own
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Say what hosts demand of the ledger before they begin a change
+    #[command(
+        after_help = "With proofs a server cannot let a host begin something that the ledger, and so everybody who looks at it, will not show.\nExample: assent policy ledger --proof-before-start yes"
+    )]
+    Ledger(LedgerArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerArgs {
+    /// Whether hosts begin a change only when the ledger is proven to hold it and the approvals that count
+    #[arg(long, value_name = "yes|no", action = ArgAction::Set, value_parser = yes_or_no)]
+    pub proof_before_start: bool,
+    #[command(flatten)]
+    pub sign: SignArgs,
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -98,7 +98,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
-        log: LogRules { vkeys: vec![VerifierKey::new(origin, key(LOG).public()).to_string()] },
+        log: LogRules::new(vec![VerifierKey::new(origin, key(LOG).public()).to_string()]),
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,

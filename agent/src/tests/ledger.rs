@@ -1,0 +1,96 @@
+//! Policies that let a host begin only what the ledger is proven to hold.
+
+use super::Bench;
+use super::site::{NOW, key};
+use shared::bundle::Bundle;
+use shared::ledger::{LeafKind, VerifierKey};
+use shared::refusal::Code;
+use shared::time::Interval;
+
+fn demanding() -> Bench {
+    let bench = Bench::new();
+    bench.site.0.borrow_mut().policy.log.proof_before_start = true;
+    bench
+}
+
+/// Records what a start rests on, as the server does.
+fn log(bench: &Bench, bundle: &Bundle) {
+    bench.site.log(LeafKind::Change, bundle.change.digest);
+    for approval in &bundle.approvals {
+        bench.site.log(LeafKind::Approval, approval.digest);
+    }
+}
+
+#[test]
+fn a_host_waits_until_the_ledger_holds_change_and_approvals() {
+    let mut bench = demanding();
+    let bundle = bench.approved(1, |_| {});
+    bench.refuses(&bundle, Code::LogUnproven);
+    bench.site.log(LeafKind::Change, bundle.change.digest);
+    bench.site.log(LeafKind::Approval, bundle.approvals[0].digest);
+    bench.at(NOW.plus(60));
+    assert!(bench.tick().ran.is_empty(), "one approval is left out");
+    bench.site.log(LeafKind::Approval, bundle.approvals[1].digest);
+    bench.at(NOW.plus(120));
+    let report = bench.tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    assert_eq!(bench.motd().as_deref(), Some("hello"));
+    let seen = bench.site.receipts()[0].header.log_seen.clone().unwrap();
+    assert!(seen.size >= 4, "the receipt shows that the host had seen them: {seen:?}");
+    bench.site.check_chain();
+}
+
+#[test]
+fn what_was_proven_begins_while_the_server_is_away_also_after_a_restart() {
+    let mut bench = demanding();
+    let opens = NOW.plus(600);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(7_200) }];
+    });
+    log(&bench, &bundle);
+    bench.site.list(&bundle);
+    assert_eq!(bench.tick().codes(), [Code::TimeWindow], "the proofs are there before the window opens");
+    bench.site.0.borrow_mut().online = false;
+    bench.boot().unwrap();
+    bench.at(opens);
+    let report = bench.tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+}
+
+#[test]
+fn proofs_from_a_forked_ledger_start_nothing() {
+    let mut bench = demanding();
+    let bundle = bench.approved(1, |_| {});
+    bench.tick();
+    bench.site.fork_ledger();
+    log(&bench, &bundle);
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    assert!(report.codes().contains(&Code::LogFork), "{:?}", report.lines);
+    assert_eq!((report.ran.len(), bench.motd()), (0, None));
+}
+
+#[test]
+fn after_a_restore_the_new_ledger_proves_it_anew() {
+    let mut bench = demanding();
+    let opens = NOW.plus(600);
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: opens, until: NOW.plus(7_200) }];
+    });
+    log(&bench, &bundle);
+    bench.site.list(&bundle);
+    assert_eq!(bench.tick().codes(), [Code::TimeWindow]);
+    // Governance names a ledger that the server does not show yet; then the server goes on with it.
+    let new = VerifierKey::new("assent.test/new".parse().unwrap(), key(13).public()).to_string();
+    bench.site.0.borrow_mut().policy.log.vkeys.insert(0, new);
+    bench.site.0.borrow_mut().policy.version += 1;
+    bench.site.publish();
+    bench.at(opens);
+    let report = bench.tick();
+    assert!(report.ran.is_empty() && report.codes().contains(&Code::LogFork), "{:?}", report.lines);
+    bench.site.0.borrow_mut().ledger.go_on_as("assent.test/new", key(13));
+    bench.at(opens.plus(60));
+    let report = bench.tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    assert_eq!(bench.site.receipts()[0].header.log_seen.as_ref().unwrap().origin, "assent.test/new");
+}

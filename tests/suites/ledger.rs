@@ -1,0 +1,101 @@
+//! Hosts that begin only what the ledger is proven to hold, against a server that hides something or shows another tree.
+
+use shared::bundle::Bundle;
+use shared::keys::SigningKey;
+use shared::ledger::{
+    Checkpoint, ConsistencyProof, Frontier, InclusionProof, Leaf, LeafKind, VerifierKey, tree,
+};
+use shared::wire::{AskProofs, Proofs};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tests::World;
+use tests::forge::{serving, target};
+use tests::http::Message;
+use tests::world::NewChange;
+
+const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"hello\\n\"}\n";
+
+/// What a server proves that keeps a tree of its own for one host: correctly signed, and full of what was asked for.
+fn forked(asked: &AskProofs, change: &str, key: &SigningKey, vkey: &VerifierKey) -> Proofs {
+    let since = asked.log_size.unwrap_or(1);
+    let leaf = |kind, digest| Leaf::new(kind, digest, None, None, Some(change.parse().unwrap())).unwrap();
+    let mut leaves: Vec<Leaf> =
+        (0..since).map(|n| leaf(LeafKind::PlanSet, shared::digest::Digest::of(&n.to_be_bytes()))).collect();
+    for (place, digest) in asked.statements.iter().enumerate() {
+        let kind = if place == 0 { LeafKind::Change } else { LeafKind::Approval };
+        leaves.push(leaf(kind, *digest));
+    }
+    let (mut frontier, mut nodes) = (Frontier::default(), BTreeMap::new());
+    for leaf in &leaves {
+        nodes.extend(frontier.append(leaf.hash()).into_iter().map(|n| ((n.level, n.index), n.digest)));
+    }
+    let size = frontier.size();
+    let checkpoint = Checkpoint { origin: vkey.name().clone(), size, root: frontier.root() };
+    let proof = |index: u64| InclusionProof {
+        leaf: String::from_utf8(leaves[usize::try_from(index).unwrap()].to_bytes()).unwrap(),
+        index,
+        hashes: tree::inclusion_proof(index, size, &nodes).unwrap(),
+    };
+    let hashes = tree::consistency_proof(since, size, &nodes).unwrap();
+    Proofs {
+        checkpoint: checkpoint.sign(key).unwrap().to_string(),
+        inclusion: (since..size).map(proof).collect(),
+        consistency: Some(ConsistencyProof { old_size: since, new_size: size, hashes }),
+    }
+}
+
+/// A change with an approval that is signed and that nobody but the server in foreign hands has seen.
+fn secretly_approved(world: &mut World) -> Bundle {
+    let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+    let mut bundle = world.bundle(&id);
+    let lead = world.own_key("approver");
+    bundle.approvals = vec![world.sign_approval(&bundle.change, &bundle.plan_set, "lead", &lead, |_| {})];
+    bundle
+}
+
+fn refused(world: &mut World, change: &str, code: &str) {
+    let said = world.tick("a1");
+    let host = &world.hosts["a1"];
+    let codes = host.refusal_codes(change);
+    assert!(codes.iter().any(|c| c == code), "expected {code}, found {codes:?}: {said}");
+    assert!(host.receipt(change).is_none() && !host.path("/etc/motd").exists(), "it was run: {said}");
+}
+
+on_both! {
+    fn what_the_ledger_does_not_show_is_not_begun_and_evidence_proves_it(world) {
+        world.join("a1", "production");
+        world.publish("base", "1.0.0", MOTD).ok();
+        world.assent(&["policy", "ledger", "--proof-before-start", "yes", "--yes"]).ok();
+        world.settle();
+
+        // All is signed and right, and the server keeps the approval out of the ledger.
+        let bundle = secretly_approved(world);
+        let id = bundle.change.body.change_id.clone();
+        let forged = world.forge(&[target(&bundle)]);
+        world.take_over(forged.clone());
+        refused(world, id.as_str(), "log.unproven");
+
+        // It shows this host a tree in which everything is; its key has signed it.
+        let key = world.server_key("log");
+        let vkey: VerifierKey = world.policy().log.vkeys[0].parse().unwrap();
+        let (passing, change) = (serving(forged), id.to_string());
+        world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+            if request.path() != "/agent/v1/proofs" {
+                return passing(request, ask);
+            }
+            let asked: AskProofs = serde_json::from_slice(&request.body).unwrap();
+            Some(Message::reply(200, &serde_json::to_vec(&forked(&asked, &change, &key, &vkey)).unwrap()))
+        }));
+        refused(world, id.as_str(), "log.fork");
+
+        // Approved before everybody's eyes, the approval is in the ledger: now it begins.
+        world.assent(&["approve", id.as_str(), "--yes", "--expires", "24h"]).ok();
+        let forged = world.forge(&[target(&world.bundle(id.as_str()))]);
+        world.take_over(forged);
+        let receipt = world.tick_until_receipt("a1", id.as_str());
+        assert_eq!(receipt.body.outcome.as_str(), "applied");
+        let tar = world.path("evidence.tar");
+        world.assent(&["export", "--change", id.as_str(), "--out", tar.to_str().unwrap()]).ok();
+        world.assent(&["verify", tar.to_str().unwrap()]).ok();
+    }
+}
