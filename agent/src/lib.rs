@@ -20,6 +20,8 @@ pub mod ear;
 pub mod engine;
 pub mod enrol;
 pub mod facts;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod hands;
 pub mod health;
 #[expect(clippy::disallowed_methods, reason = "the door to the machine")]

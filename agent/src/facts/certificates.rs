@@ -118,7 +118,7 @@ fn file(host: &impl Host, path: &str, known: &Read) -> Result<Option<(Stamp, Opt
 }
 
 /// The first certificate of a PEM text.
-fn read(path: &str, pem: &[u8]) -> Option<Certificate> {
+pub(crate) fn read(path: &str, pem: &[u8]) -> Option<Certificate> {
     let der = CertificateDer::from_pem_slice(pem).ok()?;
     let (_, parsed) = X509Certificate::from_der(&der).ok()?;
     Some(Certificate {

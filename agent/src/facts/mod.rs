@@ -3,10 +3,10 @@
 //! Owns: what is a fact, and that one that changes by itself stays quiet. Never: running anything but the questions to the
 //! package manager and systemd, or sending a secret.
 
-mod certificates;
-mod local;
+pub(crate) mod certificates;
+pub(crate) mod local;
 mod updaters;
-mod users;
+pub(crate) mod users;
 
 use crate::host::{Entry, Fault, FileSystem, Host, PackageState, Survey, Unit};
 use crate::resource::reboot;

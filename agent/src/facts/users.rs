@@ -3,7 +3,7 @@
 use crate::host::{Fault, Host};
 use shared::facts::{Password, USERS, User, clean};
 use shared::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
 const BYTES: u64 = 16 << 20;
@@ -38,7 +38,7 @@ fn text(bytes: &Zeroizing<Vec<u8>>) -> Zeroizing<String> {
     Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())
 }
 
-fn parse(passwd: &str, group: &str, shadow: &str) -> Vec<User> {
+pub(crate) fn parse(passwd: &str, group: &str, shadow: &str) -> Vec<User> {
     let groups = privileged(group);
     let shadow: BTreeMap<&str, Vec<&str>> = shadow
         .lines()
@@ -53,7 +53,7 @@ fn parse(passwd: &str, group: &str, shadow: &str) -> Vec<User> {
             continue;
         }
         let entry = shadow.get(name);
-        let of = groups.iter().filter(|group| group.id == Some(gid) || group.members.contains(&name));
+        let of = groups.iter().filter(|group| group.id == Some(gid) || group.members.contains(name));
         let user = User {
             name: clean(name),
             uid,
@@ -93,7 +93,7 @@ fn day(days: &str) -> Option<Timestamp> {
 struct Group<'a> {
     name: &'a str,
     id: Option<u32>,
-    members: Vec<&'a str>,
+    members: BTreeSet<&'a str>,
 }
 
 fn privileged(group: &str) -> Vec<Group<'_>> {

@@ -167,7 +167,7 @@ impl<W: fmt::Display> fmt::Display for AclEntry<W> {
 }
 
 impl Acl<u32> {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = VERSION.to_le_bytes().to_vec();
         for entry in &self.0 {
             bytes.extend(code(entry.tag).to_le_bytes());
@@ -177,7 +177,7 @@ impl Acl<u32> {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first_chunk::<4>()?;
         let (entries, left) = rest.as_chunks::<8>();
         if u32::from_le_bytes(*version) != VERSION || !left.is_empty() {

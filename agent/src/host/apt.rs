@@ -6,14 +6,14 @@
 
 mod config;
 mod files;
-mod history;
+pub(crate) mod history;
 mod lists;
 mod lock;
 mod origins;
-mod parse;
+pub(crate) mod parse;
 mod room;
 mod solve;
-mod status;
+pub(crate) mod status;
 mod store;
 mod transact;
 

@@ -2,7 +2,7 @@
 //!
 //! Never: the command line's tables, which are made for people, nor a key that the host does not have as a file.
 
-mod excludes;
+pub(crate) mod excludes;
 mod keys;
 
 use super::packages::{Mark, PackageChange};

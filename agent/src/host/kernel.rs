@@ -36,7 +36,7 @@ pub fn mounted(path: &str) -> Result<Option<Mounted>, Fault> {
 }
 
 /// The last line about a place is about what is on top (proc_pid_mountinfo(5)).
-fn find(table: &str, path: &str) -> Option<Mounted> {
+pub(crate) fn find(table: &str, path: &str) -> Option<Mounted> {
     let line = table.lines().rfind(|line| line.split(' ').nth(4).map(unescaped).as_deref() == Some(path))?;
     let (own, of_all) = line.split_once(" - ")?;
     let mut of_all = of_all.split(' ');

@@ -4,28 +4,28 @@
 //! memory that fails on demand. Never: what should be changed (`plan`), or whether it may (`shared::admit`).
 
 pub mod accounts;
-mod acl;
+pub(crate) mod acl;
 pub mod apt;
-mod dnf;
+pub(crate) mod dnf;
 pub mod fake;
 mod files;
 mod firewall;
-mod kernel;
+pub(crate) mod kernel;
 mod lock;
 pub mod machine;
-mod outdated;
+pub(crate) mod outdated;
 pub mod packages;
 mod path;
 pub mod process;
 mod room;
-mod rpm;
+pub(crate) mod rpm;
 mod settings;
 mod store;
-mod survey;
-mod systemd;
+pub(crate) mod survey;
+pub(crate) mod systemd;
 mod verify;
 pub mod watch;
-mod zypper;
+pub(crate) mod zypper;
 
 pub use accounts::{AccountLock, Accounts};
 pub use acl::{Acl, AclEntry, Acls};

@@ -64,7 +64,7 @@ fn read(path: &Path, limit: u64) -> Option<String> {
 }
 
 /// The first file that is executed and is no longer the one of its name.
-fn replaced(maps: &str, places: &[&str]) -> Option<String> {
+pub(crate) fn replaced(maps: &str, places: &[&str]) -> Option<String> {
     let gone = |line: &str| {
         // address perms offset dev inode path
         let mut fields = line.splitn(6, ' ');
@@ -76,7 +76,7 @@ fn replaced(maps: &str, places: &[&str]) -> Option<String> {
 }
 
 /// The outermost unit of a cgroup path: what systemd itself started.
-pub(super) fn unit_of(cgroup: &str) -> Option<String> {
+pub(crate) fn unit_of(cgroup: &str) -> Option<String> {
     let lines = || cgroup.lines().filter_map(|line| line.split_once(':')).map(|(_, rest)| rest);
     let path = lines()
         .find_map(|l| l.strip_prefix("name=systemd:"))

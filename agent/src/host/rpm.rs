@@ -4,7 +4,7 @@
 //! files that lie in the agent's own directory and were checked by digest. Never: a repair with another version
 //! than the one that is there, and never a prompt.
 
-pub(super) mod database;
+pub(crate) mod database;
 pub(super) mod detect;
 mod history;
 mod keys;

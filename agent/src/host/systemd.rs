@@ -94,7 +94,7 @@ fn value(text: &str, name: &str) -> String {
     text.lines().find_map(find).unwrap_or_default()
 }
 
-fn parse(text: &str) -> Unit {
+pub(crate) fn parse(text: &str) -> Unit {
     let (load, sub) = (value(text, "LoadState"), value(text, "SubState"));
     let active = if sub == FALLING { sub } else { value(text, "ActiveState") };
     Unit { loaded: load == "loaded" || load == "masked", active, enabled: value(text, "UnitFileState") }
@@ -131,7 +131,7 @@ pub fn list() -> Result<Vec<(String, Unit)>, Fault> {
     Ok(join(&String::from_utf8_lossy(&files.stdout), &String::from_utf8_lossy(&units.stdout)))
 }
 
-fn join(files: &str, units: &str) -> Vec<(String, Unit)> {
+pub(crate) fn join(files: &str, units: &str) -> Vec<(String, Unit)> {
     let mut known = std::collections::BTreeMap::new();
     for line in files.lines() {
         let mut words = line.split_whitespace();

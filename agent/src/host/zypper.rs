@@ -2,9 +2,9 @@
 //!
 //! Never: a key that nobody has imported on the host, nor an answer to a question; what zypper would ask is refused.
 
-mod answer;
-mod locks;
-mod metadata;
+pub(crate) mod answer;
+pub(crate) mod locks;
+pub(crate) mod metadata;
 
 use super::packages::{Mark, PackageChange};
 use super::process::{Exec, Ran};

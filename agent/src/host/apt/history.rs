@@ -143,7 +143,7 @@ impl Reader {
 }
 
 /// `2026-11-20 17:00:00 upgrade curl:amd64 7.88.1-10 7.88.1-11`, when it changes which version is there.
-fn entry(line: &str) -> Option<(String, PackageEvent)> {
+pub(crate) fn entry(line: &str) -> Option<(String, PackageEvent)> {
     let mut words = line.split(' ');
     let (date, time, verb) = (words.next()?, words.next()?, words.next()?);
     let (package, from, to) = (words.next()?, words.next()?, words.next()?);
@@ -158,7 +158,7 @@ fn entry(line: &str) -> Option<(String, PackageEvent)> {
 }
 
 /// One transaction of apt with the packages that it names.
-struct Told {
+pub(crate) struct Told {
     cause: Cause,
     until: String,
     packages: Vec<String>,
@@ -177,7 +177,7 @@ fn transactions(newest: &Path) -> io::Result<Vec<Told>> {
     Ok(all)
 }
 
-fn told(block: &str) -> Option<Told> {
+pub(crate) fn told(block: &str) -> Option<Told> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let moment = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let began = moment(field("Start-Date")?);
@@ -197,7 +197,7 @@ fn told(block: &str) -> Option<Told> {
     })
 }
 
-fn explain(events: &mut [PackageEvent], all: &[Told]) {
+pub(crate) fn explain(events: &mut [PackageEvent], all: &[Told]) {
     for event in events {
         let fits = |told: &&Told| {
             told.cause.began <= event.when && event.when <= told.until && told.packages.contains(&event.name)

@@ -43,7 +43,7 @@ pub fn list(text: &str) -> Vec<String> {
 }
 
 /// The text with another list.
-fn with(text: &str, names: &[String]) -> String {
+pub(crate) fn with(text: &str, names: &[String]) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     let found = positions(&lines);
     for at in found.iter().rev() {

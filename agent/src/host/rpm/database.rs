@@ -72,7 +72,7 @@ fn unreadable(fault: Fault) -> Fault {
     ))
 }
 
-fn rows(text: &str) -> Result<Vec<Row>, String> {
+pub(crate) fn rows(text: &str) -> Result<Vec<Row>, String> {
     let mut all = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -111,7 +111,7 @@ pub fn spec(called: &str) -> String {
     called.replace(':', ".")
 }
 
-fn called(slot: &str, mut rows: Vec<Row>, beside: &BTreeSet<String>, native: &str) -> Vec<Entry> {
+pub(crate) fn called(slot: &str, mut rows: Vec<Row>, beside: &BTreeSet<String>, native: &str) -> Vec<Entry> {
     let entry =
         |called: &str, row, older| Entry { called: called.to_owned(), row, older, doubles: Vec::new() };
     let by_version = |a: &Row, b: &Row| Order::Rpm.compare(&a.evr, &b.evr).unwrap_or(Ordering::Equal);
@@ -173,7 +173,7 @@ pub fn conffiles(place: &Place, called: &[&str]) -> Result<Vec<Conffile>, Fault>
     Ok(all)
 }
 
-fn conffile(line: &str) -> Option<Conffile> {
+pub(crate) fn conffile(line: &str) -> Option<Conffile> {
     let fields: Vec<&str> = line.splitn(5, '\t').collect();
     let [name, algorithm, flags, digest, path] = fields[..] else { return None };
     let flags: u32 = flags.parse().ok()?;
@@ -197,7 +197,7 @@ pub fn damaged(place: &Place, called: &str) -> Result<Vec<String>, Fault> {
 }
 
 /// Lines: `S.5....T.  c /path`, `missing     /path`; a letter names the kind of the file.
-fn damage(line: &str) -> Option<&str> {
+pub(crate) fn damage(line: &str) -> Option<&str> {
     let (marks, rest) = line.split_once(' ')?;
     let rest = rest.trim_start();
     let (kind, path) = if rest.starts_with('/') { ("", rest) } else { rest.split_once(' ')? };

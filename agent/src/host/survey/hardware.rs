@@ -51,7 +51,7 @@ fn filled(serial: &str) -> String {
 }
 
 /// Names that differ by the kind of machine (proc_cpuinfo(5)).
-fn processor(cpuinfo: &str) -> String {
+pub(crate) fn processor(cpuinfo: &str) -> String {
     let value = |name: &str| {
         let of = |line: &str| {
             let (key, value) = line.split_once(':')?;
@@ -68,7 +68,7 @@ fn processors(cpuinfo: &str) -> usize {
 }
 
 /// Ranges such as `0-3,8`.
-fn online(ranges: &str) -> Option<u32> {
+pub(crate) fn online(ranges: &str) -> Option<u32> {
     let count = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
@@ -77,7 +77,7 @@ fn online(ranges: &str) -> Option<u32> {
     ranges.split(',').try_fold(0_u32, |sum, range| sum.checked_add(count(range.trim())?))
 }
 
-fn memory_mib(meminfo: &str) -> u64 {
+pub(crate) fn memory_mib(meminfo: &str) -> u64 {
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib =
         total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0);

@@ -4,9 +4,9 @@
 //! files, command lines or environments of processes (but the one word with which a container names its kind).
 
 mod clock;
-mod hardware;
-mod mounts;
-mod sockets;
+pub(crate) mod hardware;
+pub(crate) mod mounts;
+pub(crate) mod sockets;
 mod virtualisation;
 
 pub use sockets::Owners;

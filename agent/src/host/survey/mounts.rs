@@ -56,7 +56,7 @@ fn percent(used: u64, free: u64) -> u8 {
 }
 
 /// By path; what lies on top counts.
-fn parse(table: &str) -> Vec<FileSystem> {
+pub(crate) fn parse(table: &str) -> Vec<FileSystem> {
     let mut all = std::collections::BTreeMap::new();
     for found in table.lines().filter_map(one) {
         all.insert(found.path.clone(), found);

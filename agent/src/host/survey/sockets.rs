@@ -87,7 +87,7 @@ fn parse(protocol: Protocol, table: &str, clients: (u16, u16)) -> impl Iterator<
 }
 
 /// Words of 32 bits, each in the byte order of the machine.
-fn address_of(text: &str) -> Option<IpAddr> {
+pub(crate) fn address_of(text: &str) -> Option<IpAddr> {
     let word = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::to_ne_bytes);
     match text.len() {
         8 => Some(IpAddr::V4(Ipv4Addr::from(word(text)?))),

@@ -56,8 +56,12 @@ trait Listener {
     fn ends(&mut self, name: &str, text: &str);
 }
 
-fn walk<L: Listener>(path: &Path, mut listener: L) -> Result<L, String> {
-    let mut reader = Reader::from_reader(unpacked(path)?);
+fn walk<L: Listener>(path: &Path, listener: L) -> Result<L, String> {
+    listen(unpacked(path)?, listener)
+}
+
+fn listen<L: Listener>(list: impl BufRead, mut listener: L) -> Result<L, String> {
+    let mut reader = Reader::from_reader(list);
     let (mut buffer, mut text) = (Vec::new(), String::new());
     let mut depth = 0_usize;
     loop {
@@ -218,6 +222,15 @@ impl Listener for Advisories<'_> {
             _ => {}
         }
     }
+}
+
+/// Each kind of list, unpacked.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn listened(list: &[u8]) {
+    let (names, repository) = (BTreeSet::from(["app"]), Repository::default());
+    drop(listen(list, Places::default()));
+    drop(listen(list, Packages { names: &names, repository: &repository, found: Vec::new(), now: None }));
+    drop(listen(list, Advisories { names: &names, found: Vec::new() }));
 }
 
 #[cfg(test)]
