@@ -43,6 +43,19 @@ enum Command {
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         skip_numbers: u32,
     },
+    /// Writes everything that the server keeps into one file, encrypted for the printed recovery key
+    ///
+    /// The server may run meanwhile. `assent backup open` opens the file, on the machine of who has the recovery key.
+    #[command(
+        after_help = "Example: assent-server backup --config FILE --out /mnt/backup/assent-$(date +%F).age"
+    )]
+    Backup {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// New file; copy it to another machine
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Works on the configuration file
     Config {
         #[command(subcommand)]
@@ -82,6 +95,9 @@ fn main() -> ExitCode {
         Command::Migrate(ConfigArg { config }) => with_config(&config, migrate),
         Command::Restored { config, skip_numbers } => {
             with_config(&config.config, |config| restored(&config, skip_numbers))
+        }
+        Command::Backup { config, out } => {
+            with_config(&config.config, |read| backup(&read, &config.config, &out))
         }
         Command::Config { command: ConfigCommand::Explain { file } } => with_config(&file, explain),
         Command::Config { command: ConfigCommand::Sample } => {
@@ -130,6 +146,11 @@ fn restored(config: &Config, skip_numbers: u32) -> Result<(), Error> {
     let work = server::restored::run(config, &db, clock.now(), skip_numbers);
     let done = actix_web::rt::System::new().block_on(work)?;
     println!("{done}");
+    Ok(())
+}
+
+fn backup(config: &Config, file: &Path, out: &Path) -> Result<(), Error> {
+    println!("{}", server::backup::run(config, file, out)?);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Hosts that are there twice, hosts that were put back to an old state, and a server that was.
 
+use shared::keys::SigningKey;
 use std::path::Path;
 use std::process::Command;
 use tests::world::{Host, NewChange};
@@ -153,6 +154,30 @@ on_both! {
     }
 }
 
+/// A backup has the server's keys and no other: none of them is a person's.
+fn starts_nothing(opened: &Path) {
+    let data = opened.join("data");
+    let mut keys = Vec::new();
+    for dir in [".", "keys", "tls", "site"] {
+        for entry in std::fs::read_dir(data.join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file()
+                && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains("PRIVATE KEY")
+            {
+                keys.push(path);
+            }
+        }
+    }
+    keys.sort();
+    let names = ["keys/log.key", "keys/online.key", "tls/agents.key", "tls/ca.key", "tls/people.key"];
+    assert_eq!(keys, names.map(|name| data.join(name)));
+    let policy = std::fs::read_to_string(data.join("site/policy.json")).unwrap();
+    for key in &keys[..2] {
+        let key = SigningKey::from_pem(&std::fs::read_to_string(key).unwrap(), None).unwrap();
+        assert!(policy.contains("\"approver\"") && !policy.contains(&key.public().to_string()), "{policy}");
+    }
+}
+
 /// Exported and verified offline.
 fn is_proven(world: &World, change: &str) -> String {
     let tar = world.path(&format!("evidence-{change}.tar"));
@@ -171,10 +196,8 @@ on_both! {
         let withdrawn = world.request_and_approve(&new);
         world.settle();
         world.assent(&["log", "verify"]).ok();
-        world.stop_server();
-        let saved = world.save();
-        world.offset += 2 * 3_600;
-        world.start_server();
+        let backup = world.back_up();
+        world.shift_clock(2 * 3_600);
         assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
         world.assent(&["change", "withdraw", &withdrawn]).ok();
         world.assent(&["renew"]).ok();
@@ -188,7 +211,9 @@ on_both! {
 
         // The backup comes back. Nobody believes such a server by itself, neither hosts nor people.
         world.stop_server();
-        world.restore(&saved);
+        let opened = world.open_backup(&backup);
+        starts_nothing(&opened);
+        world.put_back(&opened);
         let said = world.nodes[0].restored(world.offset).ok().out;
         assert!(said.contains("assent site restore") && said.contains(&withdrawn), "{said}");
         let key = |said: &str, name: &str| {

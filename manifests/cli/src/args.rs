@@ -86,6 +86,9 @@ pub enum LocalCommand {
     /// Your keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Backups of the server: for whom they are encrypted, whether they are whole, what is in them
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Releases of the agent's program: signed by its vendor, judged by the policy
     #[command(subcommand)]
     Release(ReleaseCommand),
@@ -452,6 +455,39 @@ pub enum SiteCommand {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// Backups of the server; nothing but the print-out of the recovery key is needed.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Print for whom the server encrypts its backups: the age recipient of the recovery key
+    #[command(after_help = "Example: assent backup recipient")]
+    Recipient {
+        /// File with the print-out instead of typing it
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// Read a backup to its end and compare every file with the list in it; writes nothing
+    #[command(after_help = "Example: assent backup check assent.age")]
+    Check {
+        /// What `assent-server backup` wrote
+        backup: PathBuf,
+        /// File with the print-out instead of typing it
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// Open a backup into a new directory, and say what to do next
+    #[command(after_help = "Example: assent backup open assent.age --out restored")]
+    Open {
+        /// What `assent-server backup` wrote
+        backup: PathBuf,
+        /// New directory for what is in it
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// File with the print-out instead of typing it
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
     },
 }
 

@@ -101,6 +101,19 @@ pub fn new(global: &Global, out: &Path) -> Done {
 
 /// Types a print-out back into a sealed key file; also the test that the paper is right.
 pub fn restore(global: &Global, out: &Path, from: Option<&Path>) -> Done {
+    let key = typed_recovery(from)?;
+    let secrets = Secrets::new(global.passphrase_file.clone());
+    let passphrase = secrets.new_passphrase()?;
+    files::write_new(out, init::sealed(&key, &passphrase)?.as_bytes())?;
+    term::print(&format!(
+        "{} holds the recovery key, sealed\n  public key  {}\n",
+        out.display(),
+        key.public()
+    ))
+}
+
+/// The recovery key, typed from its print-out or read from a file.
+pub fn typed_recovery(from: Option<&Path>) -> Done<SigningKey> {
     let typed = match from {
         Some(path) => groups_of(&files::read_text(path, SMALL)?),
         None if term::is_interactive() => Zeroizing::new(term::ask("The 7 groups of the recovery key:")?),
@@ -110,15 +123,7 @@ pub fn restore(global: &Global, out: &Path, from: Option<&Path>) -> Done {
             );
         }
     };
-    let key = paper::read(&typed).or_usage("this is not the print-out of a recovery key")?;
-    let secrets = Secrets::new(global.passphrase_file.clone());
-    let passphrase = secrets.new_passphrase()?;
-    files::write_new(out, init::sealed(&key, &passphrase)?.as_bytes())?;
-    term::print(&format!(
-        "{} holds the recovery key, sealed\n  public key  {}\n",
-        out.display(),
-        key.public()
-    ))
+    paper::read(&typed).or_usage("this is not the print-out of a recovery key")
 }
 
 /// The groups in a print-out file: lines that hold nothing but groups of 8. A typed file may have only these.

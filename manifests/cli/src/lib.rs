@@ -7,6 +7,7 @@ mod alarms;
 mod archive;
 pub mod args;
 mod author;
+mod backup;
 mod change;
 mod ci;
 mod clock;

@@ -1,8 +1,8 @@
 //! From arguments to the one function that does the work, and from its failure to the exit code.
 
 use crate::args::{
-    AgentCommand, ArtifactCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand, LocalCommand,
-    LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
+    AgentCommand, ArtifactCommand, BackupCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand,
+    LocalCommand, LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
@@ -11,8 +11,8 @@ use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, ci, evidence, finding, init, key, ledger, policy, release, renew, restore, secret, shell, site,
-    term,
+    alarms, backup, ci, evidence, finding, init, key, ledger, policy, release, renew, restore, secret, shell,
+    site, term,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -53,12 +53,21 @@ fn run_local(global: &Global, command: LocalCommand) -> Done {
         LocalCommand::Verify { bundle, root_sha256, previous } => {
             evidence::verify(global, &bundle, root_sha256, previous.as_deref())
         }
+        LocalCommand::Backup(command) => run_backup(&command),
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
         LocalCommand::Key(KeyCommand::New { out }) => key::new(global, &out),
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
         LocalCommand::Release(command) => release::run(global, &command),
         LocalCommand::Completion { shell } => shell::completion(shell),
         LocalCommand::Man { dir } => shell::manual(&dir),
+    }
+}
+
+fn run_backup(command: &BackupCommand) -> Done {
+    match command {
+        BackupCommand::Recipient { from } => backup::recipient(from.as_deref()),
+        BackupCommand::Check { backup, from } => backup::open(backup, None, from.as_deref()),
+        BackupCommand::Open { backup, out, from } => backup::open(backup, Some(out), from.as_deref()),
     }
 }
 

@@ -6,6 +6,7 @@ use super::db::DbUrl;
 use super::i18n::Language;
 use serde::Deserialize;
 use shared::ids::SiteId;
+use shared::secret::Recipient;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub struct Config {
     pub online_key: PathBuf,
     /// Signs checkpoints of the ledger.
     pub log_key: PathBuf,
+    /// For whom backups are encrypted; none are made without.
+    pub backup: Option<Recipient>,
     pub limits: Limits,
     /// Every setting with its value and origin, for `config explain`.
     pub settings: Vec<Setting>,
@@ -98,6 +101,7 @@ struct Raw {
     people: RawListener,
     agents: RawAgents,
     keys: RawKeys,
+    backup: RawBackup,
     limits: RawLimits,
 }
 
@@ -132,6 +136,12 @@ struct RawAgents {
 struct RawKeys {
     online: Text,
     log: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawBackup {
+    recipient: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -195,6 +205,13 @@ impl Reader<'_> {
         let ca_key = path("agents.ca_key", ca_key, "tls/ca.key");
         let online_key = path("keys.online", raw.keys.online, "keys/online.key");
         let log_key = path("keys.log", raw.keys.log, "keys/log.key");
+        let recipient = self.optional("backup.recipient", raw.backup.recipient, "");
+        let backup = self.checked(Some(recipient), |text| match text {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                format!("{text:?} is not an age recipient; `assent backup recipient` prints the site's")
+            }),
+        });
         let limits = self.limits(raw.limits);
         Some(Config {
             site_id: site_id?,
@@ -207,6 +224,7 @@ impl Reader<'_> {
             ca_key,
             online_key,
             log_key,
+            backup: backup?,
             limits,
             settings: Vec::new(),
         })

@@ -2,9 +2,11 @@
 
 use super::{Database, World};
 use crate::pg;
+use crate::programs::{self, Said};
 use shared::digest::Digest;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A kept database, and the ledger that belongs to it.
 pub struct Saved {
@@ -40,6 +42,39 @@ impl World {
             }
         }
         self.memory.leaves.clone_from(&saved.leaves);
+    }
+
+    /// Backs the server up as its administrator does, while it runs.
+    pub fn back_up(&self) -> PathBuf {
+        let out = self.path("backup.age");
+        let mut backup = Command::new(programs::own("assent-server"));
+        backup.args(["backup", "--config"]).arg(&self.nodes[0].config).arg("--out").arg(&out);
+        Said::of(&mut backup).ok();
+        out
+    }
+
+    /// Opens a backup with the print-out of the recovery key.
+    pub fn open_backup(&self, backup: &Path) -> PathBuf {
+        let (out, paper) = (self.path("opened"), self.path("recovery.txt"));
+        let [backup, into, paper] = [backup, &out, &paper].map(|path| path.to_str().unwrap());
+        self.assent(&["backup", "check", backup, "--from", paper]).ok();
+        self.assent(&["backup", "open", backup, "--out", into, "--from", paper]).ok();
+        out
+    }
+
+    /// Puts an opened backup in place of everything that the server has. No server may run.
+    pub fn put_back(&mut self, opened: &Path) {
+        fs::remove_dir_all(self.site().join("server")).unwrap();
+        fs::rename(opened.join("data"), self.site().join("server")).unwrap();
+        if let Database::Postgresql = self.database {
+            let (name, at) = (self.database_name(), self.maintenance());
+            pg::psql(&at, &format!("DROP DATABASE {name} WITH (FORCE)"));
+            pg::psql(&at, &format!("CREATE DATABASE {name}"));
+            let mut restore = Command::new("pg_restore");
+            restore.args(["--no-owner", "--exit-on-error", "--dbname", &self.url]);
+            Said::of(restore.arg(opened.join("database.pgdump"))).ok();
+        }
+        self.memory.leaves.clear();
     }
 
     fn copy_files(&self, from: PathBuf, to: PathBuf) {

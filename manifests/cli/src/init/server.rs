@@ -2,7 +2,7 @@
 
 use super::{Documents, Site};
 use crate::error::{Context as _, Done, Failure};
-use crate::files;
+use crate::{backup, files};
 use serde::Serialize;
 use shared::digest::Digest;
 use shared::ids::{PersonId, SiteId};
@@ -31,6 +31,12 @@ struct Settings<'a> {
     database: Option<Database<'a>>,
     people: Port<'a>,
     agents: Port<'a>,
+    backup: Backup,
+}
+
+#[derive(Serialize)]
+struct Backup {
+    recipient: String,
 }
 
 #[derive(Serialize)]
@@ -88,6 +94,7 @@ fn settings(dir: &Path, site: &Site<'_>, documents: &Documents) -> Done<String> 
         database: site.args.database.as_deref().map(|url| Database { url }),
         people: Port { listen: site.args.listen_people, url: &site.addresses.people_url },
         agents: Port { listen: site.args.listen_agents, url: &site.addresses.agents_url },
+        backup: Backup { recipient: backup::recipient_of(&site.keys.recovery)?.to_string() },
     };
     toml::to_string(&settings).or_fault("the server's configuration could not be written")
 }

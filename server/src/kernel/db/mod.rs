@@ -9,12 +9,14 @@ mod migrate;
 mod pg;
 mod pg_conn;
 mod pool;
+mod snapshot;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod url;
 
 pub use conn::{Conn, MultiBackend};
+pub use snapshot::snapshot;
 pub use url::{BadUrl, DbUrl, PgTls, PgUrl};
 
 use attempt::{Failed, attempt};
