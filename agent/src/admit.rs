@@ -196,7 +196,7 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let Court { policy, me, now, .. } = *court;
     let Granted { manifests, approved, logged, own_plan } = granted(court, bundle, evidence)?;
     let change = &bundle.change.body;
-    let window = admit::in_window(policy, change, now, court.last_contact)?;
+    let window = admit::in_time(policy, &approved, now, court.last_contact)?;
     let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
     not_executed(court.seen, change)?;
     Ok(Admitted { manifests, approved, logged, window, turn, own_plan })

@@ -155,6 +155,7 @@ fn said(
         patched: ended.patched,
         follows,
         corrects: run.correction.map(|correcting| correcting.finding),
+        breakglass: run.breakglass,
     })
 }
 
@@ -190,6 +191,15 @@ pub struct Subject {
     pub revision: Option<u32>,
     /// Digest of the refused bytes or statement.
     pub evidence: Digest,
+    /// It came with the word of somebody who breaks the glass.
+    pub breakglass: bool,
+}
+
+impl Subject {
+    /// Something that is about no change, or cannot be read so far.
+    pub fn only(evidence: Digest) -> Self {
+        Self { change_id: None, revision: None, evidence, breakglass: false }
+    }
 }
 
 /// Signs a refusal unless the same was said a short while ago. `None` when it was held back.
@@ -217,9 +227,16 @@ pub fn refuse(
     }
     before.retain(|b| b.code != entry.code || b.change_id != entry.change_id || b.message != entry.message);
     before.push(entry);
-    let Subject { change_id, revision, evidence } = subject;
+    let Subject { change_id, revision, evidence, breakglass } = subject;
     let reason = reason.clone();
-    let said = emit(state, voice, now, |header| Refusal { header, change_id, revision, evidence, reason })?;
+    let said = emit(state, voice, now, |header| Refusal {
+        header,
+        change_id,
+        revision,
+        evidence,
+        reason,
+        breakglass,
+    })?;
     // Said twice after a crash is better than not at all.
     state.set_refused(before)?;
     Ok(Some(said))

@@ -421,6 +421,7 @@ impl Host {
             patched: None,
             follows: None,
             corrects: None,
+            breakglass: false,
             note: String::new(),
         };
         edit(&mut body);
@@ -440,6 +441,7 @@ impl Host {
             revision: Some(1),
             evidence: Digest::of(b"bundle"),
             reason: Refused::until(Code::TimeWindow, "outside its window", NOW.plus(600)),
+            breakglass: false,
         };
         edit(&mut body);
         self.sign(body)

@@ -93,6 +93,7 @@ pub struct Approved {
     voices: BTreeSet<Voice>,
     approvals: Vec<Digest>,
     purpose: Purpose,
+    glass: Option<Interval>,
 }
 
 impl Approved {
@@ -107,6 +108,11 @@ impl Approved {
 
     pub fn plan_set(&self) -> Digest {
         self.plan_set
+    }
+
+    /// When it may start because one person has broken the glass; that one stands for quorum and window.
+    pub fn glass(&self) -> Option<Interval> {
+        self.glass
     }
 
     pub fn approvals(&self) -> &[Digest] {
@@ -355,8 +361,9 @@ fn approve_for(
     };
     match judge(policy, &case, &hearing, now).verdict {
         Verdict::Denied(refused) => Err(refused),
-        Verdict::Allowed { voices, approvals } => {
-            Ok(Approved { change: change.clone(), plan_set: case.plan_set, voices, approvals, purpose })
+        Verdict::Allowed { voices, approvals, glass } => {
+            let change = change.clone();
+            Ok(Approved { change, plan_set: case.plan_set, voices, approvals, purpose, glass })
         }
     }
 }
@@ -392,6 +399,29 @@ pub fn in_window(
 ) -> Result<InWindow, Refused> {
     in_contact(policy, now, last_contact)?;
     Ok(InWindow { interval: change.interval_at(now)? })
+}
+
+/// The same for what is approved: where somebody has broken the glass, that person's hours are the window, and whether
+/// the server can be reached is not asked.
+///
+/// # Errors
+/// `time.*`.
+pub fn in_time(
+    policy: &Policy,
+    approved: &Approved,
+    now: Timestamp,
+    last_contact: Timestamp,
+) -> Result<InWindow, Refused> {
+    let change = &approved.change.body;
+    let Some(interval) = approved.glass else { return in_window(policy, change, now, last_contact) };
+    if now >= change.not_after {
+        return Err(Refused::new(Code::TimeOver, format!("the change ended at {}", change.not_after)));
+    }
+    if now >= interval.until {
+        let message = format!("the glass was broken until {}", interval.until);
+        return Err(Refused::new(Code::ApprovalExpired, message));
+    }
+    Ok(InWindow { interval })
 }
 
 /// The same for corrections: from the first interval, in which the change came, until they end.

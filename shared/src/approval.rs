@@ -35,6 +35,14 @@ pub struct Saw {
     pub renderer: String,
 }
 
+/// Makes an approval stand alone: for the quorum, and for the window (`policy::glass`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Why nothing else was possible; never empty.
+    pub reason: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
@@ -55,6 +63,9 @@ pub struct Approval {
     pub nonce: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
+    /// Present when the person breaks the glass; such an approval counts in no quorum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breakglass: Option<BreakGlass>,
 }
 
 impl Predicate for Approval {

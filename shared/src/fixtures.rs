@@ -75,6 +75,7 @@ pub fn policy(approvals: u32) -> Policy {
         vendor: None,
         delegations: vec![],
         models: vec![],
+        breakglass: None,
     }
 }
 
@@ -198,6 +199,7 @@ impl Case {
             agents: None,
             nonce: name.into(),
             comment: String::new(),
+            breakglass: None,
         }
     }
 
@@ -248,6 +250,7 @@ pub fn receipt(
         patched: None,
         follows: None,
         corrects: None,
+        breakglass: false,
         note: String::new(),
     };
     Statement::sign(body, host)

@@ -59,6 +59,8 @@ pub enum Event {
     Close(Outcome),
     /// An operator ends that hosts put back by themselves what it brought.
     StopCorrecting,
+    /// A host ran it because one person broke the glass: whatever it was, people look at it now.
+    BrokenGlass,
 }
 
 /// The event does not fit the state.
@@ -126,6 +128,10 @@ impl State {
                 Review | Closed(_) => Ok(self),
                 _ => unfit("review or closed"),
             },
+            Event::BrokenGlass => match self {
+                Running | Halted => Ok(self),
+                Draft | InReview | Approved | Review | Closed(_) => Ok(Review),
+            },
         }
     }
 
@@ -150,9 +156,12 @@ impl State {
                 unfit("the outcome failed: only an approval makes a retroactive change successful")
             }
             Event::QuorumReached | Event::Reject | Event::Close(_) => unfit("review"),
-            Event::Started | Event::Halt | Event::Resume | Event::Finished | Event::StopCorrecting => {
-                unfit("a change that is run; a retroactive one is not")
-            }
+            Event::Started
+            | Event::Halt
+            | Event::Resume
+            | Event::Finished
+            | Event::StopCorrecting
+            | Event::BrokenGlass => unfit("a change that is run; a retroactive one is not"),
         }
     }
 
@@ -239,6 +248,7 @@ impl fmt::Display for Event {
             Self::Expire => "expire",
             Self::Close(_) => "close",
             Self::StopCorrecting => "stop_correcting",
+            Self::BrokenGlass => "a broken glass",
         })
     }
 }
@@ -257,7 +267,7 @@ mod tests {
         State::Closed(Outcome::Successful),
     ];
 
-    const EVENTS: [Event; 13] = [
+    const EVENTS: [Event; 14] = [
         Event::Submit,
         Event::Revise,
         Event::QuorumReached,
@@ -271,6 +281,7 @@ mod tests {
         Event::Close(Outcome::Failed),
         Event::Close(Outcome::Successful),
         Event::StopCorrecting,
+        Event::BrokenGlass,
     ];
 
     /// A retroactive change never gets to where hosts would run it, and only the quorum makes it successful.
@@ -293,12 +304,17 @@ mod tests {
         );
     }
 
-    /// No event leads from before approval to running, and nothing reopens a closed change.
+    /// No event leads from before approval to running, and nothing reopens a closed change; only what a host has done
+    /// because somebody broke the glass comes before people at any time.
     #[test]
     fn only_the_quorum_leads_to_approved_and_closed_stays_closed() {
         for state in STATES {
             for event in EVENTS {
                 let Ok(next) = state.on(event) else { continue };
+                if event == Event::BrokenGlass {
+                    assert!(matches!(next, State::Running | State::Halted | State::Review), "{state}");
+                    continue;
+                }
                 if next == State::Approved && state != State::Approved {
                     assert_eq!((state, event), (State::InReview, Event::QuorumReached));
                 }

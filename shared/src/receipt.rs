@@ -245,6 +245,9 @@ pub struct Receipt {
     /// brought before, under its standing approval; nothing else was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<u64>,
+    /// One person broke the glass for this run: no quorum, no window.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub breakglass: bool,
     /// One line for people: what failed, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -271,6 +274,9 @@ pub struct Refusal {
     /// Digest of the refused bytes or statement.
     pub evidence: Digest,
     pub reason: Refused,
+    /// What was refused came with the word of somebody who breaks the glass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub breakglass: bool,
 }
 
 impl Predicate for Refusal {

@@ -47,6 +47,7 @@ codes! {
     ApprovalUnknownKey = "approval.unknown_key",
     ApprovalWithdrawn = "approval.withdrawn",
     ApprovalQuorum = "approval.quorum",
+    ApprovalBreakGlass = "approval.breakglass",
     PolicyRule = "policy.rule",
     PolicyModel = "policy.model",
     LogUnproven = "log.unproven",

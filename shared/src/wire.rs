@@ -185,6 +185,9 @@ pub struct ChangeLine {
     /// It accepts findings; hosts never get it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retroactive: bool,
+    /// Somebody broke the glass: until then people look at what was done, and the change is not closed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_due: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_interval: Option<crate::time::Interval>,
 }

@@ -1,8 +1,12 @@
 //! Who may let a change start, by the command line as persons use it: OpenSSH keys, a key that is taken away, a delegate, a
 //! model; each on real hosts, and with evidence that proves it without the server.
 
+use shared::bundle::Bundle;
+use shared::keys::SigningKey;
+use shared::policy::{Delegation, DistinctFrom, Person, PersonKey, Policy, Role};
 use std::path::PathBuf;
 use std::process::Command;
+use tests::forge::{plan_set, target};
 use tests::world::NewChange;
 use tests::{Said, World};
 
@@ -114,5 +118,97 @@ on_both! {
         delegate("--end").ok();
         assert!(!world.policy().may_approve(&deputy, world.now()));
         delegate("--end").refused("has delegated nothing");
+    }
+}
+
+const DEPUTY: [u8; 32] = [78; 32];
+const THIRD: [u8; 32] = [79; 32];
+
+/// Authors do not approve; `deputy` stands in for `second` until tomorrow, `third` for nobody, and the author for `second`.
+fn delegated(world: &World) -> Policy {
+    world.add_second_person();
+    let mut policy = world.policy();
+    policy.version += 1;
+    for rule in &mut policy.rules {
+        rule.require.distinct_from.insert(DistinctFrom::Author);
+    }
+    for (name, seed) in [("deputy", DEPUTY), ("third", THIRD)] {
+        let key = SigningKey::from_seed(&seed).public();
+        let keys = vec![PersonKey::file(key, &[Role::Auditor])];
+        policy.persons.push(Person { id: name.parse().unwrap(), name: name.into(), keys });
+    }
+    for to in ["deputy", "lead"] {
+        policy.delegations.push(Delegation {
+            by: "second".parse().unwrap(),
+            to: to.parse().unwrap(),
+            from: world.now().plus(-60),
+            until: world.now().plus(86_400),
+        });
+    }
+    world.publish_policy(&policy);
+    policy
+}
+
+/// A server in foreign hands lists the change with the word of `person`; the host says why it does not run it.
+fn refused_with(world: &mut World, id: &str, bundle: &Bundle, (person, key): (&str, &SigningKey), why: &str) {
+    let word = world.sign_approval(&bundle.change, &bundle.plan_set, person, key, |_| {});
+    let bundle = Bundle { approvals: vec![word], ..bundle.clone() };
+    let forged = world.forge(&[target(&bundle)]);
+    world.take_over(forged);
+    let said = world.tick("a2");
+    let host = &world.hosts["a2"];
+    let refusals: Vec<_> = host.statements().refusals.into_values().collect();
+    let told = refusals.iter().any(|r| {
+        r.body.change_id.as_ref().is_some_and(|c| c.as_str() == id) && r.body.reason.message.contains(why)
+    });
+    let reasons: Vec<_> = refusals.iter().map(|r| r.body.reason.to_string()).collect();
+    assert!(told, "{why}: {reasons:?} {said}");
+    assert!(host.receipt(id).is_none() && !host.path("/etc/motd").exists(), "{why}");
+}
+
+on_both! {
+    fn a_host_runs_what_a_delegate_approved_and_nothing_by_a_chain_its_end_or_its_author(world) {
+        world.join("a1", "production");
+        world.join("a2", "production");
+        world.publish("base", "1.0.0", BODY).ok();
+        let policy = delegated(world);
+        let week = NewChange { window: "now..+160h", targets: &["a1"], ..BASE };
+        let other = NewChange { targets: &["a2"], ..week.clone() };
+        let (id, bent, late) = (world.request(&week), world.request(&other), world.request(&other));
+        // No edition gives on a word that is only lent: the server does not take it, and the hosts would not either.
+        let mut chain = policy.clone();
+        chain.version += 1;
+        let onward = Delegation { by: "deputy".parse().unwrap(), to: "third".parse().unwrap(), ..policy.delegations[0].clone() };
+        chain.delegations.push(onward);
+        assert!(Policy::parse(&shared::strict::to_json(&chain)).unwrap_err().to_string().contains("nobody's word"));
+        let honest = |world: &World, id: &str| {
+            let file = world.change_file(id);
+            let plan_set = plan_set(&file);
+            let change = shared::statement::Statement::open(file.change).unwrap();
+            Bundle { change, plan_set, approvals: vec![], gate_receipts: vec![] }
+        };
+        let (deputy, third) = (SigningKey::from_seed(&DEPUTY), SigningKey::from_seed(&THIRD));
+        let bundle = honest(world, &id);
+        let word = world.sign_approval(&bundle.change, &bundle.plan_set, "deputy", &deputy, |a| {
+            a.nonce = "0123456789abcdef0123456789abcdef".into();
+        });
+        let reply = world.send_approval(&id, &bundle.plan_set, &word);
+        assert_eq!(reply.status(), 200, "{}", reply.text());
+        assert!(reply.text().contains("person deputy for second"), "{}", reply.text());
+        world.settle();
+        let receipt = world.tick_until_receipt("a1", &id);
+        assert_eq!((receipt.body.approvals.as_slice(), receipt.body.self_approved), (&[word.digest][..], false));
+        assert_eq!(world.hosts["a1"].read("etc/motd").as_deref(), Some("Welcome\n"));
+        world.tick_all();
+        assert!(proven(world, &id).contains("1 of 1 counted: person deputy for second"));
+        // From here on a server in foreign hands lists others with words that do not count.
+        let hostile = honest(world, &bent);
+        refused_with(world, &bent, &hostile, ("third", &third), "approves nothing by policy");
+        let author = world.own_key("approver");
+        refused_with(world, &bent, &hostile, ("lead", &author), "person lead not counted, is the author");
+        refused_with(world, &bent, &hostile, ("second", &deputy), "no current key of policy");
+        let bundle = honest(world, &late);
+        world.shift_clock(86_500);
+        refused_with(world, &late, &bundle, ("deputy", &deputy), "no delegation holds");
     }
 }

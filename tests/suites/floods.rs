@@ -79,8 +79,10 @@ fn refusals(world: &World, first: u64, prev: Option<Digest>, count: u64) -> Vec<
         };
         let reason = Refused::new(Code::PlanFailed, "x".repeat(2_000));
         let evidence = Digest::of(&n.to_be_bytes());
-        let refusal =
-            Statement::sign(Refusal { header, change_id: None, revision: None, evidence, reason }, &key);
+        let refusal = Statement::sign(
+            Refusal { header, change_id: None, revision: None, evidence, reason, breakglass: false },
+            &key,
+        );
         prev = Some(refusal.digest);
         shared::strict::to_json(&Record { statement: refusal.envelope, log_size: None })
     };

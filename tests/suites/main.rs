@@ -16,6 +16,7 @@ macro_rules! on_both {
 mod artifacts;
 mod attacks;
 mod authority;
+mod break_glass;
 mod commands;
 mod conformance;
 mod copies;

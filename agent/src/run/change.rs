@@ -145,8 +145,11 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let change = match Statement::<Change>::open(envelope) {
             Ok(change) => change,
             Err(e) => {
-                let subject = Subject { change_id: None, revision: None, evidence: wish };
-                return self.refuse(tick, subject, &Refused::new(Code::ChangeInvalid, e.to_string()));
+                return self.refuse(
+                    tick,
+                    Subject::only(wish),
+                    &Refused::new(Code::ChangeInvalid, e.to_string()),
+                );
             }
         };
         let before = match self.memory.plans.get(&wish) {
@@ -257,7 +260,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let now = tick.now;
         let bytes = match self.bundle_bytes(&key, tick)? {
             Ok(bytes) => bytes,
-            Err(refused) => return self.no(key, Digest::of(refused.message.as_bytes()), &refused, tick),
+            Err(refused) => return self.no(key, subject_without(&refused), &refused, tick),
         };
         if !self.concerns_me(&bytes) {
             let refused = Refused::new(Code::ChangeNotForMe, "it does not name this host");
@@ -284,7 +287,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 if prefetch::is_only_early(&refused) {
                     self.prefetch(&key, &bytes, tick)?;
                 }
-                self.no(key, Digest::of(&bytes), &refused, tick)
+                self.no(key, subject_of_bundle(&bytes), &refused, tick)
             }
         }
     }
@@ -316,14 +319,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
     pub(super) fn no(
         &mut self,
         key: ChangeKey,
-        evidence: Digest,
+        subject: Subject,
         refused: &Refused,
         tick: &mut Tick,
     ) -> Result<(), StateError> {
         let standing = if refused.retry_at.is_some() { "waiting" } else { "refused" };
         self.tell(&key, standing, Some(refused));
         self.stand(&key, Standing::Refused { retry_at: refused.retry_at });
-        let subject = Subject { change_id: Some(key.0), revision: Some(key.1), evidence };
+        let subject = Subject { change_id: Some(key.0), revision: Some(key.1), ..subject };
         self.refuse(tick, subject, refused)
     }
 
@@ -355,11 +358,23 @@ fn only_stands(bytes: &[u8], now: Timestamp) -> bool {
     })
 }
 
+/// A bundle that could not be had: what is known of it is why.
+pub(super) fn subject_without(refused: &Refused) -> Subject {
+    Subject::only(Digest::of(refused.message.as_bytes()))
+}
+
+/// A bundle that was refused, as far as it can be read.
+pub(super) fn subject_of_bundle(bytes: &[u8]) -> Subject {
+    let breaks = |bundle: Bundle| bundle.approvals.iter().any(|word| word.body.breakglass.is_some());
+    let breakglass = Bundle::parse(bytes).is_ok_and(breaks);
+    Subject { breakglass, ..Subject::only(Digest::of(bytes)) }
+}
+
 fn subject_of(change: &Statement<Change>) -> Subject {
     let body = &change.body;
     Subject {
         change_id: Some(body.change_id.clone()),
         revision: Some(body.revision),
-        evidence: change.digest,
+        ..Subject::only(change.digest)
     }
 }

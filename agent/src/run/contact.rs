@@ -81,7 +81,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(e @ SendError::Clone { .. }) => self.held_as_copy(&e.to_string(), tick),
             Err(e @ (SendError::Fork { evidence, .. } | SendError::Behind { evidence, .. })) => {
                 tick.spool = Chore::Failed;
-                let subject = Subject { change_id: None, revision: None, evidence };
+                let subject = Subject::only(evidence);
                 self.refuse(tick, subject, &Refused::new(Code::LogFork, e.to_string()))?;
             }
         }
@@ -170,7 +170,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             // Its place belongs to another statement: the server keeps this one as evidence, and tells people.
             let evidence = Digest::of(&work.next_seq.to_be_bytes());
             let refused = Refused::new(Code::AgentCopy, OLDER);
-            return self.refuse(tick, Subject { change_id: None, revision: None, evidence }, &refused);
+            return self.refuse(tick, Subject::only(evidence), &refused);
         }
         if tick.spool != Chore::Failed {
             self.memory.copied = None;
@@ -200,7 +200,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(()) => return Ok(()),
         };
         let evidence = Digest::of(floor.to_string().as_bytes());
-        self.refuse(tick, Subject { change_id: None, revision: None, evidence }, &refused)
+        self.refuse(tick, Subject::only(evidence), &refused)
     }
 
     pub(super) fn resend(&mut self, from: u64, tick: &mut Tick) -> Result<(), StateError> {
@@ -294,9 +294,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(PullError::Refused(refused)) => {
                 tick.refresh = Chore::Failed;
                 let stored = self.state.tuf().others.values().map(Vec::as_slice).collect::<Vec<_>>();
-                let subject =
-                    Subject { change_id: None, revision: None, evidence: Digest::of_parts(&stored) };
-                self.refuse(tick, subject, &refused)
+                self.refuse(tick, Subject::only(Digest::of_parts(&stored)), &refused)
             }
         }
     }

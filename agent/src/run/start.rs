@@ -1,5 +1,6 @@
 //! Starting a change, and bringing a run to its receipt, also one that was broken off.
 
+use super::change::{subject_of_bundle, subject_without};
 use super::{Agent, Tick};
 use crate::admit::{self, Admitted};
 use crate::apply::{Progress, Watch};
@@ -10,10 +11,9 @@ use crate::hands::{Hands, Order};
 use crate::journal::Outcome;
 use crate::progress::{Speaker, Teller};
 use crate::pull::{self, Repository};
-use crate::receipt;
+use crate::receipt::{self, Subject};
 use crate::server::Server;
 use crate::state::{Executed, Running, StateError};
-use shared::digest::Digest;
 use shared::plan::Plan;
 use shared::receipt::{HostOutcome, TufVersions};
 use shared::refusal::{Code, Refused};
@@ -27,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// After this many seconds of preparing, everything that depends on the time is judged again.
 const PREPARED_SECS: i64 = 5;
 
-/// A run that may begin, or why not and the digest of what was judged.
-type Prepared = Result<(Order, Running), (Digest, Refused)>;
+/// A run that may begin, or why not and what was judged.
+type Prepared = Result<(Order, Running), (Subject, Refused)>;
 
 impl<H: Hands, S: Server> Agent<H, S> {
     /// Steps 5 to 19 in one go, with tokens made now.
@@ -36,7 +36,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let prepared = self.prepare(&key, tick)?;
         let (order, running) = match prepared {
             Ok(prepared) => prepared,
-            Err((evidence, refused)) => return self.no(key, evidence, &refused, tick),
+            Err((subject, refused)) => return self.no(key, subject, &refused, tick),
         };
         let (id, revision, count) = (&running.change_id, running.revision, order.plan.actions.len());
         tick.report.line(format!("starting {id} revision {revision}: {count} actions"));
@@ -60,27 +60,27 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn prepare(&mut self, key: &ChangeKey, tick: &mut Tick) -> Result<Prepared, StateError> {
         let bytes = match self.bundle_bytes(key, tick)? {
             Ok(bytes) => bytes,
-            Err(refused) => return Ok(Err((Digest::of(refused.message.as_bytes()), refused))),
+            Err(refused) => return Ok(Err((subject_without(&refused), refused))),
         };
-        let evidence = Digest::of(&bytes);
+        let subject = subject_of_bundle(&bytes);
         let began = self.clock.now();
         let mut admitted = match self.admitted(key, &bytes, tick, began)? {
             Ok(admitted) => admitted,
-            Err(refused) => return Ok(Err((evidence, refused))),
+            Err(refused) => return Ok(Err((subject, refused))),
         };
         let plan = match self.fresh_plan(&admitted, tick, began)? {
             Ok(plan) => plan,
-            Err(refused) => return Ok(Err((evidence, refused))),
+            Err(refused) => return Ok(Err((subject, refused))),
         };
         let now = self.clock.now();
         if now.since(began) > PREPARED_SECS || now < began {
             admitted = match self.admitted(key, &bytes, tick, now)? {
                 Ok(admitted) => admitted,
-                Err(refused) => return Ok(Err((evidence, refused))),
+                Err(refused) => return Ok(Err((subject, refused))),
             };
         }
         let Some(repository) = &tick.repository else {
-            return Ok(Err((evidence, Refused::new(Code::TufInvalid, "there is no verified repository"))));
+            return Ok(Err((subject, Refused::new(Code::TufInvalid, "there is no verified repository"))));
         };
         let running = running(repository, &admitted, now);
         let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
@@ -340,6 +340,7 @@ pub(super) fn running(repository: &Repository, admitted: &Admitted, now: Timesta
         policy: repository.policy_sha256,
         policy_version: repository.policy.version,
         self_approved: admitted.approved.self_approved(),
+        breakglass: admitted.approved.glass().is_some(),
         tuf: TufVersions {
             root: versions.root,
             timestamp: versions.timestamp,

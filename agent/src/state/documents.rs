@@ -115,6 +115,9 @@ pub struct Running {
     pub policy: Digest,
     pub policy_version: u64,
     pub self_approved: bool,
+    /// One person broke the glass for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub breakglass: bool,
     pub tuf: TufVersions,
     pub started: Timestamp,
     /// `team/name` and version of each manifest, noted as applied when the run succeeds.

@@ -8,6 +8,7 @@ mod copies;
 mod correct;
 mod crash;
 mod drift;
+mod glass;
 mod lasting;
 mod ledger;
 mod program;

@@ -75,7 +75,7 @@ pub fn policy() -> Policy {
         persons: vec![
             person("author", &[(AUTHOR, &[Part::Author, Part::Approver])]),
             person("first", &[(FIRST, &[Part::Approver]), (FIRST_AGAIN, &[Part::Approver])]),
-            person("second", &[(SECOND, &[Part::Approver])]),
+            person("second", &[(SECOND, &[Part::Approver, Part::BreakGlass])]),
             person("publisher", &[(PUBLISHER, &[Part::Publisher, Part::Approver])]),
         ],
         rules: vec![Rule {
@@ -96,6 +96,7 @@ pub fn policy() -> Policy {
         vendor: None,
         delegations: Vec::new(),
         models: Vec::new(),
+        breakglass: None,
     }
 }
 
@@ -518,6 +519,7 @@ pub fn approval(bundle: &Bundle, name: &str, now: Timestamp) -> Approval {
         agents: None,
         nonce: name.into(),
         comment: String::new(),
+        breakglass: None,
     }
 }
 

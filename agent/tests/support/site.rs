@@ -128,6 +128,7 @@ impl Site {
             vendor: None,
             delegations: Vec::new(),
             models: Vec::new(),
+            breakglass: None,
         }
     }
 
@@ -251,6 +252,7 @@ impl Site {
             agents: None,
             nonce: "0".repeat(32),
             comment: String::new(),
+            breakglass: None,
         };
         let approvals = vec![Statement::sign(approval, &self.person)];
         let bundle = Bundle { change: change.clone(), plan_set, approvals, gate_receipts: vec![] };

@@ -60,6 +60,7 @@ fn remedy(kind: &str) -> Option<Word> {
         "chain_loss" => Word::AlarmLoss,
         "log_contradiction" => Word::AlarmContradiction,
         "forged" => Word::AlarmForged,
+        "broken_glass" => Word::AlarmGlass,
         _ => return None,
     })
 }

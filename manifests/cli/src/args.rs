@@ -133,7 +133,9 @@ pub enum OnlineCommand {
     #[command(subcommand)]
     Change(ChangeCommand),
     /// See what a change will do on every host, verified here, and approve it with your own key
-    #[command(after_help = "Example: assent approve C-114 --expires 24h")]
+    #[command(
+        after_help = "Example: assent approve C-114 --expires 24h\n         assent approve C-114 --break-glass --reason \"the shop is down\""
+    )]
     Approve {
         /// The change, such as C-114
         change: ChangeId,
@@ -158,6 +160,12 @@ pub enum OnlineCommand {
         /// Cover also hosts that planned after somebody had approved; who did has to approve again
         #[arg(long)]
         all_plans: bool,
+        /// Let hosts start now on your word alone, outside of windows and without the quorum, for at most 4 hours; a review follows
+        #[arg(long, requires = "reason")]
+        break_glass: bool,
+        /// Why the glass is broken; signed and kept
+        #[arg(long, requires = "break_glass")]
+        reason: Option<String>,
         #[command(flatten)]
         ssh: SshArgs,
     },

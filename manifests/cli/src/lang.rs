@@ -147,6 +147,9 @@ words! {
     Counted: "What counts now", "Was derzeit zählt";
     PlanSetDigest: "plan set", "Plansatz";
     TypeToApprove: "type the change id to approve", "zum Genehmigen die Änderungsnummer eingeben";
+    BreaksGlass: "you break the glass: hosts may start at any time on your word alone; every receipt says so, an alarm tells everybody, and somebody else has to review it before the change can be closed", "Sie benutzen den Notzugriff: Hosts dürfen allein auf Ihr Wort hin jederzeit beginnen; jede Quittung vermerkt es, ein Alarm meldet es allen, und jemand anderes muss es nachprüfen, bevor die Änderung geschlossen werden kann";
+    ReviewDue: "review due {}", "Nachprüfung fällig {}";
+    ReviewOverdue: "REVIEW OVERDUE since {}", "NACHPRÜFUNG ÜBERFÄLLIG seit {}";
     Suffices: "this suffices", "das genügt";
     DoesNotSuffice: "this does not suffice yet", "das genügt noch nicht";
     SelfApproved: "you are the author: every receipt will say self-approved", "Sie sind selbst der Autor: jede Quittung vermerkt die Selbstgenehmigung";
@@ -267,6 +270,7 @@ words! {
     AlarmEdited: "somebody changed the database; compare with a backup and look who had access to it", "jemand hat die Datenbank verändert; mit einer Datensicherung vergleichen und klären, wer Zugriff hatte";
     AlarmLoss: "a restored database had lost statements of this host; it was told to go on, the gap stays visible", "einer zurückgespielten Datenbank fehlten Erklärungen dieses Hosts; er durfte fortfahren, die Lücke bleibt sichtbar";
     AlarmContradiction: "the host saw another ledger than this one; run `assent log verify`, and compare with a backup", "der Host hat ein anderes Protokoll gesehen als dieses; `assent log verify` ausführen und mit einer Datensicherung vergleichen";
+    AlarmGlass: "one person let a change start without the quorum and outside of its window; look at what was done and why, and close the change with what the review found: assent change close ID --outcome OUTCOME --note TEXT", "eine Person hat eine Änderung ohne das Quorum und außerhalb ihres Fensters beginnen lassen; ansehen, was warum getan wurde, und die Änderung mit dem Ergebnis der Nachprüfung schließen: assent change close NR --outcome ERGEBNIS --note TEXT";
     AlarmForged: "the host sent a statement that is not its own; look who controls that machine", "der Host hat eine fremde Erklärung gesendet; klären, wer diese Maschine kontrolliert";
     NotBegun: "not begun", "noch nicht begonnen";
     RunsAt: "runs: step {}", "läuft: Schritt {}";

@@ -81,13 +81,31 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
         Do::Change(command) => run_change(session, command),
-        Do::Approve { change, expires, only, comment, yes, diff_to, accept_unseen, all_plans, ssh } => {
-            let (expires, comment) = (expires.as_deref(), comment.as_str());
-            let diff_to = diff_to.as_deref();
-            let change = &change;
-            let ssh = ssh.place();
-            let wish =
-                Wish { change, expires, only: &only, comment, yes, diff_to, accept_unseen, all_plans, ssh };
+        Do::Approve {
+            change,
+            expires,
+            only,
+            comment,
+            yes,
+            diff_to,
+            accept_unseen,
+            all_plans,
+            break_glass,
+            reason,
+            ssh,
+        } => {
+            let wish = Wish {
+                change: &change,
+                expires: expires.as_deref(),
+                only: &only,
+                comment: &comment,
+                yes,
+                diff_to: diff_to.as_deref(),
+                accept_unseen,
+                glass: reason.as_deref().filter(|_| break_glass),
+                all_plans,
+                ssh: ssh.place(),
+            };
             approve::approve(session, &wish)
         }
         Do::Reject { change, comment, ssh } => {

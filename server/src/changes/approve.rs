@@ -208,7 +208,9 @@ fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timesta
         return retroactive::take(tx, row, papers, sent, now);
     }
     let body = &sent.approval.body;
-    let by = By { person: Some(&body.person), note: &body.comment };
+    let reason = body.breakglass.as_ref().map(|glass| format!("break-glass: {}", glass.reason));
+    let note = reason.as_deref().unwrap_or(&body.comment);
+    let by = By { person: Some(&body.person), note };
     let state = row.state()?;
     row.unpublished |= is_listed(state) || row.correct_until.is_some();
     match body.decision {
@@ -228,7 +230,8 @@ fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timesta
             _ => store::update(tx, row),
         },
         Decision::Withdraw => match state {
-            State::Approved | State::Halted => step(tx, row, Event::Withdraw, by, now),
+            State::Approved => step(tx, row, Event::Withdraw, by, now),
+            State::Halted if row.review_due.is_none() => step(tx, row, Event::Withdraw, by, now),
             _ => {
                 if state == State::InReview {
                     // Without anybody behind the plans hosts may plan again; else those count that somebody is behind.

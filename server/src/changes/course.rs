@@ -1,5 +1,6 @@
 //! The course of a change: every step goes through the shared state machine and leaves a record in the ledger.
 
+use super::review;
 use super::store::{self, EventRow, Row};
 use crate::fleet;
 use crate::kernel::db::Conn;
@@ -54,6 +55,13 @@ pub(super) fn step(
     let before = row.state()?;
     let moved = if row.retroactive { before.on_retroactive(event) } else { before.on(event) };
     let after = moved.map_err(|error| unfit(row, event, error.needed))?;
+    let closes = matches!(after, State::Closed(_)) && !matches!(before, State::Closed(_));
+    if closes && !matches!(event, Event::Close(_)) && row.review_due.is_some() {
+        return Err(unfit(row, event, "a review first, because somebody broke the glass: close it").into());
+    }
+    if closes {
+        row.review_due = None;
+    }
     row.state = after.as_str().into();
     row.outcome = after.outcome().map(|outcome| outcome.as_str().into());
     // The repository lists active changes; whatever enters or leaves that circle is listed anew.
@@ -159,6 +167,9 @@ pub(super) fn wish(
             let end = Timestamp(row.not_after.unwrap_or_default());
             return Err(Refusal::conflict("change.over").with("change", id).with("end", end).into());
         }
+    }
+    if let Wish::Close(_) = wish {
+        review::check(tx, &row, by)?;
     }
     step(tx, &mut row, event, by, now)?;
     Ok(row)

@@ -14,6 +14,7 @@ mod models;
 mod plans;
 mod reports;
 mod retroactive;
+mod review;
 mod revise;
 mod store;
 #[cfg(test)]

@@ -57,6 +57,7 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 plan_classes: classes.unwrap_or_default().into_iter().map(small).collect(),
                 reported: small(reported),
                 retroactive: row.retroactive,
+                review_due: row.review_due.map(Timestamp),
                 next_interval: row.intervals()?.into_iter().find(|interval| now < interval.until),
             })
         })

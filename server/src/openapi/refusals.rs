@@ -89,6 +89,8 @@ const CODES: &[(u16, &[&str])] = &[
             "change.bad_targets",
             "change.manifest_unknown",
             "change.not_a_judgement",
+            "change.review_note",
+            "change.review_own",
             "change.refused",
             "change.retroactive",
             "export.bad_scope",

@@ -431,7 +431,14 @@ const CHANGES: &[Route] = &[
     .parts(&[part::<ChangeId>("id")])
     .takes(json::<changes::Close>())
     .answers(LINE)
-    .refuses(&["change.unknown", "change.state", "change.moved", "change.not_a_judgement"]),
+    .refuses(&[
+        "change.unknown",
+        "change.state",
+        "change.moved",
+        "change.not_a_judgement",
+        "change.review_note",
+        "change.review_own",
+    ]),
     route(
         ("GET", "/v1/why/{host}/{change}"),
         "explain",

@@ -138,6 +138,8 @@ pub enum AlarmKind {
     LogContradiction,
     /// A host sent a statement that is not its own or not signed by it.
     Forged,
+    /// One person broke the glass, and a host ran a change on that word alone.
+    BrokenGlass,
 }
 
 impl AlarmKind {
@@ -148,6 +150,7 @@ impl AlarmKind {
             Self::ChainLoss => "chain_loss",
             Self::LogContradiction => "log_contradiction",
             Self::Forged => "forged",
+            Self::BrokenGlass => "broken_glass",
         }
     }
 }

@@ -17,6 +17,7 @@ use shared::digest::Digest;
 use shared::finding::Presence;
 use shared::ids::{AgentId, PersonId, ResourceId};
 use shared::plan::{Plan, Verb};
+use shared::policy::REVIEW_SECS;
 use shared::receipt::{HostOutcome, Receipt, StepResult, StepStatus};
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -188,6 +189,10 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
             }
             Incoming::Receipt(statement) => {
                 changes::on_receipt(tx, statement, now)?;
+                if statement.body.breakglass && statement.body.follows.is_none() {
+                    let detail = context.broken_glass(&statement.body);
+                    alarm(tx, AlarmKind::BrokenGlass, recorded.incoming, detail, None, now)?;
+                }
                 tell(tx, topics.receipts, statement.digest, now)?;
             }
             Incoming::Refusal(statement) => drop(changes::on_refusal(tx, statement)?),
@@ -318,6 +323,15 @@ impl Context {
             }
         }
         Ok(Self { persons, summaries })
+    }
+
+    /// Who broke the glass, for what, and until when people look at it.
+    fn broken_glass(&self, receipt: &Receipt) -> String {
+        let persons = receipt.approvals.iter().filter_map(|digest| self.persons.get(digest));
+        let persons: Vec<&str> = persons.map(PersonId::as_str).collect();
+        let who = if persons.is_empty() { "somebody".to_owned() } else { persons.join(", ") };
+        let (id, due) = (&receipt.change_id, receipt.started.plus(REVIEW_SECS));
+        format!("{id} ran because {who} broke the glass; review it by {due}")
     }
 
     fn states(&self, recorded: &Recorded<'_>) -> Vec<NewState> {

@@ -333,6 +333,7 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
         agents: None,
         nonce: "00".into(),
         comment: String::new(),
+        breakglass: None,
     };
     let approvals =
         ["peer", "lead"].map(|person| Statement::sign(approval(person), &Host::new(50).key)).into();

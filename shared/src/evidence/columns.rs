@@ -56,6 +56,7 @@ pub(super) const CHANGES: &[&str] = &[
     "evidence_sha256",
     "accepts_findings",
     "decision",
+    "breakglass",
 ];
 
 pub(super) const APPLICATIONS: &[&str] = &[
@@ -99,6 +100,7 @@ pub(super) const APPLICATIONS: &[&str] = &[
     "evidence_sha256",
     "corrective",
     "corrects_finding",
+    "breakglass",
 ];
 
 pub(super) const RULES: &[&str] = &[
@@ -145,4 +147,6 @@ pub(super) const APPROVALS: &[&str] = &[
     "valid",
     "log_index",
     "evidence_sha256",
+    "breakglass",
+    "breakglass_reason",
 ];

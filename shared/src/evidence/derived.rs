@@ -9,9 +9,10 @@ use crate::admit;
 use crate::approval::{Approval, Decision};
 use crate::change::{Change, ChangeType};
 use crate::manifest::Manifest;
-use crate::policy::required;
+use crate::policy::{REVIEW_SECS, required};
 use crate::receipt::{HostOutcome, Receipt};
 use crate::statement::Statement;
+use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
 /// Distinct persons that the strictest of the hosts needed, by the policy at the time of the last approval.
@@ -66,6 +67,12 @@ pub(super) fn emergency_reason(change: &Change) -> String {
         ChangeType::Emergency => change.reason.clone(),
         ChangeType::Standard | ChangeType::Normal | ChangeType::Retroactive => String::new(),
     }
+}
+
+/// Until when people had to look at what was done because somebody broke the glass.
+pub(super) fn review_due(receipts: &[&Statement<Receipt>]) -> Option<Timestamp> {
+    let broken = receipts.iter().filter(|r| r.body.breakglass);
+    broken.map(|r| r.body.started.plus(REVIEW_SECS)).min()
 }
 
 /// The last step of this kind that a revision took.

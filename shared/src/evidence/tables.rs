@@ -168,7 +168,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         text(halt.map(|step| step.at)),
         text(halt.map(|step| step.note.clone())),
         derived::emergency_reason(body),
-        unknown(),
+        text(derived::review_due(&receipts)),
         text(review.and_then(|step| step.person.clone())),
         text(review.map(|step| step.at)),
         unknown(),
@@ -179,6 +179,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         change.digest.to_string(),
         body.accepts.iter().map(|a| a.finding.to_string()).collect::<Vec<_>>().join(" "),
         standing::decision(contents, change).join(" | "),
+        yes(receipts.iter().any(|r| r.body.breakglass)),
     ]
 }
 
@@ -301,6 +302,7 @@ fn application_rows_of(contents: &Contents, receipt: &Statement<Receipt>) -> Vec
             receipt.digest.to_string(),
             yes(body.corrects.is_some()),
             text(body.corrects),
+            yes(body.breakglass),
         ]
     };
     body.results.iter().map(row).collect()
@@ -358,5 +360,7 @@ fn approval_row(contents: &Contents, approval: &Statement<Approval>) -> Vec<Stri
         yes(valid),
         index(contents, &approval.digest),
         approval.digest.to_string(),
+        yes(body.breakglass.is_some()),
+        text(body.breakglass.as_ref().map(|glass| &glass.reason)),
     ]
 }

@@ -202,6 +202,7 @@ fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
         patched: None,
         follows: None,
         corrects: None,
+        breakglass: false,
         note: String::new(),
     }
 }

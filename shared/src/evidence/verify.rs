@@ -1,14 +1,15 @@
 //! Verifies a bundle: the same checks that hosts made, made again by somebody who trusts nobody.
 
 use super::{
-    Contents, Files, Flaw, TableFacts, accepted, check_seal, rebuild, standing, tables, tables::is_accepted,
+    Contents, Files, Flaw, TableFacts, accepted, check_seal, derived, rebuild, standing, tables,
+    tables::is_accepted,
 };
 use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
 use crate::ledger::{Checkpoint, Proven, VerifierKey};
 use crate::plan::{Action, Plan};
-use crate::policy::Policy;
+use crate::policy::{Policy, REVIEW_SECS};
 use crate::receipt::Receipt;
 use crate::statement::Statement;
 use crate::tuf::history::{ProvenRoot, ProvenTargets, verify_root_chain};
@@ -303,6 +304,9 @@ fn check_statements(contents: &Contents, report: &mut Report) {
                 .remarks
                 .push(format!("{} on {host} was approved by its own author", receipt.body.change_id));
         }
+        if receipt.body.breakglass {
+            report.remarks.push(broken_glass(contents, &receipt.body));
+        }
     }
     report.checked.push((contents.receipts.len(), "receipts signed by their hosts and covered by approvals"));
     report.checked.push((contents.refusals.len(), "refusals signed by their hosts"));
@@ -313,6 +317,22 @@ fn check_statements(contents: &Contents, report: &mut Report) {
 /// Why a receipt is not covered: the same admission as on the host, at the moment at which it started.
 pub(super) fn receipt_flaw(contents: &Contents, receipt: &Statement<Receipt>) -> Option<String> {
     covered(contents, &receipt.body).err()
+}
+
+/// Who broke the glass for a run, why, and whether people have looked at it since.
+fn broken_glass(contents: &Contents, receipt: &Receipt) -> String {
+    let said = receipt.approvals.iter().filter_map(|digest| contents.approvals.get(digest));
+    let words = said.filter_map(|a| a.body.breakglass.as_ref().map(|glass| (&a.body.person, &glass.reason)));
+    let words: Vec<String> = words.map(|(person, reason)| format!("{person}: {reason}")).collect();
+    let review = contents.changes.get(&receipt.change).and_then(|c| derived::review(contents, &c.body));
+    let review = match review {
+        Some(step) => {
+            format!("reviewed by {} at {}", step.person.as_ref().map_or("?", |p| p.as_str()), step.at)
+        }
+        None => format!("not reviewed yet, due {}", receipt.started.plus(REVIEW_SECS)),
+    };
+    let (id, host) = (&receipt.change_id, receipt.header.agent_id);
+    format!("{id} on {host}: the glass was broken ({}); {review}", words.join(", "))
 }
 
 /// Somebody said no before the host started, and the host had not been told: true, and worth knowing.
@@ -355,10 +375,14 @@ fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     if approved.self_approved() != receipt.self_approved {
         return Err("self_approved does not fit the approvals".into());
     }
+    if approved.glass().is_some() != receipt.breakglass {
+        return Err("breakglass does not fit the approvals".into());
+    }
     if receipt.corrects.is_some() {
         return corrective(&bundle.change.body, &plan.body, receipt);
     }
-    let interval = bundle.change.body.interval_at(now).map_err(|e| e.to_string())?;
+    let window = admit::in_time(policy, &approved, now, now).map_err(|e| e.to_string())?;
+    let interval = window.interval();
     if interval != receipt.interval {
         return Err("it started in another interval than it names".into());
     }

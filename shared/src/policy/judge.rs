@@ -1,13 +1,13 @@
 //! Judging a change: pure, the same on host, server, command line and in the auditor's hands.
 
 use super::tally::{Tally, Voice};
-use super::{Hearing, Model, Policy, Rule};
+use super::{Hearing, Model, Policy, Rule, glass};
 use crate::change::Change;
 use crate::digest::Digest;
 use crate::ids::{AgentId, HostClass, ModelName, PersonId};
 use crate::refusal::{Code, Refused};
 use crate::risk::{ActionClass, Risk};
-use crate::time::Timestamp;
+use crate::time::{Interval, Timestamp};
 use std::collections::BTreeSet;
 
 /// What approvals are counted for.
@@ -44,13 +44,14 @@ pub struct Judgement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// `voices` counted; `approvals` are the digests of their statements. Both are empty where a model allows it.
-    Allowed { voices: BTreeSet<Voice>, approvals: Vec<Digest> },
+    /// `glass` is present when one person stands for all of it, and is the time in which it may start then.
+    Allowed { voices: BTreeSet<Voice>, approvals: Vec<Digest>, glass: Option<Interval> },
     /// Not yet, or not at all.
     Denied(Refused),
 }
 
 /// Judges a case against the policy: a no stops it; then a model that it names must cover it; or else every matching rule
-/// must be satisfied, and every action class needs a rule.
+/// must be satisfied, or one person have broken the glass, and every action class needs a rule.
 pub fn judge(policy: &Policy, case: &Case<'_>, hearing: &Hearing, now: Timestamp) -> Judgement {
     if let Some(refused) = hearing.stopped() {
         return Judgement { lines: vec![refused.message.clone()], verdict: Verdict::Denied(refused) };
@@ -62,6 +63,9 @@ pub fn judge(policy: &Policy, case: &Case<'_>, hearing: &Hearing, now: Timestamp
         Ok(rules) => rules,
         Err(refused) => return Judgement { verdict: Verdict::Denied(refused), lines: Vec::new() },
     };
+    if let Some(broken) = glass::broken(&rules, case, hearing) {
+        return broken;
+    }
     let tallies: Vec<Tally<'_>> = rules.iter().map(|rule| Tally::of(rule, case, hearing, now)).collect();
     let lines = tallies.iter().map(Tally::line).collect();
     if let Some(short) = tallies.iter().find(|tally| !tally.suffices()) {
@@ -76,7 +80,7 @@ pub fn judge(policy: &Policy, case: &Case<'_>, hearing: &Hearing, now: Timestamp
         }
         voices.insert(voice);
     }
-    Judgement { verdict: Verdict::Allowed { voices, approvals: used }, lines }
+    Judgement { verdict: Verdict::Allowed { voices, approvals: used, glass: None }, lines }
 }
 
 /// What is wrong with an approval that was given says more than that there are too few.
@@ -88,7 +92,7 @@ fn too_few(hearing: &Hearing) -> Code {
 fn by_model(policy: &Policy, case: &Case<'_>, name: &ModelName, now: Timestamp) -> Judgement {
     match policy.kept(name, |model| model.broken(case, now)) {
         Ok(model) => Judgement {
-            verdict: Verdict::Allowed { voices: BTreeSet::new(), approvals: Vec::new() },
+            verdict: Verdict::Allowed { voices: BTreeSet::new(), approvals: Vec::new(), glass: None },
             lines: vec![format!("model {name} allows it without an approval: {}", model.shown())],
         },
         Err(why) => Judgement {

@@ -1,11 +1,12 @@
 //! The policy: who and what counts at a site. Signed by governance keys that the server does not hold.
 //!
 //! Owns the document and its checks (here), whose word a signature is (`hearing`, `delegation`), what a rule counts
-//! (`tally`), what starts without an approval (`model`), the judgement of all that (`judge`), and what counts as proof of
-//! the ledger (`log`).
+//! (`tally`), what starts without an approval (`model`), who stands for quorum and window alone (`glass`), the judgement of
+//! all that (`judge`), and what counts as proof of the ledger (`log`).
 //! Never: a default that allows; no rule, no approver, no policy means no change.
 
 mod delegation;
+mod glass;
 mod hearing;
 mod judge;
 mod log;
@@ -15,6 +16,7 @@ mod tally;
 mod tests;
 
 pub use delegation::Delegation;
+pub use glass::{GlassRules, REVIEW_SECS};
 pub use hearing::{Hearing, VerifiedApproval, verify_approval};
 pub use judge::{Case, Judgement, Purpose, Verdict, corrections_until, judge, required};
 pub use log::{Doubt, Held, LogRules};
@@ -183,6 +185,9 @@ pub struct Policy {
     /// What standard changes may bring without an approval of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
+    /// What whoever breaks the glass is held to; absent: to the longest that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breakglass: Option<GlassRules>,
 }
 
 /// A change lives 90 days, and so does what stands on its approvals.
@@ -272,6 +277,7 @@ impl Policy {
             }
             problems.extend(model.problems(self.issued));
         }
+        problems.extend(self.breakglass.iter().filter_map(GlassRules::problem));
         problems
     }
 

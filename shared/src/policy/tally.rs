@@ -149,6 +149,9 @@ fn stands_for<'a>(
     if word.assurance() < rule.require.min_assurance {
         return Err("the key's assurance is too low for this rule".into());
     }
+    if body.breakglass.is_some() {
+        return Err("breaks the glass, which counts in no quorum".into());
+    }
     is_too_old(rule, case, body.at, now)?;
     let (barred, free): (BTreeSet<_>, BTreeSet<_>) =
         word.stood_for().iter().partition(|whom| is_barred(&rule.require, case, whom).is_some());

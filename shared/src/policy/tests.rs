@@ -1,5 +1,6 @@
 //! What the policy makes of approvals, delegations and models: laws over any of them, and the words in which it is told.
 
+mod glass;
 mod kinds;
 mod ledger;
 

@@ -125,6 +125,7 @@ impl Campaign {
             patched: None,
             follows: None,
             corrects: None,
+            breakglass: false,
             note: String::new(),
         };
         let receipt = Statement::sign(receipt, &agent.key);

@@ -248,6 +248,7 @@ impl World {
             agents: None,
             nonce: shared::digest::hex(&plans.digest().0[..16]),
             comment: String::new(),
+            breakglass: None,
         };
         bend(&mut approval);
         Statement::sign(approval, key)

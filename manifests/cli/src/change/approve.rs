@@ -1,6 +1,7 @@
 //! `assent approve`, `reject`, `withdraw`: a person's word, signed here after everything was verified here.
 
 use super::forecast::{self, Forecast};
+use super::glass;
 use super::review::Review;
 use super::show::{fetch, print};
 use super::unseen;
@@ -12,7 +13,7 @@ use crate::session::Session;
 use crate::ssh::{self, Place};
 use crate::trust::Site;
 use crate::{files, term, text, window};
-use shared::approval::{Approval, Decision, Saw};
+use shared::approval::{Approval, BreakGlass, Decision, Saw};
 use shared::digest::hex;
 use shared::ids::{AgentId, ChangeId};
 use shared::limits;
@@ -34,6 +35,8 @@ pub struct Wish<'a> {
     pub accept_unseen: bool,
     /// Sign with an OpenSSH key, which is there.
     pub ssh: Option<Place<'a>>,
+    /// Break the glass, for this reason: no quorum, no window.
+    pub glass: Option<&'a str>,
     /// Also what hosts have planned since somebody approved the plans of fewer.
     pub all_plans: bool,
 }
@@ -41,7 +44,10 @@ pub struct Wish<'a> {
 /// Shows the whole change, asks, signs, sends, and says whether it suffices.
 pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     let site = session.site()?;
-    check_role(session, &site)?;
+    match wish.glass {
+        Some(reason) => glass::check(session, &site, reason)?,
+        None => check_role(session, &site)?,
+    }
     let mut review = fetch(session, &site, wish.change)?;
     if wish.all_plans && review.widen() {
         term::note(&format!("note: {}\n", session.lang.word(Word::Widened)));
@@ -54,14 +60,21 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     }
     show_hidden(session, &review, wish)?;
     let agents = only(&review, wish.only)?;
-    let expires = expires(&review, wish.expires, session.now)?;
-    warn_about_age(&site, &review, session.now);
-    tell_standing(session, &site, &review, expires);
+    let expires = match wish.glass {
+        Some(_) => glass::expires(session, &site, wish.expires)?,
+        None => {
+            let expires = expires(&review, wish.expires, session.now)?;
+            warn_about_age(&site, &review, session.now);
+            tell_standing(session, &site, &review, expires);
+            expires
+        }
+    };
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", session.lang.word(Word::SelfApproved)));
     }
     term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
-    let said = Said { decision: Decision::Approve, expires, agents, comment: wish.comment };
+    let said =
+        Said { decision: Decision::Approve, expires, agents, comment: wish.comment, breakglass: wish.glass };
     let statement = signed(session, &site, &review, said, wish.ssh)?;
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
@@ -74,13 +87,17 @@ fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> D
         return Err(Failure::usage("a retroactive change is accepted as a whole, not for some hosts")
             .remedy("reject it, and let its author leave findings out"));
     }
+    if wish.glass.is_some() {
+        return Err(Failure::usage("a retroactive change runs nowhere; there is no glass to break for it"));
+    }
     let (id, lang) = (&review.change.body.change_id, session.lang);
     let expires = expires(review, wish.expires, session.now)?;
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", lang.word(Word::SelfAccepted)));
     }
     term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
-    let said = Said { decision: Decision::Approve, expires, agents: None, comment: wish.comment };
+    let said =
+        Said { decision: Decision::Approve, expires, agents: None, comment: wish.comment, breakglass: None };
     let statement = signed(session, site, review, said, wish.ssh)?;
     let acceptance = forecast::acceptance(&site.policy, review, &statement, session.now);
     let state = send(session, review, &statement)?;
@@ -134,10 +151,14 @@ pub fn refuse(
     ssh: Option<Place<'_>>,
 ) -> Done {
     let site = session.site()?;
-    check_role(session, &site)?;
+    let broke = decision == Decision::Withdraw
+        && !site.policy.glass_keys(&session.profile.config.person, session.now).is_empty();
+    if !broke {
+        check_role(session, &site)?;
+    }
     let review = fetch(session, &site, id)?;
     let expires = session.now.plus(limits::CHANGE_DAYS * 86_400);
-    let said = Said { decision, expires, agents: None, comment };
+    let said = Said { decision, expires, agents: None, comment, breakglass: None };
     let statement = signed(session, &site, &review, said, ssh)?;
     let state = send(session, &review, &statement)?;
     let title = text::clean(&review.change.body.title);
@@ -153,6 +174,7 @@ struct Said<'a> {
     expires: Timestamp,
     agents: Option<Vec<AgentId>>,
     comment: &'a str,
+    breakglass: Option<&'a str>,
 }
 
 fn signed(
@@ -179,9 +201,13 @@ fn signed(
         agents: said.agents,
         nonce: hex(&clock::random::<16>()?),
         comment: said.comment.to_owned(),
+        breakglass: said.breakglass.map(|reason| BreakGlass { reason: reason.to_owned() }),
     };
     let Some(place) = place else { return Ok(Statement::sign(approval, &session.key(KeyUse::Approver)?)) };
-    let keys = site.policy.approving_keys(&approval.person, session.now);
+    let keys = match approval.breakglass {
+        Some(_) => site.policy.glass_keys(&approval.person, session.now),
+        None => site.policy.approving_keys(&approval.person, session.now),
+    };
     let mut statement = Statement::unsigned(approval);
     ssh::sign(&mut statement, &keys, place)?;
     Ok(statement)

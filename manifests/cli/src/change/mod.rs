@@ -5,6 +5,7 @@ pub mod approve;
 pub mod args;
 mod effects;
 mod forecast;
+mod glass;
 pub mod hosts;
 pub mod new;
 mod page;

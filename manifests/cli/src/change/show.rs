@@ -11,6 +11,7 @@ use crate::trust::Site;
 use crate::{term, text, window};
 use shared::digest::Digest;
 use shared::ids::{AgentId, ChangeId};
+use shared::time::Timestamp;
 use shared::wire::ChangeLine;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,9 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
     let zone = window::zone(None)?;
     let style = Style { lang: session.lang, zone: &zone, colour: term::has_colour(), names: &names };
     term::print(&render(review, &site.policy, &style))?;
+    if let Some(due) = review_due(&review.line, session.lang, &zone, session.now) {
+        term::print(&format!("{due}\n"))?;
+    }
     tell_what_counts(session, site, review)?;
     tell_what_moved(session, review)
 }
@@ -79,20 +83,28 @@ pub fn list(session: &Session, state: Option<&str>, json: bool) -> Done {
     }
     let mut rows = vec![session.lang.heads(Word::HeadsOfChanges)];
     let zone = window::zone(None)?;
-    rows.extend(lines.iter().map(|line| row(line, session.lang, &zone)));
+    rows.extend(lines.iter().map(|line| row(line, session.lang, &zone, session.now)));
     term::print(&text::table(&rows))
 }
 
-fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone) -> Vec<String> {
+/// Until when somebody has to look at what was done because the glass was broken.
+fn review_due(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone, now: Timestamp) -> Option<String> {
+    let due = line.review_due?;
+    let word = if due <= now { Word::ReviewOverdue } else { Word::ReviewDue };
+    Some(lang.fill(word, &window::local_in(lang, due, zone)))
+}
+
+fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone, now: Timestamp) -> Vec<String> {
     let outcome = line.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
     let next =
         line.next_interval.map_or("-".to_owned(), |interval| window::local_in(lang, interval.from, zone));
     let counted = |text: String| if line.retroactive { "-".to_owned() } else { text };
     let kind = if line.retroactive { ", retroactive" } else { "" };
+    let due = review_due(line, lang, zone, now).map(|due| format!(", {due}")).unwrap_or_default();
     vec![
         line.change_id.to_string(),
         line.revision.to_string(),
-        text::clean(&format!("{}{outcome}{kind}", line.state)),
+        text::clean(&format!("{}{outcome}{kind}{due}", line.state)),
         counted(format!("{}/{}", line.plans, line.targets)),
         counted(line.plan_classes.len().to_string()),
         counted(format!("{}/{}", line.reported, line.targets)),

@@ -72,6 +72,7 @@ pub fn policy() -> Policy {
         vendor: None,
         delegations: Vec::new(),
         models: Vec::new(),
+        breakglass: None,
     }
 }
 
@@ -224,6 +225,7 @@ pub fn refusal() -> Statement<Refusal> {
         revision: Some(1),
         evidence: change().digest,
         reason: Refused::new(Code::PlanFailed, "apt is locked by another program"),
+        breakglass: false,
     };
     Statement::sign(body, &key(13))
 }
@@ -243,6 +245,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
             plans: 3,
             reported: 0,
             retroactive: false,
+            review_due: None,
             next_interval: None,
         },
         change: change.envelope,
@@ -275,6 +278,7 @@ fn approval(review: &Review, who: &str, n: u8) -> Statement<Approval> {
         agents: None,
         nonce: who.into(),
         comment: String::new(),
+        breakglass: None,
     };
     Statement::sign(body, &key(n))
 }

@@ -79,6 +79,7 @@ mod tests {
             plan_classes: vec![],
             reported,
             retroactive: false,
+            review_due: None,
             next_interval: None,
         }
     }

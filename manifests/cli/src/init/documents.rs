@@ -89,5 +89,6 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         vendor: None,
         delegations: Vec::new(),
         models: Vec::new(),
+        breakglass: None,
     })
 }

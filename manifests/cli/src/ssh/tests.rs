@@ -77,6 +77,7 @@ fn approval() -> Statement<Approval> {
         agents: None,
         nonce: "n".into(),
         comment: String::new(),
+        breakglass: None,
     })
 }
 

@@ -44,6 +44,7 @@ diesel::table! {
         unpublished -> Bool,
         correct_until -> Nullable<BigInt>,
         retroactive -> Bool,
+        review_due -> Nullable<BigInt>,
     }
 }
 
@@ -122,6 +123,8 @@ pub struct Row {
     pub correct_until: Option<i64>,
     /// It accepts findings and is never run.
     pub retroactive: bool,
+    /// A host ran it because somebody broke the glass: until then people review it, and it is not closed otherwise.
+    pub review_due: Option<i64>,
 }
 
 pub(super) fn damaged(what: &str) -> Error {

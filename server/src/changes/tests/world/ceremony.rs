@@ -81,9 +81,9 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         issued: NOW.plus(-DAY),
         one_person: false,
         persons: vec![
-            person("lead", AUTHOR, &[Role::Author, Role::Approver]),
+            person("lead", AUTHOR, &[Role::Author, Role::Approver, Role::BreakGlass]),
             person("peer", approver("peer"), &[Role::Approver]),
-            person("cora", approver("cora"), &[Role::Approver]),
+            person("cora", approver("cora"), &[Role::Approver, Role::BreakGlass]),
             person("pia", PUBLISHER, &[Role::Publisher]),
         ],
         rules: vec![Rule {
@@ -103,6 +103,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         server_urls: vec![],
         vendor: None,
         delegations: Vec::new(),
+        breakglass: None,
         models: vec![Model {
             name: "patches".parse().unwrap(),
             team: "main".parse().unwrap(),

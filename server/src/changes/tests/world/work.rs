@@ -200,6 +200,7 @@ impl World {
             agents: None,
             nonce: format!("{name}-{}-{}", decision.as_str(), self.now()),
             comment: String::new(),
+            breakglass: None,
         }
     }
 
@@ -270,6 +271,7 @@ impl World {
         let status = if outcome.is_success() { StepStatus::Done } else { StepStatus::Failed };
         let step = &plan.body.actions[0];
         let approvals = self.approvals_of(&of.change.digest).await;
+        let breakglass = self.breaks_glass(&approvals).await;
         let body = Receipt {
             header,
             change_id: of.id.clone(),
@@ -277,6 +279,7 @@ impl World {
             change: of.change.digest,
             wave: u32::try_from(of.change.body.wave_of(host.agent()).unwrap_or_default()).unwrap(),
             interval: match corrects {
+                None if breakglass => Interval { from: self.now(), until: self.now().plus(60) },
                 None => of.change.body.interval_at(self.now()).unwrap(),
                 Some(_) => of.change.body.correction_interval().unwrap(),
             },
@@ -303,6 +306,7 @@ impl World {
             patched: None,
             follows: None,
             corrects,
+            breakglass,
             note: String::new(),
         };
         let receipt = Statement::sign(body, &host.key);
@@ -315,6 +319,12 @@ impl World {
     async fn approvals_of(&self, change: &Digest) -> Vec<Digest> {
         let change = *change;
         self.read(move |tx| changes::store::papers::list_approvals(tx, &change)).await
+    }
+
+    async fn breaks_glass(&self, approvals: &[Digest]) -> bool {
+        let approvals = approvals.to_vec();
+        let said = self.read(move |tx| ledger::find_statements(tx, &approvals)).await;
+        said.values().any(|bytes| Statement::<Approval>::parse(bytes).unwrap().body.breakglass.is_some())
     }
 
     async fn send(&self, host: &Host, envelope: &shared::envelope::Envelope) {
@@ -331,6 +341,7 @@ impl World {
             revision: Some(of.change.body.revision),
             evidence: of.change.digest,
             reason: Refused { code, message: "for the test".into(), retry_at },
+            breakglass: false,
         };
         let refusal = Statement::sign(body, &host.key);
         host.prev = Some(refusal.digest);

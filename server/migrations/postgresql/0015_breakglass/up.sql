@@ -1,0 +1,1 @@
+ALTER TABLE change ADD COLUMN review_due BIGINT;
