@@ -76,6 +76,7 @@ pub fn policy(approvals: u32) -> Policy {
         delegations: vec![],
         models: vec![],
         breakglass: None,
+        governance: vec![],
     }
 }
 

@@ -21,6 +21,7 @@ pub mod facts;
 pub mod finding;
 #[cfg(test)]
 mod fixtures;
+pub mod governance;
 pub mod health;
 pub mod ids;
 pub mod keys;

@@ -18,6 +18,16 @@ pub fn of_approval(change: &Digest, plan_set: &Digest) -> String {
     words(&Digest::of_parts(&[PURPOSE, &change.0, &plan_set.0])).join(" ")
 }
 
+/// The words for a proposal of governance.
+pub fn of_proposal(proposal: &Digest) -> String {
+    words(&Digest::of_parts(&[b"assent six words of a proposal v1\0", &proposal.0])).join(" ")
+}
+
+/// The words for what a new person says of their keys, or for one new key.
+pub fn of_introduction(introduction: &Digest) -> String {
+    words(&Digest::of_parts(&[b"assent six words of a person v1\0", &introduction.0])).join(" ")
+}
+
 /// The first 66 bits, eleven to a word.
 fn words(digest: &Digest) -> [&'static str; WORDS] {
     let bit = |n: usize| usize::from(digest.0[n / 8] >> (7 - n % 8) & 1);
@@ -54,5 +64,7 @@ mod tests {
         let all = [of_approval(&a, &b), of_approval(&b, &a), of_approval(&a, &a)];
         assert!(all[0] != all[1] && all[0] != all[2] && all[1] != all[2], "{all:?}");
         assert_eq!(all[0].split(' ').count(), WORDS);
+        let (proposal, person) = (of_proposal(&a), of_introduction(&a));
+        assert!(proposal != person && proposal != of_proposal(&b) && person != of_introduction(&b));
     }
 }

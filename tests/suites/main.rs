@@ -27,6 +27,7 @@ mod disks;
 mod evidence;
 mod facts;
 mod floods;
+mod governance;
 mod guarantees;
 mod help;
 mod independent;

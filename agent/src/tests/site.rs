@@ -97,6 +97,7 @@ pub fn policy() -> Policy {
         delegations: Vec::new(),
         models: Vec::new(),
         breakglass: None,
+        governance: Vec::new(),
     }
 }
 

@@ -129,6 +129,7 @@ impl Site {
             delegations: Vec::new(),
             models: Vec::new(),
             breakglass: None,
+            governance: Vec::new(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! The command line: names, options and examples of every command. Never: what a command does.
 
+use crate::governance::{GovernanceCommand, SignArgs};
 use crate::lang::Lang;
+use crate::person::PersonCommand;
 use crate::policy::PolicyCommand;
+use crate::renew::RenewArgs;
 use crate::ssh::Place;
 use clap::{Args, Parser, Subcommand};
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
@@ -89,6 +92,9 @@ pub enum LocalCommand {
     /// Backups of the server: for whom they are encrypted, whether they are whole, what is in them
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// Persons: invite, join, add, remove, new keys
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Releases of the agent's program: signed by its vendor, judged by the policy
     #[command(subcommand)]
     Release(ReleaseCommand),
@@ -228,19 +234,12 @@ pub enum OnlineCommand {
     Site(SiteCommand),
     /// Sign everything again that ends: root, policy, your team's manifests; shows when what ends
     #[command(
-        after_help = "Example: assent renew --dry-run\n         assent renew\n         assent renew --key recovered.pem --replace-lost governance-new.pem   # the governance key is lost"
+        after_help = "Example: assent renew --dry-run\n         assent renew\n         assent renew --key recovered.pem --replace-lost governance-new.pem   # the governance key is lost\n         assent renew --propose renewal.json   # where several governance keys sign"
     )]
-    Renew {
-        /// Only show what ends when, and what would be renewed
-        #[arg(long)]
-        dry_run: bool,
-        /// Governance key file to sign with, such as one from `assent key restore`; may be repeated
-        #[arg(long, value_name = "FILE")]
-        key: Vec<PathBuf>,
-        /// Governance keys that do not sign now are lost: drop them, and make a new one in this file
-        #[arg(long, value_name = "FILE")]
-        replace_lost: Option<PathBuf>,
-    },
+    Renew(RenewArgs),
+    /// Governance: who signs root and policy, proposals that several persons sign, the recovery key
+    #[command(subcommand)]
+    Governance(GovernanceCommand),
     /// The policy: persons, keys, rules
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -449,14 +448,7 @@ pub enum SiteCommand {
     ///
     /// On the machine on which governance signed last, after `assent-server restored` on the server.
     #[command(after_help = "Example: assent site restore")]
-    Restore {
-        /// Governance key file to sign with (default: that of the profile); may be repeated
-        #[arg(long, value_name = "FILE")]
-        key: Vec<PathBuf>,
-        /// Do not ask; for scripts that have compared the keys themselves
-        #[arg(long)]
-        yes: bool,
-    },
+    Restore(SignArgs),
     /// What contradicts a host's chain or the ledger: clones, restored databases, forged statements
     #[command(after_help = "Example: assent site alarms")]
     Alarms {

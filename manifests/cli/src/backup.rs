@@ -32,7 +32,7 @@ pub fn recipient_of(recovery: &SigningKey) -> Done<Recipient> {
 
 /// Prints it, for the server's configuration.
 pub fn recipient(from: Option<&Path>) -> Done {
-    let recipient = recipient_of(&key::typed_recovery(from)?)?;
+    let recipient = recipient_of(&key::typed(from)?)?;
     term::note("the line for the server's configuration, below [backup]:\n");
     term::print(&format!("recipient = \"{recipient}\"\n"))
 }
@@ -41,7 +41,7 @@ pub fn recipient(from: Option<&Path>) -> Done {
 pub fn open(backup: &Path, out: Option<&Path>, from: Option<&Path>) -> Done {
     let shown = backup.display();
     let file = File::open(backup).or_usage(format!("{shown} cannot be read"))?;
-    let key = identity(&key::typed_recovery(from)?)?;
+    let key = identity(&key::typed(from)?)?;
     let damaged = || Failure::refused(format!("{shown} is no backup, or damaged"));
     let decryptor = age::Decryptor::new_buffered(BufReader::with_capacity(1 << 16, file))
         .map_err(|why| damaged().why(why))?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use shared::keys::{AnyKey, SigningKey};
 use shared::policy::{PersonKey, Role};
 use shared::signature::KeyKind;
+use shared::words;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -66,7 +67,7 @@ fn line(holder: &str, key: &PersonKey) -> Line {
     }
 }
 
-fn kind_name(kind: &KeyKind) -> &'static str {
+pub fn kind_name(kind: &KeyKind) -> &'static str {
     match kind {
         KeyKind::File => "",
         KeyKind::Ssh => "ssh",
@@ -75,7 +76,7 @@ fn kind_name(kind: &KeyKind) -> &'static str {
     }
 }
 
-fn role_name(role: Role) -> &'static str {
+pub fn role_name(role: Role) -> &'static str {
     match role {
         Role::Author => "author",
         Role::Publisher => "publisher",
@@ -91,17 +92,19 @@ pub fn new(global: &Global, out: &Path) -> Done {
     let passphrase = Secrets::new(global.passphrase_file.clone()).new_passphrase()?;
     files::write_new(out, init::sealed(&key, &passphrase)?.as_bytes())?;
     let message = format!(
-        "{} holds a new key, sealed\n  public key  {}\n\
-         next: give the public key to whoever holds governance; it counts when the policy names it\n",
+        "{} holds a new key, sealed\n  public key  {}\n  six words   {}\n\
+         next: give the public key to whoever holds governance, and let them read the words to you; it counts when the \
+         policy (or root) names it\n",
         out.display(),
-        key.public()
+        key.public(),
+        words::of_introduction(&AnyKey::from(key.public()).digest())
     );
     term::print(&message)
 }
 
 /// Types a print-out back into a sealed key file; also the test that the paper is right.
 pub fn restore(global: &Global, out: &Path, from: Option<&Path>) -> Done {
-    let key = typed_recovery(from)?;
+    let key = typed(from)?;
     let secrets = Secrets::new(global.passphrase_file.clone());
     let passphrase = secrets.new_passphrase()?;
     files::write_new(out, init::sealed(&key, &passphrase)?.as_bytes())?;
@@ -112,8 +115,8 @@ pub fn restore(global: &Global, out: &Path, from: Option<&Path>) -> Done {
     ))
 }
 
-/// The recovery key, typed from its print-out or read from a file.
-pub fn typed_recovery(from: Option<&Path>) -> Done<SigningKey> {
+/// A recovery key, typed in by whoever has the paper before them, or from a file.
+pub fn typed(from: Option<&Path>) -> Done<SigningKey> {
     let typed = match from {
         Some(path) => groups_of(&files::read_text(path, SMALL)?),
         None if term::is_interactive() => Zeroizing::new(term::ask("The 7 groups of the recovery key:")?),

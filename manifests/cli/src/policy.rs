@@ -3,23 +3,26 @@
 //! Never: a policy that its own rules refuse, or one that was not shown as a difference before it was signed.
 
 pub mod args;
-mod keys;
+pub mod keys;
 mod standing;
 
 pub use args::PolicyCommand;
 
 use crate::error::{Context as _, Done, Failure};
+use crate::governance::{self, Concluded, Next, SignArgs, Signers, expires};
 use crate::session::Session;
 use crate::trust::{self, Site};
-use crate::{files, renew, term, text};
-use args::{LedgerArgs, ModelCommand, PublishArgs, SignArgs};
+use crate::{files, term, text};
+use args::{LedgerArgs, ModelCommand, PublishArgs};
+use shared::governance::keys_of;
 use shared::ids::Team;
-use shared::keys::PublicKey;
+use shared::keys::{PublicKey, SigningKey};
 use shared::limits;
 use shared::policy::Policy;
 use shared::strict;
+use shared::time::Timestamp;
 use shared::tuf::writer::{self, KeySet};
-use shared::tuf::{Role, Targets};
+use shared::tuf::{Role, Root, Targets};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -81,16 +84,19 @@ fn publish(session: &Session, file: &Path, args: &PublishArgs) -> Done {
     let bytes = files::read(file, limits::ENVELOPE_BYTES)?;
     let next: Policy = strict::from_json("the policy", &bytes, limits::ENVELOPE_BYTES)
         .or_usage(format!("{} is not a policy", file.display()))?;
-    publish_with(session, &site, next, (&args.sign, &args.team))
+    let teams = teams(&site.targets()?, &args.team)?;
+    let draft = Draft { policy: next, teams, ..Draft::of(&site)? };
+    conclude(session, &site, draft, (&args.sign.by, args.sign.yes)).map(drop)
 }
 
 /// The site as it is now, also where the policy is about to be renewed because it has ended.
-fn current(session: &Session) -> Done<Site> {
+pub fn current(session: &Session) -> Done<Site> {
     trust::refresh_expired(&session.profile, &session.api, session.now)
 }
 
 fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -> Done {
-    publish_with(session, site, next, (sign, &[]))
+    let draft = Draft { policy: next, ..Draft::of(site)? };
+    conclude(session, site, draft, (&sign.by, sign.yes)).map(drop)
 }
 
 fn ledger(session: &Session, args: &LedgerArgs) -> Done {
@@ -100,43 +106,81 @@ fn ledger(session: &Session, args: &LedgerArgs) -> Done {
     publish_next(session, &site, next, &args.sign)
 }
 
-/// Shows what differs, asks, signs. Version and time are set here: the next edition, issued now. `wishes` are keys of teams.
-fn publish_with(
+/// The next edition, and what is signed with it.
+pub struct Draft {
+    /// Version and time are set when it is signed: the next edition, issued then.
+    pub policy: Policy,
+    pub teams: BTreeMap<Team, KeySet>,
+    /// Who governs from then on, where that changes.
+    pub governance: Option<KeySet>,
+    /// Governance keys that were made for it and sign it at once.
+    pub made: Vec<SigningKey>,
+}
+
+impl Draft {
+    /// As everything is now.
+    pub fn of(site: &Site) -> Done<Self> {
+        let teams = teams(&site.targets()?, &[])?;
+        Ok(Self { policy: site.policy.clone(), teams, governance: None, made: Vec::new() })
+    }
+}
+
+/// Shows what differs, asks, signs; publishes, or proposes to others. `None` when nothing differs.
+pub fn conclude(
     session: &Session,
     site: &Site,
-    mut next: Policy,
-    (sign, wishes): (&SignArgs, &[String]),
-) -> Done {
+    draft: Draft,
+    (by, yes): (&Signers, bool),
+) -> Done<Option<Concluded>> {
+    let Draft { policy: mut next, teams, governance, made } = draft;
+    let (old, old_root, until) = (site.targets()?, site.trusted.root(), expires(session.now));
     next.version = site.policy.version;
     next.issued = site.policy.issued;
-    let old = site.targets()?;
-    let teams = teams(&old, wishes)?;
-    let old_teams = self::teams(&old, &[])?;
-    if next == site.policy && teams == old_teams {
-        return term::print("nothing differs from the policy in force; nothing was signed\n");
+    let root = governance.map(|set| next_root(old_root, &set, until)).transpose()?;
+    let before = shown(&site.policy, &self::teams(&old, &[])?, old_root)?;
+    let difference = difference(&before, &shown(&next, &teams, root.as_ref().unwrap_or(old_root))?);
+    if difference.is_empty() {
+        term::print("nothing differs from the policy in force; nothing was signed\n")?;
+        return Ok(None);
     }
-    let difference = difference(&shown(&site.policy, &old_teams)?, &shown(&next, &teams)?);
     next.version = site.policy.version + 1;
     next.issued = session.now;
     let document = strict::to_json(&next);
     Policy::parse(&document).or_refuse("the policy breaks its own rules")?;
     term::print(&format!("edition {} of the policy\n{difference}", next.version))?;
-    term::confirm("type the number of the edition to sign it:", &next.version.to_string(), sign.yes)?;
-    let signers = renew::governance(session, &sign.key)?;
-    let until = renew::expires(session.now);
+    term::confirm("type the number of the edition to sign it:", &next.version.to_string(), yes)?;
+    let mut signers = governance::keys(session, by)?;
+    signers.extend(made);
     let targets = writer::targets_with_policy(old.version + 1, until, &document, &teams, &changes(&old)?)
         .or_refuse("the new metadata would not be accepted")?;
-    renew::send(session, &signers, (None, &[]), targets, &document)?;
-    let site = session.site()?;
-    term::print(&format!("edition {} of the policy is in force, valid until {until}\n", site.policy.version))
+    let signed = Next { root, roots: Vec::new(), targets, policy: &document };
+    let base = (old_root, &site.policy);
+    let concluded = governance::conclude(session, base, &signers, signed, by.propose.as_deref())?;
+    if concluded == Concluded::Published {
+        let site = session.site()?;
+        let version = site.policy.version;
+        term::print(&format!("edition {version} of the policy is in force, valid until {until}\n"))?;
+    }
+    Ok(Some(concluded))
 }
 
-fn shown(policy: &Policy, teams: &BTreeMap<Team, KeySet>) -> Done<String> {
+fn next_root(old: &Root, governance: &KeySet, until: Timestamp) -> Done<Root> {
+    let online = keys_of(old, &old.roles.timestamp);
+    writer::new_root(old.version + 1, until, governance, &online)
+        .or_refuse("the new root would not be accepted")
+}
+
+/// Everything that an edition may change, as text to be compared.
+pub fn shown(policy: &Policy, teams: &BTreeMap<Team, KeySet>, root: &Root) -> Done<String> {
     let mut out = pretty(policy)?;
-    for (team, set) in teams {
-        let keys: Vec<_> = set.keys.iter().map(ToString::to_string).collect();
-        out.push_str(&format!("team {team}: {} of {}\n", set.threshold, keys.join(" ")));
-    }
+    let mut line = |what: &str, set: &KeySet| {
+        let mut keys: Vec<_> = set.keys.iter().map(ToString::to_string).collect();
+        keys.sort();
+        out.push_str(&format!("{what}: {} of {}\n", set.threshold, keys.join(" ")));
+    };
+    teams.iter().for_each(|(team, set)| line(&format!("team {team}"), set));
+    line("governance", &keys_of(root, &root.roles.root));
+    line("repository of the server", &keys_of(root, &root.roles.timestamp));
     Ok(out)
 }
 
@@ -179,7 +223,7 @@ fn delegated(targets: &Targets) -> Done<Vec<(Role, KeySet)>> {
 }
 
 /// Lines that went and came, with three around them.
-fn difference(old: &str, new: &str) -> String {
+pub fn difference(old: &str, new: &str) -> String {
     let diff = similar::TextDiff::from_lines(old, new);
     let unified = diff.unified_diff().context_radius(3).to_string();
     text::clean_lines(&unified).map(|line| line + "\n").collect()

@@ -1,137 +1,106 @@
 //! `assent renew`: signs again what would end, with keys that the server does not hold.
 //!
-//! Root and targets get their next version with the same contents, the own team's content too. Owns also the one
-//! way in which governance signs and publishes, which policy editions use. Never: freshness of what it signs
-//! again; signatures and versions are checked, and the newest that was ever seen here counts.
+//! Root and targets get their next version with the same contents, the own team's content too. Never: freshness of what it
+//! signs again; signatures and versions are checked, and the newest that was ever seen here counts.
 
-use crate::error::{Context as _, Done, Failure};
-use crate::net::api::{Edition, Publish};
-use crate::profile::{self, KeyUse};
+use crate::error::{Context as _, Done};
+use crate::governance::{self, Concluded, Next, Signers, change, expires};
+use crate::net::api::Publish;
+use crate::profile::KeyUse;
 use crate::session::Session;
+use crate::site::expiry;
 use crate::trust::{self, Site};
-use crate::{clock, files, init, site, term};
+use crate::{clock, files, init, term};
 use shared::keys::SigningKey;
 use shared::time::Timestamp;
-use shared::tuf::metadata::{Key, Payload, RoleKeys};
-use shared::tuf::writer::{self, KeySet};
-use shared::tuf::{Role, Root, Signed, Targets, profile as rules};
+use shared::tuf::{Root, Signed, Targets};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Life of root, targets and content: a year and a month to renew in.
-const METADATA_DAYS: i64 = 400;
-
-/// When something that is signed now ends.
-pub fn expires(now: Timestamp) -> Timestamp {
-    now.plus(METADATA_DAYS * 86_400)
+/// What a renewal is asked to do.
+#[derive(Debug, clap::Args)]
+pub struct RenewArgs {
+    /// Only show what ends when, and what would be renewed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only your own team's list of manifests; needs no governance key
+    #[arg(long, conflicts_with_all = ["key", "propose", "replace_lost"])]
+    pub content: bool,
+    /// Governance keys that do not sign now are lost: drop them, and make a new one in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "propose")]
+    pub replace_lost: Option<PathBuf>,
+    #[command(flatten)]
+    pub by: Signers,
 }
 
-pub fn run(session: &Session, dry_run: bool, keys: &[PathBuf], replace_lost: Option<&Path>) -> Done {
+const OTHERS: &str = "the server renews timestamp, snapshot, changes and certificates of the site's authority by itself, and \
+                      hosts theirs;\nkeys of persons, models and delegations get another end with an edition of the policy \
+                      (assent policy edit)";
+
+pub fn run(session: &Session, args: &RenewArgs) -> Done {
     let (info, _) = session.api.site()?;
     let before = trust::refresh_expired(&session.profile, &session.api, session.now)?;
     let team = &session.profile.config.team;
     let until = expires(session.now);
-    term::print(&site::expiry_table(&site::expiries(&info, &before), session.now, session.lang)?)?;
-    let what = format!("root, targets (with the policy) and content.{team}");
-    let others = "the server renews timestamp, snapshot, changes and certificates of the site's authority by itself; \
-                  a key's end is moved by an edition of the policy (assent policy edit)";
-    if dry_run {
-        return term::print(&format!("\nassent renew would sign {what} until {until}\n{others}\n"));
+    term::print(&expiry::table(&expiry::expiries(session, &info, &before)?, session.now, session.lang)?)?;
+    let everything = format!("root, targets (with the policy) and content.{team}");
+    let what = if args.content { format!("content.{team}") } else { everything };
+    if args.dry_run {
+        let set = shared::governance::keys_of(before.trusted.root(), &before.trusted.root().roles.root);
+        let many = if args.content || set.threshold == 1 {
+            String::new()
+        } else {
+            format!(
+                "{} of {} governance keys have to sign: give --propose FILE\n",
+                set.threshold,
+                set.keys.len()
+            )
+        };
+        return term::print(&format!("\nassent renew would sign {what} until {until}\n{many}{OTHERS}\n"));
     }
-    let signers = governance(session, keys)?;
-    let root = next_root(session, &before, &signers, replace_lost)?;
-    let policy = before.policy_bytes(&session.api)?;
-    let targets = Targets { version: before.targets()?.version + 1, expires: until, ..before.targets()? };
-    send(session, &signers, (Some(root), &[]), targets, &policy)?;
+    if !args.content && sign_again(session, &before, args)? == Concluded::Proposed {
+        return term::print(&format!("then: assent renew --content, for content.{team}\n"));
+    }
     renew_content(session, &before, until)?;
     let after = session.site()?;
     let (info, _) = session.api.site()?;
     term::print(&format!(
-        "\nrenewed: {what}\n{}\n{others}\n",
-        site::expiry_table(&site::expiries(&info, &after), session.now, session.lang)?
+        "\nrenewed: {what}\n{}\n{OTHERS}\n",
+        expiry::table(&expiry::expiries(session, &info, &after)?, session.now, session.lang)?
     ))
 }
 
-/// The keys that sign: those given, or the one of the profile.
-pub fn governance(session: &Session, keys: &[PathBuf]) -> Done<Vec<SigningKey>> {
-    if keys.is_empty() {
-        return Ok(vec![session.key(KeyUse::Governance)?]);
+/// Root and targets with the same contents, or with a new key in the place of the lost.
+fn sign_again(session: &Session, before: &Site, args: &RenewArgs) -> Done<Concluded> {
+    if let Some(path) = &args.replace_lost {
+        return replace_lost(session, before, &args.by, path);
     }
-    keys.iter().map(|path| profile::open_key(path, "governance", &session.secrets)).collect()
+    let (old, until) = (before.trusted.root(), expires(session.now));
+    let signers = governance::keys(session, &args.by)?;
+    let root = Root { version: old.version + 1, expires: until, ..old.clone() };
+    let targets = before.targets()?;
+    let targets = Targets { version: targets.version + 1, expires: until, ..targets };
+    let policy = before.policy_bytes(&session.api)?;
+    let next = Next { root: Some(root), roots: Vec::new(), targets, policy: &policy };
+    governance::conclude(session, (old, &before.policy), &signers, next, args.by.propose.as_deref())
 }
 
-/// The next root: the same keys, or new ones in place of the lost.
-fn next_root(
-    session: &Session,
-    before: &Site,
-    signers: &[SigningKey],
-    replace_lost: Option<&Path>,
-) -> Done<Root> {
-    let old = before.trusted.root();
-    are_governance(old, signers)?;
-    let until = expires(session.now);
-    let Some(path) = replace_lost else {
-        return Ok(Root { version: old.version + 1, expires: until, ..old.clone() });
-    };
+fn replace_lost(session: &Session, before: &Site, by: &Signers, path: &Path) -> Done<Concluded> {
+    change::one_key_suffices(before)?;
+    // It asks for the passphrase of the keys that sign, which the new one gets too.
+    let signers = governance::keys(session, by)?;
     let new = SigningKey::from_seed(&Zeroizing::new(clock::random::<32>()?));
-    let mut public: Vec<_> = signers.iter().map(SigningKey::public).collect();
-    public.push(new.public());
-    let governance = KeySet { keys: public, threshold: old.roles.root.threshold };
-    let online = keys_of(old, &old.roles.timestamp)?;
-    let root = writer::new_root(old.version + 1, until, &governance, &online)
-        .or_refuse("the new root would not be accepted")?;
     let passphrase = session.secrets.passphrase_for_new()?;
-    files::write_new(path, init::sealed(&new, &passphrase)?.as_bytes())?;
+    let (public, sealed) = (new.public(), init::sealed(&new, &passphrase)?);
+    let draft = change::without_lost(session, before, &signers, new)?;
+    files::write_new(path, sealed.as_bytes())?;
+    let concluded = crate::policy::conclude(session, before, draft, (by, true))?;
     term::print(&format!(
-        "{} holds a new governance key, sealed; every governance key that did not sign is dropped\n  public key  {}\n",
+        "{} holds a new governance key, sealed; every governance key that did not sign is dropped\n  public key  {public}\n\
+         next: put it into cli.toml (keys.governance), and see `assent governance show`\n",
         path.display(),
-        new.public()
     ))?;
-    Ok(root)
-}
-
-/// Whether this root lets all of them sign for governance.
-pub fn are_governance(root: &Root, signers: &[SigningKey]) -> Done {
-    let mut ids = signers.iter().map(|key| Key::new(key.public()).id());
-    match ids.find(|id| !root.roles.root.keyids.contains(id)) {
-        None => Ok(()),
-        Some(stranger) => Err(Failure::refused("a key that shall sign is not a governance key of this site")
-            .why(format!("the root does not list the key {stranger}"))
-            .remedy("see `assent key show`")),
-    }
-}
-
-/// The keys of a role of this root.
-pub fn keys_of(root: &Root, role: &RoleKeys) -> Done<KeySet> {
-    let keys: Option<Vec<_>> =
-        role.keyids.iter().map(|id| root.keys.get(id).map(|key| *key.public())).collect();
-    let keys = keys.ok_or_else(|| Failure::fault("the trusted root names a key that it does not hold"))?;
-    Ok(KeySet { keys, threshold: role.threshold })
-}
-
-/// Signs with governance and publishes in one step: what hosts would refuse never leaves this machine. `roots` are
-/// those before the new one that the server has lost.
-pub fn send(
-    session: &Session,
-    signers: &[SigningKey],
-    (root, roots): (Option<Root>, &[String]),
-    targets: Targets,
-    policy: &[u8],
-) -> Done {
-    let unfit = "the new metadata would not be accepted";
-    let root = root.map(|root| signed(root, signers)).transpose()?;
-    if let Some(root) = &root {
-        rules::read_root(root.as_bytes()).or_refuse(unfit)?;
-    }
-    let targets = signed(targets, signers)?;
-    rules::read_targets(&Role::Targets, targets.as_bytes()).or_refuse(unfit)?;
-    let policy = std::str::from_utf8(policy).or_fault("the policy is not text")?;
-    session.api.publish_policy(&Edition { targets: &targets, policy, root: root.as_deref(), roots })
-}
-
-fn signed<T: Payload>(payload: T, keys: &[SigningKey]) -> Done<String> {
-    let keys: Vec<_> = keys.iter().collect();
-    String::from_utf8(Signed::by(payload, &keys).to_bytes()).or_fault("the new metadata is not text")
+    Ok(concluded.unwrap_or(Concluded::Published))
 }
 
 /// The own team's list of manifests; other teams renew theirs.
@@ -142,6 +111,7 @@ fn renew_content(session: &Session, before: &Site, until: Timestamp) -> Done {
         return Ok(());
     }
     let next = Targets { version: content.version + 1, expires: until, ..content };
-    let text = signed(next, &[session.key(KeyUse::Publisher)?])?;
+    let text = Signed::by(next, &[&session.key(KeyUse::Publisher)?]).to_bytes();
+    let text = String::from_utf8(text).or_fault("the new metadata is not text")?;
     session.api.publish(&Publish { team, content: &text, target: None, older: false })
 }

@@ -5,18 +5,19 @@
 //! last is read from this machine.
 
 use crate::error::{Context as _, Done, Failure};
+use crate::governance::{self, Concluded, Next, SignArgs};
 use crate::net::api::NextKeys;
 use crate::session::Session;
 use crate::trust::{self, Last};
-use crate::{policy, renew, term, text};
+use crate::{policy, term, text};
+use shared::governance::keys_of;
 use shared::ledger::VerifierKey;
 use shared::policy::Policy;
 use shared::strict;
 use shared::tuf::Role;
 use shared::tuf::writer::{self, KeySet};
-use std::path::PathBuf;
 
-pub fn run(session: &Session, keys: &[PathBuf], yes: bool) -> Done {
+pub fn run(session: &Session, sign: &SignArgs) -> Done {
     let (info, _) = session.api.site()?;
     let next = info.next.ok_or_else(|| {
         Failure::refused("the server has no new keys, so it was not put back to a backup, or goes on already")
@@ -25,18 +26,23 @@ pub fn run(session: &Session, keys: &[PathBuf], yes: bool) -> Done {
     // A server that is not behind may have news; one that is behind is refused here, as it should be.
     drop(trust::refresh_expired(&session.profile, &session.api, session.now));
     let last = trust::last(&session.profile)?;
-    confirm(&last, &next, yes)?;
-    let signers = renew::governance(session, keys)?;
-    renew::are_governance(&last.root, &signers)?;
-    let (until, unfit) = (renew::expires(session.now), "the new metadata would not be accepted");
+    confirm(&last, &next, sign.yes)?;
+    let signers = governance::keys(session, &sign.by)?;
+    let (until, unfit) = (governance::expires(session.now), "the new metadata would not be accepted");
     let online = KeySet::one(next.online);
-    let governance = renew::keys_of(&last.root, &last.root.roles.root)?;
-    let root = writer::new_root(last.root.version + 1, until, &governance, &online).or_refuse(unfit)?;
+    let set = keys_of(&last.root, &last.root.roles.root);
+    let root = writer::new_root(last.root.version + 1, until, &set, &online).or_refuse(unfit)?;
     let document = strict::to_json(&edition(session, &last.policy, &next)?);
     let teams = policy::teams(&last.targets, &[])?;
     let targets = writer::targets_with_policy(last.targets.version + 1, until, &document, &teams, &online)
         .or_refuse(unfit)?;
-    renew::send(session, &signers, (Some(root), &lost_roots(session, &last)?), targets, &document)?;
+    let signed = Next { root: Some(root), roots: lost_roots(session, &last)?, targets, policy: &document };
+    let base = (&last.root, &last.policy);
+    if governance::conclude(session, base, &signers, signed, sign.by.propose.as_deref())?
+        == Concluded::Proposed
+    {
+        return Ok(());
+    }
     let site = session.site()?;
     term::print(&format!(
         "the site goes on: root {}, policy {}, ledger {}\n\

@@ -11,8 +11,8 @@ use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, backup, ci, evidence, finding, init, key, ledger, policy, release, renew, restore, secret, shell,
-    site, term,
+    alarms, backup, ci, evidence, finding, governance, init, key, ledger, person, policy, release, renew,
+    restore, secret, shell, site, term,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -57,6 +57,7 @@ fn run_local(global: &Global, command: LocalCommand) -> Done {
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
         LocalCommand::Key(KeyCommand::New { out }) => key::new(global, &out),
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
+        LocalCommand::Person(command) => person::run(global, &command),
         LocalCommand::Release(command) => release::run(global, &command),
         LocalCommand::Completion { shell } => shell::completion(shell),
         LocalCommand::Man { dir } => shell::manual(&dir),
@@ -127,11 +128,10 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
-        Do::Site(SiteCommand::Restore { key, yes }) => restore::run(session, &key, yes),
+        Do::Site(SiteCommand::Restore(sign)) => restore::run(session, &sign),
         Do::Site(SiteCommand::Alarms { json }) => alarms::list(session, json),
-        Do::Renew { dry_run, key, replace_lost } => {
-            renew::run(session, dry_run, &key, replace_lost.as_deref())
-        }
+        Do::Renew(args) => renew::run(session, &args),
+        Do::Governance(command) => governance::run(session, &command),
         Do::Policy(command) => policy::run(session, &command),
         Do::Log(LogCommand::Verify) => ledger::verify(session),
     }

@@ -1,21 +1,19 @@
 //! `assent site show` and `assent agent token`: the site's identity, its expiry table, and joining hosts.
 
+pub mod expiry;
+
 use crate::author::list::print_json;
 use crate::change::pairs;
 use crate::error::{Done, Failure};
 use crate::lang::{Lang, Word};
-use crate::net::api::{Expiry, SiteInfo};
+use crate::net::api::SiteInfo;
 use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
 use shared::digest::Digest;
 use shared::ids::HostClass;
 use shared::strict::Map;
-use shared::time::Timestamp;
 use shared::wire::Invite;
-
-/// Days before the end at which a line is marked.
-const SOON_DAYS: i64 = 30;
 
 pub fn show(session: &Session, json: bool) -> Done {
     let (info, seen) = session.api.site()?;
@@ -26,14 +24,14 @@ pub fn show(session: &Session, json: bool) -> Done {
             .why(format!("the profile is of site {}", config.site)));
     }
     let site = session.site()?;
-    let expiry = expiries(&info, &site);
+    let expiry = expiry::expiries(session, &info, &site)?;
     if json {
         return print_json(&SiteInfo { expiry, ..info });
     }
     term::print(&format!(
         "{}\n{}",
         identity(&info, &site, &seen, session.lang),
-        expiry_table(&expiry, session.now, session.lang)?
+        expiry::table(&expiry, session.now, session.lang)?
     ))
 }
 
@@ -77,37 +75,6 @@ fn identity(info: &SiteInfo, site: &Site, seen: &Digest, lang: Lang) -> String {
 fn pin_line(claimed: &Digest, seen: &Digest, lang: Lang) -> String {
     let claims = lang.word(Word::ServerClaims);
     if claimed == seen { seen.to_string() } else { format!("{seen} ({claims} {claimed})") }
-}
-
-/// The server's list; what was verified here replaces what it says of the repository.
-pub fn expiries(told: &SiteInfo, site: &Site) -> Vec<Expiry> {
-    let verified = site.trusted.expiries().into_iter();
-    let mut all: Vec<Expiry> =
-        verified.map(|(role, expires)| Expiry { what: role.to_string(), expires }).collect();
-    let names: Vec<_> = all.iter().map(|line| line.what.clone()).collect();
-    let known = |line: &Expiry| names.iter().any(|name| name == line.what.trim_end_matches(".json"));
-    all.extend(told.expiry.iter().filter(|line| !known(line)).cloned());
-    all.sort_by_key(|line| line.expires);
-    all
-}
-
-pub fn expiry_table(expiry: &[Expiry], now: Timestamp, lang: Lang) -> Done<String> {
-    let zone = window::zone(None)?;
-    let mut rows = vec![lang.heads(Word::HeadsOfExpiry)];
-    for line in expiry {
-        let left = line.expires.since(now);
-        // The server signs these again by itself, every hour.
-        let renewed = matches!(line.what.as_str(), "timestamp" | "snapshot" | "changes");
-        let mark = if left <= 0 || (left < SOON_DAYS * 86_400 && !renewed) { "!" } else { "" };
-        let rest = if left <= 0 { lang.word(Word::Expired).to_owned() } else { text::span(left) };
-        rows.push(vec![
-            mark.into(),
-            text::clean(&line.what),
-            window::local_in(lang, line.expires, &zone),
-            rest,
-        ]);
-    }
-    Ok(text::table(&rows))
 }
 
 /// Prints the one command that joins a host; `printf` is of the shell itself, so no list of processes shows the

@@ -21,7 +21,9 @@ pub use join::{Door, invite, join, renew};
 pub use listeners::renew as renew_listeners;
 pub use model::{ChainHead, Host, Labels};
 pub use rates::Rates;
-pub use store::{allow_gaps, chain_heads, extend_chains, find, get, list, repair_head};
+pub use store::{
+    allow_gaps, chain_heads, extend_chains, find, first_certificate_end, get, list, repair_head,
+};
 
 use crate::cmdb::{self, EventKind, NewEvent};
 use crate::kernel::db::{Conn, Db};

@@ -525,3 +525,11 @@ fn read_host((row, seen): (HostRow, Option<i64>)) -> Result<Host, Error> {
         last_seen: seen.map(Timestamp),
     })
 }
+
+/// How many hosts are enabled, and when the first of their certificates ends; `None` without hosts.
+pub fn first_certificate_end(tx: &mut Conn) -> QueryResult<Option<(i64, Timestamp)>> {
+    let enabled = host::table.filter(host::enabled.eq(true));
+    let count: i64 = enabled.count().get_result(tx)?;
+    let first: Option<i64> = enabled.select(diesel::dsl::min(host::not_after)).first(tx)?;
+    Ok(first.map(|first| (count, Timestamp(first))))
+}

@@ -2,6 +2,7 @@
 
 use super::edition::policy;
 use super::{Repository, repository, store};
+use crate::fleet;
 use crate::kernel::config::Config;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -33,7 +34,7 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {
-    /// A role of the repository, a certificate, or a person's key.
+    /// A role of the repository, a certificate, the certificates of all enabled hosts together, or a person's key.
     pub what: String,
     pub expires: Timestamp,
 }
@@ -118,6 +119,9 @@ pub(super) fn site(tx: &mut Conn, repository: &Repository, log: &Log) -> Result<
     for person in &policy.persons {
         let ends = person.keys.iter().filter_map(|key| key.not_after);
         expiry.extend(ends.map(|expires| Expiry { what: format!("key of {}", person.id), expires }));
+    }
+    if let Some((hosts, expires)) = fleet::first_certificate_end(tx)? {
+        expiry.push(Expiry { what: format!("certificates of {hosts} hosts, the first"), expires });
     }
     expiry.sort_by(|a, b| (a.expires, &a.what).cmp(&(b.expires, &b.what)));
     Ok(Site {

@@ -69,6 +69,7 @@ const CODES: &[(u16, &[&str])] = &[
             "manifest.replaced",
             "object.wrong_offset",
             "person.last_admin",
+            "person.token_taken",
             "plan.not_wanted",
             "plan.too_many",
             "policy.not_newer",

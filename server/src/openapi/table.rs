@@ -93,7 +93,7 @@ const FLEET: &[Route] = &[
         "Makes a join token for one host.",
     )
     .takes(json::<wire::Invite>())
-    .answers(&[answer(200, "the token, shown once", json::<wire::Invitation>())])
+    .answers(&[answer(200, "a token that the server made, shown once", json::<wire::Invitation>())])
     .refuses(&["join.bad_minutes", "host.bad_label", "host.too_many_labels"]),
     route(("GET", "/v1/hosts"), "listHosts", may::<Read>(), "Lists the hosts by name.")
         .query::<Hosts>()
@@ -181,7 +181,7 @@ const CMDB: &[Route] = &[
 ];
 
 const PEOPLE: &[Route] = &[
-    route(("GET", "/v1/people"), "listPeople", may::<ManagePeople>(), "Lists who has access to the server.")
+    route(("GET", "/v1/people"), "listPeople", may::<Read>(), "Lists who has access to the server.")
         .answers(&[answer(200, "the persons", json::<Vec<people::PersonLine>>())]),
     route(
         ("POST", "/v1/people/{person}/tokens"),
@@ -192,7 +192,7 @@ const PEOPLE: &[Route] = &[
     .parts(&[part::<PersonId>("person")])
     .takes(json::<people::Grant>())
     .answers(&[answer(200, "the token, shown once", json::<people::Granted>())])
-    .refuses(&["person.bad_access", "person.bad_days", "person.last_admin"]),
+    .refuses(&["person.bad_access", "person.bad_days", "person.last_admin", "person.token_taken"]),
     route(
         ("DELETE", "/v1/people/{person}"),
         "endAccess",

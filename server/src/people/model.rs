@@ -32,6 +32,9 @@ const TOKEN_DAYS: u32 = 400;
 pub(crate) struct Grant {
     pub access: String,
     pub days: u32,
+    /// SHA-256 of a secret that the person has made and keeps. Without it the server makes one and shows it once.
+    #[serde(default)]
+    pub token_sha256: Option<Digest>,
 }
 
 impl Grant {
@@ -48,11 +51,12 @@ impl Grant {
     }
 }
 
-/// The secret is shown once and never stored.
+/// A secret that the server made is shown once and never stored.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Granted {
     pub person: PersonId,
-    pub token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     pub expires: Timestamp,
 }
 

@@ -92,16 +92,26 @@ pub(super) fn record_grant(
         .do_update()
         .set(changed)
         .execute(c))?;
-    diesel::insert_into(person_token::table)
-        .values((
-            person_token::sha256.eq(secret.0.as_slice()),
-            person_token::person.eq(id.as_str()),
-            person_token::created.eq(now.0),
-            person_token::created_by.eq(by.as_str()),
-            person_token::expires.eq(expires.0),
-        ))
-        .execute(tx)?;
-    Ok(())
+    let token = (
+        person_token::sha256.eq(secret.0.as_slice()),
+        person_token::person.eq(id.as_str()),
+        person_token::created.eq(now.0),
+        person_token::created_by.eq(by.as_str()),
+        person_token::expires.eq(expires.0),
+    );
+    let new = each!(tx, |c| diesel::insert_into(person_token::table)
+        .values(token)
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    if new == 1 {
+        return Ok(());
+    }
+    // The same request again, or a secret that somebody else uses already.
+    let own = person_token::table.find(secret.0.as_slice()).filter(person_token::person.eq(id.as_str()));
+    match diesel::update(own).set(person_token::expires.eq(expires.0)).execute(tx)? {
+        0 => Err(Refusal::conflict("person.token_taken").with("person", id).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Takes all access away; the person's signatures stay what the policy says.

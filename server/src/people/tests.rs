@@ -105,9 +105,12 @@ fn a_bootstrap_file_with_more_in_it_is_refused() {
     let text = br#"{"site":"0011223344556677","password":"x"}"#;
     assert!(shared::strict::from_json::<Bootstrap>("bootstrap.json", text, 4_096).is_err());
     for (access, days, refusal) in [("root", 1, "person.bad_access"), ("admin", 0, "person.bad_days")] {
-        assert_eq!(code(Grant { access: access.into(), days }.read()), refusal);
+        assert_eq!(code(Grant { access: access.into(), days, token_sha256: None }.read()), refusal);
     }
-    assert_eq!(Grant { access: "member".into(), days: 2 }.read().unwrap(), (Access::Member, 172_800));
+    assert_eq!(
+        Grant { access: "member".into(), days: 2, token_sha256: None }.read().unwrap(),
+        (Access::Member, 172_800)
+    );
 }
 
 /// Handlers that need no authority, and why it is safe; every other one names it in its signature.

@@ -25,6 +25,7 @@ pub use tally::Voice;
 
 use crate::change::ChangeType;
 use crate::digest::Digest;
+use crate::governance::{Holder, Keeper};
 use crate::ids::{HostClass, ModelName, PersonId, SiteId};
 use crate::keys::{AnyKey, PublicKey};
 use crate::limits;
@@ -188,6 +189,9 @@ pub struct Policy {
     /// What whoever breaks the glass is held to; absent: to the longest that there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<GlassRules>,
+    /// Who holds which governance key, for people; which keys govern is in the root alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub governance: Vec<Holder>,
 }
 
 /// A change lives 90 days, and so does what stands on its approvals.
@@ -252,8 +256,33 @@ impl Policy {
                 problems.push("vendor.keys names the key of a person; one key has one purpose".into());
             }
         }
+        problems.extend(self.holder_problems(&keys));
         if self.log.vkeys.is_empty() {
             problems.push("log.vkeys is empty: nobody could check the ledger".into());
+        }
+        problems
+    }
+
+    /// What is wrong with the notes about governance keys; `keys` are those of persons.
+    fn holder_problems(&self, keys: &BTreeSet<AnyKey>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut known = BTreeSet::new();
+        for Holder { public, keeper } in &self.governance {
+            if !known.insert(public) {
+                problems.push(format!("governance names the key {public} twice"));
+            }
+            if keys.contains(&AnyKey::from(*public)) {
+                problems
+                    .push(format!("governance names {public}, the key of a person; one key has one purpose"));
+            }
+            if let Keeper::Person(id) = keeper
+                && self.person(id).is_none()
+            {
+                problems.push(format!("governance names {id}, who is not a person of the policy"));
+            }
+        }
+        if known.len() > limits::TUF_KEYS {
+            problems.push(format!("governance names more than {} keys", limits::TUF_KEYS));
         }
         problems
     }
@@ -279,6 +308,24 @@ impl Policy {
         }
         problems.extend(self.breakglass.iter().filter_map(GlassRules::problem));
         problems
+    }
+
+    /// Rules that no change could satisfy at `now`, whoever its author is: too few persons may approve.
+    pub fn rules_out_of_reach(&self, now: Timestamp) -> Vec<&Rule> {
+        let with = |role| {
+            let has = move |person: &&Person| !self.keys_for(&person.id, role, now).is_empty();
+            self.persons.iter().filter(has).map(|person| &person.id).collect::<BTreeSet<_>>()
+        };
+        let (authors, approvers) = (with(Role::Author), with(Role::Approver));
+        let reached = |rule: &&Rule| {
+            let left = |author: &PersonId| {
+                let apart = rule.require.distinct_from.contains(&DistinctFrom::Author);
+                approvers.iter().filter(|id| !apart || ***id != *author).count()
+            };
+            let most = authors.iter().map(|author| left(author)).max();
+            most.is_some_and(|most| most >= rule.require.approvals as usize)
+        };
+        self.rules.iter().filter(|rule| !reached(rule)).collect()
     }
 
     pub fn model(&self, name: &ModelName) -> Option<&Model> {

@@ -356,6 +356,11 @@ impl<T: Payload> Signed<T> {
         strict::to_json(self)
     }
 
+    /// Digest of what its signatures cover.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&canonical_bytes(&self.signed))
+    }
+
     /// Reads metadata without verifying it; `role` gives the cap and the name in messages.
     pub fn parse(role: &Role, bytes: &[u8]) -> Result<Self, TufError> {
         let parse = |why: String| TufError::Parse { role: role.clone(), why };

@@ -100,7 +100,7 @@ fn next_content(
     let (version, mut files) =
         content.map_or((0, Map::default()), |content| (content.version, content.targets));
     files.insert(target, TargetFile::of(&new.to_bytes()));
-    let until = crate::renew::expires(now);
+    let until = crate::governance::expires(now);
     writer::content(version + 1, until, &new.body.manifest.team, files)
         .or_refuse("the new metadata would not be accepted")
 }

@@ -73,6 +73,7 @@ pub fn policy() -> Policy {
         delegations: Vec::new(),
         models: Vec::new(),
         breakglass: None,
+        governance: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Site;
 use crate::error::{Context as _, Done};
 use shared::digest::{Digest, hex};
+use shared::governance::{Holder, Keeper};
 use shared::ids::SiteId;
 use shared::policy::{
     Assurance, ClockRules, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
@@ -26,7 +27,7 @@ pub struct Documents {
     pub content: Vec<u8>,
 }
 
-pub use crate::renew::expires;
+pub use crate::governance::expires;
 
 impl Documents {
     pub fn make(site: &Site<'_>) -> Done<Self> {
@@ -90,5 +91,12 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         delegations: Vec::new(),
         models: Vec::new(),
         breakglass: None,
+        governance: vec![
+            Holder {
+                public: site.keys.governance.public(),
+                keeper: Keeper::Person(site.args.person.clone()),
+            },
+            Holder { public: site.keys.recovery.public(), keeper: Keeper::Paper },
+        ],
     })
 }

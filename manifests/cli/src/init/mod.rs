@@ -5,7 +5,7 @@
 
 mod certificates;
 mod documents;
-mod recovery;
+pub mod recovery;
 mod server;
 
 use crate::args::InitArgs;
@@ -107,7 +107,7 @@ pub fn run(args: &InitArgs, secrets: &Secrets) -> Done {
     let certificates = Certificates::issue(&addresses, now)?;
     let site = Site { args, addresses, keys, certificates, now };
     let documents = Documents::make(&site)?;
-    recovery::hand_over(args, &site.keys.recovery, documents.site.as_str())?;
+    recovery::hand_over(args.recovery_out.as_deref(), &site.keys.recovery, documents.site.as_str())?;
     write_all(&dir, &site, &documents, &passphrase)?;
     term::print(&goodbye(&dir, &site, &documents))
 }
@@ -138,7 +138,7 @@ impl Site<'_> {
 }
 
 /// The directory, if nothing is in it yet; says what is there otherwise.
-fn vacant(dir: &Path) -> Done<PathBuf> {
+pub fn vacant(dir: &Path) -> Done<PathBuf> {
     let shown = dir.display();
     if dir.join(UNFINISHED).exists() {
         let message =
@@ -207,7 +207,7 @@ fn write_all(dir: &Path, site: &Site<'_>, documents: &Documents, passphrase: &st
 }
 
 /// An existing empty directory may be open to others.
-fn set_private(dir: &Path) -> Done {
+pub fn set_private(dir: &Path) -> Done {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
         .or_fault(format!("could not make {} private", dir.display()))

@@ -5,6 +5,7 @@ use crate::error::{Done, Failure};
 use crate::profile::Secrets;
 use crate::{files, paper, term};
 use shared::keys::SigningKey;
+use std::path::Path;
 
 const TRIES: usize = 3;
 
@@ -19,13 +20,13 @@ pub fn check_options(args: &InitArgs, secrets: &Secrets) -> Done {
 }
 
 /// Shows the key and makes the person type its last group back, before anything is written.
-pub fn hand_over(args: &InitArgs, key: &SigningKey, site: &str) -> Done {
+pub fn hand_over(out: Option<&Path>, key: &SigningKey, site: &str) -> Done {
     let print_out = print_out(key, site);
-    if let Some(path) = &args.recovery_out {
+    if let Some(path) = out {
         files::write_new(path, print_out.as_bytes())?;
         term::note(&format!(
             "WARNING: the recovery key was written to {} and was NOT typed back.\n\
-             WARNING: print that file, check the print-out with `assent key restore`, then remove the file.\n",
+             WARNING: print that file, check the print-out with `assent governance rehearse`, then remove the file.\n",
             path.display()
         ));
         return Ok(());

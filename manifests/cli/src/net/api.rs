@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::{ChangeId, SiteId, Team};
+use shared::ids::{ChangeId, PersonId, SiteId, Team};
 use shared::keys::PublicKey;
 use shared::limits;
 use shared::strict::{self, Map};
@@ -59,6 +59,25 @@ pub struct Publish<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<&'a Envelope>,
     pub older: bool,
+}
+
+/// `POST /v1/people/{person}/tokens`.
+#[derive(Serialize)]
+pub struct Grant<'a> {
+    pub access: &'a str,
+    pub days: u32,
+    pub token_sha256: Digest,
+}
+
+/// A line of `GET /v1/people`.
+#[derive(Deserialize)]
+pub struct PersonLine {
+    pub person: String,
+    pub access: String,
+    #[serde(default)]
+    pub disabled: Option<Timestamp>,
+    /// Tokens that are still good.
+    pub tokens: i64,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +134,25 @@ impl Client {
     pub fn publish_policy(&self, body: &Edition<'_>) -> Done {
         self.send(&Request::json(Method::POST, "/v1/tuf/policy", strict::to_json(body), SMALL))?.good()?;
         Ok(())
+    }
+
+    /// Who has access to the server, by its own word.
+    pub fn people(&self) -> Done<Vec<PersonLine>> {
+        self.read("the persons", &Request::get("/v1/people", LARGE))
+    }
+
+    /// Gives access by a secret that only the person has. Asking twice does no harm.
+    pub fn grant(&self, person: &PersonId, grant: &Grant<'_>) -> Done {
+        let path = format!("/v1/people/{person}/tokens");
+        self.send(&Request::json(Method::POST, &path, strict::to_json(grant), SMALL))?.good()?;
+        Ok(())
+    }
+
+    /// Takes all access away; false for somebody who never had any.
+    pub fn end_access(&self, person: &PersonId) -> Done<bool> {
+        let path = format!("/v1/people/{person}");
+        let reply = self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?;
+        if reply.status == 404 { Ok(false) } else { reply.good().map(|_| true) }
     }
 
     pub fn invite(&self, wish: &Invite) -> Done<Invitation> {

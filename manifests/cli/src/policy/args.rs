@@ -1,5 +1,6 @@
 //! Options of `assent policy …`.
 
+use crate::governance::SignArgs;
 use clap::{ArgAction, ArgGroup, Args, Subcommand};
 use shared::ids::{HostClass, ModelName, PersonId, Team};
 use shared::keys::AnyKey;
@@ -155,19 +156,9 @@ pub struct KeyArgs {
     pub sign: SignArgs,
 }
 
-fn role(text: &str) -> Result<Role, String> {
+pub fn role(text: &str) -> Result<Role, String> {
     serde_json::from_value(text.into())
         .map_err(|_| "write author, publisher, approver, break_glass or auditor".to_owned())
-}
-
-#[derive(Debug, Args)]
-pub struct SignArgs {
-    /// Governance key file to sign with (default: that of the profile); may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub key: Vec<PathBuf>,
-    /// Do not ask; for scripts that have looked themselves
-    #[arg(long)]
-    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

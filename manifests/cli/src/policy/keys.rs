@@ -1,8 +1,9 @@
 //! Keys of persons, added and taken away with one command each and signed like any other edition.
 
-use super::args::{KeyArgs, SignArgs};
+use super::args::KeyArgs;
 use super::{current, publish_next};
 use crate::error::{Done, Failure};
+use crate::governance::SignArgs;
 use crate::session::Session;
 use crate::{files, profile, ssh};
 use shared::ids::PersonId;
@@ -46,7 +47,7 @@ pub fn remove(session: &Session, (id, public): (&PersonId, &AnyKey), sign: &Sign
     publish_next(session, &site, next, sign)
 }
 
-fn read_ssh(path: &Path) -> Done<(AnyKey, KeyKind)> {
+pub fn read_ssh(path: &Path) -> Done<(AnyKey, KeyKind)> {
     let text = files::read_text(path, profile::SMALL)?;
     ssh::public(&text).ok_or_else(|| {
         Failure::usage(format!("{} is no public ed25519 key of OpenSSH", path.display()))

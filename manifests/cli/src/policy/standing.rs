@@ -1,8 +1,9 @@
 //! Authority that lasts: delegations and models, each edited with one command and signed like any other edition.
 
-use super::args::{ModelArgs, SignArgs};
+use super::args::ModelArgs;
 use super::{current, publish_next};
 use crate::error::{Done, Failure};
+use crate::governance::SignArgs;
 use crate::session::Session;
 use crate::window;
 use shared::ids::{ModelName, PersonId};

@@ -104,6 +104,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         vendor: None,
         delegations: Vec::new(),
         breakglass: None,
+        governance: Vec::new(),
         models: vec![Model {
             name: "patches".parse().unwrap(),
             team: "main".parse().unwrap(),
