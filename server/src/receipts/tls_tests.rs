@@ -222,13 +222,17 @@ fn as_people_see_it(people: &mut Connection, host: &Host, receipt: &Digest) {
         ("/v1/log/tile/../x", 404),
         ("/v1/cis", 200),
         ("/v1/cis/nobody", 404),
-        ("/v1/people", 403),
+        ("/v1/people", 200),
     ] {
         assert_eq!(ask(people, ("GET", path), &reader, "").0, status, "{path}");
         for stranger in [String::new(), as_person("guess"), "Authorization: Basic x\r\n".into()] {
             assert_eq!(ask(people, ("GET", path), &stranger, "").0, 401, "{path} {stranger}");
         }
     }
+    // Whoever may look sees who has access, and gives it to nobody.
+    let grant = r#"{"access": "reader", "days": 1}"#;
+    assert_eq!(ask(people, ("POST", "/v1/people/mallory/tokens"), &reader, grant).0, 403);
+    assert_eq!(ask(people, ("DELETE", "/v1/people/lead"), &reader, "").0, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
