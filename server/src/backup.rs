@@ -1,7 +1,8 @@
 //! `assent-server backup`: everything that the server keeps, encrypted for the printed recovery key.
 //!
 //! Runs beside the server. The database is copied first and the files after it, so every file that the copy names is
-//! there. Never: a key that can start a change, because the server has none; anything readable beside the result.
+//! there. Never: a key that can start a change, because the server has none; anything readable outside of the data
+//! directory, where the copy of the database lies until it is encrypted.
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+/// How the directories are called, in the data directory, in which copies of the database are made.
+const COPY: &str = ".backup-";
 
 /// What was written; as text, for the person at the terminal.
 #[derive(Debug)]
@@ -57,12 +61,11 @@ pub fn run(config: &Config, config_file: &Path, out: &Path) -> Result<Backup, Er
             format!("it would be a part of the next one; choose a place outside of {}", data.display()),
         ));
     }
-    let work = Work::beside(&out)?;
+    let work = Work::make(beside(&out, &format!(".part-{}", std::process::id())))?;
     let mut archive = Archive::create(&work.path("archive"), &recipient)?;
     archive.file(CONFIG, config_file)?;
-    let (name, copy) = (database_name(config, &data)?, work.path("database"));
-    db::snapshot(&config.database_url, &copy).map_err(|error| Error::fault("copying the database", error))?;
-    archive.file(&name, &copy)?;
+    let name = database_name(config, &data)?;
+    database(config, &data, |copy| archive.file(&name, copy))?;
     for (name, path) in files_of(config, &data, &name)? {
         archive.file(&name, &path)?;
     }
@@ -91,6 +94,18 @@ fn placed(out: &Path) -> Result<PathBuf, Error> {
     let name = out.file_name().ok_or_else(|| refused(out, "it names no file".into()))?;
     let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(real(dir)?.join(name))
+}
+
+/// Copies the database, and lets go of the copy when it was used.
+fn database(
+    config: &Config,
+    data: &Path,
+    used: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let work = Work::make(data.join(format!("{COPY}{}", std::process::id())))?;
+    let copy = work.path("database");
+    db::snapshot(&config.database_url, &copy).map_err(|error| Error::fault("copying the database", error))?;
+    used(&copy)
 }
 
 /// The name of the database in the archive: where it belongs, if that is in the data directory.
@@ -129,18 +144,23 @@ fn files_of(config: &Config, data: &Path, database: &str) -> Result<BTreeMap<Str
         ("keys.log", &config.log_key),
     ];
     for (setting, path) in settings {
-        let inside = std::path::absolute(path).map_err(|error| failed(path, error))?;
-        if !inside.starts_with(&config.data_dir) && !real(path)?.starts_with(data) {
+        // Whether it is a link into the data directory or out of it: what is missing is an error, what is there is there once.
+        let there = real(path)?;
+        let named = std::path::absolute(path).map_err(|error| failed(path, error))?;
+        if !named.starts_with(&config.data_dir) && !there.starts_with(data) {
             all.insert(format!("{OUTSIDE}{setting}"), path.clone());
         }
     }
     Ok(all)
 }
 
-/// Regular files below `dir`, and links to such; what is being written at this moment has no name yet that counts.
+/// Regular files below `dir`, and links to such, but for copies of the database that other backups make or left behind.
 fn walk(data: &Path, dir: &Path, all: &mut BTreeMap<String, PathBuf>) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(|error| failed(dir, error))? {
         let path = entry.map_err(|error| failed(dir, error))?.path();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(COPY)) {
+            continue;
+        }
         let meta = match path.metadata() {
             Ok(meta) => meta,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -156,14 +176,17 @@ fn walk(data: &Path, dir: &Path, all: &mut BTreeMap<String, PathBuf>) -> Result<
     Ok(())
 }
 
-/// A directory of one's own beside the result, gone when this is dropped.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A directory of one's own, gone when this is dropped.
 struct Work(PathBuf);
 
 impl Work {
-    fn beside(out: &Path) -> Result<Self, Error> {
-        let mut name = out.as_os_str().to_owned();
-        name.push(format!(".part-{}", std::process::id()));
-        let dir = PathBuf::from(name);
+    fn make(dir: PathBuf) -> Result<Self, Error> {
         fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| failed(&dir, error))?;
         Ok(Self(dir))
     }

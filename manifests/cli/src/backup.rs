@@ -54,8 +54,7 @@ pub fn open(backup: &Path, out: Option<&Path>, from: Option<&Path>) -> Done {
         Err(why) => return Err(damaged().why(why)),
     };
     if let Some(dir) = out {
-        let made = fs::DirBuilder::new().mode(0o700).create(dir);
-        made.or_usage(format!("{} cannot be made; choose a new directory", dir.display()))?;
+        files::make_dir(dir)?;
     }
     let (count, bytes) = unpack(reader, out).map_err(|failure| match failure.exit_code() {
         1 => damaged().why(failure.why.unwrap_or(failure.message)),

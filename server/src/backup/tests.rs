@@ -70,10 +70,14 @@ fn shell(dir: &Path, line: &str) -> String {
 fn a_backup_made_while_the_database_is_open_is_whole_for_tools_of_others() {
     let site = Site::new();
     let open = Db::connect(&site.config().database_url, Connect { create: false }).unwrap();
+    fs::create_dir(site.path("data/.backup-1")).unwrap();
+    fs::write(site.path("data/.backup-1/database"), "left behind by a power cut").unwrap();
     let made = site.run("backups/one.age").unwrap();
     assert_eq!(site.names("backups"), ["one.age"], "nothing else is left");
     fs::write(site.path("key"), site.key.to_string().expose_secret()).unwrap();
+    fs::write(site.path("other"), age::x25519::Identity::generate().to_string().expose_secret()).unwrap();
     fs::create_dir(site.path("opened")).unwrap();
+    shell(site.dir.path(), "! age -d -i other backups/one.age 2>/dev/null");
     shell(site.dir.path(), "age -d -i key backups/one.age | tar -C opened -xf -");
     let summed = shell(&site.path("opened"), "sha256sum --strict -c SHA256SUMS");
     assert_eq!(summed.lines().filter(|line| line.ends_with(": OK")).count(), made.files);
@@ -110,6 +114,10 @@ fn what_cannot_be_a_backup_is_refused_and_nothing_is_left() {
     assert!(said("missing/one.age").contains("No such file"));
     fs::remove_file(site.path("elsewhere/online.key")).unwrap();
     assert!(said("backups/one.age").contains("online.key"));
+    fs::write(site.path("elsewhere/online.key"), "online").unwrap();
+    fs::remove_file(site.path("data/keys/log.key")).unwrap();
+    assert!(said("backups/one.age").contains("log.key"), "a missing key is told before it is needed");
+    assert_eq!(site.names("data"), ["assent.sqlite", "keys", "objects", "tls"]);
     assert_eq!(site.names("backups"), ["link", "there"]);
 
     let file = site.path("server.toml");

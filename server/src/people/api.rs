@@ -33,10 +33,14 @@ async fn grant(
 ) -> Result<Json<Granted>, Error> {
     let (access, seconds) = body.read()?;
     let (now, person) = (clock.now(), person.into_inner());
-    let token = if body.token_sha256.is_some() { None } else { Some(new_secret()?) };
-    let made = token.as_ref().map(|token| Digest::of(token.as_bytes()));
-    let missing = || Error::fault("giving access", "there is neither a secret nor its digest");
-    let (expires, secret) = (now.plus(seconds), body.token_sha256.or(made).ok_or_else(missing)?);
+    let (secret, token) = match body.token_sha256 {
+        Some(own) => (own, None),
+        None => {
+            let token = new_secret()?;
+            (Digest::of(token.as_bytes()), Some(token))
+        }
+    };
+    let expires = now.plus(seconds);
     let id = person.clone();
     db.write("people.grant", move |tx| {
         store::record_grant(tx, &id, access, &secret, (now, expires), &by.person)

@@ -403,11 +403,11 @@ fn logged_before(
     approved: &admit::Approved,
     receipt: &Receipt,
 ) -> Result<(), String> {
-    let Some(seen) = receipt.header.log_seen.as_ref().filter(|_| policy.log.proof_before_start) else {
-        return match policy.log.proof_before_start {
-            true => Err("the policy asks for proofs of the ledger, and the host had seen no ledger".into()),
-            false => Ok(()),
-        };
+    if !policy.log.proof_before_start {
+        return Ok(());
+    }
+    let Some(seen) = &receipt.header.log_seen else {
+        return Err("the policy asks for proofs of the ledger, and the host had seen no ledger".into());
     };
     let key = log_key(contents).map_err(|flaw| flaw.to_string())?;
     let now = Checkpoint::open(&contents.proofs.checkpoint, &key).map_err(|e| e.to_string())?;
