@@ -383,8 +383,12 @@ pub fn logged(policy: &Policy, approved: &Approved, held: &Held) -> Result<Logge
         Some((_, LeafKind::Change)) => format!("revision {} of {}", body.revision, body.change_id),
         Some((digest, _)) => format!("the approval {digest} of {}", body.change_id),
     };
+    let seen = match policy.log.quorum {
+        0 => String::new(),
+        quorum => format!(" and {quorum} of its witnesses have seen it there"),
+    };
     let message = format!(
-        "the server has not proven that the ledger holds {what}; policy version {} asks for that",
+        "the server has not proven that the ledger holds {what}{seen}; policy version {} asks for that",
         policy.version
     );
     Err(Refused::new(Code::LogUnproven, message))

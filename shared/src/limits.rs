@@ -31,6 +31,8 @@ pub const POLICY_BYTES: usize = 1 << 20;
 pub const POLICY_PERSONS: usize = 1_000;
 /// Delegations in a policy: one for each of its persons.
 pub const POLICY_DELEGATIONS: usize = POLICY_PERSONS;
+/// Witnesses of the ledger in a policy: each adds a checkpoint and a proof to what hosts and bundles are shown.
+pub const POLICY_WITNESSES: usize = 8;
 /// Models of standard changes in a policy: people must be able to read them all.
 pub const POLICY_MODELS: usize = 200;
 /// What a browser says about a passkey's question: type, challenge and origins are below 1 KiB.

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::facts::Facts;
 use crate::ids::{AgentId, ChangeId, SiteId};
-use crate::ledger::{ConsistencyProof, InclusionProof};
+use crate::ledger::{ConsistencyProof, InclusionProof, Witnessed};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,41 @@ pub struct Proofs {
     /// From the checkpoint that the host named, when it named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyProof>,
+    /// What witnesses have seen of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnessed: Vec<Witnessed>,
+}
+
+/// A witness has looked at the ledger: the signed note of the checkpoint, with its line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Cosigned {
+    pub checkpoint: String,
+}
+
+/// How far one witness of the policy has seen the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WitnessSeen {
+    /// Name and key (C2SP signed-note, type 4).
+    pub witness: String,
+    /// Its largest checkpoint of the ledger as it is now, with the proof that the ledger went on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Witnessed>,
+    /// When the server took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Timestamp>,
+}
+
+/// The newest checkpoint, and what witnesses have seen of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WitnessList {
+    pub checkpoint: String,
+    pub witnesses: Vec<WitnessSeen>,
 }
 
 /// A host joins (no client certificate yet; the server's key is pinned by the join command).

@@ -1,14 +1,17 @@
-"""Checks a log with tlog-scales: DIR with vkey, old, new (checkpoints), proof.json and tile/.
+"""Checks a log with tlog-scales: DIR with vkey, old, new (checkpoints), proof.json, tile/, witness (key) and cosigned.
 
 Signatures of both checkpoints, the root of the new one computed from the tiles, an inclusion proof and a consistency
-proof as the server gives them. Ends with 1 where something does not hold, naming what.
+proof as the server gives them, and the signature of a witness (C2SP tlog-cosignature, with cryptography). Ends with 1 where something does not hold, naming what.
 """
 
+import base64
+import hashlib
 import json
 import pathlib
 import sys
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tlog_scales.backend import LocalBackend
 from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
@@ -64,3 +67,26 @@ try:
     proof.check(old.root_hash, new.root_hash)
 except (InclusionProofInvalid, ConsistencyProofInvalid) as error:
     refuse(repr(error))
+
+# The witness: type 4, a line of key id, time and signature; what is signed begins with the time.
+name, key_id, encoded = (directory / "witness").read_text().strip().split("+", 2)
+key = base64.b64decode(encoded)
+if key[0] != 4 or hashlib.sha256(name.encode() + b"\n" + key).hexdigest()[:8] != key_id:
+    refuse("witness: not the key of a witness")
+note = (directory / "cosigned").read_text()
+text, lines = note.split("\n\n", 1)
+Checkpoint.from_text(note).verify(vkey)
+signed = 0
+for line in lines.splitlines():
+    dash, of, blob = line.split(" ")
+    raw = base64.b64decode(blob)
+    if dash == "\u2014" and of == name and raw[:4].hex() == key_id:
+        time = int.from_bytes(raw[4:12], "big")
+        message = f"cosignature/v1\ntime {time}\n{text}\n".encode()
+        try:
+            Ed25519PublicKey.from_public_bytes(key[1:]).verify(raw[12:], message)
+        except InvalidSignature:
+            refuse("witness: the signature is wrong")
+        signed += 1
+if not signed:
+    refuse("witness: it has not signed")

@@ -65,6 +65,15 @@ impl Said {
         }
     }
 
+    /// The rest of the first line that has this label.
+    ///
+    /// # Panics
+    /// No line has it.
+    pub fn after(&self, label: &str) -> &str {
+        let line = self.out.lines().find_map(|line| line.split_once(label));
+        line.unwrap_or_else(|| panic!("no {label:?}: {self}")).1.trim()
+    }
+
     /// Both outputs, for searching.
     pub fn all(&self) -> String {
         format!("{}{}", self.out, self.err)

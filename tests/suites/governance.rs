@@ -1,7 +1,6 @@
 //! Who governs and who belongs to the site, with persons on machines of their own: growth to two of three keys, proposals from
 //! hand to hand, a lost key, the rehearsal of the recovery key, persons who come and leave, and a host that follows.
 
-use std::path::PathBuf;
 use tests::world::NewChange;
 use tests::{Said, World};
 
@@ -9,11 +8,6 @@ const BODY: &str = "resources:\n- file: { path: /etc/motd, content: \"VERSION\\n
 const DAY: i64 = 86_400;
 
 /// What follows a label in a command's output, on the same line.
-fn after<'s>(said: &'s Said, label: &str) -> &'s str {
-    let line = said.out.lines().find_map(|line| line.split_once(label));
-    line.unwrap_or_else(|| panic!("no {label:?}: {said}")).1.trim()
-}
-
 fn publish(world: &World, version: &str) {
     world.publish("motd", version, &BODY.replace("VERSION", version)).ok();
 }
@@ -27,25 +21,11 @@ fn brings(world: &mut World, version: &str) {
     assert_eq!(world.hosts["a1"].read("etc/motd"), Some(format!("{version}\n")));
 }
 
-/// Invites, joins and adds a person as their two machines would; gives the directory of the new one.
-fn person(world: &World, id: &str, roles: &[&str], more: &[&str]) -> PathBuf {
-    let [invitation, introduction] = ["invitation", "introduction"].map(|kind| format!("{id}.{kind}.json"));
-    let mut invite = vec!["person", "invite", id, "--name", "One More Person"];
-    roles.iter().for_each(|role| invite.extend(["--role", role]));
-    world.assent(&invite).ok();
-    let dir = world.path(&format!("machine-of-{id}"));
-    let joined = world.assent_at(&dir, &["person", "join", &invitation, dir.to_str().unwrap()]).ok();
-    let words = after(&joined, "six words");
-    let added = world.assent(&[&["person", "add", &introduction, "--yes"], more].concat()).ok();
-    assert!(words.split(' ').count() == 6 && added.out.contains(words), "{words}: {added}");
-    dir
-}
-
 /// A new governance key in a file; gives the file and the public key.
 fn governance_key(world: &World, name: &str) -> (String, String) {
     let file = world.path(name).to_str().unwrap().to_owned();
     let said = world.assent(&["key", "new", "--out", &file]).ok();
-    let public = after(&said, "public key").to_owned();
+    let public = said.after("public key").to_owned();
     (file, public)
 }
 
@@ -55,7 +35,7 @@ fn change(world: &World, more: &[&str]) -> Said {
 
 fn root_version(world: &World) -> u64 {
     let said = world.assent(&["governance", "show"]).ok();
-    after(&said, "root ").split(':').next().unwrap().parse().unwrap()
+    said.after("root ").split(':').next().unwrap().parse().unwrap()
 }
 
 on_both! {
@@ -63,16 +43,16 @@ on_both! {
     fn governance_grows_to_two_of_three_and_the_host_follows(world) {
         world.join("a1", "production");
         brings(world, "1.0.0");
-        let peer = person(world, "peer", &["auditor"], &[]);
+        let peer = world.add_person("peer", &["auditor"], &[]);
         let (peer_key, peer_public) = governance_key(world, "peer-governance.pem");
         let add = format!("peer={peer_public}");
         // What nobody could undo is not proposed.
         change(world, &["--threshold", "3", "--yes"]).refused("nobody could sign a root or policy again");
         change(world, &["--threshold", "2", "--yes"]).refused("the loss of one would end the site");
-        let lead = after(&world.assent(&["governance", "show"]).ok(), "lead").to_owned();
+        let lead = world.assent(&["governance", "show"]).ok().after("lead").to_owned();
         let alias = format!("peer={lead}");
         change(world, &["--add", &alias, "--threshold", "2", "--yes"]).refused("governs already");
-        let paper = after(&world.assent(&["governance", "show"]).ok(), "recovery key on paper").to_owned();
+        let paper = world.assent(&["governance", "show"]).ok().after("recovery key on paper").to_owned();
         change(world, &["--remove", &paper, "--add", &add, "--yes"]).refused("no key on paper would be left");
 
         // The old threshold alone does not make the new root, nor does the new key alone.
@@ -99,7 +79,7 @@ on_both! {
         }
 
         let signed = world.assent_at(&peer, &["governance", "sign", "growth.json", "--key", &peer_key, "--yes"]).ok();
-        let words = after(&proposed, "six words to compare");
+        let words = proposed.after("six words to compare");
         assert!(signed.out.contains(words) && signed.out.contains("governance publish"), "{words}: {signed}");
         assert!(signed.out.contains("+governance: 2 of "), "the second person sees what changes: {signed}");
         world.assent(&["governance", "publish", "growth.json"]).ok();
@@ -166,7 +146,7 @@ on_both! {
     fn a_person_comes_in_one_go_and_what_they_approved_dies_when_they_leave(world) {
         world.join("a1", "production");
         publish(world, "1.0.0");
-        let peer = person(world, "peer", &["approver"], &[]);
+        let peer = world.add_person("peer", &["approver"], &[]);
         let policy = world.policy();
         assert!(!policy.one_person && policy.rules[0].require.distinct_from.len() == 1);
         let own = world.request(&NewChange { manifests: &["motd@1.0.0"], ..NewChange::default() });
@@ -197,7 +177,7 @@ on_both! {
     fn a_new_key_takes_the_place_of_the_old_one_and_an_auditor_reads_and_approves_nothing(world) {
         world.join("a1", "production");
         brings(world, "1.0.0");
-        let auditor = person(world, "auditor", &["auditor"], &[]);
+        let auditor = world.add_person("auditor", &["auditor"], &[]);
         let done = world.change_file("C-1").line.change_id.to_string();
         world.assent_at(&auditor, &["export", "--change", &done, "--out", "audit.tar"]).ok();
         world.assent_at(&auditor, &["verify", "audit.tar"]).ok();

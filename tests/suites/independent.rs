@@ -2,12 +2,14 @@
 //!
 //! `tests/independent/install` puts them into the target directory, with fixed versions; `tests/run` calls it.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use shared::digest::hex;
 use shared::keys::{PublicKey, SigningKey};
 use shared::ledger::Checkpoint;
 use shared::policy::Policy;
 use shared::tuf::{Role, Signed, Snapshot, Targets};
+use shared::wire::{WitnessList, WitnessSeen};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -251,6 +253,10 @@ fn another_program_follows_the_ledger_and_refuses_it_with_anything_changed() {
     let Some(mut world) = world(TEST) else { return };
     world.publish("old", "1.0.0", BODY).ok();
     let old = world.get("/v1/log/checkpoint").text();
+    let made = world.assent(&["key", "witness", "watch.test", "--out", "witness.key"]).ok();
+    let vkey = format!("watch.test{}", made.after("watch.test"));
+    world.assent(&["policy", "ledger", "--add-witness", &vkey, "--yes"]).ok();
+    world.assent(&["log", "witness", "--key", "witness.key"]).ok();
     let id = applied(&mut world);
     world.tick_all();
     let receipt = world.hosts["a1"].receipt(&id).unwrap();
@@ -292,6 +298,10 @@ impl Log {
             ("new".into(), new.into()),
             ("proof.json".into(), proof.body),
         ]);
+        let list: WitnessList = serde_json::from_slice(&world.get("/v1/log/witnesses").body).unwrap();
+        let WitnessSeen { witness, seen, .. } = &list.witnesses[0];
+        files.insert("witness".into(), witness.clone().into());
+        files.insert("cosigned".into(), seen.as_ref().unwrap().checkpoint.clone().into());
         for tile in ["0", "entries"].map(|kind| format!("tile/{kind}/000.p/{size}")) {
             files.insert(tile.clone(), world.get(&format!("/v1/log/{tile}")).body);
         }
@@ -330,6 +340,13 @@ impl Log {
             let root = shared::digest::Digest::of(b"another history");
             with(name, Checkpoint { size, root, ..checkpoint }.sign(key).unwrap().to_string().into_bytes())
         };
+        let cosigned = |bend: &dyn Fn(&mut Vec<u8>)| {
+            let text = String::from_utf8(self.files["cosigned"].clone()).unwrap();
+            let (head, line) = text.trim_end().rsplit_once(' ').unwrap();
+            let mut raw = BASE64.decode(line).unwrap();
+            bend(&mut raw);
+            with("cosigned", format!("{head} {}\n", BASE64.encode(raw)).into_bytes())
+        };
         let (log, stranger) = (world.server_key("log"), SigningKey::from_seed(&[9; 32]));
         vec![
             ("a leaf hash", flipped(tile("0"), 3), "tiles: the root"),
@@ -348,6 +365,14 @@ impl Log {
             ),
             ("an older checkpoint of another history", signed("old", 0, &log), "ConsistencyProofInvalid"),
             ("a newer checkpoint of another history", signed("new", 0, &log), "tiles: the root"),
+            ("a witness's key", flipped("witness", 4), "witness:"),
+            (
+                "the time of a witness's look",
+                cosigned(&|raw| raw[11] ^= 1),
+                "witness: the signature is wrong",
+            ),
+            ("a witness's signature", cosigned(&|raw| raw[20] ^= 1), "witness: the signature is wrong"),
+            ("no witness", with("cosigned", self.files["new"].clone()), "witness: it has not signed"),
             ("a checkpoint of another key", signed("new", 0, &stranger), "new:"),
         ]
     }

@@ -41,6 +41,7 @@ fn forked(asked: &AskProofs, change: &str, key: &SigningKey, vkey: &VerifierKey)
         checkpoint: checkpoint.sign(key).unwrap().to_string(),
         inclusion: (since..size).map(proof).collect(),
         consistency: Some(ConsistencyProof { old_size: since, new_size: size, hashes }),
+        witnessed: Vec::new(),
     }
 }
 
@@ -97,5 +98,61 @@ on_both! {
         let tar = world.path("evidence.tar");
         world.assent(&["export", "--change", id.as_str(), "--out", tar.to_str().unwrap()]).ok();
         world.assent(&["verify", tar.to_str().unwrap()]).ok();
+    }
+}
+
+on_both! {
+    fn a_host_begins_what_a_witness_outside_of_the_server_has_seen_in_the_ledger(world) {
+        world.join("a1", "production");
+        world.publish("base", "1.0.0", MOTD).ok();
+        // Somebody who may read, on a machine that is not the server's.
+        let outside = world.add_person("watch", &["auditor"], &[]);
+        let key = outside.join("witness.key");
+        let key = key.to_str().unwrap();
+        let made = world.assent_at(&outside, &["key", "witness", "watch.test", "--out", key]).ok();
+        let vkey = format!("watch.test{}", made.after("watch.test"));
+        world.assent(&["policy", "ledger", "--proof-before-start", "yes", "--add-witness", &vkey, "--quorum", "1", "--yes"]).ok();
+        let look = |world: &World| world.assent_at(&outside, &["log", "witness", "--key", key]);
+        look(world).ok();
+        world.settle();
+
+        let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+        world.approve(&id).ok();
+        world.settle();
+        refused(world, &id, "log.unproven");
+        let said = world.assent(&["log", "verify"]).ok();
+        assert!(said.out.contains("witness watch.test saw "), "{said}");
+
+        // A look at another story is no look at this one, whoever signs it.
+        let note = world.get("/v1/log/checkpoint").text();
+        let log: VerifierKey = world.policy().log.vkeys[0].parse().unwrap();
+        let own = Checkpoint::open(&note, &log).unwrap();
+        let other = Checkpoint { root: shared::digest::Digest::of(b"another"), ..own };
+        let file = std::fs::read_to_string(key).unwrap();
+        let secret = SigningKey::from_pem(&file[file.find("-----BEGIN").unwrap()..], None).unwrap();
+        let mut forged = other.sign(&world.server_key("log")).unwrap();
+        forged.cosign(&"watch.test".parse().unwrap(), &secret, world.now());
+        let body = serde_json::json!({ "checkpoint": forged.to_string() }).to_string();
+        let said = world.api("POST", "/v1/log/cosignatures", body.as_bytes());
+        assert!(said.status() == 409 && said.text().contains("ledger.other_log"), "{}", said.text());
+        refused(world, &id, "log.unproven");
+
+        look(world).ok();
+        assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
+        let tar = world.path("evidence.tar");
+        let tar = tar.to_str().unwrap();
+        world.assent(&["export", "--change", &id, "--out", tar]).ok();
+        let said = world.assent(&["verify", tar]).ok();
+        assert!(said.out.contains("the witness watch.test saw "), "{said}");
+
+        // The witness remembers: after a look at more, this ledger is cut, and gets no signature.
+        let own = Checkpoint::open(&world.get("/v1/log/checkpoint").text(), &log).unwrap();
+        let more = Checkpoint { size: own.size + 50, ..own }.sign(&world.server_key("log")).unwrap().to_string();
+        std::fs::write(outside.join("trust/checkpoint"), &more).unwrap();
+        let listed = world.get("/v1/log/witnesses").text();
+        let said = look(world);
+        assert!(said.code == 1 && said.err.contains("rewritten or cut"), "{said}");
+        assert_eq!(std::fs::read_to_string(outside.join("trust/checkpoint")).unwrap(), more);
+        assert_eq!(world.get("/v1/log/witnesses").text(), listed);
     }
 }

@@ -166,6 +166,7 @@ impl Ledger {
             checkpoint: self.checkpoint(),
             inclusion: places.map(|(index, _)| self.inclusion(index)).collect(),
             consistency: self.consistency(wanted.log_size),
+            witnessed: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::renew::RenewArgs;
 use crate::ssh::Place;
 use clap::{Args, Parser, Subcommand};
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
+use shared::ledger::KeyName;
 use std::path::PathBuf;
 
 pub use crate::change::args::{ChangeCommand, NewArgs};
@@ -521,6 +522,17 @@ pub enum KeyCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Make the key of a witness of the ledger, and print what the policy needs
+    #[command(
+        after_help = "Example: assent key witness audit.example.org --out witness.key\n         assent policy ledger --add-witness audit.example.org+1a2b3c4d+... --quorum 1"
+    )]
+    Witness {
+        /// Name of the witness, such as a host name
+        name: KeyName,
+        /// New file; it is not sealed, so that a timer can use it
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Read a recovery key from its print-out and seal it into a key file
     #[command(after_help = "Example: assent key restore --out governance-2.pem")]
     Restore {
@@ -538,4 +550,13 @@ pub enum LogCommand {
     /// Check that the ledger has only grown since this directory last looked
     #[command(after_help = "Example: assent log verify")]
     Verify,
+    /// Do the same, and sign for others that you have: as a witness of the ledger
+    #[command(
+        after_help = "Run it from a timer, in a directory of its own on a machine that is not the server's; who may read may be a witness.\nExample: assent log witness --key witness.key"
+    )]
+    Witness {
+        /// File of `assent key witness`
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
 }

@@ -1,14 +1,20 @@
-//! `assent log verify`: the ledger has only grown since this directory last looked. Each person is a witness.
+//! `assent log verify`: the ledger has only grown since this directory last looked.
 //!
 //! The tree is computed here from the log's tiles; the server's own proofs are not needed.
+
+pub mod witness;
 
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
 use crate::{files, term};
 use shared::digest::Digest;
 use shared::ledger::tile::TILE_WIDTH;
-use shared::ledger::{Checkpoint, ConsistencyProof, Leaf, Opening, Tile, TileKind, VerifierKey, tree};
+use shared::ledger::{
+    Checkpoint, ConsistencyProof, Leaf, Opening, Tile, TileKind, VerifierKey, Witnessed, tree,
+};
 use shared::limits;
+use shared::policy::{LogRules, Look};
+use shared::wire::{WitnessList, WitnessSeen};
 use std::collections::BTreeMap;
 
 const SEEN: &str = "checkpoint";
@@ -16,13 +22,19 @@ const SEEN: &str = "checkpoint";
 /// Where tiles come from.
 type Tiles<'t> = dyn Fn(&Tile) -> Done<Vec<u8>> + 't;
 
-pub fn verify(session: &Session) -> Done {
+/// Looks, tells, and keeps what was seen for the next look. The signed note that was accepted.
+///
+/// # Errors
+/// The ledger is not the one that was seen before, or what is said of witnesses is wrong.
+pub fn verify(session: &Session) -> Done<String> {
     let site = session.site()?;
     let vkey = site.policy.log.vkeys.first().map(String::as_str).unwrap_or_default();
     let key: VerifierKey = vkey.parse().or_refuse("the policy names no usable ledger key")?;
-    let note = session.api.checkpoint()?;
-    let now = Checkpoint::open(&note, &key).or_refuse("the ledger's checkpoint is not accepted")?;
     let path = session.profile.dir.join("trust").join(SEEN);
+    // Two looks at once would each go on from the same checkpoint, and could accept two stories.
+    let _alone = files::lock(&files::beside(&path, ".lock"))?;
+    let WitnessList { checkpoint: note, witnesses } = session.api.witnesses()?;
+    let now = Checkpoint::open(&note, &key).or_refuse("the ledger's checkpoint is not accepted")?;
     let before = match files::try_read(&path, limits::NOTE_BYTES)? {
         Some(bytes) => Some(seen(&bytes, &site.policy.log.vkeys)?),
         None => None,
@@ -39,9 +51,32 @@ pub fn verify(session: &Session) -> Done {
     };
     files::replace(&path, note.as_bytes())?;
     term::print(&format!(
-        "the ledger {} holds {} statements; {grown}\n  root {}\n",
-        now.origin, now.size, now.root
-    ))
+        "the ledger {} holds {} statements; {grown}\n  root {}\n{}",
+        now.origin,
+        now.size,
+        now.root,
+        outside(&site.policy.log, &now, witnesses)?
+    ))?;
+    Ok(note)
+}
+
+/// What witnesses saw, a line for each.
+fn outside(rules: &LogRules, now: &Checkpoint, witnesses: Vec<WitnessSeen>) -> Done<String> {
+    let shown: Vec<Witnessed> = witnesses.into_iter().filter_map(|witness| witness.seen).collect();
+    let looks =
+        rules.witnessed(now, &shown).or_refuse("what the server shows of witnesses is not accepted")?;
+    let mut lines = String::new();
+    for Look { witness, size, at } in &looks {
+        lines.push_str(&match at {
+            Some(at) => format!("  witness {witness} saw {size} of them at {at}\n"),
+            None => format!("  witness {witness} has not looked yet\n"),
+        });
+    }
+    if rules.quorum > 0 {
+        let reach = rules.reach(&looks);
+        lines.push_str(&format!("  as many as the policy asks for ({}) have seen {reach}\n", rules.quorum));
+    }
+    Ok(lines)
 }
 
 fn seen(bytes: &[u8], vkeys: &[String]) -> Done<Checkpoint> {

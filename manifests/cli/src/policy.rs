@@ -13,7 +13,7 @@ use crate::governance::{self, Concluded, Next, SignArgs, Signers, expires};
 use crate::session::Session;
 use crate::trust::{self, Site};
 use crate::{files, term, text};
-use args::{LedgerArgs, ModelCommand, PublishArgs};
+use args::{LedgerArgs, LedgerWishes, ModelCommand, PublishArgs};
 use shared::governance::keys_of;
 use shared::ids::Team;
 use shared::keys::{PublicKey, SigningKey};
@@ -102,7 +102,21 @@ fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -
 fn ledger(session: &Session, args: &LedgerArgs) -> Done {
     let site = current(session)?;
     let mut next = site.policy.clone();
-    next.log.proof_before_start = args.proof_before_start;
+    let LedgerWishes { proof_before_start, add_witness, remove_witness, quorum } = &args.wishes;
+    if let Some(proof) = proof_before_start {
+        next.log.proof_before_start = *proof;
+    }
+    for name in remove_witness {
+        if !next.log.witnesses.iter().any(|witness| witness.name() == name) {
+            return Err(Failure::refused(format!("the policy names no witness {name}"))
+                .remedy("see `assent policy show`"));
+        }
+        next.log.witnesses.retain(|witness| witness.name() != name);
+    }
+    next.log.witnesses.extend(add_witness.iter().cloned());
+    if let Some(quorum) = quorum {
+        next.log.quorum = *quorum;
+    }
     publish_next(session, &site, next, &args.sign)
 }
 

@@ -55,6 +55,7 @@ fn run_local(global: &Global, command: LocalCommand) -> Done {
         }
         LocalCommand::Backup(command) => run_backup(&command),
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
+        LocalCommand::Key(KeyCommand::Witness { name, out }) => ledger::witness::new(&name, &out),
         LocalCommand::Key(KeyCommand::New { out }) => key::new(global, &out),
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
         LocalCommand::Person(command) => person::run(global, &command),
@@ -133,7 +134,8 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Renew(args) => renew::run(session, &args),
         Do::Governance(command) => governance::run(session, &command),
         Do::Policy(command) => policy::run(session, &command),
-        Do::Log(LogCommand::Verify) => ledger::verify(session),
+        Do::Log(LogCommand::Verify) => ledger::verify(session).map(drop),
+        Do::Log(LogCommand::Witness { key }) => ledger::witness::sign(session, &key),
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) fn material(
         checkpoint: exporter.log.checkpoint(tx)?,
         proofs,
         consistency,
+        witnessed: exporter.log.witnessed(tx)?,
         server,
     })
 }

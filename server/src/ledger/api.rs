@@ -2,25 +2,27 @@
 
 use super::log::{Log, Question};
 use super::store;
+use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::{Allowed, Read};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpResponse, get, post};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::digest::Digest;
 use shared::ledger::Tile;
-use shared::wire::Recorded;
+use shared::wire::{Cosigned, Recorded, WitnessList};
 
 /// A full tile and a statement never change.
 const FOR_EVER: (HeaderName, HeaderValue) =
     (CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
 
-/// Routes for people. Needs `Data<Log>`.
+/// Routes for people. Needs `Data<Log>` and `Data<Clock>`.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(statement).service(checkpoint).service(proof).service(tile);
+    config.service(statement).service(checkpoint).service(proof).service(witnesses).service(cosigned);
+    config.service(tile);
 }
 
 /// The document with this digest, byte for byte.
@@ -38,6 +40,24 @@ async fn statement(_: Allowed<Read>, db: Data<Db>, digest: Path<Digest>) -> Resu
 async fn checkpoint(_: Allowed<Read>, db: Data<Db>, log: Data<Log>) -> Result<HttpResponse, Error> {
     let note = db.read("ledger.checkpoint", move |tx| log.checkpoint(tx)).await?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(note))
+}
+
+/// What witnesses of the policy have seen of the ledger.
+#[get("/v1/log/witnesses")]
+async fn witnesses(_: Allowed<Read>, db: Data<Db>, log: Data<Log>) -> Result<Json<WitnessList>, Error> {
+    Ok(Json(db.read("ledger.witnesses", move |tx| log.witnesses(tx)).await?))
+}
+
+/// Takes a checkpoint with the line of a witness (C2SP tlog-cosignature). Whoever brings it, it is the witness's word.
+#[post("/v1/log/cosignatures")]
+async fn cosigned(
+    _: Allowed<Read>,
+    (db, log, clock): (Data<Db>, Data<Log>, Data<Clock>),
+    body: Json<Cosigned>,
+) -> Result<HttpResponse, Error> {
+    let (text, now) = (body.into_inner().checkpoint, clock.now());
+    db.write("ledger.cosigned", move |tx| log.take_cosigned(tx, &text, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 #[derive(Deserialize, JsonSchema)]

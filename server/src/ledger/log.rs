@@ -91,8 +91,16 @@ impl Log {
     /// The key of the log that grows.
     pub fn signer(&self, tx: &mut Conn) -> Result<&SigningKey, Error> {
         let origin = store::current(tx)?.origin;
+        self.signing(&origin)
+    }
+
+    pub(super) fn signing(&self, origin: &str) -> Result<&SigningKey, Error> {
         let missing = || damaged("the origin", "none of this server's keys signs it");
-        self.key(&origin).map(|(key, _)| key).ok_or_else(missing)
+        self.key(origin).map(|(key, _)| key).ok_or_else(missing)
+    }
+
+    pub(super) fn nodes(&self, tx: &mut Conn, head: &Head, ranges: &[NodeRange]) -> Result<Loaded, Error> {
+        self.0.tiles.load(tx, head.log, ranges)
     }
 
     /// The key that is to sign the log after a restore, unless it does already.
@@ -169,8 +177,7 @@ impl Log {
     }
 
     fn sign(&self, checkpoint: &Checkpoint) -> Result<String, Error> {
-        let missing = || damaged("the origin", "none of this server's keys signs it");
-        let (key, _) = self.key(checkpoint.origin.as_str()).ok_or_else(missing)?;
+        let key = self.signing(checkpoint.origin.as_str())?;
         let note = checkpoint.sign(key).map_err(|error| Error::fault("signing a checkpoint", error))?;
         Ok(note.to_string())
     }
@@ -232,7 +239,8 @@ impl Log {
         }
         inclusion.sort_by_key(|proof| proof.index);
         let consistency = consistency(wanted.log_size, size, &nodes)?;
-        Ok(Proofs { checkpoint: self.sign(&head.checkpoint()?)?, inclusion, consistency })
+        let witnessed = self.witnessed(tx)?;
+        Ok(Proofs { checkpoint: self.sign(&head.checkpoint()?)?, inclusion, consistency, witnessed })
     }
 
     fn contradiction(
@@ -293,12 +301,16 @@ fn wanted(
 }
 
 /// None for an asker that holds a larger log: there is nothing true to prove, and it must notice.
-fn consistency(since: Option<u64>, size: u64, nodes: &Loaded) -> Result<Option<ConsistencyProof>, Error> {
+pub(super) fn consistency(
+    since: Option<u64>,
+    size: u64,
+    nodes: &Loaded,
+) -> Result<Option<ConsistencyProof>, Error> {
     let Some(old_size) = since.filter(|since| *since <= size) else { return Ok(None) };
     let hashes = tree::consistency_proof(old_size, size, nodes).map_err(broken)?;
     Ok(Some(ConsistencyProof { old_size, new_size: size, hashes }))
 }
 
-fn broken(error: TreeError) -> Error {
+pub(super) fn broken(error: TreeError) -> Error {
     damaged("a node", error)
 }

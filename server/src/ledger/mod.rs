@@ -1,6 +1,6 @@
 //! The ledger: the append-only Merkle log over every signed statement, and the statements themselves.
 //!
-//! Owns leaves, nodes, checkpoints, proofs and the content-addressed store of statements.
+//! Owns leaves, nodes, checkpoints, proofs, what witnesses signed of it, and the content-addressed store of statements.
 //! Never judges a statement: whoever records one has verified it before.
 //!
 //! A transaction that records takes the ledger's lock until it ends, so a transaction that also changes
@@ -14,10 +14,13 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod witness;
 
 pub(crate) use api::ProofOf;
 pub use api::routes;
 pub use check::check;
 pub use log::{Answer, Log, Question};
 pub use model::{Document, Placed};
-pub use store::{find_statement, find_statements, head, keep_statement, known, lock, record, record_one};
+pub use store::{
+    find_statement, find_statements, head, keep_statement, known, lock, record, record_one, set_witnesses,
+};

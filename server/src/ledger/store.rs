@@ -1,5 +1,10 @@
 //! All SQL of the ledger. One log is current; logs before a restore stay readable under their number.
 
+mod witness;
+
+pub use witness::set_witnesses;
+pub(super) use witness::{Row, list_witnesses, update_witness};
+
 use super::model::{Document, Placed, kind_text};
 use crate::each;
 use crate::kernel::db::Conn;

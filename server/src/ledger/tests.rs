@@ -5,7 +5,9 @@ use crate::kernel::testdb::{TestDb, admin, each_engine};
 use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::keys::SigningKey;
-use shared::ledger::{Checkpoint, LeafKind, Opening, Proven, Tile, TileKind, VerifierKey};
+use shared::ledger::{
+    Checkpoint, LeafKind, Opening, Proven, SignedNote, Tile, TileKind, VerifierKey, WitnessKey,
+};
 use shared::receipt::LogSeen;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
@@ -302,5 +304,86 @@ async fn a_repeated_write_after_a_lost_connection_adds_nothing() {
         let again = write(&test.db, vec![document(1)]).await.unwrap();
         assert_eq!((first[0].index, first[0].fresh), (1, true));
         assert_eq!((again[0].index, again[0].fresh), (1, false), "{}", test.engine);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_of_the_policy_and_nobody_else_sign_this_log_and_the_larger_look_is_kept() {
+    let witness = |n: u8| {
+        let key = SigningKey::from_seed(&[60 + n; 32]);
+        (WitnessKey::new(format!("w{n}.test").parse().unwrap(), key.public()), key)
+    };
+    for (test, log) in opened().await {
+        write(&test.db, (1..20).map(document).collect()).await.unwrap();
+        let keys = vec![witness(0).0, witness(1).0];
+        test.db.write("set", move |tx| Ok::<_, Error>(set_witnesses(tx, &keys)?)).await.unwrap();
+        let listed = || {
+            let log = log.clone();
+            test.db.read("list", move |tx| log.witnesses(tx))
+        };
+        assert!(listed().await.unwrap().witnesses.iter().all(|witness| witness.seen.is_none()));
+        let take = |note: String| {
+            let log = log.clone();
+            test.db.write("take", move |tx| log.take_cosigned(tx, &note, NOW))
+        };
+        let own = SigningKey::from_seed(&[9; 32]);
+        let small = test.db.read("head", head).await.unwrap();
+        let signed = |checkpoint: &Checkpoint, n: u8, at: i64| {
+            let mut note = checkpoint.sign(&own).unwrap();
+            let (public, key) = witness(n);
+            note.cosign(public.name(), &key, NOW.plus(at));
+            note
+        };
+        write(&test.db, (20..300).map(document).collect()).await.unwrap();
+        let large = test.db.read("head", head).await.unwrap();
+        take(signed(&large, 0, 0).to_string()).await.unwrap();
+        take(signed(&small, 0, 0).to_string()).await.unwrap();
+        let mut both = signed(&small, 1, 0);
+        both.cosign(&"stranger".parse().unwrap(), &SigningKey::from_seed(&[1; 32]), NOW);
+        take(both.to_string()).await.unwrap();
+
+        // Each is shown with a proof that leads to the newest checkpoint, and with nobody else's line.
+        write(&test.db, vec![document(300)]).await.unwrap();
+        let list = listed().await.unwrap();
+        let now = Checkpoint::open(&list.checkpoint, &log.vkey()).unwrap();
+        let sizes: Vec<u64> = list
+            .witnesses
+            .iter()
+            .zip([0, 1])
+            .map(|(shown, n)| {
+                let seen = shown.seen.as_ref().unwrap();
+                let old = Checkpoint::open(&seen.checkpoint, &log.vkey()).unwrap();
+                seen.consistency.check(&old, &now).unwrap();
+                let note = SignedNote::parse(&seen.checkpoint).unwrap();
+                assert_eq!(note.cosigned(&witness(n).0).unwrap(), Some(NOW));
+                assert!(!seen.checkpoint.contains("stranger"), "{}", test.engine);
+                old.size
+            })
+            .collect();
+        assert_eq!(sizes, [300, 20], "{}", test.engine);
+
+        let forked = Checkpoint { root: Digest::of(b"other"), ..small.clone() };
+        let ahead = Checkpoint { size: 999, ..large.clone() };
+        let renamed = Checkpoint { origin: "assent.other".parse().unwrap(), ..small.clone() };
+        let mut bent = signed(&small, 0, 0).to_string();
+        bent = bent.replace("w0.test", "w1.test");
+        for (what, note, code) in [
+            ("another tree", signed(&forked, 0, 0).to_string(), "ledger.other_log"),
+            ("more than is here", signed(&ahead, 0, 0).to_string(), "ledger.other_log"),
+            ("another log", signed(&renamed, 0, 0).to_string(), "ledger.bad_cosignature"),
+            ("a stranger", signed(&small, 2, 0).to_string(), "ledger.bad_cosignature"),
+            ("another name", bent, "ledger.bad_cosignature"),
+            ("tomorrow", signed(&small, 0, 86_400).to_string(), "ledger.bad_cosignature"),
+            ("no note", "x".to_owned(), "ledger.bad_cosignature"),
+        ] {
+            let refused = take(note).await.unwrap_err().chain();
+            assert!(refused.contains(code), "{}: {what}: {refused}", test.engine);
+        }
+        // Who stays keeps what was signed; who goes takes it along.
+        let keys = vec![witness(1).0, witness(2).0];
+        test.db.write("set", move |tx| Ok::<_, Error>(set_witnesses(tx, &keys)?)).await.unwrap();
+        let list = listed().await.unwrap().witnesses;
+        let seen: Vec<_> = list.iter().map(|shown| (&shown.witness[..2], shown.seen.is_some())).collect();
+        assert_eq!(seen, [("w1", true), ("w2", false)], "{}", test.engine);
     }
 }

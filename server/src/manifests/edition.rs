@@ -45,6 +45,7 @@ pub(super) fn record(tx: &mut Conn, bytes: &[u8], roots: &[&[u8]], now: Timestam
     let known = store::find_policy(tx)?.is_some_and(|(current, _)| current == digest);
     if !known {
         store::insert_policy(tx, policy.version, &digest, now)?;
+        ledger::set_witnesses(tx, &policy.log.witnesses)?;
     }
     Ok(!known)
 }

@@ -637,6 +637,26 @@ const LEDGER: &[Route] = &[
     .answers(&[answer(200, "the proof", json::<wire::Recorded>())])
     .refuses(&["ledger.unknown_statement"]),
     route(
+        ("GET", "/v1/log/witnesses"),
+        "listWitnesses",
+        may::<Read>(),
+        "Lists how far each witness of the policy has seen the ledger.",
+    )
+    .answers(&[answer(
+        200,
+        "the newest checkpoint, and one entry for each witness",
+        json::<wire::WitnessList>(),
+    )]),
+    route(
+        ("POST", "/v1/log/cosignatures"),
+        "takeCosignature",
+        may::<Read>(),
+        "Takes a checkpoint with the line of a witness (C2SP tlog-cosignature).",
+    )
+    .takes(json::<wire::Cosigned>())
+    .answers(&[answer(204, "it is kept, unless a larger one is", Content::Nothing)])
+    .refuses(&["ledger.bad_cosignature", "ledger.other_log"]),
+    route(
         ("GET", "/v1/log/{tile:tile/.+}"),
         "fetchTile",
         may::<Read>(),

@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::finding::Finding;
-use crate::ledger::{ConsistencyProof, TlogProof};
+use crate::ledger::{ConsistencyProof, TlogProof, Witnessed};
 use crate::limits;
 use crate::plan::{Plan, PlanSet, open_plan};
 use crate::policy::Policy;
@@ -22,6 +22,8 @@ pub struct Proofs {
     pub checkpoint: String,
     pub inclusion: BTreeMap<Digest, TlogProof>,
     pub consistency: Vec<ConsistencyProof>,
+    /// What witnesses of the policy have seen of the ledger.
+    pub witnessed: Vec<Witnessed>,
 }
 
 /// A bundle's files as typed values. Host statements are already checked to be signed by the host's own key;
@@ -153,6 +155,10 @@ impl Contents {
             let digest: Digest = stem.parse().map_err(|e| Flaw::at(path, e))?;
             let proof: TlogProof = text.parse().map_err(|e| Flaw::at(path, e))?;
             self.proofs.inclusion.insert(digest, proof);
+        } else if name == "witnessed.json" {
+            let most = limits::POLICY_WITNESSES * limits::TLOG_PROOF_BYTES;
+            self.proofs.witnessed =
+                strict::from_json("what witnesses saw", bytes, most).map_err(|e| Flaw::at(path, e))?;
         } else {
             let proof = strict::from_json("the proof", bytes, limits::ENVELOPE_BYTES)
                 .map_err(|e| Flaw::at(path, e))?;

@@ -7,6 +7,7 @@ mod accepted;
 mod columns;
 mod contents;
 mod derived;
+mod ledger;
 mod rules;
 mod seal;
 mod standing;
@@ -16,14 +17,15 @@ mod tests;
 mod verify;
 
 pub use contents::{Contents, Proofs};
+pub use ledger::follows;
 pub use seal::{check_seal, seal};
 pub use tables::{Table, tables};
-pub use verify::{Report, follows, verify};
+pub use verify::{Report, verify};
 
 use crate::bundle::Bundle;
 use crate::digest::Digest;
 use crate::ids::{ChangeId, PersonId, SiteId};
-use crate::ledger::{ConsistencyProof, InclusionProof};
+use crate::ledger::{ConsistencyProof, InclusionProof, Witnessed};
 use crate::strict::Map;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,7 +48,7 @@ impl Flaw {
     }
 }
 
-/// What was asked for. The same query at the same log size gives the same bytes.
+/// What was asked for. The same query at the same log size, and with the same looks of witnesses, gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
@@ -185,6 +187,8 @@ pub struct Material {
     pub proofs: BTreeMap<Digest, InclusionProof>,
     /// From each smaller checkpoint that a host has seen.
     pub consistency: Vec<ConsistencyProof>,
+    /// What witnesses of the policy have seen of the ledger.
+    pub witnessed: Vec<Witnessed>,
     pub server: ServerWord,
 }
 
@@ -215,6 +219,9 @@ pub fn assemble(material: &Material) -> Result<Files, Flaw> {
     }
     for proof in &material.consistency {
         files.insert(format!("proofs/consistency/{}.json", proof.old_size), crate::strict::to_json(proof));
+    }
+    if !material.witnessed.is_empty() {
+        files.insert("proofs/witnessed.json".into(), crate::strict::to_json(&material.witnessed));
     }
     files.insert("proofs/checkpoint".into(), material.checkpoint.clone().into_bytes());
     files.insert("data/server.json".into(), crate::strict::to_json(&material.server));

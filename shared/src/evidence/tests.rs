@@ -11,7 +11,7 @@ use crate::digest::{Digest, hex};
 use crate::fixtures::{self as fix, Case, NOW, change_body, host, key, person_id};
 use crate::ids::SiteId;
 use crate::keys::SigningKey;
-use crate::ledger::{Checkpoint, Frontier, Leaf, LeafKind, VerifierKey, tree};
+use crate::ledger::{Checkpoint, Frontier, Leaf, LeafKind, VerifierKey, WitnessKey, Witnessed, tree};
 use crate::manifest::Manifest;
 use crate::plan::Verb;
 use crate::policy::Policy;
@@ -103,6 +103,7 @@ fn governed(
             ("1.content.main.json".into(), content),
         ]),
         checkpoint: String::new(),
+        witnessed: Vec::new(),
         proofs: BTreeMap::new(),
         consistency: Vec::new(),
         server: ServerWord::default(),
@@ -238,7 +239,7 @@ fn enrolled(site: &Site) -> Statement<Enrolment> {
 }
 
 /// Proves everything in the log, lays the bundle out and seals it.
-fn sealed(mut site: Site, (log, seen): (&Log, u64), log_key: &SigningKey) -> Files {
+fn sealed(mut site: Site, (log, seen): (&Log, u64), looks: &[u64], log_key: &SigningKey) -> Files {
     let size = log.frontier.size();
     let checkpoint = Checkpoint { origin: ORIGIN.parse().unwrap(), size, root: log.frontier.root() };
     let material = &mut site.material;
@@ -246,6 +247,15 @@ fn sealed(mut site: Site, (log, seen): (&Log, u64), log_key: &SigningKey) -> Fil
     material.checkpoint = checkpoint.sign(log_key).unwrap().to_string();
     let hashes = tree::consistency_proof(seen, size, &log.nodes).unwrap();
     material.consistency.push(proof(seen, size, hashes));
+    for (n, looked) in (0u8..).zip(looks) {
+        let then =
+            Checkpoint { size: *looked, root: log.root_at(*looked), origin: checkpoint.origin.clone() };
+        let mut note = then.sign(log_key).unwrap();
+        note.cosign(witness(n).name(), &key(50 + n), NOW.plus(i64::from(n)));
+        let hashes = tree::consistency_proof(*looked, size, &log.nodes).unwrap();
+        let consistency = proof(*looked, size, hashes);
+        material.witnessed.push(Witnessed { checkpoint: note.to_string(), consistency });
+    }
     for (n, (digest, leaf)) in (0u64..).zip(&log.leaves) {
         let hashes = tree::inclusion_proof(n, size, &log.nodes).unwrap();
         let leaf = String::from_utf8(leaf.to_bytes()).unwrap();
@@ -254,6 +264,10 @@ fn sealed(mut site: Site, (log, seen): (&Log, u64), log_key: &SigningKey) -> Fil
     let mut files = assemble(material).unwrap();
     seal(&mut files, log_key);
     files
+}
+
+fn witness(n: u8) -> WitnessKey {
+    WitnessKey::new(format!("w{n}.test").parse().unwrap(), key(50 + n).public())
 }
 
 /// Builds a bundle; `bend` changes the receipt before its host signs it, and the case that it belongs to.
@@ -266,24 +280,29 @@ fn bundle_with(
     bend: impl Fn(&mut Receipt, &mut Case),
     second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
 ) -> Files {
-    built(|_| (), bend, second, 2)
+    built(|_| (), bend, second, (2, &[]))
 }
 
 /// The same under another policy.
 fn bundle_of(policy: impl Fn(&mut Policy), bend: impl Fn(&mut Receipt, &mut Case)) -> Files {
-    built(policy, bend, |_| None, 2)
+    built(policy, bend, |_| None, (2, &[]))
 }
 
 /// The same of a host that had seen so many leaves of the ledger when it began.
 fn bundle_seeing(policy: impl Fn(&mut Policy), seen: u64) -> Files {
-    built(policy, |_, _| (), |_| None, seen)
+    bundle_witnessed(policy, seen, &[])
+}
+
+/// The same with witnesses who looked when the ledger had so many leaves.
+fn bundle_witnessed(policy: impl Fn(&mut Policy), seen: u64, looks: &[u64]) -> Files {
+    built(policy, |_, _| (), |_| None, (seen, looks))
 }
 
 fn built(
     policy: impl Fn(&mut Policy),
     bend: impl Fn(&mut Receipt, &mut Case),
     second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
-    seen: u64,
+    (seen, looks): (u64, &[u64]),
 ) -> Files {
     let (mut site, log_key) = site_with(policy);
     let mut case = case(&site.id);
@@ -336,7 +355,7 @@ fn built(
     }
     let server = ServerChange { state: "review".into(), ..ServerChange::default() };
     material.server.changes.insert("C-1".parse().unwrap(), server);
-    sealed(site, (&log, seen), &log_key)
+    sealed(site, (&log, seen), looks, &log_key)
 }
 
 fn proof(old_size: u64, new_size: u64, hashes: Vec<Digest>) -> crate::ledger::ConsistencyProof {
@@ -644,4 +663,51 @@ fn where_proofs_are_demanded_the_host_had_seen_what_it_began() {
         "change, plan set and approval are among five leaves"
     );
     assert!(!verify(&bundle_seeing(demand, 4), None).is_good(), "the approval is not");
+}
+
+#[test]
+fn where_witnesses_are_demanded_they_had_seen_what_was_begun_and_saw_beginnings_of_this_ledger() {
+    let demand = |quorum| {
+        move |policy: &mut Policy| {
+            policy.log.proof_before_start = true;
+            policy.log.witnesses = vec![witness(0), witness(1)];
+            policy.log.quorum = quorum;
+        }
+    };
+    let report = verify(&bundle_witnessed(demand(2), 5, &[5, 6]), None);
+    assert_eq!(report.flaws, []);
+    let told = report.remarks.join("\n");
+    for part in ["w0.test saw 5 of the ledger's 8", "w1.test saw 6 of", "3 statements are newer"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(verify(&bundle_witnessed(demand(1), 5, &[4, 5]), None).is_good(), "one of the two is enough");
+    for (quorum, looks) in [(2, &[4, 8][..]), (1, &[4, 3]), (2, &[8]), (1, &[])] {
+        let flaws = flaws(&bundle_witnessed(demand(quorum), 5, looks));
+        assert!(flaws.contains("before witnesses had seen"), "{quorum} of {looks:?}: {flaws}");
+    }
+
+    // What is bent comes out, whoever seals it again.
+    let shown = |files: &Files| -> Vec<Witnessed> {
+        serde_json::from_slice(&files["proofs/witnessed.json"]).unwrap()
+    };
+    let bent = |bend: &dyn Fn(&mut Vec<Witnessed>)| {
+        let mut files = bundle_witnessed(demand(1), 5, &[5, 6]);
+        let mut witnessed = shown(&files);
+        bend(&mut witnessed);
+        files.insert("proofs/witnessed.json".into(), strict::to_json(&witnessed));
+        reseal(&mut files);
+        flaws(&files)
+    };
+    assert_eq!(bent(&|_| ()), "");
+    let swapped = bent(&|all| {
+        let first = all[0].checkpoint.clone();
+        let line = first.lines().last().unwrap();
+        all[1].checkpoint =
+            all[1].checkpoint.lines().take(5).chain([line, ""]).collect::<Vec<_>>().join("\n");
+    });
+    assert!(swapped.contains("a signature of w0.test on the note is wrong"), "{swapped}");
+    let moved = bent(&|all| all[0].consistency = all[1].consistency.clone());
+    assert!(moved.contains("proofs/witnessed.json"), "{moved}");
+    let hash = bent(&|all| all[0].consistency.hashes[0] = Digest::of(b"x"));
+    assert!(hash.contains("witnesses saw a ledger of 5 leaves"), "{hash}");
 }

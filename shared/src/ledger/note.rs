@@ -1,6 +1,7 @@
 //! Signed notes: text with signature lines below it, and the keys that verify them.
 //!
-//! Only ed25519 notes (type 0x01). Lines of other keys, such as witnesses, are kept and not judged.
+//! Ed25519 keys only: of whoever wrote the note (type 0x01), and of witnesses (type 0x04, see `witness`). Lines of other
+//! keys are kept and not judged.
 //!
 //! Source: C2SP signed-note; the text form of keys as in Go's `sumdb/note`.
 
@@ -13,7 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+/// Types of keys (C2SP signed-note, "Signature types").
 const ED25519: u8 = 1;
+pub(super) const COSIGNATURE: u8 = 4;
 const LINE_START: &str = "— ";
 
 /// Why a note or its key is refused.
@@ -26,6 +29,8 @@ pub enum NoteError {
     Name(String),
     #[error("{0:?} is not a verifier key of the form name+hash+base64 with an ed25519 key")]
     VerifierKey(String),
+    #[error("{0:?} is not the key of a witness: name+hash+base64 with an ed25519 key of type 4")]
+    WitnessKey(String),
     #[error("the verifier key of {name} carries the key hash {got}, computed is {expected}")]
     KeyHash { name: KeyName, got: String, expected: String },
     #[error("the signed note is {0} bytes; at most {max} are accepted", max = limits::NOTE_BYTES)]
@@ -95,43 +100,63 @@ impl VerifierKey {
 
     /// First four bytes of SHA-256 over name, newline, type and key.
     pub fn id(&self) -> [u8; 4] {
-        key_id(&self.name, &self.public)
+        key_id(ED25519, &self.name, &self.public)
     }
 }
 
-fn key_id(name: &KeyName, public: &PublicKey) -> [u8; 4] {
-    let digest = Digest::of_parts(&[name.as_str().as_bytes(), &[b'\n', ED25519], public.as_bytes()]);
+pub(super) fn key_id(kind: u8, name: &KeyName, public: &PublicKey) -> [u8; 4] {
+    let digest = Digest::of_parts(&[name.as_str().as_bytes(), &[b'\n', kind], public.as_bytes()]);
     let [a, b, c, d, ..] = digest.0;
     [a, b, c, d]
 }
 
+/// `name+hash+base64(type || key)`.
+pub(super) fn write_key(
+    f: &mut fmt::Formatter<'_>,
+    kind: u8,
+    name: &KeyName,
+    public: &PublicKey,
+) -> fmt::Result {
+    let key = [&[kind], public.as_bytes().as_slice()].concat();
+    write!(f, "{name}+{}+{}", hex(&key_id(kind, name, public)), BASE64.encode(key))
+}
+
+/// What `write_key` wrote for this type; else `bad`, or that name and hash do not belong to the key.
+pub(super) fn read_key(
+    text: &str,
+    kind: u8,
+    bad: impl Fn(String) -> NoteError,
+) -> Result<(KeyName, PublicKey), NoteError> {
+    let bad = || bad(strict::shorten(text));
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(bad());
+    };
+    let key = BASE64.decode(key).map_err(|_| bad())?;
+    let raw = match key.split_first() {
+        Some((first, raw)) if *first == kind => raw,
+        _ => return Err(bad()),
+    };
+    // A weak key would verify for anybody; the text is then no key at all.
+    let public = raw.try_into().ok().and_then(|raw| PublicKey::from_bytes(raw).ok()).ok_or_else(bad)?;
+    let name: KeyName = name.parse()?;
+    let expected = hex(&key_id(kind, &name, &public));
+    if hash != expected {
+        return Err(NoteError::KeyHash { name, got: strict::shorten(hash), expected });
+    }
+    Ok((name, public))
+}
+
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519];
-        key.extend_from_slice(self.public.as_bytes());
-        write!(f, "{}+{}+{}", self.name, hex(&self.id()), BASE64.encode(key))
+        write_key(f, ED25519, &self.name, &self.public)
     }
 }
 
 impl FromStr for VerifierKey {
     type Err = NoteError;
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let bad = || NoteError::VerifierKey(strict::shorten(text));
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(bad());
-        };
-        let key = BASE64.decode(key).map_err(|_| bad())?;
-        let [ED25519, raw @ ..] = key.as_slice() else { return Err(bad()) };
-        let public = raw.try_into().map_err(|_| bad()).and_then(|raw| {
-            // A weak key would verify for anybody; the text is then no key at all.
-            PublicKey::from_bytes(raw).map_err(|_| bad())
-        })?;
-        let name: KeyName = name.parse()?;
-        let expected = hex(&key_id(&name, &public));
-        if hash != expected {
-            return Err(NoteError::KeyHash { name, got: strict::shorten(hash), expected });
-        }
+        let (name, public) = read_key(text, ED25519, NoteError::VerifierKey)?;
         Ok(Self { name, public })
     }
 }
@@ -143,7 +168,7 @@ strict::text_serde!(VerifierKey);
 struct NoteSignature {
     name: KeyName,
     id: [u8; 4],
-    /// The signature itself; 64 bytes for ed25519, other lengths for keys that we do not know.
+    /// The signature itself: 64 bytes for ed25519, 72 of a witness, other lengths for keys that we do not know.
     signature: Vec<u8>,
 }
 
@@ -168,11 +193,24 @@ impl SignedNote {
 
     /// Adds a signature line below the others.
     pub fn add_signature(&mut self, name: &KeyName, key: &SigningKey) {
-        self.signatures.push(NoteSignature {
-            name: name.clone(),
-            id: key_id(name, &key.public()),
-            signature: key.sign(self.text.as_bytes()).to_vec(),
-        });
+        let id = key_id(ED25519, name, &key.public());
+        self.add_line(name, id, key.sign(self.text.as_bytes()).to_vec());
+    }
+
+    pub(super) fn add_line(&mut self, name: &KeyName, id: [u8; 4], signature: Vec<u8>) {
+        self.signatures.push(NoteSignature { name: name.clone(), id, signature });
+    }
+
+    /// What stands behind name and id in the lines of one key.
+    pub(super) fn lines(&self, name: &KeyName, id: [u8; 4]) -> impl Iterator<Item = &[u8]> {
+        let of_key = self.signatures.iter().filter(move |line| line.name == *name && line.id == id);
+        of_key.map(|line| line.signature.as_slice())
+    }
+
+    /// Leaves out the lines of all other keys.
+    pub fn only(mut self, keys: &[[u8; 4]]) -> Self {
+        self.signatures.retain(|line| keys.contains(&line.id));
+        self
     }
 
     /// Reads a note. The text must be ignored until `verify` has accepted it.
@@ -196,10 +234,9 @@ impl SignedNote {
     /// The text if `key` signed it. A wrong signature in the name of `key` refuses the note, even if
     /// another line of the same key is right; lines of other keys are ignored.
     pub fn verify(&self, key: &VerifierKey) -> Result<&str, NoteError> {
-        let id = key.id();
         let mut signed = false;
-        for line in self.signatures.iter().filter(|line| line.name == key.name && line.id == id) {
-            if !key.public.verifies(self.text.as_bytes(), &line.signature) {
+        for signature in self.lines(&key.name, key.id()) {
+            if !key.public.verifies(self.text.as_bytes(), signature) {
                 return Err(NoteError::WrongSignature(key.name.clone()));
             }
             signed = true;

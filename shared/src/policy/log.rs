@@ -6,6 +6,7 @@
 use crate::digest::Digest;
 use crate::ledger::{
     Checkpoint, CheckpointError, ConsistencyProof, InclusionProof, LeafKind, Proven, Unproven, VerifierKey,
+    WitnessKey,
 };
 use crate::receipt::LogSeen;
 use crate::strict;
@@ -20,6 +21,12 @@ pub struct LogRules {
     /// A host begins a change only when the ledger is proven to hold it and the approvals that count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proof_before_start: bool,
+    /// Who looks at the ledger from outside of the server, and signs what they saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<WitnessKey>,
+    /// How many of them must have seen a leaf before it counts as proven; 0 asks for none.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub quorum: u32,
 }
 
 /// Why what a server says of the ledger is not taken.
@@ -35,14 +42,14 @@ pub enum Doubt {
     Behind { now: u64, seen: u64 },
 }
 
-fn fork(why: impl ToString) -> Doubt {
+pub(super) fn fork(why: impl ToString) -> Doubt {
     Doubt::Fork(why.to_string())
 }
 
 impl LogRules {
     /// Nothing but keys: what a new site begins with.
     pub fn new(vkeys: Vec<String>) -> Self {
-        Self { vkeys, proof_before_start: false }
+        Self { vkeys, proof_before_start: false, witnesses: Vec::new(), quorum: 0 }
     }
 
     /// Opens a signed checkpoint under one of the keys, and says whether that is the current one.
@@ -139,8 +146,11 @@ impl Held {
 
     /// With what `proofs` prove in addition, and the checkpoint that is now the last one seen.
     ///
+    /// What too few witnesses have seen is left out.
+    ///
     /// # Errors
-    /// As [`LogRules::follow`]; a proof that does not hold; a ledger that the policy does not name first.
+    /// As [`LogRules::follow`]; a proof that does not hold; a ledger that the policy does not name first, or that is not
+    /// the one which a witness has seen.
     pub fn with(
         &self,
         rules: &LogRules,
@@ -154,8 +164,12 @@ impl Held {
         let goes_on = self.rules == Some(rules.digest()) && self.statements.len() < Self::MOST;
         let mut held = if goes_on { self.clone() } else { Self::default() };
         held.rules = Some(rules.digest());
+        let reach = rules.reach(&rules.witnessed(&checkpoint, &proofs.witnessed)?);
         for proof in &proofs.inclusion {
             let proven = proven(proof, &checkpoint)?;
+            if proven.index() >= reach {
+                continue;
+            }
             held.statements.insert(proven.leaf().sha256, proven.leaf().kind);
         }
         Ok((held, LogSeen::from(&checkpoint)))

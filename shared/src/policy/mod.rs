@@ -14,6 +14,7 @@ mod model;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod witnesses;
 
 pub use delegation::Delegation;
 pub use glass::{GlassRules, REVIEW_SECS};
@@ -22,6 +23,7 @@ pub use judge::{Case, Judgement, Purpose, Verdict, corrections_until, judge, req
 pub use log::{Doubt, Held, LogRules};
 pub use model::{DAY_SECS, Model};
 pub use tally::Voice;
+pub use witnesses::Look;
 
 use crate::change::ChangeType;
 use crate::digest::Digest;
@@ -135,8 +137,8 @@ pub struct Require {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
-fn is_zero(hours: &u32) -> bool {
-    *hours == 0
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// All rules that match a case must be satisfied, and each action class needs at least one that matches.
@@ -257,8 +259,9 @@ impl Policy {
             }
         }
         problems.extend(self.holder_problems(&keys));
-        if self.log.vkeys.is_empty() {
-            problems.push("log.vkeys is empty: nobody could check the ledger".into());
+        problems.extend(self.log.problems());
+        if self.log.witnesses.iter().any(|witness| keys.contains(&AnyKey::from(*witness.public()))) {
+            problems.push("log.witnesses names the key of a person; one key has one purpose".into());
         }
         problems
     }

@@ -12,6 +12,7 @@ use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role as TufRole, Signed, Targets};
 use shared::wire::{Approve, ChangeFile};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// A change as a test asks for it; everything else has a sensible value.
 #[derive(Clone, Debug)]
@@ -187,6 +188,21 @@ impl World {
         let body = serde_json::json!({ "targets": String::from_utf8(targets).unwrap(), "policy": text });
         let reply = self.api("POST", "/v1/tuf/policy", body.to_string().as_bytes());
         assert!(reply.status() < 300, "policy: {} {}", reply.status(), reply.text());
+    }
+
+    /// Invites, joins and adds a person as their two machines would; gives the directory of the new one.
+    pub fn add_person(&self, id: &str, roles: &[&str], more: &[&str]) -> PathBuf {
+        let [invitation, introduction] =
+            ["invitation", "introduction"].map(|kind| format!("{id}.{kind}.json"));
+        let mut invite = vec!["person", "invite", id, "--name", "One More Person"];
+        roles.iter().for_each(|role| invite.extend(["--role", role]));
+        self.assent(&invite).ok();
+        let dir = self.path(&format!("machine-of-{id}"));
+        let joined = self.assent_at(&dir, &["person", "join", &invitation, dir.to_str().unwrap()]).ok();
+        let words = joined.after("six words");
+        let added = self.assent(&[&["person", "add", &introduction, "--yes"], more].concat()).ok();
+        assert!(words.split(' ').count() == 6 && added.out.contains(words), "{words}: {added}");
+        dir
     }
 
     /// Adds `second`, and a rule: hosts of class `vault` need both persons.

@@ -14,8 +14,9 @@ use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
-    Approve, ChangeFile, ChangeLine, CiFile, CiLine, Dispose, FindingFile, FindingLine, FindingPage,
-    HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, ProgressPage, Recorded, Why,
+    Approve, ChangeFile, ChangeLine, CiFile, CiLine, Cosigned, Dispose, FindingFile, FindingLine,
+    FindingPage, HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, ProgressPage, Recorded, Why,
+    WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -301,9 +302,15 @@ impl Client {
         Ok(())
     }
 
-    pub fn checkpoint(&self) -> Done<String> {
-        let reply = self.send(&Request::get("/v1/log/checkpoint", limits::NOTE_BYTES as u64))?.good()?;
-        String::from_utf8(reply.body).map_err(|_| Failure::fault("the ledger's checkpoint is not text"))
+    /// The newest checkpoint, and what witnesses have seen of the ledger.
+    pub fn witnesses(&self) -> Done<WitnessList> {
+        let most = (limits::POLICY_WITNESSES + 1) * limits::TLOG_PROOF_BYTES;
+        self.read("the ledger's checkpoint", &Request::get("/v1/log/witnesses", most as u64))
+    }
+
+    pub fn cosigned(&self, checkpoint: String) -> Done {
+        let body = strict::to_json(&Cosigned { checkpoint });
+        self.send(&Request::json(Method::POST, "/v1/log/cosignatures", body, SMALL))?.good().map(drop)
     }
 
     /// The ledger's proof that it holds a statement.

@@ -4,6 +4,7 @@ use crate::governance::SignArgs;
 use clap::{ArgAction, ArgGroup, Args, Subcommand};
 use shared::ids::{HostClass, ModelName, PersonId, Team};
 use shared::keys::AnyKey;
+use shared::ledger::{KeyName, WitnessKey};
 use shared::policy::Role;
 use shared::risk::ActionClass;
 use std::path::PathBuf;
@@ -67,16 +68,32 @@ pub enum PolicyCommand {
     Model(ModelCommand),
     /// Say what hosts demand of the ledger before they begin a change
     #[command(
-        after_help = "With proofs a server cannot let a host begin something that the ledger, and so everybody who looks at it, will not show.\nExample: assent policy ledger --proof-before-start yes"
+        after_help = "With proofs a server cannot let a host begin something that the ledger, and so everybody who looks at it, will not show. With witnesses it cannot even show two stories.\nExample: assent policy ledger --proof-before-start yes\n         assent policy ledger --add-witness audit.example.org+1a2b3c4d+... --quorum 1"
     )]
     Ledger(LedgerArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct LedgerArgs {
+#[group(id = "ledger", required = true, multiple = true)]
+pub struct LedgerWishes {
     /// Whether hosts begin a change only when the ledger is proven to hold it and the approvals that count
     #[arg(long, value_name = "yes|no", action = ArgAction::Set, value_parser = yes_or_no)]
-    pub proof_before_start: bool,
+    pub proof_before_start: Option<bool>,
+    /// Add a witness: its key as `assent key witness` prints it (C2SP signed-note, type 4)
+    #[arg(long, value_name = "KEY")]
+    pub add_witness: Vec<WitnessKey>,
+    /// Take a witness out, by name
+    #[arg(long, value_name = "NAME")]
+    pub remove_witness: Vec<KeyName>,
+    /// How many witnesses must have seen what is to count as proven to be in the ledger; 0 asks for none
+    #[arg(long, value_name = "COUNT")]
+    pub quorum: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerArgs {
+    #[command(flatten)]
+    pub wishes: LedgerWishes,
     #[command(flatten)]
     pub sign: SignArgs,
 }

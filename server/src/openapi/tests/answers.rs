@@ -155,6 +155,7 @@ async fn people_get_what_is_described() {
         "/v1/finding-rules",
         "/v1/exports",
         "/v1/log/checkpoint",
+        "/v1/log/witnesses",
         "/v1/log/tile/0/000.p/1",
         "/v1/changes?state=running&before=C-100",
         &format!("/v1/changes/{id}"),
@@ -234,6 +235,7 @@ async fn people_get_what_is_described() {
         ("POST", format!("/v1/changes/{id}/close"), json(json!({ "outcome": "expired" })), 422),
         ("POST", "/v1/join-tokens".into(), json(json!({ "host_class": "lab", "minutes": 61 })), 422),
         ("GET", "/v1/log/tile/9/999".into(), vec![], 404),
+        ("POST", "/v1/log/cosignatures".into(), json(json!({ "checkpoint": "x" })), 422),
     ] {
         let reply = call(method, &path, body).await;
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.json());
@@ -245,7 +247,10 @@ async fn people_get_what_is_described() {
     let described = super::routes::on(Port::People).map(|route| route.id);
     let open: Vec<_> = described.filter(|id| !answered.iter().any(|seen| seen == id)).collect();
     // Hosts join and renew below; the others have tests of their own in their slices.
-    assert_eq!(open, ["joinHost", "renewHost", "publishPolicy", "findArtifact", "closeChange"]);
+    assert_eq!(
+        open,
+        ["joinHost", "renewHost", "publishPolicy", "findArtifact", "closeChange", "takeCosignature"]
+    );
 }
 
 fn facts() -> Facts {

@@ -54,7 +54,7 @@ fn told(story: &Story) -> Files {
     let server =
         ServerChange { state: "closed".into(), outcome: Some(story.outcome.into()), ..Default::default() };
     site.material.server.changes.insert("C-1".parse().unwrap(), server);
-    sealed(site, (&log, 2), &log_key)
+    sealed(site, (&log, 2), &[], &log_key)
 }
 
 #[test]

@@ -6,8 +6,9 @@ use crate::keys::SigningKey;
 use crate::ledger::tile::{TileError, write_entries, write_hashes};
 use crate::ledger::{
     Checkpoint, CheckpointError, KeyName, Leaf, LeafKind, NoteError, Opening, SignedNote, Tile, TileKind,
-    VerifierKey, merkle,
+    VerifierKey, WitnessKey, merkle,
 };
+use crate::time::Timestamp;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use proptest::prelude::*;
 
@@ -336,4 +337,69 @@ proptest! {
             prop_assert_eq!(tile.to_string(), format!("tile/{}", text));
         }
     }
+}
+
+/// The key of a witness that runs in the open, as its operator publishes it.
+const WITNESS: &str =
+    "witness.navigli.sunlight.geomys.org+a3e00fe2+BNy/co4C1Hn1p+INwJrfUlgz7W55dSZReusH/GhUhJ/G";
+
+#[test]
+fn keys_of_witnesses_and_of_logs_are_not_mixed_up() {
+    let key: WitnessKey = WITNESS.parse().unwrap();
+    assert_eq!((key.to_string().as_str(), key.id()), (WITNESS, [0xa3, 0xe0, 0x0f, 0xe2]));
+    assert!(matches!(VKEY.parse::<WitnessKey>(), Err(NoteError::WitnessKey(_))));
+    assert!(matches!(WITNESS.parse::<VerifierKey>(), Err(NoteError::VerifierKey(_))));
+    for bent in [WITNESS.replace("navigli", "navigle"), WITNESS.replace("a3e0", "a3e1")] {
+        assert!(matches!(bent.parse::<WitnessKey>(), Err(NoteError::KeyHash { .. })), "{bent}");
+    }
+    for bent in ["", "w", "w+00", "w+00+!", "w+00+BA=="] {
+        assert!(bent.parse::<WitnessKey>().is_err(), "{bent}");
+    }
+}
+
+#[test]
+fn a_witness_signs_this_checkpoint_at_this_time_and_nothing_else() {
+    let (name, key) = ("w.test".parse::<KeyName>().unwrap(), SigningKey::from_seed(&[8; 32]));
+    let witness = WitnessKey::new(name.clone(), key.public());
+    let (first, later) = (Timestamp(1_800_000_000), Timestamp(1_800_000_060));
+    let checkpoint = Checkpoint { origin: origin(), size: 3, root: Digest::of(b"root") };
+    let mut note = checkpoint.sign(&log_key()).unwrap();
+    assert_eq!(note.cosigned(&witness), Ok(None));
+    note.cosign(&name, &key, first);
+    assert_eq!(note.cosigned(&witness), Ok(Some(first)));
+    let text = note.to_string();
+    assert_eq!(
+        Checkpoint::open(&text, &verifier()),
+        Ok(checkpoint.clone()),
+        "the log's own line still counts"
+    );
+    assert_eq!(SignedNote::parse(&text).unwrap(), note);
+    note.cosign(&name, &key, later);
+    assert_eq!(note.cosigned(&witness), Ok(Some(later)), "the last look counts");
+    let kept = note.clone().only(&[witness.id()]);
+    assert_eq!(kept.cosigned(&witness), Ok(Some(later)));
+    assert!(kept.verify(&verifier()).is_err(), "the log's line was left out");
+
+    // The signature covers type, time and the whole text: another one of the same key is none.
+    let line = |bytes: &[u8]| format!("— {name} {}\n", BASE64.encode([&witness.id(), bytes].concat()));
+    let raw = BASE64.decode(text.lines().last().unwrap().rsplit(' ').next().unwrap()).unwrap();
+    let mut other_time = raw[4..].to_vec();
+    other_time[7] ^= 1;
+    let plain = [&raw[4..12], &key.sign(checkpoint.text().as_bytes())].concat();
+    let other_text = Checkpoint { size: 4, ..checkpoint.clone() }.sign(&log_key()).unwrap();
+    let head = checkpoint.sign(&log_key()).unwrap().to_string();
+    let wrong = Err(NoteError::WrongSignature(name.clone()));
+    for (what, bent) in [
+        ("another time", format!("{head}{}", line(&other_time))),
+        ("a plain signature", format!("{head}{}", line(&plain))),
+        ("another checkpoint", format!("{other_text}{}", line(&raw[4..]))),
+        ("no time", format!("{head}{}", line(&raw[12..]))),
+        ("time 0", format!("{head}{}", line(&[&[0; 8], &raw[12..]].concat()))),
+        ("a short one", format!("{head}{}", line(b"short"))),
+        ("a right one beside it", format!("{head}{}{}", line(&raw[4..]), line(&other_time))),
+    ] {
+        assert_eq!(SignedNote::parse(&bent).unwrap().cosigned(&witness), wrong, "{what}");
+    }
+    let elsewhere = WitnessKey::new("v.test".parse().unwrap(), key.public());
+    assert_eq!(note.cosigned(&elsewhere), Ok(None), "under another name");
 }

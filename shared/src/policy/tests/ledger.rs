@@ -5,7 +5,8 @@ use crate::admit::{Approved, Sources, address, approve, logged};
 use crate::fixtures::me;
 use crate::keys::SigningKey;
 use crate::ledger::{
-    Checkpoint, ConsistencyProof, Frontier, InclusionProof, Leaf, LeafKind, VerifierKey, tree,
+    Checkpoint, ConsistencyProof, Frontier, InclusionProof, Leaf, LeafKind, VerifierKey, WitnessKey,
+    Witnessed, tree,
 };
 use crate::receipt::LogSeen;
 use crate::wire::Proofs;
@@ -52,6 +53,7 @@ impl Log {
         Proofs {
             inclusion: inclusion.collect(),
             checkpoint: self.checkpoint(size).sign(&self.key).unwrap().to_string(),
+            witnessed: Vec::new(),
             consistency: Some(ConsistencyProof {
                 old_size: since,
                 new_size: size,
@@ -178,4 +180,104 @@ fn proofs_of_another_tree_key_or_time_are_not_taken() {
     let new = Log { name: "assent.new", key: key(41), ..Log::of(log.leaves.clone()) };
     let proofs = Proofs { consistency: None, ..new.proofs(3) };
     assert!(Held::default().with(&moved_on, Some(&seen), &proofs).is_ok(), "the new one does");
+}
+
+fn witness(n: u8) -> WitnessKey {
+    WitnessKey::new(format!("w{n}.test").parse().unwrap(), key(50 + n).public())
+}
+
+impl Log {
+    /// What a witness signed when the ledger had this size.
+    fn looked(&self, n: u8, at: u64) -> Witnessed {
+        let mut note = self.checkpoint(at).sign(&self.key).unwrap();
+        note.cosign(witness(n).name(), &key(50 + n), NOW);
+        let size = self.frontier.size();
+        let hashes = tree::consistency_proof(at, size, &self.nodes).unwrap();
+        let consistency = ConsistencyProof { old_size: at, new_size: size, hashes };
+        Witnessed { checkpoint: note.to_string(), consistency }
+    }
+}
+
+#[test]
+fn what_too_few_witnesses_have_seen_is_not_proven() {
+    let mut policy = demanding();
+    policy.log.witnesses = vec![witness(0), witness(1), witness(2)];
+    policy.log.quorum = 2;
+    assert_eq!(policy.problems(), Vec::<String>::new());
+    let (approved, leaves) = approved(&policy);
+    let log = Log::of(others(5).into_iter().chain(leaves).chain(others(2)).collect());
+    let take = |witnessed: Vec<Witnessed>| {
+        let proofs = Proofs { witnessed, ..log.proofs(3) };
+        Held::default().with(&policy.log, Some(&log.seen(3)), &proofs)
+    };
+    let begun = |witnessed| begins(&policy, &approved, &take(witnessed).unwrap().0);
+    // The leaves that matter are 5 and 6; each witness looked at another time.
+    assert_eq!(begun(vec![log.looked(0, 7), log.looked(1, 8)]), Ok(()));
+    assert_eq!(begun(vec![log.looked(2, 9), log.looked(0, 2), log.looked(1, 7)]), Ok(()));
+    for (what, witnessed) in [
+        ("nobody", vec![]),
+        ("one", vec![log.looked(0, 9)]),
+        ("one before the approval", vec![log.looked(0, 6), log.looked(1, 9)]),
+        ("one, twice", vec![log.looked(0, 8), log.looked(0, 9)]),
+        ("one and a stranger", vec![log.looked(0, 9), log.looked(3, 9)]),
+    ] {
+        assert_eq!(begun(witnessed), Err(Code::LogUnproven), "{what}");
+    }
+    // A ledger for this host alone, that no witness saw: theirs is not a beginning of it.
+    let hidden = Log::of(others(5).into_iter().skip(1).chain(others(4)).collect());
+    let mut lent = log.looked(1, 9);
+    lent.checkpoint = lent.checkpoint.replace("w1.test", "w2.test");
+    let unsigned = Witnessed { checkpoint: log.checkpoint(9).text() + "\n", ..log.looked(1, 9) };
+    let theirs = Log { key: key(41), ..Log::of(log.leaves.clone()) };
+    let mut cut = log.looked(1, 8);
+    cut.consistency.hashes.pop();
+    for (what, witnessed) in [
+        ("another tree", hidden.looked(1, 8)),
+        (
+            "the proof of another size",
+            Witnessed { consistency: log.looked(1, 7).consistency, ..log.looked(1, 8) },
+        ),
+        ("a proof that is cut", cut),
+        ("no signature of the ledger", unsigned),
+        ("the key of another ledger", theirs.looked(1, 9)),
+    ] {
+        assert!(matches!(take(vec![log.looked(0, 9), witnessed]), Err(Doubt::Fork(_))), "{what}");
+    }
+    assert_eq!(begun(vec![log.looked(0, 9), lent]), Err(Code::LogUnproven), "the line of another witness");
+    let mut none = policy.clone();
+    none.log.quorum = 0;
+    let (held, _) = Held::default().with(&none.log, Some(&log.seen(3)), &log.proofs(3)).unwrap();
+    assert_eq!(begins(&none, &approved, &held), Ok(()));
+    assert_eq!(
+        begins(&policy, &approved, &held),
+        Err(Code::LogUnproven),
+        "under other rules it is proven anew"
+    );
+}
+
+#[test]
+fn a_policy_asks_only_for_witnesses_that_there_are() {
+    let good = || {
+        let mut policy = demanding();
+        policy.log.witnesses = vec![witness(0), witness(1)];
+        policy.log.quorum = 2;
+        policy
+    };
+    assert_eq!(good().problems(), Vec::<String>::new());
+    let again = WitnessKey::new("w9.test".parse().unwrap(), key(50).public());
+    let person = WitnessKey::new("w9.test".parse().unwrap(), key(2).public());
+    type Bend<'b> = (&'b str, &'b dyn Fn(&mut LogRules));
+    let bends: [Bend<'_>; 5] = [
+        ("asks for 3 witnesses of 2", &|log| log.quorum = 3),
+        ("twice", &|log| log.witnesses.push(again.clone())),
+        ("twice", &|log| log.witnesses.push(witness(1))),
+        ("the key of a person", &|log| log.witnesses.push(person.clone())),
+        ("at most 8", &|log| log.witnesses.extend((2..9).map(witness))),
+    ];
+    for (why, bend) in bends {
+        let mut policy = good();
+        bend(&mut policy.log);
+        let problems = policy.problems();
+        assert!(problems.len() == 1 && problems[0].contains(why), "{why}: {problems:?}");
+    }
 }
