@@ -58,6 +58,7 @@ fn remedy(kind: &str) -> Option<Word> {
         "chain_fork" => Word::AlarmFork,
         "chain_edited" => Word::AlarmEdited,
         "chain_loss" => Word::AlarmLoss,
+        "chain_gap" => Word::AlarmGap,
         "log_contradiction" => Word::AlarmContradiction,
         "forged" => Word::AlarmForged,
         "broken_glass" => Word::AlarmGlass,

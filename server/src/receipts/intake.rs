@@ -3,6 +3,7 @@
 //! While one batch becomes durable, the next one gathers. Nothing is answered before it is durable;
 //! a host that does not get the answer sends again and gets the same.
 
+use super::gaps::Gaps;
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict};
 use super::record::{Topics, record};
 use super::store;
@@ -42,6 +43,7 @@ struct Worker {
     board: Board,
     clock: Clock,
     topics: Topics,
+    gaps: Gaps,
 }
 
 impl Intake {
@@ -49,7 +51,7 @@ impl Intake {
     pub fn start(db: &Db, log: &Log, board: &Board, clock: &Clock, topics: Topics) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (db, log, board, clock) = (db.clone(), log.clone(), board.clone(), clock.clone());
-        tokio::spawn(Worker { db, log, board, clock, topics }.run(jobs));
+        tokio::spawn(Worker { db, log, board, clock, topics, gaps: Gaps::default() }.run(jobs));
         Self { queue }
     }
 
@@ -106,6 +108,12 @@ impl Worker {
     async fn answer(self, jobs: Vec<Job>, verdicts: Vec<Verdict>, now: Timestamp) {
         let mut proven = Vec::with_capacity(jobs.len());
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
+            if let Verdict::Gap { expected } = verdict
+                && let Err(error) = self.note_gap(&job.incoming, expected, now).await
+            {
+                reply(job.reply, Err(error));
+                continue;
+            }
             match refused(&job.incoming, &verdict) {
                 Some(refusal) => reply(job.reply, Err(refusal.into())),
                 None => proven.push(job),
@@ -117,6 +125,7 @@ impl Worker {
         for job in &proven {
             let header = job.incoming.header();
             self.board.recorded(header.agent_id, header.seq);
+            self.gaps.filled(header.agent_id);
         }
         let answers = match self.prove(&proven).await {
             Ok(answers) => answers,
@@ -147,6 +156,18 @@ impl Worker {
         };
         let (log, questions): (_, Vec<Question>) = (self.log.clone(), jobs.iter().map(ask).collect());
         self.db.read("receipts.prove", move |tx| log.prove(tx, &questions)).await
+    }
+
+    /// Something before the statement is missing. When that lasts, somebody is told, once for each place.
+    async fn note_gap(&self, incoming: &Incoming, expected: u64, now: Timestamp) -> Result<(), Error> {
+        let header = incoming.header();
+        let agent = header.agent_id;
+        let Some(since) = self.gaps.missing(agent, expected, now) else { return Ok(()) };
+        let detail =
+            format!("it goes on at {}, and statement {expected} has been missing since {since}", header.seq);
+        let evidence = Digest::of(format!("{agent} {expected}").as_bytes());
+        raise(&self.db, NewAlarm { kind: AlarmKind::ChainGap, agent, detail, evidence, held: None }, now)
+            .await
     }
 
     /// The fleet is the witness of the ledger: what it saw otherwise is kept, whatever we answer.

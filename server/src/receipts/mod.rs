@@ -4,6 +4,7 @@
 //! Never judges whether a host was right: it records what was signed, and what follows from it.
 
 mod api;
+mod gaps;
 mod intake;
 mod model;
 mod record;

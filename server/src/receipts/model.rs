@@ -134,6 +134,8 @@ pub enum AlarmKind {
     ChainEdited,
     /// A restored database had lost statements of this host.
     ChainLoss,
+    /// Something in a host's chain has been missing for longer than a host needs to send it.
+    ChainGap,
     /// A host saw another ledger than this one.
     LogContradiction,
     /// A host sent a statement that is not its own or not signed by it.
@@ -148,6 +150,7 @@ impl AlarmKind {
             Self::ChainFork => "chain_fork",
             Self::ChainEdited => "chain_edited",
             Self::ChainLoss => "chain_loss",
+            Self::ChainGap => "chain_gap",
             Self::LogContradiction => "log_contradiction",
             Self::Forged => "forged",
             Self::BrokenGlass => "broken_glass",

@@ -123,7 +123,20 @@ async fn a_gap_is_named_and_filled_from_there() {
             let recorded = node.send(receipt).await.unwrap();
             assert_eq!(verify(node, receipt, &recorded), index as u64 + 2, "{}", world.engine);
         }
-        assert_eq!(alarms(&world).await, [""; 0], "a gap is no alarm");
+        assert_eq!(alarms(&world).await, [""; 0], "a gap that is filled is no alarm");
+
+        // One that stays is: after a while, and once, however often the host says what comes after it.
+        let (missing, later) = (host.receipt(|_| {}), [host.receipt(|_| {}), host.receipt(|_| {})]);
+        for (minute, expected) in [(0, 0), (9, 0), (11, 1), (12, 1)] {
+            world.clock.set(NOW.plus(minute * 60));
+            assert_eq!(code(node.send(&later[0]).await), "chain.gap");
+            assert_eq!(code(node.send(&later[1]).await), "chain.gap");
+            assert_eq!(alarms(&world).await.len(), expected, "{}: minute {minute}", world.engine);
+        }
+        assert_eq!(alarms(&world).await, ["chain_gap"], "{}", world.engine);
+        node.send(&missing).await.unwrap();
+        node.send(&later[0]).await.unwrap();
+        assert_eq!(alarms(&world).await, ["chain_gap"], "{}: it stays on record", world.engine);
         world.check().await;
     }
 }
