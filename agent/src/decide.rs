@@ -82,6 +82,8 @@ pub struct Situation<'a> {
     pub health: Chore,
     /// Differences that their manifests want to be put back.
     pub correct: Chore,
+    /// What a person has brought to this host by hand.
+    pub carried: Chore,
     /// The repository; due again after each change that ran.
     pub refresh: Chore,
     pub wishes: &'a Wishes,
@@ -108,6 +110,8 @@ pub enum Action {
     Check,
     /// Look at health checks, and tell what is otherwise than before.
     LookAtHealth,
+    /// Judge what a person has brought by hand, and run it.
+    TakeCarried,
     Refresh,
     /// Put back what was approved, where that approval stands.
     Correct,
@@ -158,6 +162,10 @@ pub fn decide(situation: &Situation<'_>, now: Timestamp) -> Action {
 }
 
 fn changes(situation: &Situation<'_>, now: Timestamp) -> Action {
+    // It is there because the server is not, so it waits for no repository.
+    if situation.carried == Chore::Due {
+        return Action::TakeCarried;
+    }
     match situation.refresh {
         Chore::Due => return Action::Refresh,
         // Without a verified repository nothing is planned, judged or started.
@@ -223,6 +231,7 @@ mod tests {
             check: Chore::Due,
             health: Chore::Due,
             correct: Chore::Due,
+            carried: Chore::Due,
             refresh: Chore::Due,
             wishes,
             changes,
@@ -257,6 +266,8 @@ mod tests {
         s.check = Chore::Settled;
         assert_eq!(decide(&s, NOW), Action::LookAtHealth);
         s.health = Chore::Failed;
+        assert_eq!(decide(&s, NOW), Action::TakeCarried);
+        s.carried = Chore::Settled;
         assert_eq!(decide(&s, NOW), Action::Refresh);
         s.refresh = Chore::Settled;
         assert_eq!(decide(&s, NOW), Action::Correct);
@@ -287,6 +298,7 @@ mod tests {
             check: Chore::Settled,
             health: Chore::Settled,
             correct: Chore::Settled,
+            carried: Chore::Settled,
             ..all_due(&wishes, &ready)
         };
         for (clock, refresh) in [
@@ -296,6 +308,11 @@ mod tests {
         ] {
             let s = Situation { clock, refresh, ..settled.clone() };
             assert_eq!(decide(&s, NOW), Action::Sleep { until: NOW.plus(60) }, "{clock:?} {refresh:?}");
+        }
+        // What somebody carried here needs no repository, but a clock.
+        for (clock, carried) in [(ClockState::Plausible, true), (ClockState::Suspect, false)] {
+            let s = Situation { clock, refresh: Chore::Failed, carried: Chore::Due, ..settled.clone() };
+            assert_eq!(decide(&s, NOW) == Action::TakeCarried, carried, "{clock:?}");
         }
         // Reports go on all the same.
         let s = Situation { clock: ClockState::Suspect, spool: Chore::Due, ..settled.clone() };
@@ -325,6 +342,7 @@ mod tests {
                 check: Chore::Settled,
                 health: Chore::Settled,
                 correct: Chore::Settled,
+                carried: Chore::Failed,
                 refresh: Chore::Settled,
                 ..all_due(&wishes, &changes)
             };

@@ -2,6 +2,8 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod by_hand;
+
 use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
 use agent::courier;
@@ -90,6 +92,16 @@ enum Command {
         #[command(flatten)]
         root: RootArg,
     },
+    /// Let this host run what a person brings by hand while the server is away: a word that breaks the glass
+    #[command(
+        after_help = "`assent glass break` makes the file. The host verifies it as it would from the server, runs it once, and tells the server when it is back.\nExample: assent-agent glass c-7.glass"
+    )]
+    Glass {
+        /// Made by `assent glass break`, with a word for this host
+        file: PathBuf,
+        #[command(flatten)]
+        root: RootArg,
+    },
     /// Show everything that this host reports of itself, as JSON; sends nothing
     #[command(after_help = "Example: assent-agent facts   # facts_omit in agent.toml keeps parts of it back")]
     Facts(RootArg),
@@ -173,6 +185,7 @@ fn main() -> ExitCode {
         // The state is the matter of the program that does the work: it alone knows how to read it.
         Command::Plan { file, root } => chosen(&root.root, false).and_then(|_| plan(&file, &root.root)),
         Command::Status { json, root } => chosen(&root.root, false).and_then(|_| status(json, &root.root)),
+        Command::Glass { file, root } => by_hand::run(&file, &root.root),
         Command::Facts(args) => chosen(&args.root, false).and_then(|_| facts(&args.root)),
         Command::Trial(args) => trial(&args.root),
         Command::TryOut { program, parent, root } => launch::become_trial(&program, parent, &root.root)

@@ -135,6 +135,63 @@ fn read(
     Ok(Repository { trusted, policy, policy_sha256: Digest::of(&bytes), control, source })
 }
 
+/// What this host has verified before, for what a person brings by hand: no server is asked, and the freshness that only
+/// the server's keys give does not count. Stop orders are those that were seen last.
+///
+/// # Errors
+/// `tuf.*` and `policy.*`: what governance or a publisher signed has ended, or something of it is not kept here.
+pub fn by_hand(state: &State, now: Timestamp) -> Result<Repository, PullError> {
+    let trusted = client::lasting(state.tuf(), now).map_err(|e| stored(state, e))?;
+    let missing = |what: &str| {
+        let message =
+            format!("this host does not hold {what}, which its newest metadata names; it needs the server");
+        Refused::new(Code::TufInvalid, message)
+    };
+    let bytes = kept_target(state, &trusted, &TargetName::Policy)?.ok_or_else(|| missing("the policy"))?;
+    let policy = admit_policy(&bytes, &state.site().site, state.seen().policy_version)?;
+    let control = match trusted.find(&TargetName::Control)? {
+        None => Control::default(),
+        Some(_) => {
+            let kept = kept_target(state, &trusted, &TargetName::Control)?;
+            let bytes = kept.ok_or_else(|| missing("the stop orders"))?;
+            Control::parse(&bytes).map_err(|e| Refused::new(Code::TufInvalid, e.to_string()))?
+        }
+    };
+    Ok(Repository { trusted, policy, policy_sha256: Digest::of(&bytes), control, source: Source::Kept })
+}
+
+/// A target file that was fetched before; `None` when it is not listed, or not here.
+///
+/// # Errors
+/// The team's own refusal, or the disk's.
+pub fn kept_target(
+    state: &State,
+    trusted: &Trusted,
+    name: &TargetName,
+) -> Result<Option<Vec<u8>>, PullError> {
+    let Some(file) = trusted.find(name)? else { return Ok(None) };
+    let cached = state.read_file(&cache_name(&file.hashes.sha256))?;
+    Ok(cached.filter(|bytes| file.check(name, bytes).is_ok()))
+}
+
+/// Keeps a target file that somebody brought, if it is the one that is listed.
+///
+/// # Errors
+/// The team's own refusal, or the disk's.
+pub fn keep_target(
+    state: &mut State,
+    trusted: &Trusted,
+    name: &TargetName,
+    bytes: &[u8],
+) -> Result<(), PullError> {
+    match trusted.find(name)? {
+        Some(file) if file.check(name, bytes).is_ok() => {
+            Ok(state.put(&cache_name(&file.hashes.sha256), bytes)?)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// One refresh of the metadata against the server alone.
 fn refresh(state: &mut State, server: &mut dyn Server, now: Timestamp) -> Result<Trusted, PullError> {
     let step = begun(state, now)?;
@@ -212,18 +269,15 @@ pub fn target(
     trusted: &Trusted,
     name: &TargetName,
 ) -> Result<Option<Vec<u8>>, PullError> {
-    let Some(file) = trusted.find(name)? else { return Ok(None) };
-    let cached = cache_name(&file.hashes.sha256);
-    if let Some(bytes) = state.read_file(&cached)?
-        && file.check(name, &bytes).is_ok()
-    {
+    if let Some(bytes) = kept_target(state, trusted, name)? {
         return Ok(Some(bytes));
     }
+    let Some(file) = trusted.find(name)? else { return Ok(None) };
     let served = name.served_as(file);
     let bytes = server.repository_file(&served, file.length)?;
     let bytes = bytes.ok_or(TufError::Missing { file: served })?;
     file.check(name, &bytes)?;
-    state.put(&cached, &bytes)?;
+    state.put(&cache_name(&file.hashes.sha256), &bytes)?;
     Ok(Some(bytes))
 }
 

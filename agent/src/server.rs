@@ -14,7 +14,7 @@ use shared::envelope::Envelope;
 use shared::limits;
 use shared::strict;
 use shared::wire::{
-    AskProofs, FactsChange, FactsReport, Join, Joined, Problem, Proofs, Record, Recorded, Work,
+    Approve, AskProofs, FactsChange, FactsReport, Join, Joined, Problem, Proofs, Record, Recorded, Work,
 };
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub trait Server {
     /// A plan that this host made and lost.
     fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError>;
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError>;
+    /// Brings a person's word that came here by hand.
+    fn bring_word(&mut self, word: &Approve) -> Result<(), NetError>;
     /// Asks for proofs that statements are in the ledger.
     fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError>;
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError>;
@@ -209,6 +211,11 @@ impl Server for Remote {
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         post(&mut *self.link, Method::POST, "/agent/v1/statements", record)
+    }
+
+    fn bring_word(&mut self, word: &Approve) -> Result<(), NetError> {
+        let path = "/agent/v1/words";
+        accepted(path, self.link.call(&Call::send(Method::POST, path, strict::to_json(word), 0))?).map(drop)
     }
 
     fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError> {

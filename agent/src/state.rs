@@ -31,8 +31,19 @@ use std::sync::Arc;
 /// Own documents are far smaller; a larger file is damaged or foreign.
 const OWN_BYTES: u64 = 8 << 20;
 /// Below the state directory, where files are replaced in one step.
-const WRITTEN_DIRS: [&str; 9] =
-    ["", "artifacts", "cache", "journal", "journal/saved", "plans", "sent", "spool", "tuf"];
+const WRITTEN_DIRS: [&str; 11] = [
+    "",
+    "artifacts",
+    "cache",
+    "carried",
+    "journal",
+    "journal/saved",
+    "plans",
+    "sent",
+    "spool",
+    "tuf",
+    "words",
+];
 /// Runs that wait for a boot or for old processes to end; one boot ends the wait of all.
 const OPEN_RUNS: usize = 8;
 /// Days after which a plan cannot belong to a living change any more (a change lives 90 days).

@@ -41,6 +41,9 @@ pub struct Saw {
 pub struct BreakGlass {
     /// Why nothing else was possible; never empty.
     pub reason: String,
+    /// The word is brought to its hosts by a person, and they start without what only the server can tell them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+pub(crate) struct Wire {
     change: Envelope,
     plan_set: PlanSet,
     approvals: Vec<Envelope>,
@@ -37,8 +37,11 @@ impl Bundle {
     }
 
     pub fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
+        Self::opened(strict::from_json("the change bundle", bytes, limits::BUNDLE_BYTES)?)
+    }
+
+    pub(crate) fn opened(wire: Wire) -> Result<Self, ReadError> {
         let what = "the change bundle";
-        let wire: Wire = strict::from_json(what, bytes, limits::BUNDLE_BYTES)?;
         if wire.approvals.len() > limits::BUNDLE_APPROVALS {
             let why =
                 format!("it has {} approvals; at most {}", wire.approvals.len(), limits::BUNDLE_APPROVALS);
@@ -50,12 +53,16 @@ impl Bundle {
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        strict::to_json(&Wire {
+        strict::to_json(&self.wire())
+    }
+
+    pub(crate) fn wire(&self) -> Wire {
+        Wire {
             change: self.change.envelope.clone(),
             plan_set: self.plan_set.clone(),
             approvals: self.approvals.iter().map(|a| a.envelope.clone()).collect(),
             gate_receipts: self.gate_receipts.clone(),
-        })
+        }
     }
 }
 

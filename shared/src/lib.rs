@@ -11,6 +11,7 @@ mod admit_tests;
 pub mod approval;
 pub mod backup;
 pub mod bundle;
+pub mod carried;
 pub mod change;
 pub mod digest;
 #[cfg(test)]

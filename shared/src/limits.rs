@@ -19,6 +19,12 @@ pub const CHANGE_DAYS: i64 = 90;
 pub const ACCEPTED_FINDINGS: usize = 1_000;
 /// Approvals in one bundle.
 pub const BUNDLE_APPROVALS: usize = 64;
+/// What a person carries to a host by hand: a bundle, manifests, plans and small artifacts. The agent keeps it in one file.
+pub const CARRIED_BYTES: usize = 8 << 20;
+/// Hosts to which one word is carried: a person walks to each of them within its few hours.
+pub const CARRIED_HOSTS: usize = 32;
+/// Artifacts in one carried file.
+pub const CARRIED_ARTIFACTS: usize = 256;
 /// Statements of one change that a host wants proofs of: the change and its approvals.
 pub const PROOFS: usize = BUNDLE_APPROVALS + 1;
 /// A compiled or authored manifest; templates live in it, larger content is an artifact.

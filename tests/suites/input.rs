@@ -75,8 +75,9 @@ const PEOPLE_BODIES: [(&str, &str); 14] = [
     ("PATCH", "/v1/uploads/none?offset=0"),
     ("PUT", "/v1/changes/C-9999/revisions/1"),
 ];
-const AGENT_BODIES: [(&str, &str); 5] = [
+const AGENT_BODIES: [(&str, &str); 6] = [
     ("POST", "/agent/v1/plans"),
+    ("POST", "/agent/v1/words"),
     ("POST", "/agent/v1/proofs"),
     ("POST", "/agent/v1/statements"),
     ("PUT", "/agent/v1/facts"),

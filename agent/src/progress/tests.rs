@@ -60,6 +60,7 @@ fn speaker() -> Speaker {
         policy_version: 1,
         self_approved: false,
         breakglass: false,
+        by_hand: false,
         tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
         started: Timestamp(1_000),
         manifests: Vec::new(),

@@ -1,7 +1,7 @@
 //! The duties towards the server: renewal, spool, check-in, facts, repository.
 
 use super::{Agent, Tick};
-use crate::decide::{Chore, ClockState, Standing};
+use crate::decide::{ChangeKey, Chore, ClockState, Standing};
 use crate::enrol::{self, EnrolError};
 use crate::hands::Hands;
 use crate::net::NetError;
@@ -64,6 +64,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 
     pub(super) fn flush(&mut self, tick: &mut Tick) -> Result<(), StateError> {
+        // Before the receipts that rest on them.
+        if let Err(lost) = self.bring_words(tick)? {
+            self.lost(tick, "bringing a word that came by hand", &lost);
+            tick.spool = Chore::Failed;
+            return Ok(());
+        }
         match spool::flush(&mut self.state, &mut self.server) {
             Ok(proven) => {
                 tick.spool = Chore::Settled;
@@ -308,7 +314,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             // A run that is no longer listed is over; if it is listed again later, that is a replay.
             self.state.update_seen(|seen| {
                 for run in &mut seen.executed {
-                    run.listed &= keys.iter().any(|(id, rev)| *id == run.change_id && *rev == run.revision);
+                    let listed = |(id, rev): &ChangeKey| *id == run.change_id && *rev == run.revision;
+                    run.listed &= run.by_hand || keys.iter().any(listed);
                 }
             })?;
         }

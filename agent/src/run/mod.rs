@@ -3,6 +3,7 @@
 //! Owns the agent and what it remembers between ticks; all of that may be lost at any moment. Never: choices of
 //! its own (`decide`), or a second way to start something.
 
+mod carried;
 mod change;
 mod contact;
 mod correct;
@@ -14,6 +15,7 @@ mod report;
 mod start;
 mod trial;
 
+pub use carried::CARRIED;
 pub use report::{Report, Told};
 
 use crate::admit;
@@ -85,6 +87,8 @@ struct Memory {
     plans: BTreeMap<Digest, Digest>,
     /// Wishes answered since the server last changed its work list.
     sent: BTreeSet<Digest>,
+    /// Words that came by hand and that the server does not take in, by their files.
+    unwanted: BTreeSet<String>,
     /// Digests of approved plans to the moment of the next look for their files; none when all are here.
     prefetch: BTreeMap<Digest, Option<Timestamp>>,
     /// The server holds other facts than this host has sent.
@@ -147,6 +151,8 @@ struct Tick {
     rebooting: bool,
     /// Of a program on trial: nothing is said in the host's name.
     silent: bool,
+    /// Nobody is asked, and nothing is done but what is here already.
+    alone: bool,
     pending: Chore,
     spool: Chore,
     check_in: Chore,
@@ -154,6 +160,7 @@ struct Tick {
     check: Chore,
     health: Chore,
     correct: Chore,
+    carried: Chore,
     refresh: Chore,
     certificate: Chore,
     clock: ClockState,
@@ -193,6 +200,7 @@ impl Tick {
             Action::Check => self.check = Chore::Failed,
             Action::LookAtHealth => self.health = Chore::Failed,
             Action::Correct => self.correct = Chore::Failed,
+            Action::TakeCarried => self.carried = Chore::Failed,
             Action::Resume
             | Action::Resend { .. }
             | Action::Refresh
@@ -248,6 +256,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             work: None,
             plans: plans.iter().map(|plan| (plan.body.change, plan.digest)).collect(),
             sent: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             prefetch: BTreeMap::new(),
             facts_due: true,
             next_facts: Timestamp(i64::MIN),
@@ -312,9 +321,20 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.tick()
     }
 
+    /// Only what was brought by hand, and a run that was broken off before it; nobody is asked for anything.
+    pub fn carried(&mut self) -> Report {
+        let mut tick = self.begin();
+        (tick.alone, tick.offline) = (true, true);
+        self.go_through(tick)
+    }
+
     /// Does everything that is due now. Never fails as a whole: what went wrong is in the report.
     pub fn tick(&mut self) -> Report {
-        let mut tick = self.begin();
+        let tick = self.begin();
+        self.go_through(tick)
+    }
+
+    fn go_through(&mut self, mut tick: Tick) -> Report {
         for _ in 0..STEPS {
             let action = self.next(&tick);
             tracing::debug!(?action, "next");
@@ -344,6 +364,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             now,
             rebooting: false,
             silent: false,
+            alone: false,
             pending: if due && !self.state.open_runs().is_empty() { Chore::Due } else { Chore::Settled },
             spool: if quiet { Chore::Failed } else { Chore::Due },
             check_in: if due { Chore::Due } else { Chore::Settled },
@@ -351,6 +372,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             check: self.check_due(now),
             health: self.health_due(now, quiet),
             correct: Chore::Settled,
+            carried: self.carried_due(),
             refresh: Chore::Due,
             certificate: self.renewal(now),
             clock: self.judge_clock(now),
@@ -395,22 +417,24 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn next(&self, tick: &Tick) -> Action {
         let wishes = self.wishes(tick);
         let unfinished = self.state.running().is_some() && tick.storage == Storage::Works;
+        let chore = |chore| if tick.alone { Chore::Failed } else { chore };
         let situation = Situation {
             journal: match unfinished {
                 true if tick.rebooting => Journal::Rebooting,
                 true => Journal::Unfinished,
                 false => Journal::Empty,
             },
-            pending: tick.pending,
+            pending: chore(tick.pending),
             clock: tick.clock,
-            certificate: tick.certificate,
-            spool: tick.spool,
-            check_in: tick.check_in,
-            facts: tick.facts,
-            check: tick.check,
-            health: tick.health,
-            correct: tick.correct,
-            refresh: if tick.held.is_some() { Chore::Failed } else { tick.refresh },
+            certificate: chore(tick.certificate),
+            spool: chore(tick.spool),
+            check_in: chore(tick.check_in),
+            facts: chore(tick.facts),
+            check: chore(tick.check),
+            health: chore(tick.health),
+            correct: chore(tick.correct),
+            carried: if tick.held.is_some() { Chore::Failed } else { tick.carried },
+            refresh: if tick.held.is_some() { Chore::Failed } else { chore(tick.refresh) },
             wishes: &wishes,
             changes: &self.memory.standings,
             next_check_in: self.memory.next_check_in,
@@ -438,6 +462,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Action::SendFacts => self.send_facts(tick),
             Action::Check => self.compare(tick),
             Action::LookAtHealth => self.look_at_health(tick),
+            Action::TakeCarried => self.take_carried(tick),
             Action::Refresh => self.refresh(tick),
             Action::Correct => self.correct(tick),
             Action::Plan(wish) => self.plan(wish, tick),
@@ -543,6 +568,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             if report.leaving {
                 return;
             }
+            self.memory.watched.insert(Watched::Below(carried::CARRIED_PATH.to_owned()));
             let secs = u64::try_from(report.next.since(self.clock.now())).unwrap_or(0);
             match sleep(std::time::Duration::from_secs(secs.clamp(1, 86_400)), &self.memory.watched) {
                 Woken::InTime => {}

@@ -1,8 +1,8 @@
 //! Starting a change, and bringing a run to its receipt, also one that was broken off.
 
-use super::change::{subject_of_bundle, subject_without};
+use super::change::{Pulled, subject_of_bundle, subject_without};
 use super::{Agent, Tick};
-use crate::admit::{self, Admitted};
+use crate::admit::{self, Admitted, Court};
 use crate::apply::{Progress, Watch};
 use crate::decide::{ChangeKey, Chore};
 use crate::drift;
@@ -14,9 +14,12 @@ use crate::pull::{self, Repository};
 use crate::receipt::{self, Subject};
 use crate::server::Server;
 use crate::state::{Executed, Running, StateError};
+use shared::approval::Approval;
 use shared::plan::Plan;
+use shared::policy::is_carried;
 use shared::receipt::{HostOutcome, TufVersions};
 use shared::refusal::{Code, Refused};
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::tuf::TargetName;
 use std::cell::RefCell;
@@ -27,22 +30,42 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// After this many seconds of preparing, everything that depends on the time is judged again.
 const PREPARED_SECS: i64 = 5;
 
+/// How a change came to this host.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// The repository lists it.
+    Listed,
+    /// A person brought this bundle by hand.
+    ByHand(&'a [u8]),
+}
+
 /// A run that may begin, or why not and what was judged.
 type Prepared = Result<(Order, Running), (Subject, Refused)>;
 
 impl<H: Hands, S: Server> Agent<H, S> {
     /// Steps 5 to 19 in one go, with tokens made now.
     pub(super) fn start(&mut self, key: ChangeKey, tick: &mut Tick) -> Result<(), StateError> {
-        let prepared = self.prepare(&key, tick)?;
-        let (order, running) = match prepared {
+        let (order, running) = match self.prepare(&key, Origin::Listed, tick)? {
             Ok(prepared) => prepared,
             Err((subject, refused)) => return self.no(key, subject, &refused, tick),
         };
+        self.carry_out(order, running, tick, |_| Ok(()))
+    }
+
+    /// From the last moment at which nothing has happened to the receipt; `burnt` is done as soon as it counts as executed.
+    pub(super) fn carry_out(
+        &mut self,
+        order: Order,
+        running: Running,
+        tick: &mut Tick,
+        burnt: impl FnOnce(&mut Self) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         let (id, revision, count) = (&running.change_id, running.revision, order.plan.actions.len());
         tick.report.line(format!("starting {id} revision {revision}: {count} actions"));
         self.look_before(tick)?;
         self.expect(&order, &running)?;
         self.begin_run(&running, &order.approved, &order.plan)?;
+        burnt(self)?;
         match self.apply(order, &running).map_err(|refused| self.journal_fails(&refused))? {
             Progress::Ended(ended) => self.end_run(running, *ended, tick),
             Progress::Rebooting => {
@@ -57,14 +80,22 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 
     /// Everything before the first step: admission, artifacts, the plan of this moment.
-    fn prepare(&mut self, key: &ChangeKey, tick: &mut Tick) -> Result<Prepared, StateError> {
-        let bytes = match self.bundle_bytes(key, tick)? {
-            Ok(bytes) => bytes,
-            Err(refused) => return Ok(Err((subject_without(&refused), refused))),
+    pub(super) fn prepare(
+        &mut self,
+        key: &ChangeKey,
+        origin: Origin<'_>,
+        tick: &mut Tick,
+    ) -> Result<Prepared, StateError> {
+        let bytes = match origin {
+            Origin::ByHand(bytes) => bytes.to_vec(),
+            Origin::Listed => match self.bundle_bytes(key, tick)? {
+                Ok(bytes) => bytes,
+                Err(refused) => return Ok(Err((subject_without(&refused), refused))),
+            },
         };
         let subject = subject_of_bundle(&bytes);
         let began = self.clock.now();
-        let mut admitted = match self.admitted(key, &bytes, tick, began)? {
+        let mut admitted = match self.admitted(key, origin, &bytes, tick, began)? {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err((subject, refused))),
         };
@@ -74,7 +105,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         let now = self.clock.now();
         if now.since(began) > PREPARED_SECS || now < began {
-            admitted = match self.admitted(key, &bytes, tick, now)? {
+            admitted = match self.admitted(key, origin, &bytes, tick, now)? {
                 Ok(admitted) => admitted,
                 Err(refused) => return Ok(Err((subject, refused))),
             };
@@ -93,11 +124,15 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn admitted(
         &mut self,
         key: &ChangeKey,
+        origin: Origin<'_>,
         bytes: &[u8],
         tick: &mut Tick,
         now: Timestamp,
     ) -> Result<Result<Admitted, Refused>, StateError> {
         self.check(tick, now, |court, pulled| {
+            if let Origin::ByHand(_) = origin {
+                return admit_carried(court, key, bytes, pulled);
+            }
             let target = TargetName::Change { id: key.0.clone(), revision: key.1 };
             let valid = pulled.repository.trusted.still_valid(now, Some(&target));
             valid.map_err(|e| pull::refused(&e))?;
@@ -168,6 +203,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
                 started: run.started,
                 outcome,
                 listed,
+                by_hand: run.by_hand,
             });
             if outcome.is_some_and(|outcome| outcome.succeeded() != Some(false)) {
                 seen.applied.0.extend(run.manifests);
@@ -308,6 +344,36 @@ impl<H: Hands, S: Server> Agent<H, S> {
     }
 }
 
+/// The same checks for what came by hand, but for the freshness that only the server could give. In its place stands the
+/// word of somebody who breaks the glass and names this host; without one nothing starts that way.
+fn admit_carried<S: Server>(
+    court: &Court<'_>,
+    key: &ChangeKey,
+    bytes: &[u8],
+    pulled: &mut Pulled<'_, S>,
+) -> Result<Admitted, Refused> {
+    if court.policy.log.proof_before_start {
+        let message = format!(
+            "policy version {} lets nothing begin that the ledger does not prove, so nothing can be brought by hand",
+            court.policy.version
+        );
+        return Err(Refused::new(Code::LogUnproven, message));
+    }
+    let bundle = admit::open_bundle(court, &key.0, key.1, bytes)?;
+    let teams = bundle.change.body.manifests.iter().map(|named| &named.team);
+    let lasts = pulled.repository.trusted.lasts(court.now, teams);
+    lasts.map_err(|e| pull::refused(&e))?;
+    let admitted = admit::admit(court, &bundle, pulled)?;
+    let counts = |word: &&Statement<Approval>| admitted.approved.approvals().contains(&word.digest);
+    let words = bundle.approvals.iter().filter(counts).map(|word| &word.body);
+    if admitted.approved.glass().is_none() || !is_carried(words) {
+        let message =
+            "nobody who may break the glass has given a word for this host that is to be carried by hand";
+        return Err(Refused::new(Code::ApprovalBreakGlass, message));
+    }
+    Ok(admitted)
+}
+
 /// Nothing more happens until the machine is up again.
 fn goes_down(running: &Running, tick: &mut Tick) {
     tick.rebooting = true;
@@ -341,6 +407,7 @@ pub(super) fn running(repository: &Repository, admitted: &Admitted, now: Timesta
         policy_version: repository.policy.version,
         self_approved: admitted.approved.self_approved(),
         breakglass: admitted.approved.glass().is_some(),
+        by_hand: false,
         tuf: TufVersions {
             root: versions.root,
             timestamp: versions.timestamp,

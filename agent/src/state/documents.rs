@@ -62,6 +62,9 @@ pub struct Executed {
     pub outcome: Option<HostOutcome>,
     /// The repository has not stopped listing it since. When it comes back later, that is a replay.
     pub listed: bool,
+    /// It was brought by hand: the repository lists it later, or never, and that is no replay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
 }
 
 /// What must not be forgotten about the past (`seen.json`).
@@ -118,6 +121,9 @@ pub struct Running {
     /// One person broke the glass for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub breakglass: bool,
+    /// A person brought it here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
     pub tuf: TufVersions,
     pub started: Timestamp,
     /// `team/name` and version of each manifest, noted as applied when the run succeeds.

@@ -18,7 +18,7 @@ fn tomorrow(change: &mut Change) {
 fn broken(bundle: &Bundle, name: &str, number: u8, bend: impl FnOnce(&mut Approval)) -> Statement<Approval> {
     let mut word = Approval {
         expires: NOW.plus(3_600),
-        breakglass: Some(BreakGlass { reason: "the shop is down".into() }),
+        breakglass: Some(BreakGlass { reason: "the shop is down".into(), by_hand: false }),
         ..approval(bundle, name, NOW)
     };
     bend(&mut word);

@@ -3,6 +3,7 @@
 //! Everything is really signed and really verified; bent is only what a test names.
 
 mod admission;
+mod carried;
 mod clock;
 mod copies;
 mod correct;

@@ -30,7 +30,7 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName};
-use shared::wire::{AskProofs, FactsChange, FactsReport, Joined, Proofs, Record, Recorded, Work};
+use shared::wire::{Approve, AskProofs, FactsChange, FactsReport, Joined, Proofs, Record, Recorded, Work};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -193,6 +193,9 @@ pub struct Held {
     /// What was told of health checks.
     pub health: Vec<shared::health::HealthReport>,
     pub artifacts: BTreeMap<Digest, Vec<u8>>,
+    /// Words that hosts brought, each with the number of statements that were here before it.
+    pub words: Vec<(Digest, usize)>,
+    pub refuse_words: bool,
     /// False: nobody answers.
     pub online: bool,
     /// The answer to the next statement is lost after it was recorded.
@@ -272,6 +275,8 @@ impl TestSite {
             stale_facts: false,
             health: vec![],
             artifacts: BTreeMap::new(),
+            words: vec![],
+            refuse_words: false,
             online: true,
             lose_answer: false,
             too_much: None,
@@ -643,6 +648,16 @@ impl Server for TestSite {
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         self.0.borrow_mut().take(|held| held.record(record))
+    }
+
+    fn bring_word(&mut self, word: &Approve) -> Result<(), NetError> {
+        self.0.borrow_mut().answer(|held| {
+            if held.refuse_words {
+                return Err(refused("/agent/v1/words", "change.unknown"));
+            }
+            held.words.push((word.approval.digest(), held.statements.len()));
+            Ok(())
+        })
     }
 
     fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError> {

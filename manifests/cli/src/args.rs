@@ -11,7 +11,7 @@ use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use shared::ledger::KeyName;
 use std::path::PathBuf;
 
-pub use crate::change::args::{ChangeCommand, NewArgs};
+pub use crate::change::args::{BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
 
@@ -176,6 +176,9 @@ pub enum OnlineCommand {
         #[command(flatten)]
         ssh: SshArgs,
     },
+    /// Break the glass for hosts that cannot reach the server: what is needed is carried to them by hand
+    #[command(subcommand)]
+    Glass(GlassCommand),
     /// Say no to a change, with your own key
     #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]
     Reject {

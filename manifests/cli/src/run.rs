@@ -1,12 +1,12 @@
 //! From arguments to the one function that does the work, and from its failure to the exit code.
 
 use crate::args::{
-    AgentCommand, ArtifactCommand, BackupCommand, ChangeCommand, CiCommand, Cli, Command, Global, KeyCommand,
-    LocalCommand, LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
+    AgentCommand, ArtifactCommand, BackupCommand, ChangeCommand, CiCommand, Cli, Command, GlassCommand,
+    Global, KeyCommand, LocalCommand, LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
-use crate::change::{act, new, show, wait, watch, why};
+use crate::change::{act, carry, new, show, wait, watch, why};
 use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
@@ -110,6 +110,8 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             };
             approve::approve(session, &wish)
         }
+        Do::Glass(GlassCommand::Prepare { change, out }) => carry::prepare(session, &change, &out),
+        Do::Glass(GlassCommand::Break(args)) => carry::break_glass(session, &args),
         Do::Reject { change, comment, ssh } => {
             approve::refuse(session, &change, (Decision::Reject, &comment), ssh.place())
         }

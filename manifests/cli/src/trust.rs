@@ -105,6 +105,19 @@ pub fn refresh_expired(profile: &Profile, api: &Client, now: Timestamp) -> Done<
     }
 }
 
+/// What this machine verified last, for when the server is away: the freshness that only the server's keys give does not
+/// count, and nothing newer can be known. What governance and publishers signed holds as long as it says.
+///
+/// # Errors
+/// What governance signed has ended, or this machine does not hold the policy that goes with it.
+pub fn kept(profile: &Profile, now: Timestamp) -> Done<Site> {
+    let Last { policy, dir, .. } = last(profile)?;
+    let _only_one = files::lock(&dir.join("lock"))?;
+    let trusted = client::lasting(&load(&dir)?, now);
+    let trusted = trusted.or_refuse("what this machine knows of the site does not hold any more")?;
+    Ok(Site { trusted, policy, now, dir })
+}
+
 fn site_of(profile: &Profile, api: &Client, dir: PathBuf, trusted: Trusted, now: Timestamp) -> Done<Site> {
     let file = *trusted.policy().or_refuse("the site's policy is not in the repository")?;
     let bytes = fetch(api, &TargetName::Policy, &file)?;
@@ -257,7 +270,23 @@ impl Site {
             .or_refuse(format!("{} is not accepted", named.label()))
     }
 
-    fn manifest_bytes(
+    /// The same from a text that was kept elsewhere: it must be the one that is listed.
+    pub fn kept_manifest(&self, named: &ManifestUse, texts: &[String]) -> Done<Verified<Manifest>> {
+        let (team, name, version) = (named.team.clone(), named.name.clone(), named.version.clone());
+        let target = TargetName::Manifest { team, name, version };
+        let label = named.label();
+        let listed = self.trusted.find(&target);
+        let listed = listed.or_refuse(format!("the manifests of team {} cannot be used", named.team))?;
+        let fits = |text: &&String| listed.is_some_and(|file| file.check(&target, text.as_bytes()).is_ok());
+        let text = texts.iter().find(fits);
+        let text =
+            text.ok_or_else(|| Failure::refused(format!("{label} is not in the file as it was published")))?;
+        shared::admit::verify_manifest(&self.policy, text.as_bytes(), named, self.now)
+            .or_refuse(format!("{label} is not accepted"))
+    }
+
+    /// A published manifest as it is served.
+    pub fn manifest_bytes(
         &self,
         api: &Client,
         team: &Team,

@@ -4,7 +4,7 @@ use super::approve::{self, Answer};
 use super::course::{self, By, Wish};
 use super::store::{self, Row};
 use super::view::{self, Step};
-use super::{bundle, plans, revise};
+use super::{bundle, carried, plans, revise};
 use crate::fleet::{Board, Rates};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
@@ -51,7 +51,10 @@ pub fn people(config: &mut ServiceConfig) {
 /// Routes for agents. Needs `Data` of `Board` and `Rates`.
 pub fn agents(config: &mut ServiceConfig) {
     let large = |path: &str| web::resource(path).app_data(PayloadConfig::new(limits::ENVELOPE_BYTES));
-    config.service(large("/agent/v1/plans").route(web::post().to(post_plan))).service(plan_again);
+    config
+        .service(large("/agent/v1/plans").route(web::post().to(post_plan)))
+        .service(large("/agent/v1/words").route(web::post().to(post_word)))
+        .service(plan_again);
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Error> {
@@ -273,6 +276,22 @@ async fn post_plan(
     let change = plan.body.change;
     db.write("change.plan", move |tx| plans::accept(tx, (&site, who), &plan, now)).await?;
     board.drop_wish(who, &change);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Takes in a person's word that was carried to a host by hand. Bringing the same again changes nothing.
+async fn post_word(
+    agent: Agent,
+    body: Bytes,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    rates: Data<Rates>,
+) -> Result<HttpResponse, Error> {
+    rates.plan(agent.0.agent_id, body.len())?;
+    let shared::wire::Approve { plan_set, approval } = read("the word", &body)?;
+    let approval = Statement::open(approval).map_err(Refusal::bad_json)?;
+    let (now, sent) = (clock.now(), approve::Sent { plan_set, approval });
+    db.write("change.word", move |tx| carried::take_in(tx, &sent, now)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -151,7 +151,7 @@ fn widens(tx: &mut Conn, state: State, standing: &Digest, set: &PlanSet) -> Resu
     Ok(state == State::InReview && holds && set.plans.len() > before.plans.len())
 }
 
-fn refuse(code: impl std::fmt::Display, why: impl std::fmt::Display) -> Refusal {
+pub(super) fn refuse(code: impl std::fmt::Display, why: impl std::fmt::Display) -> Refusal {
     Refusal::unprocessable("approval.refused").with("code", code).with("why", why)
 }
 
@@ -180,7 +180,8 @@ fn check_plans(tx: &mut Conn, papers: &Papers, set: &PlanSet) -> Result<(), Erro
     Ok(())
 }
 
-fn record(tx: &mut Conn, row: &Row, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+/// Makes the statement durable, with the plan set that it approves.
+pub(super) fn record(tx: &mut Conn, row: &Row, sent: &Sent, now: Timestamp) -> Result<(), Error> {
     let change = row.change_id()?;
     let approval = &sent.approval;
     let document = |kind, digest, bytes| {

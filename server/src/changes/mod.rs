@@ -8,6 +8,7 @@
 mod api;
 mod approve;
 mod bundle;
+mod carried;
 mod course;
 mod judging;
 mod models;

@@ -460,6 +460,15 @@ const CHANGES: &[Route] = &[
             "plan.too_many",
             "plan.unknown_change",
         ]),
+    route(
+        ("POST", "/agent/v1/words"),
+        "bringWord",
+        HOST,
+        "Takes in a word that breaks the glass and was carried to the host by hand.",
+    )
+    .takes(json::<wire::Approve>())
+    .answers(DONE)
+    .refuses(&["agent.too_much", "approval.other_revision", "approval.refused", "change.unknown"]),
     route(("GET", "/agent/v1/plans/{digest}"), "fetchPlan", HOST, "Gives a host a plan of its own again.")
         .parts(&[part::<Digest>("digest")])
         .answers(&[answer(200, "a signed Plan", json::<Envelope>())])

@@ -149,4 +149,5 @@ pub(super) const APPROVALS: &[&str] = &[
     "evidence_sha256",
     "breakglass",
     "breakglass_reason",
+    "breakglass_by_hand",
 ];

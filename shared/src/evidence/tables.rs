@@ -9,7 +9,7 @@ use crate::approval::{Approval, Decision};
 use crate::change::Change;
 use crate::digest::Digest;
 use crate::ids::AgentId;
-use crate::policy::{Policy, verify_approval};
+use crate::policy::{Policy, is_carried, verify_approval};
 use crate::receipt::{HostOutcome, Receipt};
 use crate::statement::Statement;
 use crate::time::Timestamp;
@@ -362,5 +362,6 @@ fn approval_row(contents: &Contents, approval: &Statement<Approval>) -> Vec<Stri
         approval.digest.to_string(),
         yes(body.breakglass.is_some()),
         text(body.breakglass.as_ref().map(|glass| &glass.reason)),
+        yes(is_carried([body])),
     ]
 }

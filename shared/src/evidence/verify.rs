@@ -9,7 +9,7 @@ use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
 use crate::digest::Digest;
 use crate::plan::{Action, Plan};
-use crate::policy::{Policy, REVIEW_SECS};
+use crate::policy::{Policy, REVIEW_SECS, is_carried};
 use crate::receipt::Receipt;
 use crate::statement::Statement;
 use crate::tuf::history::{ProvenRoot, ProvenTargets, verify_root_chain};
@@ -204,8 +204,9 @@ pub(super) fn receipt_flaw(contents: &Contents, receipt: &Statement<Receipt>) ->
 
 /// Who broke the glass for a run, why, and whether people have looked at it since.
 fn broken_glass(contents: &Contents, receipt: &Receipt) -> String {
-    let said = receipt.approvals.iter().filter_map(|digest| contents.approvals.get(digest));
-    let words = said.filter_map(|a| a.body.breakglass.as_ref().map(|glass| (&a.body.person, &glass.reason)));
+    let said: Vec<_> = receipt.approvals.iter().filter_map(|digest| contents.approvals.get(digest)).collect();
+    let words =
+        said.iter().filter_map(|a| a.body.breakglass.as_ref().map(|glass| (&a.body.person, &glass.reason)));
     let words: Vec<String> = words.map(|(person, reason)| format!("{person}: {reason}")).collect();
     let review = contents.changes.get(&receipt.change).and_then(|c| derived::review(contents, &c.body));
     let review = match review {
@@ -215,7 +216,8 @@ fn broken_glass(contents: &Contents, receipt: &Receipt) -> String {
         None => format!("not reviewed yet, due {}", receipt.started.plus(REVIEW_SECS)),
     };
     let (id, host) = (&receipt.change_id, receipt.header.agent_id);
-    format!("{id} on {host}: the glass was broken ({}); {review}", words.join(", "))
+    let carried = if is_carried(said.iter().map(|a| &a.body)) { ", carried to the host by hand" } else { "" };
+    format!("{id} on {host}: the glass was broken ({}){carried}; {review}", words.join(", "))
 }
 
 /// Somebody said no before the host started, and the host had not been told: true, and worth knowing.

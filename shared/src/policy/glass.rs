@@ -68,11 +68,21 @@ pub(super) fn check(policy: &Policy, key: &PersonKey, body: &Approval) -> Result
     if !shown || glass.reason.len() > limits::TEXT_BYTES {
         return no("the glass is broken without a reason that can be read".into());
     }
+    let named = body.agents.as_ref().map_or(0, Vec::len);
+    if glass.by_hand && !(1..=limits::CARRIED_HOSTS).contains(&named) {
+        let most = limits::CARRIED_HOSTS;
+        return no(format!("the word is to be carried by hand and does not name 1 to {most} hosts"));
+    }
     let longest = policy.glass_secs();
     if body.expires.since(body.at) > longest {
         return no(format!("the glass is broken for more than {} hours", longest / 3_600));
     }
     Ok(true)
+}
+
+/// Whether one of the statements that count was given to be carried by hand.
+pub fn is_carried<'a>(approvals: impl IntoIterator<Item = &'a Approval>) -> bool {
+    approvals.into_iter().any(|body| body.breakglass.as_ref().is_some_and(|glass| glass.by_hand))
 }
 
 /// The judgement, if somebody has broken the glass for this case. `rules` are those that match it.

@@ -17,7 +17,7 @@ mod tests;
 mod witnesses;
 
 pub use delegation::Delegation;
-pub use glass::{GlassRules, REVIEW_SECS};
+pub use glass::{GlassRules, REVIEW_SECS, is_carried};
 pub use hearing::{Hearing, VerifiedApproval, verify_approval};
 pub use judge::{Case, Judgement, Purpose, Verdict, corrections_until, judge, required};
 pub use log::{Doubt, Held, LogRules};

@@ -159,6 +159,24 @@ pub fn offline(stored: Stored, now: Time) -> Result<Trusted, TufError> {
     }
 }
 
+/// The same where the freshness that only the server's own keys give does not count: timestamp, snapshot and the list of
+/// changes may have ended, signatures, versions and digests hold as ever. What governance and publishers signed has not
+/// ended for that: [`Trusted::lasts`] is to be asked.
+pub fn lasting(stored: &Stored, now: Time) -> Result<Trusted, TufError> {
+    let mut at = now;
+    loop {
+        match offline(stored.clone(), at) {
+            // Each turn goes back behind the end of one more of three files.
+            Err(TufError::Expired { role: Role::Timestamp | Role::Snapshot | Role::Changes, at: end })
+                if end <= at =>
+            {
+                at = end.plus(-1);
+            }
+            ended => return ended.and_then(|trusted| trusted.lasts(now, []).map(|()| trusted)),
+        }
+    }
+}
+
 impl<R: Rules> Fetch<R> {
     /// Name below the metadata address of the repository; never contains a slash.
     pub fn name(&self) -> &str {

@@ -141,6 +141,19 @@ impl Trusted {
         Ok(())
     }
 
+    /// The same of what governance and the publishers of these teams signed alone.
+    pub fn lasts<'t>(&self, now: Time, teams: impl IntoIterator<Item = &'t Team>) -> Result<(), TufError> {
+        check_expiry(&Role::Root, &self.0.root, now)?;
+        check_expiry(&Role::Targets, &self.0.targets, now)?;
+        for team in teams {
+            let role = Role::Content(team.clone());
+            if let Some(targets) = self.role(&role)? {
+                check_expiry(&role, targets, now)?;
+            }
+        }
+        Ok(())
+    }
+
     fn role(&self, role: &Role) -> Result<Option<&Targets>, TufError> {
         if *role == Role::Targets {
             return Ok(Some(&self.0.targets));

@@ -15,6 +15,7 @@ use crate::trust::Site;
 use crate::{files, term, text, window};
 use shared::approval::{Approval, BreakGlass, Decision, Saw};
 use shared::digest::hex;
+use shared::facts::Facts;
 use shared::ids::{AgentId, ChangeId};
 use shared::limits;
 use shared::statement::Statement;
@@ -58,7 +59,12 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     if review.change.body.is_retroactive() {
         return accept(session, &site, &review, wish);
     }
-    show_hidden(session, &review, wish)?;
+    // A host whose facts cannot be had only leaves its contents unseen.
+    let facts = |agent: AgentId| {
+        let host = session.api.hosts(&[]).ok()?.into_iter().find(|host| host.agent == agent)?;
+        session.api.ci(&host.ci).ok()?.facts
+    };
+    show_hidden(session, &review, (wish.diff_to, wish.accept_unseen), facts)?;
     let agents = only(&review, wish.only)?;
     let expires = match wish.glass {
         Some(_) => glass::expires(session, &site, wish.expires)?,
@@ -73,8 +79,8 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
         term::note(&format!("note: {}\n", session.lang.word(Word::SelfApproved)));
     }
     term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
-    let said =
-        Said { decision: Decision::Approve, expires, agents, comment: wish.comment, breakglass: wish.glass };
+    let breakglass = wish.glass.map(|reason| BreakGlass { reason: reason.to_owned(), by_hand: false });
+    let said = Said { decision: Decision::Approve, expires, agents, comment: wish.comment, breakglass };
     let statement = signed(session, &site, &review, said, wish.ssh)?;
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
@@ -110,15 +116,15 @@ fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> D
 }
 
 /// Nobody approves what is cut without having been shown the whole, or saying so.
-fn show_hidden(session: &Session, review: &Review, wish: &Wish<'_>) -> Done {
-    // A host whose facts cannot be had only leaves its contents unseen.
-    let facts = |agent: AgentId| {
-        let host = session.api.hosts(&[]).ok()?.into_iter().find(|host| host.agent == agent)?;
-        session.api.ci(&host.ci).ok()?.facts
-    };
+pub(super) fn show_hidden(
+    session: &Session,
+    review: &Review,
+    (diff_to, accept_unseen): (Option<&Path>, bool),
+    facts: impl Fn(AgentId) -> Option<Facts>,
+) -> Done {
     let hidden = unseen::hidden(review, facts);
     let text = unseen::shown(&hidden);
-    match wish.diff_to {
+    match diff_to {
         Some(file) if !text.is_empty() => {
             files::write_new(file, text.as_bytes())?;
             term::note(&format!("note: {} {}\n", session.lang.word(Word::WholeContentsIn), file.display()));
@@ -132,7 +138,7 @@ fn show_hidden(session: &Session, review: &Review, wish: &Wish<'_>) -> Done {
         return Ok(());
     }
     let names = unseen.join(", ");
-    if wish.accept_unseen {
+    if accept_unseen {
         term::note(&format!("note: {} {names}\n", session.lang.word(Word::ApprovedUnseen)));
         return Ok(());
     }
@@ -169,15 +175,15 @@ pub fn refuse(
     ))
 }
 
-struct Said<'a> {
-    decision: Decision,
-    expires: Timestamp,
-    agents: Option<Vec<AgentId>>,
-    comment: &'a str,
-    breakglass: Option<&'a str>,
+pub(super) struct Said<'a> {
+    pub decision: Decision,
+    pub expires: Timestamp,
+    pub agents: Option<Vec<AgentId>>,
+    pub comment: &'a str,
+    pub breakglass: Option<BreakGlass>,
 }
 
-fn signed(
+pub(super) fn signed(
     session: &Session,
     site: &Site,
     review: &Review,
@@ -201,7 +207,7 @@ fn signed(
         agents: said.agents,
         nonce: hex(&clock::random::<16>()?),
         comment: said.comment.to_owned(),
-        breakglass: said.breakglass.map(|reason| BreakGlass { reason: reason.to_owned() }),
+        breakglass: said.breakglass,
     };
     let Some(place) = place else { return Ok(Statement::sign(approval, &session.key(KeyUse::Approver)?)) };
     let keys = match approval.breakglass {
@@ -223,7 +229,7 @@ fn send(session: &Session, review: &Review, statement: &Statement<Approval>) -> 
     Ok(reply.state)
 }
 
-fn told(session: &Session, review: &Review, forecast: &Forecast) -> String {
+pub(super) fn told(session: &Session, review: &Review, forecast: &Forecast) -> String {
     let (id, lang) = (&review.change.body.change_id, session.lang);
     let (allowed, all) = (forecast.allowed(), forecast.hosts.len());
     let verdict = if allowed > 0 { Word::Suffices } else { Word::DoesNotSuffice };
@@ -251,7 +257,7 @@ fn check_role(session: &Session, site: &Site) -> Done {
 }
 
 /// Narrows the approval to hosts whose plans are in the set.
-fn only(review: &Review, names: &[String]) -> Done<Option<Vec<AgentId>>> {
+pub(super) fn only(review: &Review, names: &[String]) -> Done<Option<Vec<AgentId>>> {
     if names.is_empty() {
         return Ok(None);
     }

@@ -1,9 +1,11 @@
 //! Options of `assent change …`.
 
+use crate::args::SshArgs;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
 use shared::ids::{ChangeId, ModelName};
 use shared::risk::ActionClass;
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum ChangeCommand {
@@ -112,6 +114,55 @@ pub enum ChangeCommand {
         #[arg(long, default_value = "")]
         note: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GlassCommand {
+    /// While the server is there: put a change that hosts have planned into a file, for the day on which it is not
+    #[command(
+        after_help = "The file is good as long as the change, and lets nothing start by itself. Nothing in it is secret.\nExample: assent glass prepare C-114 --out c-114.prepared"
+    )]
+    Prepare {
+        /// The change, such as C-114, with plans of its hosts
+        change: ChangeId,
+        /// New file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Without the server: break the glass for a prepared change and these hosts, in a file that you carry to them
+    #[command(
+        after_help = "On each host, as root: assent-agent glass FILE\nExample: assent glass break c-114.prepared --host web1 --reason \"the shop and the server are down\" --out c-114.glass"
+    )]
+    Break(Box<BreakArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct BreakArgs {
+    /// Made by `assent glass prepare`
+    pub file: PathBuf,
+    /// Host that may start by it: name or agent id; may be repeated, up to 32 times
+    #[arg(long, value_name = "HOST", required = true)]
+    pub host: Vec<String>,
+    /// Why the glass is broken; signed and kept
+    #[arg(long)]
+    pub reason: String,
+    /// New file, to be carried to the hosts
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// For how long it is good, at most 4 hours (s, m, h)
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
+    /// Do not ask; for scripts that have looked themselves
+    #[arg(long)]
+    pub yes: bool,
+    /// Write contents that are too long for the plans to this new file instead of showing them
+    #[arg(long, value_name = "FILE")]
+    pub diff_to: Option<PathBuf>,
+    /// Sign even where contents can be shown to nobody here; each is named
+    #[arg(long)]
+    pub accept_unseen: bool,
+    #[command(flatten)]
+    pub ssh: SshArgs,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod approve;
 pub mod args;
+pub mod carry;
 mod effects;
 mod forecast;
 mod glass;

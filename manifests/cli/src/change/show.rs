@@ -43,7 +43,7 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
 }
 
 /// What the policy makes of the approvals now, in the words of the hosts' own check.
-fn tell_what_counts(session: &Session, site: &Site, review: &Review) -> Done {
+pub(super) fn tell_what_counts(session: &Session, site: &Site, review: &Review) -> Done {
     let open = matches!(review.line.state.as_str(), "in_review" | "approved" | "running" | "halted");
     if !open || review.change.body.is_retroactive() || review.plans.is_empty() {
         return Ok(());

@@ -322,6 +322,11 @@ impl Client {
         Ok(self.send(&Request::get(&format!("/v1/log/{path}"), SMALL))?.good()?.body)
     }
 
+    /// The contents of an artifact; whoever asks compares its digest.
+    pub fn artifact(&self, sha256: &Digest, length: u64) -> Done<Vec<u8>> {
+        Ok(self.send(&Request::get(&format!("/v1/artifacts/{sha256}"), length))?.good()?.body)
+    }
+
     pub fn has_artifact(&self, sha256: &Digest) -> Done<bool> {
         let path = format!("/v1/artifacts/{sha256}");
         let reply = self.send(&Request { method: Method::HEAD, ..Request::get(&path, SMALL) })?;

@@ -2,6 +2,8 @@
 
 use super::DAY;
 use super::world::{NOW, Reviewed, World, answer, approver, key};
+use crate::changes::approve::Sent;
+use crate::changes::carried;
 use serde_json::json;
 use shared::approval::{Approval, BreakGlass, Decision};
 use shared::policy::REVIEW_SECS;
@@ -12,7 +14,7 @@ use shared::wire::{Approve, ChangeLine};
 fn broken(world: &World, of: &Reviewed, name: &str, bend: impl FnOnce(&mut Approval)) -> Approve {
     let mut word = Approval {
         expires: world.now().plus(3_600),
-        breakglass: Some(BreakGlass { reason: "the shop is down".into() }),
+        breakglass: Some(BreakGlass { reason: "the shop is down".into(), by_hand: false }),
         ..world.approval(of, name, Decision::Approve)
     };
     bend(&mut word);
@@ -96,5 +98,62 @@ async fn whoever_broke_the_glass_does_not_review_it() {
         let own = json!({"outcome": "successful", "note": "all is well"});
         assert_eq!(world.code("POST", &close, own).await, "change.review_own", "{}", world.engine);
         assert_eq!(world.state(&of.id).await, "review");
+    }
+}
+
+#[actix_web::test]
+async fn a_word_that_was_carried_by_hand_is_taken_in_afterwards_and_moves_nothing_by_itself() {
+    for mut world in World::each(2, 2).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| ()).await;
+        let host = world.hosts[0].agent();
+        let by_hand = |world: &World, name: &str, bend: &dyn Fn(&mut Approval)| {
+            let Approve { approval, plan_set } = broken(world, &of, name, |word| {
+                word.agents = Some(vec![host]);
+                word.breakglass.as_mut().unwrap().by_hand = true;
+                bend(word);
+            });
+            Sent { plan_set, approval: Statement::open(approval).unwrap() }
+        };
+        let word = by_hand(&world, "cora", &|_| ());
+        let digest = word.approval.digest;
+        let bent = [
+            (
+                "approval.breakglass",
+                by_hand(&world, "cora", &|w| w.breakglass.as_mut().unwrap().by_hand = false),
+            ),
+            ("approval.breakglass", by_hand(&world, "cora", &|w| w.agents = None)),
+            ("approval.breakglass", by_hand(&world, "peer", &|_| ())),
+            ("approval.unknown_key", by_hand(&world, "cora", &|w| w.person = "peer".parse().unwrap())),
+            (
+                "approval.invalid",
+                by_hand(&world, "cora", &|w| (w.at, w.expires) = (w.at.plus(DAY), w.expires.plus(DAY))),
+            ),
+            ("approval.plan_set", by_hand(&world, "cora", &|w| w.saw.plan_set = w.change)),
+            ("other_revision", by_hand(&world, "cora", &|w| w.change = w.saw.plan_set)),
+            ("change.unknown", by_hand(&world, "cora", &|w| w.change_id = "C-99".parse().unwrap())),
+        ];
+        // Its hours are long over when it comes here.
+        world.clock.set(NOW.plus(DAY / 2));
+        let now = world.now();
+        for (code, sent) in bent {
+            let sent = std::sync::Arc::new(sent);
+            let refused = world.write(move |tx| carried::take_in(tx, &sent, now)).await.unwrap_err();
+            assert!(format!("{refused:?}").contains(code), "{} {code}: {refused:?}", world.engine);
+        }
+        let word = std::sync::Arc::new(word);
+        for _ in 0..2 {
+            let word = word.clone();
+            world.write(move |tx| carried::take_in(tx, &word, now)).await.unwrap();
+            assert_eq!((world.state(&of.id).await.as_str(), world.listed().await.len()), ("in_review", 0));
+        }
+        let dossier = of.id.clone();
+        let dossier = world.read(move |tx| crate::changes::dossier(tx, &dossier)).await;
+        assert_eq!(dossier.approvals, [digest], "{}", world.engine);
+        world.report(0, &of, HostOutcome::Applied).await;
+        assert_eq!(world.state(&of.id).await, "review", "{}", world.engine);
+        let alarms = world.read(crate::receipts::list_alarms).await;
+        assert!(alarms[0].detail.contains("ran because cora broke the glass"), "{alarms:?}");
+        assert!(world.read(crate::ledger::check).await.is_empty());
     }
 }

@@ -15,7 +15,7 @@ fn site() -> Policy {
 fn broken(fixture: &Fixture) -> Approval {
     Approval {
         expires: NOW.plus(4 * 3_600 - 30),
-        breakglass: Some(BreakGlass { reason: "the shop is down".into() }),
+        breakglass: Some(BreakGlass { reason: "the shop is down".into(), by_hand: false }),
         ..fixture.approval("first")
     }
 }
@@ -58,7 +58,7 @@ fn without_role_reason_or_within_too_many_hours_the_glass_is_not_broken() {
         (
             "no reason",
             2,
-            |a| a.breakglass = Some(BreakGlass { reason: " \n\t".into() }),
+            |a| a.breakglass = Some(BreakGlass { reason: " \n\t".into(), by_hand: false }),
             Code::ApprovalBreakGlass,
         ),
         ("a second too long", 2, |a| a.expires = a.at.plus(4 * 3_600 + 1), Code::ApprovalBreakGlass),
@@ -85,6 +85,24 @@ fn without_role_reason_or_within_too_many_hours_the_glass_is_not_broken() {
         Err(Code::ApprovalQuorum),
         "a rule asks for more assurance"
     );
+}
+
+#[test]
+fn a_word_that_is_carried_by_hand_names_its_few_hosts() {
+    let by_hand = Some(BreakGlass { reason: "the shop is down".into(), by_hand: true });
+    let other = |n: usize| crate::ids::AgentId::of_key(&[u8::try_from(n).unwrap(); 32]);
+    let to = |hosts: Option<Vec<crate::ids::AgentId>>| {
+        let glass = by_hand.clone();
+        code(&judged_word(&site(), 2, move |a| (a.agents, a.breakglass) = (hosts, glass)))
+    };
+    let me = fix::host().public().agent_id();
+    let with_me = |count: usize| Some((1..count).map(other).chain([me]).collect());
+    assert_eq!(to(with_me(1)), Ok(1));
+    assert_eq!(to(with_me(limits::CARRIED_HOSTS)), Ok(1));
+    assert_eq!(to(with_me(limits::CARRIED_HOSTS + 1)), Err(Code::ApprovalBreakGlass));
+    assert_eq!(to(Some(vec![])), Err(Code::ApprovalBreakGlass));
+    assert_eq!(to(None), Err(Code::ApprovalBreakGlass));
+    assert_eq!(to(Some(vec![other(1)])), Err(Code::ApprovalQuorum), "for another host");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::digest::Digest;
-use crate::tuf::client::offline;
+use crate::tuf::client::{Stored, lasting, offline};
 use crate::tuf::history::verify_root_chain;
 use crate::tuf::metadata::Timestamp;
 
@@ -166,6 +166,44 @@ fn one_team_that_let_its_metadata_expire_does_not_stop_the_others() {
     assert_eq!(trusted.find(&target("manifest.web.base.1.0.0.json")), Err(expired.clone()));
     assert_eq!(trusted.manifests(&team("db")).unwrap().len(), 1);
     assert_eq!(trusted.teams(), [(&team("db"), None), (&team("web"), Some(&expired))]);
+}
+
+#[test]
+fn what_governance_and_publishers_signed_lasts_longer_than_the_servers_word_for_it() {
+    let mut site = Site::new();
+    let mut file = web_targets(2, &["manifest.web.base.1.0.0.json"]);
+    file.expires = later(60);
+    site.put(content("web"), 2, sign(file, &[20]));
+    site.seal(2);
+    let mut host = Host::enrolled(&site);
+    host.refresh(&site, NOW).unwrap();
+    let stored = host.stored.clone();
+    let check = |stored: &Stored, now| lasting(stored, now).map_err(|e| e.code());
+    let name = target("manifest.web.base.1.0.0.json");
+    for days in [0, 1, 7, 30, 59] {
+        assert_eq!(offline(stored.clone(), later(days)).is_ok(), days == 0, "{days}");
+        let trusted = check(&stored, later(days)).unwrap();
+        assert_eq!(trusted.versions(), offline(stored.clone(), NOW).unwrap().versions());
+        assert!(trusted.find(&name).unwrap().is_some());
+        trusted.lasts(later(days), [&team("web"), &team("db")]).unwrap();
+    }
+    // Each end of what was signed offline still holds, to the second.
+    let trusted = check(&stored, later(60)).unwrap();
+    assert_eq!(trusted.lasts(later(60).plus(-1), [&team("web")]), Ok(()));
+    let expired = TufError::Expired { role: content("web"), at: later(60) };
+    assert_eq!(trusted.lasts(later(60), [&team("web")]), Err(expired));
+    assert!(check(&stored, later(400).plus(-1)).is_ok());
+    assert_eq!(check(&stored, later(400)).map(drop), Err("tuf.expired"));
+    // And so does everything but freshness.
+    for role in [Role::Timestamp, Role::Snapshot, Role::Targets, Role::Changes] {
+        let mut broken = stored.clone();
+        let bytes = broken.others.get_mut(&role).unwrap();
+        let place = bytes.windows(4).position(|four| four == b"\"sig").unwrap() + 8;
+        bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
+        assert!(check(&broken, later(30)).is_err(), "{role}");
+        broken.others.remove(&role);
+        assert_eq!(check(&broken, later(30)).map(drop), Err("tuf.missing"), "{role}");
+    }
 }
 
 #[test]
