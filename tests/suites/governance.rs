@@ -161,7 +161,8 @@ on_both! {
         assert!(listed.out.contains("peer") && listed.out.contains("member") && listed.out.contains("approver"), "{listed}");
 
         world.assent(&["person", "remove", "peer", "--yes"]).refused("nobody could approve a change afterwards");
-        world.assent(&["person", "remove", "peer", "--one-person", "--yes"]).ok();
+        let said = world.assent(&["person", "remove", "peer", "--one-person", "--yes"]).ok();
+        assert!(said.out.contains("the author's own approvals count, also those given before"), "{said}");
         world.assent_at(&peer, &["site", "show"]).refused("token");
         world.shift_clock(3_700);
         world.tick_all();

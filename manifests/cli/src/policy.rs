@@ -4,9 +4,11 @@
 
 pub mod args;
 pub mod keys;
+mod loosened;
 mod standing;
 
 pub use args::PolicyCommand;
+pub use loosened::warning;
 
 use crate::error::{Context as _, Done, Failure};
 use crate::governance::{self, Concluded, Next, SignArgs, Signers, expires};
@@ -161,7 +163,8 @@ pub fn conclude(
     next.issued = session.now;
     let document = strict::to_json(&next);
     Policy::parse(&document).or_refuse("the policy breaks its own rules")?;
-    term::print(&format!("edition {} of the policy\n{difference}", next.version))?;
+    let loosened = warning(&site.policy, &next);
+    term::print(&format!("edition {} of the policy\n{difference}{loosened}", next.version))?;
     term::confirm("type the number of the edition to sign it:", &next.version.to_string(), yes)?;
     let mut signers = governance::keys(session, by)?;
     signers.extend(made);

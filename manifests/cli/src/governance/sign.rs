@@ -76,6 +76,7 @@ fn shown(proposal: &Proposal, last: &Last, next: &Policy) -> Done<String> {
     let before = policy::shown(&last.policy, &policy::teams(&last.targets, &[])?, &last.root)?;
     let after = policy::shown(next, &policy::teams(&proposal.targets.signed, &[])?, root)?;
     let difference = policy::difference(&before, &after);
+    let loosened = policy::warning(&last.policy, next);
     let what = if difference.is_empty() {
         "nothing differs but the dates: a renewal\n".to_owned()
     } else {
@@ -83,7 +84,7 @@ fn shown(proposal: &Proposal, last: &Last, next: &Policy) -> Done<String> {
     };
     Ok(format!(
         "{} proposed this at {} (by the file's own word)\n\
-         compared with what this machine has verified last: root {}, policy {} of {}\n\n{what}\n\
+         compared with what this machine has verified last: root {}, policy {} of {}\n\n{what}{loosened}\n\
          root {} until {}, targets until {}\n{}",
         proposal.by,
         proposal.at,

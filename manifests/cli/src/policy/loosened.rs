@@ -1,0 +1,107 @@
+//! What an edition of the policy asks for less than the one before: approvals that were given already begin to count then.
+//!
+//! Pure. Never: a refusal; whoever governs may loosen rules, and is told before signing.
+
+use shared::policy::{DistinctFrom, Policy, Rule};
+
+/// One line for each thing that is asked for no longer; empty when nothing is.
+pub fn loosened(before: &Policy, after: &Policy) -> Vec<String> {
+    let mut lines = Vec::new();
+    for old in &before.rules {
+        match after.rules.iter().find(|rule| rule.name == old.name) {
+            Some(new) => lines.extend(less(old, new)),
+            None => lines.push(format!(
+                "rule \"{}\" is gone: what it asked for is asked for by the other rules alone, also of approvals given before",
+                old.name
+            )),
+        }
+    }
+    if after.one_person && !before.one_person {
+        lines.push("the site has one person: whoever breaks the glass may review that alone".into());
+    }
+    lines
+}
+
+fn less(old: &Rule, new: &Rule) -> Vec<String> {
+    let (name, before, after) = (&old.name, &old.require, &new.require);
+    let mut lines = Vec::new();
+    for (who, whose) in [(DistinctFrom::Author, "author"), (DistinctFrom::Publisher, "publisher")] {
+        if before.distinct_from.contains(&who) && !after.distinct_from.contains(&who) {
+            lines
+                .push(format!("rule \"{name}\": the {whose}'s own approvals count, also those given before"));
+        }
+    }
+    if after.approvals < before.approvals {
+        lines.push(format!(
+            "rule \"{name}\": {} suffices where {} were asked for, also of approvals given before",
+            after.approvals, before.approvals
+        ));
+    }
+    if after.min_assurance < before.min_assurance {
+        lines.push(format!(
+            "rule \"{name}\": approvals in a page of the server count, also those given before"
+        ));
+    }
+    if after.max_validity_h > before.max_validity_h {
+        lines.push(format!(
+            "rule \"{name}\": approvals count for {} hours instead of {}, also those given before",
+            after.max_validity_h, before.max_validity_h
+        ));
+    }
+    if new.matches != old.matches {
+        lines.push(format!("rule \"{name}\": it is about other changes or hosts; see the difference"));
+    }
+    lines
+}
+
+/// The same as a block of lines that must not be overlooked.
+pub fn warning(before: &Policy, after: &Policy) -> String {
+    loosened(before, after).iter().map(|line| format!("! {}\n", crate::text::clean(line))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::loosened;
+    use shared::policy::{Assurance, DistinctFrom, Policy, Rule};
+
+    fn policy() -> Policy {
+        let text = r#"{"schema":"assent-policy/1","site":"00112233aabbccdd","version":5,"issued":"2027-01-15T08:00:00Z",
+            "one_person":false,"ca_spki":[],"server_urls":[],"persons":[],"rules":[{"name":"normal","match":{},"require":{"approvals":2,
+            "distinct_from":["author","publisher"],"min_assurance":"independent","max_validity_h":48}}],
+            "clock":{"max_skew_s":300,"offline_grace_h":24},"log":{"vkeys":[]}}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_no_longer_is_told_and_nothing_else() {
+        let after = |bend: fn(&mut Rule)| {
+            let mut next = policy();
+            bend(&mut next.rules[0]);
+            loosened(&policy(), &next)
+        };
+        assert_eq!(after(|_| {}), Vec::<String>::new());
+        assert_eq!(after(|rule| rule.require.approvals = 3), Vec::<String>::new(), "more is no loosening");
+        for (bend, told) in [
+            (
+                (|rule: &mut Rule| rule.require.distinct_from.retain(|who| *who != DistinctFrom::Author))
+                    as fn(&mut Rule),
+                "the author's own approvals count, also those given before",
+            ),
+            (
+                |rule| rule.require.distinct_from.retain(|who| *who != DistinctFrom::Publisher),
+                "the publisher's own approvals",
+            ),
+            (|rule| rule.require.approvals = 1, "1 suffices where 2 were asked for"),
+            (|rule| rule.require.min_assurance = Assurance::ServerRendered, "in a page of the server"),
+            (|rule| rule.require.max_validity_h = 49, "49 hours instead of 48"),
+            (|rule| rule.matches.change_types = Some([].into()), "other changes or hosts"),
+            (|rule| rule.name = "other".into(), "rule \"normal\" is gone"),
+        ] {
+            let lines = after(bend);
+            assert!(lines.len() == 1 && lines[0].contains(told), "{told}: {lines:?}");
+        }
+        let alone = Policy { one_person: true, ..policy() };
+        assert_eq!(loosened(&policy(), &alone).len(), 1);
+        assert_eq!(loosened(&alone, &policy()), Vec::<String>::new());
+    }
+}
