@@ -4,6 +4,7 @@
 //! place by governance, tell them that this is meant. What was withdrawn or halted since is not known any more, so
 //! nothing goes on by itself. Never: a key of governance.
 
+use crate::audit::{self, Action};
 use crate::changes;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
@@ -11,6 +12,7 @@ use crate::kernel::error::Error;
 use crate::kernel::keys;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Online};
+use shared::digest::Digest;
 use shared::keys::PublicKey;
 use shared::ledger::{Checkpoint, VerifierKey};
 use shared::time::Timestamp;
@@ -42,7 +44,16 @@ pub async fn run(config: &Config, db: &Db, now: Timestamp, skip_numbers: u32) ->
     keys::make_next(&config.log_key, |key| signs.signs_with(key, &origin))?;
     let (online, log) = (Online::load(&config.online_key)?, Log::load(&config.log_key, &config.site_id)?);
     let seals = online.clone();
-    let held = db.write("restored.hold", move |tx| changes::hold_all(tx, &seals, skip_numbers, now)).await?;
+    let keys = (online.next(&root).map(|key| key.to_string()), skip_numbers);
+    let request = Digest::of(&shared::strict::to_json(&keys));
+    let held = db
+        .write("restored.hold", move |tx| {
+            let held = changes::hold_all(tx, &seals, skip_numbers, now)?;
+            let action = Action { by: None, name: "server.restored", object: "server".into(), request };
+            audit::record(tx, &action, now)?;
+            Ok::<_, Error>(held)
+        })
+        .await?;
     let next = log.clone();
     let next = db.read("restored.next", move |tx| next.next(tx)).await?;
     let missing = || Error::fault("making new keys", "they are in use already; look at the key files");

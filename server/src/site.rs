@@ -8,7 +8,7 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{changes, cmdb, findings, people, progress, rollout};
+use crate::{audit, changes, cmdb, findings, people, progress, rollout};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -77,6 +77,7 @@ impl Site {
             config.app_data(Data::new(gate.clone())).app_data(exporter.clone());
             for routes in [
                 ledger::routes,
+                audit::routes,
                 people::routes,
                 cmdb::routes,
                 fleet::people_routes,

@@ -9,6 +9,7 @@ pub mod admit;
 #[cfg(test)]
 mod admit_tests;
 pub mod approval;
+pub mod audit;
 pub mod backup;
 pub mod bundle;
 pub mod carried;

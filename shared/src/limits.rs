@@ -89,6 +89,8 @@ pub const TUF_KEYS: usize = 32;
 pub const TUF_ROOT_ROTATIONS: u32 = 64;
 /// A proposal of governance: a root, targets, and the policy as text within JSON.
 pub const PROPOSAL_BYTES: usize = 2 * (TUF_ROOT_BYTES + TUF_TARGETS_BYTES + POLICY_BYTES);
+/// One record of the audit trail: ids, a time and a digest.
+pub const AUDIT_BYTES: usize = 4 << 10;
 /// Leaves of one ledger: its numbers are stored as signed 64-bit integers.
 pub const LEDGER_LEAVES: u64 = i64::MAX as u64;
 /// One ledger leaf: a digest and short ids, about 200 bytes.

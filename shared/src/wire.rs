@@ -164,6 +164,16 @@ pub struct Joined {
     pub recorded: Option<Recorded>,
 }
 
+/// Records of the audit trail, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuditPage {
+    pub records: Vec<crate::audit::AuditRecord>,
+    /// There are older ones.
+    pub more: bool,
+}
+
 /// How every endpoint says no.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,6 +15,7 @@ macro_rules! on_both {
 
 mod artifacts;
 mod attacks;
+mod audit;
 mod authority;
 mod break_glass;
 mod commands;

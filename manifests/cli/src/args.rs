@@ -250,6 +250,45 @@ pub enum OnlineCommand {
     /// The ledger
     #[command(subcommand)]
     Log(LogCommand),
+    /// The audit trail: who did what on the server
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List administrative actions, newest first
+    #[command(
+        after_help = "What is signed (changes, approvals, manifests, the policy) and the steps of changes are documents of their own: see `assent change show` and `assent export`.\nExample: assent audit list --verify\n         assent audit list --person lead --action people.grant"
+    )]
+    List(AuditArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Only what this person did
+    #[arg(long)]
+    pub person: Option<PersonId>,
+    /// Only actions of this name, such as people.grant
+    #[arg(long, value_name = "NAME", value_parser = action)]
+    pub action: Option<String>,
+    /// Only records with a smaller number
+    #[arg(long, value_name = "NUMBER")]
+    pub before: Option<u64>,
+    /// At most so many records
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Have each record proven to be in the ledger, and look for gaps in their numbers
+    #[arg(long)]
+    pub verify: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn action(text: &str) -> Result<String, String> {
+    let fits = text.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
+    if fits { Ok(text.to_owned()) } else { Err("write a name such as people.grant".to_owned()) }
 }
 
 #[derive(Debug, Args)]
@@ -551,6 +590,9 @@ pub enum KeyCommand {
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
     /// Check that the ledger has only grown since this directory last looked
+    ///
+    /// Looks at the tree alone. What it holds is compared elsewhere: `assent audit list --verify` compares the records of
+    /// the audit trail, `assent verify` the documents of a bundle.
     #[command(after_help = "Example: assent log verify")]
     Verify,
     /// Do the same, and sign for others that you have: as a witness of the ledger

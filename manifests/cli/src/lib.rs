@@ -6,6 +6,7 @@
 mod alarms;
 mod archive;
 pub mod args;
+mod audit;
 mod author;
 mod backup;
 mod change;

@@ -1,8 +1,8 @@
 //! From arguments to the one function that does the work, and from its failure to the exit code.
 
 use crate::args::{
-    AgentCommand, ArtifactCommand, BackupCommand, ChangeCommand, CiCommand, Cli, Command, GlassCommand,
-    Global, KeyCommand, LocalCommand, LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
+    AgentCommand, ArtifactCommand, AuditCommand, BackupCommand, ChangeCommand, CiCommand, Cli, Command,
+    GlassCommand, Global, KeyCommand, LocalCommand, LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
@@ -11,8 +11,8 @@ use crate::error::Done;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, backup, ci, evidence, finding, governance, init, key, ledger, person, policy, release, renew,
-    restore, secret, shell, site, term,
+    alarms, audit, backup, ci, evidence, finding, governance, init, key, ledger, person, policy, release,
+    renew, restore, secret, shell, site, term,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -138,6 +138,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Policy(command) => policy::run(session, &command),
         Do::Log(LogCommand::Verify) => ledger::verify(session).map(drop),
         Do::Log(LogCommand::Witness { key }) => ledger::witness::sign(session, &key),
+        Do::Audit(AuditCommand::List(args)) => audit::list(session, &args),
     }
 }
 

@@ -5,6 +5,7 @@ use super::course::{self, By, Wish};
 use super::store::{self, Row};
 use super::view::{self, Step};
 use super::{bundle, carried, plans, revise};
+use crate::audit::{self, Action};
 use crate::fleet::{Board, Rates};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
@@ -12,6 +13,7 @@ use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::person::{Allowed, Approve, Operate, Propose, Read};
+use crate::ledger;
 use crate::manifests::Repository;
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
@@ -79,7 +81,13 @@ async fn create(
     clock: Data<Clock>,
 ) -> Result<Json<Created>, Error> {
     let now = clock.now();
-    let change_id = db.write("change.create", move |tx| store::insert(tx, &person.person, now)).await?;
+    let create = move |tx: &mut Conn| {
+        ledger::lock(tx)?;
+        let id = store::insert(tx, &person.person, now)?;
+        audit::record(tx, &Action::by(&person.person, "change.create", &id, &id), now)?;
+        Ok::<_, Error>(id)
+    };
+    let change_id = db.write("change.create", create).await?;
     Ok(Json(Created { change_id }))
 }
 

@@ -2,6 +2,7 @@
 
 use super::model::{Exporter, Wish};
 use super::{store, tar};
+use crate::audit::{self, Action};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
@@ -46,6 +47,7 @@ async fn export(
     let text = String::from_utf8_lossy(&strict::to_json(&query)).into_owned();
     let log = (origin, query.log_size);
     let record = move |tx: &mut Conn| {
+        audit::record_export(tx, &Action::by(&person, "export", format!("export {id}"), &sums), now)?;
         Ok::<_, Error>(store::record_export(tx, (&id, &text), (&log.0, log.1), &person, &sums, now)?)
     };
     db.write("export.record", record).await?;

@@ -2,6 +2,7 @@
 
 use super::model::{Exporter, Scope, Wish};
 use super::store;
+use crate::audit;
 use crate::changes::{self, Dossier};
 use crate::fleet;
 use crate::kernel::db::Conn;
@@ -37,7 +38,7 @@ pub(super) fn material(
 ) -> Result<Material, Error> {
     let scope = wish.scope()?;
     let ids = changes_of(tx, &scope)?;
-    let head = ledger::head(tx)?;
+    let head = exporter.log.settled(tx)?;
     let mut server = ServerWord::default();
     let mut found = Found::default();
     for id in &ids {
@@ -46,12 +47,17 @@ pub(super) fn material(
         found.change(tx, id, dossier, &mut server)?;
     }
     found.enrolments(tx)?;
+    if let Scope::Period(from, to) = &scope {
+        let later = ledger::head(tx)?.size - head.size;
+        let trail = audit::list_between(tx, (*from, *to), later)?;
+        found.trail(tx, &trail)?;
+    }
     let logged: Vec<Digest> = found.logged.iter().copied().collect();
-    let proofs = proofs(tx, exporter, &logged)?;
+    let proofs = proofs(tx, (exporter, &head), &logged)?;
     let previous = store::find_previous(tx, &head)?;
     let mut sizes = found.seen(&head);
     sizes.extend(previous);
-    let consistency = consistency(tx, exporter, proofs.keys().next(), &sizes)?;
+    let consistency = consistency(tx, (exporter, &head), proofs.keys().next(), &sizes)?;
     let repository = manifests::evidence(tx)?;
     Ok(Material {
         query: Query {
@@ -63,12 +69,13 @@ pub(super) fn material(
         manifests: found.manifests,
         plan_sets: found.plan_sets,
         events: found.events,
+        audit: found.audit,
         policies: repository.policies,
         keys: repository.keys,
-        checkpoint: exporter.log.checkpoint(tx)?,
+        checkpoint: exporter.log.sign(&head)?,
         proofs,
         consistency,
-        witnessed: exporter.log.witnessed(tx)?,
+        witnessed: exporter.log.witnessed(tx, &head)?,
         server,
     })
 }
@@ -124,6 +131,7 @@ struct Found {
     manifests: BTreeMap<String, Vec<u8>>,
     plan_sets: BTreeMap<Digest, Vec<u8>>,
     events: BTreeMap<Digest, Vec<u8>>,
+    audit: BTreeMap<Digest, Vec<u8>>,
     /// What has a leaf of its own; plans are in the ledger through their plan sets.
     logged: BTreeSet<Digest>,
     hosts: BTreeSet<AgentId>,
@@ -228,6 +236,17 @@ impl Found {
         Ok(())
     }
 
+    /// Records of the audit trail.
+    fn trail(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<(), Error> {
+        let found = ledger::find_statements(tx, digests)?;
+        if digests.iter().any(|digest| !found.contains_key(digest)) {
+            return Err(missing("a record of the audit trail"));
+        }
+        self.logged.extend(digests);
+        self.audit.extend(found);
+        Ok(())
+    }
+
     fn publications(&mut self, tx: &mut Conn, change: &Change) -> Result<(), Error> {
         for named in &change.manifests {
             let published = manifests::find_published(tx, &named.sha256)?;
@@ -270,14 +289,14 @@ impl Found {
 
 fn proofs(
     tx: &mut Conn,
-    exporter: &Exporter,
+    (exporter, head): (&Exporter, &Checkpoint),
     logged: &[Digest],
 ) -> Result<BTreeMap<Digest, InclusionProof>, Error> {
     let mut proofs = BTreeMap::new();
     for some in logged.chunks(PROOFS) {
         let questions: Vec<_> =
             some.iter().map(|digest| Question { statement: *digest, since: None, seen: None }).collect();
-        for (digest, answer) in some.iter().zip(exporter.log.prove(tx, &questions)?) {
+        for (digest, answer) in some.iter().zip(exporter.log.prove_to(tx, head, &questions)?) {
             // A statement of a log before a restore has no leaf here; whoever verifies will say so.
             proofs.extend(answer.map(|answer| (*digest, answer.recorded.inclusion)));
         }
@@ -288,13 +307,13 @@ fn proofs(
 /// From each smaller size to now; `known` is any statement that the log has.
 fn consistency(
     tx: &mut Conn,
-    exporter: &Exporter,
+    (exporter, head): (&Exporter, &Checkpoint),
     known: Option<&Digest>,
     sizes: &BTreeSet<u64>,
 ) -> Result<Vec<ConsistencyProof>, Error> {
     let Some(known) = known.copied() else { return Ok(Vec::new()) };
     let questions: Vec<_> =
         sizes.iter().map(|size| Question { statement: known, since: Some(*size), seen: None }).collect();
-    let answers = exporter.log.prove(tx, &questions)?;
+    let answers = exporter.log.prove_to(tx, head, &questions)?;
     Ok(answers.into_iter().flatten().filter_map(|answer| answer.recorded.consistency).collect())
 }

@@ -1,6 +1,7 @@
 //! Findings, and the retroactive changes that accept them, over HTTP.
 
 use super::store::{self, Listed};
+use crate::audit::{self, Action};
 use crate::changes;
 use crate::fleet;
 use crate::kernel::clock::Clock;
@@ -78,7 +79,12 @@ async fn dispose(
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Error> {
     let (wish, now) = (wish.into_inner(), clock.now());
-    db.write("findings.dispose", move |tx| store::dispose(tx, &wish, &person.person, now)).await?;
+    db.write("findings.dispose", move |tx| {
+        let object = format!("{} findings", wish.findings.len());
+        audit::record(tx, &Action::by(&person.person, "findings.dispose", object, &wish), now)?;
+        store::dispose(tx, &wish, &person.person, now)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -97,7 +103,10 @@ async fn make_rule(
     clock: Data<Clock>,
 ) -> Result<Json<IgnoreRule>, Error> {
     let (rule, now) = (rule.into_inner(), clock.now());
-    let make = move |tx: &mut Conn| store::insert_rule(tx, &rule, &person.person, now);
+    let make = move |tx: &mut Conn| {
+        audit::record(tx, &Action::by(&person.person, "findings.make_rule", "rule", &rule), now)?;
+        store::insert_rule(tx, &rule, &person.person, now)
+    };
     Ok(Json(db.write("findings.make_rule", make).await?))
 }
 
@@ -109,7 +118,12 @@ async fn withdraw_rule(
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Error> {
     let (id, now) = (id.into_inner(), clock.now());
-    db.write("findings.withdraw_rule", move |tx| store::withdraw_rule(tx, id, &person.person, now)).await?;
+    db.write("findings.withdraw_rule", move |tx| {
+        let object = format!("rule {id}");
+        audit::record(tx, &Action::by(&person.person, "findings.withdraw_rule", object, &id), now)?;
+        store::withdraw_rule(tx, id, &person.person, now)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

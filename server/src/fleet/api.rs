@@ -6,6 +6,7 @@ use super::limit::Limiter;
 use super::model::{Host, Labels, check_labels};
 use super::rates::Rates;
 use super::store;
+use crate::audit::{self, Action};
 use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
@@ -161,6 +162,7 @@ async fn set_labels(
     };
     db.write("fleet.labels", move |tx| {
         let id = ci_of(tx, &ci)?;
+        audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &labels), now)?;
         store::update_labels(tx, id, &labels)?;
         note(tx, NewEvent::new(id, now, EventKind::Labelled, text(&labels)), &by.person)
     })
@@ -201,8 +203,10 @@ async fn set_enabled(
     enabled: bool,
 ) -> Result<HttpResponse, Error> {
     let (now, kind) = (clock.now(), if enabled { EventKind::Enabled } else { EventKind::Disabled });
+    let name = if enabled { "fleet.enable" } else { "fleet.disable" };
     db.write("fleet.enabled", move |tx| {
         let id = ci_of(tx, &ci)?;
+        audit::record(tx, &Action::by(&by, name, id, &enabled), now)?;
         store::update_enabled(tx, id, enabled)?;
         note(tx, NewEvent::new(id, now, kind, ""), &by)
     })

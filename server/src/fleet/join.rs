@@ -6,6 +6,7 @@ use super::authority::{Authority, Issued};
 use super::board::Board;
 use super::model::{check_hostname, check_labels};
 use super::store::{self, NewHost, Token};
+use crate::audit::{self, Action};
 use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
@@ -103,7 +104,13 @@ pub async fn invite(
     let (sha256, expires) = (Digest::of(token.as_bytes()), now.plus(seconds));
     let (labels, class) = (check_labels(labels)?, host_class.clone());
     let row = Token { host_class: class, labels, created_by: by, expires, used_for: None };
-    db.write("fleet.invite", move |tx| Ok::<_, Error>(store::insert_token(tx, &sha256, &row, now)?)).await?;
+    // The class and the digest of the secret tell which token it is, and nobody can join with them.
+    let object = format!("join token for class {host_class}");
+    db.write("fleet.invite", move |tx| {
+        audit::record(tx, &Action::by(&row.created_by, "fleet.invite", &object, &sha256), now)?;
+        Ok::<_, Error>(store::insert_token(tx, &sha256, &row, now)?)
+    })
+    .await?;
     Ok(Invitation {
         token,
         expires,

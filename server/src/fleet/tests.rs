@@ -43,7 +43,8 @@ async fn a_join_uses_its_token_up_and_a_lost_reply_answers_the_same() {
             let recorded = joined.recorded.unwrap();
             let proven =
                 Proven::check(&recorded.inclusion, &recorded.checkpoint, &node.log.vkey(), &digest).unwrap();
-            assert_eq!((proven.index(), proven.leaf().agent), (1, Some(host.agent())), "{}", world.engine);
+            // The origin, the record of the invitation, the enrolment.
+            assert_eq!((proven.index(), proven.leaf().agent), (2, Some(host.agent())), "{}", world.engine);
         }
         let hosts = node.db.read("hosts", list).await.unwrap();
         assert_eq!(hosts.len(), 1);
@@ -92,7 +93,7 @@ async fn a_join_without_the_right_token_is_refused_and_leaves_nothing() {
             assert!(["join.bad_enrolment", "join.bad_csr"].contains(&refusal), "{refusal}");
         }
         let after = node.db.read("head", crate::ledger::head).await.unwrap().size;
-        assert_eq!(after, size + 1, "{}: only host 2 is new", world.engine);
+        assert_eq!(after, size + 3, "{}: two invitations and host 2", world.engine);
         node.join(Host::new(3).join(&good), NOW).await.unwrap();
         world.check().await;
     }

@@ -176,7 +176,23 @@ impl Log {
         self.sign(&store::head(tx)?)
     }
 
-    fn sign(&self, checkpoint: &Checkpoint) -> Result<String, Error> {
+    /// The log before those leaves at its end that only say who took a bundle: what bundles are made of, so that
+    /// taking one does not change the next one. At least what witnesses have seen.
+    pub fn settled(&self, tx: &mut Conn) -> Result<Checkpoint, Error> {
+        let head = store::current(tx)?;
+        let newest = head.checkpoint()?;
+        // What a witness has seen must be a beginning of it.
+        let seen = store::largest_witnessed(tx, head.log, newest.size)?;
+        let size = store::settled_size(tx, head.log)?.max(seen);
+        if size == newest.size {
+            return Ok(newest);
+        }
+        let nodes = self.0.tiles.load(tx, head.log, &tree::root_nodes(size))?;
+        Ok(Checkpoint { size, root: tree::root(size, &nodes).map_err(broken)?, ..newest })
+    }
+
+    /// The signed note of a checkpoint that this log gave; `tx` was a reading one.
+    pub fn sign(&self, checkpoint: &Checkpoint) -> Result<String, Error> {
         let key = self.signing(checkpoint.origin.as_str())?;
         let note = checkpoint.sign(key).map_err(|error| Error::fault("signing a checkpoint", error))?;
         Ok(note.to_string())
@@ -192,12 +208,24 @@ impl Log {
     ///
     /// `tx` is a reading one: only durable sizes are ever signed.
     pub fn prove(&self, tx: &mut Conn, questions: &[Question]) -> Result<Vec<Option<Answer>>, Error> {
-        let head = store::current(tx)?;
-        let checkpoint = self.sign(&head.checkpoint()?)?;
-        let size = head.frontier.size();
+        let newest = store::head(tx)?;
+        self.prove_to(tx, &newest, questions)
+    }
+
+    /// As [`Log::prove`], to a checkpoint that may be an older one of the current log: later leaves are as if they were
+    /// not there.
+    pub fn prove_to(
+        &self,
+        tx: &mut Conn,
+        to: &Checkpoint,
+        questions: &[Question],
+    ) -> Result<Vec<Option<Answer>>, Error> {
+        let log = store::current(tx)?.log;
+        let (checkpoint, size) = (self.sign(to)?, to.size);
         let digests: Vec<Digest> = questions.iter().map(|question| question.statement).collect();
-        let leaves = find_leaves(tx, head.log, &digests)?;
-        let nodes = self.0.tiles.load(tx, head.log, &wanted(questions, &leaves, &head)?)?;
+        let mut leaves = find_leaves(tx, log, &digests)?;
+        leaves.retain(|_, (index, _)| *index < size);
+        let nodes = self.0.tiles.load(tx, log, &wanted(questions, &leaves, to)?)?;
         let mut answers = Vec::with_capacity(questions.len());
         for question in questions {
             let Some((index, leaf)) = leaves.get(&question.statement) else {
@@ -209,7 +237,7 @@ impl Log {
             let consistency = consistency(question.since, size, &nodes)?;
             let recorded = Recorded { inclusion, checkpoint: checkpoint.clone(), consistency };
             let contradiction = match &question.seen {
-                Some(seen) => self.contradiction(tx, seen, &head, &nodes)?,
+                Some(seen) => self.contradiction(tx, seen, to, &nodes)?,
                 None => None,
             };
             answers.push(Some(Answer { recorded, index: *index, contradiction }));
@@ -239,19 +267,20 @@ impl Log {
         }
         inclusion.sort_by_key(|proof| proof.index);
         let consistency = consistency(wanted.log_size, size, &nodes)?;
-        let witnessed = self.witnessed(tx)?;
-        Ok(Proofs { checkpoint: self.sign(&head.checkpoint()?)?, inclusion, consistency, witnessed })
+        let newest = head.checkpoint()?;
+        let witnessed = self.witnessed(tx, &newest)?;
+        Ok(Proofs { checkpoint: self.sign(&newest)?, inclusion, consistency, witnessed })
     }
 
     fn contradiction(
         &self,
         tx: &mut Conn,
         seen: &LogSeen,
-        head: &Head,
+        head: &Checkpoint,
         nodes: &Loaded,
     ) -> Result<Option<String>, Error> {
-        let size = head.frontier.size();
-        let ours = if seen.origin == head.origin {
+        let size = head.size;
+        let ours = if seen.origin == head.origin.as_str() {
             if seen.size > size {
                 return Ok(Some(format!("it saw {} leaves, this log has {size}", seen.size)));
             }
@@ -279,9 +308,9 @@ impl Log {
 fn wanted(
     questions: &[Question],
     leaves: &HashMap<Digest, (u64, String)>,
-    head: &Head,
+    head: &Checkpoint,
 ) -> Result<Vec<NodeRange>, Error> {
-    let size = head.frontier.size();
+    let size = head.size;
     let mut ranges = Vec::new();
     for question in questions {
         if let Some((index, _)) = leaves.get(&question.statement) {
@@ -291,7 +320,7 @@ fn wanted(
             ranges.extend(tree::consistency_nodes(since, size).map_err(broken)?);
         }
         if let Some(seen) = &question.seen
-            && seen.origin == head.origin
+            && seen.origin == head.origin.as_str()
             && seen.size <= size
         {
             ranges.extend(tree::root_nodes(seen.size));

@@ -3,7 +3,7 @@
 mod witness;
 
 pub use witness::set_witnesses;
-pub(super) use witness::{Row, list_witnesses, update_witness};
+pub(super) use witness::{Row, largest_witnessed, list_witnesses, update_witness};
 
 use super::model::{Document, Placed, kind_text};
 use crate::each;
@@ -410,6 +410,17 @@ pub(super) fn list_logs(tx: &mut Conn) -> QueryResult<Vec<LogRow>> {
 pub(super) fn last_leaf(tx: &mut Conn, log: i64) -> QueryResult<Option<i64>> {
     let rows = ledger_leaf::table.filter(ledger_leaf::log.eq(log));
     rows.select(diesel::dsl::max(ledger_leaf::idx)).first(tx)
+}
+
+/// How many leaves of a log there are before those at its end that only say who took a bundle.
+pub(super) fn settled_size(tx: &mut Conn, log: i64) -> QueryResult<u64> {
+    let leaves =
+        ledger_leaf::table.inner_join(statement::table.on(statement::digest.eq(ledger_leaf::statement)));
+    let leaves =
+        leaves.filter(ledger_leaf::log.eq(log)).filter(statement::kind.ne(kind_text(LeafKind::Export)));
+    let last: Option<i64> =
+        leaves.order(ledger_leaf::idx.desc()).select(ledger_leaf::idx).first(tx).optional()?;
+    Ok(last.map_or(0, |index| index.cast_unsigned() + 1))
 }
 
 /// How many leaves of a log stand for documents that are not stored.

@@ -68,24 +68,37 @@ impl Log {
     /// `tx` is a reading one: only durable sizes are ever signed.
     pub fn witnesses(&self, tx: &mut Conn) -> Result<WitnessList, Error> {
         let head = store::current(tx)?;
+        let newest = head.checkpoint()?;
+        Ok(WitnessList {
+            checkpoint: self.sign(&newest)?,
+            witnesses: self.all_witnesses(tx, &head, &newest)?,
+        })
+    }
+
+    fn all_witnesses(&self, tx: &mut Conn, head: &Head, to: &Checkpoint) -> Result<Vec<WitnessSeen>, Error> {
         let mut witnesses = Vec::new();
         for row in list_witnesses(tx)? {
             let name = row.vkey.clone();
-            let seen = self.seen_by(tx, &head, &row)?;
+            let seen = self.seen_by(tx, (head, to.size), &row)?;
             let received = seen.as_ref().and(row.received).map(Timestamp);
             witnesses.push(WitnessSeen { witness: name, seen, received });
         }
-        Ok(WitnessList { checkpoint: self.checkpoint(tx)?, witnesses })
+        Ok(witnesses)
     }
 
-    /// The same, of those who have looked.
-    pub fn witnessed(&self, tx: &mut Conn) -> Result<Vec<Witnessed>, Error> {
-        Ok(self.witnesses(tx)?.witnesses.into_iter().filter_map(|witness| witness.seen).collect())
+    /// What those who have looked saw of the current log, up to a checkpoint of it, with proofs to that one.
+    pub fn witnessed(&self, tx: &mut Conn, to: &Checkpoint) -> Result<Vec<Witnessed>, Error> {
+        let head = store::current(tx)?;
+        Ok(self.all_witnesses(tx, &head, to)?.into_iter().filter_map(|witness| witness.seen).collect())
     }
 
-    fn seen_by(&self, tx: &mut Conn, head: &Head, row: &Row) -> Result<Option<Witnessed>, Error> {
+    fn seen_by(
+        &self,
+        tx: &mut Conn,
+        (head, size): (&Head, u64),
+        row: &Row,
+    ) -> Result<Option<Witnessed>, Error> {
         let (Some(log), Some(note)) = (row.log, &row.checkpoint) else { return Ok(None) };
-        let size = head.frontier.size();
         let seen = Checkpoint::open(note, &self.verifier(head)?).ok();
         // Of a log before a restore, or of more than a backup had: a witness that looks again sees what is here.
         let Some(seen) = seen.filter(|seen| log == head.log && seen.size <= size) else { return Ok(None) };

@@ -1,6 +1,7 @@
 //! Artifacts: resumable uploads into the content-addressed store, and downloads with ranges.
 
 use super::store::{self, Upload};
+use crate::audit::{self, Action};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::Db;
@@ -8,6 +9,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::person::{Allowed, Publish, Read};
 use crate::kernel::objects::{Objects, UploadId};
+use crate::ledger;
 use actix_web::body::SizedStream;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Json, Path, Payload, Query};
@@ -103,7 +105,17 @@ async fn open(
         length: store::signed(length),
         person: person.to_string(),
     };
-    if db.write("upload.begin", move |tx| Ok::<_, Error>(store::record_upload(tx, &row, now)?)).await? {
+    let who = person.clone();
+    let begins = move |tx: &mut crate::kernel::db::Conn| {
+        ledger::lock(tx)?;
+        let new = store::record_upload(tx, &row, now)?;
+        if new {
+            let object = format!("artifact {sha256}");
+            audit::record(tx, &Action::by(&who, "upload.begin", object, &(sha256, length)), now)?;
+        }
+        Ok::<_, Error>(new)
+    };
+    if db.write("upload.begin", begins).await? {
         return Ok(id);
     }
     objects.abandon(&id).await?;

@@ -4,7 +4,7 @@ use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part
 use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
-use crate::{changes, cmdb, compliance, findings, ledger, manifests, people, progress, receipts};
+use crate::{audit, changes, cmdb, compliance, findings, ledger, manifests, people, progress, receipts};
 use schemars::JsonSchema;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -41,6 +41,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("receipts", RECEIPTS),
     ("findings", FINDINGS),
     ("ledger", LEDGER),
+    ("audit", AUDIT),
     ("compliance", COMPLIANCE),
 ];
 
@@ -675,6 +676,15 @@ const LEDGER: &[Route] = &[
     .answers(&[answer(200, "the tile", BYTES)])
     .refuses(&["ledger.no_tile"]),
 ];
+
+const AUDIT: &[Route] = &[route(
+    ("GET", "/v1/audit"),
+    "listAudit",
+    may::<Read>(),
+    "Lists administrative actions, newest first; each has a leaf in the ledger.",
+)
+.query::<audit::Wanted>()
+.answers(&[answer(200, "a page", json::<wire::AuditPage>())])];
 
 const COMPLIANCE: &[Route] = &[
     route(

@@ -2,6 +2,7 @@
 
 use super::model::{Grant, Granted, PersonLine};
 use super::store;
+use crate::audit::{self, Action};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
@@ -42,7 +43,10 @@ async fn grant(
     };
     let expires = now.plus(seconds);
     let id = person.clone();
+    let asked = body.into_inner();
     db.write("people.grant", move |tx| {
+        let object = format!("person {id}");
+        audit::record(tx, &Action::by(&by.person, "people.grant", object, &asked), now)?;
         store::record_grant(tx, &id, access, &secret, (now, expires), &by.person)
     })
     .await?;
@@ -52,13 +56,18 @@ async fn grant(
 /// Ends all access of a person.
 #[delete("/v1/people/{person}")]
 async fn disable(
-    _: Allowed<ManagePeople>,
+    by: Allowed<ManagePeople>,
     db: Data<Db>,
     clock: Data<Clock>,
     person: Path<PersonId>,
 ) -> Result<HttpResponse, Error> {
     let (now, id) = (clock.now(), person.into_inner());
-    db.write("people.disable", move |tx| store::update_disabled(tx, &id, now)).await?;
+    db.write("people.disable", move |tx| {
+        let object = format!("person {id}");
+        audit::record(tx, &Action::by(&by.person, "people.disable", object, &id), now)?;
+        store::update_disabled(tx, &id, now)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -12,11 +12,13 @@ pub use api::routes;
 pub use model::PersonLine;
 pub(crate) use model::{Grant, Granted};
 
+use crate::audit::{self, Action};
 use crate::kernel::config::Config;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::http::person::PersonGate;
 use crate::ledger::Log;
+use shared::digest::Digest;
 use shared::time::Timestamp;
 
 /// Recognises people by the digest of their token.
@@ -52,5 +54,13 @@ pub async fn import_first_admin(db: &Db, config: &Config, log: &Log, now: Timest
             format!("its log key is not the one in {}", config.log_key.display()),
         ));
     }
-    db.write("people.bootstrap", move |tx| Ok::<_, Error>(store::record_bootstrap(tx, &first, now)?)).await
+    db.write("people.bootstrap", move |tx| {
+        if !store::record_bootstrap(tx, &first, now)? {
+            return Ok::<_, Error>(());
+        }
+        // Nobody had access before, so nobody else waits for these rows.
+        let (object, request) = (format!("person {}", first.person), Digest::of(&first.token_sha256.0));
+        audit::record(tx, &Action { by: None, name: "people.bootstrap", object, request }, now)
+    })
+    .await
 }

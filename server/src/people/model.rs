@@ -27,7 +27,7 @@ pub(super) struct Bootstrap {
 /// The longest life of a token that is asked for over the interface.
 const TOKEN_DAYS: u32 = 400;
 
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grant {
     pub access: String,

@@ -49,8 +49,8 @@ pub(super) fn find_caller(tx: &mut Conn, secret: &Digest, now: Timestamp) -> Res
     Ok(Some(Caller { person: id.parse().map_err(|_| unreadable("the id"))?, access }))
 }
 
-/// Records the first administrator. A person who is here already keeps what was changed since.
-pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap, now: Timestamp) -> QueryResult<()> {
+/// Records the first administrator; true the first time. A person who is here already keeps what was changed since.
+pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap, now: Timestamp) -> QueryResult<bool> {
     let row = (
         person::id.eq(first.person.as_str()),
         person::access.eq(Access::Admin.as_str()),
@@ -63,7 +63,7 @@ pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap, now: Timestamp)
         person_token::created.eq(now.0),
     );
     each!(tx, |c| diesel::insert_into(person_token::table).values(token).on_conflict_do_nothing().execute(c))
-        .map(drop)
+        .map(|rows| rows == 1)
 }
 
 /// Gives a person access (for the first time, or another one) and a token.

@@ -53,11 +53,11 @@ async fn a_receipt_counts_once_and_every_answer_proves_it() {
             indexes.insert(verify(node, &receipt, &recorded));
             assert_eq!(recorded.consistency.is_some(), size.is_some(), "{}", world.engine);
         }
-        assert_eq!(indexes, BTreeSet::from([2]), "{}", world.engine);
+        assert_eq!(indexes, BTreeSet::from([3]), "{}", world.engine);
         let ci = file(&world, "host1").await;
         let kinds: Vec<_> = ci.history.iter().map(|event| event.kind.as_str()).collect();
         assert_eq!(kinds, ["applied", "enrolled"]);
-        assert_eq!((ci.history[0].statement, ci.history[0].ledger_index), (Some(receipt.digest()), Some(2)));
+        assert_eq!((ci.history[0].statement, ci.history[0].ledger_index), (Some(receipt.digest()), Some(3)));
         assert_eq!(receipts(&world).await.len(), 1);
         world.check().await;
     }
@@ -121,7 +121,7 @@ async fn a_gap_is_named_and_filled_from_there() {
         }
         for (index, receipt) in all.iter().enumerate() {
             let recorded = node.send(receipt).await.unwrap();
-            assert_eq!(verify(node, receipt, &recorded), index as u64 + 2, "{}", world.engine);
+            assert_eq!(verify(node, receipt, &recorded), index as u64 + 3, "{}", world.engine);
         }
         assert_eq!(alarms(&world).await, [""; 0], "a gap that is filled is no alarm");
 
@@ -239,7 +239,7 @@ async fn two_nodes_and_many_hosts_make_one_chain_without_duplicates() {
         }
         let size = world.node.db.read("head", ledger::head).await.unwrap().size;
         let (hosts, each) = (u64::from(HOSTS), EACH as u64);
-        assert_eq!(size, 1 + hosts + hosts * each, "{}", world.engine);
+        assert_eq!(size, 1 + 2 * hosts + hosts * each, "{}", world.engine);
         assert_eq!(receipts(&world).await.len() as u64, hosts * each * 2 / 3);
         for n in 1..=HOSTS {
             let name = format!("host{n}");

@@ -2,6 +2,7 @@
 
 use super::{ChangeEvent, Files, Flaw, Query, ServerWord};
 use crate::approval::Approval;
+use crate::audit::AuditRecord;
 use crate::change::Change;
 use crate::digest::Digest;
 use crate::envelope::Envelope;
@@ -44,6 +45,8 @@ pub struct Contents {
     /// By digest of the document.
     pub events: BTreeMap<Digest, ChangeEvent>,
     /// By digest of the document.
+    pub audit: BTreeMap<Digest, AuditRecord>,
+    /// By digest of the document.
     pub policies: BTreeMap<Digest, Policy>,
     pub keys: BTreeMap<String, Vec<u8>>,
     pub proofs: Proofs,
@@ -66,6 +69,7 @@ impl Contents {
             manifests: BTreeMap::new(),
             plan_sets: BTreeMap::new(),
             events: BTreeMap::new(),
+            audit: BTreeMap::new(),
             policies: BTreeMap::new(),
             keys: BTreeMap::new(),
             proofs: Proofs::default(),
@@ -91,6 +95,10 @@ impl Contents {
                 let event: ChangeEvent =
                     strict::from_json("the step", bytes, limits::ENVELOPE_BYTES).map_err(|e| flaw(&e))?;
                 self.events.insert(named(path, name, Digest::of(bytes))?, event);
+            }
+            Some(("audit", name)) => {
+                let record = AuditRecord::parse(bytes).map_err(|e| flaw(&e))?;
+                self.audit.insert(named(path, name, Digest::of(bytes))?, record);
             }
             Some(("manifests", name)) => {
                 let statement = Statement::<Publication>::parse(bytes).map_err(|e| flaw(&e))?;

@@ -178,6 +178,8 @@ pub struct Material {
     pub plan_sets: BTreeMap<Digest, Vec<u8>>,
     /// Steps of changes ([`ChangeEvent`]) by digest.
     pub events: BTreeMap<Digest, Vec<u8>>,
+    /// Records of the server's audit trail, of a period, by digest.
+    pub audit: BTreeMap<Digest, Vec<u8>>,
     /// Policy documents by version.
     pub policies: BTreeMap<u64, Vec<u8>>,
     /// `<n>.root.json`, `<n>.targets.json`, `<n>.content.<team>.json`.
@@ -203,6 +205,9 @@ pub fn assemble(material: &Material) -> Result<Files, Flaw> {
     }
     for (digest, bytes) in &material.events {
         files.insert(format!("events/{digest}.json"), bytes.clone());
+    }
+    for (digest, bytes) in &material.audit {
+        files.insert(format!("audit/{digest}.json"), bytes.clone());
     }
     for (name, bytes) in &material.manifests {
         files.insert(format!("manifests/{name}"), bytes.clone());

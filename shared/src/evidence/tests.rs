@@ -1,6 +1,7 @@
 //! A whole small site in memory: its bundle verifies, and every kind of tampering is named.
 
 mod accepted;
+mod audit;
 
 use super::{
     ChangeEvent, Files, Material, Query, Received, ServerChange, ServerWord, TableFacts, assemble, seal,
@@ -96,6 +97,7 @@ fn governed(
         manifests: BTreeMap::from([(name, published.to_bytes())]),
         plan_sets: BTreeMap::new(),
         events: BTreeMap::new(),
+        audit: BTreeMap::new(),
         policies: BTreeMap::from([(policy.version, document)]),
         keys: BTreeMap::from([
             ("1.root.json".into(), root),
@@ -381,7 +383,7 @@ fn a_good_bundle_has_no_flaw_and_is_the_same_every_time() {
     assert_eq!((flaws(&files).as_str(), report.root_sha256), ("", Some(root)));
     assert!(
         report.checked.iter().all(|(count, what)| *count > 0
-            || ["refusals", "findings", "retroactive", "starts without"]
+            || ["administrative", "refusals", "findings", "retroactive", "starts without"]
                 .iter()
                 .any(|none| what.starts_with(none))),
         "{report:?}"

@@ -65,6 +65,7 @@ pub fn verify(files: &Files, root: Option<Digest>) -> Report {
     accepted::check(&contents, &mut report);
     standing::check_models(&contents, &mut report);
     check_chains(&contents, &mut report);
+    check_audit(&contents, &mut report);
     check_tables(files, &contents, &mut report);
     report
 }
@@ -340,6 +341,27 @@ fn check_chains(contents: &Contents, report: &mut Report) {
         report.remarks.push(format!("{missing} statements of host {agent} lie outside this export"));
     }
     report.checked.push((chain.len(), "places in the hosts' own chains"));
+}
+
+/// Records of the audit trail are numbered, so that none can be left out of the middle of a period.
+fn check_audit(contents: &Contents, report: &mut Report) {
+    let mut numbers = BTreeMap::new();
+    for (digest, record) in &contents.audit {
+        if let Some(other) = numbers.insert(record.number, digest) {
+            let why = format!("has the number {} of the record {other}", record.number);
+            report.flaws.push(Flaw::at(format!("audit/{digest}.json"), why));
+        }
+    }
+    let between: Vec<u64> = numbers.keys().copied().collect();
+    for pair in between.windows(2) {
+        if let [before, after] = pair
+            && after - before > 1
+        {
+            let why = format!("records {} to {} are missing", before + 1, after - 1);
+            report.flaws.push(Flaw::at("audit/", why));
+        }
+    }
+    report.checked.push((contents.audit.len(), "administrative actions on the server, without a gap"));
 }
 
 fn check_tables(files: &Files, contents: &Contents, report: &mut Report) {

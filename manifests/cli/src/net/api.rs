@@ -14,7 +14,7 @@ use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
-    Approve, ChangeFile, ChangeLine, CiFile, CiLine, Cosigned, Dispose, FindingFile, FindingLine,
+    Approve, AuditPage, ChangeFile, ChangeLine, CiFile, CiLine, Cosigned, Dispose, FindingFile, FindingLine,
     FindingPage, HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, ProgressPage, Recorded, Why,
     WitnessList,
 };
@@ -242,6 +242,13 @@ impl Client {
 
     pub fn approve(&self, id: &ChangeId, body: &Approve) -> Done<ApproveReply> {
         self.post("the answer to the approval", &format!("/v1/changes/{id}/approvals"), body)
+    }
+
+    /// A page of the audit trail, newest first.
+    pub fn audit(&self, wanted: &BTreeMap<&str, String>) -> Done<AuditPage> {
+        let asked: Vec<_> = wanted.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let path = format!("/v1/audit?{}", asked.join("&"));
+        self.read("the audit trail", &Request::get(&path, SMALL * 4))
     }
 
     pub fn alarms(&self) -> Done<Vec<Alarm>> {

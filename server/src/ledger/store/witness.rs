@@ -47,6 +47,14 @@ pub(in crate::ledger) fn list_witnesses(tx: &mut Conn) -> QueryResult<Vec<Row>> 
     ledger_witness::table.order(ledger_witness::place).select(columns).load(tx)
 }
 
+/// The largest size of this log that a witness has signed, at most `end`; 0 without one.
+pub(in crate::ledger) fn largest_witnessed(tx: &mut Conn, log: i64, end: u64) -> QueryResult<u64> {
+    let looks = ledger_witness::table.filter(ledger_witness::log.eq(log));
+    let looks = looks.filter(ledger_witness::size.le(end.cast_signed()));
+    let largest: Option<i64> = looks.select(diesel::dsl::max(ledger_witness::size)).first(tx)?;
+    Ok(largest.map_or(0, i64::cast_unsigned))
+}
+
 /// Keeps what a witness has signed of this log, unless it has signed a larger checkpoint of it already.
 pub(in crate::ledger) fn update_witness(
     tx: &mut Conn,

@@ -154,6 +154,8 @@ async fn people_get_what_is_described() {
         "/v1/findings/1",
         "/v1/finding-rules",
         "/v1/exports",
+        "/v1/audit",
+        "/v1/audit?person=lead&action=change.create&before=1000",
         "/v1/log/checkpoint",
         "/v1/log/witnesses",
         "/v1/log/tile/0/000.p/1",

@@ -3,3 +3,4 @@
 mod answers;
 mod form;
 mod routes;
+mod trail;
