@@ -214,7 +214,7 @@ fn readable_bodies(world: &World, id: &str, ci: &str) -> Vec<(&'static str, Stri
         post("/v1/renew", json!({"envelope": plan})),
         post("/v1/tuf/publish", json!({"team": "main", "content": "{}", "target": change})),
         post("/v1/tuf/policy", json!({"targets": "{}", "policy": "{}"})),
-        post("/v1/uploads", json!({"sha256": digest, "length": 0})),
+        post("/v1/uploads", json!({"sha256": digest, "length": 1_u64 << 50})),
         post("/v1/join-tokens", json!({"host_class": "production", "labels": {}, "minutes": 0})),
         ("PUT", format!("{hosts}/labels"), json!({"Not a key": "x"})),
         ("PUT", revision, change.clone()),
