@@ -112,8 +112,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     /// Keeps what the host lacks, each part only if it is the very one that somebody has signed for.
     fn take_parts(&mut self, carried: &Carried, repository: &Repository) -> Result<(), StateError> {
         for named in &carried.bundle.change.body.manifests {
-            let (team, name, version) = (named.team.clone(), named.name.clone(), named.version.clone());
-            let target = TargetName::Manifest { team, name, version };
+            let target = TargetName::manifest(&named.team, &named.name, &named.version);
             for manifest in &carried.manifests {
                 // A team whose metadata is refused is told of when the change is judged.
                 match pull::keep_target(&mut self.state, &repository.trusted, &target, manifest.as_bytes()) {

@@ -54,8 +54,7 @@ impl<S: Server> Pulled<'_, S> {
 
 impl<S: Server> Evidence for Pulled<'_, S> {
     fn manifest(&mut self, named: &ManifestUse) -> Result<Vec<u8>, Refused> {
-        let (team, name, version) = (named.team.clone(), named.name.clone(), named.version.clone());
-        let target = TargetName::Manifest { team, name, version };
+        let target = TargetName::manifest(&named.team, &named.name, &named.version);
         match pull::target(self.state, self.server, &self.repository.trusted, &target) {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => {

@@ -5,9 +5,9 @@ use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure, Kind};
 use crate::lang::Word;
 use crate::session::Session;
-use crate::{term, text, window};
+use crate::{ledger, term, text, window};
 use shared::audit::AuditRecord;
-use shared::ledger::{LeafKind, Proven, VerifierKey};
+use shared::ledger::{LeafKind, Proven};
 use std::collections::BTreeMap;
 
 pub fn list(session: &Session, args: &AuditArgs) -> Done {
@@ -77,9 +77,7 @@ fn check_numbers(records: &[AuditRecord]) -> Done {
 
 /// The server proves each record against the ledger of the policy.
 fn prove(session: &Session, records: &[AuditRecord]) -> Done {
-    let site = session.site()?;
-    let vkey = site.policy.log.vkeys.first().map(String::as_str).unwrap_or_default();
-    let key: VerifierKey = vkey.parse().or_refuse("the policy names no usable ledger key")?;
+    let key = ledger::key(&session.site()?.policy)?;
     for record in records {
         let unproven = || format!("record {} is not proven to be in the ledger", record.number);
         let digest = record.digest();

@@ -13,7 +13,7 @@ use shared::ledger::{
     Checkpoint, ConsistencyProof, Leaf, Opening, Tile, TileKind, VerifierKey, Witnessed, tree,
 };
 use shared::limits;
-use shared::policy::{LogRules, Look};
+use shared::policy::{LogRules, Look, Policy};
 use shared::wire::{WitnessList, WitnessSeen};
 use std::collections::BTreeMap;
 
@@ -22,14 +22,18 @@ const SEEN: &str = "checkpoint";
 /// Where tiles come from.
 type Tiles<'t> = dyn Fn(&Tile) -> Done<Vec<u8>> + 't;
 
+/// The key of the ledger that grows.
+pub fn key(policy: &Policy) -> Done<VerifierKey> {
+    policy.log.current().or_refuse("the policy names no usable ledger key")
+}
+
 /// Looks, tells, and keeps what was seen for the next look. The signed note that was accepted.
 ///
 /// # Errors
 /// The ledger is not the one that was seen before, or what is said of witnesses is wrong.
 pub fn verify(session: &Session) -> Done<String> {
     let site = session.site()?;
-    let vkey = site.policy.log.vkeys.first().map(String::as_str).unwrap_or_default();
-    let key: VerifierKey = vkey.parse().or_refuse("the policy names no usable ledger key")?;
+    let key = key(&site.policy)?;
     let path = session.profile.dir.join("trust").join(SEEN);
     // Two looks at once would each go on from the same checkpoint, and could accept two stories.
     let _alone = files::lock(&files::beside(&path, ".lock"))?;

@@ -272,8 +272,7 @@ impl Site {
 
     /// The same from a text that was kept elsewhere: it must be the one that is listed.
     pub fn kept_manifest(&self, named: &ManifestUse, texts: &[String]) -> Done<Verified<Manifest>> {
-        let (team, name, version) = (named.team.clone(), named.name.clone(), named.version.clone());
-        let target = TargetName::Manifest { team, name, version };
+        let target = TargetName::manifest(&named.team, &named.name, &named.version);
         let label = named.label();
         let listed = self.trusted.find(&target);
         let listed = listed.or_refuse(format!("the manifests of team {} cannot be used", named.team))?;
@@ -293,8 +292,7 @@ impl Site {
         name: &shared::ids::ManifestName,
         version: &semver::Version,
     ) -> Done<Vec<u8>> {
-        let target =
-            TargetName::Manifest { team: team.clone(), name: name.clone(), version: version.clone() };
+        let target = TargetName::manifest(team, name, version);
         let file =
             self.trusted.find(&target).or_refuse(format!("the manifests of team {team} cannot be used"))?;
         let file = *file.ok_or_else(|| {

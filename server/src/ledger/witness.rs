@@ -3,7 +3,7 @@
 //! Never: asks for it. A witness comes by itself, and has checked the tiles before it signs.
 
 use super::log::{Log, broken, consistency};
-use super::store::{self, Head, Row, list_witnesses, update_witness};
+use super::store::{self, Head, Row, damaged, list_witnesses, update_witness};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use shared::ledger::{Checkpoint, SignedNote, VerifierKey, WitnessKey, Witnessed, tree};
@@ -29,7 +29,7 @@ impl Log {
         let note = SignedNote::parse(text).map_err(bad)?;
         let mut taken = false;
         for Row { vkey: witness, .. } in list_witnesses(tx)? {
-            let Ok(key) = witness.parse::<WitnessKey>() else { continue };
+            let key: WitnessKey = witness.parse().map_err(|error| damaged("the key of a witness", error))?;
             let Some(at) = note.cosigned(&key).map_err(bad)? else { continue };
             if at > now.plus(limits::CLOCK_SKEW_SECS) {
                 return Err(bad(format!("{} signed it at {at}, it is {now} here", key.name())).into());

@@ -1,7 +1,7 @@
 //! How long something has been missing in a host's chain. Hosts fill a gap with what they kept, a minute later; one that lasts
 //! means that a statement is lost, or held back.
 //!
-//! Owns what this node has noticed, in memory: a restart begins anew.
+//! Owns what this node has noticed, in memory: the last place of each host that ever missed one. A restart begins anew.
 
 use shared::ids::AgentId;
 use shared::time::Timestamp;
@@ -24,9 +24,5 @@ impl Gaps {
             (*place, *since) = (expected, now);
         }
         (now.since(*since) >= LASTING_SECS).then_some(*since)
-    }
-
-    pub fn filled(&self, agent: AgentId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&agent);
     }
 }

@@ -125,7 +125,6 @@ impl Worker {
         for job in &proven {
             let header = job.incoming.header();
             self.board.recorded(header.agent_id, header.seq);
-            self.gaps.filled(header.agent_id);
         }
         let answers = match self.prove(&proven).await {
             Ok(answers) => answers,

@@ -41,8 +41,7 @@ pub fn follows(before: &Files, after: &Files) -> Result<(u64, u64), Flaw> {
 }
 
 pub(super) fn log_key(contents: &Contents) -> Result<VerifierKey, Flaw> {
-    let newest = contents.policies.values().max_by_key(|p| p.version);
-    let keys = newest.map(|p| p.log.vkeys.as_slice()).unwrap_or_default();
+    let keys = newest_rules(contents).map(|rules| rules.vkeys.as_slice()).unwrap_or_default();
     let parsed = keys.iter().filter_map(|text| text.parse::<VerifierKey>().ok());
     let fits = |key: &VerifierKey| Checkpoint::open(&contents.proofs.checkpoint, key).is_ok();
     let flaw = || Flaw::at("proofs/checkpoint", "is not signed by a log key that the policy names");

@@ -78,14 +78,17 @@ impl fmt::Debug for KeyName {
 
 strict::text_serde!(KeyName);
 
-/// A named ed25519 key that verifies notes; text form (vkey) is `name+hash+base64(0x01 || key)`.
+/// A named ed25519 key; `KIND` is its type. Text form (vkey) is `name+hash+base64(type || key)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
+pub struct NamedKey<const KIND: u8> {
     name: KeyName,
     public: PublicKey,
 }
 
-impl VerifierKey {
+/// Verifies notes.
+pub type VerifierKey = NamedKey<ED25519>;
+
+impl<const KIND: u8> NamedKey<KIND> {
     pub fn new(name: KeyName, public: PublicKey) -> Self {
         Self { name, public }
     }
@@ -100,64 +103,43 @@ impl VerifierKey {
 
     /// First four bytes of SHA-256 over name, newline, type and key.
     pub fn id(&self) -> [u8; 4] {
-        key_id(ED25519, &self.name, &self.public)
+        let parts = [self.name.as_str().as_bytes(), &[b'\n', KIND], self.public.as_bytes()];
+        let [a, b, c, d, ..] = Digest::of_parts(&parts).0;
+        [a, b, c, d]
     }
 }
 
-pub(super) fn key_id(kind: u8, name: &KeyName, public: &PublicKey) -> [u8; 4] {
-    let digest = Digest::of_parts(&[name.as_str().as_bytes(), &[b'\n', kind], public.as_bytes()]);
-    let [a, b, c, d, ..] = digest.0;
-    [a, b, c, d]
-}
-
-/// `name+hash+base64(type || key)`.
-pub(super) fn write_key(
-    f: &mut fmt::Formatter<'_>,
-    kind: u8,
-    name: &KeyName,
-    public: &PublicKey,
-) -> fmt::Result {
-    let key = [&[kind], public.as_bytes().as_slice()].concat();
-    write!(f, "{name}+{}+{}", hex(&key_id(kind, name, public)), BASE64.encode(key))
-}
-
-/// What `write_key` wrote for this type; else `bad`, or that name and hash do not belong to the key.
-pub(super) fn read_key(
-    text: &str,
-    kind: u8,
-    bad: impl Fn(String) -> NoteError,
-) -> Result<(KeyName, PublicKey), NoteError> {
-    let bad = || bad(strict::shorten(text));
-    let mut parts = text.splitn(3, '+');
-    let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(bad());
-    };
-    let key = BASE64.decode(key).map_err(|_| bad())?;
-    let raw = match key.split_first() {
-        Some((first, raw)) if *first == kind => raw,
-        _ => return Err(bad()),
-    };
-    // A weak key would verify for anybody; the text is then no key at all.
-    let public = raw.try_into().ok().and_then(|raw| PublicKey::from_bytes(raw).ok()).ok_or_else(bad)?;
-    let name: KeyName = name.parse()?;
-    let expected = hex(&key_id(kind, &name, &public));
-    if hash != expected {
-        return Err(NoteError::KeyHash { name, got: strict::shorten(hash), expected });
-    }
-    Ok((name, public))
-}
-
-impl fmt::Display for VerifierKey {
+impl<const KIND: u8> fmt::Display for NamedKey<KIND> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_key(f, ED25519, &self.name, &self.public)
+        let key = [&[KIND], self.public.as_bytes().as_slice()].concat();
+        write!(f, "{}+{}+{}", self.name, hex(&self.id()), BASE64.encode(key))
     }
 }
 
-impl FromStr for VerifierKey {
+impl<const KIND: u8> FromStr for NamedKey<KIND> {
     type Err = NoteError;
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let (name, public) = read_key(text, ED25519, NoteError::VerifierKey)?;
-        Ok(Self { name, public })
+        let bad = || match KIND {
+            COSIGNATURE => NoteError::WitnessKey(strict::shorten(text)),
+            _ => NoteError::VerifierKey(strict::shorten(text)),
+        };
+        let mut parts = text.splitn(3, '+');
+        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(bad());
+        };
+        let key = BASE64.decode(key).map_err(|_| bad())?;
+        let raw = match key.split_first() {
+            Some((kind, raw)) if *kind == KIND => raw,
+            _ => return Err(bad()),
+        };
+        // A weak key would verify for anybody; the text is then no key at all.
+        let public = raw.try_into().ok().and_then(|raw| PublicKey::from_bytes(raw).ok()).ok_or_else(bad)?;
+        let key = Self { name: name.parse()?, public };
+        let expected = hex(&key.id());
+        if hash != expected {
+            return Err(NoteError::KeyHash { name: key.name, got: strict::shorten(hash), expected });
+        }
+        Ok(key)
     }
 }
 
@@ -193,17 +175,18 @@ impl SignedNote {
 
     /// Adds a signature line below the others.
     pub fn add_signature(&mut self, name: &KeyName, key: &SigningKey) {
-        let id = key_id(ED25519, name, &key.public());
-        self.add_line(name, id, key.sign(self.text.as_bytes()).to_vec());
+        let line = key.sign(self.text.as_bytes()).to_vec();
+        self.add_line(VerifierKey::new(name.clone(), key.public()), line);
     }
 
-    pub(super) fn add_line(&mut self, name: &KeyName, id: [u8; 4], signature: Vec<u8>) {
-        self.signatures.push(NoteSignature { name: name.clone(), id, signature });
+    pub(super) fn add_line<const KIND: u8>(&mut self, key: NamedKey<KIND>, signature: Vec<u8>) {
+        self.signatures.push(NoteSignature { id: key.id(), name: key.name, signature });
     }
 
     /// What stands behind name and id in the lines of one key.
-    pub(super) fn lines(&self, name: &KeyName, id: [u8; 4]) -> impl Iterator<Item = &[u8]> {
-        let of_key = self.signatures.iter().filter(move |line| line.name == *name && line.id == id);
+    pub(super) fn lines<const KIND: u8>(&self, key: &NamedKey<KIND>) -> impl Iterator<Item = &[u8]> {
+        let id = key.id();
+        let of_key = self.signatures.iter().filter(move |line| line.name == key.name && line.id == id);
         of_key.map(|line| line.signature.as_slice())
     }
 
@@ -235,7 +218,7 @@ impl SignedNote {
     /// another line of the same key is right; lines of other keys are ignored.
     pub fn verify(&self, key: &VerifierKey) -> Result<&str, NoteError> {
         let mut signed = false;
-        for signature in self.lines(&key.name, key.id()) {
+        for signature in self.lines(key) {
             if !key.public.verifies(self.text.as_bytes(), signature) {
                 return Err(NoteError::WrongSignature(key.name.clone()));
             }

@@ -4,54 +4,15 @@
 //!
 //! Source: C2SP tlog-cosignature, version 1 (ed25519, type 0x04).
 
-use super::note::{COSIGNATURE, KeyName, NoteError, SignedNote, key_id, read_key, write_key};
+use super::note::{COSIGNATURE, KeyName, NamedKey, NoteError, SignedNote};
 use super::proof::ConsistencyProof;
-use crate::keys::{PublicKey, SigningKey};
+use crate::keys::SigningKey;
 use crate::strict;
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
-use std::str::FromStr;
 
-/// A witness's named ed25519 key; text form is `name+hash+base64(0x04 || key)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WitnessKey {
-    name: KeyName,
-    public: PublicKey,
-}
-
-impl WitnessKey {
-    pub fn new(name: KeyName, public: PublicKey) -> Self {
-        Self { name, public }
-    }
-
-    pub fn name(&self) -> &KeyName {
-        &self.name
-    }
-
-    pub fn public(&self) -> &PublicKey {
-        &self.public
-    }
-
-    /// First four bytes of SHA-256 over name, newline, type and key.
-    pub fn id(&self) -> [u8; 4] {
-        key_id(COSIGNATURE, &self.name, &self.public)
-    }
-}
-
-impl fmt::Display for WitnessKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_key(f, COSIGNATURE, &self.name, &self.public)
-    }
-}
-
-impl FromStr for WitnessKey {
-    type Err = NoteError;
-    fn from_str(text: &str) -> Result<Self, NoteError> {
-        let (name, public) = read_key(text, COSIGNATURE, NoteError::WitnessKey)?;
-        Ok(Self { name, public })
-    }
-}
+/// A witness's named ed25519 key.
+pub type WitnessKey = NamedKey<COSIGNATURE>;
 
 strict::text_serde!(WitnessKey);
 
@@ -78,7 +39,7 @@ impl SignedNote {
         let time = at.0.max(1).cast_unsigned();
         let signature = key.sign(&message(time, self.unverified_text()));
         let line = [time.to_be_bytes().as_slice(), &signature].concat();
-        self.add_line(name, key_id(COSIGNATURE, name, &key.public()), line);
+        self.add_line(WitnessKey::new(name.clone(), key.public()), line);
     }
 
     /// When this witness last signed the note; `None` if it did not.
@@ -87,15 +48,15 @@ impl SignedNote {
     /// A line in its name that is wrong, even beside one that is right.
     pub fn cosigned(&self, key: &WitnessKey) -> Result<Option<Timestamp>, NoteError> {
         let mut last = None;
-        for line in self.lines(&key.name, key.id()) {
-            let wrong = || NoteError::WrongSignature(key.name.clone());
+        for line in self.lines(key) {
+            let wrong = || NoteError::WrongSignature(key.name().clone());
             let (time, signature) = line.split_first_chunk::<8>().ok_or_else(wrong)?;
             let time = u64::from_be_bytes(*time);
             let at = i64::try_from(time)
                 .ok()
                 .filter(|at| (1..=Timestamp::MAX.0).contains(at))
                 .ok_or_else(wrong)?;
-            if !key.public.verifies(&message(time, self.unverified_text()), signature) {
+            if !key.public().verifies(&message(time, self.unverified_text()), signature) {
                 return Err(wrong());
             }
             last = last.max(Some(Timestamp(at)));

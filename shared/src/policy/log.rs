@@ -5,8 +5,8 @@
 
 use crate::digest::Digest;
 use crate::ledger::{
-    Checkpoint, CheckpointError, ConsistencyProof, InclusionProof, LeafKind, Proven, Unproven, VerifierKey,
-    WitnessKey,
+    Checkpoint, CheckpointError, ConsistencyProof, InclusionProof, LeafKind, NoteError, Proven, Unproven,
+    VerifierKey, WitnessKey,
 };
 use crate::receipt::LogSeen;
 use crate::strict;
@@ -50,6 +50,14 @@ impl LogRules {
     /// Nothing but keys: what a new site begins with.
     pub fn new(vkeys: Vec<String>) -> Self {
         Self { vkeys, proof_before_start: false, witnesses: Vec::new(), quorum: 0 }
+    }
+
+    /// The key of the ledger that grows.
+    ///
+    /// # Errors
+    /// The policy names none, or a text that is no key.
+    pub fn current(&self) -> Result<VerifierKey, NoteError> {
+        self.vkeys.first().map(String::as_str).unwrap_or_default().parse()
     }
 
     /// Opens a signed checkpoint under one of the keys, and says whether that is the current one.

@@ -150,6 +150,11 @@ pub enum TargetName {
 }
 
 impl TargetName {
+    /// The manifest of a team.
+    pub fn manifest(team: &Team, name: &ManifestName, version: &semver::Version) -> Self {
+        Self::Manifest { team: team.clone(), name: name.clone(), version: version.clone() }
+    }
+
     /// The only role that may list this target.
     pub fn role(&self) -> Role {
         match self {

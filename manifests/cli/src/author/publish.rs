@@ -25,11 +25,7 @@ pub fn run(session: &Session, path: &Path, older: bool) -> Done {
         .or_refuse("this manifest would not be accepted")?;
     let manifest = &statement.body.manifest;
     let (id, team) = (manifest.id(), manifest.team.clone());
-    let target = TargetName::Manifest {
-        team: team.clone(),
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-    };
+    let target = TargetName::manifest(&team, &manifest.name, &manifest.version);
     let content = site.content(&team)?;
     if let Some(listed) = content.as_ref().and_then(|content| content.targets.get(&target)) {
         return already_there(session, &site, &statement, listed);

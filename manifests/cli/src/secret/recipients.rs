@@ -8,10 +8,10 @@ use crate::args::SecretArgs;
 use crate::change::hosts::{Choice, Chosen, choose};
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
-use crate::{files, term, text};
+use crate::{files, ledger, term, text};
 use serde::{Deserialize, Serialize};
 use shared::ids::AgentId;
-use shared::ledger::{Proven, VerifierKey};
+use shared::ledger::Proven;
 use shared::secret::Recipient;
 use shared::strict::{self, Map};
 
@@ -70,9 +70,7 @@ fn key(chosen: &Chosen) -> Done<Recipient> {
 
 /// A host that a server invents has to be in the ledger for everybody to see.
 fn recorded(session: &Session, new: &[(&Chosen, &Recipient)]) -> Done {
-    let policy = session.site()?.policy;
-    let vkey = policy.log.vkeys.first().map(String::as_str).unwrap_or_default();
-    let log: VerifierKey = vkey.parse().or_refuse("the policy names no usable ledger key")?;
+    let log = ledger::key(&session.site()?.policy)?;
     for (chosen, _) in new {
         let digest = chosen.enrolment.digest;
         let proof = session.api.proof(&digest)?;
