@@ -6,7 +6,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::approval::Approval;
+use shared::audit::AuditRecord;
 use shared::bundle::{Bundle, Control};
+use shared::carried::Carried;
 use shared::change::Change;
 use shared::envelope::Envelope;
 use shared::evidence::{self, Files};
@@ -16,6 +18,7 @@ use shared::health::HealthReport;
 use shared::keys::{AnyKey, SigningKey};
 use shared::ledger::{
     Checkpoint, ConsistencyProof, InclusionProof, Leaf, Opening, SignedNote, Tile, TlogProof, VerifierKey,
+    WitnessKey, Witnessed,
 };
 use shared::manifest::{Manifest, yaml};
 use shared::plan::Plan;
@@ -65,10 +68,11 @@ pub fn tuf(bytes: &[u8]) {
     }
 }
 
-/// DSSE envelopes.
+/// DSSE envelopes, and what carries them.
 pub fn envelope(bytes: &[u8]) {
     again(bytes, Envelope::parse, Envelope::to_bytes);
     again(bytes, Bundle::parse, Bundle::to_bytes);
+    again(bytes, Carried::parse, Carried::to_bytes);
 }
 
 /// What is inside of envelopes: the payload itself, so that it need not be guessed in base64.
@@ -216,20 +220,29 @@ fn facts() -> TemplateFacts {
     }
 }
 
-/// Notes, checkpoints, leaves, tiles and proofs.
+/// Notes, checkpoints, leaves, tiles, proofs, what witnesses sign, and records of the audit trail.
 pub fn ledger(bytes: &[u8]) {
     again(bytes, Leaf::parse, Leaf::to_bytes);
     again(bytes, Opening::parse, Opening::to_bytes);
+    again(bytes, AuditRecord::parse, AuditRecord::to_bytes);
+    json::<Vec<Witnessed>>(bytes);
     json::<ConsistencyProof>(bytes);
     json::<InclusionProof>(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(note) = SignedNote::parse(text) {
         assert_eq!(SignedNote::parse(&note.to_string()).as_ref(), Ok(&note));
         drop(Checkpoint::parse(note.unverified_text()));
+        // The seed in the corpus has a line of this witness.
+        let witness =
+            WitnessKey::new("w.test".parse().expect("a name"), SigningKey::from_seed(&[8; 32]).public());
+        drop(note.cosigned(&witness));
     }
     drop(Checkpoint::parse(text));
     if let Ok(key) = text.parse::<VerifierKey>() {
         assert_eq!(key.to_string().parse::<VerifierKey>().as_ref(), Ok(&key));
+    }
+    if let Ok(key) = text.parse::<WitnessKey>() {
+        assert_eq!(key.to_string().parse::<WitnessKey>().as_ref(), Ok(&key));
     }
     if let Ok(proof) = text.parse::<TlogProof>() {
         assert_eq!(proof.to_string().parse::<TlogProof>().as_ref(), Ok(&proof));
@@ -284,6 +297,12 @@ pub fn messages(bytes: &[u8]) {
     one::<wire::Why>(bytes);
     one::<wire::FindingPage>(bytes);
     one::<wire::ProgressPage>(bytes);
+    one::<wire::AskProofs>(bytes);
+    one::<wire::Proofs>(bytes);
+    one::<wire::Cosigned>(bytes);
+    one::<wire::WitnessList>(bytes);
+    one::<wire::AuditPage>(bytes);
+    one::<wire::Approve>(bytes);
     one::<wire::Problem>(bytes);
 }
 
