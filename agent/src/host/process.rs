@@ -9,7 +9,7 @@ use heard::Tail;
 use nix::sys::signal::SigSet;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ pub fn run(exec: &Exec) -> Result<Ran, Fault> {
     command.current_dir(exec.cwd.clone().unwrap_or_else(|| PathBuf::from("/")));
     command.stdin(if exec.input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(fail())?;
+    let mut child = spawn(&mut command).map_err(fail())?;
     feed(child.stdin.take(), exec.input.clone());
     let tail = || exec.heard.then(heard::of_programs).flatten().map(Tail::new);
     let stdout = Capture::start(child.stdout.take(), exec.output_bytes, tail());
@@ -164,6 +164,22 @@ pub fn run(exec: &Exec) -> Result<Ran, Fault> {
         None => (None, format!("was ended after {} s", exec.timeout.as_secs())),
     };
     Ok(Ran { code, how, stdout, stderr, cut })
+}
+
+/// How long a program may be open for writing before that is an error: a program that this process has just
+/// written is still open in what another thread has forked, until that becomes another program.
+const BUSY: Duration = Duration::from_secs(5);
+
+fn spawn(command: &mut Command) -> std::io::Result<std::process::Child> {
+    let started = Instant::now();
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && started.elapsed() < BUSY => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Gives this process to another program, with these variables set or taken away; answers only when that fails.
@@ -330,6 +346,23 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&run(&exec).unwrap().stdout).trim(), "300000");
         exec.arguments = vec!["-c".into(), "exit 0".into()];
         assert_eq!(run(&exec).unwrap().code, Some(0));
+    }
+
+    #[test]
+    fn a_program_that_is_still_open_for_writing_is_awaited() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("module");
+        std::fs::write(&program, "#!/bin/sh\necho ran\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let writer = std::fs::OpenOptions::new().append(true).open(&program).unwrap();
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            drop(writer);
+        });
+        let ran = run(&Exec::new(program.to_str().unwrap(), Vec::<String>::new())).unwrap();
+        assert_eq!(ran.stdout, b"ran\n");
+        other.join().unwrap();
     }
 
     #[test]
