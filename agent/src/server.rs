@@ -315,8 +315,8 @@ fn accepted(path: &str, reply: Reply) -> Result<Vec<u8>, NetError> {
     let (what, status) = (path.to_owned(), reply.status.as_u16());
     let retry_after_secs = reply.retry_after_secs;
     match strict::from_json::<Problem>("the problem", &reply.body, reply.body.len()) {
-        Ok(Problem { code, message, why, .. }) => {
-            let message = why.map_or(message.clone(), |why| format!("{message} ({why})"));
+        Ok(Problem { code, detail, why, .. }) => {
+            let message = format!("{detail} ({why})");
             let (code, message) = (strict::shorten(&code), strict::shorten(&message));
             Err(NetError::Refused { what, status, code, message, retry_after_secs })
         }

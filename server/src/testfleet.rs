@@ -253,10 +253,27 @@ impl Node {
 /// Status, `ETag` and JSON body of one request on an open connection.
 pub fn ask(
     connection: &mut Connection,
-    (method, path): (&str, &str),
+    to: (&str, &str),
     headers: &str,
     body: &str,
 ) -> (u16, String, serde_json::Value) {
+    let (status, head, body) = exchange(connection, to, headers, body);
+    (status, header(&head, "etag"), serde_json::from_str(&body).unwrap_or_default())
+}
+
+/// A header of an answer; empty when it has none of that name.
+pub fn header(head: &str, name: &str) -> String {
+    let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned());
+    head.lines().find_map(value).unwrap_or_default()
+}
+
+/// Status, head and body of one request on an open connection.
+pub fn exchange(
+    connection: &mut Connection,
+    (method, path): (&str, &str),
+    headers: &str,
+    body: &str,
+) -> (u16, String, String) {
     let length = body.len();
     let response = connection
         .send(&format!(
@@ -265,9 +282,8 @@ pub fn ask(
         ))
         .unwrap_or_else(|error| panic!("{method} {path} {headers}: {error}"));
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap_or_default();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, tag.to_owned(), serde_json::from_str(body).unwrap_or_default())
+    (status, head.to_owned(), body.to_owned())
 }
 
 /// The agent that an envelope says to be from.

@@ -1,11 +1,13 @@
 //! Messages between agent, command line and server. JSON, strict; pinned by golden files.
 
 mod findings;
+mod problem;
 
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
     Proposed, SeenFinding,
 };
+pub use problem::Problem;
 
 use crate::digest::Digest;
 use crate::envelope::Envelope;
@@ -172,23 +174,6 @@ pub struct AuditPage {
     pub records: Vec<crate::audit::AuditRecord>,
     /// There are older ones.
     pub more: bool,
-}
-
-/// How every endpoint says no.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Problem {
-    /// Stable code, such as `change.state`.
-    pub code: String,
-    pub message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    #[serde(default, rename = "try", skip_serializing_if = "Option::is_none")]
-    pub try_: Option<String>,
-    /// Reference number of a fault in the server's log.
-    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
 }
 
 /// A managed host as the server lists it. `agent_key` can be checked against `agent` by anybody.

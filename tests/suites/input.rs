@@ -157,7 +157,11 @@ impl Doors {
         let problem: Result<Problem, _> = serde_json::from_slice(&reply.body);
         let problem = problem
             .unwrap_or_else(|e| panic!("{what} at {start}: {e}: {} {:?}", reply.status(), reply.text()));
-        assert!(!problem.code.is_empty() && !problem.message.is_empty(), "{what} at {start}: {problem:?}");
+        assert_eq!(reply.header("content-type"), Some(Problem::MEDIA), "{what} at {start}");
+        assert_eq!(problem.status, reply.status(), "{what} at {start}: {problem:?}");
+        assert_eq!(problem.kind, format!("urn:assent:problem:{}", problem.code), "{what} at {start}");
+        let said = [&problem.title, &problem.detail, &problem.why, &problem.remedy];
+        assert!(said.iter().all(|text| !text.is_empty()), "{what} at {start}: {problem:?}");
     }
 }
 

@@ -39,6 +39,9 @@ pub enum Language {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sentence {
+    /// The kind of refusal, without facts of this one; the message itself where that names none.
+    #[serde(default)]
+    pub title: String,
     pub message: String,
     pub why: String,
     #[serde(rename = "try")]
@@ -125,11 +128,15 @@ impl Language {
     pub fn refusal(self, code: &str, with: &[(&str, String)]) -> Sentence {
         match self.catalogue().refusals.get(code) {
             Some(found) => Sentence {
+                title: if found.title.is_empty() { &found.message } else { &found.title }.clone(),
                 message: fill(&found.message, with),
                 why: fill(&found.why, with),
                 remedy: fill(&found.remedy, with),
             },
-            None => Sentence { message: code.to_owned(), why: String::new(), remedy: String::new() },
+            None => {
+                let (title, message) = (code.to_owned(), code.to_owned());
+                Sentence { title, message, why: String::new(), remedy: String::new() }
+            }
         }
     }
 }
@@ -165,6 +172,9 @@ mod tests {
         let catalogue: Catalogue = toml::from_str(text).unwrap();
         let refusals = catalogue.refusals.into_iter().map(|(code, s)| {
             assert!(![&s.message, &s.why, &s.remedy].iter().any(|text| text.is_empty()), "{code}");
+            // The title of a problem is the same each time (RFC 9457 §3.1.3).
+            assert_eq!(s.title.is_empty(), placeholders(&s.message).is_empty(), "{code}");
+            assert!(placeholders(&s.title).is_empty(), "{code}");
             (code, format!("{} {} {}", s.message, s.why, s.remedy))
         });
         let all =

@@ -1,7 +1,7 @@
 //! The document from the table.
 
 use super::refusals::status;
-use super::route::{Answer, Content, Part, Route, Who, json as body};
+use super::route::{Answer, Content, Part, Route, Who, schema};
 use super::table::ROUTES;
 use crate::kernel::http::person::Access;
 use schemars::generate::SchemaSettings;
@@ -53,7 +53,7 @@ pub fn document() -> Value {
 const DESCRIPTION: &str = "The interface of one site's server for people and hosts. It stores, serves and \
 records; what counts is signed, and whoever needs certainty verifies the envelopes in the answers. \
 Sending a signed statement again answers the same. Keys without a value are left out, never null. \
-Every refusal is a Problem with a stable code; its sentences follow Accept-Language (de, en).";
+Every refusal is a Problem (RFC 9457) with a stable code; its sentences follow Accept-Language (de, en).";
 
 fn people_port() -> Value {
     json!({
@@ -176,7 +176,7 @@ fn query_parts(generator: &mut SchemaGenerator, reference: &Schema) -> Vec<Value
 }
 
 fn problem(generator: &mut SchemaGenerator) -> Value {
-    content(generator, body::<Problem>()).unwrap_or_default()
+    json!({ Problem::MEDIA: { "schema": schema::<Problem>(generator) } })
 }
 
 /// What no handler has seen, such as a wrong method.

@@ -240,22 +240,38 @@ impl Reply {
         let Ok(problem) = serde_json::from_slice::<Problem>(&self.body) else {
             return new(format!("the server answered with status {}", self.status));
         };
-        let mut failure = new(problem.message);
-        failure.why = Some(match (problem.why, problem.reference) {
-            (Some(why), None) => format!("{why} ({})", problem.code),
-            (None, None) => problem.code,
-            (why, Some(reference)) => {
-                format!(
-                    "{} ({}, reference {reference} in the server's log)",
-                    why.unwrap_or_default(),
-                    problem.code
-                )
-            }
-        });
-        failure.remedy = problem.try_;
-        if self.status == 401 && failure.remedy.is_none() {
-            failure.remedy = Some("check the token file of this profile".into());
-        }
-        failure
+        // What was refused is no fault, and so not in the log.
+        let place = match fault {
+            true => format!(", reference {} in the server's log", problem.reference()),
+            false => String::new(),
+        };
+        let why = format!("{} ({}{place})", problem.why, problem.code);
+        new(problem.detail).why(why).remedy(problem.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_the_server_is_told_and_one_of_somebody_else_only_counted() {
+        let told = |status: u16, body: &[u8]| {
+            let failure = Reply { status, body: body.to_vec(), server_spki: Digest::of(b"") }.failure();
+            (failure.to_string(), failure.exit_code())
+        };
+        let problem = |code: &str, status| {
+            let sentences = ["Kind.", "It happened.", "Because.", "Try this."].map(str::to_owned);
+            shared::strict::to_json(&Problem::new(code, status, "00ff", sentences))
+        };
+        let (refused, code) = told(409, &problem("change.state", 409));
+        assert_eq!(code, 1);
+        assert!(refused.contains("It happened.") && refused.contains("Because. (change.state)"), "{refused}");
+        assert!(refused.contains("Try this.") && !refused.contains("00ff"), "{refused}");
+        let (fault, code) = told(500, &problem("server.fault", 500));
+        assert_eq!(code, 3);
+        assert!(fault.contains("(server.fault, reference 00ff in the server's log)"), "{fault}");
+        let (foreign, _) = told(502, b"{\"title\":\"Bad Gateway\",\"status\":502}");
+        assert!(foreign.contains("the server answered with status 502"), "{foreign}");
     }
 }

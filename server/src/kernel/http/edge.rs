@@ -1,7 +1,7 @@
 //! Around every request: an id, one log line for a fault, errors in the reader's language, security headers.
 
 use crate::kernel::error::{Error, Refusal};
-use crate::kernel::i18n::Language;
+use crate::kernel::i18n::{Language, Sentence};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{
@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
-use serde::Serialize;
+use shared::wire::Problem;
 use std::future::{Ready, ready};
 
 /// The id of a request, which is the reference number of a fault: 16 hex digits.
@@ -21,15 +21,6 @@ pub struct RequestId(pub String);
 /// The language a listener answers in when the client does not ask for one.
 #[derive(Debug, Clone, Copy)]
 pub struct DefaultLanguage(pub Language);
-
-#[derive(Debug, Serialize)]
-struct Told<'a> {
-    code: &'a str,
-    message: String,
-    why: String,
-    r#try: String,
-    r#ref: &'a str,
-}
 
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -107,18 +98,16 @@ fn tell(
 }
 
 fn body(refusal: &Refusal, id: &str, language: Language) -> HttpResponse<BoxBody> {
-    let sentence = language.refusal(refusal.code, &refusal.with);
+    let Sentence { title, message, why, remedy } = language.refusal(refusal.code, &refusal.with);
+    let problem = Problem::new(refusal.code, refusal.status.as_u16(), id, [title, message, why, remedy]);
     let mut response = HttpResponse::build(refusal.status);
     if let Some(secs) = refusal.retry_after {
         response.insert_header((header::RETRY_AFTER, secs));
     }
-    response.insert_header((header::CONTENT_LANGUAGE, language.tag())).json(Told {
-        code: refusal.code,
-        message: sentence.message,
-        why: sentence.why,
-        r#try: sentence.remedy,
-        r#ref: id,
-    })
+    response
+        .insert_header((header::CONTENT_LANGUAGE, language.tag()))
+        .content_type(Problem::MEDIA)
+        .body(shared::strict::to_json(&problem))
 }
 
 /// A handler's own header wins, except where the edge must be sure.

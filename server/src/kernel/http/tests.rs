@@ -248,9 +248,16 @@ fn people_get_answers_refusals_and_faults_in_their_language() {
 
     let missing = people.get("/nothing", "").unwrap();
     assert!(missing.starts_with("HTTP/1.1 404"), "{missing}");
-    assert_eq!(json(&missing)["message"], "Unter dieser Adresse gibt es nichts.");
+    assert_eq!(json(&missing)["detail"], "Unter dieser Adresse gibt es nichts.");
     let missing = people.get("/nothing", "Accept-Language: en\r\n").unwrap();
     assert_eq!(json(&missing)["why"], "No page and no interface of this server has the path /nothing.");
+    for part in ["content-type: application/problem+json\r\n", "content-language: en\r\n"] {
+        assert!(missing.contains(part), "{missing}");
+    }
+    let problem = json(&missing);
+    let said = ["type", "title", "status", "detail"].map(|key| problem[key].to_string());
+    let nothing = "\"There is nothing at this address.\"";
+    assert_eq!(said, ["\"urn:assent:problem:request.not_found\"", nothing, "404", nothing]);
 
     let unknown = json(&people.post("/double", "{\"n\":1,\"m\":2}"));
     assert_eq!(unknown["code"], "request.bad_json");
@@ -260,7 +267,8 @@ fn people_get_answers_refusals_and_faults_in_their_language() {
 
     let fault = people.get("/broken", "").unwrap();
     assert!(fault.starts_with("HTTP/1.1 500") && !fault.contains("secret-detail"), "{fault}");
-    let reference = json(&fault)["ref"].as_str().unwrap().to_owned();
+    let problem: shared::wire::Problem = serde_json::from_value(json(&fault)).unwrap();
+    let reference = problem.reference();
     assert!(fault.contains(&format!("x-request-id: {reference}")), "{fault}");
 }
 

@@ -3,7 +3,7 @@
 use super::routes::{Port, Reply, listener, send};
 use crate::changes::tests::world::{NOW, TOKEN, World, door};
 use crate::openapi::document;
-use crate::testfleet::{self, ask};
+use crate::testfleet::{self, ask, exchange, header};
 use serde_json::{Value, json};
 use shared::approval::Decision;
 use shared::digest::Digest;
@@ -297,10 +297,10 @@ async fn hosts_get_what_is_described() {
         if !body.is_empty() {
             judge.request(to, body);
         }
-        let (status, tag, value) = ask(connection, to, "", std::str::from_utf8(body).unwrap());
-        let bytes = if value.is_null() { vec![] } else { value.to_string().into_bytes() };
-        judge.answer(to, status, "application/json", &bytes);
-        (status, tag, value)
+        let (status, head, body) = exchange(connection, to, "", std::str::from_utf8(body).unwrap());
+        judge.answer(to, status, &header(&head, "content-type"), body.as_bytes());
+        let value: Value = serde_json::from_str(&body).unwrap_or_default();
+        (status, header(&head, "etag"), value)
     };
     tokio::task::block_in_place(|| {
         let mut people = world.connect(served.people, None);

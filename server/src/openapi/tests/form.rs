@@ -88,7 +88,7 @@ fn every_operation_is_whole() {
             for (status, response) in responses.iter().filter(|(status, _)| *status != "default") {
                 assert!(!response["description"].as_str().unwrap().is_empty(), "{id} {status}");
                 if !status.starts_with(['2', '3']) {
-                    let schema = &response["content"]["application/json"]["schema"]["$ref"];
+                    let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
                     assert_eq!(schema, "#/components/schemas/Problem", "{id} {status}");
                 }
             }
