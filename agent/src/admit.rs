@@ -196,7 +196,8 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let Court { policy, me, now, .. } = *court;
     let Granted { manifests, approved, logged, own_plan } = granted(court, bundle, evidence)?;
     let change = &bundle.change.body;
-    let window = admit::in_time(policy, &approved, now, court.last_contact)?;
+    let closed = court.control.closed(me.id());
+    let window = admit::in_time(policy, &approved, closed, now, court.last_contact)?;
     let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
     not_executed(court.seen, change)?;
     Ok(Admitted { manifests, approved, logged, window, turn, own_plan })
@@ -224,7 +225,8 @@ pub fn stands(
     }
     let Granted { manifests, approved, logged, own_plan } =
         granted_for(Purpose::Correction, court, bundle, evidence)?;
-    let window = admit::in_correction_window(policy, body, now, court.last_contact)?;
+    let closed = court.control.closed(me.id());
+    let window = admit::in_correction_window(policy, body, closed, now, court.last_contact)?;
     let turn = admit::correction_turn(body, court.control, me.id())?;
     Ok(Admitted { manifests, approved, logged, window, turn, own_plan })
 }

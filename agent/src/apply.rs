@@ -141,7 +141,7 @@ pub fn apply<H: Host, D: Disk>(
         plan: job.approved.digest,
         correction: job.correction,
         actions: job.plan.actions.clone(),
-        interval: window.interval(),
+        interval: window.open(),
         automatic_undo: change.body.undo.automatic,
         health: checks(&ask)?,
         health_programs: job.plan.health.clone(),

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod audit;
 pub mod backup;
+pub mod calendars;
 pub mod changes;
 pub mod cmdb;
 pub mod compliance;
@@ -17,6 +18,7 @@ pub mod progress;
 pub mod receipts;
 pub mod restored;
 pub mod rollout;
+pub mod schedule;
 pub mod site;
 #[cfg(test)]
 mod testfleet;

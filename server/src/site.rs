@@ -8,7 +8,7 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{audit, changes, cmdb, findings, people, progress, rollout};
+use crate::{audit, calendars, changes, cmdb, findings, people, progress, rollout, schedule};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -82,7 +82,9 @@ impl Site {
                 cmdb::routes,
                 fleet::people_routes,
                 manifests::people,
+                calendars::people,
                 changes::people,
+                schedule::people,
                 rollout::people,
                 progress::people,
                 receipts::people_routes,

@@ -20,6 +20,7 @@ use crate::refusal::{Code, Refused};
 use crate::risk::{ActionClass, risk_of};
 use crate::statement::Statement;
 use crate::time::{Interval, Timestamp};
+use crate::windows::Closed;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A manifest that the repository lists now and that a current publisher signed.
@@ -142,11 +143,22 @@ pub struct Logged(());
 #[derive(Clone, Copy, Debug)]
 pub struct InWindow {
     interval: Interval,
+    open: Interval,
 }
 
 impl InWindow {
+    /// The signed interval, whole.
     pub fn interval(&self) -> Interval {
         self.interval
+    }
+
+    /// What is left of it before a blackout begins: no step starts after its end.
+    pub fn open(&self) -> Interval {
+        self.open
+    }
+
+    fn of(interval: Interval, change: &Change, closed: Closed<'_>, now: Timestamp) -> Result<Self, Refused> {
+        Ok(Self { interval, open: closed.leaves(change.change_type, interval, now)? })
     }
 }
 
@@ -394,30 +406,38 @@ pub fn logged(policy: &Policy, approved: &Approved, held: &Held) -> Result<Logge
     Err(Refused::new(Code::LogUnproven, message))
 }
 
-/// Step 13: a start at `now` falls into a signed interval; `last_contact` is when the server last answered.
+/// Step 13: a start at `now` falls into a signed interval and into no blackout; `last_contact` is when the server last
+/// answered.
+///
+/// # Errors
+/// `time.*`.
 pub fn in_window(
     policy: &Policy,
     change: &Change,
+    closed: Closed<'_>,
     now: Timestamp,
     last_contact: Timestamp,
 ) -> Result<InWindow, Refused> {
     in_contact(policy, now, last_contact)?;
-    Ok(InWindow { interval: change.interval_at(now)? })
+    InWindow::of(change.interval_at(now)?, change, closed, now)
 }
 
-/// The same for what is approved: where somebody has broken the glass, that person's hours are the window, and whether
-/// the server can be reached is not asked.
+/// The same for what is approved: where somebody has broken the glass, that person's hours are the window, no blackout
+/// holds it, and whether the server can be reached is not asked.
 ///
 /// # Errors
 /// `time.*`.
 pub fn in_time(
     policy: &Policy,
     approved: &Approved,
+    closed: Closed<'_>,
     now: Timestamp,
     last_contact: Timestamp,
 ) -> Result<InWindow, Refused> {
     let change = &approved.change.body;
-    let Some(interval) = approved.glass else { return in_window(policy, change, now, last_contact) };
+    let Some(interval) = approved.glass else {
+        return in_window(policy, change, closed, now, last_contact);
+    };
     if now >= change.not_after {
         return Err(Refused::new(Code::TimeOver, format!("the change ended at {}", change.not_after)));
     }
@@ -425,7 +445,7 @@ pub fn in_time(
         let message = format!("the glass was broken until {}", interval.until);
         return Err(Refused::new(Code::ApprovalExpired, message));
     }
-    Ok(InWindow { interval })
+    Ok(InWindow { interval, open: interval })
 }
 
 /// The same for corrections: from the first interval, in which the change came, until they end.
@@ -435,13 +455,14 @@ pub fn in_time(
 pub fn in_correction_window(
     policy: &Policy,
     change: &Change,
+    closed: Closed<'_>,
     now: Timestamp,
     last_contact: Timestamp,
 ) -> Result<InWindow, Refused> {
     in_contact(policy, now, last_contact)?;
     let interval = change.correction_interval();
     match interval.filter(|interval| interval.contains(now)) {
-        Some(interval) => Ok(InWindow { interval }),
+        Some(interval) => InWindow::of(interval, change, closed, now),
         None => Err(Refused::new(Code::TimeOver, "it is not the time for corrections of this change")),
     }
 }

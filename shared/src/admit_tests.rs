@@ -1,12 +1,17 @@
 //! Attack cases on admission: each refused with its code, each beside the case that is accepted.
 
-use crate::admit::{Sources, address, admit_policy, approve, in_window, turn, verify_publication};
+use crate::admit::{
+    Sources, address, admit_policy, approve, in_correction_window, in_window, turn, verify_publication,
+};
 use crate::approval::Decision;
 use crate::bundle::{Bundle, Control};
 use crate::change::{Change, Gate, Missed, PlanBinding, Wave};
 use crate::digest::Digest;
 use crate::envelope::Envelope;
-use crate::fixtures::{self as fix, Case, NOW, action, change_body, host_class, key, me, person_id, policy};
+use crate::fixtures::{
+    self as fix, Case, NOW, action, all_closed, change_body, host_class, key, me, person_id, policy,
+};
+use crate::ids::AgentId;
 use crate::manifest::Manifest;
 use crate::policy::{Assurance, Policy};
 use crate::publication::Publication;
@@ -15,6 +20,7 @@ use crate::refusal::Code;
 use crate::risk::ActionClass;
 use crate::statement::Statement;
 use crate::time::Timestamp;
+use crate::windows::Closed;
 
 /// Runs steps 5 to 12 as a host does; the bundle goes through its bytes.
 fn admit(policy: &Policy, case: &Case, now: Timestamp) -> Result<bool, Code> {
@@ -256,11 +262,42 @@ fn a_policy_of_another_site_or_an_older_one_is_refused() {
     assert_eq!(admit_policy(unknown.as_bytes(), &site, 5).unwrap_err().code, Code::PolicyInvalid);
 }
 
+fn nothing_closed() -> Closed<'static> {
+    Closed { blackouts: &[], host: AgentId::of_key(&[1; 32]) }
+}
+
+#[test]
+fn a_blackout_closes_signed_windows_for_starts_and_corrections_and_cuts_them_short() {
+    let (policy, mut change) = (policy(1), change_body());
+    let host = change.targets[0].agent;
+    let at = |control: &Control, change: &Change, now: Timestamp| {
+        let open = in_window(&policy, change, control.closed(host), now, now);
+        open.map(|w| (w.interval().until, w.open().until)).map_err(|r| (r.code, r.retry_at))
+    };
+    let mut control = all_closed(NOW.plus(1_800));
+    let end = change.intervals[0].until;
+    assert_eq!(at(&control, &change, NOW), Ok((end, NOW.plus(1_800))), "no step starts once it has begun");
+    let over = control.blackouts[0].intervals[0].until;
+    assert_eq!(at(&control, &change, NOW.plus(1_800)), Err((Code::TimeBlackout, Some(over))));
+    change.correct_until = Some(change.not_after);
+    let corrected = in_correction_window(&policy, &change, control.closed(host), NOW.plus(1_800), NOW);
+    assert_eq!(corrected.unwrap_err().code, Code::TimeBlackout);
+    control.blackouts[0].agents = Some([AgentId::of_key(&[9; 32])].into());
+    assert_eq!(at(&control, &change, NOW.plus(1_800)), Ok((end, end)), "it holds others");
+    // What the server may say of it is read strictly, and an older file has none.
+    let bytes = crate::strict::to_json(&control);
+    assert_eq!(Control::parse(&bytes).unwrap(), control);
+    assert_eq!(Control::parse(br#"{"halted":[]}"#).unwrap(), Control::default());
+    let unknown = String::from_utf8(bytes).unwrap().replace("\"title\"", "\"tytle\"");
+    assert!(Control::parse(unknown.as_bytes()).is_err());
+}
+
 #[test]
 fn the_window_is_an_interval_of_the_signed_change_and_needs_contact() {
     let (policy, change) = (policy(1), change_body());
     let code = |now: Timestamp| {
-        in_window(&policy, &change, now, now).map(|w| w.interval().from).map_err(|r| (r.code, r.retry_at))
+        let open = in_window(&policy, &change, nothing_closed(), now, now);
+        open.map(|w| w.interval().from).map_err(|r| (r.code, r.retry_at))
     };
     assert_eq!(code(NOW), Ok(NOW.plus(-60)));
     assert_eq!(code(NOW.plus(-61)), Err((Code::TimeWindow, Some(NOW.plus(-60)))));
@@ -268,7 +305,7 @@ fn the_window_is_an_interval_of_the_signed_change_and_needs_contact() {
     assert_eq!(code(NOW.plus(86_400)), Ok(NOW.plus(86_400)));
     assert_eq!(code(NOW.plus(90_000)), Err((Code::TimeOver, None)));
     assert_eq!(code(NOW.plus(100_000)), Err((Code::TimeOver, None)));
-    let silent = in_window(&policy, &change, NOW, NOW.plus(-86_401)).unwrap_err();
+    let silent = in_window(&policy, &change, nothing_closed(), NOW, NOW.plus(-86_401)).unwrap_err();
     assert_eq!(silent.code, Code::TimeOffline);
 
     let mut skip = change.clone();
@@ -300,7 +337,7 @@ fn a_plan_may_shrink_but_not_grow_unless_it_must_be_exact() {
 fn a_halt_stops_and_a_gate_needs_real_receipts() {
     let me = fix::host().public().agent_id();
     let body = change_body();
-    let halted = Control { halted: vec![body.change_id.clone()] };
+    let halted = Control { halted: vec![body.change_id.clone()], ..Control::default() };
     let change = Statement::sign(body.clone(), &key(1));
     assert_eq!(turn(&change, &Control::default(), &[], me, NOW).unwrap().wave(), 0);
     assert_eq!(turn(&change, &halted, &[], me, NOW).unwrap_err().code, Code::ChangeHalted);

@@ -3,11 +3,12 @@
 use crate::approval::Approval;
 use crate::change::Change;
 use crate::envelope::Envelope;
-use crate::ids::ChangeId;
+use crate::ids::{AgentId, ChangeId};
 use crate::limits;
 use crate::plan::PlanSet;
 use crate::statement::Statement;
 use crate::strict::{self, ReadError};
+use crate::windows::{Blackout, Closed};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,16 +67,24 @@ impl Bundle {
     }
 }
 
-/// Which changes are active, and which are halted (`change.index.json`, `control.json`): it can only stop things.
+/// Which changes are halted, and when nothing starts (`control.json`): it can only stop things.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
     /// Changes that must not start and must stop before their next step.
     pub halted: Vec<ChangeId>,
+    /// Times in which hosts start nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blackouts: Vec<Blackout>,
 }
 
 impl Control {
     pub const TARGET: &'static str = "control.json";
+
+    /// What it closes for this host.
+    pub fn closed(&self, host: AgentId) -> Closed<'_> {
+        Closed { blackouts: &self.blackouts, host }
+    }
 
     pub fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
         strict::from_json("the control file", bytes, limits::ENVELOPE_BYTES)

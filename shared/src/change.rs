@@ -12,10 +12,12 @@ use crate::risk::ActionClass;
 use crate::statement::{Predicate, Subject};
 use crate::strict::Map;
 use crate::time::{Interval, Timestamp};
+use crate::windows::WindowRule;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeType {
     Standard,
@@ -195,6 +197,10 @@ pub struct Change {
     pub targets: Vec<Target>,
     /// Concrete UTC intervals, ascending, not overlapping.
     pub intervals: Vec<Interval>,
+    /// The rules that all the intervals came of, for people and to notice when a zone's clocks are changed by law; none
+    /// when the author gave the intervals one by one. No host reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub window_rules: Vec<WindowRule>,
     /// Nothing starts at or after this moment, whatever else holds.
     pub not_after: Timestamp,
     pub missed: Missed,
@@ -252,6 +258,7 @@ impl Change {
             manifests: Vec::new(),
             targets: targets.into_iter().collect(),
             intervals: Vec::new(),
+            window_rules: Vec::new(),
             missed: Missed::Skip,
             waves: Vec::new(),
             plan_binding: PlanBinding::Exact,

@@ -2,7 +2,7 @@
 
 use crate::admit::Me;
 use crate::approval::{Approval, Decision, Saw};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Control};
 use crate::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
 use crate::digest::Digest;
 use crate::finding::{About, Difference, Expected, Finding, Presence};
@@ -19,6 +19,7 @@ use crate::signature::KeyKind;
 use crate::statement::Statement;
 use crate::strict::Map;
 use crate::time::{Interval, Timestamp};
+use crate::windows::Blackout;
 use std::collections::BTreeSet;
 
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -109,6 +110,7 @@ pub fn change_body() -> Change {
             Interval { from: NOW.plus(-60), until: NOW.plus(3_600) },
             Interval { from: NOW.plus(86_400), until: NOW.plus(90_000) },
         ],
+        window_rules: Vec::new(),
         not_after: NOW.plus(100_000),
         missed: Missed::Next,
         waves: vec![],
@@ -307,4 +309,16 @@ pub fn accepting(findings: &[Statement<Finding>]) -> Change {
         (Target { agent: header.agent_id, key: header.key.digest() }, finding.digest)
     };
     change_body().accepting(findings.iter().map(named))
+}
+
+/// From `from` on, for a day, nothing of any type may start anywhere.
+pub fn all_closed(from: Timestamp) -> Control {
+    let blackout = Blackout {
+        name: "year-end".parse().unwrap(),
+        title: "closing of the books".into(),
+        agents: None,
+        holds: [ChangeType::Standard, ChangeType::Normal, ChangeType::Emergency].into(),
+        intervals: vec![Interval { from, until: from.plus(86_400) }],
+    };
+    Control { halted: vec![], blackouts: vec![blackout] }
 }

@@ -51,5 +51,6 @@ pub mod tuf;
 pub mod version;
 pub mod visible;
 pub mod webauthn;
+pub mod windows;
 pub mod wire;
 pub mod words;

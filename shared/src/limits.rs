@@ -12,6 +12,14 @@ pub const CHANGE_TARGETS: usize = 2_000;
 pub const CHANGE_MANIFESTS: usize = 32;
 /// Concrete intervals in one change (research: at most 64 within 90 days).
 pub const CHANGE_INTERVALS: usize = 64;
+/// Rules beside the intervals of one change.
+pub const WINDOW_RULES: usize = 16;
+/// A recurrence rule: all parts that are read, with some lists in them.
+pub const RECURRENCE_BYTES: usize = 256;
+/// The longest name of the time zone database has 32.
+pub const ZONE_BYTES: usize = 64;
+/// One window of a rule, in seconds: a week. What takes longer is not a window but a period.
+pub const WINDOW_SECONDS: u32 = 7 * 86_400;
 /// Days between creation of a change and its end.
 pub const CHANGE_DAYS: i64 = 90;
 /// Findings that one retroactive change accepts: their digests and hosts are about 600 KiB of an envelope, and people can

@@ -52,6 +52,7 @@ codes! {
     PolicyModel = "policy.model",
     LogUnproven = "log.unproven",
     TimeWindow = "time.window",
+    TimeBlackout = "time.blackout",
     TimeOver = "time.over",
     TimeOffline = "time.offline",
     WaveGate = "wave.gate",

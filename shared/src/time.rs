@@ -54,6 +54,29 @@ strict::text_schema!(
     { "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" }
 );
 
+/// Seconds of a length as people write it: `90s`, `5m`, `2h`, `1h30m`, `1d`, `2w`; never 0.
+pub fn length(text: &str) -> Option<i64> {
+    let (mut total, mut number) = (0i64, String::new());
+    for c in text.trim().chars() {
+        if c.is_ascii_digit() {
+            number.push(c);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return None,
+        };
+        let count: i64 = number.parse().ok()?;
+        total = total.checked_add(count.checked_mul(unit)?)?;
+        number.clear();
+    }
+    (total > 0 && number.is_empty()).then_some(total)
+}
+
 /// A length of time in its two largest units: `3 d 4 h`, `12 min`, `40 s`.
 pub fn span(seconds: i64) -> String {
     let seconds = seconds.abs();

@@ -1,13 +1,17 @@
 //! Messages between agent, command line and server. JSON, strict; pinned by golden files.
 
+mod calendars;
 mod findings;
 mod problem;
+mod schedule;
 
+pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
     Proposed, SeenFinding,
 };
 pub use problem::Problem;
+pub use schedule::{Conflict, ConflictKind, FreeTimes};
 
 use crate::digest::Digest;
 use crate::envelope::Envelope;

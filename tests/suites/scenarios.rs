@@ -26,6 +26,7 @@ scenarios! {
     packages_go_exactly_where_they_were_approved = "packages.txt",
     a_failing_health_check_takes_everything_back = "failing-health.txt",
     nothing_starts_outside_its_window = "windows.txt",
+    nothing_starts_in_a_blackout = "blackouts.txt",
     whatever_stops_a_change_stops_it_on_the_host = "stops.txt",
     a_host_that_would_do_more_than_approved_does_nothing = "drift.txt",
     a_program_that_was_exchanged_after_the_approval_is_not_run = "programs.txt",

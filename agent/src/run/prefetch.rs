@@ -16,7 +16,7 @@ const AGAIN_SECS: i64 = 900;
 
 /// Approved, and only the moment is wrong: the window has not opened, or earlier waves are under way.
 pub(super) fn is_only_early(refused: &Refused) -> bool {
-    matches!(refused.code, Code::TimeWindow | Code::WaveGate)
+    matches!(refused.code, Code::TimeWindow | Code::TimeBlackout | Code::WaveGate)
 }
 
 impl<H: Hands, S: Server> Agent<H, S> {

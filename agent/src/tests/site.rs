@@ -393,6 +393,7 @@ impl TestSite {
             manifests: vec![manifest],
             targets: vec![Target { agent: host.agent_id(), key: host.digest() }],
             intervals: vec![Interval { from: now.plus(-60), until: now.plus(3_600) }],
+            window_rules: Vec::new(),
             not_after: now.plus(100_000),
             missed: Missed::Next,
             waves: vec![],

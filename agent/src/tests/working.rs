@@ -5,9 +5,12 @@ use super::{Bench, dir};
 use crate::disk::Disk;
 use crate::state::State;
 use crate::tls::CertificateInfo;
+use shared::change::ChangeType;
+use shared::ids::AgentId;
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
 use shared::time::{Interval, Timestamp};
+use shared::windows::Blackout;
 
 #[test]
 fn a_change_is_planned_approved_applied_and_proven() {
@@ -148,6 +151,55 @@ fn a_halt_in_the_repository_stops_a_change_before_it_starts() {
     bench.site.0.borrow_mut().control.halted.clear();
     bench.site.publish();
     assert_eq!(bench.tick().ran.len(), 1);
+}
+
+/// The freeze of `hours` from `from` on, for all hosts and changes of type normal.
+fn frozen(from: Timestamp, hours: i64) -> Blackout {
+    Blackout {
+        name: "year-end".parse().unwrap(),
+        title: "closing of the books".into(),
+        agents: None,
+        holds: [ChangeType::Normal].into(),
+        intervals: vec![Interval { from, until: from.plus(hours * 3_600) }],
+    }
+}
+
+#[test]
+fn a_blackout_holds_an_open_window_until_it_is_over() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: NOW.plus(-60), until: NOW.plus(3 * 3_600) }];
+        change.not_after = NOW.plus(3 * 3_600);
+    });
+    bench.site.0.borrow_mut().control.blackouts = vec![frozen(NOW.plus(-3_600), 2)];
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    assert_eq!((report.codes(), report.ran.len()), (vec![Code::TimeBlackout], 0));
+    let told = bench.site.refusals().into_iter().find(|r| r.reason.code == Code::TimeBlackout).unwrap();
+    assert_eq!(told.reason.retry_at, Some(NOW.plus(3_600)));
+    assert!(told.reason.message.contains("closing of the books"), "{}", told.reason.message);
+    // Another host's freeze holds nothing here.
+    bench.site.0.borrow_mut().control.blackouts[0].agents = Some([AgentId::of_key(&[9; 32])].into());
+    bench.site.publish();
+    assert_eq!(bench.tick().ran.len(), 1);
+}
+
+#[test]
+fn a_blackout_is_over_by_itself_and_no_step_starts_once_another_begins() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |change| {
+        change.intervals = vec![Interval { from: NOW.plus(-60), until: NOW.plus(3 * 3_600) }];
+        change.not_after = NOW.plus(3 * 3_600);
+    });
+    bench.site.0.borrow_mut().control.blackouts = vec![frozen(NOW.plus(-3_600), 2)];
+    bench.site.list(&bundle);
+    bench.tick();
+    // Nobody has to publish anything for it to end.
+    bench.at(NOW.plus(3_600));
+    let report = bench.agent.as_mut().unwrap().tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
+    let receipt = bench.site.receipts().remove(0);
+    assert_eq!(receipt.interval.until, NOW.plus(3 * 3_600), "the signed window is what the receipt names");
 }
 
 #[test]

@@ -171,6 +171,7 @@ impl Site {
             manifests: self.published().into_iter().map(|(_, used)| used).collect(),
             targets: vec![Target { agent: self.host.public().agent_id(), key: self.host.public().digest() }],
             intervals: vec![Interval { from: NOW, until: NOW.plus(3_600) }],
+            window_rules: Vec::new(),
             not_after: NOW.plus(3_600),
             missed: Missed::Skip,
             waves: vec![],
@@ -264,7 +265,8 @@ impl Site {
             manifests,
             logged: admit::logged(&policy, &approved, &Held::default()).unwrap(),
             change: approved,
-            window: admit::in_window(&policy, &change.body, NOW, NOW).unwrap(),
+            window: admit::in_window(&policy, &change.body, Control::default().closed(me.id()), NOW, NOW)
+                .unwrap(),
             turn: admit::turn(&change, &Control::default(), &[], me.id(), NOW).unwrap(),
         }
     }

@@ -6,11 +6,13 @@ use crate::person::PersonCommand;
 use crate::policy::PolicyCommand;
 use crate::renew::RenewArgs;
 use crate::ssh::Place;
+use crate::window::every::WindowArgs;
 use clap::{Args, Parser, Subcommand};
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use shared::ledger::KeyName;
 use std::path::PathBuf;
 
+pub use crate::calendar::args::CalendarCommand;
 pub use crate::change::args::{BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
@@ -99,6 +101,11 @@ pub enum LocalCommand {
     /// Releases of the agent's program: signed by its vendor, judged by the policy
     #[command(subcommand)]
     Release(ReleaseCommand),
+    /// Show the windows that come of a rule, in local time and UTC, with what the change of clocks does to them
+    #[command(
+        after_help = "After \"every\" stands: day, weekday, 3 days, tuesday, saturday,sunday, 2 weeks on monday, 2nd tuesday, last friday,\nfriday after the 2nd tuesday, month on the 15th, month on the last day; instead of it, FREQ=... of RFC 5545.\nExample: assent window \"every 2nd tuesday 22:00..+4h\" --zone Europe/Berlin --times 12"
+    )]
+    Window(WindowArgs),
     /// Print completions of this command for your shell
     #[command(
         after_help = "Example: assent completion bash > /etc/bash_completion.d/assent\n         assent completion zsh > ~/.zfunc/_assent\n         assent completion fish > ~/.config/fish/completions/assent.fish"
@@ -136,6 +143,9 @@ pub enum OnlineCommand {
     /// Published manifests
     #[command(subcommand)]
     Manifest(ManifestCommand),
+    /// Blackouts: when hosts start nothing, or people are warned
+    #[command(subcommand)]
+    Calendar(CalendarCommand),
     /// Changes: what is brought to which hosts, when
     #[command(subcommand)]
     Change(ChangeCommand),

@@ -8,11 +8,12 @@ use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
 use crate::change::{act, carry, new, show, wait, watch, why};
 use crate::error::Done;
+use crate::lang::Lang;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, audit, backup, ci, evidence, finding, governance, init, key, ledger, person, policy, release,
-    renew, restore, secret, shell, site, term,
+    alarms, audit, backup, calendar, ci, clock, evidence, finding, governance, init, key, ledger, person,
+    policy, release, renew, restore, secret, shell, site, term, window,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -60,6 +61,9 @@ fn run_local(global: &Global, command: LocalCommand) -> Done {
         LocalCommand::Key(KeyCommand::Show { json }) => key::show(&Session::open(global)?, json),
         LocalCommand::Person(command) => person::run(global, &command),
         LocalCommand::Release(command) => release::run(global, &command),
+        LocalCommand::Window(args) => {
+            window::every::show(&args, global.lang.unwrap_or_else(Lang::from_env), clock::now()?)
+        }
         LocalCommand::Completion { shell } => shell::completion(shell),
         LocalCommand::Man { dir } => shell::manual(&dir),
     }
@@ -82,6 +86,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Publish { file, older } => publish::run(session, &file, older),
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
+        Do::Calendar(command) => calendar::run(session, command),
         Do::Change(command) => run_change(session, command),
         Do::Approve {
             change,

@@ -5,6 +5,7 @@ use super::course::{is_listed, stands};
 use super::judging::{Papers, judge_hosts, plan_set};
 use super::revise::refused;
 use super::store::{self, Row};
+use crate::calendars;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger;
@@ -45,10 +46,29 @@ pub(super) fn refresh(tx: &mut Conn, online: &Online, rows: &mut [Row], now: Tim
     if updates.is_empty() {
         return Ok(());
     }
+    updates.push((TargetName::Control, Some(control(tx, now)?)));
+    manifests::set_changes(tx, online, &updates, now)
+}
+
+/// Brings only the control file in line: a blackout begins to count, or another day has come.
+pub(super) fn refresh_control(tx: &mut Conn, online: &Online, now: Timestamp) -> Result<(), Error> {
+    let control = control(tx, now)?;
+    manifests::set_changes(tx, online, &[(TargetName::Control, Some(control))], now)
+}
+
+/// What the control file has to say now.
+pub fn control(tx: &mut Conn, now: Timestamp) -> Result<Vec<u8>, Error> {
     let halted = store::list_in(tx, &[State::Halted])?;
     let halted = halted.iter().map(Row::change_id).collect::<Result<_, _>>()?;
-    updates.push((TargetName::Control, Some(strict::to_json(&Control { halted }))));
-    manifests::set_changes(tx, online, &updates, now)
+    let control = strict::to_json(&Control { halted, blackouts: calendars::published(tx, now)? });
+    if control.len() > limits::ENVELOPE_BYTES {
+        let why = format!("it has {} bytes, and hosts read {}", control.len(), limits::ENVELOPE_BYTES);
+        return Err(Error::fault(
+            "writing the control file; let calendars hold all hosts instead of many by label",
+            why,
+        ));
+    }
+    Ok(control)
 }
 
 /// The bundle, if at least one host would accept it; the reason why not is logged.

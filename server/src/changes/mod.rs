@@ -25,24 +25,28 @@ mod view;
 pub(crate) use api::{Close, Created, Note, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
+#[cfg(test)]
+pub(crate) use bundle::control as control_bytes;
 pub use judging::{carried, plan_set};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
 pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
-pub use view::{Step, course, file, line, lines, receipts_before, revision};
+pub use view::{Step, course, file, line, lines, open, receipts_before, revision};
 
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::jobs::{Job, Tick};
-use crate::manifests::{Online, Repository};
+use crate::manifests::{self, Online, Repository};
+use shared::bundle::Control;
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::lifecycle::{Event, State};
 use shared::statement::Statement;
 use shared::time::Timestamp;
+use shared::tuf::{TargetFile, TargetName};
 use std::time::Duration;
 
 /// Ends changes whose time is over, begins those that a model allows, and hands receipts of earlier waves on through the repository.
@@ -60,7 +64,13 @@ pub fn jobs(db: &Db, repository: &Repository) -> Vec<Job> {
         let (db, repository) = listed.clone();
         async move { publish(&db, &repository, tick.now).await }
     };
+    let (closing, files) = (db.clone(), repository.clone());
+    let control = move |tick: Tick| {
+        let (db, repository) = (closing.clone(), files.clone());
+        async move { control(&db, &repository, tick.now).await }
+    };
     vec![
+        Job::new("changes.control", Duration::from_secs(10), control),
         Job::new("changes.tend", Duration::from_secs(30), tend),
         Job::new("changes.begin", Duration::from_secs(5), begin),
         Job::new("changes.publish", Duration::from_secs(3), publish),
@@ -95,6 +105,29 @@ pub async fn publish(db: &Db, repository: &Repository, now: Timestamp) -> Result
         bundle::refresh(tx, &online, &mut rows, now)
     };
     db.write("change.publish", refresh).await?;
+    repository.files.expire();
+    Ok(())
+}
+
+/// Publishes the control file when blackouts make it another one than hosts have.
+pub async fn control(db: &Db, repository: &Repository, now: Timestamp) -> Result<(), Error> {
+    let differs = |tx: &mut Conn, now: Timestamp| {
+        let listed = manifests::listed(tx, &TargetName::Control)?;
+        let bytes = bundle::control(tx, now)?;
+        // Before the first change, no blackouts and no file say the same.
+        let nothing =
+            listed.is_none() && Control::parse(&bytes).is_ok_and(|control| control == Control::default());
+        Ok::<_, Error>(!nothing && listed != Some(TargetFile::of(&bytes)))
+    };
+    if !db.read("change.control_due", move |tx| differs(tx, now)).await? {
+        return Ok(());
+    }
+    let online = repository.online.clone();
+    let refresh = move |tx: &mut Conn| {
+        course::lock(tx)?;
+        bundle::refresh_control(tx, &online, now)
+    };
+    db.write("change.control", refresh).await?;
     repository.files.expire();
     Ok(())
 }

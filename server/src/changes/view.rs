@@ -11,6 +11,7 @@ use shared::change::Change;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::ChangeId;
+use shared::lifecycle::State;
 use shared::plan::PlanSet;
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -152,6 +153,14 @@ pub fn revision(tx: &mut Conn, row: &Row) -> Result<Statement<Change>, Error> {
     let bytes = ledger::find_statement(tx, &row.statement()?)?;
     let read = bytes.and_then(|bytes| Statement::<Change>::parse(&bytes).ok());
     read.ok_or_else(|| store::damaged("a revision"))
+}
+
+/// The current revisions of all changes that may still run on hosts.
+pub fn open(tx: &mut Conn) -> Result<Vec<Change>, Error> {
+    let states = [State::InReview, State::Approved, State::Running, State::Halted];
+    let rows = store::list_in(tx, &states)?;
+    let rows = rows.iter().filter(|row| !row.retroactive);
+    rows.map(|row| revision(tx, row).map(|statement| statement.body)).collect()
 }
 
 /// Receipts of the hosts in waves before `wave`.

@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 12] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 13] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -21,6 +21,7 @@ const CATALOGUES: [(&str, &str, &str); 12] = catalogues![
     "fleet",
     "receipts",
     "manifests",
+    "calendars",
     "changes",
     "rollout",
     "progress",

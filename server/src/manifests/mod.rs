@@ -22,7 +22,9 @@ pub(crate) use artifacts::{Announced, At, Begun, Continued};
 pub use edition::{CurrentPolicy, policy};
 pub use files::Files;
 pub use model::{Accepted, Edition, Online, Publish, key_id};
-pub use repository::{Evidence, evidence, import, lock, newest_root, resign, set_changes, timestamp_version};
+pub use repository::{
+    Evidence, evidence, import, listed, lock, newest_root, resign, set_changes, timestamp_version,
+};
 pub use site::{Facts, Site};
 pub use store::Published;
 

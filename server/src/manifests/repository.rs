@@ -110,6 +110,12 @@ pub(super) fn damaged(error: TufError) -> Error {
     Error::fault("reading the stored repository; restore the database from a backup", error)
 }
 
+/// What is listed of the changes' files under this name.
+pub fn listed(tx: &mut Conn, name: &TargetName) -> Result<Option<TargetFile>, Error> {
+    let newest = newest::<Targets>(tx, &Role::Changes)?;
+    Ok(newest.and_then(|targets| targets.targets.get(name).cloned()))
+}
+
 /// Lists, replaces (`Some`) and removes (`None`) bundles and the control file. The caller holds the lock.
 ///
 /// Writes nothing when everything is listed like that already.

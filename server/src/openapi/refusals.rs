@@ -24,6 +24,7 @@ const CODES: &[(u16, &[&str])] = &[
     (
         404,
         &[
+            "calendar.unknown",
             "change.unknown",
             "ci.not_found",
             "finding.unknown",
@@ -47,6 +48,7 @@ const CODES: &[(u16, &[&str])] = &[
             "approval.other_plan_set",
             "approval.other_revision",
             "approval.stale_plans",
+            "calendar.moved",
             "chain.fork",
             "chain.gap",
             "change.finding_taken",
@@ -88,6 +90,7 @@ const CODES: &[(u16, &[&str])] = &[
         422,
         &[
             "approval.refused",
+            "calendar.bad",
             "change.bad_targets",
             "change.manifest_unknown",
             "change.not_a_judgement",

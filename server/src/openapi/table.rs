@@ -4,12 +4,15 @@ use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part
 use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
-use crate::{audit, changes, cmdb, compliance, findings, ledger, manifests, people, progress, receipts};
+use crate::{
+    audit, changes, cmdb, compliance, findings, ledger, manifests, people, progress, receipts, schedule,
+};
 use schemars::JsonSchema;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{ChangeId, PersonId};
 use shared::strict::Map;
+use shared::windows::CalendarName;
 use shared::wire;
 
 /// Keeps the hosts that have all these labels.
@@ -36,7 +39,9 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("people", PEOPLE),
     ("repository", REPOSITORY),
     ("artifacts", ARTIFACTS),
+    ("calendars", CALENDARS),
     ("changes", CHANGES),
+    ("schedule", SCHEDULE),
     ("progress", PROGRESS),
     ("receipts", RECEIPTS),
     ("findings", FINDINGS),
@@ -524,6 +529,56 @@ const RECEIPTS: &[Route] = &[
         "Lists what someone must look at: forked chains, other ledgers, forged statements.",
     )
     .answers(&[answer(200, "the alarms, newest first", json::<Vec<receipts::Alarm>>())]),
+];
+
+const CALENDARS: &[Route] = &[
+    route(
+        ("GET", "/v1/calendars"),
+        "listCalendars",
+        may::<Read>(),
+        "Lists the calendars of blackouts that have not ended, by name.",
+    )
+    .answers(&[answer(200, "the calendars", json::<Vec<wire::CalendarLine>>())]),
+    route(
+        ("GET", "/v1/calendars/{calendar}"),
+        "showCalendar",
+        may::<Read>(),
+        "Shows a calendar with its history and the times that come.",
+    )
+    .parts(&[part::<CalendarName>("calendar")])
+    .answers(&[answer(200, "the calendar", json::<wire::CalendarFile>())])
+    .refuses(&["calendar.unknown"]),
+    route(
+        ("PUT", "/v1/calendars/{calendar}"),
+        "storeCalendar",
+        may::<Operate>(),
+        "Stores the next revision of a calendar, or its end.",
+    )
+    .parts(&[part::<CalendarName>("calendar")])
+    .takes(json::<wire::PutCalendar>())
+    .answers(&[answer(200, "the calendar afterwards", json::<wire::CalendarFile>())])
+    .refuses(&["calendar.bad", "calendar.moved"]),
+];
+
+const SCHEDULE: &[Route] = &[
+    route(
+        ("GET", "/v1/changes/{id}/conflicts"),
+        "listConflicts",
+        may::<Read>(),
+        "Lists what gets in the way of a change: blackouts, calendars that warn, other changes on the same hosts.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(&[answer(200, "the conflicts, the worst first", json::<Vec<wire::Conflict>>())])
+    .refuses(&["change.unknown"]),
+    route(
+        ("GET", "/v1/free-times"),
+        "listFreeTimes",
+        may::<Read>(),
+        "Lists times in which no blackout closes hosts and no open change is planned on them.",
+    )
+    .query::<schedule::Asked>()
+    .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
+    .refuses(NAMED),
 ];
 
 const FINDINGS: &[Route] = &[

@@ -1,6 +1,7 @@
 //! Collects the facts for one host and one change from the slices below. It has no tables of its own.
 
 use super::model::{Because, Facts, HostRefusal, Report, Target, because};
+use crate::calendars;
 use crate::changes;
 use crate::fleet;
 use crate::kernel::db::Conn;
@@ -86,6 +87,13 @@ fn facts(
         State::Approved | State::Running if approved => changes::carried(tx, row, host.agent, now)?,
         _ => Ok(()),
     };
+    let interval = match change.body.interval_at(now) {
+        Ok(open) => {
+            let blackouts = calendars::published(tx, now)?;
+            calendars::closed(&blackouts, host.agent).leaves(change.body.change_type, open, now)
+        }
+        Err(refused) => Err(refused),
+    };
     Ok(Facts {
         state,
         retroactive: row.retroactive,
@@ -94,7 +102,7 @@ fn facts(
         held: host.held.is_some(),
         last_seen: None,
         carried,
-        interval: change.body.interval_at(now),
+        interval,
         turn: turn(tx, &change, (state, host.agent), now)?,
         refusal: refusal.map(|refusal| HostRefusal {
             code: refusal.code.clone(),

@@ -3,6 +3,7 @@
 use super::{Change, ChangeType, Missed, PlanBinding, Reboot};
 use crate::ids::AgentId;
 use crate::limits;
+use crate::windows::WindowRule;
 use std::collections::BTreeSet;
 
 /// Collects every sentence that does not hold.
@@ -81,6 +82,11 @@ impl Change {
             "an interval ends after not_after",
         );
         problems.need(
+            self.window_rules.len() <= limits::WINDOW_RULES
+                && self.window_rules.iter().all(WindowRule::length_fits),
+            "a change has at most 16 rules for windows, each of a minute to a week",
+        );
+        problems.need(
             self.correct_until.is_none_or(|at| at > self.created && at <= self.latest_end()),
             "corrections end after the change was created and at most 90 days later",
         );
@@ -112,6 +118,7 @@ impl Change {
         );
         problems.need(self.manifests.is_empty(), "a retroactive change brings no manifests");
         problems.need(self.intervals.is_empty(), "a retroactive change has no intervals: nothing is run");
+        problems.need(self.window_rules.is_empty(), "a retroactive change has no windows: nothing is run");
         problems.need(self.waves.is_empty(), "a retroactive change has no waves: nothing is run");
         problems.need(self.correct_until.is_none(), "a retroactive change asks for no corrections");
         problems.need(self.model.is_none(), "a retroactive change names no model");

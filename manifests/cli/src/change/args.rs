@@ -194,9 +194,16 @@ pub struct NewArgs {
     /// How long the canaries are watched before the others start
     #[arg(long, default_value = "10m", value_name = "TIME")]
     pub soak: String,
-    /// FROM..UNTIL: RFC 3339, local "YYYY-MM-DD HH:MM" (see --zone), now, now+5m; UNTIL also +2h
+    /// FROM..UNTIL: RFC 3339, local "YYYY-MM-DD HH:MM" (see --zone), now, now+5m; UNTIL also +2h. Or rules, such as
+    /// "every 2nd tuesday 22:00..+4h": see `assent window`
     #[arg(long, value_name = "FROM..UNTIL")]
     pub window: Vec<String>,
+    /// So many of the next windows of the rules are signed (default: 1)
+    #[arg(long, value_name = "N", requires = "window", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub times: Option<u8>,
+    /// Only windows of the rules from this day on; weeks and days are counted from it (default: now)
+    #[arg(long, value_name = "DATE", requires = "window")]
+    pub first: Option<String>,
     /// Time zone of local times, such as Europe/Berlin (default: this machine's)
     #[arg(long)]
     pub zone: Option<String>,

@@ -4,6 +4,7 @@ pub mod act;
 pub mod approve;
 pub mod args;
 pub mod carry;
+mod conflicts;
 mod effects;
 mod forecast;
 mod glass;

@@ -8,7 +8,8 @@ use crate::error::{Context as _, Done, Failure};
 use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::trust::Site;
-use crate::{term, text, window};
+use crate::window::{self, every};
+use crate::{term, text};
 use shared::admit::{Verified, check_author};
 use shared::change::{
     Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
@@ -18,6 +19,7 @@ use shared::manifest::Manifest;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
+use shared::windows::{Phrase, WindowRule};
 use shared::wire::HostLine;
 use std::collections::BTreeMap;
 
@@ -34,7 +36,7 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     }
     let (hosts, targets) = targets(session, args, old)?;
     let names = hosts.iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
-    let intervals = intervals(session, args, old)?;
+    let (intervals, window_rules) = windows(session, args, old)?;
     let parts = Parts {
         manifests: manifests(session, &site, args, old, &hosts)?,
         waves: waves(args, old, &names, &targets)?,
@@ -42,6 +44,7 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
         correct_until: correct_until(session, args, old)?,
         targets,
         intervals,
+        window_rules,
         words: Words::read(args, old)?,
     };
     // The number is asked for last: a mistake above must not use one up.
@@ -70,6 +73,7 @@ struct Parts {
     targets: Vec<Target>,
     waves: Vec<Wave>,
     intervals: Vec<Interval>,
+    window_rules: Vec<WindowRule>,
     not_after: Timestamp,
     correct_until: Option<Timestamp>,
     words: Words,
@@ -100,7 +104,7 @@ fn written(
     parts: Parts,
     change_id: ChangeId,
 ) -> Change {
-    let Parts { manifests, targets, waves, intervals, not_after, correct_until, words } = parts;
+    let Parts { manifests, targets, waves, intervals, window_rules, not_after, correct_until, words } = parts;
     let wished = manifests.iter().filter_map(|(_, manifest)| manifest.get().patch());
     let wished = wished.map(|patch| patch.reboot).fold(Reboot::Never, Reboot::stronger);
     let reboot = args.reboot.map(Reboot::from).or(old.map(|o| o.reboot)).unwrap_or(wished);
@@ -119,6 +123,7 @@ fn written(
         manifests: manifests.into_iter().map(|(named, _)| named).collect(),
         targets,
         intervals,
+        window_rules,
         not_after,
         missed: args.missed.map(Missed::from).or(old.map(|o| o.missed)).unwrap_or(Missed::Next),
         waves,
@@ -328,15 +333,36 @@ fn waves(
     Ok(waves)
 }
 
-fn intervals(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Vec<Interval>> {
+/// Single windows as they are given, or the next ones of rules.
+fn windows(
+    session: &Session,
+    args: &NewArgs,
+    old: Option<&Change>,
+) -> Done<(Vec<Interval>, Vec<WindowRule>)> {
+    let zone = args.zone.as_deref();
+    let rules = args.window.iter().filter(|text| Phrase::is_meant(text)).count();
     if args.window.is_empty() {
         let missing = || {
             Failure::usage("--window is missing")
                 .remedy("give one like --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin")
         };
-        return Ok(old.ok_or_else(missing)?.intervals.clone());
+        let old = old.ok_or_else(missing)?;
+        return Ok((old.intervals.clone(), old.window_rules.clone()));
     }
-    window::windows(&args.window, &window::zone(args.zone.as_deref())?, session.now)
+    if rules == 0 {
+        if args.times.is_some() || args.first.is_some() {
+            return Err(Failure::usage("--times and --first are for windows by rule")
+                .remedy("give a rule like --window \"every 2nd tuesday 22:00..+4h\", or leave them out"));
+        }
+        return Ok((window::windows(&args.window, &window::zone(zone)?, session.now)?, Vec::new()));
+    }
+    if rules < args.window.len() {
+        return Err(Failure::usage("windows are given by rules or one by one, not both")
+            .remedy("`assent window RULE` shows the windows of a rule"));
+    }
+    let times = usize::from(args.times.unwrap_or(1));
+    let chosen = every::choose(&args.window, zone, args.first.as_deref(), times, session.now)?;
+    Ok((chosen.windows.iter().map(|one| one.interval).collect(), chosen.rules))
 }
 
 /// Until when hosts may correct; an earlier revision's word holds until its own time.

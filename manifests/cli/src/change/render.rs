@@ -6,7 +6,7 @@ use super::page::Page;
 use super::review::{PlanClass, Review};
 use crate::lang::{Lang, Word};
 use crate::text::{clean, clean_lines};
-use crate::window;
+use crate::window::{self, every};
 use jiff::tz::TimeZone;
 use shared::approval::Decision;
 use shared::change::{Missed, PlanBinding, Reboot};
@@ -163,6 +163,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             page.line(&format!("  {} .. {}  ({})", local[0], local[1], self.word(Word::Local)));
             page.line(&format!("  {} .. {}  (UTC)", interval.from, interval.until));
         }
+        self.window_rules(page);
         let waves = &self.review.change.body.waves;
         if !waves.is_empty() {
             page.line(self.word(Word::Waves));
@@ -173,6 +174,28 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
                 .map(|g| format!("; >= {} ok, <= {} failed, {} s", g.min_success, g.max_fail, g.soak_s));
             page.line(&format!("  {}: {}{}", at + 1, self.names(&wave.agents), gate.unwrap_or_default()));
         }
+    }
+
+    /// The rules behind the windows, and whether they would give others today. The signed windows count.
+    fn window_rules(&self, page: &mut Page) {
+        let (change, lang) = (&self.review.change.body, self.style.lang);
+        for rule in &change.window_rules {
+            page.line(&format!("  {}", lang.fill(Word::WindowRule, &every::told(rule))));
+        }
+        let differs = match change.windows_differ(every::known) {
+            Ok(None) => return,
+            Ok(Some(differs)) => differs,
+            Err(why) => return page.alarm(&format!("  {}", clean(&why.to_string()))),
+        };
+        page.alarm(&format!("  {}", self.word(Word::WindowsDiffer)));
+        let told = differs.signed.iter().map(|one| (Word::WindowsGone, one));
+        for (word, one) in told.chain(differs.now.iter().map(|one| (Word::WindowsUnsigned, one))) {
+            page.line(&format!(
+                "  {}",
+                lang.fill(word, &format!("{} .. {}", self.at(one.from), self.at(one.until)))
+            ));
+        }
+        page.line(&format!("  {}", lang.fill(Word::WindowsAnew, change.change_id.as_str())));
     }
 
     fn class(&self, page: &mut Page, class: &PlanClass<'_>, number: usize, of: usize) {

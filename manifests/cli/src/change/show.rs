@@ -1,5 +1,6 @@
 //! `assent change show` and `list`.
 
+use super::conflicts;
 use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
@@ -38,6 +39,7 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
     if let Some(due) = review_due(&review.line, session.lang, &zone, session.now) {
         term::print(&format!("{due}\n"))?;
     }
+    conflicts::tell(session, review)?;
     tell_what_counts(session, site, review)?;
     tell_what_moved(session, review)
 }

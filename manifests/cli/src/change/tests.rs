@@ -24,6 +24,7 @@ use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
+use shared::windows::Phrase;
 use shared::wire::{ChangeFile, ChangeLine};
 
 pub const NOW: Timestamp = Timestamp(1_795_172_836); // 2026-11-20T11:07:16Z
@@ -120,6 +121,7 @@ pub fn change() -> Statement<Change> {
         }],
         targets: targets.collect(),
         intervals: vec![Interval { from: Timestamp(1_795_222_800), until: Timestamp(1_795_230_000) }],
+        window_rules: Vec::new(),
         not_after: Timestamp(1_795_230_000),
         missed: Missed::Next,
         waves: vec![],
@@ -306,6 +308,40 @@ fn the_approver_sees_classes_of_hosts_effects_windows_and_who_is_not_covered() {
     check_golden("approve.en.txt", &page(&review, Lang::En));
     check_golden("approve.de.txt", &page(&review, Lang::De));
     assert!(!page(&review, Lang::En).contains('\u{1b}'), "a host steers the terminal");
+}
+
+#[test]
+fn the_rules_behind_windows_are_shown_and_when_they_would_give_others() {
+    let mut ruled = change().body;
+    let shown_of = |ruled: &Change| {
+        let signed = Statement::sign(ruled.clone(), &key(1));
+        let file = file(plans(&signed));
+        page(&review(ChangeFile { change: signed.envelope, ..file }).unwrap(), Lang::En)
+    };
+    let phrase: Phrase = "every 3rd saturday 22:00..+2h".parse().unwrap();
+    ruled.window_rules =
+        vec![phrase.begins(jiff::civil::date(2026, 11, 20), "Europe/Berlin".parse().unwrap())];
+    let first = Timestamp(1_795_294_800); // 2026-11-21T21:00:00Z
+    ruled.intervals = vec![Interval { from: first, until: first.plus(7_200) }];
+    ruled.not_after = first.plus(7_200);
+    let shown = shown_of(&ruled);
+    assert!(
+        shown.contains("  rule: FREQ=MONTHLY;BYDAY=3SA, from 2026-11-20T22:00, Europe/Berlin\n"),
+        "{shown}"
+    );
+    assert!(!shown.contains("other windows"), "{shown}");
+    ruled.intervals[0].from = first.plus(3_600);
+    let shown = shown_of(&ruled);
+    assert!(shown.contains("the rules give other windows by now"), "{shown}");
+    let (signed, now) = (["23:00", "00:00"], ["22:00", "00:00"]);
+    for (word, times) in [("signed, but by no rule", signed), ("not signed", now)] {
+        let line =
+            format!("  {word}: Sat 2026-11-21 {} +01:00 .. Sun 2026-11-22 {} +01:00\n", times[0], times[1]);
+        assert!(shown.contains(&line), "{shown}");
+    }
+    ruled.window_rules[0].zone = "Europe/Entenhausen".parse().unwrap();
+    let shown = shown_of(&ruled);
+    assert!(shown.contains("\"Europe/Entenhausen\" is not a time zone that this machine knows"), "{shown}");
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn written(
         manifests: Vec::new(),
         targets: Vec::new(),
         intervals: Vec::new(),
+        window_rules: Vec::new(),
         not_after,
         missed: Missed::Skip,
         waves: Vec::new(),

@@ -12,11 +12,12 @@ use shared::ids::{ChangeId, PersonId, SiteId, Team};
 use shared::keys::PublicKey;
 use shared::limits;
 use shared::strict::{self, Map};
-use shared::time::Timestamp;
+use shared::time::{Interval, Timestamp};
+use shared::windows::CalendarName;
 use shared::wire::{
-    Approve, AuditPage, ChangeFile, ChangeLine, CiFile, CiLine, Cosigned, Dispose, FindingFile, FindingLine,
-    FindingPage, HostLine, IgnoreRule, Invitation, Invite, NewIgnoreRule, ProgressPage, Recorded, Why,
-    WitnessList,
+    Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, Conflict,
+    Cosigned, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Invitation,
+    Invite, NewIgnoreRule, ProgressPage, PutCalendar, Recorded, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -249,6 +250,45 @@ impl Client {
         let asked: Vec<_> = wanted.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let path = format!("/v1/audit?{}", asked.join("&"));
         self.read("the audit trail", &Request::get(&path, SMALL * 4))
+    }
+
+    pub fn calendars(&self) -> Done<Vec<CalendarLine>> {
+        self.read("the list of calendars", &Request::get("/v1/calendars", SMALL * 4))
+    }
+
+    /// `None` when there is none of this name, and never was.
+    pub fn calendar(&self, name: &CalendarName) -> Done<Option<CalendarFile>> {
+        let reply = self.send(&Request::get(&format!("/v1/calendars/{name}"), LARGE))?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        decode("the calendar", &reply.good()?).map(Some)
+    }
+
+    pub fn put_calendar(&self, name: &CalendarName, put: &PutCalendar) -> Done<CalendarFile> {
+        let path = format!("/v1/calendars/{name}");
+        let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
+        self.read("the calendar", &Request { again: false, ..request })
+    }
+
+    pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {
+        self.read("the conflicts", &Request::get(&format!("/v1/changes/{id}/conflicts"), SMALL * 4))
+    }
+
+    pub fn free_times(
+        &self,
+        labels: &[(String, String)],
+        hosts: &[String],
+        span: Interval,
+    ) -> Done<FreeTimes> {
+        let mut path = format!("/v1/free-times?from={}&until={}", span.from, span.until);
+        for (name, value) in labels {
+            path.push_str(&format!("&label={}", escape(&format!("{name}={value}"))));
+        }
+        for host in hosts {
+            path.push_str(&format!("&host={}", escape(host)));
+        }
+        self.read("the free times", &Request::get(&path, SMALL * 4))
     }
 
     pub fn alarms(&self) -> Done<Vec<Alarm>> {

@@ -507,7 +507,7 @@ async fn the_clock_ends_what_people_forgot() {
         super::tend(&world.node.db, world.now()).await.unwrap();
         assert_eq!(
             super::jobs(&node.db, &node.repository).len(),
-            3,
+            4,
             "all are scheduled: {}",
             jobs::Job::lease_name("changes.tend")
         );

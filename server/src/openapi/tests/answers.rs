@@ -187,6 +187,9 @@ async fn people_get_what_is_described() {
     assert_eq!(call("GET", &artifact, vec![]).await.bytes, blob);
 
     let (publish, _) = world.publishing(&world.publication("base", "1.1.0", "text"));
+    let window = &of.change.body.intervals[..1];
+    let calendar = json!({ "title": "x", "mode": "hard", "holds": ["normal"], "times": window });
+    let calendar = json!({ "after": 0, "reason": "x", "calendar": calendar });
     let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
@@ -229,7 +232,13 @@ async fn people_get_what_is_described() {
         ("POST", format!("/v1/changes/{id}/resume"), vec![], 200),
         ("POST", format!("/v1/changes/{id}/stop-correcting"), vec![], 200),
         ("POST", "/v1/exports".into(), json(json!({ "change_id": id })), 200),
+        ("PUT", "/v1/calendars/year-end".into(), json(calendar), 200),
+        ("GET", "/v1/calendars".into(), vec![], 200),
+        ("GET", "/v1/calendars/year-end".into(), vec![], 200),
+        ("GET", format!("/v1/changes/{id}/conflicts"), vec![], 200),
+        ("GET", "/v1/free-times?label=role=web&until=2027-06-01T00:00:00Z".into(), vec![], 200),
         // And refusals.
+        ("GET", "/v1/calendars/odd".into(), vec![], 404),
         ("GET", "/v1/changes/C-999".into(), vec![], 404),
         ("GET", "/v1/changes/x".into(), vec![], 400),
         ("GET", "/v1/changes?state=odd".into(), vec![], 400),

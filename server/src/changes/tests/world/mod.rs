@@ -22,7 +22,7 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{cmdb, findings, people, rollout};
+use crate::{calendars, cmdb, findings, people, rollout, schedule};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -213,6 +213,8 @@ impl World {
             .configure(fleet::people_routes)
             .configure(manifests::people)
             .configure(changes::people)
+            .configure(calendars::people)
+            .configure(schedule::people)
             .configure(rollout::people)
             .configure(findings::people)
             .configure(cmdb::routes)

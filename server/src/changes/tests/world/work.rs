@@ -96,6 +96,7 @@ impl World {
                 Interval { from: NOW.plus(3_600), until: NOW.plus(7_200) },
                 Interval { from: NOW.plus(DAY), until: NOW.plus(DAY + 3_600) },
             ],
+            window_rules: Vec::new(),
             not_after: NOW.plus(2 * DAY),
             missed: Missed::Next,
             waves: Vec::new(),

@@ -1,6 +1,9 @@
 //! Windows and times as people write them, turned into the UTC intervals that are signed.
 //!
-//! A local time that does not exist or exists twice (change of clocks) is refused, never guessed.
+//! A single local time that does not exist or exists twice (change of clocks) is refused, never guessed; for rules it is
+//! defined and shown.
+
+pub mod every;
 
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::Lang;
@@ -96,29 +99,10 @@ fn not_a_time(text: &str) -> Failure {
 
 /// A length such as `90s`, `5m`, `2h`, `1h30m`, `1d`, `2w`, in seconds.
 pub fn duration(text: &str) -> Done<i64> {
-    let bad = || {
+    shared::time::length(text).ok_or_else(|| {
         Failure::usage(format!("{text:?} is not a length of time"))
             .remedy("write one like 30m, 2h, 1h30m or 1d")
-    };
-    let (mut total, mut number) = (0i64, String::new());
-    for c in text.trim().chars() {
-        if c.is_ascii_digit() {
-            number.push(c);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return Err(bad()),
-        };
-        let count: i64 = number.parse().map_err(|_| bad())?;
-        total = count.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
-        number.clear();
-    }
-    if total == 0 || !number.is_empty() { Err(bad()) } else { Ok(total) }
+    })
 }
 
 /// A moment, or so long from `now` on.

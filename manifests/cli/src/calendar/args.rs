@@ -1,0 +1,148 @@
+//! Arguments of `assent calendar …`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use shared::change::ChangeType;
+use shared::windows::CalendarName;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum CalendarCommand {
+    /// List the blackouts: when hosts start nothing, or people are warned
+    #[command(after_help = "Example: assent calendar list")]
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a calendar, the times that come of it, and who changed it when
+    #[command(after_help = "Example: assent calendar show year-end")]
+    Show {
+        /// Name of the calendar
+        name: CalendarName,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a calendar, or replace what it says
+    #[command(
+        after_help = "Example: assent calendar set year-end --title \"Closing of the books\" --day 2026-12-24..2027-01-02 --reason \"asked for by accounting\"\n         assent calendar set shop-hours --title \"The shop is open\" --rule \"every weekday 08:00..18:00\" --label role=shop --reason \"agreed with the shop\""
+    )]
+    Set(SetArgs),
+    /// End a calendar: it holds nothing any more, and stays on record
+    #[command(after_help = "Example: assent calendar end year-end --reason \"the books are closed\"")]
+    End {
+        /// Name of the calendar
+        name: CalendarName,
+        /// Why; kept with the calendar
+        #[arg(long)]
+        reason: String,
+    },
+    /// Find the first times that are free: no blackout, and no other change on these hosts
+    #[command(
+        after_help = "Example: assent calendar free 2h --label role=web --within \"every day 22:00..06:00\" --until 14d --zone Europe/Berlin"
+    )]
+    Free(FreeArgs),
+    /// Take the times of an iCalendar file, such as holidays; the same file again changes nothing
+    #[command(
+        after_help = "Example: assent calendar import holidays holidays.ics --title \"Public holidays\" --reason \"times of 2027\"\n         curl -s https://calendar.example/freeze.ics | assent calendar import freeze - --reason \"from the office calendar\""
+    )]
+    Import(ImportArgs),
+}
+
+/// Whom a calendar holds, and how.
+#[derive(Debug, Args)]
+pub struct Scope {
+    /// Name of the calendar: lower-case letters, digits and hyphens
+    pub name: CalendarName,
+    /// Why nothing starts then, in one line
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Why it is made or changed; kept with the calendar
+    #[arg(long)]
+    pub reason: String,
+    /// Only warn people; hosts are not held
+    #[arg(long)]
+    pub warn: bool,
+    /// It holds hosts with this label; repeat for hosts that have all of them (default: all hosts)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// It holds this host as well
+    #[arg(long, value_name = "HOST")]
+    pub target: Vec<String>,
+    /// Changes of this type are held (default: standard and normal)
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub hold: Vec<Held>,
+    /// Time zone of local times and days, such as Europe/Berlin (default: this machine's)
+    #[arg(long)]
+    pub zone: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    #[command(flatten)]
+    pub scope: Scope,
+    /// A rule, such as "every weekday 08:00..18:00": see `assent window`
+    #[arg(long, value_name = "RULE")]
+    pub rule: Vec<String>,
+    /// Weeks and days of rules are counted from this day (default: today)
+    #[arg(long, value_name = "DATE")]
+    pub first: Option<String>,
+    /// A single time, such as "2026-12-24 12:00..+4h"
+    #[arg(long, value_name = "FROM..UNTIL")]
+    pub time: Vec<String>,
+    /// A whole day, or several with the last one: 2026-12-24..2027-01-02
+    #[arg(long, value_name = "DATE[..DATE]")]
+    pub day: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    pub scope: Scope,
+    /// The file, or - for standard input
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct FreeArgs {
+    /// How long it takes, such as 2h or 90m
+    pub length: String,
+    /// Free on hosts with this label; repeat for hosts that have all of them (default: on all hosts)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Free on this host
+    #[arg(long, value_name = "HOST")]
+    pub target: Vec<String>,
+    /// Only within the windows of this rule: see `assent window`
+    #[arg(long, value_name = "RULE")]
+    pub within: Vec<String>,
+    /// Look until then: a time, or so long from now on (s, m, h, d, w)
+    #[arg(long, value_name = "TIME", default_value = "14d")]
+    pub until: String,
+    /// Time zone of local times, such as Europe/Berlin (default: this machine's)
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// How many to show
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub times: u16,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Held {
+    Standard,
+    Normal,
+    Emergency,
+}
+
+impl From<Held> for ChangeType {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Standard => Self::Standard,
+            Held::Normal => Self::Normal,
+            Held::Emergency => Self::Emergency,
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Times out of iCalendar files (RFC 5545): events, whole days, and the rules that a calendar can say.
+
+use super::midnight;
+use crate::error::{Context as _, Done, Failure};
+use crate::files;
+use crate::text;
+use icalendar::parser::{Component, Property, read_calendar, unfold};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use shared::time::{Interval, Timestamp};
+use shared::windows::{RuleEnd, WallTime, WindowRule, ZoneName};
+use std::io::Read as _;
+use std::path::Path;
+
+/// Calendars of whole firms have a few megabytes.
+const LARGEST: usize = 8 << 20;
+
+/// What a file gives.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// As the file calls itself.
+    pub name: Option<String>,
+    pub rules: Vec<WindowRule>,
+    pub times: Vec<Interval>,
+    /// What was not taken, and why.
+    pub left_out: Vec<String>,
+}
+
+/// The text of a file, or of standard input for `-`.
+pub fn text(file: &Path) -> Done<String> {
+    let bytes = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .take(LARGEST as u64 + 1)
+            .read_to_end(&mut bytes)
+            .or_fault("could not read standard input")?;
+        bytes
+    } else {
+        files::read(file, LARGEST)?
+    };
+    if bytes.len() > LARGEST {
+        return Err(Failure::usage("the calendar is larger than 8 MiB").remedy("export only what is needed"));
+    }
+    String::from_utf8(bytes).or_usage("the calendar is not UTF-8 text")
+}
+
+/// Reads all events that are not over at `now`. `zone` is that of whole days and of times that name none.
+///
+/// # Errors
+/// Not a calendar; or an event that cannot be understood, by its name: to leave one out silently would leave a time open.
+pub fn read(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Taken> {
+    let unfolded = unfold(text);
+    let calendar = read_calendar(&unfolded).map_err(|why| {
+        Failure::usage("this is not an iCalendar file")
+            .why(shared::strict::shorten(&why))
+            .remedy("export the calendar as .ics (RFC 5545)")
+    })?;
+    let name = calendar.properties.iter().find(|property| property.name.as_ref() == "X-WR-CALNAME");
+    let mut taken = Taken { name: name.map(|name| text::clean(name.val.as_ref())), ..Taken::default() };
+    let (mut over, mut cancelled) = (0, 0);
+    for event in calendar.components.iter().filter(|component| component.name == "VEVENT") {
+        if value(event, "STATUS").is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED")) {
+            cancelled += 1;
+            continue;
+        }
+        let summary = text::clean(value(event, "SUMMARY").unwrap_or("an event without a name"));
+        let found = one(event, zone).map_err(|why| {
+            Failure::usage(format!("{summary:?} of this calendar cannot be taken"))
+                .why(why)
+                .remedy("take it out of the file and give its times with `assent calendar set`")
+        })?;
+        match found {
+            Found::Rule(rule) => taken.rules.push(rule),
+            Found::Time(time) if time.until <= now => over += 1,
+            Found::Time(time) => taken.times.push(time),
+        }
+    }
+    let mut told = |count: i32, what: &str| {
+        if count > 0 {
+            taken.left_out.push(format!("{count} {what}"));
+        }
+    };
+    told(over, "events are over and were left out");
+    told(cancelled, "events are cancelled and were left out");
+    if taken.rules.is_empty() && taken.times.is_empty() {
+        return Err(Failure::usage("the calendar has no event that is not over"));
+    }
+    Ok(taken)
+}
+
+enum Found {
+    Rule(WindowRule),
+    Time(Interval),
+}
+
+fn property<'a>(event: &'a Component<'a>, name: &str) -> Option<&'a Property<'a>> {
+    event.properties.iter().find(|property| property.name.as_ref().eq_ignore_ascii_case(name))
+}
+
+fn value<'a>(event: &'a Component<'a>, name: &str) -> Option<&'a str> {
+    property(event, name).map(|property| property.val.as_ref())
+}
+
+/// A moment of an event: whole days, or a reading of the clocks of a zone.
+#[derive(Clone)]
+enum At {
+    Day(Date),
+    Wall(DateTime, TimeZone),
+}
+
+impl At {
+    fn read(property: &Property<'_>, zone: &TimeZone) -> Result<Self, String> {
+        let text = property.val.as_ref();
+        let parameter = |name: &str| {
+            let found =
+                property.params.iter().find(|parameter| parameter.key.as_ref().eq_ignore_ascii_case(name));
+            found
+                .and_then(|parameter| parameter.val.as_ref())
+                .map(|value| value.as_ref().trim_matches('"').to_owned())
+        };
+        let not = || format!("{:?} is not a time of RFC 5545", shared::strict::shorten(text));
+        if text.len() == 8 {
+            return Date::strptime("%Y%m%d", text).map(Self::Day).map_err(|_| not());
+        }
+        let (local, utc) = text.strip_suffix('Z').map_or((text, false), |local| (local, true));
+        let local = DateTime::strptime("%Y%m%dT%H%M%S", local).map_err(|_| not())?;
+        let zone = match parameter("TZID") {
+            _ if utc => TimeZone::UTC,
+            Some(name) => {
+                TimeZone::get(&name).map_err(|_| format!("its time zone {name:?} is not known here"))?
+            }
+            None => zone.clone(),
+        };
+        Ok(Self::Wall(local, zone))
+    }
+
+    fn moment(&self, zone: &TimeZone) -> Result<Timestamp, String> {
+        let far = || "its time is out of range".to_owned();
+        match self {
+            Self::Day(day) => midnight(*day, zone).map_err(|_| far()),
+            Self::Wall(local, zone) => {
+                let at = zone.to_ambiguous_zoned(*local).compatible().map_err(|_| far())?;
+                Ok(Timestamp(at.timestamp().as_second()))
+            }
+        }
+    }
+}
+
+fn one(event: &Component<'_>, zone: &TimeZone) -> Result<Found, String> {
+    let start = property(event, "DTSTART").ok_or("it has no start")?;
+    let start = At::read(start, zone)?;
+    let from = start.moment(zone)?;
+    let until = match (property(event, "DTEND"), value(event, "DURATION"), &start) {
+        (Some(end), ..) => At::read(end, zone)?.moment(zone)?,
+        (None, Some(length), _) => from.plus(duration(length)?),
+        (None, None, At::Day(day)) => {
+            At::Day(day.tomorrow().map_err(|_| "its day is out of range")?).moment(zone)?
+        }
+        (None, None, At::Wall(..)) => return Err("it has neither an end nor a length".into()),
+    };
+    let time = Interval { from, until };
+    if time.is_empty() {
+        return Err("it ends before it begins".into());
+    }
+    let Some(rule) = value(event, "RRULE") else {
+        return match property(event, "RDATE").is_some() {
+            true => Err("it has further dates (RDATE)".into()),
+            false => Ok(Found::Time(time)),
+        };
+    };
+    if let Some(odd) =
+        ["EXDATE", "RDATE", "RECURRENCE-ID"].iter().find(|name| property(event, name).is_some())
+    {
+        return Err(format!("it comes again with exceptions ({odd})"));
+    }
+    let (first, zone, end) = match &start {
+        // Whole days end at midnight, however long they are.
+        At::Day(day)
+            if until == At::Day(day.tomorrow().map_err(|_| "its day is out of range")?).moment(zone)? =>
+        {
+            let midnight = "00:00".parse().map_err(|e| format!("{e}"))?;
+            (day.at(0, 0, 0, 0), zone, RuleEnd::At(midnight))
+        }
+        At::Day(day) => (day.at(0, 0, 0, 0), zone, RuleEnd::AfterS(length(time)?)),
+        At::Wall(local, zone) => (*local, zone, RuleEnd::AfterS(length(time)?)),
+    };
+    let name = zone.iana_name().unwrap_or("UTC");
+    let zone: ZoneName = name.parse().map_err(|e| format!("{e}"))?;
+    Ok(Found::Rule(WindowRule {
+        rrule: rule.parse().map_err(|e| format!("{e}"))?,
+        first: WallTime::from(first),
+        end,
+        zone,
+    }))
+}
+
+fn length(time: Interval) -> Result<u32, String> {
+    u32::try_from(time.until.since(time.from)).map_err(|_| "it is too long".into())
+}
+
+/// RFC 5545 §3.3.6, in seconds.
+fn duration(text: &str) -> Result<i64, String> {
+    let span: jiff::Span = text
+        .parse()
+        .map_err(|_| format!("{:?} is not a length of RFC 5545", shared::strict::shorten(text)))?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    span.total((jiff::Unit::Second, days))
+        .ok()
+        .filter(|seconds| *seconds >= 1.0 && *seconds < 4e9)
+        .map(|seconds| seconds as i64)
+        .ok_or_else(|| "its length is out of range".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_172_836); // 2026-11-20T11:07:16Z
+
+    fn file(events: &[&str]) -> String {
+        let events: Vec<_> = events
+            .iter()
+            .map(|event| {
+                format!("BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Feier\\, lang\r\n{event}\r\nEND:VEVENT\r\n")
+            })
+            .collect();
+        format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//EN\r\nX-WR-CALNAME:Feiertage\r\n{}END:VCALENDAR\r\n",
+            events.concat()
+        )
+    }
+
+    fn taken(events: &[&str]) -> Result<Taken, String> {
+        let zone = crate::window::zone(Some("Europe/Berlin")).unwrap();
+        read(&file(events), &zone, NOW).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn events_become_times() {
+        for (event, from, until) in [
+            (
+                "DTSTART;VALUE=DATE:20261224\r\nDTEND;VALUE=DATE:20261227",
+                "2026-12-23T23:00:00Z",
+                "2026-12-26T23:00:00Z",
+            ),
+            ("DTSTART;VALUE=DATE:20261224", "2026-12-23T23:00:00Z", "2026-12-24T23:00:00Z"),
+            (
+                "DTSTART:20261224T120000Z\r\nDTEND:20261224T140000Z",
+                "2026-12-24T12:00:00Z",
+                "2026-12-24T14:00:00Z",
+            ),
+            (
+                "DTSTART;TZID=America/New_York:20261224T120000\r\nDURATION:PT1H30M",
+                "2026-12-24T17:00:00Z",
+                "2026-12-24T18:30:00Z",
+            ),
+            ("DTSTART:20261224T120000\r\nDURATION:P1D", "2026-12-24T11:00:00Z", "2026-12-25T11:00:00Z"),
+            // A line that is folded.
+            (
+                "DTSTART;TZID=Europe/Ber\r\n lin:20261224T120000\r\nDTEND;TZID=\"Europe/Berlin\":20261224T130000",
+                "2026-12-24T11:00:00Z",
+                "2026-12-24T12:00:00Z",
+            ),
+        ] {
+            let got = taken(&[event]).unwrap();
+            let got: Vec<_> =
+                got.times.iter().map(|time| (time.from.to_string(), time.until.to_string())).collect();
+            assert_eq!(got, [(from.to_owned(), until.to_owned())], "{event}");
+        }
+        let several = taken(&[
+            "DTSTART;VALUE=DATE:20201224",
+            "STATUS:CANCELLED\r\nDTSTART;VALUE=DATE:20261224",
+            "DTSTART;VALUE=DATE:20270101",
+        ])
+        .unwrap();
+        assert_eq!((several.times.len(), several.name.as_deref()), (1, Some("Feiertage")));
+        assert_eq!(several.left_out.len(), 2, "{:?}", several.left_out);
+    }
+
+    #[test]
+    fn events_that_come_again_become_rules() {
+        let taken = taken(&[
+            "DTSTART;VALUE=DATE:20201224\r\nRRULE:FREQ=YEARLY",
+            "DTSTART;TZID=Europe/Berlin:20261120T220000\r\nDTEND;TZID=Europe/Berlin:20261121T020000\r\nRRULE:FREQ=MONTHLY;BYDAY=2TU",
+        ])
+        .unwrap();
+        let told: Vec<_> = taken.rules.iter().map(crate::window::every::told).collect();
+        assert_eq!(
+            told,
+            [
+                "FREQ=YEARLY, from 2020-12-24T00:00, Europe/Berlin",
+                "FREQ=MONTHLY;BYDAY=2TU, from 2026-11-20T22:00, Europe/Berlin"
+            ]
+        );
+        assert_eq!(taken.rules[0].end, RuleEnd::At("00:00".parse().unwrap()));
+        assert_eq!(taken.rules[1].end, RuleEnd::AfterS(4 * 3_600));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_named_and_nothing_is_left_out_silently() {
+        for (event, why) in [
+            ("DTSTART;VALUE=DATE:2026122", "not a time of RFC 5545"),
+            ("DTSTART:20261224T120000Z", "neither an end nor a length"),
+            ("DTEND:20261224T120000Z", "no start"),
+            ("DTSTART:20261224T120000Z\r\nDTEND:20261224T110000Z", "ends before it begins"),
+            ("DTSTART:20261224T120000Z\r\nDURATION:PT0S", "out of range"),
+            ("DTSTART:20261224T120000Z\r\nDURATION:morgen", "not a length"),
+            ("DTSTART;TZID=W. Europe Standard Time:20261224T120000\r\nDURATION:PT1H", "is not known here"),
+            ("DTSTART;VALUE=DATE:20261224\r\nRRULE:FREQ=YEARLY;COUNT=3", "recurrence rule of whole days"),
+            (
+                "DTSTART;VALUE=DATE:20261224\r\nRRULE:FREQ=YEARLY\r\nEXDATE;VALUE=DATE:20271224",
+                "exceptions (EXDATE)",
+            ),
+            ("DTSTART;VALUE=DATE:20261224\r\nRDATE;VALUE=DATE:20271224", "further dates"),
+        ] {
+            let told = taken(&["DTSTART;VALUE=DATE:20270101", event]).unwrap_err();
+            assert!(told.contains(why) && told.contains("Feier"), "{event}: {told}");
+        }
+        assert!(taken(&["DTSTART;VALUE=DATE:20200101"]).unwrap_err().contains("not over"));
+        for bad in ["", "BEGIN:VCARD\r\nEND:VCARD\r\n", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", "\u{0}"] {
+            let zone = TimeZone::UTC;
+            assert!(read(bad, &zone, NOW).is_err(), "{bad:?}");
+        }
+    }
+}

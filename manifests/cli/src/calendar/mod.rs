@@ -1,0 +1,262 @@
+//! `assent calendar …`: blackouts on the server. What they close is the server's word; it can only stop things.
+
+pub mod args;
+mod free;
+mod ics;
+
+use crate::author::list::print_json;
+use crate::change::hosts::{find, pairs};
+use crate::error::{Context as _, Done, Failure};
+use crate::lang::Word;
+use crate::session::Session;
+use crate::window::{self, every};
+use crate::{term, text};
+use args::{CalendarCommand, ImportArgs, Scope, SetArgs};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use shared::change::ChangeType;
+use shared::time::{Interval, Timestamp};
+use shared::windows::{CalendarName, Phrase, WindowRule};
+use shared::wire::{Calendar, CalendarFile, CalendarMode, PutCalendar};
+
+pub fn run(session: &Session, command: CalendarCommand) -> Done {
+    match command {
+        CalendarCommand::List { json } => list(session, json),
+        CalendarCommand::Show { name, json } => show(session, &name, json),
+        CalendarCommand::Set(args) => set(session, &args),
+        CalendarCommand::End { name, reason } => {
+            let Some(file) = session.api.calendar(&name)? else {
+                return Err(Failure::refused(format!("there is no calendar {name}"))
+                    .remedy("see `assent calendar list`"));
+            };
+            store(session, &name, Some(&file), reason, None)
+        }
+        CalendarCommand::Free(args) => free::run(session, &args),
+        CalendarCommand::Import(args) => import(session, &args),
+    }
+}
+
+fn list(session: &Session, json: bool) -> Done {
+    let lines = session.api.calendars()?;
+    if json {
+        return print_json(&lines);
+    }
+    let (lang, zone) = (session.lang, window::zone(None)?);
+    if lines.is_empty() {
+        return term::print(&format!("{}\n", lang.word(Word::NoCalendars)));
+    }
+    let mut rows = vec![lang.heads(Word::HeadsOfCalendars)];
+    rows.extend(lines.iter().map(|line| {
+        let next = line.next.map_or("-".to_owned(), |next| span(session, next, &zone));
+        let hosts = line.hosts.map_or_else(|| lang.word(Word::All).to_owned(), |hosts| hosts.to_string());
+        vec![line.name.to_string(), line.mode.as_str().into(), hosts, next, text::clean(&line.title)]
+    }));
+    term::print(&text::table(&rows))
+}
+
+fn span(session: &Session, time: Interval, zone: &TimeZone) -> String {
+    let [from, until] = [time.from, time.until].map(|at| window::local_in(session.lang, at, zone));
+    format!("{from} .. {until}")
+}
+
+fn show(session: &Session, name: &CalendarName, json: bool) -> Done {
+    let file = session.api.calendar(name)?.ok_or_else(|| {
+        Failure::refused(format!("there is no calendar {name}")).remedy("see `assent calendar list`")
+    })?;
+    if json { print_json(&file) } else { print(session, &file) }
+}
+
+fn print(session: &Session, file: &CalendarFile) -> Done {
+    let (lang, zone) = (session.lang, window::zone(None)?);
+    let mut out = String::new();
+    match file.history.first().and_then(|step| step.calendar.as_ref()) {
+        Some(calendar) => {
+            let holds: Vec<_> = calendar.holds.iter().map(|held| word_of(*held)).collect();
+            out.push_str(&format!("{}  {}\n", file.name, text::clean(&calendar.title)));
+            let mode = match calendar.mode {
+                CalendarMode::Hard => lang.fill(Word::CalendarHard, &holds.join(", ")),
+                CalendarMode::Warn => lang.fill(Word::CalendarWarn, &holds.join(", ")),
+            };
+            out.push_str(&format!("  {mode}\n"));
+            if !calendar.labels.is_empty() || !calendar.hosts.is_empty() {
+                let labels: Vec<_> =
+                    calendar.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let hosts = calendar.hosts.iter().map(|host| host.to_string());
+                let held: Vec<_> = labels.into_iter().chain(hosts).map(|text| text::clean(&text)).collect();
+                out.push_str(&format!("  {}\n", lang.fill(Word::CalendarHosts, &held.join(" "))));
+            }
+            for rule in &calendar.rules {
+                out.push_str(&format!("  {}\n", lang.fill(Word::WindowRule, &every::told(rule))));
+            }
+        }
+        None => out.push_str(&format!("{}  {}\n", file.name, lang.word(Word::CalendarEnded))),
+    }
+    for time in &file.upcoming {
+        out.push_str(&format!("  {}  ({} .. {} UTC)\n", span(session, *time, &zone), time.from, time.until));
+    }
+    for step in &file.history {
+        let at = window::local_in(lang, step.at, &zone);
+        let revision = lang.word(Word::Revision);
+        out.push_str(&format!(
+            "  {revision} {}  {at}  {}: {}\n",
+            step.revision,
+            step.by,
+            text::clean(&step.reason)
+        ));
+    }
+    term::print(&out)
+}
+
+fn word_of(held: ChangeType) -> &'static str {
+    match held {
+        ChangeType::Standard => "standard",
+        ChangeType::Normal => "normal",
+        ChangeType::Emergency => "emergency",
+        ChangeType::Retroactive => "retroactive",
+    }
+}
+
+fn set(session: &Session, args: &SetArgs) -> Done {
+    let zone = window::zone(args.scope.zone.as_deref())?;
+    let first = match &args.first {
+        Some(text) => window::time(text, &zone, session.now)?,
+        None => session.now,
+    };
+    let mut times = window::windows(&args.time, &zone, session.now)?;
+    for text in &args.day {
+        times.push(days(text, &zone)?);
+    }
+    let rules = args
+        .rule
+        .iter()
+        .map(|text| {
+            let phrase: Phrase = text
+                .parse()
+                .map_err(|e| Failure::usage(format!("{e}")).remedy("see `assent window --help`"))?;
+            let local = jiff::Timestamp::from_second(first.0).or_usage("--first is out of range")?;
+            Ok(phrase.begins(local.to_zoned(zone.clone()).date(), every::name_of(&zone)?))
+        })
+        .collect::<Done<Vec<_>>>()?;
+    if times.is_empty() && rules.is_empty() {
+        return Err(Failure::usage("no times are given")
+            .remedy("give --rule \"every weekday 08:00..18:00\", --time FROM..UNTIL or --day DATE"));
+    }
+    let before = session.api.calendar(&args.scope.name)?;
+    let calendar = calendar(session, &args.scope, before.as_ref(), None, (rules, times))?;
+    store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
+}
+
+/// `2026-12-24`, or `2026-12-24..2027-01-02` with the last day.
+fn days(text: &str, zone: &TimeZone) -> Done<Interval> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let date = |text: &str| -> Done<Date> {
+        text.trim().parse().map_err(|e| {
+            Failure::usage(format!("{text:?} is not a day"))
+                .why(e)
+                .remedy("write 2026-12-24, or 2026-12-24..2027-01-02")
+        })
+    };
+    let (first, last) = (date(first)?, date(last)?);
+    let end = last.tomorrow().or_usage(format!("{text:?} is out of range"))?;
+    let time = Interval { from: midnight(first, zone)?, until: midnight(end, zone)? };
+    match time.is_empty() {
+        true => Err(Failure::usage(format!("{text:?} ends before it begins"))),
+        false => Ok(time),
+    }
+}
+
+/// When the day begins there; where clocks jump over midnight, after the jump.
+fn midnight(day: Date, zone: &TimeZone) -> Done<Timestamp> {
+    let begins = day.to_zoned(zone.clone()).or_usage(format!("{day} is out of range"))?;
+    Ok(Timestamp(begins.timestamp().as_second()))
+}
+
+fn calendar(
+    session: &Session,
+    scope: &Scope,
+    before: Option<&CalendarFile>,
+    title: Option<String>,
+    (rules, mut times): (Vec<WindowRule>, Vec<Interval>),
+) -> Done<Calendar> {
+    let old = before.and_then(|file| file.history.first()).and_then(|step| step.calendar.as_ref());
+    let title = scope.title.clone().or_else(|| old.map(|old| old.title.clone())).or(title);
+    let hosts = match scope.target.is_empty() {
+        true => Vec::new(),
+        false => session.api.hosts(&[])?,
+    };
+    times.sort_by_key(|time| (time.from, time.until));
+    times.dedup();
+    let holds = match scope.hold.is_empty() {
+        true => [ChangeType::Standard, ChangeType::Normal].into(),
+        false => scope.hold.iter().map(|held| ChangeType::from(*held)).collect(),
+    };
+    Ok(Calendar {
+        title: title.ok_or_else(|| {
+            Failure::usage("--title is missing").remedy("say in one line why nothing starts then")
+        })?,
+        mode: if scope.warn { CalendarMode::Warn } else { CalendarMode::Hard },
+        labels: pairs(&scope.label)?.into_iter().collect(),
+        hosts: scope
+            .target
+            .iter()
+            .map(|name| find(&hosts, name).map(|host| host.agent))
+            .collect::<Done<_>>()?,
+        holds,
+        rules,
+        times,
+    })
+}
+
+fn store(
+    session: &Session,
+    name: &CalendarName,
+    before: Option<&CalendarFile>,
+    reason: String,
+    calendar: Option<Calendar>,
+) -> Done {
+    let newest = before.and_then(|file| file.history.first());
+    if newest.is_some_and(|step| step.calendar == calendar) {
+        return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
+    }
+    let after = newest.map_or(0, |step| step.revision);
+    let stored = session.api.put_calendar(name, &PutCalendar { after, reason, calendar })?;
+    print(session, &stored)
+}
+
+fn import(session: &Session, args: &ImportArgs) -> Done {
+    let zone = window::zone(args.scope.zone.as_deref())?;
+    let read = ics::read(&ics::text(&args.file)?, &zone, session.now)?;
+    for note in &read.left_out {
+        term::note(&format!("note: {note}\n"));
+    }
+    let before = session.api.calendar(&args.scope.name)?;
+    let calendar = calendar(session, &args.scope, before.as_ref(), read.name, (read.rules, read.times))?;
+    store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_whole_days_there() {
+        let berlin = window::zone(Some("Europe/Berlin")).unwrap();
+        let told =
+            |text: &str| days(text, &berlin).map(|time| (time.from.to_string(), time.until.to_string()));
+        assert_eq!(
+            told("2026-12-24").unwrap(),
+            ("2026-12-23T23:00:00Z".into(), "2026-12-24T23:00:00Z".into())
+        );
+        assert_eq!(
+            told("2026-10-24..2026-10-25").unwrap(),
+            ("2026-10-23T22:00:00Z".into(), "2026-10-25T23:00:00Z".into()),
+            "the last day has 25 hours"
+        );
+        // Clocks jump over midnight there.
+        let beirut = window::zone(Some("Asia/Beirut")).unwrap();
+        assert_eq!(days("2026-03-29", &beirut).unwrap().from.to_string(), "2026-03-28T22:00:00Z");
+        for bad in ["2026-12-25..2026-12-24", "24.12.2026", "", "2026-02-30"] {
+            assert_eq!(days(bad, &berlin).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Calendars of blackouts: when hosts start nothing, and of which times people are warned.
+//!
+//! Owns the calendars, revision by revision, and the times that come of them. Never starts anything: the hard ones get into
+//! the control file, which can only stop.
+
+mod api;
+mod model;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use api::people;
+
+use crate::fleet;
+use crate::kernel::db::Conn;
+use crate::kernel::error::Error;
+use shared::ids::AgentId;
+use shared::time::{Interval, Timestamp};
+use shared::windows::{Blackout, Closed};
+use shared::wire::{Calendar, CalendarMode};
+use std::collections::BTreeSet;
+
+/// How far ahead hosts are told. They start nothing without contact for much longer than the policy's grace, so this is far
+/// enough, and the file stays small.
+const AHEAD_SECS: i64 = 40 * 86_400;
+const DAY: i64 = 86_400;
+
+/// What the control file says of blackouts: the same for the whole day, so that it is signed anew only when there is news.
+pub fn published(tx: &mut Conn, now: Timestamp) -> Result<Vec<Blackout>, Error> {
+    let from = Timestamp(now.0.div_euclid(DAY) * DAY);
+    let mut hard = between(tx, CalendarMode::Hard, Interval { from, until: from.plus(AHEAD_SECS) })?;
+    hard.retain(|blackout| !blackout.intervals.is_empty());
+    Ok(hard)
+}
+
+/// All calendars of one mode with their times that touch `span`, and the hosts that they hold now.
+pub fn between(tx: &mut Conn, mode: CalendarMode, span: Interval) -> Result<Vec<Blackout>, Error> {
+    let mut found = Vec::new();
+    for (name, step) in store::list(tx)? {
+        let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == mode) else { continue };
+        let intervals = model::times(&calendar, span)?;
+        let agents = held(tx, &calendar)?;
+        found.push(Blackout { name, title: calendar.title, agents, holds: calendar.holds, intervals });
+    }
+    Ok(found)
+}
+
+/// The hosts that a calendar holds now; `None` when it holds all.
+fn held(tx: &mut Conn, calendar: &Calendar) -> Result<Option<BTreeSet<AgentId>>, Error> {
+    if calendar.labels.is_empty() && calendar.hosts.is_empty() {
+        return Ok(None);
+    }
+    let mut agents = calendar.hosts.clone();
+    if !calendar.labels.is_empty() {
+        let fits = |host: &fleet::Host| {
+            calendar.labels.iter().all(|(name, value)| host.labels.get(name) == Some(value))
+        };
+        agents.extend(fleet::list(tx)?.iter().filter(|host| fits(host)).map(|host| host.agent));
+    }
+    Ok(Some(agents))
+}
+
+/// The blackouts as one host sees them.
+pub fn closed(blackouts: &[Blackout], host: AgentId) -> Closed<'_> {
+    Closed { blackouts, host }
+}

@@ -1,0 +1,87 @@
+//! What a calendar may say, and the times that come of it. Pure, but for the database of time zones.
+
+use crate::kernel::error::{Error, Refusal};
+use jiff::tz::TimeZone;
+use shared::change::ChangeType;
+use shared::limits;
+use shared::time::{Interval, Timestamp};
+use shared::windows::{WindowRule, ZoneName};
+use shared::wire::{Calendar, PutCalendar};
+
+/// Single times of one calendar: the holidays of a few years.
+const TIMES: usize = 500;
+/// Hosts that one calendar names; more are chosen by labels.
+const HOSTS: usize = 2_000;
+/// Windows of one rule that are looked at: each day of two years.
+const OCCURRENCES: usize = 800;
+
+/// Whether this can be stored as a revision.
+///
+/// # Errors
+/// `calendar.bad` with what is wrong.
+pub(super) fn check(put: &PutCalendar, now: Timestamp) -> Result<(), Refusal> {
+    let text = |text: &str, what: &str| match text.trim().is_empty() || text.len() > limits::TEXT_BYTES {
+        true => Err(bad(format!("{what} must be a text of 1 to {} bytes", limits::TEXT_BYTES))),
+        false => Ok(()),
+    };
+    text(&put.reason, "the reason")?;
+    let Some(calendar) = &put.calendar else { return Ok(()) };
+    text(&calendar.title, "the title")?;
+    if calendar.title.chars().any(char::is_control) {
+        return Err(bad("the title must be one line"));
+    }
+    if calendar.holds.is_empty() || calendar.holds.contains(&ChangeType::Retroactive) {
+        return Err(bad(
+            "it must hold standard, normal or emergency changes, and cannot hold retroactive ones",
+        ));
+    }
+    if calendar.rules.is_empty() && calendar.times.is_empty() {
+        return Err(bad("it has neither rules nor times"));
+    }
+    if calendar.rules.len() > limits::WINDOW_RULES || !calendar.rules.iter().all(WindowRule::length_fits) {
+        return Err(bad(format!("at most {} rules, each for a minute to a week", limits::WINDOW_RULES)));
+    }
+    if calendar.times.len() > TIMES || calendar.times.iter().any(|time| time.is_empty()) {
+        return Err(bad(format!("at most {TIMES} single times, and each ends after it begins")));
+    }
+    if calendar.hosts.len() > HOSTS {
+        return Err(bad(format!("at most {HOSTS} hosts by name; choose more of them by labels")));
+    }
+    for rule in &calendar.rules {
+        let zone = zone(&rule.zone)
+            .ok_or_else(|| bad(format!("the server does not know the time zone {}", rule.zone)))?;
+        let found = rule.occurrences(&zone, now, 2).map_err(|why| bad(why.to_string()))?;
+        if found.is_empty() {
+            return Err(bad(format!("the rule {} gives no time within eleven years", rule.rrule)));
+        }
+    }
+    Ok(())
+}
+
+fn bad(why: impl Into<String>) -> Refusal {
+    Refusal::unprocessable("calendar.bad").with("why", why.into())
+}
+
+fn zone(name: &ZoneName) -> Option<TimeZone> {
+    TimeZone::get(name.as_str()).ok()
+}
+
+/// All times that touch `span`, ascending; they may overlap.
+///
+/// # Errors
+/// A rule that was good when it was stored gives no times any more: the zone is gone from the database of this machine.
+pub(super) fn times(calendar: &Calendar, span: Interval) -> Result<Vec<Interval>, Error> {
+    let mut found = calendar.times.clone();
+    for rule in &calendar.rules {
+        let damaged = |why: String| Error::fault(format!("working out the rule {}", rule.rrule), why);
+        let zone = zone(&rule.zone).ok_or_else(|| damaged(format!("{} is not known here", rule.zone)))?;
+        // One that began before may still be open.
+        let from = span.from.plus(-i64::from(limits::WINDOW_SECONDS));
+        let windows = rule.occurrences(&zone, from, OCCURRENCES).map_err(|why| damaged(why.to_string()))?;
+        found.extend(windows.into_iter().map(|window| window.interval));
+    }
+    found.retain(|time| time.until > span.from && time.from < span.until);
+    found.sort_by_key(|time| (time.from, time.until));
+    found.dedup();
+    Ok(found)
+}

@@ -1,0 +1,48 @@
+//! What happens when: conflicts of a change, and times in which nothing is planned.
+
+use crate::ids::AgentId;
+use crate::time::Interval;
+use serde::{Deserialize, Serialize};
+
+/// What gets in the way of a change, or of the hosts that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ConflictKind {
+    /// A blackout leaves hosts nothing of the change's windows.
+    Closed,
+    /// A blackout takes a part of the windows.
+    Blackout,
+    /// A calendar that only warns.
+    Warning,
+    /// Another change may run on the same hosts at the same time.
+    SameHosts,
+}
+
+/// One conflict of a change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Conflict {
+    pub kind: ConflictKind,
+    /// The calendar or the other change.
+    pub with: String,
+    pub title: String,
+    /// The first time at which both are.
+    pub at: Interval,
+    /// How many hosts of the change it is about.
+    pub hosts: u32,
+    /// Some of them.
+    pub some: Vec<AgentId>,
+}
+
+/// Times in which hosts are closed by no blackout and no open change is planned on them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FreeTimes {
+    /// The hosts that were looked at.
+    pub hosts: u32,
+    /// Ascending, with nothing in between that is free as well.
+    pub free: Vec<Interval>,
+}
