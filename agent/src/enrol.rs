@@ -9,8 +9,8 @@ use crate::disk::Disk;
 use crate::net::{Address, Limits, NetError, Open};
 use crate::program;
 use crate::server::{self, Server};
-use crate::state::{self, Founding, Site, State, StateError};
-use crate::tls::{self, CertificateInfo, Trust};
+use crate::state::{self, Founding, Proxy, Site, State, StateError};
+use crate::tls::{self, CertificateInfo};
 use crate::vault;
 use shared::digest::Digest;
 use shared::ids::{HostClass, SiteId};
@@ -30,12 +30,20 @@ pub struct Order {
     pub site: SiteId,
     pub root_sha256: Digest,
     pub server: Address,
-    /// SHA-256 of the server's SubjectPublicKeyInfo.
-    pub pin: Digest,
+    pub way: Way,
     pub token: String,
     pub host_class: Option<HostClass>,
     pub hostname: String,
     pub boot_id: String,
+}
+
+/// Whom the host finds at the server's address.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// The server; SHA-256 of its SubjectPublicKeyInfo.
+    Server(Digest),
+    /// A proxy that ends TLS. What it passes on is held to the pinned root, as ever.
+    Proxy(Proxy),
 }
 
 /// Why a host did not join or got no certificate.
@@ -82,7 +90,13 @@ pub fn join(
     let key = own_key(&dir, disk)?;
     let request = own_tls_key(&dir, disk)?;
     let enrolment = enrolment(&dir, disk, order, &key, &host_class, &request.csr, now)?;
-    let mut link = open(order.server.clone(), &Trust::Pinned(order.pin), clock, limits)?;
+    let (pin, proxy) = match order.way.clone() {
+        Way::Server(pin) => (Some(pin), None),
+        Way::Proxy(proxy) => (None, Some(proxy)),
+    };
+    let server = order.server.to_string();
+    let trust = server::door_trust(pin, proxy.as_ref(), &server)?;
+    let mut link = open(order.server.clone(), &trust, clock, limits)?;
     let join = Join { enrolment: enrolment.envelope.clone(), token: order.token.clone() };
     let joined = server::join(&mut *link, &join)?;
     check_answer(order, &key, &request.key, &joined)?;
@@ -91,8 +105,9 @@ pub fn join(
         agent: key.public().agent_id(),
         hostname: order.hostname.clone(),
         root_sha256: order.root_sha256,
-        pin: order.pin,
-        server: order.server.to_string(),
+        pin,
+        proxy,
+        server,
         agent_address: joined.agent_address.clone(),
     };
     let founding = Founding {

@@ -33,6 +33,7 @@ pub mod net;
 pub mod plan;
 pub mod program;
 pub mod progress;
+pub mod proxy;
 pub mod pull;
 pub mod receipt;
 pub mod resource;

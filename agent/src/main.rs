@@ -10,7 +10,7 @@ use agent::courier;
 use agent::disk::{Disk, Overlay, RealDisk};
 use agent::ear::Ear;
 use agent::engine::Engine;
-use agent::enrol::{self, EnrolError, Order};
+use agent::enrol::{self, EnrolError, Order, Way};
 use agent::host::watch::Watched;
 use agent::host::{Host, Machine};
 use agent::idle::{self, Idle};
@@ -20,7 +20,7 @@ use agent::program;
 use agent::run::{Agent, Report, Woken, open_state};
 use agent::say;
 use agent::server::Remote;
-use agent::state::{State, StateError};
+use agent::state::{Proxy, State, StateError};
 use agent::status::Status;
 use agent::vault::{self, Vault};
 use clap::{Parser, Subcommand};
@@ -146,8 +146,14 @@ struct JoinArgs {
     #[arg(long)]
     server: Address,
     /// SHA-256 of the server's public key (SubjectPublicKeyInfo)
+    #[arg(long, required_unless_present = "proxy", conflicts_with = "proxy")]
+    pin: Option<Digest>,
+    /// TLS ends in a proxy at that address; this host then signs each request with its own key
     #[arg(long)]
-    pin: Digest,
+    proxy: bool,
+    /// Certificate authorities that the proxy's certificate may be of, PEM; those of this machine when not given
+    #[arg(long, value_name = "FILE", requires = "proxy")]
+    proxy_ca: Option<PathBuf>,
     /// File with the one-time secret, or - for standard input: a secret on a command line is seen by every user
     #[arg(long, value_name = "FILE|-")]
     token_file: PathBuf,
@@ -227,6 +233,15 @@ fn secret(file: &Path) -> Result<String, Failure> {
     }
 }
 
+/// The file is read again whenever the agent connects, so its whole path is noted.
+fn way(args: &JoinArgs) -> Result<Way, Failure> {
+    if let Some(pin) = args.pin {
+        return Ok(Way::Server(pin));
+    }
+    let authorities = args.proxy_ca.as_ref().map(std::path::absolute).transpose();
+    Ok(Way::Proxy(Proxy { authorities: authorities.map_err(Failure::fault)? }))
+}
+
 fn join(args: &JoinArgs) -> Result<(), Failure> {
     let paths = Paths::new(&args.root.root);
     let config = Config::load(&paths).map_err(Failure::fault)?;
@@ -240,7 +255,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
         site: args.site.clone(),
         root_sha256: args.root_sha256,
         server: args.server.clone(),
-        pin: args.pin,
+        way: way(args)?,
         token: secret(&args.token_file)?,
         host_class: args.host_class.clone(),
         hostname,

@@ -37,16 +37,8 @@ pub trait Carrier: Send {
     fn begin_anew(&mut self, limits: Limits);
     /// One request and its whole answer, whatever its status.
     fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError>;
-    /// Streams a body of exactly `length` bytes into `sink`, the first `from` of which are there already.
-    ///
-    /// `None` when the server does not have it.
-    fn download(
-        &mut self,
-        path: &str,
-        from: u64,
-        length: u64,
-        sink: &mut dyn Sink,
-    ) -> Result<Option<()>, NetError>;
+    /// Streams a body into `sink`. `None` when the server does not have it.
+    fn download(&mut self, what: &Download<'_>, sink: &mut dyn Sink) -> Result<Option<()>, NetError>;
 }
 
 /// Makes a carrier without contact.
@@ -150,17 +142,29 @@ pub struct Call<'a> {
     pub path: &'a str,
     pub body: Option<Vec<u8>>,
     pub etag: Option<&'a str>,
+    /// The header by which the host has signed it, where the connection proves nothing.
+    pub proof: Option<&'a str>,
     /// Most bytes of the answer.
     pub max_bytes: u64,
 }
 
+/// A body of exactly `length` bytes, the first `from` of which are here already.
+#[derive(Debug, Clone, Copy)]
+pub struct Download<'a> {
+    pub path: &'a str,
+    pub from: u64,
+    pub length: u64,
+    /// As that of a [`Call`].
+    pub proof: Option<&'a str>,
+}
+
 impl<'a> Call<'a> {
     pub fn get(path: &'a str, max_bytes: u64) -> Self {
-        Self { method: Method::GET, path, body: None, etag: None, max_bytes }
+        Self { method: Method::GET, path, body: None, etag: None, proof: None, max_bytes }
     }
 
     pub fn send(method: Method, path: &'a str, body: Vec<u8>, max_bytes: u64) -> Self {
-        Self { method, path, body: Some(body), etag: None, max_bytes }
+        Self { method, path, body: Some(body), etag: None, proof: None, max_bytes }
     }
 }
 
@@ -275,18 +279,13 @@ impl Carrier for Link {
         })
     }
 
-    fn download(
-        &mut self,
-        path: &str,
-        from: u64,
-        length: u64,
-        sink: &mut dyn Sink,
-    ) -> Result<Option<()>, NetError> {
+    fn download(&mut self, what: &Download<'_>, sink: &mut dyn Sink) -> Result<Option<()>, NetError> {
+        let Download { path, from, length, proof } = *what;
         let min_rate = self.limits.min_rate;
         let transfer = Duration::from_secs(length.saturating_sub(from) / min_rate.max(1));
         let deadline = self.limits.request.saturating_add(transfer);
         self.bounded(path, deadline, async |wire| {
-            let call = Call::get(path, length);
+            let call = Call { proof, ..Call::get(path, length) };
             let response = wire.exchange(&call, (from > 0).then_some(from)).await?;
             let protocol = |why: String| NetError::Protocol { what: path.into(), why };
             let part = match response.status() {
@@ -341,6 +340,9 @@ impl Wire<'_> {
             Request::builder().method(&call.method).uri(call.path).header(HOST, self.address.to_string());
         if let Some(etag) = call.etag {
             request = request.header(IF_NONE_MATCH, etag);
+        }
+        if let Some(proof) = call.proof {
+            request = request.header(shared::request::HEADER, proof);
         }
         if let Some(from) = from {
             request = request.header(RANGE, format!("bytes={from}-"));

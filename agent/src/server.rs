@@ -3,8 +3,9 @@
 //! Never: trust in what comes back; everything is verified by whoever asked.
 
 use crate::clock::Clock;
-use crate::net::{Address, Call, Carrier, Limits, NetError, Open, Reply, Sink};
-use crate::state::{Site, State, StateError};
+use crate::net::{Address, Call, Carrier, Download, Limits, NetError, Open, Reply, Sink};
+use crate::proxy::{Seal, Signing};
+use crate::state::{Proxy, Site, State, StateError};
 use crate::tls::{self, Trust};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
@@ -83,10 +84,8 @@ pub trait Line: Send {
 
 /// Opened at its first call, by whoever calls.
 struct SecondLine {
-    open: Open,
-    address: Address,
+    opener: Opener,
     trust: Trust,
-    clock: Clock,
     limits: Limits,
     link: Option<Box<dyn Carrier>>,
     etag: Option<String>,
@@ -96,7 +95,7 @@ impl SecondLine {
     fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
         let link = match &mut self.link {
             Some(link) => link,
-            none => none.insert((self.open)(self.address.clone(), &self.trust, &self.clock, self.limits)?),
+            none => none.insert(self.opener.line(&self.trust, self.limits)?),
         };
         link.call(call)
     }
@@ -121,13 +120,32 @@ impl Line for SecondLine {
     }
 }
 
+/// Opens lines to the agent port.
+#[derive(Clone)]
+struct Opener {
+    open: Open,
+    address: Address,
+    clock: Clock,
+    /// Behind a proxy every request is signed.
+    seal: Option<Seal>,
+}
+
+impl Opener {
+    fn line(&self, trust: &Trust, limits: Limits) -> Result<Box<dyn Carrier>, NetError> {
+        let inner = (self.open)(self.address.clone(), trust, &self.clock, limits)?;
+        Ok(match &self.seal {
+            Some(seal) => Box::new(Signing { inner, seal: seal.clone() }),
+            None => inner,
+        })
+    }
+}
+
 /// The real server: a kept connection to the agent port, and the people port when a certificate is renewed.
 pub struct Remote {
-    open: Open,
+    opener: Opener,
     link: Box<dyn Carrier>,
     trust: Trust,
     site: Site,
-    clock: Clock,
     limits: Limits,
 }
 
@@ -139,16 +157,43 @@ impl Remote {
     pub fn new(state: &State, clock: &Clock, limits: Limits, open: Open) -> Result<Self, NetError> {
         let site = state.site().clone();
         let trust = stored_trust(state)?;
-        let link = open(address(&site.agent_address)?, &trust, clock, limits)?;
-        Ok(Self { open, link, trust, site, clock: clock.clone(), limits })
+        let (address, clock) = (address(&site.agent_address)?, clock.clone());
+        let seal = site.proxy.as_ref().map(|_| Seal {
+            key: state.shared_key(),
+            site: site.site.clone(),
+            audience: address.to_string(),
+            clock: clock.clone(),
+        });
+        let opener = Opener { open, address, clock, seal };
+        let link = opener.line(&trust, limits)?;
+        Ok(Self { opener, link, trust, site, limits })
     }
 }
 
-/// The certificates and the key in the state directory.
+/// Whom the host believes to be there before it has a certificate, and behind a proxy always.
+///
+/// # Errors
+/// No pin, or authorities that cannot be read.
+pub fn door_trust(pin: Option<Digest>, proxy: Option<&Proxy>, address: &str) -> Result<Trust, NetError> {
+    let neither = || NetError::Tls {
+        address: address.to_owned(),
+        why: "site.json has neither a pin nor a proxy; join this host again".into(),
+    };
+    match (proxy, pin) {
+        (Some(proxy), _) => proxy.trust(address),
+        (None, pin) => pin.map(Trust::Pinned).ok_or_else(neither),
+    }
+}
+
+/// The certificates and the key in the state directory; behind a proxy, what the proxy must show.
 ///
 /// # Errors
 /// The disk's.
 pub fn stored_trust(state: &State) -> Result<Trust, NetError> {
+    let site = state.site();
+    if site.proxy.is_some() {
+        return door_trust(site.pin, site.proxy.as_ref(), &site.agent_address);
+    }
     let read = |name: &str| {
         let unusable = |why| StateError::Unusable { path: state.dir().join(name), why };
         let bytes = state.read_file(name)?.ok_or_else(|| unusable("it is missing".into()))?;
@@ -244,17 +289,19 @@ impl Server for Remote {
         length: u64,
         sink: &mut dyn Sink,
     ) -> Result<Option<()>, NetError> {
-        self.link.download(&format!("/agent/v1/artifacts/{sha256}"), from, length, sink)
+        let path = format!("/agent/v1/artifacts/{sha256}");
+        self.link.download(&Download { path: &path, from, length, proof: None }, sink)
     }
 
     fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError> {
-        let trust = Trust::Pinned(self.site.pin);
-        let mut people = (self.open)(address(&self.site.server)?, &trust, &self.clock, self.limits)?;
+        let trust = door_trust(self.site.pin, self.site.proxy.as_ref(), &self.site.server)?;
+        let Opener { open, clock, .. } = &self.opener;
+        let mut people = open(address(&self.site.server)?, &trust, clock, self.limits)?;
         post(&mut *people, Method::POST, "/v1/renew", &Renew { envelope: renewal })
     }
 
     fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError> {
-        self.link = (self.open)(address(&self.site.agent_address)?, trust, &self.clock, self.limits)?;
+        self.link = self.opener.line(trust, self.limits)?;
         self.trust = trust.clone();
         Ok(())
     }
@@ -263,10 +310,8 @@ impl Server for Remote {
         let Limits { connect, request, min_rate } = self.limits;
         let (connect, request) = (connect.min(SECOND_LINE), request.min(SECOND_LINE));
         let limits = Limits { connect, request, min_rate };
-        // It was good enough for the first line.
-        let address = address(&self.site.agent_address).ok()?;
-        let (open, trust, clock) = (self.open, self.trust.clone(), self.clock.clone());
-        Some(Box::new(SecondLine { open, address, trust, clock, limits, link: None, etag: None }))
+        let (opener, trust) = (self.opener.clone(), self.trust.clone());
+        Some(Box::new(SecondLine { opener, trust, limits, link: None, etag: None }))
     }
 }
 

@@ -7,7 +7,8 @@
 mod documents;
 
 pub use documents::{
-    Chain, Contact, Correcting, Executed, Open, Quarantined, RefusedBefore, Running, Seen, SeenRevision, Site,
+    Chain, Contact, Correcting, Executed, Open, Proxy, Quarantined, RefusedBefore, Running, Seen,
+    SeenRevision, Site,
 };
 
 use crate::disk::Disk;

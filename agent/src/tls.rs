@@ -1,7 +1,7 @@
 //! Whom the host believes to be the server, and how the host proves itself: the only user of TLS settings.
 //!
-//! Two kinds of trust: a pinned public key (joining and renewal, works whatever certificates say), and the
-//! site's certificate authority with the host's own certificate. Also makes requests for certificates.
+//! Three kinds of trust: a pinned public key (joining and renewal, works whatever certificates say), the site's certificate
+//! authority with the host's own certificate, and authorities that name a proxy. Also makes requests for certificates.
 
 use crate::clock::Clock;
 use rustls::client::WebPkiServerVerifier;
@@ -23,6 +23,8 @@ pub enum Trust {
     Pinned(Digest),
     /// A certificate of the site CA; the host shows its own. All in PEM.
     Site { ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8> },
+    /// A certificate for the name that was asked, in force, of one of these authorities (PEM). It is that of a proxy.
+    Proxy { authorities: Vec<u8> },
 }
 
 /// The cryptography in use; one function, so that it can be exchanged.
@@ -37,6 +39,7 @@ pub fn client_config(trust: &Trust, clock: &Clock) -> Result<ClientConfig, Strin
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| e.to_string())?;
     match trust {
+        Trust::Proxy { authorities } => proxy_config(authorities, clock),
         Trust::Pinned(pin) => {
             let verifier = Arc::new(PinnedKey { pin: *pin, provider: provider() });
             Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
@@ -56,6 +59,19 @@ pub fn client_config(trust: &Trust, clock: &Clock) -> Result<ClientConfig, Strin
             builder.with_client_auth_cert(chain, key).map_err(|e| format!("tls.crt with tls.key: {e}"))
         }
     }
+}
+
+/// As browsers judge it; also TLS 1.2, which is all that some appliances speak.
+fn proxy_config(authorities: &[u8], clock: &Clock) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    // Bundles of distributions hold certificates that no library reads; others may be fine.
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).flatten());
+    if roots.is_empty() {
+        return Err("there is no certificate authority in the file by which the proxy is to be judged".into());
+    }
+    let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Whether a file of the state holds what its name says: a key or certificates.

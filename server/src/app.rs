@@ -1,12 +1,13 @@
-//! Wires the kernel to the slices and runs both listeners until the process is told to stop.
+//! Wires the kernel to the slices and runs all listeners until the process is told to stop.
 
 use crate::fleet;
 use crate::kernel::clock::Clock;
-use crate::kernel::config::Config;
+use crate::kernel::config::{Config, Proxy};
 use crate::kernel::db::{Connect, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::agent::{self, AgentGate};
 use crate::kernel::http::edge::{self, DefaultLanguage};
+use crate::kernel::http::proxied::{self, AddressHeader, Audience, OnceGate};
 use crate::kernel::http::tls::{self, HotCert, HotVerifier};
 use crate::kernel::http::{CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::kernel::jobs::{self, Job, Runner};
@@ -46,8 +47,18 @@ pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 pub struct Slices {
     pub people: Routes,
     pub agents: Routes,
+    pub through: Through,
     pub jobs: Vec<Job>,
     pub gate: AgentGate,
+}
+
+/// What the proxy's listener has besides the agents' routes.
+#[derive(Clone)]
+pub struct Through {
+    /// Joining and renewing; hosts sign all other requests.
+    pub strangers: Routes,
+    /// Lets each of those count once.
+    pub once: OnceGate,
 }
 
 impl Kernel {
@@ -95,6 +106,27 @@ impl Kernel {
         }
     }
 
+    /// All that the proxy's listener serves.
+    pub(crate) fn proxied(
+        &self,
+        proxy: &Proxy,
+        gate: &AgentGate,
+        (agents, through): (&Routes, &Through),
+    ) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let (data, once) = (self.data(gate), Data::new(through.once.clone()));
+        let (strangers, agents) = (through.strangers.clone(), agents.clone());
+        let audience = Data::new(Audience(fleet::address(&proxy.url)));
+        let header = proxy.address_header.clone().map(|name| Data::new(AddressHeader(name)));
+        move |service| {
+            service.configure(data).app_data(once).app_data(audience);
+            if let Some(header) = header {
+                service.app_data(header);
+            }
+            let hosts = web::scope("").wrap(from_fn(proxied::guard)).configure(|service| agents(service));
+            service.configure(|service| strangers(service)).service(hosts);
+        }
+    }
+
     fn data(&self, gate: &AgentGate) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let (kernel, gate) = (self.clone(), gate.clone());
         move |service| {
@@ -115,7 +147,9 @@ impl Kernel {
 pub struct Running {
     pub people: SocketAddr,
     pub agents: SocketAddr,
-    handles: [ServerHandle; 2],
+    /// Where the proxy connects, if there is one.
+    pub proxied: Option<SocketAddr>,
+    handles: Vec<ServerHandle>,
     runner: Runner,
     certificates: Certificates,
 }
@@ -123,12 +157,15 @@ pub struct Running {
 struct Certificates {
     people: Arc<HotCert>,
     agents: Arc<HotCert>,
+    proxied: Option<Arc<HotCert>>,
     ca: Arc<HotVerifier>,
 }
 
 impl Certificates {
     fn load(config: &Config) -> Result<Self, Error> {
+        let proxied = config.proxy.as_ref().and_then(|proxy| proxy.tls.as_ref());
         Ok(Self {
+            proxied: proxied.map(|(cert, key)| HotCert::load(cert, key)).transpose()?,
             people: HotCert::load(&config.people.cert, &config.people.key)?,
             agents: HotCert::load(&config.agents.cert, &config.agents.key)?,
             ca: HotVerifier::load(&config.ca_cert)?,
@@ -138,6 +175,7 @@ impl Certificates {
     fn reload(&self) -> Result<(), Error> {
         self.people.reload()?;
         self.agents.reload()?;
+        self.proxied.as_ref().map_or(Ok(()), |proxied| proxied.reload())?;
         self.ca.reload()
     }
 
@@ -155,14 +193,23 @@ pub fn start(kernel: &Kernel, slices: Slices) -> Result<Running, Error> {
     let certificates = Certificates::load(&kernel.config)?;
     let people = listen_people(kernel, &slices, &certificates)?;
     let agents = listen_agents(kernel, &slices, &certificates)?;
+    let proxied = kernel.config.proxy.as_ref();
+    let proxied = proxied.map(|proxy| listen_proxied(kernel, &slices, proxy, &certificates)).transpose()?;
     let runner = jobs::start(&kernel.db, &kernel.clock, &node_name()?, slices.jobs);
-    let handles = [people.1, agents.1];
-    Ok(Running { people: people.0, agents: agents.0, handles, runner, certificates })
+    let mut handles = vec![people.1, agents.1];
+    let proxied = proxied.map(|(address, handle)| {
+        handles.push(handle);
+        address
+    });
+    Ok(Running { people: people.0, agents: agents.0, proxied, handles, runner, certificates })
 }
 
-/// The same limits for both listeners; a macro because the type of `HttpServer` cannot be named.
+/// The same limits for all listeners; a macro because the type of `HttpServer` cannot be named.
 macro_rules! serve {
-    ($server:expr, $address:expr, $connections:expr, $tls:expr) => {{
+    ($server:expr, $address:expr, $connections:expr, $tls:expr) => {
+        serve!($server, $address, $connections; bind_rustls_0_23, $tls)
+    };
+    ($server:expr, $address:expr, $connections:expr; $bind:ident $(, $tls:expr)?) => {{
         let address: SocketAddr = $address;
         let server = $server
             .keep_alive(KEEP_ALIVE)
@@ -172,7 +219,7 @@ macro_rules! serve {
             .max_connections($connections)
             .shutdown_timeout(STOP_TIMEOUT_SECS)
             .disable_signals()
-            .bind_rustls_0_23(address, $tls)
+            .$bind(address $(, $tls)?)
             .map_err(|error| Error::fault(format!("listening on {address}"), error))?;
         let bound = server.addrs().first().copied().unwrap_or(address);
         let server = server.run();
@@ -213,11 +260,33 @@ fn listen_agents(
     serve!(server, kernel.config.agents.listen, kernel.config.limits.connections, tls)
 }
 
+/// For hosts whose TLS ends in a proxy: with TLS of its own, or plain on an address that only the proxy reaches.
+fn listen_proxied(
+    kernel: &Kernel,
+    slices: &Slices,
+    proxy: &Proxy,
+    certificates: &Certificates,
+) -> Result<(SocketAddr, ServerHandle), Error> {
+    let (shared, gate, its) = (kernel.clone(), slices.gate.clone(), proxy.clone());
+    let (routes, through) = (slices.agents.clone(), slices.through.clone());
+    let server = HttpServer::new(move || {
+        App::new().wrap(from_fn(edge::edge)).configure(shared.proxied(&its, &gate, (&routes, &through)))
+    });
+    let connections = kernel.config.limits.connections;
+    match &certificates.proxied {
+        Some(certificate) => {
+            let tls = tls::people(certificate.clone(), kernel.clock.clone())?;
+            serve!(server, proxy.listen, connections, tls)
+        }
+        None => serve!(server, proxy.listen, connections; bind),
+    }
+}
+
 impl Running {
     /// Finishes open requests and jobs, then returns.
     pub async fn stop(self) {
-        let [people, agents] = self.handles;
-        tokio::join!(people.stop(true), agents.stop(true), self.runner.stop());
+        let listeners = futures_util::future::join_all(self.handles.iter().map(|handle| handle.stop(true)));
+        tokio::join!(listeners, self.runner.stop());
     }
 }
 
@@ -231,7 +300,8 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
     let mut twice_a_day = actix_web::rt::time::interval(RENEW_EVERY);
     let site = Site::open(&kernel).await?;
     let running = start(&kernel, site.slices(&kernel))?;
-    tracing::info!(people = %running.people, agents = %running.agents, "ready");
+    let proxied = running.proxied.map(tracing::field::display);
+    tracing::info!(people = %running.people, agents = %running.agents, proxied, "ready");
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -1,6 +1,6 @@
 //! The running site: what the slices keep in memory, opened in their order and handed to the listeners.
 
-use crate::app::{Kernel, Routes, Slices};
+use crate::app::{Kernel, Routes, Slices, Through};
 use crate::compliance::{self, Exporter};
 use crate::fleet::{self, Board, Door, Rates, Sources, Strangers};
 use crate::kernel::error::Error;
@@ -55,6 +55,7 @@ impl Site {
         Slices {
             people: self.people(kernel),
             agents: self.agents(),
+            through: Through { strangers: self.strangers(), once: fleet::once(&kernel.db) },
             jobs: self.jobs(kernel),
             gate: fleet::gate(&self.board),
         }
@@ -114,8 +115,19 @@ impl Site {
         })
     }
 
+    /// Joining and renewing through the proxy.
+    fn strangers(&self) -> Routes {
+        let (log, door) = (Data::new(self.log.clone()), Data::new(self.door.behind_proxy()));
+        let (board, strangers) = (Data::new(self.board.clone()), Data::new(Strangers::default()));
+        Arc::new(move |config: &mut ServiceConfig| {
+            config.app_data(log.clone()).app_data(door.clone()).app_data(strangers.clone());
+            config.app_data(board.clone()).configure(fleet::strangers_routes);
+        })
+    }
+
     fn jobs(&self, kernel: &Kernel) -> Vec<Job> {
         let mut jobs = self.repository.jobs(&kernel.db, &kernel.objects);
+        jobs.extend(fleet::jobs(&kernel.db));
         jobs.extend(changes::jobs(&kernel.db, &self.repository));
         jobs.extend(progress::jobs(&kernel.db));
         jobs.extend(findings::jobs(&kernel.db));

@@ -1,7 +1,7 @@
 //! A small fleet for tests: keys and certificates of a site on disk, real databases, and hosts that sign for
 //! themselves as agents do.
 
-use crate::app::{self, Kernel, Slices};
+use crate::app::{self, Kernel, Slices, Through};
 use crate::fleet::{self, Board, Door, Sources};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
@@ -26,6 +26,7 @@ use shared::receipt::{
     Enrolment, Header, HostOutcome, LogSeen, Receipt, Refusal, Renewal, StepResult, StepStatus, TufVersions,
 };
 use shared::refusal::{Code, Refused};
+use shared::request::Request;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{Invite, Join, Joined, Recorded};
@@ -75,7 +76,7 @@ impl World {
         let ca_pem = write_site(dir.path());
         let listener = "listen = \"127.0.0.1:0\"\nurl = \"https://localhost:1\"\n";
         let text = format!(
-            "site_id = \"{SITE}\"\ndata_dir = \"{}\"\nlanguage = \"en\"\n[people]\n{listener}[agents]\n{listener}",
+            "site_id = \"{SITE}\"\ndata_dir = \"{}\"\nlanguage = \"en\"\n[people]\n{listener}[agents]\n{listener}[proxy]\n{listener}",
             dir.path().display()
         );
         let config = Config::parse("test.toml", &text, Some(test.url.clone())).unwrap();
@@ -153,6 +154,11 @@ impl Node {
         fleet::join((&self.db, &self.log, &self.board, &self.door), join, now).await
     }
 
+    /// Whether a signed request is the first of its kind.
+    pub async fn uses(&self, request: &Request) -> Result<bool, Error> {
+        fleet::once(&self.db).first(request.clone()).await
+    }
+
     /// Sends a statement as the host that it names would, over the intake.
     pub async fn send(&self, envelope: &Envelope) -> Result<Recorded, Error> {
         self.send_with(envelope, None).await
@@ -169,6 +175,7 @@ impl Node {
 pub struct Served {
     pub people: SocketAddr,
     pub agents: SocketAddr,
+    pub proxied: SocketAddr,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -194,14 +201,14 @@ impl World {
                 let node = Node::open(kernel.db.clone(), &kernel.config, &kernel.clock).await;
                 let upkeep = tokio::spawn(fleet::keep_up(node.board.clone(), node.db.clone()));
                 let running = app::start(&kernel, node.slices()).unwrap();
-                started.send((running.people, running.agents)).unwrap();
+                started.send((running.people, running.agents, running.proxied.unwrap())).unwrap();
                 stopped.await.unwrap();
                 upkeep.abort();
                 running.stop().await;
             });
         });
-        let (people, agents) = addresses.recv().unwrap();
-        Served { people, agents, stop: Some(stop), thread: Some(thread) }
+        let (people, agents, proxied) = addresses.recv().unwrap();
+        Served { people, agents, proxied, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A connection that trusts the site's certificate authority, as a host if it has a certificate.
@@ -245,8 +252,15 @@ impl Node {
             config.app_data(rates.clone()).app_data(Data::new(agents.log.clone()));
             config.configure(fleet::agent_routes).configure(receipts::agent_routes);
         };
+        let (joining, knocks) = (self.clone(), Data::new(fleet::Strangers::default()));
+        let strangers = move |config: &mut ServiceConfig| {
+            config.app_data(Data::new(joining.log.clone())).app_data(Data::new(joining.board.clone()));
+            config.app_data(Data::new(joining.door.behind_proxy())).app_data(knocks.clone());
+            config.configure(fleet::strangers_routes);
+        };
+        let through = Through { strangers: Arc::new(strangers), once: fleet::once(&self.db) };
         let (people, agents) = (Arc::new(people), Arc::new(agents));
-        Slices { people, agents, jobs: Vec::new(), gate: fleet::gate(&self.board) }
+        Slices { people, agents, through, jobs: fleet::jobs(&self.db), gate: fleet::gate(&self.board) }
     }
 }
 
@@ -406,6 +420,31 @@ impl Host {
     /// The server took the last enrolment.
     pub fn joined(&mut self) {
         (self.seq, self.prev) = (1, self.enrolment);
+    }
+
+    /// A request to the proxy of a [`World`], unsigned.
+    pub fn request_of(&self, (method, path): (&str, &str), body: &[u8]) -> Request {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).unwrap();
+        Request {
+            site: Self::site(),
+            agent_id: self.agent(),
+            key: self.key.public(),
+            audience: "localhost:1".into(),
+            method: method.into(),
+            path: path.into(),
+            body_sha256: Digest::of(body),
+            issued_at: NOW,
+            expires: NOW.plus(60),
+            nonce: shared::digest::hex(&nonce),
+        }
+    }
+
+    /// The header of a request, after somebody has had a hand in it.
+    pub fn request(&self, what: (&str, &str), body: &[u8], edit: impl FnOnce(&mut Request)) -> String {
+        let mut request = self.request_of(what, body);
+        edit(&mut request);
+        request.sign(&self.key)
     }
 
     pub fn renewal(&self, at: Timestamp) -> Envelope {

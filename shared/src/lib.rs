@@ -39,6 +39,7 @@ pub mod publication;
 pub mod receipt;
 pub mod refusal;
 pub mod release;
+pub mod request;
 pub mod risk;
 pub mod secret;
 pub mod signature;

@@ -77,6 +77,12 @@ pub const RELEASE_BYTES: usize = 16 << 10;
 pub const FACTS_BYTES: usize = 4 << 20;
 /// Seconds by which two clocks may differ when a signed time is judged.
 pub const CLOCK_SKEW_SECS: i64 = 300;
+/// Seconds for which a signed request counts: the way through a proxy, and a transfer that begins late.
+pub const REQUEST_SECS: i64 = 60;
+/// Path and query of a signed request: ours have two ids of 64 digits at most.
+pub const REQUEST_PATH_BYTES: usize = 512;
+/// A signed request as a header: two base64 around 1.5 KiB; proxies take headers of 8 KiB as they come.
+pub const REQUEST_HEADER_BYTES: usize = 4 << 10;
 /// A join token lives at most this long.
 pub const JOIN_TOKEN_SECS: i64 = 3_600;
 /// TUF root: at most 16 keys a role, a few hundred bytes each.

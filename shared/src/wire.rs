@@ -472,6 +472,9 @@ pub struct Invitation {
     pub server: String,
     /// SHA-256 of the SubjectPublicKeyInfo of the server's certificate on that port.
     pub pin: crate::digest::Digest,
+    /// Address of the proxy that ends TLS for hosts which cannot reach the server itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
 }
 
 /// A host asks for a new certificate.

@@ -17,6 +17,7 @@ mod artifacts;
 mod attacks;
 mod audit;
 mod authority;
+mod behind_proxy;
 mod break_glass;
 mod commands;
 mod conformance;

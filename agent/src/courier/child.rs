@@ -4,7 +4,7 @@ use super::frame::{self, Answer, CHUNK_BYTES, Chunk, Question};
 use super::{probe, sandbox};
 use crate::clock::Clock;
 use crate::idle::Idle;
-use crate::net::{Address, Call, Carrier, Link, NetError, Part, Sink};
+use crate::net::{Address, Call, Carrier, Download, Link, NetError, Part, Sink};
 use crate::tls::Trust;
 use hyper::Method;
 use rustix::io::Errno;
@@ -36,8 +36,8 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
         }
         let asked = frame::read::<Question>(&mut pipe, |question| match question {
             Question::Call { .. } => limits::ENVELOPE_BYTES as u64 * 4,
-            Question::Probe { .. } => super::AUTHORITIES_BYTES,
-            Question::Open { .. } | Question::Download { .. } => 0,
+            Question::Probe { .. } | Question::Open { .. } => super::AUTHORITIES_BYTES,
+            Question::Download { .. } => 0,
         });
         let (question, body) = match asked {
             Ok(asked) => asked,
@@ -46,7 +46,7 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
         };
         match (question, &mut link) {
             (Question::Open { address, trust, limits }, _) => {
-                let opened = begin(&address, trust.into(), limits);
+                let opened = begin(&address, trust.trust(body), limits);
                 let answer = match opened {
                     Ok(made) => {
                         link = Some(made);
@@ -56,10 +56,10 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
                 };
                 frame::write(&mut pipe, &answer, &[])?;
             }
-            (Question::Call { method, path, etag, max_bytes, has_body }, Some(link)) => {
+            (Question::Call { method, path, etag, proof, max_bytes, has_body }, Some(link)) => {
                 let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
-                let (body, etag) = (has_body.then_some(body), etag.as_deref());
-                let call = Call { method, path: &path, body, etag, max_bytes };
+                let (body, etag, proof) = (has_body.then_some(body), etag.as_deref(), proof.as_deref());
+                let call = Call { method, path: &path, body, etag, proof, max_bytes };
                 match link.call(&call) {
                     Ok(reply) => {
                         let (status, etag) = (reply.status.as_u16(), reply.etag);
@@ -70,8 +70,9 @@ pub fn serve(tell: impl Fn(&str)) -> io::Result<()> {
                     Err(error) => frame::write(&mut pipe, &Answer::Failed(error), &[])?,
                 }
             }
-            (Question::Download { path, from, length }, Some(link)) => {
-                download(link, &path, (from, length), &mut pipe)?;
+            (Question::Download { path, from, length, proof }, Some(link)) => {
+                let what = Download { path: &path, from, length, proof: proof.as_deref() };
+                download(link, &what, &mut pipe)?;
             }
             (Question::Probe { look, timeout }, _) => {
                 let (answer, bytes) = probe::answer(&look, &body, timeout);
@@ -121,14 +122,9 @@ impl Sink for Pieces<'_> {
     }
 }
 
-fn download(
-    link: &mut Link,
-    path: &str,
-    (from, length): (u64, u64),
-    pipe: &mut UnixStream,
-) -> io::Result<()> {
+fn download(link: &mut Link, what: &Download<'_>, pipe: &mut UnixStream) -> io::Result<()> {
     let mut pieces = Pieces { pipe, begun: false };
-    let done = link.download(path, from, length, &mut pieces);
+    let done = link.download(what, &mut pieces);
     let Pieces { pipe, begun } = pieces;
     match done {
         Ok(Some(())) => frame::write(pipe, &Chunk::End, &[]),

@@ -19,7 +19,7 @@ pub const CHUNK_BYTES: u64 = 64 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Question {
-    /// First of all: the server, and whom it has to be.
+    /// First of all: the server, and whom it has to be; behind a proxy its body are the authorities that count, PEM.
     Open {
         address: String,
         trust: Given,
@@ -30,6 +30,7 @@ pub enum Question {
         method: String,
         path: String,
         etag: Option<String>,
+        proof: Option<String>,
         max_bytes: u64,
         has_body: bool,
     },
@@ -37,6 +38,7 @@ pub enum Question {
         path: String,
         from: u64,
         length: u64,
+        proof: Option<String>,
     },
     /// Looks at something that is no server of the site; its body are the authorities that count there, PEM.
     Probe {
@@ -51,6 +53,7 @@ pub enum Question {
 pub enum Given {
     Pinned(Digest),
     Site { ca: String, certificate: String, key: String },
+    Proxy,
 }
 
 /// What the network process answers.
@@ -97,6 +100,7 @@ impl Question {
             Trust::Site { ca, certificate, key } => {
                 Given::Site { ca: text(ca), certificate: text(certificate), key: text(key) }
             }
+            Trust::Proxy { .. } => Given::Proxy,
         };
         Self::Open { address: address.to_string(), trust, limits }
     }
@@ -106,19 +110,22 @@ impl Question {
             method: call.method.to_string(),
             path: call.path.to_owned(),
             etag: call.etag.map(str::to_owned),
+            proof: call.proof.map(str::to_owned),
             max_bytes: call.max_bytes,
             has_body: call.body.is_some(),
         }
     }
 }
 
-impl From<Given> for Trust {
-    fn from(given: Given) -> Self {
-        match given {
-            Given::Pinned(pin) => Self::Pinned(pin),
-            Given::Site { ca, certificate, key } => {
-                Self::Site { ca: ca.into(), certificate: certificate.into(), key: key.into() }
+impl Given {
+    /// `body` is that of the question.
+    pub fn trust(self, body: Vec<u8>) -> Trust {
+        match self {
+            Self::Pinned(pin) => Trust::Pinned(pin),
+            Self::Site { ca, certificate, key } => {
+                Trust::Site { ca: ca.into(), certificate: certificate.into(), key: key.into() }
             }
+            Self::Proxy => Trust::Proxy { authorities: body },
         }
     }
 }

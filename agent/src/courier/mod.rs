@@ -18,7 +18,7 @@ pub use probe::{Look, Prober, Seen};
 pub use sandbox::{Missing, enter};
 
 use crate::clock::{Clock, OFFSET};
-use crate::net::{Address, Call, Carrier, Limits, NetError, PROBLEM_BYTES, Part, Reply, Sink};
+use crate::net::{Address, Call, Carrier, Download, Limits, NetError, PROBLEM_BYTES, Part, Reply, Sink};
 use crate::tls::Trust;
 use frame::{Answer, Chunk, Question};
 use hyper::StatusCode;
@@ -104,8 +104,9 @@ impl Courier {
     fn launch(&self) -> Result<Running, NetError> {
         let mut running = launch(&self.program).map_err(|e| self.broken(&e))?;
         let question = Question::open(&self.address, &self.trust, self.limits);
+        let body: &[u8] = if let Trust::Proxy { authorities } = &self.trust { authorities } else { &[] };
         let mut pipe = Timed::new(&mut running.pipe, self.limits.connect);
-        match frame::ask(&mut pipe, &question, &[], |_| 0) {
+        match frame::ask(&mut pipe, &question, body, |_| 0) {
             Ok((Answer::Ready, _)) => Ok(running),
             Ok((Answer::Failed(error), _)) => Err(error),
             Ok(_) => Err(self.broken(&out_of_turn())),
@@ -206,16 +207,12 @@ impl Carrier for Courier {
         })
     }
 
-    fn download(
-        &mut self,
-        path: &str,
-        from: u64,
-        length: u64,
-        sink: &mut dyn Sink,
-    ) -> Result<Option<()>, NetError> {
+    fn download(&mut self, what: &Download<'_>, sink: &mut dyn Sink) -> Result<Option<()>, NetError> {
+        let Download { path, from, length, proof } = *what;
         let transfer = Duration::from_secs(length.saturating_sub(from) / self.limits.min_rate.max(1));
         let time = self.limits.request.saturating_add(transfer);
-        let question = Question::Download { path: path.to_owned(), from, length };
+        let proof = proof.map(str::to_owned);
+        let question = Question::Download { path: path.to_owned(), from, length, proof };
         self.exchange(path, time, |pipe| {
             let part = match frame::ask(pipe, &question, &[], |_| 0)?.0 {
                 Answer::Missing => return Ok(None),

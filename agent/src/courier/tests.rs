@@ -1,7 +1,7 @@
 //! A network process that was taken over: it gets nothing out of the machine, and nothing into the agent.
 
 use super::{Courier, Look, Prober, sandbox};
-use crate::net::{Call, Carrier as _, Limits, NetError, Part, Sink};
+use crate::net::{Call, Carrier as _, Download, Limits, NetError, Part, Sink};
 use crate::tls::Trust;
 use shared::digest::Digest;
 use std::io;
@@ -26,6 +26,10 @@ fn frame(head: &str, body_length: u64) -> String {
     let octal = |bytes: &[u8]| bytes.iter().map(|b| format!("\\{b:03o}")).collect::<String>();
     let lengths = octal(&(head.len() as u32).to_be_bytes()) + &octal(&body_length.to_be_bytes());
     format!("printf '{lengths}{}' >&0", head.replace('%', "%%"))
+}
+
+fn whole(path: &str) -> Download<'_> {
+    Download { path, from: 0, length: 1_000, proof: None }
 }
 
 struct Nowhere(u64);
@@ -75,7 +79,7 @@ fn nothing_that_a_taken_over_network_process_says_does_more_than_fail() {
         let done = courier.call(&Call::get("/agent/v1/work", 100));
         assert!(done.is_err(), "{what}: {done:?}");
         let mut sink = Nowhere(0);
-        let done = courier.download("/agent/v1/artifacts/x", 0, 1_000, &mut sink);
+        let done = courier.download(&whole("/agent/v1/artifacts/x"), &mut sink);
         // `late` has begun a part that never ends; nobody gets more than was asked for.
         assert!(done.is_err() && sink.0 <= 1_000, "{what}: {done:?} {}", sink.0);
         assert!(started.elapsed() < Duration::from_secs(20), "{what}");
@@ -94,7 +98,7 @@ fn a_download_gives_no_byte_more_than_its_length() {
     let mut courier =
         hostile(&format!("{READY}; {part}; {chunk}; {bytes}; {chunk}; {bytes}; sleep 5")).unwrap();
     let mut sink = Nowhere(0);
-    let done = courier.download("/x", 0, 1_000, &mut sink);
+    let done = courier.download(&whole("/x"), &mut sink);
     assert!(matches!(done, Err(NetError::Unreachable { .. })), "{done:?}");
     assert_eq!(sink.0, 600);
 }

@@ -10,6 +10,7 @@ use shared::refusal::Code;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// The site that this host belongs to; written last when joining, so its presence means "joined".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +22,25 @@ pub struct Site {
     pub hostname: String,
     /// SHA-256 of the first root, from the join command.
     pub root_sha256: Digest,
-    /// SHA-256 of the server's SubjectPublicKeyInfo on the people port, from the join command.
-    pub pin: Digest,
+    /// SHA-256 of the server's SubjectPublicKeyInfo on the people port, from the join command; none behind a proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Digest>,
+    /// TLS ends in a proxy before the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// `host:port` of the people port (joining, renewal).
     pub server: String,
     /// `host:port` of the agent port.
     pub agent_address: String,
+}
+
+/// By whose certificates the proxy is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// A file of certificate authorities; the machine's own ones when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<PathBuf>,
 }
 
 /// The head of the host's own chain of statements. After a crash the spool may be one ahead; `State::open`

@@ -13,6 +13,7 @@ mod glass;
 mod lasting;
 mod ledger;
 mod program;
+mod proxied;
 mod site;
 mod wire;
 mod working;
@@ -110,7 +111,8 @@ impl Bench {
                 agent: host_id(),
                 hostname: "web1".into(),
                 root_sha256: Digest::of(&root_bytes),
-                pin: Digest::of(b"server"),
+                pin: Some(Digest::of(b"server")),
+                proxy: None,
                 server: "127.0.0.1:1".into(),
                 agent_address: "127.0.0.1:2".into(),
             },

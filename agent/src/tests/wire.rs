@@ -4,7 +4,7 @@ use super::site::{TestSite, key, site_id};
 use crate::clock::Clock;
 use crate::config::Paths;
 use crate::disk::{Disk, RealDisk};
-use crate::enrol::{self, EnrolError, Order};
+use crate::enrol::{self, EnrolError, Order, Way};
 use crate::net::{self, Address, Call, Carrier as _, Limits, Link, NetError};
 use crate::pull;
 use crate::server::Remote;
@@ -31,13 +31,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Certifies servers and hosts.
-struct Authority {
-    pem: String,
+pub(super) struct Authority {
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -62,28 +62,30 @@ impl Authority {
     }
 }
 
-struct Asked {
-    line: String,
+pub(super) struct Asked {
+    pub line: String,
     head: String,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Asked {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|l| l.to_lowercase().starts_with(name).then(|| l[name.len() + 1..].trim()))
     }
 }
 
-type Handler = dyn Fn(&Asked, &mut dyn Write) -> std::io::Result<()> + Send + Sync;
+pub(super) type Handler = dyn Fn(&Asked, &mut dyn Write) -> std::io::Result<()> + Send + Sync;
 
 /// A server on a free port; ends with the process. Counts its connections.
-struct Served {
-    port: u16,
+pub(super) struct Served {
+    pub port: u16,
+    /// Whose certificate it shows, PEM.
+    pub authority: String,
     spki: Digest,
     connections: Arc<AtomicUsize>,
 }
 
-fn serve(authority: &Authority, handler: Box<Handler>) -> Served {
+pub(super) fn serve(authority: &Authority, handler: Box<Handler>) -> Served {
     let (pem, key) = authority.server("127.0.0.1");
     let spki = crate::tls::CertificateInfo::read(pem.as_bytes()).unwrap().spki;
     let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
@@ -103,7 +105,7 @@ fn serve(authority: &Authority, handler: Box<Handler>) -> Served {
             std::thread::spawn(move || drop(talk(tcp, config, &*handler)));
         }
     });
-    Served { port, spki, connections }
+    Served { port, authority: authority.pem.clone(), spki, connections }
 }
 
 fn talk(tcp: TcpStream, config: Arc<ServerConfig>, handler: &Handler) -> std::io::Result<()> {
@@ -126,12 +128,12 @@ fn talk(tcp: TcpStream, config: Arc<ServerConfig>, handler: &Handler) -> std::io
     }
 }
 
-fn answer(out: &mut dyn Write, status: &str, body: &[u8]) -> std::io::Result<()> {
+pub(super) fn answer(out: &mut dyn Write, status: &str, body: &[u8]) -> std::io::Result<()> {
     write!(out, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len())?;
     out.write_all(body)
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits { connect: Duration::from_secs(5), request: Duration::from_secs(2), min_rate: 1_024 }
 }
 
@@ -235,7 +237,7 @@ fn endless_and_slow_answers_end_at_the_cap_and_the_deadline() {
 }
 
 /// A state directory of a joined host whose server is `served`.
-fn joined_state(dir: &std::path::Path, served: &Served, authority: &Authority) -> State {
+pub(super) fn joined_state(dir: &std::path::Path, served: &Served, authority: &Authority) -> State {
     let client = crate::tls::new_key_request().unwrap();
     let host = key(super::site::HOST);
     let site = Site {
@@ -243,7 +245,8 @@ fn joined_state(dir: &std::path::Path, served: &Served, authority: &Authority) -
         agent: host.public().agent_id(),
         hostname: "web1".into(),
         root_sha256: Digest::of(b"root"),
-        pin: served.spki,
+        pin: Some(served.spki),
+        proxy: None,
         server: format!("127.0.0.1:{}", served.port),
         agent_address: format!("127.0.0.1:{}", served.port),
     };
@@ -351,7 +354,7 @@ fn a_damaged_certificate_or_key_is_named_with_what_to_do() {
 }
 
 /// A server that lets hosts join; `bend` spoils its answer.
-fn join_server(authority: Authority, bend: fn(&mut Joined)) -> Served {
+pub(super) fn join_server(authority: Authority, bend: fn(&mut Joined)) -> Served {
     let pem = authority.pem.clone();
     let own = Authority { pem: pem.clone(), issuer: authority.issuer };
     let certifier = std::sync::Mutex::new(own);
@@ -379,12 +382,12 @@ fn join_server(authority: Authority, bend: fn(&mut Joined)) -> Served {
     serve(&front, Box::new(handler))
 }
 
-fn order(served: &Served) -> Order {
+pub(super) fn order(served: &Served) -> Order {
     Order {
         site: site_id(),
         root_sha256: Digest::of(&TestSite::new().root()),
         server: format!("https://127.0.0.1:{}", served.port).parse().unwrap(),
-        pin: served.spki,
+        way: Way::Server(served.spki),
         token: "one-time".into(),
         host_class: Some("production".parse().unwrap()),
         hostname: "web1".into(),

@@ -348,6 +348,12 @@ pub enum AgentCommand {
         /// The token is good for so many minutes (at most 60)
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60))]
         minutes: u32,
+        /// For a host that reaches the server only through its proxy, which ends TLS
+        #[arg(long)]
+        proxy: bool,
+        /// File on the host with the authorities that the proxy's certificate may be of (default: those of the host)
+        #[arg(long, value_name = "FILE", requires = "proxy")]
+        proxy_ca: Option<String>,
     },
 }
 

@@ -80,8 +80,9 @@ fn run_backup(command: &BackupCommand) -> Done {
 fn run_online(session: &Session, command: OnlineCommand) -> Done {
     use OnlineCommand as Do;
     match command {
-        Do::Agent(AgentCommand::Token { host_class, label, minutes }) => {
-            site::token(session, &host_class, &label, minutes)
+        Do::Agent(AgentCommand::Token { host_class, label, minutes, proxy, proxy_ca }) => {
+            let behind = proxy.then_some(site::Behind { authorities: proxy_ca.as_deref() });
+            site::token(session, &host_class, &label, minutes, behind.as_ref())
         }
         Do::Publish { file, older } => publish::run(session, &file, older),
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),

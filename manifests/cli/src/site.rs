@@ -77,9 +77,20 @@ fn pin_line(claimed: &Digest, seen: &Digest, lang: Lang) -> String {
     if claimed == seen { seen.to_string() } else { format!("{seen} ({claims} {claimed})") }
 }
 
+/// A host that joins through the server's proxy; the file of authorities is one of the host.
+pub struct Behind<'a> {
+    pub authorities: Option<&'a str>,
+}
+
 /// Prints the one command that joins a host; `printf` is of the shell itself, so no list of processes shows the
 /// secret. Site, root and pin come from this profile and this connection.
-pub fn token(session: &Session, host_class: &HostClass, labels: &[String], minutes: u32) -> Done {
+pub fn token(
+    session: &Session,
+    host_class: &HostClass,
+    labels: &[String],
+    minutes: u32,
+    behind: Option<&Behind<'_>>,
+) -> Done {
     let labels: Map<String, String> = pairs(labels)?.into_iter().collect();
     let wish = Invite { host_class: host_class.clone(), labels, minutes };
     let invitation = session.api.invite(&wish)?;
@@ -97,13 +108,59 @@ pub fn token(session: &Session, host_class: &HostClass, labels: &[String], minut
     if !invitation.token.chars().all(plain) {
         return Err(Failure::fault("the server's token has characters that a command line may not have"));
     }
+    let way = match behind {
+        None => format!("--server {} --pin {pin}", config.people_url),
+        Some(behind) => through(invitation.proxy.as_deref(), behind)?,
+    };
     term::print(&format!(
-        "printf %s {} | assent-agent join --site {} --root-sha256 {} --server {} --pin {} --host-class {} --token-file -\n",
-        invitation.token, config.site, config.root_sha256, config.people_url, pin, host_class
+        "printf %s {} | assent-agent join --site {} --root-sha256 {} {way} --host-class {} --token-file -\n",
+        invitation.token, config.site, config.root_sha256, host_class
     ))?;
     term::note(&format!(
         "run it as root on the host; it works once, until {}\n",
         window::local(invitation.expires, &window::zone(None)?)
     ));
     Ok(())
+}
+
+/// How a host reaches the server through its proxy, as words of a command line.
+fn through(proxy: Option<&str>, behind: &Behind<'_>) -> Done<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '[' | ']');
+    let proxy = proxy.ok_or_else(|| {
+        Failure::refused("this server has no proxy")
+            .why("its server.toml has no proxy.url")
+            .remedy("set [proxy] there, restart the server, and ask for another token")
+    })?;
+    if !proxy.starts_with("https://") || !proxy.chars().all(plain) {
+        return Err(Failure::fault("the server's address of the proxy is not an https address"));
+    }
+    let Some(file) = behind.authorities else { return Ok(format!("--server {proxy} --proxy")) };
+    if !file.starts_with('/') || !file.chars().all(plain) {
+        return Err(Failure::usage(format!("{file:?} is not a whole path of plain characters")));
+    }
+    Ok(format!("--server {proxy} --proxy --proxy-ca {file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_through_a_proxy_holds_no_words_of_others() {
+        let behind = |authorities| Behind { authorities };
+        let way = |proxy, ca| through(proxy, &behind(ca)).map_err(|failure| failure.to_string());
+        assert_eq!(
+            way(Some("https://p.example:443"), None).unwrap(),
+            "--server https://p.example:443 --proxy"
+        );
+        let with_file = way(Some("https://p.example"), Some("/etc/ca.pem")).unwrap();
+        assert_eq!(with_file, "--server https://p.example --proxy --proxy-ca /etc/ca.pem");
+        assert!(way(None, None).unwrap_err().contains("no proxy"));
+        for bad in ["http://p.example", "https://p.example;reboot", "https://p.example $(id)", ""] {
+            assert!(way(Some(bad), None).is_err(), "{bad}");
+        }
+        for bad in ["ca.pem", "/etc/ca pem", "/etc/`id`"] {
+            assert!(way(Some("https://p.example"), Some(bad)).is_err(), "{bad}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::edge;
 use crate::kernel::http::person::{Allowed, ManageHosts, Read};
+use crate::kernel::http::proxied::source;
 use crate::ledger::{self, Log};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
@@ -47,7 +48,7 @@ impl Default for Strangers {
 
 impl Strangers {
     fn check(&self, req: &HttpRequest) -> Result<(), Error> {
-        let admitted = req.peer_addr().is_some_and(|peer| self.0.admits(peer.ip(), Instant::now()));
+        let admitted = source(req).is_some_and(|address| self.0.admits(address, Instant::now()));
         let refusal = || {
             Refusal::new("request.too_many", StatusCode::TOO_MANY_REQUESTS).retry_after(STRANGER_WAIT_SECS)
         };
@@ -57,8 +58,13 @@ impl Strangers {
 
 /// Routes for people. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
 pub fn people_routes(config: &mut ServiceConfig) {
-    config.service(join_host).service(renew_host).service(invite_host);
+    config.configure(strangers_routes).service(invite_host);
     config.service(hosts).service(set_labels).service(disable).service(enable).service(show_enrolment);
+}
+
+/// What hosts ask before they can prove who they are. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
+pub fn strangers_routes(config: &mut ServiceConfig) {
+    config.service(join_host).service(renew_host);
 }
 
 /// Routes for agents. Needs `Data` of `Board` and `Rates`.

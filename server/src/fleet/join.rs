@@ -27,6 +27,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 #[derive(Clone)]
 pub struct Door(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     site: SiteId,
     authority: Authority,
@@ -37,6 +38,8 @@ struct Inner {
     people_url: String,
     /// SHA-256 of the SubjectPublicKeyInfo of the people listener's certificate.
     pin: Digest,
+    /// Address of the proxy that ends TLS for some hosts.
+    proxy: Option<String>,
 }
 
 impl Door {
@@ -49,7 +52,18 @@ impl Door {
         let pin = pin(&config.people.cert)?;
         let agent_address = address(&config.agents.url);
         let (site, people_url) = (config.site_id.clone(), config.people.url.clone());
-        Ok(Self(Arc::new(Inner { site, authority, root, agent_address, people_url, pin })))
+        let proxy = config.proxy.as_ref().map(|proxy| proxy.url.clone());
+        Ok(Self(Arc::new(Inner { site, authority, root, agent_address, people_url, pin, proxy })))
+    }
+
+    /// The same for hosts that come through the proxy: that is where they connect.
+    #[must_use]
+    pub fn behind_proxy(&self) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        if let Some(url) = &inner.proxy {
+            inner.agent_address = address(url);
+        }
+        Self(Arc::new(inner))
     }
 
     pub fn site(&self) -> &SiteId {
@@ -70,7 +84,7 @@ impl Door {
 }
 
 /// `host:port` of an address without path; https has port 443.
-fn address(url: &str) -> String {
+pub fn address(url: &str) -> String {
     let host = url.strip_prefix("https://").unwrap_or(url);
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()));
     if has_port { host.to_owned() } else { format!("{host}:443") }
@@ -119,6 +133,7 @@ pub async fn invite(
         root_sha256: Digest::of(door.0.root.as_bytes()),
         server: door.0.people_url.clone(),
         pin: door.0.pin,
+        proxy: door.0.proxy.clone(),
     })
 }
 

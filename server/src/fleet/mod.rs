@@ -10,16 +10,20 @@ mod join;
 mod limit;
 mod listeners;
 mod model;
+mod once;
 mod rates;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Strangers, agent_routes, people_routes};
+pub use api::{Strangers, agent_routes, people_routes, strangers_routes};
 pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
-pub use join::{Door, invite, join, renew};
+pub use join::{Door, address, invite, join, renew};
 pub use listeners::renew as renew_listeners;
 pub use model::{ChainHead, Host, Labels};
+#[cfg(test)]
+pub use once::purge;
+pub use once::{jobs, once};
 pub use rates::Rates;
 pub use store::{
     allow_gaps, chain_heads, extend_chains, find, first_certificate_end, get, list, repair_head,

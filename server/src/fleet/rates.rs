@@ -102,7 +102,7 @@ impl Rates {
     }
 }
 
-fn take(limiter: &Limiter<AgentId>, host: AgentId, cost: u32) -> Result<(), Error> {
+pub(super) fn take(limiter: &Limiter<AgentId>, host: AgentId, cost: u32) -> Result<(), Error> {
     let refused = |wait: Duration| {
         let secs = wait.as_secs().saturating_add(1);
         let refusal = Refusal::new("agent.too_much", StatusCode::TOO_MANY_REQUESTS);

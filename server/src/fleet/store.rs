@@ -12,6 +12,7 @@ use diesel::upsert::excluded;
 use shared::digest::Digest;
 use shared::ids::{AgentId, HostClass, PersonId};
 use shared::keys::PublicKey;
+use shared::request::Request;
 use shared::time::Timestamp;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -71,6 +72,14 @@ diesel::table! {
     host_seen (agent) {
         agent -> Text,
         at -> BigInt,
+    }
+}
+
+diesel::table! {
+    request_used (agent, nonce) {
+        agent -> Text,
+        nonce -> Text,
+        until -> BigInt,
     }
 }
 
@@ -188,6 +197,25 @@ fn read_labels(text: &str) -> Result<Labels, Error> {
 fn next_mark(tx: &mut Conn) -> QueryResult<i64> {
     generation::bump(tx, HOSTS)?;
     generations::table.find(HOSTS).select(generations::value).first(tx)
+}
+
+/// True the first time, false for a request that was used before.
+pub(super) fn record_request(tx: &mut Conn, request: &Request) -> QueryResult<bool> {
+    let row = (
+        request_used::agent.eq(request.agent_id.to_string()),
+        request_used::nonce.eq(request.nonce.as_str()),
+        request_used::until.eq(request.over().0),
+    );
+    let used = each!(tx, |c| diesel::insert_into(request_used::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(used == 1)
+}
+
+/// Lets go of requests that nobody accepts any more, used or not.
+pub(super) fn purge_requests(tx: &mut Conn, now: Timestamp) -> QueryResult<()> {
+    diesel::delete(request_used::table.filter(request_used::until.le(now.0))).execute(tx).map(drop)
 }
 
 pub(super) fn insert_token(tx: &mut Conn, sha256: &Digest, token: &Token, now: Timestamp) -> QueryResult<()> {

@@ -1,9 +1,10 @@
-//! The configuration file: at most twenty settings, each with its line and origin.
+//! The configuration file: at most thirty settings, each with its line and origin.
 //!
 //! All problems are reported at once, with file, line and remedy. Unknown keys are errors.
 
 use super::db::DbUrl;
 use super::i18n::Language;
+use actix_web::http::header::HeaderName;
 use serde::Deserialize;
 use shared::ids::SiteId;
 use shared::secret::Recipient;
@@ -27,6 +28,18 @@ pub struct Listener {
     pub key: PathBuf,
 }
 
+/// Where requests of hosts come from a proxy that ends TLS.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    pub listen: SocketAddr,
+    /// How hosts reach the proxy.
+    pub url: String,
+    /// Certificate chain and key for TLS between proxy and server; plain HTTP without.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The header in which the proxy says whose request it is; limits count the proxy itself without.
+    pub address_header: Option<HeaderName>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// JSON and form bodies, bytes. The largest regular one is a batch of receipts.
@@ -45,6 +58,7 @@ pub struct Config {
     pub database_url: String,
     pub people: Listener,
     pub agents: Listener,
+    pub proxy: Option<Proxy>,
     /// Issues agents' TLS certificates, and nothing else.
     pub ca_cert: PathBuf,
     pub ca_key: PathBuf,
@@ -100,6 +114,7 @@ struct Raw {
     database: RawDatabase,
     people: RawListener,
     agents: RawAgents,
+    proxy: RawProxy,
     keys: RawKeys,
     backup: RawBackup,
     limits: RawLimits,
@@ -129,6 +144,16 @@ struct RawAgents {
     key: Text,
     ca_cert: Text,
     ca_key: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawProxy {
+    listen: Text,
+    url: Text,
+    cert: Text,
+    key: Text,
+    address_header: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -198,6 +223,7 @@ impl Reader<'_> {
         let people = self.listener(&PEOPLE, raw.people, &data_dir);
         let RawAgents { listen, url, cert, key, ca_cert, ca_key } = raw.agents;
         let agents = self.listener(&AGENTS, RawListener { listen, url, cert, key }, &data_dir);
+        let proxy = self.proxy(raw.proxy);
         let mut path = |name, value, file: &str| {
             PathBuf::from(self.optional(name, value, &format!("{data_dir}/{file}")).0)
         };
@@ -220,6 +246,7 @@ impl Reader<'_> {
             database_url: database_url?,
             people: people?,
             agents: agents?,
+            proxy: proxy?,
             ca_cert,
             ca_key,
             online_key,
@@ -269,6 +296,39 @@ impl Reader<'_> {
             self.optional(names.cert, raw.cert, &format!("{data_dir}/tls/{}.crt", names.file)).0.into();
         let key = self.optional(names.key, raw.key, &format!("{data_dir}/tls/{}.key", names.file)).0.into();
         Some(Listener { listen: listen?, url: url?, cert, key })
+    }
+
+    /// No listener without an address of the proxy; the outer `None` is a problem.
+    fn proxy(&mut self, raw: RawProxy) -> Option<Option<Proxy>> {
+        let listen = self.optional("proxy.listen", raw.listen, "127.0.0.1:8445");
+        let listen = self.checked(Some(listen), |text| {
+            text.parse().map_err(|_| format!("{text:?} is not an address; write one like 127.0.0.1:8445"))
+        });
+        let unless_empty = |text: String| (!text.is_empty()).then_some(text);
+        let url = self.optional("proxy.url", raw.url, "");
+        let url =
+            self.checked(Some(url), |text| if text.is_empty() { Ok(None) } else { https(text).map(Some) });
+        let (cert, origin) = self.optional("proxy.cert", raw.cert, "");
+        let key = self.optional("proxy.key", raw.key, "").0;
+        let tls = match (unless_empty(cert), unless_empty(key)) {
+            (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+            (None, None) => None,
+            _ => {
+                self.problem(
+                    "proxy.cert",
+                    origin,
+                    &"give both proxy.cert and proxy.key, or none for plain HTTP",
+                );
+                return None;
+            }
+        };
+        let header = self.optional("proxy.address_header", raw.address_header, "");
+        let address_header = self.checked(Some(header), |text| match text {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| format!("{text:?} is not the name of a header")),
+        });
+        let (listen, url, address_header) = (listen?, url?, address_header?);
+        Some(url.map(|url| Proxy { listen, url, tls, address_header }))
     }
 
     fn limits(&mut self, raw: RawLimits) -> Limits {
@@ -394,10 +454,36 @@ mod tests {
         assert_eq!(config.database_url, "sqlite:///var/lib/assent-server/assent.sqlite");
         assert_eq!(config.agents.url, "https://a.example:8444");
         assert_eq!(config.limits.body, 1 << 20);
-        assert!(config.settings.len() <= 20, "{}", config.settings.len());
+        assert!(config.settings.len() <= 30, "{}", config.settings.len());
         let origin = |name| config.settings.iter().find(|s| s.name == name).map(|s| s.origin);
         assert_eq!(origin("people.url"), Some(Origin::Line(3)));
         assert_eq!(origin("limits.body_kib"), Some(Origin::Default));
+    }
+
+    #[test]
+    fn a_proxy_needs_its_address_and_brings_a_listener() {
+        assert!(Config::parse("c.toml", SMALLEST, None).unwrap().proxy.is_none());
+        let with = |more: &str| Config::parse("c.toml", &format!("{SMALLEST}[proxy]\n{more}"), None);
+        let plain = with("url = \"https://p.example\"\n").unwrap().proxy.unwrap();
+        assert_eq!(
+            (plain.listen.to_string().as_str(), plain.url.as_str()),
+            ("127.0.0.1:8445", "https://p.example")
+        );
+        assert!(plain.tls.is_none() && plain.address_header.is_none());
+        let whole =
+            "url = \"https://p.example\"\ncert = \"c\"\nkey = \"k\"\naddress_header = \"X-Real-IP\"\n";
+        let whole = with(whole).unwrap().proxy.unwrap();
+        assert_eq!(whole.tls, Some(("c".into(), "k".into())));
+        assert_eq!(whole.address_header.unwrap().as_str(), "x-real-ip");
+        for (bad, start) in [
+            ("url = \"http://p.example\"\n", "c.toml:7: proxy.url: "),
+            ("listen = \"8445\"\n", "c.toml:7: proxy.listen: "),
+            ("cert = \"c\"\n", "c.toml:7: proxy.cert: give both"),
+            ("address_header = \"X Real\"\n", "c.toml:7: proxy.address_header: "),
+        ] {
+            let BadConfig(problems) = with(bad).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].starts_with(start), "{problems:?}");
+        }
     }
 
     #[test]

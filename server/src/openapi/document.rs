@@ -81,6 +81,10 @@ fn security_schemes() -> Value {
             "type": "mutualTLS",
             "description": "The certificate that the host got when it joined.",
         },
+        "hostSignature": {
+            "type": "apiKey", "in": "header", "name": shared::request::HEADER,
+            "description": "Through a proxy that ends TLS: the request as the host has signed it, an envelope in base64.",
+        },
     })
 }
 
@@ -114,7 +118,7 @@ fn operation(generator: &mut SchemaGenerator, tag: &str, route: &Route) -> Value
     }
     match route.who {
         Who::Public => operation["security"] = json!([]),
-        Who::Host => operation["security"] = json!([{ "hostCertificate": [] }]),
+        Who::Host => operation["security"] = json!([{ "hostCertificate": [] }, { "hostSignature": [] }]),
         Who::Person { permission, needs } => {
             operation["security"] = json!([{ "personToken": [] }]);
             operation["x-permission"] = permission.into();

@@ -14,9 +14,19 @@ pub enum Who {
         permission: &'static str,
         needs: Access,
     },
-    /// An enrolled host, by its client certificate.
+    /// An enrolled host, by its client certificate or by its signature on the request.
     Host,
 }
+
+/// What a host's request may be answered that comes through a proxy, because of its signature.
+const SIGNED: [&str; 6] = [
+    "request.unsigned",
+    "request.forged",
+    "request.other",
+    "request.clock",
+    "request.replayed",
+    "agent.too_much",
+];
 
 pub const PUBLIC: Who = Who::Public;
 pub const HOST: Who = Who::Host;
@@ -137,7 +147,11 @@ impl Route {
             Who::Public => vec![],
             Who::Person { needs: Access::Reader, .. } => vec!["person.no_token", "person.unknown"],
             Who::Person { .. } => vec!["person.no_token", "person.unknown", "person.not_allowed"],
-            Who::Host => vec!["agent.no_identity", "agent.certificate_expired", "agent.not_enabled"],
+            Who::Host => {
+                let mut codes = vec!["agent.no_identity", "agent.certificate_expired", "agent.not_enabled"];
+                codes.extend(SIGNED);
+                codes
+            }
         };
         if matches!(self.request, Content::Json(_)) {
             codes.extend(["request.bad_json", "request.too_large"]);
@@ -145,7 +159,8 @@ impl Route {
         if self.query.is_some() || self.parts.iter().any(|part| part.parsed) {
             codes.push("request.bad_parameter");
         }
-        codes.extend(self.refusals);
+        // Some of these a signed request may get from its signature already.
+        codes.extend(self.refusals.iter().filter(|code| self.who != Who::Host || !SIGNED.contains(code)));
         codes.extend(["server.busy", "server.fault"]);
         codes
     }

@@ -7,6 +7,8 @@ mod api;
 mod gaps;
 mod intake;
 mod model;
+#[cfg(test)]
+mod proxied_tests;
 mod record;
 mod store;
 #[cfg(test)]

@@ -10,11 +10,11 @@ use shared::wire::{
     AskProofs, CiFile, FactsReport, HostLine, Invitation, Joined, Proofs, Record, Recorded, Renew, Work,
 };
 
-const ADMIN: &str = "admin-token";
+pub(super) const ADMIN: &str = "admin-token";
 const READER: &str = "reader-token";
 
 /// A world with two persons and one listening node.
-async fn served() -> Vec<(World, Served)> {
+pub(super) async fn served() -> Vec<(World, Served)> {
     let mut all = Vec::new();
     for world in World::each().await {
         for (person, access, token) in [("lead", "admin", ADMIN), ("viewer", "reader", READER)] {
@@ -36,7 +36,7 @@ async fn served() -> Vec<(World, Served)> {
     all
 }
 
-fn as_person(token: &str) -> String {
+pub(super) fn as_person(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 

@@ -27,6 +27,7 @@ use shared::progress::Progress;
 use shared::publication::Publication;
 use shared::receipt::{Enrolment, Receipt, Refusal, Renewal};
 use shared::release::{Release, marked};
+use shared::request::{Arrived, Request, open_request};
 use shared::secret::Opened;
 use shared::sshsig::SshKey;
 use shared::statement::{Predicate, Statement};
@@ -96,6 +97,16 @@ pub fn statements(bytes: &[u8]) {
     one::<Refusal>(&envelope);
     one::<Release>(&envelope);
     one::<Renewal>(&envelope);
+    one::<Request>(&envelope);
+    let site = "0011223344556677".parse().unwrap();
+    let arrived = Arrived {
+        site: &site,
+        audience: "a.example:443",
+        method: "GET",
+        path: "/",
+        now: shared::time::Timestamp(0),
+    };
+    drop(open_request(base64(&enveloped(bytes)).as_bytes(), arrived));
 }
 
 fn enveloped(payload: &[u8]) -> Vec<u8> {

@@ -147,14 +147,36 @@ impl World {
         self.hosts.insert(name.into(), Host { name: name.into(), root, site });
     }
 
+    /// The same with further options of `assent agent token`.
+    pub fn join_with(&mut self, name: &str, host_class: &str, more: &[&str]) {
+        self.prepare(name);
+        self.enrol_with(name, host_class, more);
+    }
+
     /// Makes a token with the command line and runs the command that it prints.
     pub fn enrol(&mut self, name: &str, host_class: &str) {
-        let said =
-            self.assent(&["agent", "token", "--host-class", host_class, "--label", &format!("name={name}")]);
-        let order = join_order(&said.ok(), &self.path("join-token"));
+        self.enrol_with(name, host_class, &[]);
+    }
+
+    /// A host that does not get in; nothing is left of it.
+    pub fn try_enrol(&mut self, name: &str, host_class: &str, more: &[&str]) -> Said {
+        self.prepare(name);
+        let said = self.ask_in(name, host_class, more);
+        self.hosts.remove(name);
+        said
+    }
+
+    fn ask_in(&self, name: &str, host_class: &str, more: &[&str]) -> Said {
+        let label = format!("name={name}");
+        let token = ["agent", "token", "--host-class", host_class, "--label", &label];
+        let order = join_order(&self.assent(&[&token, more].concat()).ok(), &self.path("join-token"));
+        let words = order.iter().map(String::as_str).collect::<Vec<_>>();
+        Said::of(self.agent(&self.hosts[name], &words).args(["--hostname", name]))
+    }
+
+    fn enrol_with(&mut self, name: &str, host_class: &str, more: &[&str]) {
+        self.ask_in(name, host_class, more).ok();
         let host = &self.hosts[name];
-        let mut join = self.agent(host, &order.iter().map(String::as_str).collect::<Vec<_>>());
-        Said::of(join.args(["--hostname", name])).ok();
         let state = host.state();
         self.proxy.add_identity(state.join("tls.crt"), state.join("tls.key"));
         let snapshot = root::snapshot(&host.root);

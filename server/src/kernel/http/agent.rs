@@ -6,8 +6,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Extensions, Payload};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
-use shared::digest::Digest;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use shared::ids::{AgentId, SiteId};
 use shared::time::Timestamp;
 use std::any::Any;
@@ -15,16 +14,16 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// What the client certificate of a connection says; immutable for the life of the connection.
+/// Who asks: what the client certificate of a connection says, immutable for the life of the connection, or who has signed
+/// this one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentIdentity {
     pub agent_id: AgentId,
-    /// Digest of the certificate's DER bytes.
-    pub cert_sha256: Digest,
-    pub not_after: Timestamp,
+    /// The end of the certificate; a signed request was in time when it was admitted.
+    pub not_after: Option<Timestamp>,
 }
 
-/// Decides per request whether an identity may act: its agent is enabled and the certificate is the current one.
+/// Decides per request whether an identity may act: its agent is enabled.
 /// Must be quick (memory only). Kept up to date by the slice that owns agents.
 #[derive(Clone)]
 pub struct AgentGate(Arc<dyn Fn(&AgentIdentity) -> bool + Send + Sync>);
@@ -33,9 +32,20 @@ impl AgentGate {
     pub fn new(admits: impl Fn(&AgentIdentity) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(admits))
     }
+
+    /// # Errors
+    /// The agent is not enabled.
+    pub(super) fn check(&self, identity: &AgentIdentity) -> Result<(), Error> {
+        let refused = || Refusal::forbidden("agent.not_enabled").with("agent", identity.agent_id);
+        if (self.0)(identity) { Ok(()) } else { Err(refused().into()) }
+    }
 }
 
-/// Extractor: the request comes from an agent that is enabled and whose certificate is valid now.
+/// Beside a request that its host has signed; only `proxied` puts it there.
+#[derive(Debug, Clone)]
+pub(super) struct Signed(pub AgentIdentity);
+
+/// Extractor: the request comes from an agent that is enabled and whose certificate is valid now, or that has signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent(pub AgentIdentity);
 
@@ -53,8 +63,8 @@ impl AgentIdentity {
         if ours.next().is_some() || named_site != site.as_str() {
             return None;
         }
-        let not_after = Timestamp(certificate.validity().not_after.timestamp());
-        Some(Self { agent_id: agent.parse().ok()?, cert_sha256: Digest::of(der), not_after })
+        let not_after = Some(Timestamp(certificate.validity().not_after.timestamp()));
+        Some(Self { agent_id: agent.parse().ok()?, not_after })
     }
 }
 
@@ -81,16 +91,15 @@ impl FromRequest for Agent {
 }
 
 fn admit(req: &HttpRequest) -> Result<AgentIdentity, Error> {
-    let identity = req.conn_data::<AgentIdentity>();
+    let signed = req.extensions().get::<Signed>().map(|signed| signed.0.clone());
+    let identity = signed.or_else(|| req.conn_data::<AgentIdentity>().cloned());
     let identity = identity.ok_or_else(|| Refusal::forbidden("agent.no_identity"))?;
     let (Some(clock), Some(gate)) = (req.app_data::<Data<Clock>>(), req.app_data::<Data<AgentGate>>()) else {
         return Err(Error::fault("admitting an agent", "the listener has no clock or gate"));
     };
-    if clock.now() >= identity.not_after {
-        return Err(Refusal::forbidden("agent.certificate_expired").with("until", identity.not_after).into());
+    if let Some(until) = identity.not_after.filter(|until| clock.now() >= *until) {
+        return Err(Refusal::forbidden("agent.certificate_expired").with("until", until).into());
     }
-    if !(gate.0)(identity) {
-        return Err(Refusal::forbidden("agent.not_enabled").with("agent", identity.agent_id).into());
-    }
-    Ok(identity.clone())
+    gate.check(&identity)?;
+    Ok(identity)
 }

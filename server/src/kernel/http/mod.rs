@@ -1,10 +1,12 @@
-//! The HTTP edge: two listeners in one process, people over TLS and agents over mutual TLS.
+//! The HTTP edge: two listeners in one process, people over TLS and agents over mutual TLS, and a third one for agents whose
+//! TLS ends in a proxy.
 //!
 //! Owns certificates, connection limits, request ids, errors as seen from outside. Knows no route of any slice.
 
 pub mod agent;
 pub mod edge;
 pub mod person;
+pub mod proxied;
 pub mod tls;
 
 #[cfg(test)]

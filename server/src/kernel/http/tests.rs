@@ -1,11 +1,12 @@
 //! Both listeners with real TLS on real sockets.
 
-use crate::app::{self, Kernel, Running, Slices};
+use crate::app::{self, Kernel, Running, Slices, Through};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Connect, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::{Agent, AgentGate};
+use crate::kernel::http::proxied::OnceGate;
 use actix_web::web::{self, Bytes, Json, ServiceConfig};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -130,7 +131,9 @@ impl Site {
             actix_web::rt::System::new().block_on(async move {
                 let gate = AgentGate::new(|who| who.agent_id.to_string() == ENABLED);
                 let (people, agents) = (Arc::new(people), Arc::new(agents));
-                let slices = Slices { people, agents, jobs: Vec::new(), gate };
+                let through =
+                    Through { strangers: Arc::new(|_| {}), once: OnceGate::new(async |_| Ok(true)) };
+                let slices = Slices { people, agents, through, jobs: Vec::new(), gate };
                 let running: Running = app::start(&kernel, slices).unwrap();
                 started.send((running.people, running.agents)).unwrap();
                 stopped.await.unwrap();
