@@ -1,11 +1,16 @@
 //! Messages between agent, command line and server. JSON, strict; pinned by golden files.
 
 mod calendars;
+mod cmdb;
 mod findings;
 mod problem;
 mod schedule;
 
 pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
+pub use cmdb::{
+    CiClass, CiRef, Criticality, Declare, DeclareDone, Declared, DeclaredFile, DeclaredPage, Impact,
+    ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, Relation, RelationKind, RelationLine,
+};
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
     Proposed, SeenFinding,
@@ -329,7 +334,7 @@ pub struct ProgressHost {
 pub struct CiLine {
     /// Such as `CI-7`.
     pub ci: String,
-    /// `host`.
+    /// Its class: `service`, `host`, `software`, `device` or `data`.
     pub kind: String,
     pub name: String,
     pub created: Timestamp,
@@ -365,6 +370,11 @@ pub struct CiFile {
     pub line: CiLine,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Facts>,
+    /// What people declared of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<DeclaredFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<RelationLine>,
     /// As recorded by receipts, by resource.
     pub states: Vec<CiState>,
     /// What its health checks said last, by name.

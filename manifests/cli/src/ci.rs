@@ -1,6 +1,7 @@
 //! `assent ci …`: hosts and what the CMDB recorded about them. This is the server's word, and says so.
 
 pub mod args;
+pub mod declared;
 pub mod facts;
 
 use crate::author::list::print_json;
@@ -100,7 +101,14 @@ fn rendered(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> S
     let (name, ci, kind) = (text::clean(&line.name), text::clean(&line.ci), text::clean(&line.kind));
     let since = window::local_in(lang, line.created, zone);
     let mut out = format!("{name} ({ci}), {kind} {} {since}\n", lang.word(Word::Since));
-    out.push_str(&head(file, lang, (zone, now)));
+    if line.agent.is_some() {
+        out.push_str(&head(file, lang, (zone, now)));
+    }
+    out.push_str(&declared::told(file, lang, zone));
+    if line.agent.is_none() {
+        out.push_str(&format!("\n{}\n{}", lang.word(Word::History), history(&file.history, lang, zone)));
+        return out;
+    }
     let change = file.states.first().map_or("ID".to_owned(), |state| state.change_id.to_string());
     out.push_str(&format!(
         "\n{} assent export --change {change} -o bundle.tar && assent verify bundle.tar)\n",

@@ -171,6 +171,14 @@ words! {
     HeadsOfStates: "  RESOURCE|LAST STEP|CHANGE|APPROVED BY|WHEN|LEDGER", "  RESSOURCE|LETZTER SCHRITT|ÄNDERUNG|GENEHMIGT VON|WANN|PROTOKOLL";
     HeadsOfExpiry: "|EXPIRES|WHEN|LEFT", "|LÄUFT AB|WANN|REST";
     HeadsOfAudit: "NUMBER|WHEN|WHO|ACTION|OBJECT", "NUMMER|WANN|WER|HANDLUNG|GEGENSTAND";
+    DidChange: "changed: {}", "geändert: {}";
+    WouldChange: "would change: {}; nothing was stored", "würde geändert: {}; nichts wurde gespeichert";
+    Affects: "an outage reaches:", "ein Ausfall betrifft:";
+    Needs: "it needs:", "es braucht:";
+    Unrelated: "it is related to nothing", "es hat keine Beziehungen";
+    ThereIsMore: "there is more: see --depth", "es gibt mehr: siehe --depth";
+    DeclaredBy: "declared by", "angegeben von";
+    This: "this", "dies";
     FreeFor: "free on {} hosts:", "frei auf {} Hosts:";
     Conflicts: "Conflicts (according to the server):", "Konflikte (laut Server):";
     ConflictClosed: "CLOSED by the blackout {}: nothing of the windows is left", "GESPERRT durch den Kalender {}: von den Wartungsfenstern bleibt nichts";

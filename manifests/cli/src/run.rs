@@ -129,6 +129,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::List { label, facts, json }) => ci::list(session, &label, &facts, json),
         Do::Ci(CiCommand::Facts { host, section, json }) => ci::facts::show(session, &host, section, json),
         Do::Ci(CiCommand::Show { host, json }) => ci::show(session, &host, json),
+        Do::Ci(CiCommand::Declared(command)) => ci::declared::run(session, command),
         Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
         Do::Ci(CiCommand::Disable { host }) => ci::set_enabled(session, &host, false),
         Do::Ci(CiCommand::Enable { host }) => ci::set_enabled(session, &host, true),

@@ -1,5 +1,6 @@
 //! The CMDB over HTTP.
 
+use super::declared;
 use super::marks::Wanted;
 use super::model::CiId;
 use super::store;
@@ -16,7 +17,7 @@ use shared::wire::{CiFile, CiLine};
 
 /// Routes for people.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list).service(show);
+    config.service(list).service(show).configure(declared::routes);
 }
 
 /// Which entries are listed, by the facts that they reported last; all conditions hold together.

@@ -4,6 +4,7 @@
 //! hosts are identified by their keys, approvals by the policy.
 
 mod api;
+mod declared;
 mod differences;
 mod marks;
 mod model;
@@ -12,6 +13,7 @@ mod store;
 mod tests;
 
 pub use api::{Fitting, routes};
+pub use declared::{Far, Page};
 pub use model::{CiId, EventKind, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use store::{
     facts_digests, find_facts, get, get_file, insert_events, insert_host, list, list_history, list_states,

@@ -70,6 +70,8 @@ pub enum EventKind {
     Corrected,
     /// It has tried to, and it is as it was found.
     NotCorrected,
+    /// A person has said something else of it, or related it otherwise.
+    Declared,
     /// A finding of the host was accepted by a retroactive change.
     Accepted,
 }
@@ -95,6 +97,7 @@ impl EventKind {
             Self::Health => "health",
             Self::Corrected => "corrected",
             Self::NotCorrected => "not_corrected",
+            Self::Declared => "declared",
             Self::Accepted => "accepted",
         }
     }

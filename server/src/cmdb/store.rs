@@ -6,6 +6,7 @@ mod health;
 pub use facts::{facts_digests, find_facts, fitting, record_facts};
 pub use health::{record_health, record_report};
 
+use super::declared;
 use super::model::{CiId, NewEvent, NewHost, NewState, one_line, unknown};
 use crate::each;
 use crate::kernel::db::Conn;
@@ -91,7 +92,7 @@ diesel::table! {
 /// Newest history entries shown with a CI.
 const HISTORY: i64 = 500;
 /// Rows per statement: below SQLite's 32,766 variables.
-const ROWS: usize = 1_000;
+pub(super) const ROWS: usize = 1_000;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = ci)]
@@ -308,10 +309,12 @@ pub fn get_file(tx: &mut Conn, name: &str) -> Result<CiFile, Error> {
     let line = get(tx, name)?;
     let id: CiId = line.ci.parse().map_err(|_| unknown("id", &line.ci))?;
     let facts = find_facts(tx, id)?;
+    let declared = declared::find(tx, id.0)?;
+    let relations = declared::relations(tx, id.0)?;
     let states = list_states(tx, id)?;
     let health = health::list(tx, id)?;
     let history = list_history(tx, id)?;
-    Ok(CiFile { line, facts, states, health, history })
+    Ok(CiFile { line, facts, declared, relations, states, health, history })
 }
 
 /// As recorded by receipts, by resource.

@@ -53,6 +53,7 @@ const CODES: &[(u16, &[&str])] = &[
             "approval.other_revision",
             "approval.stale_plans",
             "calendar.moved",
+            "ci.moved",
             "chain.fork",
             "chain.gap",
             "change.finding_taken",
@@ -96,6 +97,9 @@ const CODES: &[(u16, &[&str])] = &[
         &[
             "approval.refused",
             "calendar.bad",
+            "ci.bad_declaration",
+            "ci.circle",
+            "ci.unknown_item",
             "change.bad_targets",
             "change.manifest_unknown",
             "change.not_a_judgement",

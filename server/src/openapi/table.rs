@@ -36,6 +36,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("server", SERVER),
     ("fleet", FLEET),
     ("cmdb", CMDB),
+    ("declarations", DECLARED),
     ("people", PEOPLE),
     ("repository", REPOSITORY),
     ("artifacts", ARTIFACTS),
@@ -579,6 +580,36 @@ const SCHEDULE: &[Route] = &[
     .query::<schedule::Asked>()
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
     .refuses(NAMED),
+];
+
+const DECLARED: &[Route] = &[
+    route(
+        ("GET", "/v1/declarations"),
+        "listDeclarations",
+        may::<Read>(),
+        "Lists what people declared of the CMDB's entries and how they belong together, by number.",
+    )
+    .query::<cmdb::Page>()
+    .answers(&[answer(200, "a page", json::<wire::DeclaredPage>())]),
+    route(
+        ("POST", "/v1/declarations"),
+        "declare",
+        may::<Operate>(),
+        "Brings entries of the CMDB to what is said of them, all or none, or only says what would change.",
+    )
+    .takes(json::<wire::Declare>())
+    .answers(&[answer(200, "what changed, or would", json::<wire::DeclareDone>())])
+    .refuses(&["ci.ambiguous", "ci.bad_declaration", "ci.circle", "ci.moved", "ci.unknown_item"]),
+    route(
+        ("GET", "/v1/cis/{name}/impact"),
+        "showImpact",
+        may::<Read>(),
+        "Shows what an outage of an entry reaches, and what it needs; for people, nothing is decided by it.",
+    )
+    .parts(&[text("name")])
+    .query::<cmdb::Far>()
+    .answers(&[answer(200, "both sides, the nearest first", json::<wire::Impact>())])
+    .refuses(&["ci.ambiguous", "ci.not_found"]),
 ];
 
 const FINDINGS: &[Route] = &[

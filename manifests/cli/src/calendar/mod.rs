@@ -4,6 +4,8 @@ pub mod args;
 mod free;
 mod ics;
 
+pub use ics::text as text_of;
+
 use crate::author::list::print_json;
 use crate::change::hosts::{find, pairs};
 use crate::error::{Context as _, Done, Failure};

@@ -38,6 +38,8 @@ pub enum CiCommand {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Declared(super::declared::args::DeclaredCommand),
     /// Set labels (KEY=VALUE) or remove them (KEY=)
     #[command(after_help = "Example: assent ci label web1 role=web stage=")]
     Label {

@@ -16,8 +16,9 @@ use shared::time::{Interval, Timestamp};
 use shared::windows::CalendarName;
 use shared::wire::{
     Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, Conflict,
-    Cosigned, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Invitation,
-    Invite, NewIgnoreRule, ProgressPage, PutCalendar, Recorded, Why, WitnessList,
+    Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes,
+    HostLine, IgnoreRule, Impact, Invitation, Invite, Item, NewIgnoreRule, ProgressPage, PutCalendar,
+    Recorded, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -269,6 +270,28 @@ impl Client {
         let path = format!("/v1/calendars/{name}");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
         self.read("the calendar", &Request { again: false, ..request })
+    }
+
+    /// Everything that is declared, and the number of the newest record.
+    pub fn declarations(&self) -> Done<(Vec<Item>, u64)> {
+        let (mut all, mut path) = (Vec::new(), "/v1/declarations".to_owned());
+        loop {
+            let page: DeclaredPage = self.read("what is declared", &Request::get(&path, LARGE))?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => path = format!("/v1/declarations?from={next}"),
+                None => return Ok((all, page.newest)),
+            }
+        }
+    }
+
+    pub fn declare(&self, wish: &Declare) -> Done<DeclareDone> {
+        self.post("the outcome", "/v1/declarations", wish)
+    }
+
+    pub fn impact(&self, name: &str, depth: u8) -> Done<Impact> {
+        let path = format!("/v1/cis/{}/impact?depth={depth}", escape(name));
+        self.read("the impact", &Request::get(&path, LARGE))
     }
 
     pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {

@@ -187,6 +187,12 @@ async fn people_get_what_is_described() {
     assert_eq!(call("GET", &artifact, vec![]).await.bytes, blob);
 
     let (publish, _) = world.publishing(&world.publication("base", "1.1.0", "text"));
+    let items = json!([
+        { "item": "service:shop", "declared": { "owner": "shop", "criticality": "high", "labels": { "team": "red" } },
+          "relations": [{ "kind": "depends_on", "to": "data:orders" }] },
+        { "item": "data:orders", "declared": { "confidentiality": "very_high" } },
+    ]);
+    let items = json!({ "reason": "x", "items": items });
     let window = &of.change.body.intervals[..1];
     let calendar = json!({ "title": "x", "mode": "hard", "holds": ["normal"], "times": window });
     let calendar = json!({ "after": 0, "reason": "x", "calendar": calendar });
@@ -237,6 +243,9 @@ async fn people_get_what_is_described() {
         ("GET", "/v1/calendars/year-end".into(), vec![], 200),
         ("GET", format!("/v1/changes/{id}/conflicts"), vec![], 200),
         ("GET", "/v1/free-times?label=role=web&until=2027-06-01T00:00:00Z".into(), vec![], 200),
+        ("POST", "/v1/declarations".into(), json(items), 200),
+        ("GET", "/v1/declarations".into(), vec![], 200),
+        ("GET", "/v1/cis/shop/impact?depth=3".into(), vec![], 200),
         // And refusals.
         ("GET", "/v1/calendars/odd".into(), vec![], 404),
         ("GET", "/v1/changes/C-999".into(), vec![], 404),

@@ -184,6 +184,7 @@ fn readable(route: &Route) -> Vec<u8> {
     let body = match route.id {
         "beginUpload" => json!({ "sha256": Digest::of(b"x"), "length": 1 }),
         "closeChange" => json!({ "outcome": "failed" }),
+        "declare" => json!({ "reason": "x", "items": [] }),
         "storeCalendar" => json!({ "after": 0, "reason": "x" }),
         "createChange" | "labelHost" | "export" => json!({}),
         "grantAccess" => json!({ "access": "reader", "days": 1 }),

@@ -24,6 +24,7 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("publishPolicy", Err("the policy edition is in the ledger")),
     ("beginUpload", Ok("upload.begin")),
     ("continueUpload", Err("bytes of an upload that was recorded when it began, bound to its digest")),
+    ("declare", Ok("cmdb.declare")),
     ("storeCalendar", Ok("calendars.store")),
     ("createChange", Ok("change.create")),
     ("putRevision", Err("the signed revision is in the ledger")),
@@ -106,6 +107,17 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         let calendar = json!({"title": "x", "mode": "hard", "holds": ["normal"], "times": times});
         let put = json!({"after": 0, "reason": "x", "calendar": calendar});
         call(&app, "PUT", "/v1/calendars/year-end", &put).await;
+        let items = json!([{"item": "service:shop", "declared": {"owner": "shop"}}]);
+        call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
+        // What changes nothing is no action.
+        call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
+        call(
+            &app,
+            "POST",
+            "/v1/declarations",
+            &json!({"reason": "x", "dry_run": true, "items": [{"item": "service:mail"}]}),
+        )
+        .await;
         let made = call(&app, "POST", "/v1/finding-rules", &rule).await;
         call(&app, "DELETE", &format!("/v1/finding-rules/{}", made["id"]), &Value::Null).await;
         let period = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"});

@@ -1,0 +1,149 @@
+//! Declarations and relations over HTTP.
+
+use super::apply::Work;
+use super::graph::{Edge, Reached, Way, walk};
+use super::store;
+use crate::audit::{self, Action};
+use crate::cmdb::model::CiId;
+use crate::cmdb::store::get;
+use crate::kernel::clock::Clock;
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::person::{Allowed, Operate, Read};
+use actix_web::web::{Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
+use actix_web::{get, web};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use shared::wire::{Declare, DeclareDone, DeclaredPage, Impact, ImpactLine, Item, Relation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Items on a page of the export.
+const PAGE: i64 = 500;
+/// Steps that are walked when nothing is said, and at most.
+const FAR: (u32, u32) = (5, 20);
+/// Items that are shown on each side.
+const SHOWN: usize = 500;
+/// A declaration of 10,000 items.
+const LARGE: usize = 16 << 20;
+
+/// Routes for people.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(export).service(impact).service(
+        web::resource("/v1/declarations").app_data(PayloadConfig::new(LARGE)).route(web::post().to(declare)),
+    );
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// `next` of the page before.
+    #[serde(default)]
+    from: u64,
+}
+
+/// Everything that is declared, by number.
+#[get("/v1/declarations")]
+async fn export(_: Allowed<Read>, page: Query<Page>, db: Data<Db>) -> Result<Json<DeclaredPage>, Error> {
+    let from = page.into_inner().from;
+    Ok(Json(db.read("cmdb.declarations", move |tx| list(tx, from)).await?))
+}
+
+fn list(tx: &mut Conn, from: u64) -> Result<DeclaredPage, Error> {
+    let mut ids = store::page(tx, from, PAGE)?;
+    let more = i64::try_from(ids.len()).unwrap_or(i64::MAX) > PAGE;
+    let next = if more { ids.pop() } else { None };
+    let mut said = store::newest(tx, &ids)?;
+    let edges = store::edges(tx, &ids)?;
+    let ends = edges.iter().flat_map(|edge| [edge.source, edge.target]);
+    let names = store::references(tx, ids.iter().copied().chain(ends))?;
+    let relation = |edge: &&Edge| Some(Relation { kind: edge.kind, to: names.get(&edge.target)?.clone() });
+    let items = ids.iter().filter_map(|id| {
+        let relations: BTreeSet<_> =
+            edges.iter().filter(|edge| edge.source == *id).filter_map(|edge| relation(&edge)).collect();
+        Some(Item {
+            item: names.get(id)?.clone(),
+            declared: said.remove(id).map(|(_, said)| said).unwrap_or_default(),
+            relations: Some(relations),
+        })
+    });
+    let items = items.collect();
+    Ok(DeclaredPage { items, newest: store::newest_number(tx)?, next: next.map(i64::cast_unsigned) })
+}
+
+/// Brings items to what is said of them, all or none; the same again changes nothing.
+async fn declare(
+    person: Allowed<Operate>,
+    body: Bytes,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<DeclareDone>, Error> {
+    let wish: Declare = serde_json::from_slice(&body).map_err(Refusal::bad_json)?;
+    let now = clock.now();
+    if wish.dry_run {
+        return Ok(Json(db.read("cmdb.declare_dry", move |tx| Work::of(tx, &wish).map(Work::done)).await?));
+    }
+    let write = move |tx: &mut Conn| {
+        // Takes the lock under which all declarations are made one after another.
+        crate::ledger::lock(tx)?;
+        let work = Work::of(tx, &wish)?;
+        if !work.is_empty() {
+            let object = format!("{} items", work.len());
+            audit::record(tx, &Action::by(&person.person, "cmdb.declare", object, &wish), now)?;
+            work.store(tx, (&person.person, &wish.reason), now)?;
+        }
+        Ok::<_, Error>(work.done())
+    };
+    Ok(Json(db.write("cmdb.declare", write).await?))
+}
+
+/// How far relations are walked.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Far {
+    /// Steps, at most 20; 5 when absent.
+    depth: Option<u32>,
+}
+
+/// What an outage of an item reaches, and what it needs.
+#[get("/v1/cis/{name}/impact")]
+async fn impact(
+    _: Allowed<Read>,
+    name: Path<String>,
+    far: Query<Far>,
+    db: Data<Db>,
+) -> Result<Json<Impact>, Error> {
+    let (name, depth) = (name.into_inner(), far.into_inner().depth.unwrap_or(FAR.0).min(FAR.1));
+    Ok(Json(db.read("cmdb.impact", move |tx| reach(tx, &name, depth)).await?))
+}
+
+fn reach(tx: &mut Conn, name: &str, depth: u32) -> Result<Impact, Error> {
+    let line = get(tx, name)?;
+    let id: CiId = line.ci.parse().map_err(|error| Error::fault("reading the CMDB", error))?;
+    let mut both = BTreeMap::new();
+    for way in [Way::Affects, Way::Needs] {
+        both.insert(way == Way::Affects, walk(id.0, way, (depth, SHOWN), |at: &[i64]| store::edges(tx, at))?);
+    }
+    let reached = both.values().flat_map(|(found, _)| found.iter());
+    let ids: Vec<i64> = reached.map(|place| place.ci).chain([id.0]).collect();
+    let (names, said) = (store::references(tx, ids.iter().copied())?, store::newest(tx, &ids)?);
+    let told = |place: &Reached| {
+        let declared = said.get(&place.ci).map(|(_, said)| said);
+        Some(ImpactLine {
+            item: names.get(&place.ci)?.clone(),
+            distance: place.distance,
+            via: names.get(&place.via)?.clone(),
+            kind: place.kind,
+            criticality: declared.and_then(|said| said.criticality),
+            owner: declared.and_then(|said| said.owner.clone()),
+        })
+    };
+    let side = |affects: bool| both.get(&affects).map(|(found, _)| found.iter().filter_map(told).collect());
+    let of = names.get(&id.0).cloned().ok_or_else(|| Error::fault("reading the CMDB", "an entry is gone"))?;
+    Ok(Impact {
+        of,
+        affects: side(true).unwrap_or_default(),
+        needs: side(false).unwrap_or_default(),
+        cut: both.values().any(|(_, cut)| *cut),
+    })
+}

@@ -1,0 +1,12 @@
+//! What people declare: classes, owners, protection needs, relations. Hosts' own facts and this never overwrite one another.
+
+mod api;
+mod apply;
+mod graph;
+mod model;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Far, Page, routes};
+pub use store::{find, relations};

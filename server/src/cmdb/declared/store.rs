@@ -1,0 +1,205 @@
+//! All SQL of declarations and relations.
+
+use super::graph::Edge;
+use crate::cmdb::model::unknown;
+use crate::cmdb::store::{ROWS, ci};
+use crate::each;
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use diesel::prelude::*;
+use shared::ids::PersonId;
+use shared::strict;
+use shared::time::Timestamp;
+use shared::wire::{CiClass, CiRef, Declared, DeclaredFile, RelationKind, RelationLine};
+use std::collections::{BTreeMap, BTreeSet};
+
+diesel::table! {
+    ci_declared (id) {
+        id -> BigInt,
+        ci -> BigInt,
+        newest -> Bool,
+        at -> BigInt,
+        person -> Text,
+        reason -> Text,
+        body -> Text,
+    }
+}
+
+diesel::table! {
+    ci_relation (source, kind, target) {
+        source -> BigInt,
+        kind -> Text,
+        target -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(ci_declared, ci);
+
+fn reference((id, kind, name): (i64, String, String)) -> Result<(i64, CiRef), Error> {
+    let class = CiClass::parse(&kind).ok_or_else(|| unknown("the class", &kind))?;
+    Ok((id, CiRef { class, name }))
+}
+
+/// Items by class and name, as far as they are there.
+///
+/// # Errors
+/// `ci.ambiguous` for a host whose name another one has as well.
+pub(super) fn resolve(tx: &mut Conn, wanted: &BTreeSet<&CiRef>) -> Result<BTreeMap<CiRef, i64>, Error> {
+    let names: Vec<&str> = wanted.iter().map(|item| item.name.as_str()).collect();
+    let mut found = BTreeMap::new();
+    for some in names.chunks(ROWS) {
+        let rows = ci::table.filter(ci::name.eq_any(some)).order(ci::id).select((ci::id, ci::kind, ci::name));
+        for row in rows.load::<(i64, String, String)>(tx)? {
+            let (id, item) = reference(row)?;
+            if !wanted.contains(&item) {
+                continue;
+            }
+            if let Some(first) = found.insert(item.clone(), id) {
+                let refusal = Refusal::conflict("ci.ambiguous").with("name", item);
+                return Err(refusal.with("ids", format!("CI-{first}, CI-{id}")).into());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Class and name of each of these.
+pub(super) fn references(
+    tx: &mut Conn,
+    ids: impl IntoIterator<Item = i64>,
+) -> Result<BTreeMap<i64, CiRef>, Error> {
+    let ids: Vec<i64> = ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = BTreeMap::new();
+    for some in ids.chunks(ROWS) {
+        let rows = ci::table.filter(ci::id.eq_any(some)).select((ci::id, ci::kind, ci::name));
+        for row in rows.load::<(i64, String, String)>(tx)? {
+            let (id, item) = reference(row)?;
+            found.insert(id, item);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn insert_item(tx: &mut Conn, item: &CiRef, now: Timestamp) -> QueryResult<i64> {
+    let row = (ci::kind.eq(item.class.as_str()), ci::name.eq(&item.name), ci::created.eq(now.0));
+    diesel::insert_into(ci::table).values(row).returning(ci::id).get_result(tx)
+}
+
+fn declared(body: &str) -> Result<Declared, Error> {
+    serde_json::from_str(body).map_err(|_| unknown("what is declared", body))
+}
+
+/// What is declared of these now, with the number of the record.
+pub(super) fn newest(tx: &mut Conn, ids: &[i64]) -> Result<BTreeMap<i64, (u64, Declared)>, Error> {
+    let mut found = BTreeMap::new();
+    for some in ids.chunks(ROWS) {
+        let rows =
+            ci_declared::table.filter(ci_declared::newest.eq(true)).filter(ci_declared::ci.eq_any(some));
+        let rows = rows.select((ci_declared::ci, ci_declared::id, ci_declared::body));
+        for (ci, id, body) in rows.load::<(i64, i64, String)>(tx)? {
+            found.insert(ci, (id.cast_unsigned(), declared(&body)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The number of the newest record of all, 0 before the first.
+pub(super) fn newest_number(tx: &mut Conn) -> QueryResult<u64> {
+    let last = ci_declared::table.select(diesel::dsl::max(ci_declared::id)).first::<Option<i64>>(tx)?;
+    Ok(last.map_or(0, i64::cast_unsigned))
+}
+
+pub(super) fn insert(
+    tx: &mut Conn,
+    ci: i64,
+    body: &Declared,
+    (person, reason): (&PersonId, &str),
+    now: Timestamp,
+) -> QueryResult<()> {
+    let before = ci_declared::table.filter(ci_declared::ci.eq(ci)).filter(ci_declared::newest.eq(true));
+    diesel::update(before).set(ci_declared::newest.eq(false)).execute(tx)?;
+    let body = String::from_utf8_lossy(&strict::to_json(body)).into_owned();
+    diesel::insert_into(ci_declared::table)
+        .values((
+            ci_declared::ci.eq(ci),
+            ci_declared::newest.eq(true),
+            ci_declared::at.eq(now.0),
+            ci_declared::person.eq(person.as_str()),
+            ci_declared::reason.eq(reason),
+            ci_declared::body.eq(body),
+        ))
+        .execute(tx)
+        .map(drop)
+}
+
+/// What is declared of one item, if anything is.
+pub fn find(tx: &mut Conn, ci: i64) -> Result<Option<DeclaredFile>, Error> {
+    let row = ci_declared::table
+        .filter(ci_declared::ci.eq(ci))
+        .filter(ci_declared::newest.eq(true))
+        .select((ci_declared::at, ci_declared::person, ci_declared::reason, ci_declared::body))
+        .first::<(i64, String, String, String)>(tx)
+        .optional()?;
+    let file = |(at, person, reason, body): (i64, String, String, String)| {
+        let by = person.parse().map_err(|_| unknown("the person", &person))?;
+        Ok(DeclaredFile { declared: declared(&body)?, at: Timestamp(at), by, reason })
+    };
+    row.map(file).transpose()
+}
+
+fn edge((source, kind, target): (i64, String, i64)) -> Result<Edge, Error> {
+    let kind = RelationKind::parse(&kind).ok_or_else(|| unknown("the relation", &kind))?;
+    Ok(Edge { source, kind, target })
+}
+
+/// Relations that begin or end at one of these.
+pub(super) fn edges(tx: &mut Conn, ids: &[i64]) -> Result<Vec<Edge>, Error> {
+    let mut found = BTreeSet::new();
+    for some in ids.chunks(ROWS / 2) {
+        let touching = ci_relation::source.eq_any(some).or(ci_relation::target.eq_any(some));
+        for row in ci_relation::table.filter(touching).load::<(i64, String, i64)>(tx)? {
+            found.insert(edge(row)?);
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+pub(super) fn insert_edges(tx: &mut Conn, edges: &[Edge]) -> QueryResult<()> {
+    let row = |edge: &Edge| {
+        let Edge { source, kind, target } = *edge;
+        (ci_relation::source.eq(source), ci_relation::kind.eq(kind.as_str()), ci_relation::target.eq(target))
+    };
+    for some in edges.chunks(ROWS) {
+        let rows: Vec<_> = some.iter().map(row).collect();
+        each!(tx, |c| diesel::insert_into(ci_relation::table).values(&rows).execute(c))?;
+    }
+    Ok(())
+}
+
+pub(super) fn delete_edge(tx: &mut Conn, edge: &Edge) -> QueryResult<()> {
+    diesel::delete(ci_relation::table.find((edge.source, edge.kind.as_str(), edge.target)))
+        .execute(tx)
+        .map(drop)
+}
+
+/// Relations of one item, from its side.
+pub fn relations(tx: &mut Conn, ci: i64) -> Result<Vec<RelationLine>, Error> {
+    let edges = edges(tx, &[ci])?;
+    let names = references(tx, edges.iter().flat_map(|edge| [edge.source, edge.target]))?;
+    let line = |edge: &Edge| {
+        let inward = edge.target == ci;
+        let other = names.get(if inward { &edge.source } else { &edge.target })?.clone();
+        Some(RelationLine { kind: edge.kind, inward, other })
+    };
+    let mut lines: Vec<_> = edges.iter().filter_map(line).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+/// Ids of items of which something is declared, or that are no hosts, from this one on; one more than `most` if there are more.
+pub(super) fn page(tx: &mut Conn, from: u64, most: i64) -> QueryResult<Vec<i64>> {
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let said = ci_declared::table.filter(ci_declared::newest.eq(true)).select(ci_declared::ci);
+    let wanted = ci::kind.ne(CiClass::Host.as_str()).or(ci::id.eq_any(said));
+    ci::table.filter(ci::id.ge(from)).filter(wanted).order(ci::id).limit(most + 1).select(ci::id).load(tx)
+}
