@@ -11,10 +11,10 @@ use shared::change::Change;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::ChangeId;
-use shared::lifecycle::State;
+use shared::lifecycle::{Event, State};
 use shared::plan::PlanSet;
 use shared::statement::Statement;
-use shared::time::Timestamp;
+use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeFile, ChangeLine};
 use shared::words;
 use std::collections::BTreeMap;
@@ -161,6 +161,53 @@ pub fn open(tx: &mut Conn) -> Result<Vec<Change>, Error> {
     let rows = store::list_in(tx, &states)?;
     let rows = rows.iter().filter(|row| !row.retroactive);
     rows.map(|row| revision(tx, row).map(|statement| statement.body)).collect()
+}
+
+/// A change as calendars show it.
+#[derive(Debug, Clone)]
+pub struct Scheduled {
+    pub change: Change,
+    pub state: State,
+    /// Grows with everything that happens to it.
+    pub version: i64,
+    /// When something happened to it last.
+    pub at: Timestamp,
+    /// The windows of earlier revisions, each at its place; the newest that had one there.
+    pub earlier: Vec<Interval>,
+}
+
+/// Changes that were submitted at least once and are not over since `since`.
+pub fn scheduled(tx: &mut Conn, since: Timestamp) -> Result<Vec<Scheduled>, Error> {
+    let mut found = Vec::new();
+    for row in store::list_ending_after(tx, since)? {
+        let events = store::list_events(tx, &row.id)?;
+        let submit = Event::Submit.to_string();
+        let was_submitted = events.iter().any(|event| event.event == submit);
+        if row.retroactive || row.statement.is_none() || !was_submitted {
+            continue;
+        }
+        let mut earlier: Vec<Interval> = Vec::new();
+        for digest in store::list_revisions(tx, &row.id)? {
+            let bytes = ledger::find_statement(tx, &digest)?;
+            let read = bytes.and_then(|bytes| Statement::<Change>::parse(&bytes).ok());
+            let body = read.ok_or_else(|| store::damaged("a revision"))?.body;
+            for (place, time) in body.intervals.iter().enumerate() {
+                match earlier.get_mut(place) {
+                    Some(known) => *known = *time,
+                    None => earlier.push(*time),
+                }
+            }
+        }
+        let at = events.last().map_or(row.created, |event| event.at);
+        found.push(Scheduled {
+            change: revision(tx, &row)?.body,
+            state: row.state()?,
+            version: row.version,
+            at: Timestamp(at),
+            earlier,
+        });
+    }
+    Ok(found)
 }
 
 /// Receipts of the hosts in waves before `wave`.

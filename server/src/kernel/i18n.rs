@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 13] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 14] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -23,6 +23,7 @@ const CATALOGUES: [(&str, &str, &str); 13] = catalogues![
     "manifests",
     "calendars",
     "changes",
+    "schedule",
     "rollout",
     "progress",
     "findings",

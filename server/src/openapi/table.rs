@@ -43,6 +43,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("calendars", CALENDARS),
     ("changes", CHANGES),
     ("schedule", SCHEDULE),
+    ("feeds", FEEDS),
     ("progress", PROGRESS),
     ("receipts", RECEIPTS),
     ("findings", FINDINGS),
@@ -580,6 +581,37 @@ const SCHEDULE: &[Route] = &[
     .query::<schedule::Asked>()
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
     .refuses(NAMED),
+];
+
+const FEEDS: &[Route] = &[
+    route(
+        ("POST", "/v1/feeds"),
+        "openFeed",
+        may::<Read>(),
+        "Lets whoever has a secret read the schedule as a calendar, until its owner ends it or loses the access.",
+    )
+    .takes(json::<schedule::OpenFeed>())
+    .answers(DONE)
+    .refuses(&["feed.taken", "feed.too_many"]),
+    route(
+        ("DELETE", "/v1/feeds"),
+        "endFeeds",
+        may::<Read>(),
+        "Ends all calendar addresses of the person who asks.",
+    )
+    .answers(DONE),
+    route(
+        ("GET", "/v1/feeds/{secret}.ics"),
+        "readFeed",
+        PUBLIC,
+        "Gives windows of changes and blackouts as an iCalendar file (RFC 5545), to whoever has the secret.",
+    )
+    .parts(&[text("secret")])
+    .answers(&[
+        answer(200, "the calendar", Content::Bytes("text/calendar")),
+        answer(304, "it is as the caller knows it", Content::Nothing),
+    ])
+    .refuses(&["feed.unknown"]),
 ];
 
 const DECLARED: &[Route] = &[

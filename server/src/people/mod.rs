@@ -11,6 +11,7 @@ mod tests;
 pub use api::routes;
 pub use model::PersonLine;
 pub(crate) use model::{Grant, Granted};
+pub use store::has_access;
 
 use crate::audit::{self, Action};
 use crate::kernel::config::Config;

@@ -49,6 +49,12 @@ pub(super) fn find_caller(tx: &mut Conn, secret: &Digest, now: Timestamp) -> Res
     Ok(Some(Caller { person: id.parse().map_err(|_| unreadable("the id"))?, access }))
 }
 
+/// Whether the server knows the person, and nobody has taken the access away.
+pub fn has_access(tx: &mut Conn, id: &str) -> QueryResult<bool> {
+    let known = person::table.find(id).filter(person::disabled.is_null());
+    Ok(known.select(person::id).first::<String>(tx).optional()?.is_some())
+}
+
 /// Records the first administrator; true the first time. A person who is here already keeps what was changed since.
 pub(super) fn record_bootstrap(tx: &mut Conn, first: &Bootstrap, now: Timestamp) -> QueryResult<bool> {
     let row = (

@@ -1,13 +1,19 @@
 //! The schedule over HTTP.
 
-use super::store;
+use super::{feed, store};
+use crate::audit::{self, Action};
 use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::{Allowed, Read};
-use actix_web::get;
+use crate::kernel::i18n::Language;
+use actix_web::http::header::{self, EntityTag};
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{Conflict, FreeTimes};
@@ -17,7 +23,7 @@ const FURTHEST: i64 = 400 * 86_400;
 
 /// Routes for people.
 pub fn people(config: &mut ServiceConfig) {
-    config.service(conflicts).service(free);
+    config.service(conflicts).service(free).service(open_feed).service(end_feeds).service(read_feed);
 }
 
 /// What gets in the way of a change.
@@ -30,6 +36,73 @@ async fn conflicts(
 ) -> Result<Json<Vec<Conflict>>, Error> {
     let (id, now) = (id.into_inner(), clock.now());
     Ok(Json(db.read("schedule.conflicts", move |tx| store::conflicts(tx, &id, now)).await?))
+}
+
+/// Under which secret a calendar reads the schedule.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenFeed {
+    /// Digest of a secret of 64 hex digits that only its owner has.
+    sha256: Digest,
+}
+
+/// Lets whoever has the secret read the schedule, until the person ends it or loses the access.
+#[post("/v1/feeds")]
+async fn open_feed(
+    person: Allowed<Read>,
+    wish: Json<OpenFeed>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Error> {
+    let (wish, now) = (wish.into_inner(), clock.now());
+    db.write("schedule.open_feed", move |tx| {
+        audit::record(tx, &Action::by(&person.person, "schedule.open_feed", "feed", &wish), now)?;
+        store::insert_feed(tx, &wish.sha256, &person.person, now)
+    })
+    .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends all feeds of the person who asks.
+#[delete("/v1/feeds")]
+async fn end_feeds(person: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<HttpResponse, Error> {
+    let now = clock.now();
+    db.write("schedule.end_feeds", move |tx| {
+        audit::record(tx, &Action::by(&person.person, "schedule.end_feeds", "feeds", &()), now)?;
+        Ok::<_, Error>(store::end_feeds(tx, &person.person, now)?)
+    })
+    .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The schedule as an iCalendar file. The secret in the path is all that a calendar program can send.
+#[get("/v1/feeds/{secret}.ics")]
+async fn read_feed(
+    request: HttpRequest,
+    secret: Path<String>,
+    config: Data<Config>,
+    language: Language,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Error> {
+    let (secret, now) = (Digest::of(secret.as_bytes()), clock.now());
+    let site = config.site_id.clone();
+    let read = move |tx: &mut Conn| {
+        if !store::is_feed(tx, &secret)? {
+            return Err(Refusal::not_found("feed.unknown").into());
+        }
+        feed::render(tx, &site, language, now)
+    };
+    let text = db.read("schedule.feed", read).await?;
+    let tag = EntityTag::new_strong(Digest::of(text.as_bytes()).to_string());
+    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| known.contains(tag.tag()));
+    let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer.insert_header(header::ETag(tag)).insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    Ok(match is_known {
+        true => answer.finish(),
+        false => answer.content_type("text/calendar; charset=utf-8").body(text),
+    })
 }
 
 /// Which hosts and what time free times are wanted of.

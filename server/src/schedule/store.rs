@@ -1,17 +1,69 @@
-//! Brings changes and calendars together. It has no tables of its own.
+//! Brings changes and calendars together, and keeps the addresses of feeds.
 
 use super::model;
 use crate::calendars;
 use crate::changes;
+use crate::each;
 use crate::fleet;
 use crate::kernel::db::Conn;
-use crate::kernel::error::Error;
+use crate::kernel::error::{Error, Refusal};
+use crate::people;
+use diesel::prelude::*;
 use shared::change::ChangeType;
+use shared::digest::Digest;
+use shared::ids::PersonId;
 use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::State;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{CalendarMode, Conflict, FreeTimes};
 use std::collections::BTreeSet;
+
+diesel::table! {
+    feed (sha256) {
+        sha256 -> Binary,
+        person -> Text,
+        created -> BigInt,
+        ended -> Nullable<BigInt>,
+    }
+}
+
+/// Feeds of one person that may be open: one for each of their devices.
+const FEEDS: i64 = 20;
+
+/// # Errors
+/// `feed.too_many`, or `feed.taken` when somebody has this address already.
+pub(super) fn insert_feed(
+    tx: &mut Conn,
+    secret: &Digest,
+    person: &PersonId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let own = feed::table.filter(feed::person.eq(person.as_str())).filter(feed::ended.is_null());
+    if own.count().get_result::<i64>(tx)? >= FEEDS {
+        return Err(Refusal::conflict("feed.too_many").with("limit", FEEDS).into());
+    }
+    let row =
+        (feed::sha256.eq(secret.0.as_slice()), feed::person.eq(person.as_str()), feed::created.eq(now.0));
+    let new =
+        each!(tx, |c| diesel::insert_into(feed::table).values(row).on_conflict_do_nothing().execute(c))?;
+    if new == 1 { Ok(()) } else { Err(Refusal::conflict("feed.taken").into()) }
+}
+
+/// Ends all feeds of a person; how many there were.
+pub(super) fn end_feeds(tx: &mut Conn, person: &PersonId, now: Timestamp) -> QueryResult<usize> {
+    let own = feed::table.filter(feed::person.eq(person.as_str())).filter(feed::ended.is_null());
+    diesel::update(own).set(feed::ended.eq(now.0)).execute(tx)
+}
+
+/// Whether somebody who has access reads the schedule under this address.
+pub(super) fn is_feed(tx: &mut Conn, secret: &Digest) -> Result<bool, Error> {
+    let row = feed::table.find(secret.0.as_slice()).filter(feed::ended.is_null());
+    let person: Option<String> = row.select(feed::person).first(tx).optional()?;
+    Ok(match person {
+        Some(person) => people::has_access(tx, &person)?,
+        None => false,
+    })
+}
 
 /// What gets in the way of a change from now on, the worst first. Nothing for a change that is over or never runs.
 pub(super) fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Conflict>, Error> {

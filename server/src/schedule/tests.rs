@@ -2,9 +2,12 @@
 
 use super::model::without;
 use crate::changes::tests::world::{NOW, World};
+use crate::kernel::i18n::Language;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use shared::digest::Digest;
 use shared::time::{Interval, Timestamp};
+use std::collections::BTreeMap;
 
 fn hours(from: i64, until: i64) -> Interval {
     Interval { from: NOW.plus(from * 3_600), until: NOW.plus(until * 3_600) }
@@ -96,6 +99,114 @@ async fn free_times_are_what_blackouts_and_changes_leave() {
         assert_eq!(world.code("GET", &free("&host=nobody".into()), ()).await, "host.not_found");
         let late = format!("/v1/free-times?until={}", NOW.plus(500 * 86_400));
         assert_eq!(world.code("GET", &late, ()).await, "request.bad_parameter");
+    }
+}
+
+/// The events of the feed by UID: the value of each property.
+async fn feed(world: &World) -> BTreeMap<String, BTreeMap<String, String>> {
+    let site = world.site.clone();
+    let now = world.now();
+    let text = world.read(move |tx| super::feed::render(tx, &site, Language::En, now)).await;
+    assert!(text.lines().all(|line| line.len() <= 75) && text.contains("\r\n"), "{text}");
+    let unfolded = text.replace("\r\n ", "");
+    let mut events = BTreeMap::new();
+    for event in unfolded.split("BEGIN:VEVENT\r\n").skip(1) {
+        let lines = event.lines().take_while(|line| *line != "END:VEVENT");
+        let pair = |line: &str| line.split_once(':').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let event: BTreeMap<_, _> = lines.filter_map(pair).collect();
+        assert!(events.insert(event["UID"].clone(), event).is_none(), "a UID comes twice");
+    }
+    events
+}
+
+#[actix_web::test]
+async fn the_feed_shows_windows_and_blackouts_and_cancels_what_calendars_have_seen() {
+    for mut world in World::each(1, 2).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world
+            .in_review(&base, |change| {
+                change.intervals = vec![hours(1, 3), hours(25, 27)];
+                change.not_after = hours(25, 27).until;
+                change.title =
+                    "Base; with a, long title that does not fit into one line of a calendar file".into();
+            })
+            .await;
+        let (id, site) = (of.change.body.change_id.clone(), world.site.clone());
+        let uid = |n: u32| format!("{id}-{n}@{site}");
+        let before = feed(&world).await;
+        assert_eq!(before.keys().cloned().collect::<Vec<_>>(), [uid(1), uid(2)]);
+        assert_eq!(before[&uid(1)]["STATUS"], "TENTATIVE");
+        assert!(
+            before[&uid(1)]["SUMMARY"].starts_with(&format!("{id} Base\\; with a\\, long")),
+            "{before:?}"
+        );
+        let wall = |at: Timestamp| at.to_string().replace(['-', ':'], "");
+        assert_eq!(before[&uid(2)]["DTSTART"], wall(hours(25, 27).from));
+        assert_eq!(before[&uid(2)]["DTEND"], wall(hours(25, 27).until));
+        world.approve(&of, "peer").await;
+        assert_eq!(feed(&world).await[&uid(1)]["STATUS"], "CONFIRMED");
+        // The next revision has one window less, at another time.
+        let mut next = world.change(&id, 2, &base);
+        next.intervals = vec![hours(2, 4)];
+        next.not_after = hours(2, 4).until;
+        next.supersedes = Some(of.change.digest);
+        let next = world.sign(next);
+        world.good("PUT", &format!("/v1/changes/{id}/revisions/2"), &next.envelope).await;
+        let after = feed(&world).await;
+        assert_eq!(
+            (after[&uid(1)]["STATUS"].as_str(), after[&uid(2)]["STATUS"].as_str()),
+            ("TENTATIVE", "CANCELLED")
+        );
+        assert_eq!(after[&uid(1)]["DTSTART"], wall(hours(2, 4).from));
+        let sequence = |of: &BTreeMap<String, BTreeMap<String, String>>, n| {
+            of[&uid(n)]["SEQUENCE"].parse::<i64>().unwrap()
+        };
+        assert!(sequence(&after, 1) > sequence(&before, 1) && sequence(&after, 2) > sequence(&before, 2));
+        world.good("POST", &format!("/v1/changes/{id}/withdraw"), json!({ "note": "no" })).await;
+        assert!(feed(&world).await.values().all(|event| event["STATUS"] == "CANCELLED"));
+        world.good("PUT", "/v1/calendars/year-end", calendar("hard", &[hours(5, 6)])).await;
+        let all = feed(&world).await;
+        let blackout =
+            all.values().find(|event| event["SUMMARY"] == "Blackout: closing of the books").unwrap();
+        assert_eq!(
+            (blackout["TRANSP"].as_str(), blackout["DTSTART"].as_str()),
+            ("TRANSPARENT", wall(hours(5, 6).from).as_str())
+        );
+        world.clock.set(NOW.plus(200 * 86_400));
+        assert!(feed(&world).await.is_empty(), "what is long over goes");
+    }
+}
+
+#[actix_web::test]
+async fn a_feed_is_read_by_whoever_has_its_secret_until_it_ends() {
+    for world in World::each(1, 1).await {
+        let secret = "a".repeat(64);
+        let open = json!({ "sha256": Digest::of(secret.as_bytes()) });
+        let path = format!("/v1/feeds/{secret}.ics");
+        assert_eq!(world.code("GET", &path, ()).await, "feed.unknown");
+        assert_eq!(world.call("POST", "/v1/feeds", &open).await.0, 204);
+        assert_eq!(world.code("POST", "/v1/feeds", &open).await, "feed.taken");
+        assert_eq!(
+            world.code("GET", &format!("/v1/feeds/{}.ics", Digest::of(secret.as_bytes())), ()).await,
+            "feed.unknown",
+            "the digest opens nothing"
+        );
+        let is_open = |secret: String| {
+            let digest = Digest::of(secret.as_bytes());
+            world.read(move |tx| super::store::is_feed(tx, &digest))
+        };
+        assert!(is_open(secret.clone()).await);
+        world.sql("UPDATE person SET disabled = 1").await;
+        assert!(!is_open(secret.clone()).await, "its owner has no access any more");
+        world.sql("UPDATE person SET disabled = NULL").await;
+        assert_eq!(world.call("DELETE", "/v1/feeds", ()).await.0, 204);
+        assert!(!is_open(secret.clone()).await);
+        for n in 0..20 {
+            let open = json!({ "sha256": Digest::of(format!("{n}").as_bytes()) });
+            assert_eq!(world.call("POST", "/v1/feeds", &open).await.0, 204);
+        }
+        let open = json!({ "sha256": Digest::of(b"one more") });
+        assert_eq!(world.code("POST", "/v1/feeds", &open).await, "feed.too_many");
     }
 }
 

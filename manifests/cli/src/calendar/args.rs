@@ -42,6 +42,15 @@ pub enum CalendarCommand {
         after_help = "Example: assent calendar free 2h --label role=web --within \"every day 22:00..06:00\" --until 14d --zone Europe/Berlin"
     )]
     Free(FreeArgs),
+    /// Make an address under which a calendar program shows windows of changes and blackouts
+    #[command(
+        after_help = "Whoever has the address can read the schedule: treat it like a password. It ends with your access.\nExample: assent calendar feed"
+    )]
+    Feed {
+        /// End all your addresses instead
+        #[arg(long)]
+        end: bool,
+    },
     /// Take the times of an iCalendar file, such as holidays; the same file again changes nothing
     #[command(
         after_help = "Example: assent calendar import holidays holidays.ics --title \"Public holidays\" --reason \"times of 2027\"\n         curl -s https://calendar.example/freeze.ics | assent calendar import freeze - --reason \"from the office calendar\""

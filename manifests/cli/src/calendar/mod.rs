@@ -12,11 +12,12 @@ use crate::error::{Context as _, Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
 use crate::window::{self, every};
-use crate::{term, text};
+use crate::{clock, term, text};
 use args::{CalendarCommand, ImportArgs, Scope, SetArgs};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use shared::change::ChangeType;
+use shared::digest::Digest;
 use shared::time::{Interval, Timestamp};
 use shared::windows::{CalendarName, Phrase, WindowRule};
 use shared::wire::{Calendar, CalendarFile, CalendarMode, PutCalendar};
@@ -34,6 +35,18 @@ pub fn run(session: &Session, command: CalendarCommand) -> Done {
             store(session, &name, Some(&file), reason, None)
         }
         CalendarCommand::Free(args) => free::run(session, &args),
+        CalendarCommand::Feed { end: true } => {
+            session.api.end_feeds()?;
+            term::print(&format!("{}\n", session.lang.word(Word::FeedsEnded)))
+        }
+        CalendarCommand::Feed { end: false } => {
+            let secret = shared::digest::hex(&clock::random::<32>()?);
+            session.api.open_feed(&Digest::of(secret.as_bytes()))?;
+            let url = &session.profile.config.people_url;
+            term::print(&format!("{url}/v1/feeds/{secret}.ics\n"))?;
+            term::note(&format!("{}\n", session.lang.word(Word::FeedSecret)));
+            Ok(())
+        }
         CalendarCommand::Import(args) => import(session, &args),
     }
 }

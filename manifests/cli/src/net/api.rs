@@ -294,6 +294,20 @@ impl Client {
         self.read("the impact", &Request::get(&path, LARGE))
     }
 
+    /// Lets whoever has the secret of this digest read the schedule.
+    pub fn open_feed(&self, sha256: &Digest) -> Done {
+        #[derive(Serialize)]
+        struct Open<'a> {
+            sha256: &'a Digest,
+        }
+        let body = strict::to_json(&Open { sha256 });
+        self.send(&Request::json(Method::POST, "/v1/feeds", body, SMALL))?.good().map(drop)
+    }
+
+    pub fn end_feeds(&self) -> Done {
+        self.send(&Request::json(Method::DELETE, "/v1/feeds", Vec::new(), SMALL))?.good().map(drop)
+    }
+
     pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {
         self.read("the conflicts", &Request::get(&format!("/v1/changes/{id}/conflicts"), SMALL * 4))
     }

@@ -246,7 +246,11 @@ async fn people_get_what_is_described() {
         ("POST", "/v1/declarations".into(), json(items), 200),
         ("GET", "/v1/declarations".into(), vec![], 200),
         ("GET", "/v1/cis/shop/impact?depth=3".into(), vec![], 200),
+        ("POST", "/v1/feeds".into(), json(json!({ "sha256": Digest::of(b"secret") })), 204),
+        ("GET", "/v1/feeds/secret.ics".into(), vec![], 200),
+        ("DELETE", "/v1/feeds".into(), vec![], 204),
         // And refusals.
+        ("GET", "/v1/feeds/secret.ics".into(), vec![], 404),
         ("GET", "/v1/calendars/odd".into(), vec![], 404),
         ("GET", "/v1/changes/C-999".into(), vec![], 404),
         ("GET", "/v1/changes/x".into(), vec![], 400),

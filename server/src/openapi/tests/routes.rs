@@ -156,7 +156,8 @@ async fn the_table_has_exactly_the_registered_routes() {
 }
 
 /// What may be called without a token or certificate.
-const PUBLIC: [&str; 4] = ["GET /healthz", "GET /v1/openapi.json", "POST /v1/join", "POST /v1/renew"];
+const PUBLIC: [&str; 5] =
+    ["GET /healthz", "GET /v1/feeds/{secret}.ics", "GET /v1/openapi.json", "POST /v1/join", "POST /v1/renew"];
 
 #[actix_web::test]
 async fn without_credentials_only_the_public_routes_answer() {
@@ -184,6 +185,7 @@ fn readable(route: &Route) -> Vec<u8> {
     let body = match route.id {
         "beginUpload" => json!({ "sha256": Digest::of(b"x"), "length": 1 }),
         "closeChange" => json!({ "outcome": "failed" }),
+        "openFeed" => json!({ "sha256": Digest::of(b"x") }),
         "declare" => json!({ "reason": "x", "items": [] }),
         "storeCalendar" => json!({ "after": 0, "reason": "x" }),
         "createChange" | "labelHost" | "export" => json!({}),

@@ -25,6 +25,8 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("beginUpload", Ok("upload.begin")),
     ("continueUpload", Err("bytes of an upload that was recorded when it began, bound to its digest")),
     ("declare", Ok("cmdb.declare")),
+    ("openFeed", Ok("schedule.open_feed")),
+    ("endFeeds", Ok("schedule.end_feeds")),
     ("storeCalendar", Ok("calendars.store")),
     ("createChange", Ok("change.create")),
     ("putRevision", Err("the signed revision is in the ledger")),
@@ -109,6 +111,8 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         call(&app, "PUT", "/v1/calendars/year-end", &put).await;
         let items = json!([{"item": "service:shop", "declared": {"owner": "shop"}}]);
         call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
+        call(&app, "POST", "/v1/feeds", &json!({"sha256": Digest::of(b"secret")})).await;
+        call(&app, "DELETE", "/v1/feeds", &Value::Null).await;
         // What changes nothing is no action.
         call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
         call(
