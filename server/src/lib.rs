@@ -10,6 +10,7 @@ pub mod compliance;
 pub mod findings;
 pub mod fleet;
 pub mod kernel;
+pub mod kpi;
 pub mod ledger;
 pub mod manifests;
 pub mod openapi;

@@ -8,7 +8,7 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{audit, calendars, changes, cmdb, findings, people, progress, rollout, schedule};
+use crate::{audit, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -90,6 +90,7 @@ impl Site {
                 progress::people,
                 receipts::people_routes,
                 findings::people,
+                kpi::people,
                 compliance::people,
             ] {
                 config.configure(routes);

@@ -3,6 +3,7 @@
 mod calendars;
 mod cmdb;
 mod findings;
+mod kpis;
 mod problem;
 mod schedule;
 
@@ -15,6 +16,7 @@ pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
     Proposed, SeenFinding,
 };
+pub use kpis::{Excluded, Figure, Kpi, Kpis};
 pub use problem::Problem;
 pub use schedule::{Conflict, ConflictKind, FreeTimes};
 

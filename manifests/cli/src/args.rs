@@ -143,6 +143,9 @@ pub enum OnlineCommand {
     /// Published manifests
     #[command(subcommand)]
     Manifest(ManifestCommand),
+    /// Figures of a period
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Blackouts: when hosts start nothing, or people are warned
     #[command(subcommand)]
     Calendar(CalendarCommand),
@@ -619,5 +622,19 @@ pub enum LogCommand {
         /// File of `assent key witness`
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Key figures of change enablement, each with its definition and what was left out
+    #[command(after_help = "Example: assent report kpi 2026-10-01..2027-01-01")]
+    Kpi {
+        /// Days or times in UTC; the end is not included
+        #[arg(value_name = "FROM..TO")]
+        period: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }

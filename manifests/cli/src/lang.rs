@@ -181,6 +181,9 @@ words! {
     This: "this", "dies";
     FeedSecret: "whoever has this address can read the schedule; end it with `assent calendar feed --end`", "wer diese Adresse hat, kann den Änderungskalender lesen; beenden mit `assent calendar feed --end`";
     FeedsEnded: "all your calendar addresses have ended", "alle eigenen Kalenderadressen sind beendet";
+    KpiDefinitions: "definitions {}", "Definitionen {}";
+    LeftOut: "left out: {}", "nicht gezählt: {}";
+    Median: "median", "Median";
     FreeFor: "free on {} hosts:", "frei auf {} Hosts:";
     Conflicts: "Conflicts (according to the server):", "Konflikte (laut Server):";
     ConflictClosed: "CLOSED by the blackout {}: nothing of the windows is left", "GESPERRT durch den Kalender {}: von den Wartungsfenstern bleibt nichts";

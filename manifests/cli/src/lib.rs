@@ -20,6 +20,7 @@ mod finding;
 mod governance;
 mod init;
 mod key;
+mod kpi;
 mod lang;
 mod ledger;
 mod net;

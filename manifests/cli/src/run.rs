@@ -2,7 +2,8 @@
 
 use crate::args::{
     AgentCommand, ArtifactCommand, AuditCommand, BackupCommand, ChangeCommand, CiCommand, Cli, Command,
-    GlassCommand, Global, KeyCommand, LocalCommand, LogCommand, ManifestCommand, OnlineCommand, SiteCommand,
+    GlassCommand, Global, KeyCommand, LocalCommand, LogCommand, ManifestCommand, OnlineCommand,
+    ReportCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
@@ -12,8 +13,8 @@ use crate::lang::Lang;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, audit, backup, calendar, ci, clock, evidence, finding, governance, init, key, ledger, person,
-    policy, release, renew, restore, secret, shell, site, term, window,
+    alarms, audit, backup, calendar, ci, clock, evidence, finding, governance, init, key, kpi, ledger,
+    person, policy, release, renew, restore, secret, shell, site, term, window,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -87,6 +88,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Publish { file, older } => publish::run(session, &file, older),
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
+        Do::Report(ReportCommand::Kpi { period, json }) => kpi::show(session, &period, json),
         Do::Calendar(command) => calendar::run(session, command),
         Do::Change(command) => run_change(session, command),
         Do::Approve {

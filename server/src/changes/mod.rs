@@ -33,7 +33,9 @@ pub use reports::{on_receipt, on_refusal};
 pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
-pub use view::{Scheduled, Step, course, file, line, lines, open, receipts_before, revision, scheduled};
+pub use view::{
+    Course, Scheduled, Step, course, courses, file, line, lines, open, receipts_before, revision, scheduled,
+};
 
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;

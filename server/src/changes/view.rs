@@ -7,11 +7,11 @@ use crate::kernel::error::Error;
 use crate::ledger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::change::Change;
+use shared::change::{Change, ChangeType};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::ChangeId;
-use shared::lifecycle::{Event, State};
+use shared::lifecycle::{Event, Outcome, State};
 use shared::plan::PlanSet;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
@@ -206,6 +206,56 @@ pub fn scheduled(tx: &mut Conn, since: Timestamp) -> Result<Vec<Scheduled>, Erro
             at: Timestamp(at),
             earlier,
         });
+    }
+    Ok(found)
+}
+
+/// When a change came how far; for figures.
+#[derive(Debug, Clone, Copy)]
+pub struct Course {
+    pub change_type: ChangeType,
+    pub created: Timestamp,
+    /// Of the revision that was approved, or the last one.
+    pub submitted: Option<Timestamp>,
+    pub approved: Option<Timestamp>,
+    pub started: Option<Timestamp>,
+    pub closed: Option<(Timestamp, Outcome)>,
+    /// Targets, and how many of them have a report.
+    pub targets: (u32, u32),
+}
+
+/// The courses of all changes that were there in the period: made before its end and not closed before its beginning.
+/// Drafts without a revision say nothing yet.
+pub fn courses(tx: &mut Conn, period: Interval) -> Result<Vec<Course>, Error> {
+    let mut found = Vec::new();
+    for row in store::list_there(tx, period)? {
+        if row.statement.is_none() {
+            continue;
+        }
+        let mut course = Course {
+            change_type: revision(tx, &row)?.body.change_type,
+            created: Timestamp(row.created),
+            submitted: None,
+            approved: None,
+            started: None,
+            closed: None,
+            targets: (row.targets.cast_unsigned(), store::count_reports(tx, &row.statement()?)?),
+        };
+        let [submit, approved, started] =
+            [Event::Submit, Event::QuorumReached, Event::Started].map(|e| e.to_string());
+        for event in store::list_events(tx, &row.id)? {
+            let at = Some(Timestamp(event.at));
+            match &event.event {
+                word if *word == submit => (course.submitted, course.approved) = (at, None),
+                word if *word == approved => course.approved = course.approved.or(at),
+                word if *word == started => course.started = course.started.or(at),
+                _ => {}
+            }
+        }
+        if let (State::Closed(outcome), Some(at)) = (row.state()?, row.closed) {
+            course.closed = Some((Timestamp(at), outcome));
+        }
+        found.push(course);
     }
     Ok(found)
 }

@@ -10,6 +10,7 @@ mod store;
 mod tests;
 
 pub use api::{Filter, people};
+pub use store::confirmed_in;
 
 use crate::changes;
 use crate::kernel::db::Db;

@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 14] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 15] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -27,6 +27,7 @@ const CATALOGUES: [(&str, &str, &str); 14] = catalogues![
     "rollout",
     "progress",
     "findings",
+    "kpi",
     "compliance"
 ];
 

@@ -5,7 +5,7 @@ use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
 use crate::{
-    audit, changes, cmdb, compliance, findings, ledger, manifests, people, progress, receipts, schedule,
+    audit, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts, schedule,
 };
 use schemars::JsonSchema;
 use shared::digest::Digest;
@@ -47,6 +47,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("progress", PROGRESS),
     ("receipts", RECEIPTS),
     ("findings", FINDINGS),
+    ("kpis", KPIS),
     ("ledger", LEDGER),
     ("audit", AUDIT),
     ("compliance", COMPLIANCE),
@@ -582,6 +583,15 @@ const SCHEDULE: &[Route] = &[
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
     .refuses(NAMED),
 ];
+
+const KPIS: &[Route] = &[route(
+    ("GET", "/v1/kpis"),
+    "showKpis",
+    may::<Read>(),
+    "Gives the key figures of a period, each with its definition, what it is made of and what was left out.",
+)
+.query::<kpi::Period>()
+.answers(&[answer(200, "the figures", json::<wire::Kpis>())])];
 
 const FEEDS: &[Route] = &[
     route(

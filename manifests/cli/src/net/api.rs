@@ -17,7 +17,7 @@ use shared::windows::CalendarName;
 use shared::wire::{
     Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, Conflict,
     Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes,
-    HostLine, IgnoreRule, Impact, Invitation, Invite, Item, NewIgnoreRule, ProgressPage, PutCalendar,
+    HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutCalendar,
     Recorded, Why, WitnessList,
 };
 use std::collections::BTreeMap;
@@ -306,6 +306,11 @@ impl Client {
 
     pub fn end_feeds(&self) -> Done {
         self.send(&Request::json(Method::DELETE, "/v1/feeds", Vec::new(), SMALL))?.good().map(drop)
+    }
+
+    pub fn kpis(&self, period: Interval) -> Done<Kpis> {
+        let path = format!("/v1/kpis?from={}&to={}", period.from, period.until);
+        self.read("the key figures", &Request::get(&path, SMALL))
     }
 
     pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {

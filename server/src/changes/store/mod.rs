@@ -259,6 +259,20 @@ pub(super) fn list_created(tx: &mut Conn, from: Timestamp, to: Timestamp) -> Que
     rows.order(change::number).select(change::id).load(tx)
 }
 
+/// Changes that were made before the end of the period and not closed before its beginning.
+pub(super) fn list_there(tx: &mut Conn, period: Interval) -> QueryResult<Vec<Row>> {
+    let rows = change::table.filter(change::created.lt(period.until.0));
+    let rows = rows.filter(change::closed.is_null().or(change::closed.ge(period.from.0)));
+    rows.order(change::number).load(tx)
+}
+
+/// Targets of a revision that have a report.
+pub(super) fn count_reports(tx: &mut Conn, change: &Digest) -> QueryResult<u32> {
+    let rows = change_target::table.filter(change_target::statement.eq(change.0.as_slice()));
+    let count: i64 = rows.filter(change_target::report.is_not_null()).count().get_result(tx)?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// Compare-and-swap on `version`, which grows by one; a lost race is a refusal, not a silent overwrite.
 pub(super) fn update(tx: &mut Conn, row: &mut Row) -> Result<(), Error> {
     let seen = row.version;

@@ -23,7 +23,7 @@ use shared::finding::{Finding, Presence};
 use shared::ids::{ChangeId, PersonId};
 use shared::receipt::Receipt;
 use shared::statement::Statement;
-use shared::time::Timestamp;
+use shared::time::{Interval, Timestamp};
 use shared::wire::{Dispose, Disposition};
 
 diesel::table! {
@@ -350,4 +350,14 @@ fn presence(text: &str) -> Result<Presence, Error> {
 
 fn digest(bytes: &[u8]) -> Result<Digest, Error> {
     bytes.try_into().map(Digest).map_err(|_| damaged(&shared::digest::hex(bytes)))
+}
+
+/// Findings that people confirmed in the period as changes that nobody had approved, each once.
+pub fn confirmed_in(tx: &mut Conn, period: Interval) -> QueryResult<u32> {
+    let within = finding_step::table
+        .filter(finding_step::disposition.eq(Disposition::Confirmed.as_str()))
+        .filter(finding_step::at.ge(period.from.0))
+        .filter(finding_step::at.lt(period.until.0));
+    let found: Vec<i64> = within.select(finding_step::finding).distinct().load(tx)?;
+    Ok(u32::try_from(found.len()).unwrap_or(u32::MAX))
 }

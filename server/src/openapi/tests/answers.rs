@@ -249,7 +249,9 @@ async fn people_get_what_is_described() {
         ("POST", "/v1/feeds".into(), json(json!({ "sha256": Digest::of(b"secret") })), 204),
         ("GET", "/v1/feeds/secret.ics".into(), vec![], 200),
         ("DELETE", "/v1/feeds".into(), vec![], 204),
+        ("GET", "/v1/kpis?from=2026-01-01T00:00:00Z&to=2027-06-01T00:00:00Z".into(), vec![], 200),
         // And refusals.
+        ("GET", "/v1/kpis?from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z".into(), vec![], 400),
         ("GET", "/v1/feeds/secret.ics".into(), vec![], 404),
         ("GET", "/v1/calendars/odd".into(), vec![], 404),
         ("GET", "/v1/changes/C-999".into(), vec![], 404),

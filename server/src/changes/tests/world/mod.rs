@@ -22,7 +22,7 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{calendars, cmdb, findings, people, rollout, schedule};
+use crate::{calendars, cmdb, findings, kpi, people, rollout, schedule};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -217,6 +217,7 @@ impl World {
             .configure(schedule::people)
             .configure(rollout::people)
             .configure(findings::people)
+            .configure(kpi::people)
             .configure(cmdb::routes)
             .configure(compliance::people);
         let app = test::init_service(app).await;
