@@ -2,7 +2,6 @@
 
 use crate::changes;
 use crate::changes::tests::world::{NOW, World};
-use crate::kernel::error::Error;
 use serde_json::{Value, json};
 use shared::bundle::Control;
 use shared::time::{Interval, Timestamp};
@@ -120,11 +119,7 @@ async fn hosts_are_told_of_hard_blackouts_and_of_nothing_twice() {
         assert_eq!(control.blackouts[0].agents, None);
         let version = |world: &World| {
             let db = world.node.db.clone();
-            async move {
-                db.read("version", |tx| Ok::<_, Error>(crate::manifests::timestamp_version(tx)?))
-                    .await
-                    .unwrap()
-            }
+            async move { db.read("version", crate::manifests::timestamp_version).await.unwrap() }
         };
         let before = version(&world).await;
         world.clock.set(NOW.plus(30));

@@ -113,7 +113,9 @@ async fn what_a_proxy_or_relay_alters_swaps_or_sends_again_is_refused_with_its_r
             let key = other.public();
             header(&Request { key, agent_id: key.agent_id(), ..body }.sign(&other))
         };
-        let cases: Vec<(&str, (&str, &str), Vec<String>, &str, &str)> = vec![
+        // What is bent, method and path, headers, body, and the code that answers.
+        type Bent<'a> = (&'a str, (&'a str, &'a str), Vec<String>, &'a str, &'a str);
+        let cases: Vec<Bent<'_>> = vec![
             ("no header", WORK, vec![], "", "request.unsigned"),
             ("two headers", WORK, vec![good(WORK, ""), good(WORK, "")], "", "request.unsigned"),
             ("no envelope", WORK, vec![header("e30=")], "", "request.forged"),

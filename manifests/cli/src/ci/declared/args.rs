@@ -10,7 +10,7 @@ pub enum DeclaredCommand {
     #[command(
         after_help = "Example: assent ci declare service:shop --owner shop --criticality high --availability very-high --depends-on software:database --reason \"first survey\""
     )]
-    Declare(DeclareArgs),
+    Declare(Box<DeclareArgs>),
     /// Show what an outage of an entry reaches, and what it needs
     #[command(after_help = "Example: assent ci impact web1")]
     Impact {

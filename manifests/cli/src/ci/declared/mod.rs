@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 pub fn run(session: &Session, command: DeclaredCommand) -> Done {
     match command {
-        DeclaredCommand::Declare(args) => declare(session, args),
+        DeclaredCommand::Declare(args) => declare(session, *args),
         DeclaredCommand::Impact { entry, depth, json } => {
             let impact = session.api.impact(&entry, depth)?;
             if json { print_json(&impact) } else { term::print(&reached(session, &impact)) }
