@@ -18,7 +18,7 @@ pub use findings::{
 };
 pub use kpis::{Excluded, Figure, Kpi, Kpis};
 pub use problem::Problem;
-pub use schedule::{Conflict, ConflictKind, FreeTimes};
+pub use schedule::{Conflict, ConflictKind, FreeTimes, Waiting};
 
 use crate::digest::Digest;
 use crate::envelope::Envelope;

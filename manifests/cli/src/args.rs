@@ -222,6 +222,15 @@ pub enum OnlineCommand {
         /// The change, such as C-114
         change: ChangeId,
     },
+    /// What do hosts wait for? Counted, of one change or of all that are open
+    #[command(after_help = "Example: assent waiting\n         assent waiting C-114")]
+    Waiting {
+        /// The change, such as C-114 (default: all open ones)
+        change: Option<ChangeId>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Values that only chosen hosts can read, for manifests and parameters
     #[command(subcommand)]
     Secret(SecretCommand),

@@ -184,6 +184,8 @@ words! {
     KpiDefinitions: "definitions {}", "Definitionen {}";
     LeftOut: "left out: {}", "nicht gezählt: {}";
     Median: "median", "Median";
+    HeadsOfWaiting: "HOSTS|CHANGE|STATE|FOR|NEXT|SUCH AS", "HOSTS|ÄNDERUNG|STAND|WORAUF|NÄCHSTENS|ETWA";
+    NobodyWaits: "no change is open that a host could wait for", "keine Änderung ist offen, auf die ein Host warten könnte";
     FreeFor: "free on {} hosts:", "frei auf {} Hosts:";
     Conflicts: "Conflicts (according to the server):", "Konflikte (laut Server):";
     ConflictClosed: "CLOSED by the blackout {}: nothing of the windows is left", "GESPERRT durch den Kalender {}: von den Wartungsfenstern bleibt nichts";

@@ -126,6 +126,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Withdraw { change, comment, ssh } => {
             approve::refuse(session, &change, (Decision::Withdraw, &comment), ssh.place())
         }
+        Do::Waiting { change, json } => why::overview(session, change.as_ref(), json),
         Do::Why { host, change } => why::run(session, &host, &change),
         Do::Secret(command) => secret::run(session, &command),
         Do::Ci(CiCommand::List { label, facts, json }) => ci::list(session, &label, &facts, json),

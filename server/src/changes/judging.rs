@@ -153,6 +153,30 @@ pub fn carried(
     }
 }
 
+/// The same for every host of its plan set, with the approvals read once.
+pub fn all_carried(
+    tx: &mut Conn,
+    row: &Row,
+    now: Timestamp,
+) -> Result<BTreeMap<AgentId, Result<(), Refused>>, Error> {
+    let Some(set) = row.plan_set()? else { return Ok(BTreeMap::new()) };
+    let plans = plan_set(tx, &set)?.plans;
+    let papers = Papers::load(tx, row)?;
+    let digests: Vec<Digest> = plans.values().copied().collect();
+    let found = papers::find_plans(tx, &papers.change.digest, &digests)?;
+    let (sources, heard) = (papers.accepted_sources(tx, now)?, papers.heard(now));
+    let judged = |(agent, digest): (&AgentId, &Digest)| {
+        let plan = found.get(digest).filter(|plan| plan.agent == *agent);
+        let plan = plan.ok_or_else(|| store::damaged("the plan of a host"))?;
+        let verdict = match &sources {
+            Ok(sources) => judge_host(&papers, (plan, set, Purpose::Start), sources, &heard, now).0,
+            Err(refused) => Err(refused.clone()),
+        };
+        Ok((*agent, verdict))
+    };
+    plans.iter().map(judged).collect()
+}
+
 fn judge_host(
     papers: &Papers,
     (plan, plan_set, purpose): (&PlanRow, Digest, Purpose),

@@ -27,14 +27,15 @@ pub use api::{agents, people};
 pub use approve::Answer;
 #[cfg(test)]
 pub(crate) use bundle::control as control_bytes;
-pub use judging::{carried, plan_set};
+pub use judging::{all_carried, carried, plan_set};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
 pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
 pub use view::{
-    Course, Scheduled, Step, course, courses, file, line, lines, open, receipts_before, revision, scheduled,
+    Course, Scheduled, Step, course, courses, file, line, lines, list_open, open, receipts_before, revision,
+    scheduled,
 };
 
 use crate::kernel::db::{Conn, Db};
@@ -49,6 +50,7 @@ use shared::lifecycle::{Event, State};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::tuf::{TargetFile, TargetName};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Ends changes whose time is over, begins those that a model allows, and hands receipts of earlier waves on through the repository.
@@ -197,6 +199,13 @@ pub fn list_targets(tx: &mut Conn, change: &Digest) -> Result<Vec<Target>, Error
 /// The newest refusal of a host about a revision.
 pub fn find_refusal(tx: &mut Conn, change: &Digest, agent: AgentId) -> Result<Option<RefusalRow>, Error> {
     Ok(store::papers::find_refusal(tx, change, agent)?)
+}
+
+/// The newest refusal of each host about a revision.
+pub fn last_refusals(tx: &mut Conn, change: &Digest) -> Result<BTreeMap<AgentId, RefusalRow>, Error> {
+    let all = store::papers::list_refusals(tx, change)?;
+    let agent = |row: &RefusalRow| row.agent.parse().map_err(|_| store::damaged("the id of a host"));
+    all.into_iter().map(|row| Ok((agent(&row)?, row))).collect()
 }
 
 /// Who approved the plan set of a revision, by the recorded statements; for display.

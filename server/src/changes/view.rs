@@ -155,12 +155,18 @@ pub fn revision(tx: &mut Conn, row: &Row) -> Result<Statement<Change>, Error> {
     read.ok_or_else(|| store::damaged("a revision"))
 }
 
-/// The current revisions of all changes that may still run on hosts.
-pub fn open(tx: &mut Conn) -> Result<Vec<Change>, Error> {
+/// All changes that may still run on hosts, by number.
+pub fn list_open(tx: &mut Conn) -> Result<Vec<Row>, Error> {
     let states = [State::InReview, State::Approved, State::Running, State::Halted];
-    let rows = store::list_in(tx, &states)?;
-    let rows = rows.iter().filter(|row| !row.retroactive);
-    rows.map(|row| revision(tx, row).map(|statement| statement.body)).collect()
+    let mut rows = store::list_in(tx, &states)?;
+    rows.retain(|row| !row.retroactive);
+    Ok(rows)
+}
+
+/// Their current revisions.
+pub fn open(tx: &mut Conn) -> Result<Vec<Change>, Error> {
+    let rows = list_open(tx)?;
+    rows.iter().map(|row| revision(tx, row).map(|statement| statement.body)).collect()
 }
 
 /// A change as calendars show it.

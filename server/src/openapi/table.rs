@@ -5,7 +5,8 @@ use crate::kernel::http::person::{
     Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
 use crate::{
-    audit, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts, schedule,
+    audit, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts, rollout,
+    schedule,
 };
 use schemars::JsonSchema;
 use shared::digest::Digest;
@@ -43,6 +44,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("calendars", CALENDARS),
     ("changes", CHANGES),
     ("schedule", SCHEDULE),
+    ("waiting", WAITING),
     ("feeds", FEEDS),
     ("progress", PROGRESS),
     ("receipts", RECEIPTS),
@@ -583,6 +585,16 @@ const SCHEDULE: &[Route] = &[
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
     .refuses(NAMED),
 ];
+
+const WAITING: &[Route] = &[route(
+    ("GET", "/v1/waiting"),
+    "countWaiting",
+    may::<Read>(),
+    "Counts what hosts wait for, of one change or of all that are open.",
+)
+.query::<rollout::Of>()
+.answers(&[answer(200, "hosts that wait for the same, most first", json::<Vec<wire::Waiting>>())])
+.refuses(&["change.unknown"])];
 
 const KPIS: &[Route] = &[route(
     ("GET", "/v1/kpis"),

@@ -8,13 +8,15 @@ use crate::kernel::error::Error;
 use crate::kernel::http::person::{Allowed, Read};
 use crate::kernel::i18n::Language;
 use actix_web::get;
-use actix_web::web::{Data, Json, Path, ServiceConfig};
+use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use shared::ids::ChangeId;
-use shared::wire::Why;
+use shared::wire::{Waiting, Why};
 
 /// Routes for people. Needs `Data<Board>`.
 pub fn people(config: &mut ServiceConfig) {
-    config.service(why);
+    config.service(why).service(waiting);
 }
 
 #[get("/v1/why/{host}/{change}")]
@@ -32,4 +34,28 @@ async fn why(
         store::why(tx, (&host, &change), |agent| board.last_seen(agent), language, now)
     };
     Ok(Json(db.read("rollout.why", read).await?))
+}
+
+/// Of which change; of all open ones when absent.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Of {
+    change: Option<ChangeId>,
+}
+
+/// What hosts wait for, counted.
+#[get("/v1/waiting")]
+async fn waiting(
+    _: Allowed<Read>,
+    of: Query<Of>,
+    language: Language,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    board: Data<Board>,
+) -> Result<Json<Vec<Waiting>>, Error> {
+    let (of, now) = (of.into_inner().change, clock.now());
+    let read = move |tx: &mut crate::kernel::db::Conn| {
+        store::waiting(tx, of.as_ref(), |agent| board.last_seen(agent), language, now)
+    };
+    Ok(Json(db.read("rollout.waiting", read).await?))
 }

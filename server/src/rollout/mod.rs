@@ -8,5 +8,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::people;
+pub use api::{Of, people};
 pub use store::why;

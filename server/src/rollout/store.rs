@@ -17,8 +17,14 @@ use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::State;
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
+use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::wire::Why;
+use shared::windows::Blackout;
+use shared::wire::{Waiting, Why};
+use std::collections::BTreeMap;
+
+/// Hosts that a group names.
+const SOME: usize = 5;
 
 /// Why `host` (name, CI or agent id) is not changing yet. `seen_here` is when this node last heard of it.
 pub fn why(
@@ -40,14 +46,12 @@ pub fn why(
             retry_at: None,
         },
         true => {
-            let statement = row.statement()?;
-            let stored = changes::find_refusal(tx, &statement, host.agent)?;
-            let facts = Facts { last_seen, ..facts(tx, &row, &host, stored.as_ref(), now)? };
-            refusal = match stored {
+            let known = Known::of(tx, &row, Some(host.agent), now)?;
+            refusal = match known.refusals.get(&host.agent) {
                 Some(stored) => envelope(tx, &stored.statement)?,
                 None => None,
             };
-            because(&facts, now)
+            because(&known.facts(&host, last_seen, now), now)
         }
     };
     Ok(Why {
@@ -63,71 +67,140 @@ pub fn why(
     })
 }
 
-fn facts(
-    tx: &mut Conn,
-    row: &changes::Row,
-    host: &fleet::Host,
-    refusal: Option<&changes::RefusalRow>,
-    now: Timestamp,
-) -> Result<Facts, Error> {
-    let change = changes::revision(tx, row)?;
-    let found = changes::find_target(tx, &change.digest, host.agent)?;
-    let approved = match row.plan_set()? {
-        Some(set) => changes::plan_set(tx, &set)?.plans.contains_key(&host.agent),
-        None => false,
-    };
-    let target = found.map(|found| Target {
-        planned: found.plan.is_some(),
-        approved,
-        report: found.report.map(|_| Report::of(found.succeeded)),
-    });
-    let state = row.state()?;
-    // Asked only where the answer counts: it reads and verifies every approval.
-    let carried = match state {
-        State::Approved | State::Running if approved => changes::carried(tx, row, host.agent, now)?,
-        _ => Ok(()),
-    };
-    let interval = match change.body.interval_at(now) {
-        Ok(open) => {
-            let blackouts = calendars::published(tx, now)?;
-            calendars::closed(&blackouts, host.agent).leaves(change.body.change_type, open, now)
-        }
-        Err(refused) => Err(refused),
-    };
-    Ok(Facts {
-        state,
-        retroactive: row.retroactive,
-        target,
-        enabled: host.enabled,
-        held: host.held.is_some(),
-        last_seen: None,
-        carried,
-        interval,
-        turn: turn(tx, &change, (state, host.agent), now)?,
-        refusal: refusal.map(|refusal| HostRefusal {
-            code: refusal.code.clone(),
-            message: refusal.message.clone(),
-            retry_at: refusal.retry_at.map(Timestamp),
-            at: Timestamp(refusal.at),
-        }),
-    })
+/// What is known of a change and some or all of its hosts, read once.
+struct Known {
+    state: State,
+    retroactive: bool,
+    change: Statement<Change>,
+    targets: BTreeMap<AgentId, Target>,
+    /// Of hosts in the plan set, where the answer counts: it verifies every approval.
+    carried: BTreeMap<AgentId, Result<(), Refused>>,
+    refusals: BTreeMap<AgentId, changes::RefusalRow>,
+    blackouts: Vec<Blackout>,
+    /// By wave: the gate, by the same function that hosts use.
+    turns: Vec<Result<(), Refused>>,
 }
 
-/// The gate of the host's wave, by the same function that the host uses.
-fn turn(
+impl Known {
+    /// Of one host, or of all of them. The change has a revision.
+    fn of(tx: &mut Conn, row: &changes::Row, only: Option<AgentId>, now: Timestamp) -> Result<Self, Error> {
+        let change = changes::revision(tx, row)?;
+        let plans = match row.plan_set()? {
+            Some(set) => changes::plan_set(tx, &set)?.plans,
+            None => Map::default(),
+        };
+        let found = match only {
+            Some(agent) => changes::find_target(tx, &change.digest, agent)?.into_iter().collect(),
+            None => changes::list_targets(tx, &change.digest)?,
+        };
+        let mut targets = BTreeMap::new();
+        for found in found {
+            let agent = found.agent()?;
+            let report = found.report.map(|_| Report::of(found.succeeded));
+            let approved = plans.contains_key(&agent);
+            targets.insert(agent, Target { planned: found.plan.is_some(), approved, report });
+        }
+        let state = row.state()?;
+        let active = matches!(state, State::Approved | State::Running);
+        let carried = match (active, only) {
+            (false, _) => BTreeMap::new(),
+            (true, Some(agent)) if plans.contains_key(&agent) => {
+                BTreeMap::from([(agent, changes::carried(tx, row, agent, now)?)])
+            }
+            (true, Some(_)) => BTreeMap::new(),
+            (true, None) => changes::all_carried(tx, row, now)?,
+        };
+        let refusals = match only {
+            Some(agent) => {
+                let found = changes::find_refusal(tx, &change.digest, agent)?;
+                found.map(|found| (agent, found)).into_iter().collect()
+            }
+            None => changes::last_refusals(tx, &change.digest)?,
+        };
+        let mut turns = Vec::new();
+        for (number, wave) in change.body.waves.iter().enumerate() {
+            let receipts = match wave.gate.is_some() && active {
+                true => changes::receipts_before(tx, &change.digest, number)?,
+                false => Vec::new(),
+            };
+            let one = wave.agents.first().copied();
+            turns.push(one.map_or(Ok(()), |one| {
+                admit::turn(&change, &Control::default(), &receipts, one, now).map(drop)
+            }));
+        }
+        let blackouts = calendars::published(tx, now)?;
+        Ok(Self { state, retroactive: row.retroactive, change, targets, carried, refusals, blackouts, turns })
+    }
+
+    fn facts(&self, host: &fleet::Host, last_seen: Option<Timestamp>, now: Timestamp) -> Facts {
+        let (change, agent) = (&self.change.body, host.agent);
+        let closed = calendars::closed(&self.blackouts, agent);
+        let nowhere = || Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
+        Facts {
+            state: self.state,
+            retroactive: self.retroactive,
+            target: self.targets.get(&agent).copied(),
+            enabled: host.enabled,
+            held: host.held.is_some(),
+            last_seen,
+            carried: self.carried.get(&agent).cloned().unwrap_or(Ok(())),
+            interval: change.interval_at(now).and_then(|open| closed.leaves(change.change_type, open, now)),
+            turn: match change.wave_of(agent) {
+                Some(wave) => self.turns.get(wave).cloned().unwrap_or(Ok(())),
+                None => nowhere(),
+            },
+            refusal: self.refusals.get(&agent).map(|refusal| HostRefusal {
+                code: refusal.code.clone(),
+                message: refusal.message.clone(),
+                retry_at: refusal.retry_at.map(Timestamp),
+                at: Timestamp(refusal.at),
+            }),
+        }
+    }
+}
+
+/// What hosts wait for: of one change, or of all that are open. Most hosts first.
+pub(super) fn waiting(
     tx: &mut Conn,
-    change: &Statement<Change>,
-    (state, agent): (State, AgentId),
+    id: Option<&ChangeId>,
+    seen_here: impl Fn(AgentId) -> Option<Timestamp>,
+    language: Language,
     now: Timestamp,
-) -> Result<Result<(), Refused>, Error> {
-    let Some(wave) = change.body.wave_of(agent) else {
-        return Ok(Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave")));
+) -> Result<Vec<Waiting>, Error> {
+    let rows = match id {
+        Some(id) => vec![changes::get(tx, id)?],
+        None => changes::list_open(tx)?,
     };
-    let gated = change.body.waves.get(wave).is_some_and(|wave| wave.gate.is_some());
-    let active = matches!(state, State::Approved | State::Running);
-    let receipts =
-        if gated && active { changes::receipts_before(tx, &change.digest, wave)? } else { Vec::new() };
-    Ok(admit::turn(change, &Control::default(), &receipts, agent, now).map(drop))
+    let hosts: BTreeMap<AgentId, fleet::Host> =
+        fleet::list(tx)?.into_iter().map(|host| (host.agent, host)).collect();
+    // By the change's number, its place among the rows.
+    let mut groups: BTreeMap<(usize, &'static str, String), Waiting> = BTreeMap::new();
+    for (place, row) in rows.iter().enumerate().filter(|(_, row)| row.statement.is_some()) {
+        let known = Known::of(tx, row, None, now)?;
+        for host in known.targets.keys().filter_map(|agent| hosts.get(agent)) {
+            let last_seen = host.last_seen.max(seen_here(host.agent));
+            let why = because(&known.facts(host, last_seen, now), now);
+            let change_id = known.change.body.change_id.clone();
+            let group = groups.entry((place, why.standing.as_str(), why.code.clone()));
+            let group = group.or_insert_with(|| Waiting {
+                change_id,
+                standing: why.standing.as_str().into(),
+                message: why.text(language),
+                code: why.code.clone(),
+                hosts: 0,
+                some: Vec::new(),
+                retry_at: None,
+            });
+            group.hosts = group.hosts.saturating_add(1);
+            if group.some.len() < SOME {
+                group.some.push(host.hostname.clone());
+            }
+            group.retry_at = group.retry_at.into_iter().chain(why.retry_at).min();
+        }
+    }
+    let mut all: Vec<Waiting> = groups.into_values().collect();
+    all.sort_by_key(|group| std::cmp::Reverse(group.hosts));
+    Ok(all)
 }
 
 fn envelope(tx: &mut Conn, digest: &[u8]) -> Result<Option<Envelope>, Error> {

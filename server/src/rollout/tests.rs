@@ -113,6 +113,15 @@ async fn the_answer_follows_the_change() {
         let of = world.in_review(&base, in_waves).await;
         let why = async |world: &World, host: &str| {
             let told = world.good("GET", &format!("/v1/why/{host}/{}", of.id), ()).await;
+            // Asked for all hosts at once, the answer is the same.
+            let all = world.good("GET", &format!("/v1/waiting?change={}", of.id), ()).await;
+            let groups = all.as_array().unwrap();
+            let names = |group: &serde_json::Value| group["some"].as_array().unwrap().contains(&json!(host));
+            let group = groups.iter().find(|group| names(group)).unwrap();
+            let parts = |of: &serde_json::Value| ["standing", "code"].map(|part| of[part].clone());
+            assert_eq!(parts(group), parts(&told), "{all}");
+            let counted: u64 = groups.iter().filter_map(|group| group["hosts"].as_u64()).sum();
+            assert_eq!(counted, 2, "each host is in one group");
             (told["standing"].as_str().unwrap().to_owned(), told["code"].as_str().unwrap().to_owned(), told)
         };
         let is = |told: &(String, String, serde_json::Value), standing: &str, code: &str| {
@@ -141,9 +150,21 @@ async fn the_answer_follows_the_change() {
         assert_eq!(told.2["retry_at"], json!(NOW.plus(3_765)), "until the soak is over");
         world.good("POST", &format!("/v1/changes/{}/halt", of.id), json!({})).await;
         is(&why(&world, "web2").await, "waiting", "change.halted");
+        assert_eq!(world.code("GET", "/v1/waiting?change=C-99", ()).await, "change.unknown");
+        // Of all open changes: the next one waits for plans, most hosts first.
+        let next = world.in_review(&base, |_| {}).await;
+        let all = world.good("GET", "/v1/waiting", ()).await;
+        let told: Vec<_> = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| (group["change_id"].clone(), group["hosts"].clone()))
+            .collect();
+        assert_eq!(told[0], (json!(next.id), json!(2)), "{all}");
+        assert!(told.iter().any(|(id, _)| *id == json!(of.id)), "{all}");
         assert_eq!(world.code("GET", &format!("/v1/why/nobody/{}", of.id), ()).await, "host.not_found");
         assert_eq!(world.code("GET", "/v1/why/web1/C-99", ()).await, "change.unknown");
         world.good("POST", "/v1/changes", json!({})).await;
-        assert_eq!(world.good("GET", "/v1/why/web1/C-2", ()).await["code"], "change.draft");
+        assert_eq!(world.good("GET", "/v1/why/web1/C-3", ()).await["code"], "change.draft");
     }
 }

@@ -1,7 +1,7 @@
 //! What happens when: conflicts of a change, and times in which nothing is planned.
 
-use crate::ids::AgentId;
-use crate::time::Interval;
+use crate::ids::{AgentId, ChangeId};
+use crate::time::{Interval, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What gets in the way of a change, or of the hosts that it is for.
@@ -34,6 +34,25 @@ pub struct Conflict {
     pub hosts: u32,
     /// Some of them.
     pub some: Vec<AgentId>,
+}
+
+/// Hosts of a change that wait for the same, or are done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Waiting {
+    pub change_id: ChangeId,
+    /// `waiting`, `refused`, `running`, `reported` or `not_targeted`.
+    pub standing: String,
+    pub code: String,
+    /// The words of one of them, or the server's.
+    pub message: String,
+    pub hosts: u32,
+    /// Names of some of them.
+    pub some: Vec<String>,
+    /// The next moment at which the answer of one of them may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
 }
 
 /// Times in which hosts are closed by no blackout and no open change is planned on them.

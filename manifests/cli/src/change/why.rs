@@ -1,5 +1,6 @@
 //! `assent why HOST CHANGE`: the server's answer, and the host's own signed refusal where there is one.
 
+use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
@@ -8,7 +9,7 @@ use shared::ids::{ChangeId, SiteId};
 use shared::receipt::{Refusal, open_chained};
 use shared::statement::Statement;
 use shared::time::Timestamp;
-use shared::wire::Why;
+use shared::wire::{Waiting, Why};
 
 pub fn run(session: &Session, host: &str, id: &ChangeId) -> Done {
     let why = session.api.why(host, id)?;
@@ -18,6 +19,43 @@ pub fn run(session: &Session, host: &str, id: &ChangeId) -> Done {
     let refusal = checked(&why, &session.profile.config.site)?;
     let zone = window::zone(None)?;
     term::print(&rendered(&why, refusal.as_ref(), session.now, (session.lang, &zone)))
+}
+
+/// `assent waiting`: how many hosts wait for what.
+pub fn overview(session: &Session, id: Option<&ChangeId>, json: bool) -> Done {
+    let groups = session.api.waiting(id)?;
+    if json {
+        return print_json(&groups);
+    }
+    if groups.is_empty() {
+        return term::print(&format!("{}\n", session.lang.word(Word::NobodyWaits)));
+    }
+    let zone = window::zone(None)?;
+    term::print(&table_of(&groups, session.lang, &zone))
+}
+
+fn table_of(groups: &[Waiting], lang: Lang, zone: &jiff::tz::TimeZone) -> String {
+    let mut rows = vec![lang.heads(Word::HeadsOfWaiting)];
+    rows.extend(groups.iter().map(|group| {
+        let some: Vec<String> = group.some.iter().map(|name| text::clean(name)).collect();
+        let more =
+            if usize::try_from(group.hosts).is_ok_and(|hosts| hosts > some.len()) { ", ..." } else { "" };
+        vec![
+            group.hosts.to_string(),
+            group.change_id.to_string(),
+            text::clean(&group.standing),
+            text::clean(&group.code),
+            group.retry_at.map_or("-".to_owned(), |at| window::local_in(lang, at, zone)),
+            format!("{}{more}", some.join(", ")),
+        ]
+    }));
+    let mut out = text::table(&rows);
+    let mut told = std::collections::BTreeSet::new();
+    out.push('\n');
+    for group in groups.iter().filter(|group| told.insert(&group.code)) {
+        out.push_str(&format!("{}: {}\n", text::clean(&group.code), text::clean(&group.message)));
+    }
+    out
 }
 
 /// The refusal, if the host that was asked about signed it for this change.
@@ -77,6 +115,29 @@ fn rendered(
 mod tests {
     use super::super::tests::{NOW, policy, refusal};
     use super::*;
+
+    #[test]
+    fn hosts_that_wait_for_the_same_are_one_line() {
+        let group = |hosts, code: &str, some: &[&str]| Waiting {
+            change_id: "C-7".parse().unwrap(),
+            standing: "waiting".into(),
+            code: code.into(),
+            message: format!("about {code}\u{1b}[2J"),
+            hosts,
+            some: some.iter().map(|&name| name.to_owned()).collect(),
+            retry_at: (hosts == 3).then_some(NOW),
+        };
+        let groups = [group(3, "time.window", &["web1", "web2"]), group(1, "host.away", &["db1"])];
+        let zone = window::zone(Some("Europe/Berlin")).unwrap();
+        let shown = table_of(&groups, Lang::En, &zone);
+        assert!(
+            shown.contains(
+                "3      C-7     waiting  time.window  Fri 2026-11-20 12:07 +01:00  web1, web2, ..."
+            ),
+            "{shown}"
+        );
+        assert!(shown.contains("host.away: about host.away") && !shown.contains('\u{1b}'), "{shown}");
+    }
 
     fn why(refusal: Option<Statement<Refusal>>) -> Why {
         Why {

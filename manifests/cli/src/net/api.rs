@@ -18,7 +18,7 @@ use shared::wire::{
     Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, Conflict,
     Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes,
     HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutCalendar,
-    Recorded, Why, WitnessList,
+    Recorded, Waiting, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -311,6 +311,12 @@ impl Client {
     pub fn kpis(&self, period: Interval) -> Done<Kpis> {
         let path = format!("/v1/kpis?from={}&to={}", period.from, period.until);
         self.read("the key figures", &Request::get(&path, SMALL))
+    }
+
+    /// What hosts of one change wait for, or of all open ones.
+    pub fn waiting(&self, id: Option<&ChangeId>) -> Done<Vec<Waiting>> {
+        let path = id.map_or("/v1/waiting".to_owned(), |id| format!("/v1/waiting?change={id}"));
+        self.read("what hosts wait for", &Request::get(&path, LARGE))
     }
 
     pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {

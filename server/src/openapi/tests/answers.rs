@@ -250,7 +250,10 @@ async fn people_get_what_is_described() {
         ("GET", "/v1/feeds/secret.ics".into(), vec![], 200),
         ("DELETE", "/v1/feeds".into(), vec![], 204),
         ("GET", "/v1/kpis?from=2026-01-01T00:00:00Z&to=2027-06-01T00:00:00Z".into(), vec![], 200),
+        ("GET", "/v1/waiting".into(), vec![], 200),
+        ("GET", format!("/v1/waiting?change={id}"), vec![], 200),
         // And refusals.
+        ("GET", "/v1/waiting?change=C-999".into(), vec![], 404),
         ("GET", "/v1/kpis?from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z".into(), vec![], 400),
         ("GET", "/v1/feeds/secret.ics".into(), vec![], 404),
         ("GET", "/v1/calendars/odd".into(), vec![], 404),
