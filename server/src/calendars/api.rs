@@ -1,6 +1,6 @@
 //! Calendars over HTTP.
 
-use super::{held, model, store};
+use super::{Labelled, model, store};
 use crate::audit::{self, Action};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
@@ -31,14 +31,16 @@ fn ahead(now: Timestamp) -> Interval {
 async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json<Vec<CalendarLine>>, Error> {
     let now = clock.now();
     let read = move |tx: &mut Conn| {
-        let mut lines = Vec::new();
+        let (mut lines, mut labelled) = (Vec::new(), Labelled::default());
         for (name, step) in store::list(tx)? {
             let Some(calendar) = step.calendar else { continue };
             lines.push(CalendarLine {
                 name,
                 revision: step.revision,
                 mode: calendar.mode,
-                hosts: held(tx, &calendar)?.map(|held| u32::try_from(held.len()).unwrap_or(u32::MAX)),
+                hosts: labelled
+                    .held(tx, &calendar)?
+                    .map(|held| u32::try_from(held.len()).unwrap_or(u32::MAX)),
                 next: model::times(&calendar, ahead(now))?.first().copied(),
                 title: calendar.title,
             });

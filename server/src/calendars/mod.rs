@@ -36,28 +36,40 @@ pub fn published(tx: &mut Conn, now: Timestamp) -> Result<Vec<Blackout>, Error> 
 /// All calendars of one mode with their times that touch `span`, and the hosts that they hold now.
 pub fn between(tx: &mut Conn, mode: CalendarMode, span: Interval) -> Result<Vec<Blackout>, Error> {
     let mut found = Vec::new();
+    let mut labelled = Labelled::default();
     for (name, step) in store::list(tx)? {
         let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == mode) else { continue };
         let intervals = model::times(&calendar, span)?;
-        let agents = held(tx, &calendar)?;
+        let agents = labelled.held(tx, &calendar)?;
         found.push(Blackout { name, title: calendar.title, agents, holds: calendar.holds, intervals });
     }
     Ok(found)
 }
 
-/// The hosts that a calendar holds now; `None` when it holds all.
-fn held(tx: &mut Conn, calendar: &Calendar) -> Result<Option<BTreeSet<AgentId>>, Error> {
-    if calendar.labels.is_empty() && calendar.hosts.is_empty() {
-        return Ok(None);
+/// Hosts with their labels, read when the first calendar asks for them.
+#[derive(Default)]
+struct Labelled(Option<Vec<fleet::Host>>);
+
+impl Labelled {
+    /// The hosts that a calendar holds now; `None` when it holds all.
+    fn held(&mut self, tx: &mut Conn, calendar: &Calendar) -> Result<Option<BTreeSet<AgentId>>, Error> {
+        if calendar.labels.is_empty() && calendar.hosts.is_empty() {
+            return Ok(None);
+        }
+        let mut agents = calendar.hosts.clone();
+        if !calendar.labels.is_empty() {
+            let hosts = match self.0.take() {
+                Some(hosts) => hosts,
+                None => fleet::list(tx)?,
+            };
+            let fits = |host: &&fleet::Host| {
+                calendar.labels.iter().all(|(name, value)| host.labels.get(name) == Some(value))
+            };
+            agents.extend(hosts.iter().filter(fits).map(|host| host.agent));
+            self.0 = Some(hosts);
+        }
+        Ok(Some(agents))
     }
-    let mut agents = calendar.hosts.clone();
-    if !calendar.labels.is_empty() {
-        let fits = |host: &fleet::Host| {
-            calendar.labels.iter().all(|(name, value)| host.labels.get(name) == Some(value))
-        };
-        agents.extend(fleet::list(tx)?.iter().filter(|host| fits(host)).map(|host| host.agent));
-    }
-    Ok(Some(agents))
 }
 
 /// The blackouts as one host sees them.

@@ -15,6 +15,9 @@ use std::path::Path;
 /// Calendars of whole firms have a few megabytes.
 const LARGEST: usize = 8 << 20;
 
+/// Components within components.
+const DEEPEST: i32 = 8;
+
 /// What a file gives.
 #[derive(Debug, Default)]
 pub struct Taken {
@@ -50,6 +53,7 @@ pub fn text(file: &Path) -> Done<String> {
 /// Not a calendar; or an event that cannot be understood, by its name: to leave one out silently would leave a time open.
 pub fn read(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Taken> {
     let unfolded = unfold(text);
+    check_nesting(&unfolded)?;
     let calendar = read_calendar(&unfolded).map_err(|why| {
         Failure::usage("this is not an iCalendar file")
             .why(shared::strict::shorten(&why))
@@ -86,6 +90,23 @@ pub fn read(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Taken> {
         return Err(Failure::usage("the calendar has no event that is not over"));
     }
     Ok(taken)
+}
+
+/// The parser goes down with each component within another one, and real calendars have three levels.
+fn check_nesting(text: &str) -> Done {
+    let mut depth = 0i32;
+    for line in text.lines() {
+        let begins =
+            |word: &str| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        depth += i32::from(begins("BEGIN:")) - i32::from(begins("END:"));
+        if depth > DEEPEST {
+            return Err(Failure::usage(format!(
+                "the calendar has components within components, more than {DEEPEST} deep"
+            ))
+            .remedy("export only what is needed"));
+        }
+    }
+    Ok(())
 }
 
 enum Found {
@@ -315,6 +336,15 @@ mod tests {
         ] {
             let told = taken(&["DTSTART;VALUE=DATE:20270101", event]).unwrap_err();
             assert!(told.contains(why) && told.contains("Feier"), "{event}: {told}");
+        }
+        let deep = format!("BEGIN:VCALENDAR\r\n{}", "BEGIN:VEVENT\r\n".repeat(300_000));
+        for long in [
+            deep.as_str(),
+            &"BEGIN:VCALENDAR\r\n".repeat(300_000),
+            &"A:b\r\n".repeat(1_000_000),
+            &" ".repeat(7 << 20),
+        ] {
+            assert!(read(long, &TimeZone::UTC, NOW).is_err());
         }
         assert!(taken(&["DTSTART;VALUE=DATE:20200101"]).unwrap_err().contains("not over"));
         for bad in ["", "BEGIN:VCARD\r\nEND:VCARD\r\n", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", "\u{0}"] {

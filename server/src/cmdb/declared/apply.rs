@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Work<'d> {
     new: BTreeMap<i64, &'d CiRef>,
     declared: Vec<(i64, &'d Declared)>,
-    gone: Vec<Edge>,
+    gone: BTreeSet<Edge>,
     added: Vec<Edge>,
     changed: Vec<(i64, ItemDiff)>,
     same: u32,
@@ -47,6 +47,11 @@ impl<'d> Work<'d> {
         let known: Vec<i64> = ids.values().copied().filter(|id| *id > 0).collect();
         let before = store::newest(tx, &known)?;
         let edges = store::edges(tx, &known)?;
+        let names = store::references(tx, edges.iter().map(|edge| edge.target))?;
+        let mut from: BTreeMap<i64, BTreeSet<Edge>> = BTreeMap::new();
+        for edge in edges {
+            from.entry(edge.source).or_default().insert(edge);
+        }
         for item in &declare.items {
             let id = id_of(&item.item)?;
             let (number, said) = before.get(&id).map_or((0, None), |(number, said)| (*number, Some(said)));
@@ -60,10 +65,9 @@ impl<'d> Work<'d> {
                     .iter()
                     .map(|to| Ok(Edge { source: id, kind: to.kind, target: id_of(&to.to)? }))
                     .collect::<Result<BTreeSet<_>, Error>>()?;
-                let has: BTreeSet<Edge> = edges.iter().filter(|edge| edge.source == id).copied().collect();
+                let has = from.remove(&id).unwrap_or_default();
                 work.gone.extend(has.difference(&wanted));
                 work.added.extend(wanted.difference(&has));
-                let names = store::references(tx, has.iter().map(|edge| edge.target))?;
                 for edge in has.difference(&wanted) {
                     let other = names.get(&edge.target).map(ToString::to_string).unwrap_or_default();
                     lines.push(format!("- {} {other}", edge.kind.as_str()));
