@@ -337,9 +337,12 @@ mod tests {
             let told = taken(&["DTSTART;VALUE=DATE:20270101", event]).unwrap_err();
             assert!(told.contains(why) && told.contains("Feier"), "{event}: {told}");
         }
-        let deep = format!("BEGIN:VCALENDAR\r\n{}", "BEGIN:VEVENT\r\n".repeat(300_000));
+        let nested = |line: &str| format!("BEGIN:VCALENDAR\r\n{}", line.repeat(300_000));
+        // Also where the word is folded over two lines.
+        let (deep, folded) = (nested("BEGIN:VEVENT\r\n"), nested("BEG\r\n IN:VEVENT\r\n"));
         for long in [
             deep.as_str(),
+            &folded,
             &"BEGIN:VCALENDAR\r\n".repeat(300_000),
             &"A:b\r\n".repeat(1_000_000),
             &" ".repeat(7 << 20),
