@@ -8,6 +8,7 @@ use crate::kernel::error::Error;
 use crate::kernel::http::agent::{self, AgentGate};
 use crate::kernel::http::edge::{self, DefaultLanguage};
 use crate::kernel::http::proxied::{self, AddressHeader, Audience, OnceGate};
+use crate::kernel::http::seats::Seats;
 use crate::kernel::http::tls::{self, HotCert, HotVerifier};
 use crate::kernel::http::{CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::kernel::jobs::{self, Job, Runner};
@@ -232,6 +233,12 @@ macro_rules! serve {
         Ok((bound, handle))
     }};
 }
+
+/// One address gets half of what one worker thread takes, so that others always find room.
+fn seats(kernel: &Kernel) -> Seats {
+    Seats::new(kernel.config.limits.connections / 2)
+}
+
 fn listen_people(
     kernel: &Kernel,
     slices: &Slices,
@@ -240,6 +247,10 @@ fn listen_people(
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.people.clone());
     let server = HttpServer::new(move || {
         App::new().wrap(from_fn(edge::edge)).configure(shared.people(&gate, &routes))
+    });
+    let seats = seats(kernel);
+    let server = server.on_connect(move |connection, data| {
+        seats.admit(connection, data);
     });
     let tls = tls::people(certificates.people.clone(), kernel.clock.clone())?;
     serve!(server, kernel.config.people.listen, kernel.config.limits.connections, tls)
@@ -253,8 +264,13 @@ fn listen_agents(
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.agents.clone());
     let server = HttpServer::new(move || {
         App::new().wrap(from_fn(edge::edge)).configure(shared.agents(&gate, &routes))
-    })
-    .on_connect(agent::on_connect(kernel.config.site_id.clone()));
+    });
+    let (seats, identify) = (seats(kernel), agent::on_connect(kernel.config.site_id.clone()));
+    let server = server.on_connect(move |connection, data| {
+        if seats.admit(connection, data) {
+            identify(connection, data);
+        }
+    });
     let clock = kernel.clock.clone();
     let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone(), clock)?;
     serve!(server, kernel.config.agents.listen, kernel.config.limits.connections, tls)

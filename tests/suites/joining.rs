@@ -25,6 +25,11 @@ fn order(world: &World) -> Vec<String> {
     tests::world::join_order(&said, &file).split_off(1)
 }
 
+fn secret_of(order: &[String]) -> String {
+    let at = order.iter().position(|word| word == "--token-file").unwrap();
+    std::fs::read_to_string(&order[at + 1]).unwrap().trim().to_owned()
+}
+
 fn with(order: &[String], option: &str, value: &str) -> Vec<String> {
     let mut order = order.to_vec();
     let at = order.iter().position(|w| w == option).unwrap();
@@ -70,6 +75,12 @@ on_both! {
         let again = join(world, "first", &fresh);
         assert!(again.all().contains("already"), "{again}");
         let late = order(world);
+        // Nothing that opens a door is in the log.
+        let secrets = [world.token(), other.clone(), secret_of(&fresh), secret_of(&late)];
+        let reply = world.people().send(Message::request("GET", "/v1/hosts", b"").with("authorization", &format!("Bearer {other}")));
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (401, Some("person.unknown")));
+        let log = world.nodes[0].log();
+        assert!(!log.is_empty() && secrets.iter().all(|secret| !log.contains(secret)), "{log}");
         world.shift_clock(3_700);
         let said = join(world, "late", &late).refused("join.token_expired");
         assert!(!has_joined(world, "late"), "{said}");

@@ -2,7 +2,6 @@
 
 use super::board::{Board, CheckIn};
 use super::join::{self, Door, ci_of};
-use super::limit::Limiter;
 use super::model::{Host, Labels, check_labels};
 use super::rates::Rates;
 use super::store;
@@ -15,12 +14,12 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::edge;
 use crate::kernel::http::person::{Allowed, ManageHosts, Read};
-use crate::kernel::http::proxied::source;
+use crate::kernel::http::tries::{Source, Tries};
 use crate::ledger::{self, Log};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, put};
+use shared::digest::Digest;
 use shared::facts::{Facts, NotApplied};
 use shared::health::open_report;
 use shared::ids::{AgentId, PersonId};
@@ -28,31 +27,21 @@ use shared::limits::{FACTS_BYTES, HEALTH_REPORT_BYTES};
 use shared::strict::{Map, ReadError};
 use shared::time::Timestamp;
 use shared::wire::{FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
-use std::net::IpAddr;
 use std::time::Instant;
 
-/// Joins and renewals of one address: a rack that starts at once, then a steady trickle.
-const STRANGER_BURST: u32 = 60;
-const STRANGERS_PER_MINUTE: u32 = 60;
-/// What a stranger that came too often is told to wait.
-const STRANGER_WAIT_SECS: u64 = 30;
+/// A join command or a renewal is far shorter; whoever sends one is a stranger until it was read.
+const STRANGER_BYTES: usize = 64 << 10;
 
-/// How often addresses may knock; one for all worker threads.
-pub struct Strangers(Limiter<IpAddr>);
-
-impl Default for Strangers {
-    fn default() -> Self {
-        Self(Limiter::new(STRANGER_BURST, STRANGERS_PER_MINUTE))
-    }
-}
+/// Join tokens and renewals that did not count; one for all worker threads.
+#[derive(Default)]
+pub struct Strangers(Tries);
 
 impl Strangers {
-    fn check(&self, req: &HttpRequest) -> Result<(), Error> {
-        let admitted = source(req).is_some_and(|address| self.0.admits(address, Instant::now()));
-        let refusal = || {
-            Refusal::new("request.too_many", StatusCode::TOO_MANY_REQUESTS).retry_after(STRANGER_WAIT_SECS)
-        };
-        if admitted { Ok(()) } else { Err(refusal().into()) }
+    /// A refusal is the stranger's, a fault is not.
+    fn note(&self, error: &Error, from: Option<Source>, at: Instant) {
+        if matches!(error, Error::Refusal(_)) {
+            self.0.note_wrong(from, at);
+        }
     }
 }
 
@@ -64,7 +53,10 @@ pub fn people_routes(config: &mut ServiceConfig) {
 
 /// What hosts ask before they can prove who they are. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
 pub fn strangers_routes(config: &mut ServiceConfig) {
-    config.service(join_host).service(renew_host);
+    let short = edge::extractors(STRANGER_BYTES);
+    config.service(web::scope("/v1/join").configure(short).route("", web::post().to(join_host)));
+    let short = edge::extractors(STRANGER_BYTES);
+    config.service(web::scope("/v1/renew").configure(short).route("", web::post().to(renew_host)));
 }
 
 /// Routes for agents. Needs `Data` of `Board` and `Rates`.
@@ -82,7 +74,6 @@ pub fn agent_routes(config: &mut ServiceConfig) {
 }
 
 /// A host joins with a one-time token. Sending the same enrolment again answers the same.
-#[post("/v1/join")]
 async fn join_host(
     req: HttpRequest,
     (db, clock): (Data<Db>, Data<Clock>),
@@ -90,21 +81,31 @@ async fn join_host(
     (door, strangers): (Data<Door>, Data<Strangers>),
     body: Json<Join>,
 ) -> Result<Json<Joined>, Error> {
-    strangers.check(&req)?;
-    let now = clock.now();
-    Ok(Json(join::join((&db, &log, &board, &door), body.into_inner(), now).await?))
+    let (from, at, now) = (Source::of(&req), Instant::now(), clock.now());
+    let token = Digest::of(body.token.as_bytes());
+    let list = async || db.read("fleet.tokens", move |tx| store::list_tokens(tx, now)).await;
+    strangers.0.admit(from, &token, at, list).await?;
+    let joined = join::join((&db, &log, &board, &door), body.into_inner(), now).await;
+    Ok(Json(joined.inspect_err(|error| strangers.note(error, from, at))?))
 }
 
 /// A new certificate, authorised by the host's own key.
-#[post("/v1/renew")]
 async fn renew_host(
     req: HttpRequest,
     (db, clock): (Data<Db>, Data<Clock>),
-    (door, strangers): (Data<Door>, Data<Strangers>),
+    (door, board, strangers): (Data<Door>, Data<Board>, Data<Strangers>),
     body: Json<Renew>,
 ) -> Result<Json<Joined>, Error> {
-    strangers.check(&req)?;
-    Ok(Json(join::renew((&db, &door), &body.envelope.to_bytes(), clock.now()).await?))
+    let (from, at, now) = (Source::of(&req), Instant::now(), clock.now());
+    let renewal = join::open_renewal(&body.envelope.to_bytes(), &door, now);
+    // The word of a host that belongs here counts; whoever has signed nothing knows no key.
+    let known = renewal.as_ref().is_ok_and(|renewal| board.admits(renewal.body.agent_id));
+    strangers.0.admit_known(from, known, at)?;
+    let renewed = match renewal {
+        Ok(renewal) => join::renew((&db, &door), &renewal, now).await,
+        Err(refused) => Err(refused),
+    };
+    Ok(Json(renewed.inspect_err(|error| strangers.note(error, from, at))?))
 }
 
 /// A one-time secret for one host, with everything that its join command needs.

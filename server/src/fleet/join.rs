@@ -145,6 +145,11 @@ pub async fn join(
 ) -> Result<Joined, Error> {
     let enrolment = open_enrolment(&join, door.site())?;
     let agent = enrolment.body.header.agent_id;
+    // A certificate takes more work than a guess is worth.
+    let token = enrolment.body.token;
+    if db.read("fleet.token", move |tx| store::find_token(tx, &token)).await?.is_none() {
+        return Err(Refusal::forbidden("join.token_unknown").into());
+    }
     let issued = door.0.authority.issue(&enrolment.body.csr, agent, now)?;
     let digest = enrolment.digest;
     let admission = Arc::new((enrolment, issued));
@@ -250,22 +255,31 @@ fn insert(
 }
 
 /// A new certificate for a host, authorised by its own key, so that it works after the old one has expired.
-pub async fn renew((db, door): (&Db, &Door), envelope: &[u8], now: Timestamp) -> Result<Joined, Error> {
+pub async fn renew(
+    (db, door): (&Db, &Door),
+    renewal: &Statement<Renewal>,
+    now: Timestamp,
+) -> Result<Joined, Error> {
+    let (body, agent) = (&renewal.body, renewal.body.agent_id);
+    let issued = door.0.authority.issue(&body.csr, agent, now)?;
+    let (digest, at) = (renewal.digest, body.at);
+    let certificate = db.write("fleet.renew", move |tx| replace(tx, agent, (&digest, at), &issued)).await?;
+    Ok(door.joined(agent, certificate, None))
+}
+
+/// A renewal that some host of this site may have signed.
+pub fn open_renewal(envelope: &[u8], door: &Door, now: Timestamp) -> Result<Statement<Renewal>, Error> {
     let bad = |detail: String| Refusal::unprocessable("renew.bad_request").with("detail", detail);
     let renewal: Statement<Renewal> = Statement::parse(envelope).map_err(|error| bad(error.to_string()))?;
     let body = &renewal.body;
-    let agent = body.agent_id;
-    if body.site != *door.site() || body.key.agent_id() != agent || !renewal.is_signed_by(&body.key) {
+    if body.site != *door.site() || body.key.agent_id() != body.agent_id || !renewal.is_signed_by(&body.key) {
         return Err(bad("it is not signed by a key of this site's host".into()).into());
     }
     if body.at > now.plus(CLOCK_SKEW_SECS) {
         // Accepting it would make every renewal until then look old.
         return Err(Refusal::unprocessable("renew.clock").with("at", body.at).with("now", now).into());
     }
-    let issued = door.0.authority.issue(&body.csr, agent, now)?;
-    let (digest, at) = (renewal.digest, body.at);
-    let certificate = db.write("fleet.renew", move |tx| replace(tx, agent, (&digest, at), &issued)).await?;
-    Ok(door.joined(agent, certificate, None))
+    Ok(renewal)
 }
 
 fn replace(

@@ -7,7 +7,6 @@ mod api;
 mod authority;
 mod board;
 mod join;
-mod limit;
 mod listeners;
 mod model;
 mod once;

@@ -1,12 +1,12 @@
 //! Signed requests count once: their nonces are kept on all nodes alike for as long as somebody could send one again.
 
-use super::limit::Limiter;
 use super::rates::take;
 use super::store;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::http::proxied::OnceGate;
 use crate::kernel::jobs::{Job, Tick};
+use crate::kernel::limiter::Limiter;
 use shared::ids::AgentId;
 use shared::time::Timestamp;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! In the memory of each node; a restart begins anew. Never a reason to lose anything: hosts keep what is not
 //! proven and send it again after the time that the refusal names.
 
-use super::limit::Limiter;
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::limiter::Limiter;
 use actix_web::http::StatusCode;
 use shared::ids::AgentId;
 use std::time::{Duration, Instant};

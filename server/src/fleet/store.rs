@@ -14,7 +14,7 @@ use shared::ids::{AgentId, HostClass, PersonId};
 use shared::keys::PublicKey;
 use shared::request::Request;
 use shared::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
 
 diesel::table! {
@@ -242,6 +242,12 @@ pub(super) fn find_token(tx: &mut Conn, sha256: &Digest) -> Result<Option<Token>
         expires: Timestamp(row.expires),
         used_for: row.used_for.as_deref().map(digest).transpose()?,
     }))
+}
+
+/// Digests of all tokens that have not ended, used ones as well: a lost answer is asked for again.
+pub(super) fn list_tokens(tx: &mut Conn, now: Timestamp) -> Result<HashSet<Digest>, Error> {
+    let living = join_token::table.filter(join_token::expires.gt(now.0)).select(join_token::sha256);
+    living.load::<Vec<u8>>(tx)?.iter().map(|bytes| digest(bytes)).collect()
 }
 
 /// Uses a token up; a lost race is a refusal.

@@ -126,7 +126,8 @@ async fn renewal_needs_the_hosts_own_key_only_and_works_long_after_expiry() {
         let (node, mut host) = (&world.node, Host::new(1));
         let first = world.enrol(&mut host).await;
         let renew = async |envelope: &Envelope, now| {
-            join::renew((&node.db, &node.door), &envelope.to_bytes(), now).await
+            let renewal = join::open_renewal(&envelope.to_bytes(), &node.door, now)?;
+            join::renew((&node.db, &node.door), &renewal, now).await
         };
         let late = NOW.plus(400 * 86_400);
         let renewal = host.renewal(late);

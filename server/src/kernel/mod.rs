@@ -13,6 +13,7 @@ pub mod i18n;
 pub mod jobs;
 pub mod keys;
 pub mod lease;
+pub mod limiter;
 pub mod objects;
 pub mod outbox;
 #[cfg(test)]

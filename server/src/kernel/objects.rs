@@ -4,6 +4,8 @@
 //! and nothing is overwritten: a second put of the same digest changes nothing.
 
 use super::error::{Error, Refusal};
+use super::http::broken;
+use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use shared::digest::{Digest, Hasher, hex};
@@ -67,10 +69,9 @@ impl Objects {
     }
 
     /// Stores a stream under its announced digest; returns its length in bytes.
-    pub async fn put<S, E>(&self, expected: Digest, body: S) -> Result<u64, Error>
+    pub async fn put<S>(&self, expected: Digest, body: S) -> Result<u64, Error>
     where
-        S: Stream<Item = Result<Bytes, E>>,
-        E: std::error::Error + Send + Sync + 'static,
+        S: Stream<Item = Result<Bytes, PayloadError>>,
     {
         let upload = self.begin().await?;
         let stored = async {
@@ -107,10 +108,9 @@ impl Objects {
 
     /// Appends a stream at `offset`, which must be what [`Self::received`] says; returns the new length.
     /// What arrived before an interruption is kept.
-    pub async fn append<S, E>(&self, upload: &UploadId, offset: u64, body: S) -> Result<u64, Error>
+    pub async fn append<S>(&self, upload: &UploadId, offset: u64, body: S) -> Result<u64, Error>
     where
-        S: Stream<Item = Result<Bytes, E>>,
-        E: std::error::Error + Send + Sync + 'static,
+        S: Stream<Item = Result<Bytes, PayloadError>>,
     {
         let (path, max) = (self.0.upload(upload), self.0.max);
         let mut file = blocking(move || open_at(&path, offset)).await?;
@@ -118,7 +118,14 @@ impl Objects {
         let mut body = std::pin::pin!(body);
         let mut waiting = Vec::new();
         while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| Error::fault("receiving an upload", error))?;
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    // What came through is good: the client goes on behind it.
+                    write(file, waiting).await?;
+                    return Err(broken(&error).into());
+                }
+            };
             length += piece.len() as u64;
             if length > max {
                 return Err(Refusal::too_large("object.too_large").with("limit", max).into());
@@ -268,9 +275,8 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(std::io::Error) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
 
-    fn pieces(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, io::Error>> + use<> {
+    fn pieces(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, PayloadError>> + use<> {
         let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part))).collect();
         stream::iter(parts)
     }
@@ -318,9 +324,12 @@ mod tests {
         let again = Objects::open(dir.path(), 10).unwrap();
         let upload = UploadId::parse(upload.as_str()).unwrap();
         assert_eq!(again.received(&upload).await.unwrap(), Some(3));
+        let torn = stream::iter([Ok(Bytes::from_static(b"d")), Err(PayloadError::Incomplete(None))]);
+        assert_eq!(code(again.append(&upload, 3, torn).await.unwrap_err()), "request.broken_off");
+        assert_eq!(again.received(&upload).await.unwrap(), Some(4), "what came through stays");
         let wrong = again.append(&upload, 2, pieces(&[b"cdef"])).await.unwrap_err();
         assert_eq!(code(wrong), "object.wrong_offset");
-        assert_eq!(again.append(&upload, 3, pieces(&[b"def"])).await.unwrap(), 6);
+        assert_eq!(again.append(&upload, 4, pieces(&[b"ef"])).await.unwrap(), 6);
         assert_eq!(again.finish(&upload, Digest::of(b"abcdef")).await.unwrap(), 6);
         assert_eq!(again.received(&upload).await.unwrap(), None);
         assert!(again.contains(Digest::of(b"abcdef")).await.unwrap());

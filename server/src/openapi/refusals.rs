@@ -2,7 +2,7 @@
 
 /// Codes by status.
 const CODES: &[(u16, &[&str])] = &[
-    (400, &["change.unknown_state", "request.bad_json", "request.bad_parameter"]),
+    (400, &["change.unknown_state", "request.bad_json", "request.bad_parameter", "request.broken_off"]),
     (401, &["person.no_token", "person.unknown"]),
     (
         403,
@@ -93,6 +93,7 @@ const CODES: &[(u16, &[&str])] = &[
             "upload.too_many",
         ],
     ),
+    (408, &["request.too_slow"]),
     (413, &["change.bundle_too_large", "object.too_large", "request.too_large"]),
     (416, &["object.bad_range"]),
     (

@@ -145,8 +145,12 @@ impl Route {
     pub fn codes(&self) -> Vec<&'static str> {
         let mut codes = match self.who {
             Who::Public => vec![],
-            Who::Person { needs: Access::Reader, .. } => vec!["person.no_token", "person.unknown"],
-            Who::Person { .. } => vec!["person.no_token", "person.unknown", "person.not_allowed"],
+            Who::Person { needs: Access::Reader, .. } => {
+                vec!["person.no_token", "person.unknown", "request.too_many"]
+            }
+            Who::Person { .. } => {
+                vec!["person.no_token", "person.unknown", "request.too_many", "person.not_allowed"]
+            }
             Who::Host => {
                 let mut codes = vec!["agent.no_identity", "agent.certificate_expired", "agent.not_enabled"];
                 codes.extend(SIGNED);
@@ -155,6 +159,9 @@ impl Route {
         };
         if matches!(self.request, Content::Json(_)) {
             codes.extend(["request.bad_json", "request.too_large"]);
+        }
+        if !matches!(self.request, Content::Nothing) {
+            codes.extend(["request.broken_off", "request.too_slow"]);
         }
         if self.query.is_some() || self.parts.iter().any(|part| part.parsed) {
             codes.push("request.bad_parameter");

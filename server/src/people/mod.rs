@@ -24,11 +24,16 @@ use shared::time::Timestamp;
 
 /// Recognises people by the digest of their token.
 pub fn gate(db: &Db) -> PersonGate {
-    let db = db.clone();
-    PersonGate::new(move |secret, now| {
+    let (db, all) = (db.clone(), db.clone());
+    let find = move |secret, now| {
         let db = db.clone();
         async move { db.read("people.caller", move |tx| store::find_caller(tx, &secret, now)).await }
-    })
+    };
+    let list = move |now| {
+        let db = all.clone();
+        async move { db.read("people.tokens", move |tx| store::list_tokens(tx, now)).await }
+    };
+    PersonGate::new(find, list)
 }
 
 /// Takes over the first administrator from `bootstrap.json` in the data directory, if the file is there.

@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
+use std::collections::HashSet;
 
 diesel::table! {
     person (id) {
@@ -53,6 +54,18 @@ pub(super) fn find_caller(tx: &mut Conn, secret: &Digest, now: Timestamp) -> Res
 pub fn has_access(tx: &mut Conn, id: &str) -> QueryResult<bool> {
     let known = person::table.find(id).filter(person::disabled.is_null());
     Ok(known.select(person::id).first::<String>(tx).optional()?.is_some())
+}
+
+/// Digests of all secrets that are good at `now`.
+pub(super) fn list_tokens(tx: &mut Conn, now: Timestamp) -> Result<HashSet<Digest>, Error> {
+    let found: Vec<Vec<u8>> = person_token::table
+        .inner_join(person::table)
+        .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
+        .filter(person::disabled.is_null())
+        .select(person_token::sha256)
+        .load(tx)?;
+    // What is no digest is nobody's token.
+    Ok(found.into_iter().filter_map(|bytes| bytes.try_into().ok().map(Digest)).collect())
 }
 
 /// Records the first administrator; true the first time. A person who is here already keeps what was changed since.

@@ -1,7 +1,7 @@
 //! Hosts and people over real TLS: joining, checking in, facts, statements, being shut out.
 
 use crate::kernel::http::tests::Connection;
-use crate::testfleet::{Host, NOW, Served, World, ask};
+use crate::testfleet::{Host, NOW, Served, World, ask, exchange, header};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::facts::{Facts, Kernel, Os};
@@ -236,15 +236,84 @@ fn as_people_see_it(people: &mut Connection, host: &Host, receipt: &Digest) {
     assert_eq!(ask(people, ("DELETE", "/v1/people/lead"), &reader, "").0, 403);
 }
 
+/// The head of a request of which nothing follows.
+fn promise((method, path): (&str, &str), headers: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: application/json\r\n\
+         Content-Length: 900000\r\n\r\n"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_knocks_too_often_waits() {
+async fn strangers_are_refused_before_their_body() {
+    let (world, served) = served().await.remove(0);
+    tokio::task::block_in_place(|| {
+        let (invite, mut host) = (("POST", "/v1/join-tokens"), Host::new(1));
+        let answer =
+            |headers: &str| world.connect(served.people, None).send(&promise(invite, headers)).unwrap();
+        for (headers, status, shown) in [
+            ("", 401, "www-authenticate: Bearer realm=\"assent\"\r\n"),
+            (
+                &as_person("guess"),
+                401,
+                "www-authenticate: Bearer realm=\"assent\", error=\"invalid_token\"\r\n",
+            ),
+            (&as_person(READER), 403, ""),
+        ] {
+            let answer = answer(headers);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(shown), "{answer}");
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+        }
+        let mut people = world.connect(served.people, None);
+        let joined = join(&mut people, &mut host);
+        let disable = ("POST", "/v1/hosts/host1/disable");
+        assert_eq!(ask(&mut people, disable, &as_person(ADMIN), "").0, 204);
+        let mut agent = world.connect(served.agents, Some((&host, &joined)));
+        let answer = agent.send(&promise(("POST", "/agent/v1/statements"), "")).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        // Whoever joins is a stranger until its request was read, so it is short.
+        let long = format!("{{\"token\": \"{}\"}}", "x".repeat(64 << 10));
+        assert_eq!(ask(&mut people, ("POST", "/v1/join"), "", &long).0, 413);
+        drop(served);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_wait_and_good_ones_of_the_same_address_do_not() {
     for (world, served) in served().await {
+        let (first, second) = (world.node.invite("lab").await, world.node.invite("lab").await);
         tokio::task::block_in_place(|| {
             let mut people = world.connect(served.people, None);
-            let join = serde_json::to_string(&Host::new(1).join("guess")).unwrap();
-            let mut answers = (0..80).map(|_| ask(&mut people, ("POST", "/v1/join"), "", &join).0);
+            let mut host = Host::new(1);
+            let enrol = serde_json::to_string(&host.join(&first)).unwrap();
+            assert_eq!(ask(&mut people, ("POST", "/v1/join"), "", &enrol).0, 200);
+            host.joined();
+
+            let guess = serde_json::to_string(&Host::new(3).join("guess")).unwrap();
+            let mut answers = (0..70).map(|_| ask(&mut people, ("POST", "/v1/join"), "", &guess).0);
             assert!(answers.by_ref().take(60).all(|status| status == 403));
-            assert!(answers.any(|status| status == 429), "{}", world.engine);
+            assert!(answers.all(|status| status == 429), "{}", world.engine);
+            let foreign = serde_json::to_string(&Renew { envelope: Host::new(3).renewal(NOW) }).unwrap();
+            let (status, head, _) = exchange(&mut people, ("POST", "/v1/renew"), "", &foreign);
+            assert_eq!((status, header(&head, "retry-after").as_str()), (429, "5"));
+            let renewal = serde_json::to_string(&Renew { envelope: host.renewal(NOW) }).unwrap();
+            assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
+            let enrol = serde_json::to_string(&Host::new(2).join(&second)).unwrap();
+            for _ in 0..2 {
+                assert_eq!(ask(&mut people, ("POST", "/v1/join"), "", &enrol).0, 200, "also a lost answer");
+            }
+
+            let look = |people: &mut Connection, token: &str| {
+                ask(people, ("GET", "/v1/hosts"), &as_person(token), "").0
+            };
+            assert_eq!(look(&mut people, "guess"), 401, "tokens of persons are counted apart");
+            let mut answers = (0..70).map(|n| look(&mut people, &format!("guess {n}")));
+            assert!(answers.by_ref().take(59).all(|status| status == 401));
+            assert!(answers.all(|status| status == 429), "{}", world.engine);
+            for token in [READER, ADMIN] {
+                assert_eq!(look(&mut people, token), 200, "{token}");
+            }
+            assert_eq!(ask(&mut people, ("GET", "/healthz"), "", "").0, 200);
             drop(served);
         });
     }

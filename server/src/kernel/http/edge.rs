@@ -1,5 +1,6 @@
 //! Around every request: an id, one log line for a fault, errors in the reader's language, security headers.
 
+use super::{pace, person};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::i18n::{Language, Sentence};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
@@ -7,6 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{
     InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError, UrlencodedError,
 };
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -22,8 +24,10 @@ pub struct RequestId(pub String);
 #[derive(Debug, Clone, Copy)]
 pub struct DefaultLanguage(pub Language);
 
-const HEADERS: [(HeaderName, &str); 6] = [
+const HEADERS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // For browsers that do not know `frame-ancestors` below.
+    (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "same-origin"),
     (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     (
@@ -36,13 +40,15 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Outermost middleware of both listeners.
 pub async fn edge<B: MessageBody + 'static>(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let id = request_id();
     let language = language_of(req.request());
     req.extensions_mut().insert(RequestId(id.clone()));
     req.extensions_mut().insert(language);
+    person::recognise(req.request()).await;
+    pace::watch(&mut req);
     let mut response = match next.call(req).await {
         Ok(response) => match response.response().error() {
             Some(error) => {
@@ -73,7 +79,7 @@ pub async fn edge<B: MessageBody + 'static>(
 
 fn tell(
     error: &actix_web::Error,
-    status: actix_web::http::StatusCode,
+    status: StatusCode,
     req: &HttpRequest,
     id: &str,
     language: Language,
@@ -92,7 +98,10 @@ fn tell(
             }
             ours.as_refusal()
         }
-        None => Refusal::new("request.rejected", status).with("status", status.as_u16()),
+        None => match error.as_error::<PayloadError>() {
+            Some(broken) => pace::broken(broken),
+            None => Refusal::new("request.rejected", status).with("status", status.as_u16()),
+        },
     };
     body(&refusal, id, language)
 }
@@ -103,6 +112,11 @@ fn body(refusal: &Refusal, id: &str, language: Language) -> HttpResponse<BoxBody
     let mut response = HttpResponse::build(refusal.status);
     if let Some(secs) = refusal.retry_after {
         response.insert_header((header::RETRY_AFTER, secs));
+    }
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        // RFC 6750 §3: no error code for somebody who has shown no token.
+        let why = if refusal.code == "person.no_token" { "" } else { ", error=\"invalid_token\"" };
+        response.insert_header((header::WWW_AUTHENTICATE, format!("Bearer realm=\"assent\"{why}")));
     }
     response
         .insert_header((header::CONTENT_LANGUAGE, language.tag()))
@@ -156,18 +170,17 @@ pub fn extractors(limit: usize) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         config
             .app_data(web::PayloadConfig::new(limit))
-            .app_data(web::JsonConfig::default().limit(limit).error_handler(move |error, _| {
-                let large = matches!(
-                    error,
-                    JsonPayloadError::Overflow { .. }
-                        | JsonPayloadError::OverflowKnownLength { .. }
-                        | JsonPayloadError::Payload(PayloadError::Overflow)
-                );
-                if large { too_large(limit) } else { unreadable("request.bad_json", &error) }
+            .app_data(web::JsonConfig::default().limit(limit).error_handler(move |error, _| match &error {
+                JsonPayloadError::Overflow { .. }
+                | JsonPayloadError::OverflowKnownLength { .. }
+                | JsonPayloadError::Payload(PayloadError::Overflow) => too_large(limit),
+                JsonPayloadError::Payload(broken) => Error::from(pace::broken(broken)).into(),
+                other => unreadable("request.bad_json", other),
             }))
-            .app_data(web::FormConfig::default().limit(limit).error_handler(move |error, _| {
-                let large = matches!(error, UrlencodedError::Overflow { .. });
-                if large { too_large(limit) } else { unreadable("request.bad_parameter", &error) }
+            .app_data(web::FormConfig::default().limit(limit).error_handler(move |error, _| match &error {
+                UrlencodedError::Overflow { .. } => too_large(limit),
+                UrlencodedError::Payload(broken) => Error::from(pace::broken(broken)).into(),
+                other => unreadable("request.bad_parameter", other),
             }))
             .app_data(
                 web::PathConfig::default()

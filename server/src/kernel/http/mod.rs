@@ -5,14 +5,19 @@
 
 pub mod agent;
 pub mod edge;
+mod pace;
 pub mod person;
 pub mod proxied;
+pub mod seats;
 pub mod tls;
+pub mod tries;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::time::Duration;
+
+pub use pace::broken;
 
 /// Longer than the usual 60 s between polls, so that an agent keeps one connection.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);

@@ -2,20 +2,23 @@
 //!
 //! Says who may use the server, never who may approve: that is in the signed policy alone.
 
+use super::tries::{Source, Tries};
 use crate::kernel::clock::Clock;
 use crate::kernel::error::{Error, Refusal};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use shared::digest::Digest;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
-use std::future::Future;
+use std::collections::HashSet;
+use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How much of the server a person may use; each level includes the ones before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,19 +84,55 @@ pub struct Caller {
     pub access: Access,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Option<Caller>, Error>>>>;
+type Soon<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
-/// Finds the person whose secret has this digest, if it counts at that time. Supplied by the slice that owns people.
+/// Recognises people by the digests of their secrets. Supplied by the slice that owns people. Cheap to clone.
 #[derive(Clone)]
-pub struct PersonGate(Arc<dyn Fn(Digest, Timestamp) -> Answer + Send + Sync>);
+pub struct PersonGate {
+    find: Arc<dyn Fn(Digest, Timestamp) -> Soon<Option<Caller>> + Send + Sync>,
+    list: Arc<dyn Fn(Timestamp) -> Soon<HashSet<Digest>> + Send + Sync>,
+    tries: Arc<Tries>,
+}
 
 impl PersonGate {
-    pub fn new<F, Fut>(find: F) -> Self
+    /// `find` says whose secret it is, if it counts at that time; `list` says all that do.
+    pub fn new<F, L, Found, Listed>(find: F, list: L) -> Self
     where
-        F: Fn(Digest, Timestamp) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<Caller>, Error>> + 'static,
+        F: Fn(Digest, Timestamp) -> Found + Send + Sync + 'static,
+        L: Fn(Timestamp) -> Listed + Send + Sync + 'static,
+        Found: Future<Output = Result<Option<Caller>, Error>> + 'static,
+        Listed: Future<Output = Result<HashSet<Digest>, Error>> + 'static,
     {
-        Self(Arc::new(move |secret, now| Box::pin(find(secret, now))))
+        Self {
+            find: Arc::new(move |secret, now| Box::pin(find(secret, now))),
+            list: Arc::new(move |now| Box::pin(list(now))),
+            tries: Arc::default(),
+        }
+    }
+
+    async fn recognise(&self, secret: Digest, from: Option<Source>, now: Timestamp) -> Result<Caller, Error> {
+        let at = Instant::now();
+        self.tries.admit(from, &secret, at, async || (self.list)(now).await).await?;
+        if let Some(caller) = (self.find)(secret, now).await? {
+            return Ok(caller);
+        }
+        self.tries.note_wrong(from, at);
+        Err(Refusal::new("person.unknown", StatusCode::UNAUTHORIZED).into())
+    }
+}
+
+/// Who the token of a request belongs to, or why nobody; found out before anything of its body is read.
+struct Recognised(Result<Caller, Error>);
+
+/// Notes on a request whose token it carries, on listeners for people.
+pub async fn recognise(req: &HttpRequest) {
+    let (Some(clock), Some(gate)) = (req.app_data::<Data<Clock>>(), req.app_data::<Data<PersonGate>>())
+    else {
+        return;
+    };
+    if let Some(secret) = bearer(req) {
+        let found = gate.recognise(secret, Source::of(req), clock.now()).await;
+        req.extensions_mut().insert(Recognised(found));
     }
 }
 
@@ -107,33 +146,26 @@ pub struct Allowed<P> {
 
 impl<P: Permission> FromRequest for Allowed<P> {
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+    type Future = Ready<Result<Self, Error>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let found = ask(req);
-        Box::pin(async move {
-            let Caller { person, access } =
-                found?.await?.ok_or_else(|| Refusal::new("person.unknown", StatusCode::UNAUTHORIZED))?;
-            if access < P::NEEDS {
-                return Err(Refusal::forbidden("person.not_allowed")
-                    .with("person", &person)
-                    .with("access", access.as_str())
-                    .with("needed", P::NEEDS.as_str())
-                    .with("permission", P::NAME)
-                    .into());
-            }
-            Ok(Self { person, access, permission: PhantomData })
-        })
+        ready(admit(req))
     }
 }
 
-fn ask(req: &HttpRequest) -> Result<Answer, Error> {
-    let secret = bearer(req).ok_or_else(|| Refusal::new("person.no_token", StatusCode::UNAUTHORIZED))?;
-    let (Some(clock), Some(gate)) = (req.app_data::<Data<Clock>>(), req.app_data::<Data<PersonGate>>())
-    else {
-        return Err(Error::fault("recognising a person", "the listener has no clock or gate"));
-    };
-    Ok((gate.0)(secret, clock.now()))
+fn admit<P: Permission>(req: &HttpRequest) -> Result<Allowed<P>, Error> {
+    let found = req.extensions_mut().remove::<Recognised>();
+    let no_token = || Refusal::new("person.no_token", StatusCode::UNAUTHORIZED);
+    let Caller { person, access } = found.ok_or_else(no_token)?.0?;
+    if access < P::NEEDS {
+        return Err(Refusal::forbidden("person.not_allowed")
+            .with("person", &person)
+            .with("access", access.as_str())
+            .with("needed", P::NEEDS.as_str())
+            .with("permission", P::NAME)
+            .into());
+    }
+    Ok(Allowed { person, access, permission: PhantomData })
 }
 
 /// Digest of the token in `Authorization: Bearer <token>` (RFC 6750 §2.1).

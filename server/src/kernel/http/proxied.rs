@@ -5,6 +5,7 @@
 //! has sent this very request before. Nothing is read of the body of a request that is refused before it.
 
 use super::agent::{AgentGate, AgentIdentity, Signed};
+use super::pace::broken;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::error::{Error, Refusal};
@@ -143,10 +144,7 @@ async fn body(req: &mut ServiceRequest) -> Result<Bytes, Error> {
     }
     let (mut payload, mut whole) = (req.take_payload(), BytesMut::new());
     while let Some(piece) = payload.next().await {
-        let piece = piece.map_err(|error| {
-            Refusal::bad_request("request.bad_json")
-                .with("detail", shared::strict::shorten(&error.to_string()))
-        })?;
+        let piece = piece.map_err(|error| broken(&error))?;
         if whole.len() + piece.len() > BODY_BYTES {
             return Err(too_large().into());
         }

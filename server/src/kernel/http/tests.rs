@@ -118,7 +118,7 @@ impl Site {
         }
         let text = format!(
             "site_id = \"{SITE}\"\ndata_dir = \"{}\"\n[people]\nlisten = \"127.0.0.1:0\"\nurl = \"https://localhost\"\n\
-             [agents]\nlisten = \"127.0.0.1:0\"\nurl = \"https://localhost\"\n[limits]\nbody_kib = 16\n",
+             [agents]\nlisten = \"127.0.0.1:0\"\nurl = \"https://localhost\"\n[limits]\nbody_kib = 16\nconnections = 10\n",
             dir.path().display()
         );
         let config = Config::parse("test.toml", &text, None).unwrap();
@@ -202,7 +202,9 @@ impl Connection {
             response.extend_from_slice(&piece[..read]);
             let text = String::from_utf8_lossy(&response).into_owned();
             let Some((head, body)) = text.split_once("\r\n\r\n") else {
-                assert!(read > 0, "closed in the head: {text}");
+                if read == 0 {
+                    return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text));
+                }
                 continue;
             };
             let length = head
@@ -241,6 +243,7 @@ fn people_get_answers_refusals_and_faults_in_their_language() {
     for header in [
         "x-content-type-options: nosniff",
         "content-security-policy: default-src 'self'",
+        "x-frame-options: DENY",
         "strict-transport-security: max-age=31536000",
         "cache-control: no-store",
         "x-request-id: ",
@@ -284,6 +287,68 @@ fn a_body_above_the_limit_is_refused() {
         let large = site.connect(site.people, None).post(path, &format!("{:16385}", "{\"n\":1}"));
         assert!(large.starts_with("HTTP/1.1 413"), "{path} {large}");
     }
+}
+
+/// The head of a request whose body has more bytes than will ever come.
+fn promise(path: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_request_that_never_ends_or_breaks_off_is_the_clients_own() {
+    let site = Site::start();
+    let connect = || site.connect(site.people, None);
+    // Both wait for ten seconds, side by side.
+    let (mut slow, mut silent) = (connect(), connect());
+    silent.0.write_all(b"GET /healthz HTTP/1.1\r\nHost: loc").unwrap();
+    silent.0.flush().unwrap();
+    let began = std::time::Instant::now();
+    let late = slow.send(&(promise("/swallow") + "{")).unwrap();
+    assert!(late.starts_with("HTTP/1.1 408"), "{late}");
+    assert_eq!(json(&late)["code"], "request.too_slow");
+    assert!((9..15).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let dropped = silent.send("");
+    assert!(dropped.as_ref().map_or(true, |answer| answer.starts_with("HTTP/1.1 408")), "{dropped:?}");
+
+    for path in ["/swallow", "/double"] {
+        let mut torn = connect();
+        torn.0.write_all((promise(path) + "{").as_bytes()).unwrap();
+        torn.0.conn.send_close_notify();
+        torn.0.flush().unwrap();
+        match torn.send("") {
+            Ok(answer) => {
+                assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+                assert_eq!(json(&answer)["code"], "request.broken_off", "{path}");
+            }
+            // Nobody is left to be told.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{path}: {error}"),
+        }
+    }
+    assert!(connect().get("/healthz", "").unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn one_address_has_half_of_the_connections() {
+    let site = Site::start();
+    let health = |connection: &mut Connection| connection.get("/healthz", "");
+    let mut all: Vec<_> = (0..5).map(|_| site.connect(site.people, None)).collect();
+    for connection in &mut all {
+        assert!(health(connection).unwrap().starts_with("HTTP/1.1 200"));
+    }
+    assert!(health(&mut site.connect(site.people, None)).is_err(), "one too many");
+    let issued = site.ca.agent(SITE, ENABLED);
+    let mut agent = site.connect(site.agents, Some(&issued));
+    assert!(agent.get("/who", "").unwrap().starts_with("HTTP/1.1 200"), "another listener");
+    assert!(health(&mut all[0]).is_ok());
+    all.pop();
+    // The server hears of it a moment later.
+    let again = (0..50).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        health(&mut site.connect(site.people, None)).is_ok()
+    });
+    assert!(again, "whoever leaves makes room");
 }
 
 #[test]

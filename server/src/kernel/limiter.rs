@@ -27,9 +27,14 @@ impl<K: Hash + Eq> Limiter<K> {
         Self { burst: f64::from(burst), per_second, buckets: Mutex::default() }
     }
 
-    /// True if `asker` may go on; `now` is a reading of the monotonic clock.
-    pub fn admits(&self, asker: K, now: Instant) -> bool {
-        self.take(asker, 1, now).is_ok()
+    /// How long until `asker` may go on, if not at once. Takes nothing; `now` is a reading of the monotonic clock.
+    pub fn wait(&self, asker: &K, now: Instant) -> Option<Duration> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_room(&mut buckets, asker, now) {
+            return Some(self.refill(self.burst));
+        }
+        let left = buckets.get(asker).map_or(self.burst, |bucket| self.filled(*bucket, now));
+        (left < 1.0).then(|| self.refill(1.0 - left))
     }
 
     /// Takes `cost` out of the asker's bucket; what costs more than all of it needs it full.
@@ -39,18 +44,22 @@ impl<K: Hash + Eq> Limiter<K> {
     pub fn take(&self, asker: K, cost: u32, now: Instant) -> Result<(), Duration> {
         let cost = f64::from(cost).min(self.burst);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= ASKERS && !buckets.contains_key(&asker) {
-            buckets.retain(|_, bucket| self.filled(*bucket, now) < self.burst);
-            if buckets.len() >= ASKERS {
-                // A flood from many addresses: strangers wait until the first buckets are full again.
-                return Err(self.refill(self.burst));
-            }
+        if !self.has_room(&mut buckets, &asker, now) {
+            return Err(self.refill(self.burst));
         }
         let bucket = buckets.entry(asker).or_insert(Bucket { left: self.burst, at: now });
         let left = self.filled(*bucket, now);
         let admitted = left >= cost;
         *bucket = Bucket { left: if admitted { left - cost } else { left }, at: now };
         if admitted { Ok(()) } else { Err(self.refill(cost - left)) }
+    }
+
+    /// In a flood from many addresses strangers wait until the first buckets are full again.
+    fn has_room(&self, buckets: &mut HashMap<K, Bucket>, asker: &K, now: Instant) -> bool {
+        if buckets.len() >= ASKERS && !buckets.contains_key(asker) {
+            buckets.retain(|_, bucket| self.filled(*bucket, now) < self.burst);
+        }
+        buckets.len() < ASKERS || buckets.contains_key(asker)
     }
 
     /// How long so much takes to come back.
@@ -73,7 +82,13 @@ mod tests {
     fn a_burst_is_allowed_and_then_the_rate() {
         let limiter = Limiter::new(3, 6);
         let start = Instant::now();
-        let ask = |asker: u8, seconds: u64| limiter.admits(asker, start + Duration::from_secs(seconds));
+        let ask = |asker: u8, seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            let free = limiter.wait(&asker, now).is_none();
+            assert_eq!(free, limiter.wait(&asker, now).is_none(), "looking takes nothing");
+            assert_eq!(limiter.take(asker, 1, now).is_ok(), free);
+            free
+        };
         assert_eq!([ask(1, 0), ask(1, 0), ask(1, 0), ask(1, 0)], [true, true, true, false]);
         assert!(ask(2, 0), "another asker has its own bucket");
         assert_eq!([ask(1, 9), ask(1, 10), ask(1, 11)], [false, true, false]);
@@ -96,10 +111,10 @@ mod tests {
         let limiter = Limiter::new(1, 60);
         let start = Instant::now();
         for asker in 0..ASKERS {
-            assert!(limiter.admits(asker, start));
+            assert_eq!(limiter.take(asker, 1, start), Ok(()));
         }
-        assert!(!limiter.admits(ASKERS, start));
-        assert!(limiter.admits(ASKERS, start + Duration::from_secs(2)));
+        assert!(limiter.wait(&ASKERS, start).is_some() && limiter.take(ASKERS, 1, start).is_err());
+        assert_eq!(limiter.take(ASKERS, 1, start + Duration::from_secs(2)), Ok(()));
         assert_eq!(limiter.buckets.lock().unwrap().len(), 1);
     }
 }
