@@ -17,6 +17,7 @@ use shared::ids::{HostClass, SiteId};
 use shared::keys::SigningKey;
 use shared::policy::Policy;
 use shared::receipt::{Enrolment, Header, Renewal, open_chained};
+use shared::reset::CameFrom;
 use shared::statement::Statement;
 use shared::strict;
 use shared::time::Timestamp;
@@ -50,8 +51,9 @@ pub enum Way {
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
     #[error(
-        "this host belongs to site {site} already\n  try: to join another one, stop the agent, look that \
-         {state}/spool is empty, and move {state} away; its key and its place in the chain go with it"
+        "this host belongs to site {site} already\n  try: if that site is lost, assent-agent reset-trust with the same \
+         words takes this host to the new one. Otherwise, to join another one, stop the agent, look that {state}/spool is \
+         empty, and move {state} away; its key and its place in the chain go with it"
     )]
     AlreadyJoined { site: SiteId, state: String },
     #[error("the host class is not known; give --host-class, or write it into {path}")]
@@ -85,11 +87,28 @@ pub fn join(
     if let Some(site) = state::read_own::<Site>(disk, &dir.join("site.json"))? {
         return Err(EnrolError::AlreadyJoined { site: site.site, state: dir.display().to_string() });
     }
+    join_into(&dir, None, paths, disk, order, clock, (limits, open))
+}
+
+/// The same with everything kept in another directory, for a host that comes from another site.
+///
+/// # Errors
+/// See [`EnrolError`].
+pub fn join_into(
+    dir: &Path,
+    came_from: Option<&CameFrom>,
+    paths: &Paths,
+    disk: &mut dyn Disk,
+    order: &Order,
+    clock: &Clock,
+    (limits, open): (Limits, Open),
+) -> Result<Site, EnrolError> {
     let now = clock.now();
     let host_class = pin_host_class(paths, disk, order)?;
-    let key = own_key(&dir, disk)?;
-    let request = own_tls_key(&dir, disk)?;
-    let enrolment = enrolment(&dir, disk, order, &key, &host_class, &request.csr, now)?;
+    let key = own_key(dir, disk)?;
+    let request = own_tls_key(dir, disk)?;
+    let said = (&key, &host_class, request.csr.as_str(), came_from);
+    let enrolment = enrolment(dir, disk, order, said, now)?;
     let (pin, proxy) = match order.way.clone() {
         Way::Server(pin) => (Some(pin), None),
         Way::Proxy(proxy) => (None, Some(proxy)),
@@ -119,7 +138,7 @@ pub fn join(
         proof: joined.recorded.as_ref().map(strict::to_json),
         now,
     };
-    state::found(&dir, disk, &founding)?;
+    state::found(dir, disk, &founding)?;
     Ok(site)
 }
 
@@ -170,9 +189,7 @@ fn enrolment(
     dir: &Path,
     disk: &mut dyn Disk,
     order: &Order,
-    key: &SigningKey,
-    host_class: &HostClass,
-    csr: &str,
+    (key, host_class, csr, came_from): (&SigningKey, &HostClass, &str, Option<&CameFrom>),
     now: Timestamp,
 ) -> Result<Statement<Enrolment>, EnrolError> {
     let path = dir.join("spool/1.json");
@@ -199,7 +216,7 @@ fn enrolment(
     };
     let recipient = Some(vault::own_recipient(dir, disk)?);
     let (hostname, csr) = (order.hostname.clone(), csr.to_owned());
-    let body = Enrolment { header, hostname, token, csr, recipient };
+    let body = Enrolment { header, hostname, token, csr, recipient, came_from: came_from.cloned() };
     let statement = Statement::sign(body, key);
     put(disk, &path, &statement.to_bytes())?;
     Ok(statement)

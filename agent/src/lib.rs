@@ -36,6 +36,7 @@ pub mod progress;
 pub mod proxy;
 pub mod pull;
 pub mod receipt;
+pub mod reset;
 pub mod resource;
 pub mod run;
 pub mod say;

@@ -3,6 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod by_hand;
+mod reset_trust;
 
 use agent::clock::Clock;
 use agent::config::{self, Config, Paths};
@@ -24,6 +25,7 @@ use agent::state::{Proxy, State, StateError};
 use agent::status::Status;
 use agent::vault::{self, Vault};
 use clap::{Parser, Subcommand};
+use reset_trust::{ResetArgs, settle};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, HostClass, SiteId};
@@ -102,6 +104,12 @@ enum Command {
         #[command(flatten)]
         root: RootArg,
     },
+    /// Change this host to another site, when all keys that govern its own are lost; asks for the words of the new one
+    #[command(
+        name = "reset-trust",
+        after_help = "Takes the words of the join command that the new site's `assent agent token` prints. The host keeps its key, what was applied stays, and what it kept of the old site goes aside. Stop the agent first.\nExample: assent-agent reset-trust --site SITE --first-root HEX --server https://assent.example.org:8443 --pin HEX --token-file FILE"
+    )]
+    ResetTrust(Box<ResetArgs>),
     /// Show everything that this host reports of itself, as JSON; sends nothing
     #[command(after_help = "Example: assent-agent facts   # facts_omit in agent.toml keeps parts of it back")]
     Facts(RootArg),
@@ -140,7 +148,7 @@ struct JoinArgs {
     #[arg(long)]
     site: SiteId,
     /// SHA-256 of the site's first root
-    #[arg(long)]
+    #[arg(long, alias = "first-root")]
     root_sha256: Digest,
     /// Address of the server's people port, such as https://assent.example.org
     #[arg(long)]
@@ -186,12 +194,13 @@ fn main() -> ExitCode {
     }
     let done = match cli.command {
         Command::Join(args) => join(&args),
-        Command::Run(args) => work(&args.root, Log::Kept, run),
-        Command::Once(args) => work(&args.root, Log::None, once),
+        Command::Run(args) => settle(&args.root).and_then(|()| work(&args.root, Log::Kept, run)),
+        Command::Once(args) => settle(&args.root).and_then(|()| work(&args.root, Log::None, once)),
         // The state is the matter of the program that does the work: it alone knows how to read it.
         Command::Plan { file, root } => chosen(&root.root, false).and_then(|_| plan(&file, &root.root)),
         Command::Status { json, root } => chosen(&root.root, false).and_then(|_| status(json, &root.root)),
-        Command::Glass { file, root } => by_hand::run(&file, &root.root),
+        Command::Glass { file, root } => settle(&root.root).and_then(|()| by_hand::run(&file, &root.root)),
+        Command::ResetTrust(args) => reset_trust::run(&args),
         Command::Facts(args) => chosen(&args.root, false).and_then(|_| facts(&args.root)),
         Command::Trial(args) => trial(&args.root),
         Command::TryOut { program, parent, root } => launch::become_trial(&program, parent, &root.root)
@@ -244,14 +253,25 @@ fn way(args: &JoinArgs) -> Result<Way, Failure> {
 
 fn join(args: &JoinArgs) -> Result<(), Failure> {
     let paths = Paths::new(&args.root.root);
+    settle(paths.root())?;
     let config = Config::load(&paths).map_err(Failure::fault)?;
     let clock = Clock::from_env().map_err(Failure::Fault)?;
-    let machine = machine(&paths)?;
+    let order = ordered(args, &paths)?;
+    let joined = enrol::join(&paths, &mut RealDisk, &order, &clock, (config.limits(), courier::open));
+    let site = joined.map_err(failed_to_join)?;
+    say::out(&format!("joined site {} as agent {}", site.site, site.agent));
+    say::out(&format!("try: assent-agent once --root {}", paths.root().display()));
+    Ok(())
+}
+
+/// What the join command says, with the secret from its file.
+fn ordered(args: &JoinArgs, paths: &Paths) -> Result<Order, Failure> {
+    let machine = machine(paths)?;
     let hostname = match &args.hostname {
         Some(name) => name.clone(),
         None => hostname(&machine, args.host_class.as_ref())?,
     };
-    let order = Order {
+    Ok(Order {
         site: args.site.clone(),
         root_sha256: args.root_sha256,
         server: args.server.clone(),
@@ -260,21 +280,20 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
         host_class: args.host_class.clone(),
         hostname,
         boot_id: machine.boot_id().unwrap_or_else(|_| "unknown".into()),
-    };
-    let joined = enrol::join(&paths, &mut RealDisk, &order, &clock, (config.limits(), courier::open));
-    let site = joined.map_err(|e| match e {
+    })
+}
+
+fn failed_to_join(error: EnrolError) -> Failure {
+    match error {
         EnrolError::Net(NetError::Refused { .. })
         | EnrolError::AlreadyJoined { .. }
         | EnrolError::NoHostClass { .. }
         | EnrolError::OtherHostClass { .. }
-        | EnrolError::Answer(_) => Failure::Refused(e.to_string()),
+        | EnrolError::Answer(_) => Failure::Refused(error.to_string()),
         EnrolError::Key(_) | EnrolError::Config(_) | EnrolError::State(_) | EnrolError::Net(_) => {
-            Failure::fault(e)
+            Failure::fault(error)
         }
-    })?;
-    say::out(&format!("joined site {} as agent {}", site.site, site.agent));
-    say::out(&format!("try: assent-agent once --root {}", paths.root().display()));
-    Ok(())
+    }
 }
 
 fn hostname(machine: &Machine, class: Option<&HostClass>) -> Result<String, Failure> {

@@ -12,6 +12,7 @@ use shared::finding::Finding;
 use shared::ids::{ChangeId, HostClass};
 use shared::receipt::{Chained, Enrolment, Header, Receipt, Refusal, open_chained};
 use shared::refusal::{Code, Refused};
+use shared::reset::TrustReset;
 use shared::statement::{Statement, type_of};
 use shared::strict::ReadError;
 use shared::time::Timestamp;
@@ -46,6 +47,7 @@ pub fn header_of(envelope: &Envelope) -> Result<Header, ReadError> {
         Refusal::TYPE => read::<Refusal>(envelope),
         Finding::TYPE => read::<Finding>(envelope),
         Enrolment::TYPE => read::<Enrolment>(envelope),
+        TrustReset::TYPE => read::<TrustReset>(envelope),
         other => Err(ReadError::Invalid { what: "the spooled statement", why: format!("it is a {other}") }),
     }
 }

@@ -27,6 +27,7 @@ use shared::receipt::{
 };
 use shared::refusal::{Code, Refused};
 use shared::request::Request;
+use shared::reset::TrustReset;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{Invite, Join, Joined, Recorded};
@@ -411,6 +412,7 @@ impl Host {
             token: Digest::of(token.as_bytes()),
             csr,
             recipient: None,
+            came_from: None,
         };
         let statement = Statement::sign(body, &self.key);
         self.enrolment = Some(statement.digest);
@@ -450,6 +452,13 @@ impl Host {
     pub fn renewal(&self, at: Timestamp) -> Envelope {
         let (site, agent_id, key) = (Self::site(), self.agent(), self.key.public());
         Statement::sign(Renewal { site, agent_id, key, at, csr: self.csr() }, &self.key).envelope
+    }
+
+    /// The next statement of the chain: the host leaves for another site.
+    pub fn leave(&mut self) -> Envelope {
+        let (header, root, new_root) = (self.header(), Digest::of(b"root"), Digest::of(b"new root"));
+        let body = TrustReset { header, root, new_site: "ffeeddccbbaa0099".parse().unwrap(), new_root };
+        self.sign(body)
     }
 
     /// The next receipt of the chain; the chain goes on after it.

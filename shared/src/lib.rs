@@ -40,6 +40,7 @@ pub mod receipt;
 pub mod refusal;
 pub mod release;
 pub mod request;
+pub mod reset;
 pub mod risk;
 pub mod secret;
 pub mod signature;

@@ -7,6 +7,7 @@ use crate::ids::{AgentId, ChangeId, HostClass, ResourceId, SiteId};
 use crate::keys::PublicKey;
 use crate::plan::Verb;
 use crate::refusal::Refused;
+use crate::reset::CameFrom;
 use crate::secret::Recipient;
 use crate::statement::{Predicate, Statement, Subject};
 use crate::strict::ReadError;
@@ -56,6 +57,9 @@ pub struct Enrolment {
     /// Public part of the host's own X25519 key, for secrets; absent where an older agent joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Recipient>,
+    /// Where the host was before, when it changed sites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_from: Option<CameFrom>,
 }
 
 impl Predicate for Enrolment {

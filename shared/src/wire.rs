@@ -441,7 +441,7 @@ pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
     /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`, `by_others`, `health`, `corrected`,
-    /// `not_corrected` or `accepted`.
+    /// `not_corrected`, `accepted` or `trust_reset`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,11 @@ pub fn of_proposal(proposal: &Digest) -> String {
     words(&Digest::of_parts(&[b"assent six words of a proposal v1\0", &proposal.0])).join(" ")
 }
 
+/// The words for a site, which is its first root.
+pub fn of_first_root(root: &Digest) -> String {
+    words(&Digest::of_parts(&[b"assent six words of a site v1\0", &root.0])).join(" ")
+}
+
 /// The words for what a new person says of their keys, or for one new key.
 pub fn of_introduction(introduction: &Digest) -> String {
     words(&Digest::of_parts(&[b"assent six words of a person v1\0", &introduction.0])).join(" ")

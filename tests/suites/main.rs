@@ -43,6 +43,7 @@ mod parameters;
 mod progress;
 mod relay;
 mod renewal;
+mod reset_trust;
 mod rig;
 mod scenarios;
 mod secrets;

@@ -14,6 +14,7 @@ mod lasting;
 mod ledger;
 mod program;
 mod proxied;
+mod reset;
 mod site;
 mod wire;
 mod working;
@@ -88,6 +89,7 @@ fn enrolment() -> Statement<Enrolment> {
         token: Digest::of(b"token"),
         csr: String::new(),
         recipient: None,
+        came_from: None,
     };
     Statement::sign(body, &key(HOST))
 }

@@ -54,7 +54,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    fn client(&self, csr: &str, name: &str) -> String {
+    pub(super) fn client(&self, csr: &str, name: &str) -> String {
         let request = CertificateSigningRequestParams::from_pem(csr).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = vec![SanType::URI(name.try_into().unwrap())];

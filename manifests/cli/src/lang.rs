@@ -291,6 +291,7 @@ words! {
     LastSeen: "last seen", "zuletzt gesehen";
     Site: "site", "Standort";
     FirstRoot: "first root", "erste Wurzel";
+    InWords: "in words", "in Worten";
     People: "people", "Personen";
     Agents: "agents", "Agenten";
     ServerKey: "server key", "Server-Schlüssel";

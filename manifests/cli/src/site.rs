@@ -14,6 +14,7 @@ use shared::digest::Digest;
 use shared::ids::HostClass;
 use shared::strict::Map;
 use shared::wire::Invite;
+use shared::words;
 
 pub fn show(session: &Session, json: bool) -> Done {
     let (info, seen) = session.api.site()?;
@@ -42,6 +43,7 @@ fn identity(info: &SiteInfo, site: &Site, seen: &Digest, lang: Lang) -> String {
     let fields = [
         (w(Word::Site), info.site.to_string()),
         (w(Word::FirstRoot), info.root_sha256.to_string()),
+        (w(Word::InWords), words::of_first_root(&info.root_sha256)),
         (w(Word::People), text::clean(&info.people_url)),
         (w(Word::Agents), text::clean(&info.agent_address)),
         (w(Word::ServerKey), pin_line(&info.server_spki, seen, lang)),

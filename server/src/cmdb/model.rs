@@ -74,6 +74,8 @@ pub enum EventKind {
     Declared,
     /// A finding of the host was accepted by a retroactive change.
     Accepted,
+    /// The host has left for another site.
+    TrustReset,
 }
 
 impl EventKind {
@@ -99,6 +101,7 @@ impl EventKind {
             Self::NotCorrected => "not_corrected",
             Self::Declared => "declared",
             Self::Accepted => "accepted",
+            Self::TrustReset => "trust_reset",
         }
     }
 }

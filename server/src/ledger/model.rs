@@ -60,5 +60,6 @@ pub(super) fn kind_text(kind: LeafKind) -> &'static str {
         LeafKind::Origin => "origin",
         LeafKind::Export => "export",
         LeafKind::Audit => "audit",
+        LeafKind::TrustReset => "trust_reset",
     }
 }

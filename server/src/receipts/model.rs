@@ -10,6 +10,7 @@ use shared::ids::{AgentId, ChangeId, SiteId};
 use shared::ledger::LeafKind;
 use shared::ledger::leaf::NotALeaf;
 use shared::receipt::{Header, HostOutcome, Receipt, Refusal, open_chained};
+use shared::reset::TrustReset;
 use shared::statement::{Predicate, Statement, type_of};
 use shared::time::Timestamp;
 
@@ -19,6 +20,7 @@ pub enum Incoming {
     Receipt(Box<Statement<Receipt>>),
     Refusal(Box<Statement<Refusal>>),
     Finding(Box<Statement<Finding>>),
+    TrustReset(Box<Statement<TrustReset>>),
 }
 
 impl Incoming {
@@ -34,6 +36,9 @@ impl Incoming {
                 statement.body.check()?;
                 Ok(Self::Finding(Box::new(statement)))
             }),
+            TrustReset::TYPE => {
+                open_chained(&bytes, site).map(|statement| Self::TrustReset(Box::new(statement)))
+            }
             other => return Err(bad(format!("{:?} is not sent here", shared::strict::shorten(other))).into()),
         };
         let incoming = incoming.map_err(|error| bad(error.to_string()))?;
@@ -49,6 +54,7 @@ impl Incoming {
             Self::Receipt(statement) => &statement.body.header,
             Self::Refusal(statement) => &statement.body.header,
             Self::Finding(statement) => &statement.body.header,
+            Self::TrustReset(statement) => &statement.body.header,
         }
     }
 
@@ -57,6 +63,7 @@ impl Incoming {
             Self::Receipt(statement) => statement.digest,
             Self::Refusal(statement) => statement.digest,
             Self::Finding(statement) => statement.digest,
+            Self::TrustReset(statement) => statement.digest,
         }
     }
 
@@ -70,6 +77,7 @@ impl Incoming {
                 let expected = statement.body.about.state()?;
                 Some((expected.change_id.clone(), Some(expected.revision)))
             }
+            Self::TrustReset(_) => None,
         }
     }
 
@@ -78,6 +86,7 @@ impl Incoming {
             Self::Receipt(statement) => statement.to_bytes(),
             Self::Refusal(statement) => statement.to_bytes(),
             Self::Finding(statement) => statement.to_bytes(),
+            Self::TrustReset(statement) => statement.to_bytes(),
         }
     }
 
@@ -86,6 +95,7 @@ impl Incoming {
             Self::Receipt(_) => LeafKind::Receipt,
             Self::Refusal(_) => LeafKind::Refusal,
             Self::Finding(_) => LeafKind::Finding,
+            Self::TrustReset(_) => LeafKind::TrustReset,
         };
         let Header { agent_id, seq, .. } = self.header();
         let change = self.change().map(|(id, _)| id);

@@ -197,6 +197,7 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
             }
             Incoming::Refusal(statement) => drop(changes::on_refusal(tx, statement)?),
             Incoming::Finding(statement) => tell(tx, topics.findings, statement.digest, now)?,
+            Incoming::TrustReset(_) => {}
         }
     }
     Ok(())
@@ -256,6 +257,10 @@ fn event(recorded: &Recorded<'_>) -> NewEvent {
             };
             (finding.body.header.at, kind, finding.body.named())
         }
+        Incoming::TrustReset(reset) => {
+            let to = format!("site {}, first root {}", reset.body.new_site, reset.body.new_root);
+            (reset.body.header.at, EventKind::TrustReset, to)
+        }
     };
     let change = recorded.incoming.change().and_then(|(id, revision)| Some((id, revision?)));
     NewEvent { change, statement, ..NewEvent::new(recorded.ci, at, kind, summary) }
@@ -304,7 +309,7 @@ impl Context {
         let receipts = || {
             fresh.iter().filter_map(|recorded| match recorded.incoming {
                 Incoming::Receipt(statement) => Some(&statement.body),
-                Incoming::Refusal(_) | Incoming::Finding(_) => None,
+                Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
             })
         };
         let mut wanted: Vec<Digest> =

@@ -147,6 +147,8 @@ pub(super) fn insert(tx: &mut Conn, all: &[Recorded<'_>], now: Timestamp) -> Que
             Incoming::Receipt(statement) => receipts.push(receipt_row(statement, recorded, now)),
             Incoming::Refusal(statement) => refusals.push(refusal_row(statement, recorded, now)),
             Incoming::Finding(statement) => findings.push(finding_row(statement, recorded)),
+            // Its place in the chain and the host's history say all of it.
+            Incoming::TrustReset(_) => {}
         }
     }
     if !receipts.is_empty() {

@@ -383,6 +383,24 @@ fn papers(host: &Host) -> (Vec<Statement<Approval>>, Statement<Plan>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_leaves_for_another_site_says_so_in_its_chain() {
+    for world in World::each().await {
+        let (node, mut host) = (&world.node, Host::new(1));
+        world.enrol(&mut host).await;
+        let left = host.leave();
+        for _ in 0..2 {
+            node.send(&left).await.unwrap();
+        }
+        let ci = file(&world, "host1").await;
+        let event = &ci.history[0];
+        assert_eq!((event.kind.as_str(), event.statement), ("trust_reset", Some(left.digest())));
+        assert!(event.summary.starts_with("site ffeeddccbbaa0099, first root "), "{}", event.summary);
+        node.send(&host.receipt(|_| {})).await.unwrap();
+        world.check().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_newest_refusal_stands_until_the_host_has_run_the_change() {
     for world in World::each().await {
         let (node, mut host) = (&world.node, Host::new(1));

@@ -237,6 +237,7 @@ fn enrolled(site: &Site) -> Statement<Enrolment> {
         token: Digest::of(b"token"),
         csr: "csr".into(),
         recipient: None,
+        came_from: None,
     };
     Statement::sign(enrolment, &host())
 }

@@ -10,7 +10,8 @@ use crate::approval::Decision;
 use crate::digest::Digest;
 use crate::plan::{Action, Plan};
 use crate::policy::{Policy, REVIEW_SECS, is_carried};
-use crate::receipt::Receipt;
+use crate::receipt::{Enrolment, Receipt};
+use crate::reset::CameFrom;
 use crate::statement::Statement;
 use crate::tuf::history::{ProvenRoot, ProvenTargets, verify_root_chain};
 use crate::tuf::names::{Role, TargetName};
@@ -169,6 +170,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
         }
     }
     report.checked.push((contents.changes.len(), "changes signed by an author of the policy"));
+    report.remarks.extend(contents.enrolments.values().filter_map(|enrolment| came_from(&enrolment.body)));
     for approval in contents.approvals.values() {
         if !is_accepted(contents, approval) {
             let why = format!("no policy edition accepts it as the word of {}", approval.body.person);
@@ -202,6 +204,15 @@ fn check_statements(contents: &Contents, report: &mut Report) {
 /// Why a receipt is not covered: the same admission as on the host, at the moment at which it started.
 pub(super) fn receipt_flaw(contents: &Contents, receipt: &Statement<Receipt>) -> Option<String> {
     covered(contents, &receipt.body).err()
+}
+
+/// The chain of such a host goes on from one that another site's bundles prove.
+fn came_from(enrolment: &Enrolment) -> Option<String> {
+    let CameFrom { site, root, statement, seq } = enrolment.came_from.as_ref()?;
+    Some(format!(
+        "{} came from site {site} (first root {root}); its word there is statement {seq}, {statement}",
+        enrolment.hostname
+    ))
 }
 
 /// Who broke the glass for a run, why, and whether people have looked at it since.

@@ -40,6 +40,8 @@ pub enum LeafKind {
     Export,
     /// A digest over a stretch of the server's audit trail.
     Audit,
+    /// A host has left for another site.
+    TrustReset,
 }
 
 /// One leaf. Its JSON bytes are the entry of the log.
@@ -73,10 +75,10 @@ impl Leaf {
         seq: Option<u64>,
         change: Option<ChangeId>,
     ) -> Result<Self, NotALeaf> {
-        use LeafKind::{Approval, Change, Enrolment, Finding, PlanSet, Receipt, Refusal};
+        use LeafKind::{Approval, Change, Enrolment, Finding, PlanSet, Receipt, Refusal, TrustReset};
         let broken = match kind {
             _ if seq.is_some() && agent.is_none() => Some("has a seq but no agent"),
-            Receipt | Refusal | Finding if seq.is_none() => Some("needs agent and seq"),
+            Receipt | Refusal | Finding | TrustReset if seq.is_none() => Some("needs agent and seq"),
             Enrolment if agent.is_none() => Some("needs an agent"),
             Change | PlanSet | Approval | Receipt if change.is_none() => Some("needs a change"),
             _ => None,

@@ -72,8 +72,14 @@ async fn join(
     let request = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap().serialize_request(&tls_key);
     let token = Digest::of(invitation.token.as_bytes());
     let csr = request.unwrap().pem().unwrap();
-    let enrolment =
-        Enrolment { header: header.clone(), hostname: hostname.clone(), token, csr, recipient: None };
+    let enrolment = Enrolment {
+        header: header.clone(),
+        hostname: hostname.clone(),
+        token,
+        csr,
+        recipient: None,
+        came_from: None,
+    };
     let enrolment = Statement::sign(enrolment, &key);
     let order = Join { enrolment: enrolment.envelope.clone(), token: invitation.token };
     let source = Ipv4Addr::new(127, 0, 1, u8::try_from(1 + number / NEIGHBOURS).unwrap());

@@ -28,6 +28,7 @@ use shared::publication::Publication;
 use shared::receipt::{Enrolment, Receipt, Refusal, Renewal};
 use shared::release::{Release, marked};
 use shared::request::{Arrived, Request, open_request};
+use shared::reset::TrustReset;
 use shared::secret::Opened;
 use shared::sshsig::SshKey;
 use shared::statement::{Predicate, Statement};
@@ -98,6 +99,7 @@ pub fn statements(bytes: &[u8]) {
     one::<Release>(&envelope);
     one::<Renewal>(&envelope);
     one::<Request>(&envelope);
+    one::<TrustReset>(&envelope);
     let site = "0011223344556677".parse().unwrap();
     let arrived = Arrived {
         site: &site,

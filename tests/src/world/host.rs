@@ -138,9 +138,29 @@ impl World {
         self.enrol(name, "production");
     }
 
+    /// Joins a host that lives on when this world is gone.
+    pub fn join_at(&mut self, name: &str, host_class: &str, root: &Path) {
+        root::prepare(root, name);
+        self.add_host(name, root.to_owned());
+        self.enrol(name, host_class);
+    }
+
+    /// The words of a fresh join command for a host that exists already, without its subcommand.
+    pub fn join_words(&mut self, name: &str, host_class: &str, root: &Path) -> Vec<String> {
+        self.add_host(name, root.to_owned());
+        let said = self.assent(&["agent", "token", "--host-class", host_class]);
+        let mut words = join_order(&said.ok(), &self.path("join-token")).split_off(1);
+        words.extend(["--hostname".to_owned(), name.to_owned()]);
+        words
+    }
+
     fn prepare(&mut self, name: &str) {
         let root = self.path(&format!("hosts/{name}"));
         root::prepare(&root, name);
+        self.add_host(name, root);
+    }
+
+    fn add_host(&mut self, name: &str, root: PathBuf) {
         let profile = std::fs::read_to_string(self.site().join("cli.toml")).unwrap();
         let profile: toml::Table = profile.parse().unwrap();
         let site = profile["site"].as_str().unwrap().parse().unwrap();
@@ -176,6 +196,11 @@ impl World {
 
     fn enrol_with(&mut self, name: &str, host_class: &str, more: &[&str]) {
         self.ask_in(name, host_class, more).ok();
+        self.has_joined(name);
+    }
+
+    /// A host has joined: the proxy speaks for it, and its chain begins.
+    pub fn has_joined(&mut self, name: &str) {
         let host = &self.hosts[name];
         let state = host.state();
         self.proxy.add_identity(state.join("tls.crt"), state.join("tls.key"));

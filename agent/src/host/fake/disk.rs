@@ -3,7 +3,7 @@
 use super::Power;
 use crate::disk::Disk;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -48,8 +48,9 @@ impl Disk for FakeDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let files = self.files.borrow();
-        let names = files.keys().filter(|p| p.parent() == Some(dir)).filter_map(|p| p.file_name());
-        Ok(names.map(|n| n.to_string_lossy().into_owned()).collect())
+        let below = files.keys().filter_map(|path| path.strip_prefix(dir).ok()?.iter().next());
+        let names: BTreeSet<String> = below.map(|name| name.to_string_lossy().into_owned()).collect();
+        Ok(names.into_iter().collect())
     }
 
     fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -70,8 +71,13 @@ impl Disk for FakeDisk {
         let files = Rc::clone(&self.files);
         self.power.write(|_| {
             let mut files = files.borrow_mut();
-            if let Some(moved) = files.remove(from) {
-                files.insert(to.to_owned(), moved);
+            // A directory goes with everything in it.
+            let below: Vec<PathBuf> = files.keys().filter(|path| path.starts_with(from)).cloned().collect();
+            for path in below {
+                if let (Some(moved), Ok(name)) = (files.remove(&path), path.strip_prefix(from)) {
+                    let to = if name.as_os_str().is_empty() { to.to_owned() } else { to.join(name) };
+                    files.insert(to, moved);
+                }
             }
         })
     }

@@ -164,6 +164,7 @@ mod tests {
             token: Digest::of(b"t"),
             csr: "csr".into(),
             recipient: None,
+            came_from: None,
         };
         Statement::sign(body, &key(signer)).to_bytes()
     }

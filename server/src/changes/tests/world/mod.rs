@@ -288,7 +288,8 @@ impl World {
         let csr = csr.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
         let header = self.header(&mut host);
         let token = Digest::of(invitation.token.as_bytes());
-        let body = Enrolment { header, hostname: host.name.clone(), token, csr, recipient: None };
+        let body =
+            Enrolment { header, hostname: host.name.clone(), token, csr, recipient: None, came_from: None };
         let enrolment = Statement::sign(body, &host.key);
         host.prev = Some(enrolment.digest);
         let join = Join { enrolment: enrolment.envelope, token: invitation.token };
