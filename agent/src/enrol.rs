@@ -10,7 +10,7 @@ use crate::net::{Address, Limits, NetError, Open};
 use crate::program;
 use crate::server::{self, Server};
 use crate::state::{self, Founding, Proxy, Site, State, StateError};
-use crate::tls::{self, CertificateInfo};
+use crate::tls::{self, CertificateInfo, Trust};
 use crate::vault;
 use shared::digest::Digest;
 use shared::ids::{HostClass, SiteId};
@@ -267,9 +267,19 @@ fn check_certificate(
     }
 }
 
+/// A new certificate.
+#[derive(Debug)]
+pub enum Renewed {
+    /// It is stored and used.
+    InUse { certificate: CertificateInfo },
+    /// It is of an authority that the policy does not name, and is used for nothing but to fetch the newest policy.
+    Unnamed { spki: Digest, ca: Vec<u8>, certificate: Vec<u8> },
+}
+
 /// Asks for a new certificate; authorised by the host key, so it works after expiry as well.
 ///
-/// Another certificate authority than the one in use is accepted only if the policy pins its key.
+/// Other authorities than those in use are kept only if the policy names them. The server has proven its pinned key here, so
+/// one that is named nowhere yet may be spoken to; whoever asked decides by the policy that is found there.
 ///
 /// # Errors
 /// See [`EnrolError`]; the old certificate stays in use then.
@@ -278,7 +288,7 @@ pub fn renew(
     server: &mut dyn Server,
     policy: Option<&Policy>,
     now: Timestamp,
-) -> Result<CertificateInfo, EnrolError> {
+) -> Result<Renewed, EnrolError> {
     let (site, agent_id) = (state.site().site.clone(), state.site().agent);
     let tls_key = state.read_file("tls.key")?.unwrap_or_default();
     let tls_key = zeroize::Zeroizing::new(String::from_utf8_lossy(&tls_key).into_owned());
@@ -288,22 +298,28 @@ pub fn renew(
     let renewal = Statement::sign(body, key);
     let joined = server.renew(&renewal.envelope)?;
     check_certificate(&site, state.key(), &tls_key, &joined)?;
-    let old = state.read_file("ca.crt")?.unwrap_or_default();
-    if old != joined.ca.as_bytes() {
-        check_new_authority(policy, &joined)?;
-        state.put("ca.crt", joined.ca.as_bytes())?;
-    }
-    state.put("tls.crt", joined.certificate.as_bytes())?;
-    server.use_trust(&server::stored_trust(state)?)?;
-    CertificateInfo::read(joined.certificate.as_bytes()).map_err(EnrolError::Answer)
-}
-
-fn check_new_authority(policy: Option<&Policy>, joined: &Joined) -> Result<(), EnrolError> {
-    let spki = CertificateInfo::read(joined.ca.as_bytes()).map_err(EnrolError::Answer)?.spki;
-    match policy {
-        Some(policy) if policy.ca_spki.contains(&spki) => Ok(()),
-        Some(_) | None => {
-            Err(EnrolError::Answer("its certificate authority is not one that the policy pins".into()))
+    let known = tls::authorities(&state.read_file("ca.crt")?.unwrap_or_default()).unwrap_or_default();
+    let counts = |spki: &Digest| {
+        known.iter().any(|(one, _)| one == spki) || policy.is_some_and(|policy| policy.ca_spki.contains(spki))
+    };
+    let offered = tls::authorities(joined.ca.as_bytes()).map_err(EnrolError::Answer)?;
+    let (issuer, issuer_pem) =
+        offered.first().ok_or_else(|| EnrolError::Answer("it names no authority".into()))?;
+    let (issuer, certificate) = (*issuer, joined.certificate.into_bytes());
+    if !counts(&issuer) {
+        if state.site().proxy.is_some() {
+            let why = "its certificate authority is not one that the policy pins";
+            return Err(EnrolError::Answer(why.into()));
         }
+        let ca = issuer_pem.clone().into_bytes();
+        let key = tls_key.as_bytes().to_vec();
+        server.use_trust(&Trust::Site { ca: ca.clone(), certificate: certificate.clone(), key })?;
+        return Ok(Renewed::Unnamed { spki: issuer, ca, certificate });
     }
+    let kept: String = offered.iter().filter(|(spki, _)| counts(spki)).map(|(_, pem)| pem.as_str()).collect();
+    state.put("ca.crt", kept.as_bytes())?;
+    state.put("tls.crt", &certificate)?;
+    server.use_trust(&server::stored_trust(state)?)?;
+    let certificate = CertificateInfo::read(&certificate).map_err(EnrolError::Answer)?;
+    Ok(Renewed::InUse { certificate })
 }

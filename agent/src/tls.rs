@@ -139,6 +139,16 @@ impl CertificateInfo {
     }
 }
 
+/// The certificates of a PEM text, one by one: digest of the SubjectPublicKeyInfo, and PEM.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub fn authorities(pem: &[u8]) -> Result<Vec<(Digest, String)>, String> {
+    let text = std::str::from_utf8(pem).map_err(|e| e.to_string())?;
+    let one = |pem: String| Ok((CertificateInfo::read(pem.as_bytes())?.spki, pem));
+    shared::pem::certificates(text).into_iter().map(one).collect()
+}
+
 /// A fresh TLS key and a request for a certificate, both PEM.
 pub struct KeyRequest {
     pub key: zeroize::Zeroizing<String>,

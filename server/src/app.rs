@@ -31,6 +31,8 @@ const FIRST_START: &str = "first-start";
 const STOP_TIMEOUT_SECS: u64 = 20;
 /// How often certificates are looked at; they have months left when they are renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(12 * 3_600);
+/// How soon a node follows what the policy says of the site's TLS authorities.
+const FOLLOW_EVERY: Duration = Duration::from_secs(5);
 
 /// What slices are given. Cheap to clone.
 #[derive(Clone)]
@@ -314,6 +316,7 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
     let mut hangup = signal(SignalKind::hangup()).map_err(fault)?;
     renew_certificates(&kernel);
     let mut twice_a_day = actix_web::rt::time::interval(RENEW_EVERY);
+    let mut often = actix_web::rt::time::interval(FOLLOW_EVERY);
     let site = Site::open(&kernel).await?;
     let running = start(&kernel, site.slices(&kernel))?;
     let proxied = running.proxied.map(tracing::field::display);
@@ -323,6 +326,11 @@ pub async fn run(kernel: Kernel) -> Result<(), Error> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => running.certificates.read_again(),
+            _ = often.tick() => match site.follow_authorities(&kernel).await {
+                Ok(true) => running.certificates.read_again(),
+                Ok(false) => {}
+                Err(error) => tracing::error!(error = error.chain(), "the TLS authorities stay as they are"),
+            },
             _ = twice_a_day.tick() => if renew_certificates(&kernel) {
                 running.certificates.read_again();
             },

@@ -143,7 +143,9 @@ fn files_of(config: &Config, data: &Path, database: &str) -> Result<BTreeMap<Str
         ("keys.online", &config.online_key),
         ("keys.log", &config.log_key),
     ];
-    for (setting, path) in settings {
+    let proxied = config.proxy.as_ref().and_then(|proxy| proxy.tls.as_ref());
+    let proxied = proxied.map(|(cert, key)| [("proxy.cert", cert), ("proxy.key", key)]);
+    for (setting, path) in settings.into_iter().chain(proxied.into_iter().flatten()) {
         // Whether it is a link into the data directory or out of it: what is missing is an error, what is there is there once.
         let there = real(path)?;
         let named = std::path::absolute(path).map_err(|error| failed(path, error))?;

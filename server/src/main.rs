@@ -56,6 +56,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Works on the authority that issues TLS certificates of hosts
+    Authority {
+        #[command(subcommand)]
+        command: AuthorityCommand,
+    },
     /// Works on the configuration file
     Config {
         #[command(subcommand)]
@@ -68,6 +73,19 @@ struct ConfigArg {
     /// The configuration; `assent init` writes one, `assent-server config sample` prints all settings
     #[arg(long, default_value = "/etc/assent/server.toml", value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum AuthorityCommand {
+    /// Makes the authority that is to follow, and prints the digest by which governance names it
+    ///
+    /// The server may run meanwhile, and lets hosts in by both. `assent site authority add` names the new one in the policy, and
+    /// hosts get certificates of it; `assent site authority retire` lets the old one go. With several nodes, copy both new
+    /// files (`.next`) to the others before that.
+    #[command(
+        after_help = "Example: assent-server authority new --config /var/lib/assent-server/server.toml"
+    )]
+    New(ConfigArg),
 }
 
 #[derive(Subcommand)]
@@ -98,6 +116,9 @@ fn main() -> ExitCode {
         }
         Command::Backup { config, out } => {
             with_config(&config.config, |read| backup(&read, &config.config, &out))
+        }
+        Command::Authority { command: AuthorityCommand::New(ConfigArg { config }) } => {
+            with_config(&config, |config| new_authority(&config))
         }
         Command::Config { command: ConfigCommand::Explain { file } } => with_config(&file, explain),
         Command::Config { command: ConfigCommand::Sample } => {
@@ -151,6 +172,13 @@ fn restored(config: &Config, skip_numbers: u32) -> Result<(), Error> {
 
 fn backup(config: &Config, file: &Path, out: &Path) -> Result<(), Error> {
     println!("{}", server::backup::run(config, file, out)?);
+    Ok(())
+}
+
+fn new_authority(config: &Config) -> Result<(), Error> {
+    let clock = Clock::from_env().map_err(|error| Error::fault("reading the clock setting", error))?;
+    let spki = server::fleet::make_next_authority(config, clock.machine())?;
+    println!("{spki}\ntry: assent site authority add {spki}");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::app::{Kernel, Routes, Slices, Through};
 use crate::compliance::{self, Exporter};
 use crate::fleet::{self, Board, Door, Rates, Sources, Strangers};
+use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
@@ -59,6 +60,13 @@ impl Site {
             jobs: self.jobs(kernel),
             gate: fleet::gate(&self.board),
         }
+    }
+
+    /// Brings this node in line with the authorities that the policy names. True when listeners have to read their files again.
+    pub async fn follow_authorities(&self, kernel: &Kernel) -> Result<bool, Error> {
+        let pins = |tx: &mut Conn| Ok::<_, Error>(manifests::policy(tx)?.policy.ca_spki);
+        let pins = kernel.db.read("fleet.authorities", pins).await?;
+        fleet::follow_authorities(&kernel.config, &self.door, &pins, kernel.clock.machine())
     }
 
     /// Stores what only memory knows; nothing is lost without it but when hosts were last seen.

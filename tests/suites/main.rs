@@ -45,6 +45,7 @@ mod relay;
 mod renewal;
 mod reset_trust;
 mod rig;
+mod rotation;
 mod scenarios;
 mod secrets;
 mod slots;

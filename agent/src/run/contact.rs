@@ -2,7 +2,6 @@
 
 use super::{Agent, Tick};
 use crate::decide::{ChangeKey, Chore, ClockState, Standing};
-use crate::enrol::{self, EnrolError};
 use crate::hands::Hands;
 use crate::net::NetError;
 use crate::pull::{self, PullError, Repository, Source};
@@ -10,10 +9,8 @@ use crate::receipt::Subject;
 use crate::server::{CheckIn, Server};
 use crate::spool::{self, SendError};
 use crate::state::StateError;
-use crate::tls::CertificateInfo;
 use shared::digest::Digest;
 use shared::facts::{Delta, Facts};
-use shared::policy::Policy;
 use shared::refusal::{Code, Refused};
 use shared::strict;
 use shared::time::Timestamp;
@@ -28,8 +25,6 @@ const WAY_OUT: &str = "Nothing starts here. Look for another machine with a copy
                        join again with a new token (assent agent token)";
 /// A window that is open by this clock may be years away, and who of the two is wrong this host cannot know.
 const AHEAD: &str = "the clock of this host is ahead of the server's by more than five minutes; set right which of them is wrong";
-/// Seconds between two attempts to renew a certificate.
-const RENEWAL_SECS: i64 = 3_600;
 /// The facts that were sent last, below the state directory.
 const FACTS: &str = "facts-sent.json";
 /// What a server says that holds other facts than those that a change of them starts from, or reads the change
@@ -37,32 +32,6 @@ const FACTS: &str = "facts-sent.json";
 const OTHER_FACTS: [&str; 2] = ["facts.base", "facts.bad"];
 
 impl<H: Hands, S: Server> Agent<H, S> {
-    /// Whether a new certificate is to be asked for.
-    pub(super) fn renewal(&self, now: Timestamp) -> Chore {
-        let memory = &self.memory;
-        let wanted = memory.tls_trouble || memory.certificate.as_ref().is_none_or(|c| c.wants_renewal(now));
-        if wanted && now >= memory.next_renewal { Chore::Due } else { Chore::Settled }
-    }
-
-    pub(super) fn renew(&mut self, tick: &mut Tick) -> Result<(), StateError> {
-        self.memory.next_renewal = tick.now.plus(RENEWAL_SECS);
-        self.memory.tls_trouble = false;
-        let policy = self.state.policy()?.and_then(|bytes| Policy::parse(&bytes).ok());
-        match enrol::renew(&mut self.state, &mut self.server, policy.as_ref(), tick.now) {
-            Ok(certificate) => {
-                tick.report.line(format!("new certificate until {}", certificate.not_after));
-                self.memory.certificate = Some(certificate);
-                tick.certificate = Chore::Settled;
-            }
-            Err(EnrolError::State(e)) => return Err(e),
-            Err(e) => {
-                tick.report.trouble(&format!("the certificate was not renewed: {e}"));
-                tick.certificate = Chore::Failed;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn flush(&mut self, tick: &mut Tick) -> Result<(), StateError> {
         // Before the receipts that rest on them.
         if let Err(lost) = self.bring_words(tick)? {
@@ -288,7 +257,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             true => pull::kept(&mut self.state, &mut self.server, tick.now),
             false => pull::repository(&mut self.state, &mut self.server, tick.now),
         };
-        let pulled = pulled.and_then(|r| self.check_authority(&r).map(|()| r));
+        let pulled = pulled.and_then(|r| self.follow_authorities(&r).map(|()| r));
         match pulled {
             Ok(repository) => self.opened(repository, tick),
             Err(PullError::State(e)) => Err(e),
@@ -338,18 +307,6 @@ impl<H: Hands, S: Server> Agent<H, S> {
         Ok(())
     }
 
-    /// The certificate authority in use must be one that the policy pins, if it pins any.
-    fn check_authority(&self, repository: &Repository) -> Result<(), PullError> {
-        let pins = &repository.policy.ca_spki;
-        let Some(pem) = self.state.read_file("ca.crt")? else { return Ok(()) };
-        let pinned = CertificateInfo::read(&pem).is_ok_and(|ca| pins.contains(&ca.spki));
-        if pins.is_empty() || pinned {
-            return Ok(());
-        }
-        let message = "the certificate authority of the server is not one that the policy pins";
-        Err(Refused::new(Code::PolicyInvalid, message).into())
-    }
-
     /// Notes a failed call; the network is not asked again in this tick when nobody answered.
     pub(super) fn lost(&mut self, tick: &mut Tick, doing: &str, error: &NetError) {
         match error {
@@ -357,6 +314,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
             NetError::Tls { .. } => {
                 tick.offline = true;
                 self.memory.tls_trouble = true;
+                // A new certificate may be what is missing.
+                if tick.now >= self.memory.next_renewal {
+                    tick.certificate = Chore::Due;
+                }
             }
             // What this host has to say waits; check-ins go on, because they bring stop orders.
             NetError::Refused { .. } => {

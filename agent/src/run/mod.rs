@@ -3,6 +3,7 @@
 //! Owns the agent and what it remembers between ticks; all of that may be lost at any moment. Never: choices of
 //! its own (`decide`), or a second way to start something.
 
+mod authority;
 mod carried;
 mod change;
 mod contact;
@@ -15,6 +16,7 @@ mod report;
 mod start;
 mod trial;
 
+use authority::Authorities;
 pub use carried::CARRIED;
 pub use report::{Report, Told};
 
@@ -110,6 +112,7 @@ struct Memory {
     /// The server asked for so long to be sent nothing.
     quiet_until: Timestamp,
     certificate: Option<CertificateInfo>,
+    authorities: Authorities,
     next_renewal: Timestamp,
     next_check: Timestamp,
     next_full_check: Timestamp,
@@ -250,6 +253,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         state.take_over()?;
         let plans = state.plans()?;
         let certificate = state.read_file("tls.crt")?.and_then(|pem| CertificateInfo::read(&pem).ok());
+        let authorities = Authorities::new(state.read_file("ca.crt")?.as_deref(), state.policy()?.as_deref());
         let voice = Voice { host_class: class, boot_id: hands.boot_id(), agent_version: program::version() };
         let memory = Memory {
             etag: None,
@@ -269,6 +273,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             next_check_in: Timestamp(i64::MIN),
             quiet_until: Timestamp(i64::MIN),
             certificate,
+            authorities,
             next_renewal: Timestamp(i64::MIN),
             next_check: Timestamp(i64::MIN),
             next_full_check: Timestamp(i64::MIN),

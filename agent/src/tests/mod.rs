@@ -3,6 +3,7 @@
 //! Everything is really signed and really verified; bent is only what a test names.
 
 mod admission;
+mod authority;
 mod carried;
 mod clock;
 mod copies;

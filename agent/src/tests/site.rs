@@ -209,6 +209,12 @@ pub struct Held {
     pub now: Timestamp,
     /// Who certifies hosts; nobody at first.
     pub authority: Option<Certifier>,
+    /// Other authorities that it names beside that one, PEM.
+    pub beside: String,
+    /// Whose certificate hosts are shown; with none, they look at nothing.
+    pub shows: Option<Digest>,
+    /// Whom the host believes, as it said last.
+    pub believed: Vec<Digest>,
 }
 
 /// A certificate authority of a site.
@@ -285,6 +291,9 @@ impl TestSite {
             etags: false,
             now: NOW,
             authority: None,
+            beside: String::new(),
+            shows: None,
+            believed: vec![],
         };
         let site = Self(Rc::new(RefCell::new(held)));
         let (governance, online) = (KeySet::one(key(GOVERNANCE).public()), KeySet::one(key(ONLINE).public()));
@@ -553,6 +562,9 @@ impl Held {
         if !self.online {
             return Err(NetError::Unreachable { address: "test".into(), why: "off".into() });
         }
+        if self.shows.is_some_and(|spki| !self.believed.contains(&spki)) {
+            return Err(NetError::Tls { address: "test".into(), why: "not believed".into() });
+        }
         act(self)
     }
 
@@ -718,21 +730,28 @@ impl Server for TestSite {
         let renewal = Statement::<Renewal>::open(renewal.clone()).unwrap();
         assert!(renewal.is_signed_by(&key(HOST).public()), "the host's own key authorises it");
         let root = String::from_utf8(self.root()).unwrap();
-        self.0.borrow_mut().answer(|held| {
-            let authority = held.authority.as_ref().ok_or_else(|| refused("renew", "not.here"))?;
-            Ok(Joined {
-                site: site_id(),
-                agent: host_id(),
-                certificate: authority.certify(&renewal.body.csr, host_id(), (2027, 2030)),
-                ca: authority.pem.clone(),
-                agent_address: String::new(),
-                root,
-                recorded: None,
-            })
+        let held = self.0.borrow();
+        // Over the port on which the server's own key is pinned.
+        if !held.online {
+            return Err(NetError::Unreachable { address: "test".into(), why: "off".into() });
+        }
+        let authority = held.authority.as_ref().ok_or_else(|| refused("renew", "not.here"))?;
+        Ok(Joined {
+            site: site_id(),
+            agent: host_id(),
+            certificate: authority.certify(&renewal.body.csr, host_id(), (2027, 2030)),
+            ca: authority.pem.clone() + &held.beside,
+            agent_address: String::new(),
+            root,
+            recorded: None,
         })
     }
 
-    fn use_trust(&mut self, _trust: &Trust) -> Result<(), NetError> {
+    fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError> {
+        if let Trust::Site { ca, .. } = trust {
+            let known = crate::tls::authorities(ca).unwrap();
+            self.0.borrow_mut().believed = known.into_iter().map(|(spki, _)| spki).collect();
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::renew::RenewArgs;
 use crate::ssh::Place;
 use crate::window::every::WindowArgs;
 use clap::{Args, Parser, Subcommand};
+use shared::digest::Digest;
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use shared::ledger::KeyName;
 use std::path::PathBuf;
@@ -520,6 +521,12 @@ pub enum SiteCommand {
     /// On the machine on which governance signed last, after `assent-server restored` on the server.
     #[command(after_help = "Example: assent site restore")]
     Restore(SignArgs),
+    /// TLS authorities that hosts believe, by the policy: a new one beside the old one, then without it
+    ///
+    /// On the server `assent-server authority new` makes one. Hosts get certificates of the one that was added last, within minutes;
+    /// one that was off meanwhile gets its own when it comes back.
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
     /// What contradicts a host's chain or the ledger: clones, restored databases, forged statements
     #[command(after_help = "Example: assent site alarms")]
     Alarms {
@@ -527,6 +534,26 @@ pub enum SiteCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// Name another authority in the policy; hosts believe both
+    #[command(
+        after_help = "Example: assent site authority add DIGEST   # as `assent-server authority new` printed it"
+    )]
+    Add(AuthorityArgs),
+    /// Name one no longer: the server lets nobody in by it, and gives itself certificates of the other one
+    #[command(after_help = "Example: assent site authority retire DIGEST")]
+    Retire(AuthorityArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AuthorityArgs {
+    /// SHA-256 of the authority's public key; `assent site show` lists those of the policy
+    pub spki: Digest,
+    #[command(flatten)]
+    pub sign: SignArgs,
 }
 
 /// Backups of the server; nothing but the print-out of the recovery key is needed.

@@ -303,6 +303,7 @@ words! {
     SeveralPersons: "several persons", "mehrere Personen";
     Repository: "repository", "Repository";
     LedgerKey: "ledger key", "Protokoll-Schlüssel";
+    TlsAuthorities: "TLS authorities", "TLS-Zertifizierungsstellen";
     ServerClaims: "the server claims", "der Server behauptet";
     Expired: "expired", "abgelaufen";
     NoAlarms: "no alarms", "keine Alarme";

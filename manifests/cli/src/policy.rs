@@ -96,7 +96,7 @@ pub fn current(session: &Session) -> Done<Site> {
     trust::refresh_expired(&session.profile, &session.api, session.now)
 }
 
-fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -> Done {
+pub fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -> Done {
     let draft = Draft { policy: next, ..Draft::of(site)? };
     conclude(session, site, draft, (&sign.by, sign.yes)).map(drop)
 }

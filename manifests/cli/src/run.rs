@@ -142,6 +142,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
         Do::Site(SiteCommand::Restore(sign)) => restore::run(session, &sign),
+        Do::Site(SiteCommand::Authority(command)) => site::authority::run(session, &command),
         Do::Site(SiteCommand::Alarms { json }) => alarms::list(session, json),
         Do::Renew(args) => renew::run(session, &args),
         Do::Governance(command) => governance::run(session, &command),

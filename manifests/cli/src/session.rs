@@ -6,6 +6,7 @@ use crate::error::Done;
 use crate::lang::Lang;
 use crate::net::Client;
 use crate::profile::{KeyUse, Profile, Secrets};
+use crate::site::authority;
 use crate::trust::{self, Site};
 use shared::keys::SigningKey;
 use shared::time::Timestamp;
@@ -31,9 +32,11 @@ impl Session {
         })
     }
 
-    /// The verified repository and policy.
+    /// The verified repository and policy; the file by which the server is known follows it.
     pub fn site(&self) -> Done<Site> {
-        trust::refresh(&self.profile, &self.api, self.now)
+        let site = trust::refresh(&self.profile, &self.api, self.now)?;
+        authority::keep_up(self, &site.policy)?;
+        Ok(site)
     }
 
     pub fn key(&self, which: KeyUse) -> Done<SigningKey> {

@@ -1,5 +1,6 @@
 //! `assent site show` and `assent agent token`: the site's identity, its expiry table, and joining hosts.
 
+pub mod authority;
 pub mod expiry;
 
 use crate::author::list::print_json;
@@ -69,9 +70,15 @@ fn identity(info: &SiteInfo, site: &Site, seen: &Digest, lang: Lang) -> String {
             ),
         ),
         (w(Word::LedgerKey), policy.log.vkeys.first().cloned().unwrap_or_default()),
+        (w(Word::TlsAuthorities), authorities(&policy.ca_spki)),
     ];
     let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect();
     text::table(&rows)
+}
+
+/// Hosts get certificates of the last one.
+fn authorities(pins: &[Digest]) -> String {
+    pins.iter().map(Digest::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn pin_line(claimed: &Digest, seen: &Digest, lang: Lang) -> String {

@@ -2,19 +2,24 @@
 
 use crate::kernel::error::{Error, Refusal};
 use rcgen::{
-    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PublicKeyData as _, SanType, SerialNumber, date_time_ymd,
 };
+use shared::digest::Digest;
 use shared::ids::{AgentId, SiteId};
 use shared::time::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Days that a certificate is good for; agents renew after a third of it.
 const DAYS: i64 = 90;
 const DAY_SECS: i64 = 86_400;
 /// Browsers refuse server certificates that live longer than 825 days.
 const OWN_DAYS: i64 = 800;
+/// An authority that has ended still works for hosts; this is when people are told.
+const AUTHORITY_DAYS: i64 = 3_650;
 /// Hosts may have clocks that are behind.
 const OWN_BACKDATE_DAYS: i64 = 2;
 
@@ -26,6 +31,8 @@ struct Inner {
     site: SiteId,
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
+    /// SHA-256 of its SubjectPublicKeyInfo, by which the policy names it.
+    spki: Digest,
 }
 
 /// A certificate that was issued but not yet given to anybody.
@@ -48,7 +55,12 @@ impl Authority {
         let fault = |error| Error::fault("loading the site's certificate authority", error);
         let key = KeyPair::from_pem(key_pem).map_err(fault)?;
         let issuer = Issuer::from_ca_cert_pem(ca_pem, key).map_err(fault)?;
-        Ok(Self(Arc::new(Inner { site: site.clone(), issuer, ca_pem: ca_pem.to_owned() })))
+        let spki = Digest::of(&issuer.key().subject_public_key_info());
+        Ok(Self(Arc::new(Inner { site: site.clone(), issuer, ca_pem: ca_pem.to_owned(), spki })))
+    }
+
+    pub fn spki(&self) -> Digest {
+        self.0.spki
     }
 
     /// The certificate of the authority, PEM.
@@ -106,6 +118,31 @@ impl Authority {
         params.not_after = day(now.plus(OWN_DAYS * DAY_SECS))?;
         Ok(params.signed_by(key, &self.0.issuer).map_err(fault)?.pem())
     }
+}
+
+/// A new authority, not in use yet: its certificate and its key, PEM.
+///
+/// The name tells it from others: by it is seen whose a certificate is.
+pub(super) fn new_pair(now: Timestamp) -> Result<(String, Zeroizing<String>), Error> {
+    let fault = |error: rcgen::Error| Error::fault("making a certificate authority", error);
+    let day = |at: Timestamp| {
+        let (year, month, day) = date(at).ok_or_else(|| {
+            Error::fault("making a certificate authority", "the clock shows no year of four digits")
+        })?;
+        Ok::<_, Error>(date_time_ymd(year, month, day))
+    };
+    // P-256, because browsers know no ed25519 certificates.
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(fault)?;
+    let name = Digest::of(&key.subject_public_key_info()).hex();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("Assent site authority {}", &name[..8]));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = day(now.plus(-OWN_BACKDATE_DAYS * DAY_SECS))?;
+    params.not_after = day(now.plus(AUTHORITY_DAYS * DAY_SECS))?;
+    let certificate = params.self_signed(&key).map_err(fault)?;
+    Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
 }
 
 fn serial() -> Result<SerialNumber, Error> {

@@ -12,6 +12,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::{self, Document, Log, Question};
+use arc_swap::ArcSwap;
 use shared::digest::{Digest, hex};
 use shared::ids::{AgentId, PersonId, SiteId};
 use shared::ledger::LeafKind;
@@ -30,7 +31,7 @@ pub struct Door(Arc<Inner>);
 #[derive(Clone)]
 struct Inner {
     site: SiteId,
-    authority: Authority,
+    authorities: Arc<ArcSwap<Issuers>>,
     /// `1.root.json`, as the key ceremony made it.
     root: String,
     /// `host:port` of the agents' listener.
@@ -42,10 +43,26 @@ struct Inner {
     proxy: Option<String>,
 }
 
+/// Who certifies hosts.
+struct Issuers {
+    /// The first one issues; hosts believe them all.
+    named: Vec<Authority>,
+    /// Public keys of all by whose certificates hosts get in.
+    trusted: Vec<Digest>,
+}
+
+impl Issuers {
+    fn first(&self) -> Result<&Authority, Error> {
+        self.named.first().ok_or_else(|| Error::fault("issuing a certificate", "there is no authority"))
+    }
+}
+
 impl Door {
     /// Reads certificate authority, first root and own certificate.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let authority = Authority::load(&config.site_id, &config.ca_cert, &config.ca_key)?;
+        let issuers = Issuers { trusted: vec![authority.spki()], named: vec![authority] };
+        let authorities = Arc::new(ArcSwap::from_pointee(issuers));
         let root = config.data_dir.join("site/1.root.json");
         let root = std::fs::read_to_string(&root)
             .map_err(|error| Error::fault(format!("reading {}", root.display()), error))?;
@@ -53,7 +70,7 @@ impl Door {
         let agent_address = address(&config.agents.url);
         let (site, people_url) = (config.site_id.clone(), config.people.url.clone());
         let proxy = config.proxy.as_ref().map(|proxy| proxy.url.clone());
-        Ok(Self(Arc::new(Inner { site, authority, root, agent_address, people_url, pin, proxy })))
+        Ok(Self(Arc::new(Inner { site, authorities, root, agent_address, people_url, pin, proxy })))
     }
 
     /// The same for hosts that come through the proxy: that is where they connect.
@@ -70,12 +87,27 @@ impl Door {
         &self.0.site
     }
 
+    /// Issues by the first of these from now on. True when others than before let hosts in.
+    pub(super) fn issue_by(&self, named: Vec<Authority>, trusted: Vec<Digest>) -> bool {
+        let before = self.0.authorities.swap(Arc::new(Issuers { named, trusted: trusted.clone() }));
+        before.trusted != trusted
+    }
+
+    #[cfg(test)]
+    pub(super) fn issuing(&self) -> Vec<Authority> {
+        self.0.authorities.load().named.clone()
+    }
+
+    fn issue(&self, csr: &str, agent: AgentId, now: Timestamp) -> Result<Issued, Error> {
+        self.0.authorities.load().first()?.issue(csr, agent, now)
+    }
+
     fn joined(&self, agent: AgentId, certificate: String, recorded: Option<Recorded>) -> Joined {
         Joined {
             site: self.0.site.clone(),
             agent,
             certificate,
-            ca: self.0.authority.ca_pem().to_owned(),
+            ca: self.0.authorities.load().named.iter().map(Authority::ca_pem).collect(),
             agent_address: self.0.agent_address.clone(),
             root: self.0.root.clone(),
             recorded,
@@ -150,7 +182,7 @@ pub async fn join(
     if db.read("fleet.token", move |tx| store::find_token(tx, &token)).await?.is_none() {
         return Err(Refusal::forbidden("join.token_unknown").into());
     }
-    let issued = door.0.authority.issue(&enrolment.body.csr, agent, now)?;
+    let issued = door.issue(&enrolment.body.csr, agent, now)?;
     let digest = enrolment.digest;
     let admission = Arc::new((enrolment, issued));
     let certificate = db.write("fleet.join", move |tx| admit(tx, &admission.0, &admission.1, now)).await?;
@@ -261,7 +293,7 @@ pub async fn renew(
     now: Timestamp,
 ) -> Result<Joined, Error> {
     let (body, agent) = (&renewal.body, renewal.body.agent_id);
-    let issued = door.0.authority.issue(&body.csr, agent, now)?;
+    let issued = door.issue(&body.csr, agent, now)?;
     let (digest, at) = (renewal.digest, body.at);
     let certificate = db.write("fleet.renew", move |tx| replace(tx, agent, (&digest, at), &issued)).await?;
     Ok(door.joined(agent, certificate, None))

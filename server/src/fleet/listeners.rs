@@ -21,7 +21,7 @@ pub fn renew(config: &Config, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
     let authority = Authority::load(&config.site_id, &config.ca_cert, &config.ca_key)?;
     let mut written = Vec::new();
     for listener in [&config.people, &config.agents] {
-        if let Some(pem) = renewed(&authority, listener, now)? {
+        if let Some(pem) = renewed((&authority, &authority), listener, now, is_late)? {
             replace(&listener.cert, &pem)?;
             written.push(listener.cert.clone());
         }
@@ -29,18 +29,41 @@ pub fn renew(config: &Config, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
     Ok(written)
 }
 
+/// Certificates of the first authority are replaced by ones of the second, whatever is left of their life.
+pub(super) fn hand_over(
+    config: &Config,
+    authorities: (&Authority, &Authority),
+    now: Timestamp,
+) -> Result<(), Error> {
+    for listener in [&config.people, &config.agents] {
+        if let Some(pem) = renewed(authorities, listener, now, |_, _| true)? {
+            replace(&listener.cert, &pem)?;
+        }
+    }
+    Ok(())
+}
+
+/// Less than a third of its life is left.
+fn is_late(life_secs: i64, left_secs: i64) -> bool {
+    left_secs < life_secs / 3
+}
+
 fn failed(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::fault(format!("renewing the certificate {}", path.display()), error.to_string())
 }
 
-/// The next certificate, PEM; `None` while the old one holds or is none of ours.
-fn renewed(authority: &Authority, listener: &Listener, now: Timestamp) -> Result<Option<String>, Error> {
+/// The next certificate, PEM; `None` while the old one holds or is not of the first authority.
+fn renewed(
+    (of, by): (&Authority, &Authority),
+    listener: &Listener,
+    now: Timestamp,
+    is_due: impl Fn(i64, i64) -> bool,
+) -> Result<Option<String>, Error> {
     let path = &listener.cert;
     let der = CertificateDer::from_pem_file(path).map_err(|error| failed(path, error))?;
     let (_, old) = X509Certificate::from_der(&der).map_err(|error| failed(path, error))?;
     let (from, until) = (old.validity().not_before.timestamp(), old.validity().not_after.timestamp());
-    let holds = until.saturating_sub(now.0) >= until.saturating_sub(from) / 3;
-    if holds || !is_of(&old, authority)? {
+    if !is_due(until.saturating_sub(from), until.saturating_sub(now.0)) || !is_of(&old, of)? {
         return Ok(None);
     }
     let pem = std::fs::read_to_string(&listener.key).map_err(|error| failed(&listener.key, error))?;
@@ -49,7 +72,7 @@ fn renewed(authority: &Authority, listener: &Listener, now: Timestamp) -> Result
         return Err(failed(path, format!("{} is not its key", listener.key.display())));
     }
     let names = names(&old).map_err(|error| failed(path, error))?;
-    authority.issue_own(names, &key, now).map(Some)
+    by.issue_own(names, &key, now).map(Some)
 }
 
 fn names(old: &X509Certificate<'_>) -> Result<Vec<SanType>, String> {

@@ -4,6 +4,7 @@
 //! Never decides what a host may do: certificates only open the door, approvals name the host's own key.
 
 mod api;
+mod authorities;
 mod authority;
 mod board;
 mod join;
@@ -16,6 +17,7 @@ mod store;
 mod tests;
 
 pub use api::{Strangers, agent_routes, people_routes, strangers_routes};
+pub use authorities::{follow as follow_authorities, make_next as make_next_authority};
 pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
 pub use join::{Door, address, invite, join, renew};
 pub use listeners::renew as renew_listeners;

@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Where the key that follows the one in `path` is.
-fn following(path: &Path) -> PathBuf {
+/// Where the key, or certificate, that follows the one in `path` is.
+pub fn following(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".next");
     name.into()

@@ -6,6 +6,7 @@ use crate::fleet;
 use crate::kernel::config::Config;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
+use crate::kernel::keys::following;
 use crate::ledger::Log;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -29,6 +30,8 @@ pub struct Facts {
     pub server_spki: Digest,
     /// What people call them, and where they are; read at each question, because they are renewed.
     certificates: [(&'static str, PathBuf); 3],
+    /// The authority in use, and where the one is that is to follow.
+    authorities: [PathBuf; 2],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,8 +56,20 @@ pub struct Site {
     /// Present after a restore, until governance has put these keys into root and policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextKeys>,
+    /// TLS authorities by whose certificates hosts get in; the one that is to follow last.
+    pub authorities: Vec<AuthorityLine>,
     /// Soonest first.
     pub expiry: Vec<Expiry>,
+}
+
+/// A TLS authority that the server has; whether it counts says the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityLine {
+    /// SHA-256 of its SubjectPublicKeyInfo, by which the policy names it.
+    pub spki: Digest,
+    /// PEM.
+    pub certificate: String,
 }
 
 /// Keys that the server has made for the time after a restore.
@@ -82,6 +97,7 @@ impl Facts {
             agent_address: with_port(config.agents.url.trim_start_matches("https://")),
             server_spki,
             certificates,
+            authorities: [config.ca_cert.clone(), following(&config.ca_cert)],
         })
     }
 }
@@ -111,6 +127,7 @@ pub(super) fn site(tx: &mut Conn, repository: &Repository, log: &Log) -> Result<
     for (what, path) in &facts.certificates {
         expiry.push(Expiry { what: (*what).into(), expires: certificate(path)?.1 });
     }
+    let authorities = authorities(&facts.authorities)?;
     for role in store::list_roles(tx)? {
         if let Some(file) = store::find_newest(tx, &role)? {
             expiry.push(Expiry { what: role.stored_file(), expires: Timestamp(file.expires) });
@@ -133,8 +150,20 @@ pub(super) fn site(tx: &mut Conn, repository: &Repository, log: &Log) -> Result<
         policy_version: policy.version,
         log_vkey: policy.log.vkeys.first().cloned().unwrap_or_default(),
         next: next_keys(tx, repository, log)?,
+        authorities,
         expiry,
     })
+}
+
+fn authorities(paths: &[PathBuf]) -> Result<Vec<AuthorityLine>, Error> {
+    let there = paths.iter().filter(|path| path.exists());
+    let line = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path);
+        let certificate_pem =
+            text.map_err(|error| Error::fault(format!("reading {}", path.display()), error))?;
+        Ok(AuthorityLine { spki: certificate(path)?.0, certificate: certificate_pem })
+    };
+    there.map(line).collect()
 }
 
 fn next_keys(tx: &mut Conn, site: &Repository, log: &Log) -> Result<Option<NextKeys>, Error> {

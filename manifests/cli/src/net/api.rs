@@ -39,7 +39,18 @@ pub struct SiteInfo {
     /// Keys that a server has made which was put back to a backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextKeys>,
+    /// TLS authorities that the server has.
+    #[serde(default)]
+    pub authorities: Vec<AuthorityLine>,
     pub expiry: Vec<Expiry>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthorityLine {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki: Digest,
+    /// PEM.
+    pub certificate: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 
 use crate::kernel::clock::Clock;
 use crate::kernel::error::Error;
+use crate::kernel::keys;
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
@@ -96,7 +97,7 @@ impl HotVerifier {
         Ok(Arc::new(Self { ca: ca.to_owned(), current, algorithms }))
     }
 
-    /// Reads the CA file again (it may hold the old and the new CA); on an error the old one stays in use.
+    /// Reads the CA file again, and the one of the CA that is to follow; on an error what was read before stays in use.
     pub fn reload(&self) -> Result<(), Error> {
         self.current.store(Arc::new(verifier(&self.ca)?));
         Ok(())
@@ -105,7 +106,9 @@ impl HotVerifier {
 
 fn verifier(ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
+    let next = keys::following(ca);
+    let next = if next.exists() { certificates(&next)? } else { Vec::new() };
+    for certificate in certificates(ca)?.into_iter().chain(next) {
         roots.add(certificate).map_err(|error| unreadable(ca, error))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
