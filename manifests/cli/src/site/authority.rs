@@ -168,10 +168,10 @@ mod tests {
             [new.spki, old.spki, company.spki],
             "while the server still has it"
         );
-        let gone = next(retired.unwrap().as_bytes(), &[new.spki], &[new.clone()]);
+        let gone = next(retired.unwrap().as_bytes(), &[new.spki], std::slice::from_ref(&new));
         assert_eq!(spkis(gone), [new.spki, company.spki]);
         assert!(
-            next(before.as_bytes(), &[evil.spki], &[new.clone()]).is_none(),
+            next(before.as_bytes(), &[evil.spki], std::slice::from_ref(&new)).is_none(),
             "nothing that is named is there"
         );
         let lied = AuthorityLine { spki: new.spki, certificate: evil.certificate.clone() };
