@@ -7,7 +7,7 @@ use shared::receipt::Refusal;
 use shared::refusal::Code;
 
 /// Everything that is in the state directory of one, put into that of another.
-fn copy_state(from: &Bench, to: &mut Bench) {
+pub fn copy_state(from: &Bench, to: &mut Bench) {
     for sub in ["", "tuf", "plans", "spool", "sent", "cache"] {
         for name in from.disk.list(&dir().join(sub)).unwrap() {
             let path = dir().join(sub).join(name);

@@ -335,13 +335,7 @@ fn a_server_from_a_backup_gets_all_lost_statements_before_its_ledger_is_judged()
 fn a_second_copy_of_this_host_is_noticed_and_held() {
     let mut bench = Bench::new();
     let mut copy = Bench::new();
-    for sub in ["", "tuf", "plans", "spool", "sent"] {
-        for name in bench.disk.list(&dir().join(sub)).unwrap() {
-            let path = dir().join(sub).join(name);
-            let bytes = bench.disk.read(&path, u64::MAX).unwrap().unwrap();
-            copy.disk.write(&path, &bytes).unwrap();
-        }
-    }
+    super::copies::copy_state(&bench, &mut copy);
     let bundle = bench.approved(1, |_| {});
     bench.site.list(&bundle);
     bench.tick();
