@@ -20,24 +20,24 @@ const SETTINGS: &str = "connect_timeout_secs = 2\nrequest_timeout_secs = 3\n";
 const TUF: &str = "/agent/v1/tuf/";
 const ALL: &str = "/agent/v1/";
 
-/// The most memory that the agent and its network process have held, in KiB, until the agent ends.
+/// The most memory that the agent and its network process have held at one time, in KiB, until the agent ends. A network
+/// process that is started anew, as with a new certificate, takes the place of the one before.
 fn peak(agent: &mut Child) -> u64 {
     let held = |pid: u32| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    let mut most = BTreeMap::new();
+    let mut most = 0;
     while agent.try_wait().unwrap().is_none() {
         let pid = agent.id();
         let children =
             std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([pid]) {
-            most.insert(pid, held(pid).unwrap_or(0).max(most.get(&pid).copied().unwrap_or(0)));
-        }
+        let all = children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([pid]);
+        most = all.filter_map(held).sum::<u64>().max(most);
         std::thread::sleep(Duration::from_millis(20));
     }
-    most.values().sum()
+    most
 }
 
 /// A tick with every invariant, how long it took, and its peak of memory in KiB.
