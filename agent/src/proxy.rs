@@ -4,9 +4,11 @@
 //! Never: trust in what comes back, which a proxy could alter; everything is verified by whoever asked.
 
 use crate::clock::Clock;
+use crate::courier::AUTHORITIES_BYTES;
+use crate::disk::{Disk as _, RealDisk};
 use crate::net::{Call, Carrier, Download, Limits, NetError, Reply, Sink};
 use crate::state::Proxy;
-use crate::tls::Trust;
+use crate::tls::{BUNDLES, Trust};
 use hyper::{Method, StatusCode};
 use shared::digest::{Digest, hex};
 use shared::ids::SiteId;
@@ -15,16 +17,9 @@ use shared::limits::REQUEST_SECS;
 use shared::request::Request;
 use shared::strict;
 use shared::wire::Problem;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Bundles of certificate authorities: Debian, RPM distributions, SUSE.
-const BUNDLES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
-/// A bundle is a few hundred KiB.
-const BUNDLE_BYTES: u64 = 4 << 20;
 /// What a server says that has seen this very request before.
 const REPLAYED: &str = "request.replayed";
 
@@ -35,24 +30,22 @@ impl Proxy {
     /// The file cannot be read, or there is none on this machine.
     pub fn trust(&self, address: &str) -> Result<Trust, NetError> {
         let unusable = |why: String| NetError::Tls { address: address.to_owned(), why };
-        let all = BUNDLES.map(PathBuf::from);
-        let path = match &self.authorities {
-            Some(path) => path,
-            None => all.iter().find(|path| path.exists()).ok_or_else(|| {
-                unusable(
-                    "this machine has no bundle of certificate authorities; join with --proxy-ca FILE".into(),
-                )
-            })?,
+        let read = |path: &Path| match RealDisk.read(path, AUTHORITIES_BYTES) {
+            Ok(bytes) => Ok(bytes),
+            Err(e) => Err(unusable(format!("{}: {e}", path.display()))),
         };
-        let authorities = read(path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
-        Ok(Trust::Proxy { authorities })
+        let found = match &self.authorities {
+            Some(path) => read(path)?,
+            None => BUNDLES.iter().find_map(|path| read(Path::new(path)).transpose()).transpose()?,
+        };
+        let missing = || match &self.authorities {
+            Some(path) => unusable(format!("there is no file {}", path.display())),
+            None => unusable(
+                "this machine has no bundle of certificate authorities; join with --proxy-ca FILE".into(),
+            ),
+        };
+        Ok(Trust::Proxy { authorities: found.ok_or_else(missing)? })
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(BUNDLE_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Signs requests of this host to one address.

@@ -215,8 +215,11 @@ pub fn finish(dir: &Path, disk: &mut dyn Disk) -> Result<bool, StateError> {
 }
 
 /// Whether a change of sites was interrupted.
-pub fn is_unfinished(dir: &Path) -> bool {
-    dir.join(MARK).exists()
+///
+/// # Errors
+/// The disk's.
+pub fn is_unfinished(dir: &Path, disk: &dyn Disk) -> Result<bool, StateError> {
+    Ok(state::read_own::<Mark>(disk, &dir.join(MARK))?.is_some())
 }
 
 fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, StateError> {

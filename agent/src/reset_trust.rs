@@ -75,7 +75,7 @@ pub fn run(args: &ResetArgs) -> Result<(), Failure> {
 /// A change of sites that a crash has interrupted comes to its end before anything else works here.
 pub fn settle(root: &Path) -> Result<(), Failure> {
     let paths = Paths::new(root);
-    if !reset::is_unfinished(&paths.state()) {
+    if !reset::is_unfinished(&paths.state(), &RealDisk).map_err(Failure::fault)? {
         return Ok(());
     }
     let _alone = lock(&paths)?;

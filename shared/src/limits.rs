@@ -61,6 +61,12 @@ pub const PLAN_NOTES: usize = 500;
 pub const DIFF_BYTES: usize = 16 << 10;
 /// Free text such as reasons and comments.
 pub const TEXT_BYTES: usize = 4 << 10;
+
+/// Whether somebody has said something, in at most [`TEXT_BYTES`].
+pub fn is_text(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= TEXT_BYTES
+}
+
 /// Rules for values of parameters of one manifest in one change.
 pub const PARAM_RULES: usize = 256;
 /// How an author chose the hosts of a rule: a label or a name.

@@ -18,6 +18,7 @@ use super::{acl, files, firewall, verify};
 use crate::courier::{AUTHORITIES_BYTES, Look, Prober, Seen};
 use crate::program;
 use crate::slots::{self, Own, Place};
+use crate::tls::BUNDLES;
 use rustix::fs::AtFlags;
 use shared::digest::Digest;
 use shared::manifest::Checker;
@@ -45,8 +46,6 @@ const TRUST_PLACES: [(&str, &str); 5] = [
 ];
 /// Unit files are far shorter.
 const UNIT_BYTES: u64 = 4 << 20;
-/// Bundles of certificate authorities: Debian and SUSE, then RPM distributions.
-const AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 /// passwd(5) and group(5) of hosts with many local accounts.
 const ACCOUNT_BYTES: u64 = 16 << 20;
 
@@ -342,7 +341,7 @@ impl Host for Machine {
         let prober = self.prober.as_ref().ok_or("there is no network process to look through")?;
         let mut authorities = Vec::new();
         if look.is_secure() {
-            let bundles = AUTHORITIES.iter().map(|path| self.read(path, AUTHORITIES_BYTES));
+            let bundles = BUNDLES.iter().map(|path| self.read(path, AUTHORITIES_BYTES));
             let found = bundles.collect::<Result<Vec<_>, _>>().map_err(|fault| fault.text())?;
             authorities = found.into_iter().flatten().next().unwrap_or_default();
         }

@@ -42,6 +42,8 @@ pub struct Site {
     pub artifacts: PathBuf,
     /// Seconds that pass at each look at the clock; the window is an hour.
     pub tick_secs: Cell<i64>,
+    /// What the repository says of halts and blackouts.
+    pub control: Control,
     /// Steps after which an operator halts.
     pub halt_after: Cell<Option<u32>>,
     /// The server is not reached.
@@ -91,6 +93,7 @@ impl Site {
             reboot: Reboot::Never,
             artifacts: PathBuf::from("/nonexistent"),
             tick_secs: Cell::new(0),
+            control: Control::default(),
             halt_after: Cell::new(None),
             cut_off: Cell::new(false),
         }
@@ -265,9 +268,8 @@ impl Site {
             manifests,
             logged: admit::logged(&policy, &approved, &Held::default()).unwrap(),
             change: approved,
-            window: admit::in_window(&policy, &change.body, Control::default().closed(me.id()), NOW, NOW)
-                .unwrap(),
-            turn: admit::turn(&change, &Control::default(), &[], me.id(), NOW).unwrap(),
+            window: admit::in_window(&policy, &change.body, self.control.closed(me.id()), NOW, NOW).unwrap(),
+            turn: admit::turn(&change, &self.control, &[], me.id(), NOW).unwrap(),
         }
     }
 

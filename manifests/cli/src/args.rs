@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use shared::digest::Digest;
 use shared::ids::{ChangeId, HostClass, PersonId, Team};
 use shared::ledger::KeyName;
+use shared::windows::FORMS;
 use std::path::PathBuf;
 
 pub use crate::calendar::args::CalendarCommand;
@@ -104,7 +105,7 @@ pub enum LocalCommand {
     Release(ReleaseCommand),
     /// Show the windows that come of a rule, in local time and UTC, with what the change of clocks does to them
     #[command(
-        after_help = "After \"every\" stands: day, weekday, 3 days, tuesday, saturday,sunday, 2 weeks on monday, 2nd tuesday, last friday,\nfriday after the 2nd tuesday, month on the 15th, month on the last day; instead of it, FREQ=... of RFC 5545.\nExample: assent window \"every 2nd tuesday 22:00..+4h\" --zone Europe/Berlin --times 12"
+        after_help = format!("After \"every\" stands one of: {FORMS}; instead of it, FREQ=... of RFC 5545.\nExample: assent window \"every 2nd tuesday 22:00..+4h\" --zone Europe/Berlin --times 12")
     )]
     Window(WindowArgs),
     /// Print completions of this command for your shell

@@ -95,6 +95,20 @@ pub fn try_read(path: &Path, cap: usize) -> Done<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Reads a text of at most `cap` bytes from a file, or from standard input for `-`.
+pub fn read_text_or_input(path: &Path, cap: usize) -> Done<String> {
+    if path != Path::new("-") {
+        return read_text(path, cap);
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().take(cap as u64 + 1).read_to_end(&mut bytes);
+    read.or_fault("could not read standard input")?;
+    if bytes.len() > cap {
+        return Err(Failure::usage(format!("standard input has more than {cap} bytes")));
+    }
+    String::from_utf8(bytes).or_usage("standard input is not UTF-8 text")
+}
+
 /// Reads a text file of at most `cap` bytes.
 pub fn read_text(path: &Path, cap: usize) -> Done<String> {
     String::from_utf8(read(path, cap)?).or_usage(format!("{} is not UTF-8 text", path.display()))

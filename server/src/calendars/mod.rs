@@ -16,7 +16,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use shared::ids::AgentId;
 use shared::time::{Interval, Timestamp};
-use shared::windows::{Blackout, Closed};
+use shared::windows::Blackout;
 use shared::wire::{Calendar, CalendarMode};
 use std::collections::BTreeSet;
 
@@ -62,17 +62,10 @@ impl Labelled {
                 Some(hosts) => hosts,
                 None => fleet::list(tx)?,
             };
-            let fits = |host: &&fleet::Host| {
-                calendar.labels.iter().all(|(name, value)| host.labels.get(name) == Some(value))
-            };
+            let fits = |host: &&fleet::Host| host.has_labels(calendar.labels.iter());
             agents.extend(hosts.iter().filter(fits).map(|host| host.agent));
             self.0 = Some(hosts);
         }
         Ok(Some(agents))
     }
-}
-
-/// The blackouts as one host sees them.
-pub fn closed(blackouts: &[Blackout], host: AgentId) -> Closed<'_> {
-    Closed { blackouts, host }
 }

@@ -20,9 +20,9 @@ const OCCURRENCES: usize = 800;
 /// # Errors
 /// `calendar.bad` with what is wrong.
 pub(super) fn check(put: &PutCalendar, now: Timestamp) -> Result<(), Refusal> {
-    let text = |text: &str, what: &str| match text.trim().is_empty() || text.len() > limits::TEXT_BYTES {
-        true => Err(bad(format!("{what} must be a text of 1 to {} bytes", limits::TEXT_BYTES))),
-        false => Ok(()),
+    let text = |text: &str, what: &str| match limits::is_text(text) {
+        true => Ok(()),
+        false => Err(bad(format!("{what} must be a text of 1 to {} bytes", limits::TEXT_BYTES))),
     };
     text(&put.reason, "the reason")?;
     let Some(calendar) = &put.calendar else { return Ok(()) };

@@ -18,16 +18,11 @@ fn put(after: u32, calendar: Value) -> Value {
     json!({ "after": after, "reason": "asked for by accounting", "calendar": calendar })
 }
 
-/// What hosts are told, as it is listed in the repository.
-async fn told(world: &World) -> Option<Control> {
+/// What hosts are told, as they get it from the repository.
+async fn told(world: &World) -> Control {
     changes::control(&world.node.db, &world.node.repository, world.now()).await.unwrap();
-    let listed = world.read(|tx| crate::manifests::listed(tx, &TargetName::Control)).await;
-    let at = world.now();
-    let bytes = world.read(move |tx| changes::control_bytes(tx, at)).await;
-    listed.map(|file| {
-        assert_eq!(file, shared::tuf::TargetFile::of(&bytes), "{}", world.engine);
-        Control::parse(&bytes).unwrap()
-    })
+    let file = world.file(&TargetName::Control).await;
+    file.map_or_else(Control::default, |bytes| Control::parse(&bytes).unwrap())
 }
 
 #[actix_web::test]
@@ -103,17 +98,13 @@ async fn a_calendar_that_says_nothing_usable_is_refused_with_what_is_wrong() {
 #[actix_web::test]
 async fn hosts_are_told_of_hard_blackouts_and_of_nothing_twice() {
     for mut world in World::each(1, 2).await {
-        let nothing = told(&world).await;
-        assert!(nothing.is_none_or(|control| control == Control::default()), "nothing to say");
+        assert_eq!(told(&world).await, Control::default(), "nothing to say");
         let mut warn = frozen(0, 3_600);
         warn["mode"] = "warn".into();
         world.good("PUT", "/v1/calendars/quiet", put(0, warn)).await;
-        assert!(
-            told(&world).await.is_none_or(|control| control == Control::default()),
-            "hosts are not warned"
-        );
+        assert_eq!(told(&world).await, Control::default(), "hosts are not warned");
         world.good("PUT", "/v1/calendars/year-end", put(0, frozen(3_600, 7_200))).await;
-        let control = told(&world).await.unwrap();
+        let control = told(&world).await;
         let interval = Interval { from: NOW.plus(3_600), until: NOW.plus(7_200) };
         assert_eq!((control.blackouts.len(), &control.blackouts[0].intervals), (1, &vec![interval]));
         assert_eq!(control.blackouts[0].agents, None);
@@ -132,13 +123,13 @@ async fn hosts_are_told_of_hard_blackouts_and_of_nothing_twice() {
         let id = &of.change.body.change_id;
         world.good("POST", &format!("/v1/changes/{id}/halt"), json!({ "note": "wait" })).await;
         world.publish_waiting().await;
-        let control = told(&world).await.unwrap();
+        let control = told(&world).await;
         assert_eq!((control.halted.len(), control.blackouts.len()), (1, 1));
         // By label: the host gets in when it gets the label.
         let mut labelled = frozen(3_600, 7_200);
         labelled["labels"] = json!({ "role": "books" });
         world.good("PUT", "/v1/calendars/year-end", put(1, labelled)).await;
-        assert_eq!(told(&world).await.unwrap().blackouts[0].agents, Some([].into()));
+        assert_eq!(told(&world).await.blackouts[0].agents, Some([].into()));
         let lines = world.good("GET", "/v1/hosts", ()).await;
         let agent = world.hosts[0].agent().to_string();
         let line = lines.as_array().unwrap().iter().find(|line| line["agent"] == agent).unwrap();
@@ -146,10 +137,10 @@ async fn hosts_are_told_of_hard_blackouts_and_of_nothing_twice() {
         world
             .good("PUT", &format!("/v1/hosts/{ci}/labels"), json!({ "role": "books", "site": "north" }))
             .await;
-        let held = told(&world).await.unwrap().blackouts[0].agents.clone().unwrap();
+        let held = told(&world).await.blackouts[0].agents.clone().unwrap();
         assert_eq!(held, [world.hosts[0].agent()].into());
         world.clock.set(NOW.plus(2 * 86_400));
-        assert_eq!(told(&world).await.unwrap().blackouts, [], "what is over is not told any more");
+        assert_eq!(told(&world).await.blackouts, [], "what is over is not told any more");
     }
 }
 

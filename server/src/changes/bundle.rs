@@ -57,7 +57,7 @@ pub(super) fn refresh_control(tx: &mut Conn, online: &Online, now: Timestamp) ->
 }
 
 /// What the control file has to say now.
-pub fn control(tx: &mut Conn, now: Timestamp) -> Result<Vec<u8>, Error> {
+pub(super) fn control(tx: &mut Conn, now: Timestamp) -> Result<Vec<u8>, Error> {
     let halted = store::list_in(tx, &[State::Halted])?;
     let halted = halted.iter().map(Row::change_id).collect::<Result<_, _>>()?;
     let control = strict::to_json(&Control { halted, blackouts: calendars::published(tx, now)? });

@@ -25,8 +25,6 @@ mod view;
 pub(crate) use api::{Close, Created, Note, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
-#[cfg(test)]
-pub(crate) use bundle::control as control_bytes;
 pub use judging::{all_carried, carried, plan_set};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};

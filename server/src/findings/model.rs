@@ -54,7 +54,7 @@ pub(super) fn check_rule(rule: &NewIgnoreRule, now: Timestamp) -> Result<(), Ref
 }
 
 fn check_reason(reason: &str) -> Result<(), Refusal> {
-    if reason.trim().is_empty() || reason.len() > limits::TEXT_BYTES {
+    if !limits::is_text(reason) {
         return Err(Refusal::unprocessable("finding.reason").with("limit", limits::TEXT_BYTES));
     }
     Ok(())

@@ -136,7 +136,7 @@ async fn hosts(
         wanted.push((label.to_owned(), value.to_owned()));
     }
     let all = db.read("fleet.hosts", store::list).await?;
-    let fits = |host: &Host| wanted.iter().all(|(label, value)| host.labels.get(label) == Some(value));
+    let fits = |host: &Host| host.has_labels(wanted.iter().map(|(label, value)| (label, value)));
     Ok(Json(all.into_iter().filter(fits).map(|host| line(host, &board)).collect()))
 }
 

@@ -60,6 +60,13 @@ pub struct Host {
     pub last_seen: Option<Timestamp>,
 }
 
+impl Host {
+    /// Whether it has all of these labels, each with its value.
+    pub fn has_labels<'l>(&self, wanted: impl IntoIterator<Item = (&'l String, &'l String)>) -> bool {
+        wanted.into_iter().all(|(name, value)| self.labels.get(name) == Some(value))
+    }
+}
+
 /// The end of a host's chain as this server has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainHead {

@@ -44,8 +44,6 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("calendars", CALENDARS),
     ("changes", CHANGES),
     ("schedule", SCHEDULE),
-    ("waiting", WAITING),
-    ("feeds", FEEDS),
     ("progress", PROGRESS),
     ("receipts", RECEIPTS),
     ("findings", FINDINGS),
@@ -459,6 +457,15 @@ const CHANGES: &[Route] = &[
     .parts(&[text("host"), part::<ChangeId>("change")])
     .answers(&[answer(200, "the first thing in the way", json::<wire::Why>())])
     .refuses(&["host.not_found", "ci.ambiguous", "change.unknown"]),
+    route(
+        ("GET", "/v1/waiting"),
+        "countWaiting",
+        may::<Read>(),
+        "Counts what hosts wait for, of one change or of all that are open.",
+    )
+    .query::<rollout::Of>()
+    .answers(&[answer(200, "hosts that wait for the same, most first", json::<Vec<wire::Waiting>>())])
+    .refuses(&["change.unknown"]),
     route(("POST", "/agent/v1/plans"), "sendPlan", HOST, "Takes in a Plan that its host signed.")
         .takes(json::<Envelope>())
         .answers(DONE)
@@ -584,28 +591,6 @@ const SCHEDULE: &[Route] = &[
     .query::<schedule::Asked>()
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
     .refuses(NAMED),
-];
-
-const WAITING: &[Route] = &[route(
-    ("GET", "/v1/waiting"),
-    "countWaiting",
-    may::<Read>(),
-    "Counts what hosts wait for, of one change or of all that are open.",
-)
-.query::<rollout::Of>()
-.answers(&[answer(200, "hosts that wait for the same, most first", json::<Vec<wire::Waiting>>())])
-.refuses(&["change.unknown"])];
-
-const KPIS: &[Route] = &[route(
-    ("GET", "/v1/kpis"),
-    "showKpis",
-    may::<Read>(),
-    "Gives the key figures of a period, each with its definition, what it is made of and what was left out.",
-)
-.query::<kpi::Period>()
-.answers(&[answer(200, "the figures", json::<wire::Kpis>())])];
-
-const FEEDS: &[Route] = &[
     route(
         ("POST", "/v1/feeds"),
         "openFeed",
@@ -636,6 +621,15 @@ const FEEDS: &[Route] = &[
     .refuses(&["feed.unknown"]),
 ];
 
+const KPIS: &[Route] = &[route(
+    ("GET", "/v1/kpis"),
+    "showKpis",
+    may::<Read>(),
+    "Gives the key figures of a period, each with its definition, what it is made of and what was left out.",
+)
+.query::<kpi::Period>()
+.answers(&[answer(200, "the figures", json::<wire::Kpis>())])];
+
 const DECLARED: &[Route] = &[
     route(
         ("GET", "/v1/declarations"),
@@ -644,7 +638,8 @@ const DECLARED: &[Route] = &[
         "Lists what people declared of the CMDB's entries and how they belong together, by number.",
     )
     .query::<cmdb::Page>()
-    .answers(&[answer(200, "a page", json::<wire::DeclaredPage>())]),
+    .answers(&[answer(200, "a page", json::<wire::DeclaredPage>())])
+    .refuses(&["ci.ambiguous"]),
     route(
         ("POST", "/v1/declarations"),
         "declare",

@@ -19,7 +19,7 @@ use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::windows::Blackout;
+use shared::windows::{Blackout, Closed};
 use shared::wire::{Waiting, Why};
 use std::collections::BTreeMap;
 
@@ -134,7 +134,7 @@ impl Known {
 
     fn facts(&self, host: &fleet::Host, last_seen: Option<Timestamp>, now: Timestamp) -> Facts {
         let (change, agent) = (&self.change.body, host.agent);
-        let closed = calendars::closed(&self.blackouts, agent);
+        let closed = Closed { blackouts: &self.blackouts, host: agent };
         let nowhere = || Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
         Facts {
             state: self.state,

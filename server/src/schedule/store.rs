@@ -100,8 +100,7 @@ pub(super) fn free(
         agents.insert(fleet::get(tx, name)?.agent);
     }
     if names.is_empty() || !labels.is_empty() {
-        let fits =
-            |host: &fleet::Host| labels.iter().all(|(name, value)| host.labels.get(name) == Some(value));
+        let fits = |host: &fleet::Host| host.has_labels(labels.iter().map(|(name, value)| (name, value)));
         agents.extend(fleet::list(tx)?.iter().filter(|host| fits(host)).map(|host| host.agent));
     }
     let mut taken = Vec::new();

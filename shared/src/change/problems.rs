@@ -32,15 +32,16 @@ impl Change {
 
     /// What every change needs, whether or not it brings something.
     fn words(&self, problems: &mut Problems) {
-        let text_ok = |t: &str| !t.trim().is_empty() && t.len() <= limits::TEXT_BYTES;
         problems.need(self.revision >= 1, "revision starts at 1");
         problems.need(
-            text_ok(&self.title) && !self.title.chars().any(char::is_control),
+            limits::is_text(&self.title) && !self.title.chars().any(char::is_control),
             "title must be one line of text",
         );
-        problems.need(text_ok(&self.reason), "reason must not be empty");
-        problems
-            .need(text_ok(&self.undo.text), "an undo plan is mandatory: say how the change is taken back");
+        problems.need(limits::is_text(&self.reason), "reason must not be empty");
+        problems.need(
+            limits::is_text(&self.undo.text),
+            "an undo plan is mandatory: say how the change is taken back",
+        );
         problems.need(
             (1..=limits::CHANGE_TARGETS).contains(&self.targets.len()),
             "1 to 2000 target hosts are needed",

@@ -51,18 +51,11 @@ impl FromStr for Phrase {
         let no = |why: String| {
             NotARule(format!("{:?} is not a rule for windows: {why}", crate::strict::shorten(text)))
         };
-        let (when, times) = text.trim().rsplit_once(char::is_whitespace).unwrap_or((text, ""));
+        let missing = || no("it ends with START..END, such as 22:00..+4h or 22:00..02:00".to_owned());
+        let (left, end) = text.split_once("..").ok_or_else(missing)?;
         // Spaces around the dots are often written.
-        let (when, times) = match text.split_once("..") {
-            Some((left, end)) => {
-                let (when, start) = left.trim().rsplit_once(char::is_whitespace).unwrap_or((left, ""));
-                (when, format!("{start}..{}", end.trim()))
-            }
-            None => (when, times.to_owned()),
-        };
-        let (start, end) = times
-            .split_once("..")
-            .ok_or_else(|| no("it ends with START..END, such as 22:00..+4h or 22:00..02:00".to_owned()))?;
+        let (left, end) = (left.trim(), end.trim());
+        let (when, start) = left.rsplit_once(char::is_whitespace).unwrap_or(("", left));
         let start: TimeOfDay = start.parse().map_err(|e| no(format!("{e}")))?;
         let end = match end.strip_prefix('+') {
             Some(text) => {

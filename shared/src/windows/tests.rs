@@ -47,7 +47,7 @@ fn people_say_when_and_the_calendar_knows_the_days() {
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29 22:00..+4h", ["2028-02-29", "2032-02-29", "2036-02-29"]),
     ] {
         let got = starts(&rule(phrase, "2026-12-01", "Europe/Berlin"), "2026-11-30T00:00:00Z", 3);
-        let days: Vec<_> = days.iter().filter(|d| !d.is_empty()).map(|d| format!("{d}T22:00")).collect();
+        let days: Vec<_> = days.iter().map(|d| format!("{d}T22:00")).collect();
         assert_eq!(got, days, "{phrase}");
     }
 }
@@ -84,11 +84,7 @@ fn what_is_no_rule_is_told_with_what_one_looks_like() {
     // A rule that is well written and says nothing.
     let never = rule("FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30 22:00..+4h", "2026-12-01", "Europe/Berlin");
     assert_eq!(never.occurrences(&zone(&never), at("2026-12-01T00:00:00Z"), 3), Ok(vec![]));
-    let odd = rule(
-        "FREQ=YEARLY;BYDAY=2TU;BYSETPOS=400 22:00..+4h".replace("400", "366").as_str(),
-        "2026-12-01",
-        "UTC",
-    );
+    let odd = rule("FREQ=YEARLY;BYDAY=2TU;BYSETPOS=366 22:00..+4h", "2026-12-01", "UTC");
     assert_eq!(odd.occurrences(&zone(&odd), at("2026-12-01T00:00:00Z"), 3), Ok(vec![]));
     let twice = rule("every day 22:00..+25h", "2026-12-01", "Europe/Berlin");
     for most in [1, 3] {

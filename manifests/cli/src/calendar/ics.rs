@@ -1,19 +1,13 @@
 //! Times out of iCalendar files (RFC 5545): events, whole days, and the rules that a calendar can say.
 
 use super::midnight;
-use crate::error::{Context as _, Done, Failure};
-use crate::files;
+use crate::error::{Done, Failure};
 use crate::text;
 use icalendar::parser::{Component, Property, read_calendar, unfold};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use shared::time::{Interval, Timestamp};
 use shared::windows::{RuleEnd, WallTime, WindowRule, ZoneName};
-use std::io::Read as _;
-use std::path::Path;
-
-/// Calendars of whole firms have a few megabytes.
-const LARGEST: usize = 8 << 20;
 
 /// Components within components.
 const DEEPEST: i32 = 8;
@@ -27,24 +21,6 @@ pub struct Taken {
     pub times: Vec<Interval>,
     /// What was not taken, and why.
     pub left_out: Vec<String>,
-}
-
-/// The text of a file, or of standard input for `-`.
-pub fn text(file: &Path) -> Done<String> {
-    let bytes = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .take(LARGEST as u64 + 1)
-            .read_to_end(&mut bytes)
-            .or_fault("could not read standard input")?;
-        bytes
-    } else {
-        files::read(file, LARGEST)?
-    };
-    if bytes.len() > LARGEST {
-        return Err(Failure::usage("the calendar is larger than 8 MiB").remedy("export only what is needed"));
-    }
-    String::from_utf8(bytes).or_usage("the calendar is not UTF-8 text")
 }
 
 /// Reads all events that are not over at `now`. `zone` is that of whole days and of times that name none.

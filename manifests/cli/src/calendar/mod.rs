@@ -4,15 +4,13 @@ pub mod args;
 mod free;
 mod ics;
 
-pub use ics::text as text_of;
-
 use crate::author::list::print_json;
 use crate::change::hosts::{find, pairs};
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
 use crate::window::{self, every};
-use crate::{clock, term, text};
+use crate::{clock, files, term, text};
 use args::{CalendarCommand, ImportArgs, Scope, SetArgs};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -21,6 +19,9 @@ use shared::digest::Digest;
 use shared::time::{Interval, Timestamp};
 use shared::windows::{CalendarName, Phrase, WindowRule};
 use shared::wire::{Calendar, CalendarFile, CalendarMode, PutCalendar};
+
+/// Calendars of whole firms have a few megabytes.
+const LARGEST: usize = 8 << 20;
 
 pub fn run(session: &Session, command: CalendarCommand) -> Done {
     match command {
@@ -230,7 +231,7 @@ fn store(
     calendar: Option<Calendar>,
 ) -> Done {
     let newest = before.and_then(|file| file.history.first());
-    if newest.is_some_and(|step| step.calendar == calendar) {
+    if newest.is_some_and(|step| says_the_same(step.calendar.as_ref(), calendar.as_ref(), session.now)) {
         return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
     }
     let after = newest.map_or(0, |step| step.revision);
@@ -238,9 +239,19 @@ fn store(
     print(session, &stored)
 }
 
+/// Whether the new one says nothing else: times that are over by now make no difference.
+fn says_the_same(old: Option<&Calendar>, new: Option<&Calendar>, now: Timestamp) -> bool {
+    let coming = |calendar: &Calendar| {
+        let mut calendar = calendar.clone();
+        calendar.times.retain(|time| time.until > now);
+        calendar
+    };
+    old.map(coming) == new.map(coming)
+}
+
 fn import(session: &Session, args: &ImportArgs) -> Done {
     let zone = window::zone(args.scope.zone.as_deref())?;
-    let read = ics::read(&ics::text(&args.file)?, &zone, session.now)?;
+    let read = ics::read(&files::read_text_or_input(&args.file, LARGEST)?, &zone, session.now)?;
     for note in &read.left_out {
         term::note(&format!("note: {note}\n"));
     }
@@ -252,6 +263,30 @@ fn import(session: &Session, args: &ImportArgs) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_file_again_says_nothing_new_also_when_some_of_it_is_over() {
+        let time = |from: i64| Interval { from: Timestamp(from), until: Timestamp(from + 100) };
+        let calendar = |times: &[i64]| Calendar {
+            title: "x".into(),
+            mode: CalendarMode::Hard,
+            labels: [].into_iter().collect(),
+            hosts: [].into(),
+            holds: [ChangeType::Normal].into(),
+            rules: vec![],
+            times: times.iter().map(|from| time(*from)).collect(),
+        };
+        let same = |old: &[i64], new: &[i64], now| {
+            says_the_same(Some(&calendar(old)), Some(&calendar(new)), Timestamp(now))
+        };
+        assert!(same(&[0, 500], &[0, 500], 50));
+        assert!(same(&[0, 500], &[500], 100), "what is over makes no difference");
+        assert!(!same(&[0, 500], &[500], 99) && !same(&[500], &[500, 900], 100));
+        assert!(!says_the_same(None, Some(&calendar(&[])), Timestamp(0)));
+        assert!(says_the_same(None, None, Timestamp(0)), "it has ended already");
+        let other = Calendar { title: "y".into(), ..calendar(&[500]) };
+        assert!(!says_the_same(Some(&calendar(&[500])), Some(&other), Timestamp(0)));
+    }
 
     #[test]
     fn days_are_whole_days_there() {

@@ -15,7 +15,7 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::windows::CalendarName;
 use shared::wire::{
-    Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, Conflict,
+    Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, CiRef, Conflict,
     Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes,
     HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutCalendar,
     Recorded, Waiting, Why, WitnessList,
@@ -283,17 +283,24 @@ impl Client {
         self.read("the calendar", &Request { again: false, ..request })
     }
 
-    /// Everything that is declared, and the number of the newest record.
-    pub fn declarations(&self) -> Done<(Vec<Item>, u64)> {
+    /// Everything that is declared.
+    pub fn declarations(&self) -> Done<Vec<Item>> {
         let (mut all, mut path) = (Vec::new(), "/v1/declarations".to_owned());
         loop {
             let page: DeclaredPage = self.read("what is declared", &Request::get(&path, LARGE))?;
             all.extend(page.items);
             match page.next {
                 Some(next) => path = format!("/v1/declarations?from={next}"),
-                None => return Ok((all, page.newest)),
+                None => return Ok(all),
             }
         }
+    }
+
+    /// What is declared of one entry, and the number of the newest record of all.
+    pub fn declaration(&self, item: &CiRef) -> Done<(Option<Item>, u64)> {
+        let path = format!("/v1/declarations?item={}", escape(&item.to_string()));
+        let page: DeclaredPage = self.read("what is declared", &Request::get(&path, SMALL))?;
+        Ok((page.items.into_iter().find(|found| found.item == *item), page.newest))
     }
 
     pub fn declare(&self, wish: &Declare) -> Done<DeclareDone> {

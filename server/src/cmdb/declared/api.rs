@@ -14,7 +14,7 @@ use actix_web::web::{Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfi
 use actix_web::{get, web};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::wire::{Declare, DeclareDone, DeclaredPage, Impact, ImpactLine, Item, Relation};
+use shared::wire::{CiRef, Declare, DeclareDone, DeclaredPage, Impact, ImpactLine, Item, Relation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Items on a page of the export.
@@ -33,24 +33,29 @@ pub fn routes(config: &mut ServiceConfig) {
     );
 }
 
-/// Where a page begins.
+/// Where a page begins, or which one entry is wanted.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
     /// `next` of the page before.
     #[serde(default)]
     from: u64,
+    /// Only this one, if it is there.
+    item: Option<CiRef>,
 }
 
 /// Everything that is declared, by number.
 #[get("/v1/declarations")]
 async fn export(_: Allowed<Read>, page: Query<Page>, db: Data<Db>) -> Result<Json<DeclaredPage>, Error> {
-    let from = page.into_inner().from;
-    Ok(Json(db.read("cmdb.declarations", move |tx| list(tx, from)).await?))
+    let page = page.into_inner();
+    Ok(Json(db.read("cmdb.declarations", move |tx| list(tx, &page)).await?))
 }
 
-fn list(tx: &mut Conn, from: u64) -> Result<DeclaredPage, Error> {
-    let mut ids = store::page(tx, from, PAGE)?;
+fn list(tx: &mut Conn, page: &Page) -> Result<DeclaredPage, Error> {
+    let mut ids = match &page.item {
+        Some(item) => store::resolve(tx, &BTreeSet::from([item]))?.into_values().collect(),
+        None => store::page(tx, page.from, PAGE)?,
+    };
     let more = i64::try_from(ids.len()).unwrap_or(i64::MAX) > PAGE;
     let next = if more { ids.pop() } else { None };
     let mut said = store::newest(tx, &ids)?;

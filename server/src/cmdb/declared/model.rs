@@ -22,8 +22,7 @@ fn bad(item: Option<&CiRef>, why: impl Into<String>) -> Refusal {
 /// # Errors
 /// `ci.bad_declaration` with the item and what is wrong.
 pub(super) fn check(declare: &Declare) -> Result<(), Refusal> {
-    let reason = declare.reason.trim();
-    if reason.is_empty() || declare.reason.len() > limits::TEXT_BYTES {
+    if !limits::is_text(&declare.reason) {
         return Err(bad(None, format!("a reason of 1 to {} bytes is needed", limits::TEXT_BYTES)));
     }
     if declare.items.is_empty() || declare.items.len() > ITEMS {
@@ -52,7 +51,7 @@ fn check_item(item: &Item) -> Result<(), String> {
             return Err(format!("{what} must be a word of 1 to {WORD} bytes"));
         }
     }
-    if description.as_ref().is_some_and(|text| text.trim().is_empty() || text.len() > limits::TEXT_BYTES) {
+    if description.as_ref().is_some_and(|text| !limits::is_text(text)) {
         return Err(format!("description must be a text of 1 to {} bytes", limits::TEXT_BYTES));
     }
     if scopes.len() > MANY || !scopes.iter().all(|scope| word(scope)) {

@@ -54,6 +54,14 @@ async fn what_is_declared_is_stored_once_with_who_and_why() {
         let all = world.good("GET", "/v1/declarations", ()).await;
         let back = world.good("POST", "/v1/declarations", declare(all["items"].clone())).await;
         assert_eq!((lines(&back), back["same"].as_u64()), (vec![], Some(3)));
+        let one = world.good("GET", "/v1/declarations?item=service:shop", ()).await;
+        assert_eq!(
+            (one["items"].as_array().unwrap().len(), &one["items"][0]["item"]),
+            (1, &json!("service:shop"))
+        );
+        assert_eq!(one["newest"], all["newest"]);
+        assert_eq!(world.good("GET", "/v1/declarations?item=data:shop", ()).await["items"], json!([]));
+        assert_eq!(world.code("GET", "/v1/declarations?item=shop", ()).await, "request.bad_parameter");
         // One field and one relation less.
         let mut fewer = shop(&host);
         fewer[0]["declared"].as_object_mut().unwrap().remove("scopes");

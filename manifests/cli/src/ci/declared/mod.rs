@@ -4,16 +4,18 @@ pub mod args;
 mod table;
 
 use crate::author::list::print_json;
-use crate::calendar::text_of;
 use crate::change::pairs;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
-use crate::{term, text, window};
+use crate::{files, term, text, window};
 use args::{DeclareArgs, DeclaredCommand, ImportArgs};
 use jiff::tz::TimeZone;
 use shared::wire::{CiFile, Declare, DeclareDone, Impact, ImpactLine, Item, Relation, RelationKind};
 use std::collections::BTreeSet;
+
+/// As much as the server takes in one request.
+const LARGEST: usize = 16 << 20;
 
 pub fn run(session: &Session, command: DeclaredCommand) -> Done {
     match command {
@@ -24,7 +26,7 @@ pub fn run(session: &Session, command: DeclaredCommand) -> Done {
         }
         DeclaredCommand::Import(args) => import(session, &args),
         DeclaredCommand::Export { json } => {
-            let (items, _) = session.api.declarations()?;
+            let items = session.api.declarations()?;
             if json { print_json(&items) } else { term::print(&table::write(&items)?) }
         }
     }
@@ -32,8 +34,7 @@ pub fn run(session: &Session, command: DeclaredCommand) -> Done {
 
 /// What it says now with what is given laid over it, sent with the number of what was seen.
 fn declare(session: &Session, args: DeclareArgs) -> Done {
-    let (all, newest) = session.api.declarations()?;
-    let old = all.into_iter().find(|item| item.item == args.entry);
+    let (old, newest) = session.api.declaration(&args.entry)?;
     let mut declared = old.as_ref().map(|old| old.declared.clone()).unwrap_or_default();
     let mut relations = old.and_then(|old| old.relations).unwrap_or_default();
     let over = |old: &mut Option<String>, new: Option<String>| {
@@ -76,7 +77,7 @@ fn declare(session: &Session, args: DeclareArgs) -> Done {
 }
 
 fn import(session: &Session, args: &ImportArgs) -> Done {
-    let text = text_of(&args.file)?;
+    let text = files::read_text_or_input(&args.file, LARGEST)?;
     let items: Vec<Item> = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(&text).or_usage("the file is no export of `assent ci export --json`")?,
         false => {

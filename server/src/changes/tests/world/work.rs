@@ -227,14 +227,19 @@ impl World {
         trusted.changes().unwrap().iter().map(|(id, revision, _)| format!("{id}.{revision}")).collect()
     }
 
-    pub async fn bundle(&self, name: &str) -> shared::bundle::Bundle {
+    /// A file of changes as hosts get it: verified by their client; `None` when it is not listed.
+    pub async fn file(&self, name: &TargetName) -> Option<Vec<u8>> {
         let now = self.now();
-        let name: TargetName = name.parse().unwrap();
         let trusted = self.read(move |tx| manifests::tests::as_client(tx, now)).await;
-        let file = *trusted.find(&name).unwrap().unwrap();
-        let (bytes, _) =
-            self.node.repository.files.get(&self.node.db, &name.served_as(&file)).await.unwrap().unwrap();
-        file.check(&name, &bytes).unwrap();
+        let file = *trusted.find(name).unwrap()?;
+        let stored = self.node.repository.files.get(&self.node.db, &name.served_as(&file)).await;
+        let (bytes, _) = stored.unwrap().unwrap();
+        file.check(name, &bytes).unwrap();
+        Some(bytes.to_vec())
+    }
+
+    pub async fn bundle(&self, name: &str) -> shared::bundle::Bundle {
+        let bytes = self.file(&name.parse().unwrap()).await.unwrap();
         shared::bundle::Bundle::parse(&bytes).unwrap()
     }
 
