@@ -262,6 +262,31 @@ fn a_policy_of_another_site_or_an_older_one_is_refused() {
     assert_eq!(admit_policy(unknown.as_bytes(), &site, 5).unwrap_err().code, Code::PolicyInvalid);
 }
 
+/// 29: what governance signed once is no policy any more when a later edition was seen, whatever else is right about it.
+#[test]
+fn each_edition_before_the_one_that_was_seen_is_refused_by_its_number() {
+    let site = policy(1).site;
+    type Bend = fn(&mut Policy);
+    let bends: [(&str, Bend, Result<u64, Code>); 6] = [
+        ("the same edition", |_| (), Ok(5)),
+        ("a later edition", |p| p.version = 6, Ok(6)),
+        ("the one before", |p| p.version = 4, Err(Code::PolicyRollback)),
+        ("the first one", |p| p.version = 1, Err(Code::PolicyRollback)),
+        ("none that there ever was", |p| p.version = 0, Err(Code::PolicyRollback)),
+        (
+            "an older one that says it is newer",
+            |p| (p.version, p.issued) = (4, NOW.plus(86_400)),
+            Err(Code::PolicyRollback),
+        ),
+    ];
+    for (what, bend, expected) in bends {
+        let mut bent = policy(1);
+        bend(&mut bent);
+        let read = admit_policy(&crate::strict::to_json(&bent), &site, 5);
+        assert_eq!(read.map(|p| p.version).map_err(|r| r.code), expected, "{what}");
+    }
+}
+
 fn nothing_closed() -> Closed<'static> {
     Closed { blackouts: &[], host: AgentId::of_key(&[1; 32]) }
 }

@@ -217,6 +217,44 @@ fn an_older_or_foreign_policy_is_refused_even_when_governance_signed_it() {
     }
 }
 
+/// 29: the edition that was seen is on the disk. Older ones stay refused after a restart, also when the approvals of a
+/// change are all that they ask for, and each refusal of them is on record.
+#[test]
+fn older_policies_stay_refused_after_a_restart_whatever_they_would_allow() {
+    type Bend = fn(&mut shared::policy::Policy);
+    let older: [(&str, Bend); 4] = [
+        ("the one before", |p| p.version = 5),
+        ("an early one", |p| p.version = 1),
+        ("one that asked for less", |p| (p.version, p.rules[0].require.approvals) = (4, 1)),
+        ("one of another day", |p| (p.version, p.issued) = (3, NOW.plus(100))),
+    ];
+    for (what, bend) in older {
+        let mut bench = Bench::new();
+        let mut bundle = bench.approved(1, |_| {});
+        approve(&mut bundle, &[("first", FIRST)], NOW);
+        let newest = {
+            let mut held = bench.site.0.borrow_mut();
+            held.policy.version = 6;
+            held.policy.clone()
+        };
+        bench.site.publish();
+        bench.tick();
+        bench.boot().unwrap();
+        bend(&mut bench.site.0.borrow_mut().policy);
+        bench.refuses(&bundle, Code::PolicyRollback);
+        bench.boot().unwrap();
+        bench.at(NOW.plus(60));
+        assert_eq!(bench.tick().ran, [], "{what}");
+        assert_eq!(bench.motd(), None, "{what}");
+        // With the newest edition again, it was this alone that was wrong.
+        bench.site.0.borrow_mut().policy = newest;
+        bench.at(NOW.plus(120));
+        bench.site.publish();
+        let report = bench.tick();
+        assert_eq!(report.ran.len(), 1, "{what}: {:?}", report.lines);
+    }
+}
+
 /// The server edits the policy file itself, without governance: its digest is not the signed one.
 #[test]
 fn an_edited_policy_is_refused() {
@@ -318,6 +356,32 @@ fn a_host_that_became_another_one_since_the_approval_stops() {
     bench.machine.file("/etc/motd", "changed by hand\n");
     bench.refuses(&bundle, Code::PlanDrift);
     assert_eq!(bench.motd().as_deref(), Some("changed by hand\n"));
+}
+
+/// 20: what was approved was planned on a host that was another one in some respect; its own plan of now is more.
+#[test]
+fn what_a_host_would_do_beyond_the_approved_plan_is_not_begun() {
+    type Alter = fn(&Bench);
+    // Planned while the file was there, in its right form.
+    let alters: [(&str, Alter, Option<Code>); 5] = [
+        ("nothing", |_| (), None),
+        ("other content", |b| b.machine.file("/etc/motd", "hell0"), Some(Code::PlanDrift)),
+        ("more content", |b| b.machine.file("/etc/motd", "hello\n"), Some(Code::PlanDrift)),
+        ("an empty file", |b| b.machine.file("/etc/motd", ""), Some(Code::PlanDrift)),
+        ("no file", |b| drop(b.machine.world.borrow_mut().nodes.remove("/etc/motd")), Some(Code::PlanDrift)),
+    ];
+    for (what, alter, code) in alters {
+        let mut bench = Bench::new();
+        bench.machine.file("/etc/motd", "hello");
+        let bundle = bench.approved(1, |_| {});
+        alter(&bench);
+        let Some(code) = code else {
+            bench.site.list(&bundle);
+            assert_eq!(bench.tick().ran.len(), 1, "{what}");
+            continue;
+        };
+        bench.refuses(&bundle, code);
+    }
 }
 
 #[test]

@@ -63,6 +63,32 @@ fn a_clock_that_is_ahead_opens_no_window() {
     assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
 }
 
+/// 39: by the server's clock the window is open all the time, so it is the host's own clock alone that holds it back.
+#[test]
+fn a_clock_that_differs_from_the_server_s_starts_nothing_until_it_is_set_right() {
+    // Up to five minutes are allowed by the policy.
+    for (off, started) in [(0, true), (240, true), (-240, true), (900, false), (3_000, false), (-900, false)]
+    {
+        let mut bench = Bench::new();
+        let bundle = bench.approved(1, |change| {
+            change.intervals = vec![Interval { from: NOW.plus(-7_200), until: NOW.plus(7_200) }];
+        });
+        bench.site.list(&bundle);
+        bench.clock.set(NOW.plus(off));
+        let report = bench.agent.as_mut().unwrap().once();
+        assert_eq!(report.ran.len(), usize::from(started), "{off}: {:?}", report.lines);
+        if started {
+            continue;
+        }
+        let codes: Vec<_> = bench.site.refusals().iter().map(|r| r.reason.code).collect();
+        assert_eq!((codes, bench.motd()), (vec![Code::TimeSuspect], None), "{off}");
+        bench.at(NOW.plus(60));
+        let report = bench.agent.as_mut().unwrap().once();
+        assert_eq!(report.ran.len(), 1, "{off}: {:?}", report.lines);
+        bench.site.check_chain();
+    }
+}
+
 #[test]
 fn plans_survive_an_agent_that_starts_with_a_clock_ahead() {
     let mut bench = Bench::new();

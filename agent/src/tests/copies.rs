@@ -76,3 +76,47 @@ fn a_hold_ends_when_server_and_host_agree_again() {
     assert_eq!(bench.motd().as_deref(), Some("hello"), "{:?}", report.lines);
     bench.site.check_chain();
 }
+
+/// 47: whichever of the two comes second is the one that is held, however the copy was made; it says so with its code,
+/// and the one that was first goes on.
+#[test]
+fn whoever_speaks_second_with_one_identity_is_held_and_the_other_goes_on() {
+    type Between = fn(&mut Bench, &mut Bench);
+    let ways: [(&str, Between); 4] = [
+        ("the copy comes back when the change is done", |_, _| ()),
+        ("the copy was started again", |_, copy| copy.boot().unwrap()),
+        ("the original has told more since", |original, _| {
+            original.machine.file("/etc/motd", "by hand");
+            original.at(super::NOW.plus(10));
+            original.tick();
+        }),
+        ("the original is off", |original, _| original.agent = None),
+    ];
+    for (what, between) in ways {
+        let (mut original, mut copy) = (Bench::new(), Bench::new());
+        original.site.0.borrow_mut().etags = true;
+        let bundle = original.approved(1, |_| {});
+        copy_state(&original, &mut copy);
+        copy.site = original.site.clone();
+        original.site.list(&bundle);
+        assert_eq!(original.tick().ran.len(), 1, "{what}");
+        between(&mut original, &mut copy);
+        let recorded = original.site.0.borrow().statements.clone();
+        for _ in 0..2 {
+            let report = copy.tick();
+            assert_eq!((report.ran.len(), copy.motd()), (0, None), "{what}: {:?}", report.lines);
+        }
+        assert_eq!(original.site.0.borrow().statements, recorded, "{what}: nothing of it is recorded");
+        let state = State::open(&dir(), Box::new(copy.disk.clone())).unwrap();
+        let own = state.spooled().unwrap().into_iter().filter_map(|seq| {
+            let bytes = state.read_file(&format!("spool/{seq}.json")).unwrap()?;
+            shared::receipt::open_chained::<Refusal>(&bytes, &super::site_id()).ok()
+        });
+        let codes: Vec<_> = own.map(|refusal| refusal.body.reason.code).collect();
+        assert_eq!(codes, [Code::AgentCopy], "{what}");
+        original.at(super::NOW.plus(100));
+        let report = original.tick();
+        assert_eq!(report.faults, Vec::<String>::new(), "{what}");
+        original.site.check_chain();
+    }
+}

@@ -94,3 +94,55 @@ fn after_a_restore_the_new_ledger_proves_it_anew() {
     assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
     assert_eq!(bench.site.receipts()[0].header.log_seen.as_ref().unwrap().origin, "assent.test/new");
 }
+
+/// 52: a server that was put back shows another ledger. Only the ledger that governance names first is one to go on with;
+/// everything else is refused with its code, and the refusal is signed and waits for the ledger that counts.
+#[test]
+fn a_ledger_that_begins_anew_counts_only_when_governance_names_it_first() {
+    const NEW: &str = "assent.test/new";
+    let vkey = |name: &str, n: u8| VerifierKey::new(name.parse().unwrap(), key(n).public()).to_string();
+    type Vkeys = Vec<String>;
+    let cases: [(&str, Box<dyn Fn(&mut Vkeys)>); 4] = [
+        ("nobody named it", Box::new(|_| ())),
+        ("named after the old one", Box::new(|keys| keys.push(vkey(NEW, 13)))),
+        ("its name with another key", Box::new(|keys| keys.insert(0, vkey(NEW, 14)))),
+        ("its key under another name", Box::new(|keys| keys.insert(0, vkey("assent.test/other", 13)))),
+    ];
+    for (what, bend) in cases {
+        let mut bench = Bench::new();
+        let bundle = bench.approved(1, |_| {});
+        bench.tick();
+        let old = bench.site.0.borrow().policy.log.vkeys.clone();
+        {
+            let mut held = bench.site.0.borrow_mut();
+            held.ledger.go_on_as(NEW, key(13));
+            held.policy.version += 1;
+            bend(&mut held.policy.log.vkeys);
+        }
+        bench.site.list(&bundle);
+        let report = bench.tick();
+        bench.at(NOW.plus(60));
+        let again = bench.tick();
+        let told = [report.codes(), again.codes()].concat();
+        assert!(told.contains(&Code::LogFork), "{what}: {:?}", report.lines);
+        let state = crate::state::State::open(&super::dir(), Box::new(bench.disk.clone())).unwrap();
+        assert!(!state.spooled().unwrap().is_empty(), "{what}: what is not proven is kept");
+        // Governance names it as the restore does, and the host goes on with everything that it has to say.
+        {
+            let mut held = bench.site.0.borrow_mut();
+            held.policy.version += 1;
+            held.policy.log.vkeys = old;
+            held.policy.log.vkeys.insert(0, vkey(NEW, 13));
+        }
+        bench.site.publish();
+        for minute in 2..5 {
+            bench.at(NOW.plus(60 * minute));
+            bench.tick();
+        }
+        let state = crate::state::State::open(&super::dir(), Box::new(bench.disk.clone())).unwrap();
+        assert_eq!(state.spooled().unwrap(), Vec::<u64>::new(), "{what}");
+        let codes: Vec<_> = bench.site.refusals().iter().map(|r| r.reason.code).collect();
+        assert!(codes.contains(&Code::LogFork), "{what}: {codes:?}");
+        bench.site.check_chain();
+    }
+}

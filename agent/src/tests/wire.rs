@@ -236,6 +236,48 @@ fn endless_and_slow_answers_end_at_the_cap_and_the_deadline() {
     }
 }
 
+/// 7: bytes that come one by one, wherever in an answer, hold a host no longer than its deadline, and the next question
+/// is asked on a connection of its own.
+#[test]
+fn whatever_comes_drop_by_drop_ends_at_the_deadline_and_the_next_answer_counts() {
+    let drip = |out: &mut dyn Write, bytes: &[u8]| -> std::io::Result<()> {
+        for byte in bytes {
+            out.write_all(&[*byte])?;
+            out.flush()?;
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        Ok(())
+    };
+    let endless = std::iter::repeat_n(b'a', 1_000).collect::<Vec<_>>();
+    let handler = move |asked: &Asked, out: &mut dyn Write| match asked.line.split(' ').nth(1) {
+        Some("/status") => drip(out, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nserver: somebody\r\n\r\n"),
+        Some("/header") => {
+            out.write_all(b"HTTP/1.1 200 OK\r\nx-name: ")?;
+            drip(out, &endless)
+        }
+        Some("/body") => {
+            out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")?;
+            drip(out, &endless)
+        }
+        Some("/chunks") => {
+            out.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            drip(out, &b"1\r\na\r\n".repeat(100))
+        }
+        Some("/patience") => drip(out, &b"HTTP/1.1 102 Processing\r\n\r\n".repeat(30)),
+        _ => answer(out, "200 OK", b"whole"),
+    };
+    let served = serve(&Authority::new(), Box::new(handler));
+    let mut link = link(&served, &Trust::Pinned(served.spki));
+    for path in ["/status", "/header", "/body", "/chunks", "/patience"] {
+        let started = Instant::now();
+        let failed = link.call(&Call::get(path, 10_000)).unwrap_err();
+        assert!(matches!(failed, NetError::Deadline { secs: 2, .. }), "{path}: {failed}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{path}");
+        assert_eq!(link.call(&Call::get("/", 100)).unwrap().body, b"whole", "after {path}");
+    }
+    assert_eq!(served.connections.load(Ordering::SeqCst), 6, "each of them cost its connection");
+}
+
 /// A state directory of a joined host whose server is `served`.
 pub(super) fn joined_state(dir: &std::path::Path, served: &Served, authority: &Authority) -> State {
     let client = crate::tls::new_key_request().unwrap();

@@ -9,7 +9,7 @@ use shared::envelope::Envelope;
 use shared::health::{HealthResult, HealthState};
 use shared::ledger::{LeafKind, Proven};
 use shared::plan::{Action, Plan, Reversibility, UndoContract, Verb};
-use shared::receipt::{HostOutcome, LogSeen, StepStatus};
+use shared::receipt::{HostOutcome, LogSeen, Receipt, StepStatus};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::Map;
@@ -166,6 +166,45 @@ async fn a_copied_host_shows_both_statements_are_kept_and_it_gets_no_new_work() 
         let body = blob(&world, &theirs.to_bytes());
         let kept = world.count(format!("SELECT count(*) AS n FROM alarm WHERE body = {body}")).await;
         assert_eq!(kept, 1, "the statement that was not recorded is evidence");
+        world.check().await;
+    }
+}
+
+/// 47: however the statements of two hosts with one key differ, the second one is not recorded, is an alarm once, and the
+/// host is held; the same statement again is no second host.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_in_which_two_hosts_with_one_key_differ_is_noticed() {
+    type Bend = fn(&mut Receipt);
+    let ways: [(&str, Bend, bool); 5] = [
+        ("the same", |_| (), false),
+        ("another boot", |body| body.header.boot_id = "of the copy".into(), true),
+        ("another time", |body| body.header.at = body.header.at.plus(1), true),
+        ("another end", |body| body.outcome = HostOutcome::RolledBack, true),
+        ("another program", |body| body.header.agent_version = semver::Version::new(9, 9, 9), true),
+    ];
+    for world in World::each().await {
+        let node = &world.node;
+        for (n, (what, bend, copied)) in (1..).zip(ways) {
+            let mut host = Host::new(n);
+            world.enrol(&mut host).await;
+            let mut copy = host.copied();
+            let before = alarms(&world).await.len();
+            node.send(&host.receipt(|_| {})).await.unwrap();
+            let theirs = copy.receipt(bend);
+            let sent = node.send(&theirs).await;
+            let name = host.name.clone();
+            let held = node.db.read("host", move |tx| crate::fleet::get(tx, &name)).await.unwrap().held;
+            assert_eq!(held.is_some(), copied, "{}: {what}: {held:?}", world.engine);
+            if !copied {
+                sent.unwrap();
+                continue;
+            }
+            assert_eq!(code(sent), "chain.fork", "{}: {what}", world.engine);
+            assert_eq!(code(node.send(&theirs).await), "chain.fork", "{}: {what}", world.engine);
+            assert_eq!(alarms(&world).await.len(), before + 1, "{}: {what}", world.engine);
+            node.send(&host.receipt(|_| {})).await.unwrap();
+        }
+        assert!(alarms(&world).await.iter().all(|kind| kind == "chain_fork"));
         world.check().await;
     }
 }

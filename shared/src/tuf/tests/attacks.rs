@@ -177,6 +177,61 @@ fn case_04_versions_pushed_far_ahead_are_overcome_by_new_online_keys_only() {
     assert_eq!(end, "tuf.root_version");
 }
 
+/// A site after its online key was changed to 11, bent at one place; what was pushed ahead was pushed by key 10.
+fn recovered(bend: impl FnOnce(&mut Site)) -> Site {
+    let mut site = Site::new();
+    site.put_root(&root_file(2, 11, &[1, 2]));
+    site.online = 11;
+    site.put(Role::Targets, 2, top(2, 11));
+    site.put(Role::Changes, 1, changes_file(1, 11));
+    bend(&mut site);
+    site.seal(1);
+    site
+}
+
+#[test]
+fn case_04_whoever_pushed_versions_ahead_cannot_bring_others_back() {
+    let far = u64::MAX - 1;
+    let mut pushed = Site::new();
+    pushed.put(Role::Changes, far, changes_file(far, 10));
+    pushed.seal(far);
+    let mut host = Host::enrolled(&pushed);
+    host.refresh(&pushed, NOW).unwrap();
+    let after = |site: &Site| host.clone().outcome(site, NOW);
+    assert_eq!(after(&recovered(|_| ())), "trusted");
+    // A root that governance did not sign, or not enough of it.
+    for signers in [&[1][..], &[10, 11], &[1, 11], &[]] {
+        let forged = recovered(|site| site.put_root(&root_file(2, 11, signers)));
+        assert_eq!(after(&forged), "tuf.signature", "root by {signers:?}");
+    }
+    // The root that is asked for next is not there: the old online key still counts, the new one does not.
+    let skipped = recovered(|site| {
+        site.served.remove("2.root.json");
+        site.put_root(&root_file(3, 11, &[1, 2]));
+    });
+    assert_eq!(after(&skipped), "tuf.signature");
+    // The new root, and one file or all of them by the key that was taken away.
+    let old_changes = recovered(|site| site.put(Role::Changes, 1, changes_file(1, 10)));
+    assert_eq!(after(&old_changes), "tuf.signature");
+    let old_key = recovered(|site| site.online = 10);
+    assert_eq!(after(&old_key), "tuf.signature");
+    let mut old_snapshot = recovered(|_| ());
+    let snapshot = Signed::<Snapshot>::parse(&Role::Snapshot, &old_snapshot.file("1.snapshot.json"));
+    let bytes = sign(snapshot.unwrap().signed, &[10]);
+    let timestamp = writer::timestamp(1, later(1), NOW, &bytes).unwrap();
+    old_snapshot.served.insert("1.snapshot.json".into(), bytes);
+    old_snapshot.served.insert("timestamp.json".into(), sign(timestamp, &[11]));
+    assert_eq!(after(&old_snapshot), "tuf.signature");
+    // The recovered host has new floors, and what was pushed ahead is nothing to it any more.
+    let mut host = host.clone();
+    host.refresh(&recovered(|_| ()), NOW).unwrap();
+    let mut again = recovered(|_| ());
+    for name in ["timestamp.json", &format!("{far}.snapshot.json"), &format!("{far}.changes.json")] {
+        again.served.insert(name.into(), pushed.file(name));
+    }
+    assert_eq!(host.outcome(&again, NOW), "tuf.signature");
+}
+
 #[test]
 fn case_05_a_root_must_follow_its_predecessor_and_carry_both_thresholds() {
     let other = KeySet { keys: [5, 6].map(|n| key(n).public()).to_vec(), threshold: 2 };
