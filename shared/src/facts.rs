@@ -17,6 +17,7 @@ pub use support::{known_support, of_distro_info, of_os_release};
 use crate::ids::{AgentId, HostClass};
 use crate::limits;
 use crate::strict::{self, ReadError};
+use crate::version::Order;
 use serde::{Deserialize, Serialize};
 
 /// The facts of one host at one time.
@@ -276,6 +277,19 @@ impl Facts {
         self.check_parts()
     }
 
+    /// How the host's package manager orders versions, by the words that it has for machine types.
+    pub fn package_order(&self) -> Order {
+        const RPM: [&str; 7] = ["noarch", "x86_64", "aarch64", "i686", "armv7hl", "ppc64le", "i586"];
+        const DEB: [&str; 7] = ["all", "amd64", "arm64", "i386", "armhf", "ppc64el", "armel"];
+        let arches = || self.packages.iter().map(|package| package.arch.as_str()).chain([self.arch.as_str()]);
+        let by_name = arches().find_map(|arch| match arch {
+            rpm if RPM.contains(&rpm) => Some(Order::Rpm),
+            deb if DEB.contains(&deb) => Some(Order::Deb),
+            _ => None,
+        });
+        by_name.unwrap_or(Order::Deb)
+    }
+
     /// What templates see of these facts.
     pub fn view(&self, agent_id: AgentId) -> TemplateFacts {
         TemplateFacts {
@@ -366,6 +380,18 @@ mod tests {
         known.sort_unstable();
         assert_eq!(names.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), known);
         assert_eq!((view.os_version.as_str(), view.kernel.as_str()), ("12", "6.1.0-28-amd64"));
+    }
+
+    #[test]
+    fn the_order_of_versions_follows_from_the_words_for_machine_types() {
+        let facts = Facts::from_json(FACTS.as_bytes()).unwrap();
+        let with = |arch: &str, package: &str| {
+            let packages = vec![Package { arch: package.into(), ..facts.packages[0].clone() }];
+            Facts { arch: arch.into(), packages, ..facts.clone() }.package_order()
+        };
+        assert_eq!((with("amd64", "all"), with("x86_64", "noarch")), (Order::Deb, Order::Rpm));
+        // Both have this word for the machine.
+        assert_eq!((with("s390x", "all"), with("s390x", "noarch")), (Order::Deb, Order::Rpm));
     }
 
     #[test]

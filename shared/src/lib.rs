@@ -43,6 +43,7 @@ pub mod release;
 pub mod request;
 pub mod reset;
 pub mod risk;
+pub mod search;
 pub mod secret;
 pub mod signature;
 pub mod sshsig;

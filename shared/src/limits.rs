@@ -147,3 +147,11 @@ pub const PROGRESS_BYTES: usize = 128 << 10;
 pub const HEALTH_CHECKS: usize = 256;
 /// One report about them: 256 checks with the performance data of one run.
 pub const HEALTH_REPORT_BYTES: usize = 2 << 20;
+/// A search of the CMDB: what a person writes by hand, with a list of names pasted in.
+pub const SEARCH_BYTES: usize = 4_096;
+/// Terms of one search with the saved ones that it uses; each is a question to the database.
+pub const SEARCH_TERMS: usize = 64;
+/// Brackets in brackets, and saved searches in saved searches.
+pub const SEARCH_DEPTH: usize = 8;
+/// The name of a saved search.
+pub const SEARCH_NAME_BYTES: usize = 60;

@@ -10,7 +10,8 @@ mod schedule;
 pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
 pub use cmdb::{
     CiClass, CiRef, Criticality, Declare, DeclareDone, Declared, DeclaredFile, DeclaredPage, Impact,
-    ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, Relation, RelationKind, RelationLine,
+    ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, PutSearch, Relation, RelationKind, RelationLine,
+    SavedSearch,
 };
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,

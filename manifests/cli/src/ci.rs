@@ -3,6 +3,7 @@
 pub mod args;
 pub mod declared;
 pub mod facts;
+pub mod search;
 
 use crate::author::list::print_json;
 use crate::change::{find_host, pairs};
@@ -23,7 +24,7 @@ pub fn list(session: &Session, labels: &[String], by: &args::ByFacts, json: bool
     let query = by.query();
     let mut fitting: Option<BTreeMap<String, Vec<String>>> = None;
     if !query.is_empty() {
-        let lines = session.api.cis(&query)?;
+        let lines = session.api.cis("class:host", &query)?;
         let found = fitting.insert(lines.into_iter().map(|line| (line.ci, line.matched)).collect());
         hosts.retain(|host| found.contains_key(&host.ci));
     }

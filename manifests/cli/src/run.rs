@@ -129,7 +129,13 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Waiting { change, json } => why::overview(session, change.as_ref(), json),
         Do::Why { host, change } => why::run(session, &host, &change),
         Do::Secret(command) => secret::run(session, &command),
-        Do::Ci(CiCommand::List { label, facts, json }) => ci::list(session, &label, &facts, json),
+        Do::Ci(CiCommand::List { query, label, facts, json }) if query.is_empty() => {
+            ci::list(session, &label, &facts, json)
+        }
+        Do::Ci(CiCommand::List { query, label, facts, json }) => {
+            ci::search::list(session, &query, &label, &facts, json)
+        }
+        Do::Ci(CiCommand::Search(command)) => ci::search::run(session, &command),
         Do::Ci(CiCommand::Facts { host, section, json }) => ci::facts::show(session, &host, section, json),
         Do::Ci(CiCommand::Show { host, json }) => ci::show(session, &host, json),
         Do::Ci(CiCommand::Declared(command)) => ci::declared::run(session, command),

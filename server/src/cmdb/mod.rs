@@ -8,14 +8,16 @@ mod declared;
 mod differences;
 mod marks;
 mod model;
+mod search;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Fitting, routes};
+pub use api::routes;
 pub use declared::{Far, Page};
 pub use model::{CiId, EventKind, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
+pub use search::{Asked, Field, found, labels, record as record_words};
 pub use store::{
-    facts_digests, find_facts, get, get_file, insert_events, insert_host, list, list_history, list_states,
-    names, record_facts, record_health, record_report, record_states, update_effective,
+    facts_digests, find_facts, get, get_file, insert_events, insert_host, list_history, list_states, names,
+    record_facts, record_health, record_report, record_states, update_effective,
 };

@@ -6,8 +6,8 @@ mod health;
 pub use facts::{facts_digests, find_facts, fitting, record_facts};
 pub use health::{record_health, record_report};
 
-use super::declared;
 use super::model::{CiId, NewEvent, NewHost, NewState, one_line, unknown};
+use super::{declared, search};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -16,8 +16,9 @@ use diesel::upsert::excluded;
 use serde::de::DeserializeOwned;
 use shared::digest::Digest;
 use shared::ids::PersonId;
+use shared::search::folded;
 use shared::time::Timestamp;
-use shared::wire::{CiEvent, CiFile, CiLine, CiState};
+use shared::wire::{CiEvent, CiFile, CiLine, CiState, Declared};
 use std::collections::{BTreeMap, HashMap};
 
 diesel::table! {
@@ -35,6 +36,7 @@ diesel::table! {
         kernel -> Nullable<Text>,
         arch -> Nullable<Text>,
         agent_version -> Nullable<Text>,
+        sought -> Text,
     }
 }
 
@@ -96,7 +98,7 @@ pub(super) const ROWS: usize = 1_000;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = ci)]
-struct CiRow {
+pub(super) struct CiRow {
     id: i64,
     kind: String,
     name: String,
@@ -178,15 +180,20 @@ struct NewStateRow {
     verified_at: Option<i64>,
 }
 
-pub fn insert_host(tx: &mut Conn, host: &NewHost, now: Timestamp) -> QueryResult<CiId> {
+pub fn insert_host(tx: &mut Conn, host: &NewHost, now: Timestamp) -> Result<CiId, Error> {
+    let name = one_line(&host.name);
     let row = (
         ci::kind.eq("host"),
-        ci::name.eq(one_line(&host.name)),
+        ci::name.eq(&name),
+        ci::sought.eq(folded(&name)),
         ci::created.eq(now.0),
         ci::agent.eq(host.agent.to_string()),
         ci::host_class.eq(host.host_class.as_str()),
     );
-    diesel::insert_into(ci::table).values(row).returning(ci::id).get_result(tx).map(CiId)
+    let id = diesel::insert_into(ci::table).values(row).returning(ci::id).get_result(tx).map(CiId)?;
+    let (fields, known) = search::of_declared(&Declared::default(), true);
+    search::record(tx, id, &fields, &known, now)?;
+    Ok(id)
 }
 
 /// Adds to histories, in the order given.
@@ -280,9 +287,14 @@ pub fn update_effective(
         .execute(tx)
 }
 
-pub fn list(tx: &mut Conn) -> Result<Vec<CiLine>, Error> {
-    let rows: Vec<CiRow> = ci::table.order((ci::name, ci::id)).select(CiRow::as_select()).load(tx)?;
-    rows.into_iter().map(line).collect()
+/// Where an entry stands in the order of lists.
+///
+/// # Errors
+/// `ci.not_found`.
+pub fn place(tx: &mut Conn, id: CiId) -> Result<(String, i64), Error> {
+    let found: Option<String> = ci::table.find(id.0).select(ci::name).first(tx).optional()?;
+    let name = found.ok_or_else(|| Refusal::not_found("ci.not_found").with("name", id))?;
+    Ok((name, id.0))
 }
 
 /// The CI with this id or this name. A name that several have is refused with their ids.
@@ -329,7 +341,7 @@ pub fn list_history(tx: &mut Conn, id: CiId) -> Result<Vec<CiEvent>, Error> {
     rows.select(EventRow::as_select()).load(tx)?.into_iter().map(event).collect()
 }
 
-fn line(row: CiRow) -> Result<CiLine, Error> {
+pub(super) fn line(row: CiRow) -> Result<CiLine, Error> {
     Ok(CiLine {
         ci: CiId(row.id).to_string(),
         kind: row.kind,

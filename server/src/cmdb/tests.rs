@@ -7,6 +7,7 @@ use shared::digest::Digest;
 use shared::facts::{Certificate, Clock, Does, Facts, Kernel, Os, Protocol, Socket, Support, Updater};
 use shared::plan::Verb;
 use shared::receipt::StepStatus;
+use shared::search::Query;
 
 fn facts(kernel: &str, version: &str) -> Facts {
     let os = Os { id: "debian".into(), version: version.into(), codename: "x".into(), name: "Debian".into() };
@@ -23,7 +24,7 @@ fn facts(kernel: &str, version: &str) -> Facts {
 async fn host(world: &World) -> CiId {
     let new =
         NewHost { name: "host1".into(), agent: Host::new(1).agent(), host_class: "lab".parse().unwrap() };
-    let insert = move |tx: &mut Conn| Ok::<_, Error>(insert_host(tx, &new, NOW)?);
+    let insert = move |tx: &mut Conn| insert_host(tx, &new, NOW);
     world.node.db.write("insert", insert).await.unwrap()
 }
 
@@ -96,7 +97,8 @@ async fn hosts_are_found_by_what_they_reported_last() {
         };
         let find = async |wanted: &[Wanted]| {
             let wanted = wanted.to_vec();
-            let read = move |tx: &mut Conn| super::api::fitting(tx, &wanted, NOW);
+            let read =
+                move |tx: &mut Conn| search::fitting(tx, &Query::All(vec![]), (&wanted, NOW), None, 10);
             let lines = world.node.db.read("fitting", read).await.unwrap();
             lines.into_iter().map(|line| line.matched.join("; ")).collect::<Vec<_>>()
         };
@@ -234,10 +236,11 @@ async fn a_ci_is_found_by_id_and_by_a_name_of_its_own() {
         assert_eq!(code(find("CI-99".into()).await), "ci.not_found");
         let twin =
             NewHost { name: "host1".into(), agent: Host::new(2).agent(), host_class: "lab".parse().unwrap() };
-        let insert = move |tx: &mut Conn| Ok::<_, Error>(insert_host(tx, &twin, NOW)?);
+        let insert = move |tx: &mut Conn| insert_host(tx, &twin, NOW);
         world.node.db.write("insert", insert).await.unwrap();
         assert_eq!(code(find("host1".into()).await), "ci.ambiguous", "{}", world.engine);
-        assert_eq!(world.node.db.read("list", list).await.unwrap().len(), 2);
+        let all = |tx: &mut Conn| search::fitting(tx, &Query::All(vec![]), (&[], NOW), None, 10);
+        assert_eq!(world.node.db.read("list", all).await.unwrap().len(), 2);
     }
 }
 

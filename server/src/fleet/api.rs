@@ -6,7 +6,7 @@ use super::model::{Host, Labels, check_labels};
 use super::rates::Rates;
 use super::store;
 use crate::audit::{self, Action};
-use crate::cmdb::{self, CiId, EventKind, NewEvent};
+use crate::cmdb::{self, CiId, EventKind, Field, NewEvent};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
@@ -171,6 +171,7 @@ async fn set_labels(
         let id = ci_of(tx, &ci)?;
         audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &labels), now)?;
         store::update_labels(tx, id, &labels)?;
+        cmdb::record_words(tx, id, &[Field::Label], &cmdb::labels(&labels), now)?;
         note(tx, NewEvent::new(id, now, EventKind::Labelled, text(&labels)), &by.person)
     })
     .await?;

@@ -7,7 +7,7 @@ use super::board::Board;
 use super::model::{check_hostname, check_labels};
 use super::store::{self, NewHost, Token};
 use crate::audit::{self, Action};
-use crate::cmdb::{self, CiId, EventKind, NewEvent};
+use crate::cmdb::{self, CiId, EventKind, Field, NewEvent};
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
@@ -283,6 +283,7 @@ fn insert(
         certificate: issued.pem.clone(),
         not_after: issued.not_after,
     };
+    cmdb::record_words(tx, ci, &[Field::Label], &cmdb::labels(&host.labels), now)?;
     Ok(store::insert_host(tx, &host, now)?)
 }
 

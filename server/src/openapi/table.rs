@@ -30,6 +30,14 @@ const BYTES: Content = Content::Bytes("application/octet-stream");
 const BLOB: &[Answer] = &[answer(200, "the whole artifact", BYTES), answer(206, "the wanted part", BYTES)];
 const RANGE: &[(&str, &str)] = &[("Range", "`bytes=a-` or `bytes=a-b`; other forms are ignored")];
 const NAMED: &[&str] = &["host.not_found", "ci.ambiguous"];
+const SEARCH: &[&str] = &[
+    "ci.bad_page",
+    "ci.bad_search",
+    "ci.not_found",
+    "ci.search_circle",
+    "ci.search_unknown",
+    "ci.search_wide",
+];
 const MOVED: &[&str] = &["change.unknown", "change.state", "change.moved"];
 
 /// By the part of the server that answers.
@@ -175,9 +183,36 @@ const FLEET: &[Route] = &[
 ];
 
 const CMDB: &[Route] = &[
-    route(("GET", "/v1/cis"), "listCis", may::<Read>(), "Lists the entries of the CMDB.")
-        .query::<cmdb::Fitting>()
-        .answers(&[answer(200, "the entries", json::<Vec<wire::CiLine>>())]),
+    route(
+        ("GET", "/v1/cis"),
+        "listCis",
+        may::<Read>(),
+        "Lists the entries of the CMDB by name, or those that a search finds.",
+    )
+    .query::<cmdb::Asked>()
+    .answers(&[answer(200, "a page of entries", json::<Vec<wire::CiLine>>())])
+    .refuses(SEARCH),
+    route(("GET", "/v1/searches"), "listSearches", may::<Read>(), "Lists saved searches by name.")
+        .answers(&[answer(200, "the searches", json::<Vec<wire::SavedSearch>>())]),
+    route(
+        ("PUT", "/v1/searches/{name}"),
+        "saveSearch",
+        may::<Operate>(),
+        "Saves a search under a name, for `saved:NAME` in others.",
+    )
+    .parts(&[text("name")])
+    .takes(json::<wire::PutSearch>())
+    .answers(DONE)
+    .refuses(&["ci.bad_saved", "ci.bad_search", "ci.search_circle", "ci.search_unknown"]),
+    route(
+        ("DELETE", "/v1/searches/{name}"),
+        "forgetSearch",
+        may::<Operate>(),
+        "Removes a saved search that no other one uses.",
+    )
+    .parts(&[text("name")])
+    .answers(DONE)
+    .refuses(&["ci.search_unknown", "ci.search_used"]),
     route(
         ("GET", "/v1/cis/{name}"),
         "showCi",

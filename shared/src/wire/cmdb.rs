@@ -325,6 +325,30 @@ pub struct Impact {
     pub cut: bool,
 }
 
+/// A search that is kept under a name, for `saved:NAME` in others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SavedSearch {
+    pub name: String,
+    pub query: String,
+    /// What it is for; may be empty.
+    pub about: String,
+    /// Who saved it as it is now.
+    pub by: PersonId,
+    pub at: Timestamp,
+}
+
+/// Saves a search.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PutSearch {
+    pub query: String,
+    #[serde(default)]
+    pub about: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -185,8 +185,11 @@ pub struct NewArgs {
     /// Every host that has all these labels
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
+    /// Every enabled host that this search finds now, and that has the labels; see `assent ci list --help`
+    #[arg(long, value_name = "QUERY")]
+    pub search: Option<String>,
     /// Every enabled host
-    #[arg(long, conflicts_with_all = ["target", "label"])]
+    #[arg(long, conflicts_with_all = ["target", "label", "search"])]
     pub all: bool,
     /// These hosts go first; the others wait until they have succeeded
     #[arg(long, value_name = "HOST")]

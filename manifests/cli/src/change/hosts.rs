@@ -1,5 +1,6 @@
 //! Choosing target hosts. The server's list is only a finding aid: each chosen host is checked by its own key.
 
+use crate::ci::search;
 use crate::error::{Context as _, Done, Failure};
 use crate::net::Client;
 use shared::change::Target;
@@ -7,18 +8,20 @@ use shared::ids::SiteId;
 use shared::receipt::{Enrolment, open_chained};
 use shared::statement::Statement;
 use shared::wire::HostLine;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a command names hosts.
 pub struct Choice<'a> {
     pub names: &'a [String],
     pub labels: &'a [String],
     pub all: bool,
+    /// A search of the CMDB; what it finds now is chosen, and nothing that it finds later.
+    pub search: Option<&'a str>,
 }
 
 impl Choice<'_> {
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.labels.is_empty() && !self.all
+        self.names.is_empty() && self.labels.is_empty() && self.search.is_none() && !self.all
     }
 }
 
@@ -41,8 +44,17 @@ pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<Chos
         }
         chosen.insert(host.agent, host);
     }
-    let by_rule = choice.all || !labels.is_empty();
-    for host in known.iter().filter(|host| by_rule && host.enabled && has_labels(host, &labels)) {
+    let found: Option<BTreeSet<String>> = match choice.search {
+        None => None,
+        Some(text) => {
+            let query = format!("class:host ({})", search::read(text)?);
+            Some(api.cis(&query, &[])?.into_iter().map(|line| line.ci).collect())
+        }
+    };
+    let by_rule = choice.all || !labels.is_empty() || found.is_some();
+    let is_found = |host: &HostLine| found.as_ref().is_none_or(|found| found.contains(&host.ci));
+    let fits = |host: &&HostLine| host.enabled && has_labels(host, &labels) && is_found(host);
+    for host in known.iter().filter(|host| by_rule && fits(host)) {
         chosen.insert(host.agent, host);
     }
     if chosen.is_empty() {

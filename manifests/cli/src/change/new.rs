@@ -291,10 +291,13 @@ fn newest(site: &Site, team: &Team, name: &ManifestName) -> Done<semver::Version
 
 /// The targets, and what the server says about them: names and labels.
 fn targets(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<(Vec<HostLine>, Vec<Target>)> {
-    let choice = Choice { names: &args.target, labels: &args.label, all: args.all };
+    let choice =
+        Choice { names: &args.target, labels: &args.label, all: args.all, search: args.search.as_deref() };
     if choice.is_empty() {
-        let missing =
-            || Failure::usage("no hosts are chosen").remedy("give --target HOST, --label KEY=VALUE or --all");
+        let missing = || {
+            Failure::usage("no hosts are chosen")
+                .remedy("give --target HOST, --label KEY=VALUE, --search QUERY or --all")
+        };
         let targets = old.ok_or_else(missing)?.targets.clone();
         let mut known: Vec<HostLine> = session.api.hosts(&[])?;
         known.retain(|host| targets.iter().any(|target| target.agent == host.agent));

@@ -4,11 +4,14 @@ use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub enum CiCommand {
-    /// List hosts
+    /// List hosts, or the entries that a search finds
     #[command(
-        after_help = "Example: assent ci list --label role=web\n         assent ci list --certificate-expires 30d\n         assent ci list --outdated-os --listening 22"
+        after_help = "A search has terms that all hold; OR and commas are alternatives, - negates, brackets group, * is any text, quotes keep\nblanks. Keys: name class host-class os kernel arch agent package source service label owner env criticality protection\nconfidentiality integrity availability scope lifecycle manifest change finding saved; package, source, os, kernel, agent,\nmanifest and the steps of need and criticality take < <= = >= >. Versions of packages compare as on the host itself.\nAll pages are read; a text without a key is a part of the name or the description.\n\nExample: assent ci list --label role=web\n         assent ci list 'os:debian-12 package:openssl<3.0.17 label:prod -class:device'\n         assent ci list --certificate-expires 30d\n         assent ci list --outdated-os --listening 22"
     )]
     List {
+        /// What is looked for; without it, all hosts
+        #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+        query: Vec<String>,
         /// Only hosts that have this label; may be repeated
         #[arg(long, value_name = "KEY=VALUE")]
         label: Vec<String>,
@@ -18,6 +21,9 @@ pub enum CiCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Keep searches under a name, for `saved:NAME` in others
+    #[command(subcommand)]
+    Search(super::search::SearchCommand),
     /// Show one host: state as recorded, who approved it, history
     #[command(after_help = "Example: assent ci show web1")]
     Show {

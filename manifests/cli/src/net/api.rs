@@ -18,7 +18,7 @@ use shared::wire::{
     Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, CiRef, Conflict,
     Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes,
     HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutCalendar,
-    Recorded, Waiting, Why, WitnessList,
+    PutSearch, Recorded, SavedSearch, Waiting, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -205,11 +205,37 @@ impl Client {
         Ok(())
     }
 
-    /// Entries that fit the conditions.
-    pub fn cis(&self, conditions: &[(&str, String)]) -> Done<Vec<CiLine>> {
-        let query: Vec<_> =
-            conditions.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-        self.read("the list of CIs", &Request::get(&format!("/v1/cis?{}", query.join("&")), LARGE))
+    /// Entries that a search finds and that fit the conditions, from all pages.
+    pub fn cis(&self, query: &str, conditions: &[(&str, String)]) -> Done<Vec<CiLine>> {
+        const PAGE: usize = 5_000;
+        let asked: Vec<_> =
+            conditions.iter().map(|(name, value)| format!("&{name}={}", escape(value))).collect();
+        let asked = format!("/v1/cis?limit={PAGE}&q={}{}", escape(query), asked.concat());
+        let (mut all, mut after): (Vec<CiLine>, String) = (Vec::new(), String::new());
+        loop {
+            let page: Vec<CiLine> =
+                self.read("the list of CIs", &Request::get(&format!("{asked}{after}"), LARGE))?;
+            let full = page.len() >= PAGE;
+            all.extend(page);
+            match all.last() {
+                Some(last) if full => after = format!("&after={}", escape(&last.ci)),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    pub fn searches(&self) -> Done<Vec<SavedSearch>> {
+        self.read("the saved searches", &Request::get("/v1/searches", SMALL * 8))
+    }
+
+    pub fn save_search(&self, name: &str, wish: &PutSearch) -> Done {
+        let path = format!("/v1/searches/{}", escape(name));
+        self.send(&Request::json(Method::PUT, &path, strict::to_json(wish), SMALL))?.good().map(drop)
+    }
+
+    pub fn forget_search(&self, name: &str) -> Done {
+        let path = format!("/v1/searches/{}", escape(name));
+        self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
     }
 
     pub fn ci(&self, name: &str) -> Done<CiFile> {

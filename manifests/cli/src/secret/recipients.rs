@@ -30,7 +30,7 @@ struct Known {
 /// # Errors
 /// A host has no key, its enrolment is not in the ledger, or nobody confirmed a new one.
 pub fn confirmed(session: &Session, args: &SecretArgs) -> Done<Vec<Recipient>> {
-    let choice = Choice { names: &args.host, labels: &args.label, all: args.all };
+    let choice = Choice { names: &args.host, labels: &args.label, all: args.all, search: None };
     if choice.is_empty() {
         return Err(
             Failure::usage("no hosts are chosen").remedy("give --host HOST, --label KEY=VALUE or --all")

@@ -1,13 +1,15 @@
 //! All SQL of declarations and relations.
 
 use super::graph::Edge;
-use crate::cmdb::model::unknown;
+use crate::cmdb::model::{CiId, unknown};
+use crate::cmdb::search;
 use crate::cmdb::store::{ROWS, ci};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use diesel::prelude::*;
 use shared::ids::PersonId;
+use shared::search::folded;
 use shared::strict;
 use shared::time::Timestamp;
 use shared::wire::{CiClass, CiRef, Declared, DeclaredFile, RelationKind, RelationLine};
@@ -80,9 +82,28 @@ pub(super) fn references(
     Ok(found)
 }
 
-pub(super) fn insert_item(tx: &mut Conn, item: &CiRef, now: Timestamp) -> QueryResult<i64> {
-    let row = (ci::kind.eq(item.class.as_str()), ci::name.eq(&item.name), ci::created.eq(now.0));
-    diesel::insert_into(ci::table).values(row).returning(ci::id).get_result(tx)
+pub(super) fn insert_item(tx: &mut Conn, item: &CiRef, now: Timestamp) -> Result<i64, Error> {
+    let row = (
+        ci::kind.eq(item.class.as_str()),
+        ci::name.eq(&item.name),
+        ci::sought.eq(folded(&item.name)),
+        ci::created.eq(now.0),
+    );
+    let id = diesel::insert_into(ci::table).values(row).returning(ci::id).get_result(tx)?;
+    record_words(tx, id, &Declared::default(), item.class, now)?;
+    Ok(id)
+}
+
+/// What is declared, as it is looked for.
+fn record_words(
+    tx: &mut Conn,
+    id: i64,
+    declared: &Declared,
+    class: CiClass,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (fields, known) = search::of_declared(declared, class == CiClass::Host);
+    search::record(tx, CiId(id), &fields, &known, now)
 }
 
 fn declared(body: &str) -> Result<Declared, Error> {
@@ -115,7 +136,10 @@ pub(super) fn insert(
     body: &Declared,
     (person, reason): (&PersonId, &str),
     now: Timestamp,
-) -> QueryResult<()> {
+) -> Result<(), Error> {
+    let kind: String = ci::table.find(ci).select(ci::kind).first(tx)?;
+    let class = CiClass::parse(&kind).ok_or_else(|| unknown("the class", &kind))?;
+    record_words(tx, ci, body, class, now)?;
     let before = ci_declared::table.filter(ci_declared::ci.eq(ci)).filter(ci_declared::newest.eq(true));
     diesel::update(before).set(ci_declared::newest.eq(false)).execute(tx)?;
     let body = String::from_utf8_lossy(&strict::to_json(body)).into_owned();
@@ -128,8 +152,8 @@ pub(super) fn insert(
             ci_declared::reason.eq(reason),
             ci_declared::body.eq(body),
         ))
-        .execute(tx)
-        .map(drop)
+        .execute(tx)?;
+    Ok(())
 }
 
 /// What is declared of one item, if anything is.

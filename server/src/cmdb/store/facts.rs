@@ -4,6 +4,7 @@ use super::{CiRow, ROWS, ci, ci_facts, ci_mark, insert_events, read_digest};
 use crate::cmdb::differences::differences;
 use crate::cmdb::marks::{Mark, Wanted, marks};
 use crate::cmdb::model::{CiId, EventKind, NewEvent};
+use crate::cmdb::search;
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -56,6 +57,8 @@ pub fn record_facts(
         .set(ci_facts::body.eq(&text))
         .execute(c))?;
     record_marks(tx, id, old.as_ref().map(marks), marks(facts))?;
+    let (fields, known) = search::of_facts(facts);
+    search::record(tx, id, fields, &known, now)?;
     let changed = old.map(|old| differences(&old, facts)).unwrap_or_default();
     if !changed.is_empty() {
         insert_events(tx, &[NewEvent::new(id, now, EventKind::Facts, changed.join("; "))])?;
@@ -83,10 +86,16 @@ fn record_marks(
     Ok(())
 }
 
-/// Which CIs fit, with what fits in words.
-pub fn fitting(tx: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<BTreeMap<CiId, Vec<String>>, Error> {
+/// Which of these CIs fit, with what fits in words.
+pub fn fitting(
+    tx: &mut Conn,
+    wanted: &Wanted,
+    ids: &[i64],
+    now: Timestamp,
+) -> Result<BTreeMap<CiId, Vec<String>>, Error> {
     let kind = wanted.kind();
-    let all = ci_mark::table.filter(ci_mark::kind.eq(kind.as_str())).order((ci_mark::ci, ci_mark::word));
+    let all = ci_mark::table.filter(ci_mark::kind.eq(kind.as_str())).filter(ci_mark::ci.eq_any(ids));
+    let all = all.order((ci_mark::ci, ci_mark::word));
     let all = all.select((ci_mark::ci, ci_mark::word, ci_mark::number));
     let rows: Vec<(i64, String, Option<i64>)> = match wanted {
         Wanted::OutdatedOs => all.filter(ci_mark::number.lt(now.0)).load(tx)?,

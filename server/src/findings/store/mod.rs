@@ -197,7 +197,8 @@ pub(super) fn take_in(tx: &mut Conn, digest: &str, now: Timestamp) -> Result<(),
             mine.select(finding::id).first(tx)?
         }
     };
-    judge_again(tx, (id, before.as_ref()), &statement.body, &said, now)
+    judge_again(tx, (id, before.as_ref()), &statement.body, &said, now)?;
+    record_found(tx, id, now)
 }
 
 /// A host has put back what was approved: nobody has to, unless somebody has said otherwise.
@@ -275,7 +276,17 @@ fn step(tx: &mut Conn, id: i64, step: &Step<'_>, now: Timestamp) -> Result<(), E
         finding_step::rule.eq(step.rule),
     );
     each!(tx, |c| diesel::insert_into(finding_step::table).values(row).execute(c))?;
-    Ok(())
+    record_found(tx, id, now)
+}
+
+/// Says in the CMDB how the findings of this one's host stand, for searches.
+fn record_found(tx: &mut Conn, id: i64, now: Timestamp) -> Result<(), Error> {
+    let ci: i64 = finding::table.find(id).select(finding::ci).first(tx)?;
+    let there =
+        finding::table.filter(finding::ci.eq(ci)).filter(finding::presence.ne(Presence::Gone.as_str()));
+    let said: Vec<String> = there.select(finding::disposition).distinct().load(tx)?;
+    let found = cmdb::found(said.iter().map(String::as_str));
+    cmdb::record_words(tx, cmdb::CiId(ci), &[cmdb::Field::Finding], &found, now)
 }
 
 /// Judges findings as they were seen, all or none.

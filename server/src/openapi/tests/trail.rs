@@ -25,6 +25,8 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("beginUpload", Ok("upload.begin")),
     ("continueUpload", Err("bytes of an upload that was recorded when it began, bound to its digest")),
     ("declare", Ok("cmdb.declare")),
+    ("saveSearch", Ok("cmdb.save_search")),
+    ("forgetSearch", Ok("cmdb.forget_search")),
     ("openFeed", Ok("schedule.open_feed")),
     ("endFeeds", Ok("schedule.end_feeds")),
     ("storeCalendar", Ok("calendars.store")),
@@ -113,6 +115,12 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
         call(&app, "POST", "/v1/feeds", &json!({"sha256": Digest::of(b"secret")})).await;
         call(&app, "DELETE", "/v1/feeds", &Value::Null).await;
+        let search = json!({"query": "os:debian"});
+        for _ in 0..2 {
+            // The second time it changes nothing.
+            call(&app, "PUT", "/v1/searches/debian", &search).await;
+        }
+        call(&app, "DELETE", "/v1/searches/debian", &Value::Null).await;
         // What changes nothing is no action.
         call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
         call(

@@ -1,0 +1,145 @@
+//! Saved searches: named, of the whole site, and used in other searches as `saved:NAME`.
+
+use crate::cmdb::model::unknown;
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use diesel::prelude::*;
+use shared::ids::PersonId;
+use shared::limits;
+use shared::search::{Query, is_name};
+use shared::time::Timestamp;
+use shared::wire::{PutSearch, SavedSearch};
+
+diesel::table! {
+    saved_search (name) {
+        name -> Text,
+        query -> Text,
+        about -> Text,
+        person -> Text,
+        at -> BigInt,
+    }
+}
+
+/// Saved searches of one site.
+const SAVED: i64 = 1_000;
+
+type Row = (String, String, String, String, i64);
+
+fn read((name, query, about, person, at): Row) -> Result<SavedSearch, Error> {
+    let by = person.parse().map_err(|_| unknown("the person", &person))?;
+    Ok(SavedSearch { name, query, about, by, at: Timestamp(at) })
+}
+
+/// By name.
+pub(super) fn list(tx: &mut Conn) -> Result<Vec<SavedSearch>, Error> {
+    saved_search::table.order(saved_search::name).load::<Row>(tx)?.into_iter().map(read).collect()
+}
+
+/// A search as it was written, with the saved ones that it uses in their places.
+///
+/// # Errors
+/// `ci.bad_search` with the place, `ci.search_unknown`, `ci.search_circle`.
+pub(super) fn resolved(tx: &mut Conn, text: &str) -> Result<Query, Error> {
+    let query = put_in(tx, parse(text)?, &mut Vec::new())?;
+    match query.size() > limits::SEARCH_TERMS {
+        true => {
+            let why = format!("with its saved searches it has more than {} terms", limits::SEARCH_TERMS);
+            Err(bad(1, why).into())
+        }
+        false => Ok(query),
+    }
+}
+
+fn bad(at: usize, why: impl ToString) -> Refusal {
+    Refusal::unprocessable("ci.bad_search").with("at", at).with("why", why.to_string())
+}
+
+fn parse(text: &str) -> Result<Query, Refusal> {
+    text.parse().map_err(|error: shared::search::BadQuery| bad(error.at, error.why))
+}
+
+fn put_in(tx: &mut Conn, query: Query, way: &mut Vec<String>) -> Result<Query, Error> {
+    if query.size() > limits::SEARCH_TERMS {
+        return Err(bad(1, format!("more than {} terms", limits::SEARCH_TERMS)).into());
+    }
+    query.with_saved(&mut |name| {
+        let circle = way.iter().any(|before| before == name);
+        way.push(name.to_owned());
+        if circle || way.len() > limits::SEARCH_DEPTH {
+            let refusal = Refusal::unprocessable("ci.search_circle").with("way", way.join(" -> "));
+            return Err(Error::from(refusal.with("limit", limits::SEARCH_DEPTH)));
+        }
+        let text: Option<String> =
+            saved_search::table.find(name).select(saved_search::query).first(tx).optional()?;
+        let text = text.ok_or_else(|| Refusal::not_found("ci.search_unknown").with("name", name))?;
+        let query = put_in(tx, parse(&text)?, way)?;
+        way.pop();
+        Ok(query)
+    })
+}
+
+/// Saves a search under a name; false if it is saved like that already.
+///
+/// # Errors
+/// What the search itself is refused for; `ci.bad_saved` for its name or description, or where there are too many.
+pub(super) fn put(
+    tx: &mut Conn,
+    (name, wish): (&str, &PutSearch),
+    by: &PersonId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let refuse = |why: String| Refusal::unprocessable("ci.bad_saved").with("why", why);
+    if !is_name(name) {
+        return Err(refuse(format!(
+            "a name has 1 to {} small letters, digits and hyphens, a letter first",
+            limits::SEARCH_NAME_BYTES
+        ))
+        .into());
+    }
+    if !wish.about.is_empty() && !limits::is_text(&wish.about) {
+        return Err(refuse(format!("what it is about has at most {} bytes", limits::TEXT_BYTES)).into());
+    }
+    let query = parse(&wish.query)?;
+    if query == Query::All(vec![]) {
+        return Err(refuse("an empty search finds everything".to_owned()).into());
+    }
+    // What it uses is there, and does not lead back to it.
+    put_in(tx, query, &mut vec![name.to_owned()])?;
+    let before: Option<(String, String)> = saved_search::table
+        .find(name)
+        .select((saved_search::query, saved_search::about))
+        .first(tx)
+        .optional()?;
+    let set = (
+        saved_search::query.eq(&wish.query),
+        saved_search::about.eq(&wish.about),
+        saved_search::person.eq(by.as_str()),
+        saved_search::at.eq(now.0),
+    );
+    match before {
+        Some(before) if before == (wish.query.clone(), wish.about.clone()) => return Ok(false),
+        Some(_) => diesel::update(saved_search::table.find(name)).set(set).execute(tx)?,
+        None if saved_search::table.count().get_result::<i64>(tx)? >= SAVED => {
+            return Err(refuse(format!("there are {SAVED} already")).into());
+        }
+        None => {
+            diesel::insert_into(saved_search::table).values((saved_search::name.eq(name), set)).execute(tx)?
+        }
+    };
+    Ok(true)
+}
+
+/// # Errors
+/// `ci.search_unknown`; `ci.search_used` while another one uses it.
+pub(super) fn delete(tx: &mut Conn, name: &str) -> Result<(), Error> {
+    for other in list(tx)? {
+        if other.name != name && parse(&other.query)?.saved().contains(&name) {
+            let refusal = Refusal::conflict("ci.search_used").with("name", name).with("by", other.name);
+            return Err(refusal.into());
+        }
+    }
+    match diesel::delete(saved_search::table.find(name)).execute(tx)? {
+        0 => Err(Refusal::not_found("ci.search_unknown").with("name", name).into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,166 @@
+//! What can be looked for.
+
+use super::folded;
+use crate::wire::{CiClass, Disposition};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// A text without a key: a part of the name or the description.
+    Text,
+    Name,
+    Class,
+    /// What policies know a host by.
+    HostClass,
+    Os,
+    Kernel,
+    Arch,
+    Agent,
+    Package,
+    Source,
+    /// A unit of systemd.
+    Service,
+    Label,
+    Owner,
+    Env,
+    Criticality,
+    /// The highest of the three needs.
+    Protection,
+    Confidentiality,
+    Integrity,
+    Availability,
+    Scope,
+    Lifecycle,
+    Manifest,
+    Change,
+    Finding,
+    Saved,
+}
+
+/// What belongs to the words of a key, and how it compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Details {
+    None,
+    /// A value, or the name, as of a label.
+    Label,
+    /// Versions of packages, in the order of the host's own package manager.
+    Versions,
+    /// A system and its version.
+    System,
+    /// The word itself is a release.
+    Releases,
+    /// Words in their own order, the lowest first.
+    Steps(&'static [&'static str]),
+    Semver,
+}
+
+const CRITICALITY: &[&str] = &["low", "medium", "high", "critical"];
+const NEED: &[&str] = &["normal", "high", "very_high"];
+const LIFECYCLE: &[&str] = &["planned", "in_use", "retired"];
+
+impl Key {
+    pub const ALL: [Self; 24] = [
+        Self::Name,
+        Self::Class,
+        Self::HostClass,
+        Self::Os,
+        Self::Kernel,
+        Self::Arch,
+        Self::Agent,
+        Self::Package,
+        Self::Source,
+        Self::Service,
+        Self::Label,
+        Self::Owner,
+        Self::Env,
+        Self::Criticality,
+        Self::Protection,
+        Self::Confidentiality,
+        Self::Integrity,
+        Self::Availability,
+        Self::Scope,
+        Self::Lifecycle,
+        Self::Manifest,
+        Self::Change,
+        Self::Finding,
+        Self::Saved,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::Name => "name",
+            Self::Class => "class",
+            Self::HostClass => "host-class",
+            Self::Os => "os",
+            Self::Kernel => "kernel",
+            Self::Arch => "arch",
+            Self::Agent => "agent",
+            Self::Package => "package",
+            Self::Source => "source",
+            Self::Service => "service",
+            Self::Label => "label",
+            Self::Owner => "owner",
+            Self::Env => "env",
+            Self::Criticality => "criticality",
+            Self::Protection => "protection",
+            Self::Confidentiality => "confidentiality",
+            Self::Integrity => "integrity",
+            Self::Availability => "availability",
+            Self::Scope => "scope",
+            Self::Lifecycle => "lifecycle",
+            Self::Manifest => "manifest",
+            Self::Change => "change",
+            Self::Finding => "finding",
+            Self::Saved => "saved",
+        }
+    }
+
+    /// Also by words that other lists and tables have for the same.
+    pub fn parse(text: &str) -> Option<Self> {
+        match folded(text).as_str() {
+            "kind" => Some(Self::Class),
+            "environment" => Some(Self::Env),
+            "hostname" => Some(Self::Name),
+            other => Self::ALL.into_iter().find(|key| key.as_str() == other),
+        }
+    }
+
+    pub fn details(self) -> Details {
+        match self {
+            Self::Label => Details::Label,
+            Self::Package | Self::Source => Details::Versions,
+            Self::Os => Details::System,
+            Self::Kernel => Details::Releases,
+            Self::Criticality => Details::Steps(CRITICALITY),
+            Self::Protection | Self::Confidentiality | Self::Integrity | Self::Availability => {
+                Details::Steps(NEED)
+            }
+            Self::Lifecycle => Details::Steps(LIFECYCLE),
+            Self::Agent | Self::Manifest => Details::Semver,
+            Self::Text
+            | Self::Name
+            | Self::Class
+            | Self::HostClass
+            | Self::Arch
+            | Self::Service
+            | Self::Owner
+            | Self::Env
+            | Self::Scope
+            | Self::Change
+            | Self::Finding
+            | Self::Saved => Details::None,
+        }
+    }
+
+    /// All words that it can have, where those are few.
+    pub fn words(self) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Class => Some(CiClass::ALL.iter().map(|class| class.as_str()).collect()),
+            Self::Finding => Some(Disposition::ALL.iter().map(|said| said.as_str()).collect()),
+            other => match other.details() {
+                Details::Steps(steps) => Some(steps.to_vec()),
+                _ => None,
+            },
+        }
+    }
+}
