@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod limits;
 pub mod manifest;
+pub mod note;
 pub mod pem;
 pub mod plan;
 pub mod plugin;

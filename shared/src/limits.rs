@@ -62,6 +62,15 @@ pub const DIFF_BYTES: usize = 16 << 10;
 /// Free text such as reasons and comments.
 pub const TEXT_BYTES: usize = 4 << 10;
 
+/// What names a record elsewhere, or a file: an address with its query.
+pub const REFERENCE_BYTES: usize = 512;
+/// One note on a change: the longest is a review, with a reason for each of up to 2,000 hosts that did not succeed.
+pub const CHANGE_NOTE_BYTES: usize = ENVELOPE_BYTES;
+/// Notes on one change: people must be able to read them all.
+pub const CHANGE_NOTES: u32 = 1_000;
+/// A file beside a change: the record of a test, a picture.
+pub const ATTACHMENT_BYTES: u64 = 10 << 20;
+
 /// Whether somebody has said something, in at most [`TEXT_BYTES`].
 pub fn is_text(text: &str) -> bool {
     !text.trim().is_empty() && text.len() <= TEXT_BYTES

@@ -59,6 +59,13 @@ impl<K: Ord, V> Default for Map<K, V> {
     }
 }
 
+impl<K: Ord, V> Map<K, V> {
+    /// The form that serde calls.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl<K: Ord, V> Deref for Map<K, V> {
     type Target = BTreeMap<K, V>;
     fn deref(&self) -> &BTreeMap<K, V> {

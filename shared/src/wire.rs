@@ -4,6 +4,7 @@ mod calendars;
 mod cmdb;
 mod findings;
 mod kpis;
+mod notes;
 mod problem;
 mod schedule;
 
@@ -18,6 +19,7 @@ pub use findings::{
     Proposed, SeenFinding,
 };
 pub use kpis::{Excluded, Figure, Kpi, Kpis};
+pub use notes::{Addition, ChangeNotes, Remark};
 pub use problem::Problem;
 pub use schedule::{Conflict, ConflictKind, FreeTimes, Waiting};
 
@@ -227,11 +229,24 @@ pub struct ChangeLine {
     /// It accepts findings; hosts never get it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retroactive: bool,
-    /// Somebody broke the glass: until then people look at what was done, and the change is not closed before.
+    /// It was an emergency, a host failed, or somebody broke the glass: until then people look at what was done, and the
+    /// change is not closed without a review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_due: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_interval: Option<crate::time::Interval>,
+    /// Its number of the year, such as `N-2026-0014`, once it was submitted: gap-free for each kind (standard, normal,
+    /// emergency, retroactive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<String>,
+    /// Objections of people that nobody has answered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub objections: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Everything the server holds about one change; whoever needs certainty verifies the statements in it.

@@ -7,7 +7,7 @@ use crate::args::{
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
-use crate::change::{act, carry, new, show, wait, watch, why};
+use crate::change::{act, carry, new, notes, show, wait, watch, why};
 use crate::error::Done;
 use crate::lang::Lang;
 use crate::profile::Secrets;
@@ -164,18 +164,19 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         ChangeCommand::New(args) => new::run(session, &args),
         ChangeCommand::Show { change } => show::show(session, &change),
         ChangeCommand::List { state, json } => show::list(session, state.as_deref(), json),
-        ChangeCommand::Submit { change } => act::act(session, &change, "submit", ""),
+        ChangeCommand::Submit { change } => act::each(session, &change, "submit", ""),
         ChangeCommand::Watch { change, host, after, json } => {
             let (change, host) = (&change, host.as_deref());
             watch::run(session, &watch::Wanted { change, host, after, json })
         }
         ChangeCommand::Wait { change, until, timeout } => wait::run(session, &change, until, &timeout),
-        ChangeCommand::Halt { change, note } => act::act(session, &change, "halt", &note),
+        ChangeCommand::Halt { change, note } => act::each(session, &change, "halt", &note),
         ChangeCommand::StopCorrecting { change, note } => {
-            act::act(session, &change, "stop-correcting", &note)
+            act::each(session, &[change], "stop-correcting", &note)
         }
-        ChangeCommand::Resume { change, note } => act::act(session, &change, "resume", &note),
-        ChangeCommand::Withdraw { change, note } => act::act(session, &change, "withdraw", &note),
-        ChangeCommand::Close { change, outcome, note } => act::close(session, &change, outcome, &note),
+        ChangeCommand::Resume { change, note } => act::each(session, &change, "resume", &note),
+        ChangeCommand::Withdraw { change, note } => act::each(session, &change, "withdraw", &note),
+        ChangeCommand::Close(args) => act::close(session, &args),
+        ChangeCommand::Notes(command) => notes::run(session, &command),
     }
 }

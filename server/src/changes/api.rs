@@ -4,7 +4,7 @@ use super::approve::{self, Answer};
 use super::course::{self, By, Wish};
 use super::store::{self, Row};
 use super::view::{self, Step};
-use super::{bundle, carried, plans, revise};
+use super::{bundle, carried, notes, plans, review, revise};
 use crate::audit::{self, Action};
 use crate::fleet::{Board, Rates};
 use crate::kernel::clock::Clock;
@@ -22,9 +22,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::ChangeId;
+use shared::envelope::Envelope;
+use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::{Outcome, State};
+use shared::note::Review;
 use shared::statement::Statement;
+use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::wire::{ChangeFile, ChangeLine};
 use shared::{limits, strict};
@@ -37,7 +40,11 @@ pub fn people(config: &mut ServiceConfig) {
     let large = |path: &str| web::resource(path).app_data(PayloadConfig::new(limits::ENVELOPE_BYTES));
     config
         .service(create)
-        .service(large("/v1/changes/{id}/revisions/{revision}").route(web::put().to(put_revision)))
+        .service(
+            large("/v1/changes/{id}/revisions/{revision}")
+                .route(web::put().to(put_revision))
+                .route(web::get().to(show_revision)),
+        )
         .service(large("/v1/changes/{id}/approvals").route(web::post().to(post_approval)))
         .service(submit)
         .service(halt)
@@ -47,7 +54,8 @@ pub fn people(config: &mut ServiceConfig) {
         .service(close)
         .service(list)
         .service(show)
-        .service(show_course);
+        .service(show_course)
+        .configure(notes::routes);
 }
 
 /// Routes for agents. Needs `Data` of `Board` and `Rates`.
@@ -182,8 +190,21 @@ async fn stop_correcting(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Close {
     outcome: Outcome,
+    /// What the review found.
     #[serde(default)]
     note: String,
+    /// What went otherwise than planned.
+    #[serde(default)]
+    deviation: String,
+    /// What is done differently the next time.
+    #[serde(default)]
+    lessons: String,
+    /// What is to be done because of it: numbers of changes, or what names records elsewhere.
+    #[serde(default)]
+    follow_ups: Vec<String>,
+    /// Hosts that did not succeed, and why the change counts as successful all the same.
+    #[serde(default)]
+    waived: Map<AgentId, String>,
 }
 
 /// A person says how it went.
@@ -194,14 +215,19 @@ async fn close(
     body: Json<Close>,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
-    let Close { outcome, note } = body.into_inner();
+    let Close { outcome, note, deviation, lessons, follow_ups, waived } = body.into_inner();
     let judged = [Outcome::Successful, Outcome::SuccessfulWithIssues, Outcome::Failed, Outcome::RolledBack];
     if !judged.contains(&outcome) {
         return Err(Refusal::unprocessable("change.not_a_judgement")
             .with("outcome", outcome.as_str())
             .into());
     }
-    with.wish(person, id.into_inner(), Wish::Close(outcome), short(note)?).await
+    let review = Review { outcome, found: note, deviation, lessons, waived };
+    let work = move |tx: &mut Conn, now| {
+        let wish = review::Wish { review: review.clone(), follow_ups: follow_ups.clone() };
+        course::close(tx, &id, wish, &person.person, now)
+    };
+    with.write("change.close", work).await
 }
 
 /// Records an approval, rejection or withdrawal. Sending the same again changes nothing.
@@ -262,6 +288,16 @@ async fn show(
 ) -> Result<Json<ChangeFile>, Error> {
     let now = clock.now();
     Ok(Json(db.read("change.show", move |tx| view::file(tx, &id, now)).await?))
+}
+
+/// One revision, the current or an earlier one.
+async fn show_revision(
+    _: Allowed<Read>,
+    place: Path<(ChangeId, u32)>,
+    db: Data<Db>,
+) -> Result<Json<Envelope>, Error> {
+    let (id, revision) = place.into_inner();
+    Ok(Json(db.read("change.revision", move |tx| view::earlier(tx, &id, revision)).await?))
 }
 
 #[get("/v1/changes/{id}/course")]

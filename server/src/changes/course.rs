@@ -1,13 +1,14 @@
 //! The course of a change: every step goes through the shared state machine and leaves a record in the ledger.
 
-use super::review;
 use super::store::{self, EventRow, Row};
+use super::{review, view};
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::generation;
 use crate::ledger::{self, Document};
 use crate::manifests;
+use shared::change::ChangeType;
 use shared::digest::Digest;
 use shared::evidence::ChangeEvent;
 use shared::ids::{ChangeId, PersonId};
@@ -57,7 +58,7 @@ pub(super) fn step(
     let after = moved.map_err(|error| unfit(row, event, error.needed))?;
     let closes = matches!(after, State::Closed(_)) && !matches!(before, State::Closed(_));
     if closes && !matches!(event, Event::Close(_)) && row.review_due.is_some() {
-        return Err(unfit(row, event, "a review first, because somebody broke the glass: close it").into());
+        return Err(unfit(row, event, "a review first: close it").into());
     }
     if closes {
         row.review_due = None;
@@ -69,8 +70,17 @@ pub(super) fn step(
     if let State::Closed(_) = after {
         row.closed = Some(now.0);
     }
+    let mut register = None;
     if event == Event::Submit {
         row.submitted = Some(now.0);
+        if row.register.is_none() {
+            let kind = register_kind(view::revision(tx, row)?.body.change_type);
+            row.register = Some(store::next_register(tx, kind, now)?);
+            register.clone_from(&row.register);
+        }
+    }
+    if after == State::Review && before != State::Review && !row.retroactive {
+        review::demand(tx, row, now)?;
     }
     let record = ChangeEvent {
         schema: ChangeEvent::SCHEMA.into(),
@@ -83,6 +93,7 @@ pub(super) fn step(
         state: row.state.clone(),
         outcome: row.outcome.clone(),
         at: now,
+        register,
     };
     let bytes = strict::to_json(&record);
     let statement = Digest::of(&bytes);
@@ -104,6 +115,16 @@ pub(super) fn step(
         statement: Some(statement.0.to_vec()),
     };
     Ok(store::insert_event(tx, &row.id.clone(), &event)?)
+}
+
+/// The letter by which changes of a type are counted.
+fn register_kind(of: ChangeType) -> &'static str {
+    match of {
+        ChangeType::Standard => "S",
+        ChangeType::Normal => "N",
+        ChangeType::Emergency => "E",
+        ChangeType::Retroactive => "R",
+    }
 }
 
 /// States whose bundle is in the repository.
@@ -129,8 +150,6 @@ pub(super) enum Wish {
     Withdraw,
     /// Hosts put nothing back any more.
     StopCorrecting,
-    /// With a person's judgement of how it went.
-    Close(Outcome),
 }
 
 /// Carries out a person's wish. Asking for the state that is there already changes nothing.
@@ -156,7 +175,6 @@ pub(super) fn wish(
             }
             return Ok(row);
         }
-        Wish::Close(outcome) => (Event::Close(outcome), State::Closed(outcome)),
     };
     if row.state()? == there {
         return Ok(row);
@@ -168,10 +186,28 @@ pub(super) fn wish(
             return Err(Refusal::conflict("change.over").with("change", id).with("end", end).into());
         }
     }
-    if let Wish::Close(_) = wish {
-        review::check(tx, &row, by)?;
-    }
     step(tx, &mut row, event, by, now)?;
+    Ok(row)
+}
+
+/// Closes a change with what its review found. Asking for the same end again changes nothing.
+pub(super) fn close(
+    tx: &mut Conn,
+    id: &ChangeId,
+    wish: review::Wish,
+    person: &PersonId,
+    now: Timestamp,
+) -> Result<Row, Error> {
+    lock(tx)?;
+    let mut row = store::get(tx, id)?;
+    let outcome = wish.review.outcome;
+    if row.state()? == State::Closed(outcome) {
+        return Ok(row);
+    }
+    review::check(tx, &row, &wish.review, person)?;
+    let note = wish.review.found.clone();
+    review::record(tx, &row, wish, person, now)?;
+    step(tx, &mut row, Event::Close(outcome), By { person: Some(person), note: &note }, now)?;
     Ok(row)
 }
 

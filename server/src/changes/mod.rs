@@ -12,6 +12,7 @@ mod carried;
 mod course;
 mod judging;
 mod models;
+mod notes;
 mod plans;
 mod reports;
 mod retroactive;
@@ -221,6 +222,8 @@ pub struct Dossier {
     pub refusals: Vec<Digest>,
     /// Steps of the change's course, as recorded in the ledger.
     pub events: Vec<Digest>,
+    /// What people said of it, as recorded in the ledger.
+    pub notes: Vec<Digest>,
     pub state: String,
     pub outcome: Option<String>,
     pub submitted: Option<Timestamp>,
@@ -241,6 +244,7 @@ pub fn dossier(tx: &mut Conn, id: &ChangeId) -> Result<Dossier, Error> {
             dossier.events.push(store::digest(statement)?);
         }
     }
+    dossier.notes = notes::list_digests(tx, id.as_str())?;
     for revision in store::list_revisions(tx, id.as_str())? {
         dossier.plan_sets.extend(store::papers::list_plan_sets(tx, &revision)?);
         dossier.approvals.extend(store::papers::list_approvals(tx, &revision)?);

@@ -43,6 +43,10 @@ pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -
             store::update(tx, &mut row)?;
         }
         State::Running | State::Halted => {}
+        State::Review if success == Some(false) && row.review_due.is_none() => {
+            review::demand(tx, &mut row, now)?;
+            store::update(tx, &mut row)?;
+        }
         State::Draft | State::InReview | State::Approved | State::Review | State::Closed(_) => {
             tracing::info!(change = row.id, state = row.state, %agent, "a receipt for a change that does not wait for it");
         }

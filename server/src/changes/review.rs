@@ -1,15 +1,23 @@
-//! The review that follows when somebody broke the glass: it opens by itself, and nothing else closes the change.
+//! The review at the end of a change. After an emergency, a failure, or when somebody broke the glass it opens by itself, and
+//! nothing else closes the change.
 
 use super::course::{By, step};
 use super::judging::Papers;
 use super::store::{self, Row};
+use super::{notes, view};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
-use shared::ids::PersonId;
-use shared::lifecycle::{Event, State};
+use shared::change::ChangeType;
+use shared::ids::{ChangeId, PersonId};
+use shared::lifecycle::{Event, Outcome, State};
+use shared::note::{Relation, Review, Said};
 use shared::policy::REVIEW_SECS;
 use shared::receipt::Receipt;
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// Hosts that a refusal names.
+const SHOWN: usize = 5;
 
 /// A host says that it ran the change because somebody broke the glass.
 pub(super) fn call(tx: &mut Conn, row: &mut Row, receipt: &Receipt, now: Timestamp) -> Result<(), Error> {
@@ -23,25 +31,89 @@ pub(super) fn call(tx: &mut Conn, row: &mut Row, receipt: &Receipt, now: Timesta
     }
 }
 
-/// Whether the person's word closes the change: it says something, and is not of whoever broke the glass.
+/// What a person says at the end of a change, and what is to be done because of it.
+pub(super) struct Wish {
+    pub review: Review,
+    /// Numbers of changes, or what names records elsewhere.
+    pub follow_ups: Vec<String>,
+}
+
+/// An emergency, or a change that failed somewhere, is reviewed within the time that is set for it. The caller writes the
+/// row.
+pub(super) fn demand(tx: &mut Conn, row: &mut Row, now: Timestamp) -> Result<(), Error> {
+    let emergency = view::revision(tx, row)?.body.change_type == ChangeType::Emergency;
+    let targets = store::list_targets(tx, &row.statement()?)?;
+    if emergency || targets.iter().any(|target| target.succeeded == Some(false)) {
+        let due = now.plus(REVIEW_SECS).0;
+        row.review_due = Some(row.review_due.map_or(due, |before| before.min(due)));
+    }
+    Ok(())
+}
+
+/// Whether the review closes the change: it says something where that is asked for, it is not of whoever broke the glass,
+/// and nothing counts as successful that hosts did not report as such, unless it says why.
 ///
 /// At a one-person site there is nobody else, and the evidence says so.
-pub(super) fn check(tx: &mut Conn, row: &Row, by: By<'_>) -> Result<(), Error> {
+pub(super) fn check(tx: &mut Conn, row: &Row, review: &Review, person: &PersonId) -> Result<(), Error> {
+    let asked = row.review_due.is_some() || matches!(review.outcome, Outcome::Failed | Outcome::RolledBack);
+    if asked && review.found.trim().is_empty() {
+        return Err(Refusal::unprocessable("change.review_note").with("change", &row.id).into());
+    }
+    check_waived(tx, row, review)?;
     if row.review_due.is_none() {
         return Ok(());
     }
-    if by.note.trim().is_empty() {
-        return Err(Refusal::unprocessable("change.review_note").with("change", &row.id).into());
-    }
     let papers = Papers::load(tx, row)?;
-    let broke = |person: &PersonId| {
-        papers.approvals.iter().any(|a| a.body.breakglass.is_some() && a.body.person == *person)
-    };
-    match by.person.filter(|person| !papers.policy.one_person && broke(person)) {
-        None => Ok(()),
-        Some(person) => Err(Refusal::unprocessable("change.review_own")
+    let broke = papers.approvals.iter().any(|a| a.body.breakglass.is_some() && a.body.person == *person);
+    match broke && !papers.policy.one_person {
+        false => Ok(()),
+        true => Err(Refusal::unprocessable("change.review_own")
             .with("change", &row.id)
             .with("person", person)
             .into()),
     }
+}
+
+fn check_waived(tx: &mut Conn, row: &Row, review: &Review) -> Result<(), Error> {
+    let targets = match row.statement.as_deref().map(store::digest).transpose()? {
+        Some(statement) => store::list_targets(tx, &statement)?,
+        None => Vec::new(),
+    };
+    let mut short = BTreeSet::new();
+    for target in &targets {
+        if target.succeeded != Some(true) {
+            short.insert(target.agent()?);
+        }
+    }
+    if let Some(agent) = review.waived.keys().find(|agent| !short.contains(*agent)) {
+        let refusal = Refusal::unprocessable("change.waived_needlessly").with("change", &row.id);
+        return Err(refusal.with("agent", agent).into());
+    }
+    // Of a retroactive change nothing is run.
+    if review.outcome != Outcome::Successful || row.retroactive {
+        return Ok(());
+    }
+    let left: Vec<String> =
+        short.iter().filter(|agent| !review.waived.contains_key(*agent)).map(ToString::to_string).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let some = left.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let refusal = Refusal::unprocessable("change.not_successful").with("change", &row.id);
+    Err(refusal.with("count", left.len()).with("agents", some).into())
+}
+
+/// Puts down what the review found, and links what is to be done because of it.
+pub(super) fn record(
+    tx: &mut Conn,
+    row: &Row,
+    wish: Wish,
+    person: &PersonId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    for to in wish.follow_ups {
+        let relation = if to.parse::<ChangeId>().is_ok() { Relation::FollowUp } else { Relation::External };
+        notes::add(tx, row, Said::Link { relation, to }, person, now)?;
+    }
+    notes::add(tx, row, Said::Review(wish.review), person, now).map(drop)
 }

@@ -1,9 +1,10 @@
 //! Changes as people and tools read them.
 
+use super::notes;
 use super::store::papers;
 use super::store::{self, Row};
 use crate::kernel::db::Conn;
-use crate::kernel::error::Error;
+use crate::kernel::error::{Error, Refusal};
 use crate::ledger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Step {
 pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLine>, Error> {
     let statements: Vec<Vec<u8>> = rows.iter().filter_map(|row| row.statement.clone()).collect();
     let counts = store::count_targets(tx, &statements)?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let objections = notes::count_open_objections(tx, &ids)?;
     let mut classes = papers::count_classes(tx, &statements)?;
     rows.iter()
         .map(|row| {
@@ -59,6 +62,8 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 reported: small(reported),
                 retroactive: row.retroactive,
                 review_due: row.review_due.map(Timestamp),
+                register: row.register.clone(),
+                objections: objections.get(&row.id).copied().unwrap_or_default(),
                 next_interval: row.intervals()?.into_iter().find(|interval| now < interval.until),
             })
         })
@@ -153,6 +158,17 @@ pub fn revision(tx: &mut Conn, row: &Row) -> Result<Statement<Change>, Error> {
     let bytes = ledger::find_statement(tx, &row.statement()?)?;
     let read = bytes.and_then(|bytes| Statement::<Change>::parse(&bytes).ok());
     read.ok_or_else(|| store::damaged("a revision"))
+}
+
+/// A revision of a change, as its author signed it.
+pub fn earlier(tx: &mut Conn, id: &ChangeId, revision: u32) -> Result<Envelope, Error> {
+    store::get(tx, id)?;
+    let unknown = || {
+        let refusal = Refusal::not_found("change.unknown_revision").with("change", id);
+        refusal.with("revision", revision)
+    };
+    let digest = store::find_revision(tx, id, revision)?.ok_or_else(unknown)?;
+    envelopes(tx, &[digest])?.pop().ok_or_else(|| store::damaged("a revision"))
 }
 
 /// All changes that may still run on hosts, by number.

@@ -69,6 +69,7 @@ pub(super) fn material(
         manifests: found.manifests,
         plan_sets: found.plan_sets,
         events: found.events,
+        notes: found.notes,
         audit: found.audit,
         policies: repository.policies,
         keys: repository.keys,
@@ -131,6 +132,7 @@ struct Found {
     manifests: BTreeMap<String, Vec<u8>>,
     plan_sets: BTreeMap<Digest, Vec<u8>>,
     events: BTreeMap<Digest, Vec<u8>>,
+    notes: BTreeMap<Digest, Vec<u8>>,
     audit: BTreeMap<Digest, Vec<u8>>,
     /// What has a leaf of its own; plans are in the ledger through their plan sets.
     logged: BTreeSet<Digest>,
@@ -173,6 +175,7 @@ impl Found {
             .collect();
         self.plans(tx, &dossier.plan_sets)?;
         self.steps(tx, &dossier.events)?;
+        self.notes(tx, &dossier.notes)?;
         self.add(tx, &dossier.approvals)?;
         let receipts: Vec<Digest> = receipts.into_iter().collect();
         for bytes in self.add(tx, &receipts)? {
@@ -227,24 +230,38 @@ impl Found {
 
     /// Steps of the change's course, as documents of the ledger.
     fn steps(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<(), Error> {
-        let mut found = ledger::find_statements(tx, digests)?;
-        for digest in digests {
-            let bytes = found.remove(digest).ok_or_else(|| missing("a step of a change"))?;
-            self.events.insert(*digest, bytes);
-            self.logged.insert(*digest);
-        }
+        let found = self.documents(tx, digests, "a step of a change")?;
+        self.events.extend(found);
+        Ok(())
+    }
+
+    /// What people said of the change, as documents of the ledger.
+    fn notes(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<(), Error> {
+        let found = self.documents(tx, digests, "a note on a change")?;
+        self.notes.extend(found);
         Ok(())
     }
 
     /// Records of the audit trail.
     fn trail(&mut self, tx: &mut Conn, digests: &[Digest]) -> Result<(), Error> {
-        let found = ledger::find_statements(tx, digests)?;
-        if digests.iter().any(|digest| !found.contains_key(digest)) {
-            return Err(missing("a record of the audit trail"));
-        }
-        self.logged.extend(digests);
+        let found = self.documents(tx, digests, "a record of the audit trail")?;
         self.audit.extend(found);
         Ok(())
+    }
+
+    /// The server's own documents with these digests, all of them, with their leaves.
+    fn documents(
+        &mut self,
+        tx: &mut Conn,
+        digests: &[Digest],
+        what: &str,
+    ) -> Result<BTreeMap<Digest, Vec<u8>>, Error> {
+        let found = ledger::find_statements(tx, digests)?;
+        if digests.iter().any(|digest| !found.contains_key(digest)) {
+            return Err(missing(what));
+        }
+        self.logged.extend(digests);
+        Ok(found)
     }
 
     fn publications(&mut self, tx: &mut Conn, change: &Change) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
 use crate::kernel::http::person::{
-    Approve, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
+    Approve, Comment, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
 use crate::{
     audit, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts, rollout,
@@ -480,8 +480,60 @@ const CHANGES: &[Route] = &[
         "change.state",
         "change.moved",
         "change.not_a_judgement",
+        "change.not_successful",
         "change.review_note",
         "change.review_own",
+        "change.waived_needlessly",
+        "note.own_link",
+        "note.text",
+        "note.too_many",
+    ]),
+    route(
+        ("GET", "/v1/changes/{id}/revisions/{revision}"),
+        "showRevision",
+        may::<Read>(),
+        "Gives one revision as its author signed it.",
+    )
+    .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .answers(&[answer(200, "the signed Change", json::<Envelope>())])
+    .refuses(&["change.unknown", "change.unknown_revision"]),
+    route(
+        ("GET", "/v1/changes/{id}/notes"),
+        "listNotes",
+        may::<Read>(),
+        "Lists what people said of a change: comments, objections, links, attached files, reviews.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(&[answer(200, "the notes", json::<wire::ChangeNotes>())])
+    .refuses(&["change.unknown"]),
+    route(
+        ("POST", "/v1/changes/{id}/comments"),
+        "comment",
+        may::<Comment>(),
+        "Comments on a change, objects to it, or answers an objection. Nothing starts or stops by it.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .takes(json::<wire::Remark>())
+    .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
+    .refuses(&["change.unknown", "note.settled", "note.text", "note.too_many", "note.unknown"]),
+    route(
+        ("POST", "/v1/changes/{id}/notes"),
+        "addNote",
+        may::<Propose>(),
+        "Links a change, ends a link, or attaches an uploaded file. What is there already is answered as it is.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .takes(json::<wire::Addition>())
+    .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
+    .refuses(&[
+        "change.unknown",
+        "note.attachment_too_large",
+        "note.own_link",
+        "note.settled",
+        "note.text",
+        "note.too_many",
+        "note.unknown",
+        "object.not_found",
     ]),
     route(
         ("GET", "/v1/why/{host}/{change}"),

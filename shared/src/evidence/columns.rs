@@ -57,6 +57,14 @@ pub(super) const CHANGES: &[&str] = &[
     "accepts_findings",
     "decision",
     "breakglass",
+    "register",
+    "objections",
+    "objections_open",
+    "links",
+    "post_review_found",
+    "deviation",
+    "lessons",
+    "waived",
 ];
 
 pub(super) const APPLICATIONS: &[&str] = &[

@@ -9,6 +9,7 @@ use crate::envelope::Envelope;
 use crate::finding::Finding;
 use crate::ledger::{ConsistencyProof, TlogProof, Witnessed};
 use crate::limits;
+use crate::note::ChangeNote;
 use crate::plan::{Plan, PlanSet, open_plan};
 use crate::policy::Policy;
 use crate::publication::Publication;
@@ -45,6 +46,8 @@ pub struct Contents {
     /// By digest of the document.
     pub events: BTreeMap<Digest, ChangeEvent>,
     /// By digest of the document.
+    pub notes: BTreeMap<Digest, ChangeNote>,
+    /// By digest of the document.
     pub audit: BTreeMap<Digest, AuditRecord>,
     /// By digest of the document.
     pub policies: BTreeMap<Digest, Policy>,
@@ -69,6 +72,7 @@ impl Contents {
             manifests: BTreeMap::new(),
             plan_sets: BTreeMap::new(),
             events: BTreeMap::new(),
+            notes: BTreeMap::new(),
             audit: BTreeMap::new(),
             policies: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -95,6 +99,10 @@ impl Contents {
                 let event: ChangeEvent =
                     strict::from_json("the step", bytes, limits::ENVELOPE_BYTES).map_err(|e| flaw(&e))?;
                 self.events.insert(named(path, name, Digest::of(bytes))?, event);
+            }
+            Some(("notes", name)) => {
+                let note = ChangeNote::parse(bytes).map_err(|e| flaw(&e))?;
+                self.notes.insert(named(path, name, Digest::of(bytes))?, note);
             }
             Some(("audit", name)) => {
                 let record = AuditRecord::parse(bytes).map_err(|e| flaw(&e))?;

@@ -69,10 +69,23 @@ pub(super) fn emergency_reason(change: &Change) -> String {
     }
 }
 
-/// Until when people had to look at what was done because somebody broke the glass.
-pub(super) fn review_due(receipts: &[&Statement<Receipt>]) -> Option<Timestamp> {
-    let broken = receipts.iter().filter(|r| r.body.breakglass);
-    broken.map(|r| r.body.started.plus(REVIEW_SECS)).min()
+/// Until when people had to look at what was done: because somebody broke the glass, it was an emergency, or a host failed.
+pub(super) fn review_due(
+    contents: &Contents,
+    change: &Change,
+    receipts: &[&Statement<Receipt>],
+) -> Option<Timestamp> {
+    let broken = receipts.iter().filter(|r| r.body.breakglass).map(|r| r.body.started);
+    let failed = receipts.iter().any(|r| r.body.outcome.succeeded() == Some(false));
+    let asked = change.change_type == ChangeType::Emergency || failed;
+    let finished = last_step(contents, change, "finish").filter(|_| asked).map(|step| step.at);
+    broken.chain(finished).min().map(|at| at.plus(REVIEW_SECS))
+}
+
+/// The number of the year that the change got when it was submitted first.
+pub(super) fn register(contents: &Contents, change: &Change) -> String {
+    let steps = contents.events.values().filter(|step| step.change == change.change_id);
+    text(steps.filter_map(|step| step.register.clone()).next())
 }
 
 /// The last step of this kind that a revision took.

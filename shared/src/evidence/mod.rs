@@ -8,6 +8,7 @@ mod columns;
 mod contents;
 mod derived;
 mod ledger;
+mod notes;
 mod rules;
 mod seal;
 mod standing;
@@ -131,6 +132,9 @@ pub struct ChangeEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     pub at: Timestamp,
+    /// With the first submission: the number of the year that the change got by it, such as `N-2026-0014`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<String>,
 }
 
 impl ChangeEvent {
@@ -178,6 +182,8 @@ pub struct Material {
     pub plan_sets: BTreeMap<Digest, Vec<u8>>,
     /// Steps of changes ([`ChangeEvent`]) by digest.
     pub events: BTreeMap<Digest, Vec<u8>>,
+    /// Notes on changes ([`crate::note::ChangeNote`]) by digest.
+    pub notes: BTreeMap<Digest, Vec<u8>>,
     /// Records of the server's audit trail, of a period, by digest.
     pub audit: BTreeMap<Digest, Vec<u8>>,
     /// Policy documents by version.
@@ -205,6 +211,9 @@ pub fn assemble(material: &Material) -> Result<Files, Flaw> {
     }
     for (digest, bytes) in &material.events {
         files.insert(format!("events/{digest}.json"), bytes.clone());
+    }
+    for (digest, bytes) in &material.notes {
+        files.insert(format!("notes/{digest}.json"), bytes.clone());
     }
     for (digest, bytes) in &material.audit {
         files.insert(format!("audit/{digest}.json"), bytes.clone());

@@ -4,6 +4,7 @@
 //! Dialect: RFC 4180 (comma, CRLF, UTF-8 without a mark, raw values); times RFC 3339 UTC, whole seconds.
 
 use super::columns::{APPLICATIONS, APPROVALS, CHANGES, RULES};
+use super::notes::Notes;
 use super::{Contents, accepted, derived, rules, standing};
 use crate::approval::{Approval, Decision};
 use crate::change::Change;
@@ -121,6 +122,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
     let server = contents.server.changes.get(&body.change_id);
     let halt = derived::last_step(contents, body, "halt");
     let review = derived::review(contents, body);
+    let notes = Notes::of(contents, &body.change_id);
     let window: Vec<String> = body.intervals.iter().map(|i| format!("{}/{}", i.from, i.until)).collect();
     let manifests: Vec<String> =
         body.manifests.iter().map(|m| format!("{}:{}", m.label(), m.sha256)).collect();
@@ -142,7 +144,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         pending(body, hosts.len()).to_string(),
         manifests.join(" "),
         text(given.first().map(|a| a.body.saw.plan_set)),
-        unknown(),
+        notes.attachments(),
         derived::approvals_required(contents, change),
         given.len().to_string(),
         approvers.iter().cloned().collect::<Vec<_>>().join(" "),
@@ -168,7 +170,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         text(halt.map(|step| step.at)),
         text(halt.map(|step| step.note.clone())),
         derived::emergency_reason(body),
-        text(derived::review_due(&receipts)),
+        text(derived::review_due(contents, body, &receipts)),
         text(review.and_then(|step| step.person.clone())),
         text(review.map(|step| step.at)),
         unknown(),
@@ -180,6 +182,14 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         body.accepts.iter().map(|a| a.finding.to_string()).collect::<Vec<_>>().join(" "),
         standing::decision(contents, change).join(" | "),
         yes(receipts.iter().any(|r| r.body.breakglass)),
+        derived::register(contents, body),
+        notes.objections().to_string(),
+        notes.objections_open().to_string(),
+        notes.links(),
+        text(notes.review().map(|r| r.found.clone())),
+        text(notes.review().map(|r| r.deviation.clone())),
+        text(notes.review().map(|r| r.lessons.clone())),
+        notes.waived(),
     ]
 }
 

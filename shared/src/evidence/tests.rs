@@ -14,7 +14,9 @@ use crate::fixtures::{self as fix, Case, NOW, change_body, host, key, person_id}
 use crate::ids::SiteId;
 use crate::keys::SigningKey;
 use crate::ledger::{Checkpoint, Frontier, Leaf, LeafKind, VerifierKey, WitnessKey, Witnessed, tree};
+use crate::lifecycle::Outcome;
 use crate::manifest::Manifest;
+use crate::note::{ChangeNote, Relation, Review, Said};
 use crate::plan::Verb;
 use crate::policy::Policy;
 use crate::publication::Publication;
@@ -98,6 +100,7 @@ fn governed(
         manifests: BTreeMap::from([(name, published.to_bytes())]),
         plan_sets: BTreeMap::new(),
         events: BTreeMap::new(),
+        notes: BTreeMap::new(),
         audit: BTreeMap::new(),
         policies: BTreeMap::from([(policy.version, document)]),
         keys: BTreeMap::from([
@@ -170,7 +173,34 @@ fn step(event: &str, state: &str) -> ChangeEvent {
         state: state.into(),
         outcome: None,
         at: NOW.plus(60),
+        register: None,
     }
+}
+
+/// What people said of the change of the bundle.
+fn notes() -> Vec<ChangeNote> {
+    let review = Review {
+        outcome: Outcome::Successful,
+        found: "all sites answer".into(),
+        deviation: "an hour later".into(),
+        lessons: String::new(),
+        waived: strict::Map::default(),
+    };
+    let said = [
+        Said::Objection { text: "not on a Friday".into(), speaks_for: None },
+        Said::Attachment { name: "test.txt".into(), sha256: Digest::of(b"passed"), length: 6 },
+        Said::Link { relation: Relation::External, to: "INC 7".into() },
+        Said::Review(review),
+    ];
+    let note = |(number, said)| ChangeNote {
+        schema: ChangeNote::SCHEMA.into(),
+        change: "C-1".parse().unwrap(),
+        number,
+        person: person_id("lead"),
+        at: NOW.plus(61),
+        said,
+    };
+    (1..).zip(said).map(note).collect()
 }
 
 fn receipt(site: &Site, case: &Case, prev: Digest, seen: LogSeen) -> Receipt {
@@ -341,6 +371,11 @@ fn built(
         log.add(LeafKind::Audit, Digest::of(&bytes), None);
         site.material.events.insert(Digest::of(&bytes), bytes);
     }
+    for note in notes() {
+        let bytes = note.to_bytes();
+        log.add(LeafKind::Audit, Digest::of(&bytes), None);
+        site.material.notes.insert(Digest::of(&bytes), bytes);
+    }
     let material = &mut site.material;
     material.plan_sets.insert(Digest::of(&plan_set), plan_set);
     let Case { bundle: Bundle { change, approvals, .. }, plan } = case;
@@ -415,6 +450,12 @@ fn tables_have_the_columns_of_the_export_set() {
         (&change, "halted_at", &NOW.plus(60).to_string()),
         (&change, "post_review_by", "lead"),
         (&change, "affected_services", ""),
+        (&change, "test_ref", &format!("test.txt:{}", Digest::of(b"passed"))),
+        (&change, "objections", "1"),
+        (&change, "objections_open", "1"),
+        (&change, "links", "external:INC 7"),
+        (&change, "post_review_found", "all sites answer"),
+        (&change, "deviation", "an hour later"),
         (&change, "decision", "rule \"normal\": 1 of 1 counted: person first"),
         (&applied, "signature_verified", "true"),
         (&applied, "signer", publisher.as_str()),
@@ -447,7 +488,6 @@ fn tables_have_the_columns_of_the_export_set() {
         "priority",
         "security_impact",
         "significant",
-        "test_ref",
         "window_rule",
         "blackout_checked",
         "incidents",
@@ -479,6 +519,42 @@ fn a_step_that_was_rewritten_and_other_table_facts_are_flaws() {
     files.insert("query.json".into(), strict::to_json(&query));
     reseal(&mut files);
     assert!(flaws(&files).contains("query.json: names other tables"), "{}", flaws(&files));
+}
+
+/// Nothing that people said of a change can be left out, added or reworded.
+#[test]
+fn notes_that_were_left_out_or_changed_are_flaws() {
+    let path = |note: &ChangeNote| format!("notes/{}.json", Digest::of(&note.to_bytes()));
+    let all = notes();
+    let report = verify(&bundle(|_, _| ()), None);
+    assert!(report.remarks.iter().any(|said| said.contains("lead objected to C-1 (note 1)")), "{report:?}");
+    let flaws = |bend: &dyn Fn(&mut Files)| {
+        let mut files = bundle(|_, _| ());
+        bend(&mut files);
+        reseal(&mut files);
+        flaws(&files)
+    };
+    let without = flaws(&|files| drop(files.remove(&path(&all[1]))));
+    assert!(without.contains("note 2 on C-1 is missing"), "{without}");
+    let reworded = ChangeNote { person: person_id("first"), ..all[0].clone() };
+    for added in [
+        reworded.clone(),
+        ChangeNote { number: 5, ..all[0].clone() },
+        ChangeNote { change: "C-9".parse().unwrap(), ..all[0].clone() },
+    ] {
+        let told = flaws(&|files| drop(files.insert(path(&added), added.to_bytes())));
+        assert!(told.contains("is not proven to be in the ledger"), "{told}");
+    }
+    let swapped = flaws(&|files| {
+        files.remove(&path(&all[0]));
+        files.insert(path(&reworded), reworded.to_bytes());
+    });
+    assert!(swapped.contains("proves a statement that is not in the bundle"), "{swapped}");
+    let foreign = flaws(&|files| {
+        let other = ChangeNote { change: "C-9".parse().unwrap(), ..all[0].clone() };
+        files.insert(path(&other), other.to_bytes());
+    });
+    assert!(foreign.contains("is about C-9, of which nothing else is in the bundle"), "{foreign}");
 }
 
 /// Applied, but not in effect before the next boot: neither success nor failure, until the host says so.

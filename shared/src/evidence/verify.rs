@@ -2,7 +2,7 @@
 
 use super::ledger::{check_ledger, log_key, logged_before};
 use super::{
-    Contents, Files, Flaw, TableFacts, accepted, check_seal, derived, rebuild, standing, tables,
+    Contents, Files, Flaw, TableFacts, accepted, check_seal, derived, notes, rebuild, standing, tables,
     tables::is_accepted,
 };
 use crate::admit::{self, Me, Sources};
@@ -199,6 +199,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
     report.checked.push((contents.refusals.len(), "refusals signed by their hosts"));
     report.checked.push((contents.findings.len(), "findings signed by their hosts"));
     report.checked.push((contents.events.len(), "steps of changes, the server's word fixed in the ledger"));
+    notes::check(contents, report);
 }
 
 /// Why a receipt is not covered: the same admission as on the host, at the moment at which it started.

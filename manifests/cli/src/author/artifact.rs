@@ -15,18 +15,23 @@ const PIECE: usize = 512 << 10;
 const TRIES: u32 = 5;
 
 pub fn put(session: &Session, path: &Path) -> Done {
+    let (sha256, length) = store(session, path, limits::ARTIFACT_BYTES)?;
+    term::print(&format!("artifact: {{ sha256: \"{sha256}\", length: {length} }}\n"))
+}
+
+/// Brings a file of at most `most` bytes to the server, unless it is there; answers its digest and length.
+pub fn store(session: &Session, path: &Path, most: u64) -> Done<(Digest, u64)> {
     let failed = format!("could not read {}", path.display());
     let mut file = File::open(path).or_usage(&*failed)?;
     let (sha256, length) = measure(&mut file).or_fault(&*failed)?;
-    if length > limits::ARTIFACT_BYTES {
-        let message =
-            format!("{} has {length} bytes; at most {} are accepted", path.display(), limits::ARTIFACT_BYTES);
+    if length > most {
+        let message = format!("{} has {length} bytes; at most {most} are accepted", path.display());
         return Err(Failure::usage(message));
     }
     if !session.api.has_artifact(&sha256)? {
         upload(session, &mut file, &failed, sha256, length)?;
     }
-    term::print(&format!("artifact: {{ sha256: \"{sha256}\", length: {length} }}\n"))
+    Ok((sha256, length))
 }
 
 fn measure(file: &mut File) -> std::io::Result<(Digest, u64)> {

@@ -1,11 +1,13 @@
 //! `assent change submit|halt|resume|stop-correcting|withdraw|close`: requests to the server, which can only stop things.
 
-use super::args::CloseOutcome;
-use crate::error::Done;
+use super::args::CloseArgs;
+use super::find_host;
+use crate::error::{Done, Failure};
 use crate::session::Session;
 use crate::{term, text};
 use serde::Serialize;
-use shared::ids::ChangeId;
+use shared::ids::{AgentId, ChangeId};
+use shared::strict::Map;
 
 #[derive(Serialize)]
 struct Note<'a> {
@@ -17,10 +19,34 @@ struct Note<'a> {
 struct Close<'a> {
     outcome: &'static str,
     note: &'a str,
+    deviation: &'a str,
+    lessons: &'a str,
+    follow_ups: &'a [String],
+    waived: Map<AgentId, &'a str>,
 }
 
-/// `action` is the last part of the endpoint's path.
-pub fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
+/// Asks for the same of each change. `action` is the last part of the endpoint's path. One that is refused does not keep the
+/// others from being tried.
+pub fn each(session: &Session, ids: &[ChangeId], action: &str, note: &str) -> Done {
+    let mut failed = Vec::new();
+    for id in ids {
+        if let Err(failure) = act(session, id, action, note) {
+            failed.push((id, failure));
+        }
+    }
+    match failed.len() {
+        0 => Ok(()),
+        1 if ids.len() == 1 => failed.pop().map_or(Ok(()), |(_, failure)| Err(failure)),
+        count => {
+            for (id, failure) in &failed {
+                term::note(&format!("{id}: {failure}\n"));
+            }
+            Err(Failure::refused(format!("{count} of {} changes did not {action}", ids.len())))
+        }
+    }
+}
+
+fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
     let line = session.api.act(id, action, &Note { note })?;
     let next = match action {
         "submit" if line.retroactive => format!(
@@ -31,10 +57,26 @@ pub fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
         ),
         _ => String::new(),
     };
-    term::print(&format!("{id} is {}\n{next}", text::clean(&line.state)))
+    let register = line.register.map(|number| format!(" ({})", text::clean(&number))).unwrap_or_default();
+    term::print(&format!("{id}{register} is {}\n{next}", text::clean(&line.state)))
 }
 
-pub fn close(session: &Session, id: &ChangeId, outcome: CloseOutcome, note: &str) -> Done {
-    let line = session.api.act(id, "close", &Close { outcome: outcome.as_str(), note })?;
-    term::print(&format!("{id} is {} ({})\n", text::clean(&line.state), outcome.as_str()))
+pub fn close(session: &Session, args: &CloseArgs) -> Done {
+    let hosts = if args.waive.is_empty() { Vec::new() } else { session.api.hosts(&[])? };
+    let mut waived = Map::default();
+    for pair in args.waive.chunks_exact(2) {
+        if let [host, why] = pair {
+            waived.insert(find_host(&hosts, host)?.agent, why.as_str());
+        }
+    }
+    let body = Close {
+        outcome: args.outcome.as_str(),
+        note: &args.note,
+        deviation: &args.deviation,
+        lessons: &args.lessons,
+        follow_ups: &args.follow_up,
+        waived,
+    };
+    let line = session.api.act(&args.change, "close", &body)?;
+    term::print(&format!("{} is {} ({})\n", args.change, text::clean(&line.state), args.outcome.as_str()))
 }

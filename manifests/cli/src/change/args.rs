@@ -1,6 +1,7 @@
 //! Options of `assent change …`.
 
 use crate::args::SshArgs;
+pub use crate::change::notes::args::NoteCommand;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
 use shared::ids::{ChangeId, ModelName};
@@ -14,8 +15,9 @@ pub enum ChangeCommand {
     /// Ask hosts for plans and approvers for their word
     #[command(after_help = "Example: assent change submit C-114")]
     Submit {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The changes, such as C-114
+        #[arg(required = true)]
+        change: Vec<ChangeId>,
     },
     /// Show what a change does, from statements verified here
     #[command(after_help = "Example: assent change show C-114")]
@@ -65,8 +67,9 @@ pub enum ChangeCommand {
     /// Stop a change: nothing starts, and hosts stop before their next step
     #[command(after_help = "Example: assent change halt C-114 --note \"the shop is down\"")]
     Halt {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The changes, such as C-114
+        #[arg(required = true)]
+        change: Vec<ChangeId>,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
@@ -74,8 +77,9 @@ pub enum ChangeCommand {
     /// Let a halted change go on
     #[command(after_help = "Example: assent change resume C-114")]
     Resume {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The changes, such as C-114
+        #[arg(required = true)]
+        change: Vec<ChangeId>,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
@@ -91,29 +95,47 @@ pub enum ChangeCommand {
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
     },
-    /// Give a change up before it runs
-    #[command(after_help = "Example: assent change withdraw C-114")]
+    /// Give changes up before they run; each is tried, whatever becomes of the others
+    #[command(after_help = "Example: assent change withdraw C-114 C-115 --note \"the vendor took it back\"")]
     Withdraw {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The changes, such as C-114
+        #[arg(required = true)]
+        change: Vec<ChangeId>,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
     },
     /// Close a change after its review
     #[command(
-        after_help = "Example: assent change close C-114 --outcome successful --note \"all sites answer\""
+        after_help = "After an emergency, a failure or a broken glass a note is needed.\nExample: assent change close C-114 --outcome successful --note \"all sites answer\"\n         assent change close C-115 --outcome failed --note \"the shop was down\" --lessons \"test it first\" --follow-up C-116"
     )]
-    Close {
-        /// The change, such as C-114
-        change: ChangeId,
-        /// How it ended, as people judge it
-        #[arg(long, value_enum)]
-        outcome: CloseOutcome,
-        /// What the review found
-        #[arg(long, default_value = "")]
-        note: String,
-    },
+    Close(Box<CloseArgs>),
+    #[command(flatten)]
+    Notes(NoteCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct CloseArgs {
+    /// The change, such as C-114
+    pub change: ChangeId,
+    /// How it ended, as people judge it
+    #[arg(long, value_enum)]
+    pub outcome: CloseOutcome,
+    /// What the review found
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub note: String,
+    /// What went otherwise than planned
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub deviation: String,
+    /// What is done differently the next time
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub lessons: String,
+    /// What is to be done because of it: a change, or what names a record elsewhere; may be repeated
+    #[arg(long, value_name = "C-ID|RECORD")]
+    pub follow_up: Vec<String>,
+    /// A host that did not succeed, and why the change is successful all the same; may be repeated
+    #[arg(long, num_args = 2, value_names = ["HOST", "WHY"])]
+    pub waive: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -256,6 +278,12 @@ pub struct NewArgs {
     /// Make the next revision of this change; what is not given stays as it was
     #[arg(long, value_name = "ID")]
     pub revise: Option<ChangeId>,
+    /// With --revise: what is not given is as in this earlier revision, so that the change goes back to it
+    #[arg(long, value_name = "N", requires = "revise")]
+    pub from_revision: Option<u32>,
+    /// Make a new change like this one; what is not given is as there, but for the windows
+    #[arg(long, value_name = "ID", conflicts_with = "revise")]
+    pub like: Option<ChangeId>,
 }
 
 pub fn action_class(text: &str) -> Result<ActionClass, String> {

@@ -10,6 +10,7 @@ mod forecast;
 mod glass;
 pub mod hosts;
 pub mod new;
+pub mod notes;
 mod page;
 mod params;
 pub mod render;

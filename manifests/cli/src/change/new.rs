@@ -14,6 +14,7 @@ use shared::admit::{Verified, check_author};
 use shared::change::{
     Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
 };
+use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId, ManifestName, ModelName, Team};
 use shared::manifest::Manifest;
 use shared::statement::Statement;
@@ -26,7 +27,8 @@ use std::collections::BTreeMap;
 pub fn run(session: &Session, args: &NewArgs) -> Done {
     let site = session.site()?;
     let before = args.revise.as_ref().map(|id| previous(session, id)).transpose()?;
-    let old = before.as_ref().map(|statement| &statement.body);
+    let base = base(session, args, before.as_ref())?;
+    let old = base.as_ref();
     if let Some(old) = old.filter(|old| old.is_retroactive()) {
         return Err(Failure::refused(format!(
             "{} is retroactive: it accepts findings and brings nothing",
@@ -204,10 +206,32 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
     term::print(&out)
 }
 
+/// What counts where nothing is given: the last revision, an earlier one, or that of another change without its time.
+fn base(session: &Session, args: &NewArgs, before: Option<&Statement<Change>>) -> Done<Option<Change>> {
+    if let Some(id) = &args.like {
+        let other = previous(session, id)?.body;
+        let (intervals, window_rules) = Default::default();
+        return Ok(Some(Change { revision: 0, intervals, window_rules, correct_until: None, ..other }));
+    }
+    let (Some(last), Some(number)) = (before, args.from_revision) else {
+        return Ok(before.map(|statement| statement.body.clone()));
+    };
+    let (id, revision) = (&last.body.change_id, last.body.revision);
+    let earlier = opened(session, id, session.api.revision(id, number)?)?.body;
+    if earlier.revision != number {
+        return Err(Failure::refused(format!("the server sent another revision than {number} of {id}")));
+    }
+    // It is numbered on, and what was put off since is not put off again.
+    Ok(Some(Change { revision, ..earlier }))
+}
+
 /// The revision that is replaced, as its author signed it.
 pub fn previous(session: &Session, id: &ChangeId) -> Done<Statement<Change>> {
-    let statement = Statement::<Change>::open(session.api.change(id)?.change)
-        .or_refuse(format!("{id} cannot be read"))?;
+    opened(session, id, session.api.change(id)?.change)
+}
+
+fn opened(session: &Session, id: &ChangeId, sent: Envelope) -> Done<Statement<Change>> {
+    let statement = Statement::<Change>::open(sent).or_refuse(format!("{id} cannot be read"))?;
     if statement.body.change_id != *id || statement.body.site != session.profile.config.site {
         return Err(Failure::refused(format!("the server sent another change than {id}")));
     }
@@ -349,7 +373,7 @@ fn windows(
             Failure::usage("--window is missing")
                 .remedy("give one like --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin")
         };
-        let old = old.ok_or_else(missing)?;
+        let old = old.filter(|old| !old.intervals.is_empty()).ok_or_else(missing)?;
         return Ok((old.intervals.clone(), old.window_rules.clone()));
     }
     if rules == 0 {

@@ -1,9 +1,9 @@
 //! `assent change show` and `list`.
 
-use super::conflicts;
 use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
+use super::{conflicts, notes};
 use crate::author::list::print_json;
 use crate::error::Done;
 use crate::lang::{Lang, Word};
@@ -39,6 +39,7 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
     if let Some(due) = review_due(&review.line, session.lang, &zone, session.now) {
         term::print(&format!("{due}\n"))?;
     }
+    notes::tell_open(session, &review.change.body.change_id, review.line.objections)?;
     conflicts::tell(session, review)?;
     tell_what_counts(session, site, review)?;
     tell_what_moved(session, review)
@@ -103,10 +104,15 @@ fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone, now: Timestamp)
     let counted = |text: String| if line.retroactive { "-".to_owned() } else { text };
     let kind = if line.retroactive { ", retroactive" } else { "" };
     let due = review_due(line, lang, zone, now).map(|due| format!(", {due}")).unwrap_or_default();
+    let open = match line.objections {
+        0 => String::new(),
+        count => format!(", {}", lang.fill(Word::ObjectionsOpen, &count.to_string())),
+    };
+    let register = line.register.as_ref().map(|number| format!(" ({number})")).unwrap_or_default();
     vec![
-        line.change_id.to_string(),
+        text::clean(&format!("{}{register}", line.change_id)),
         line.revision.to_string(),
-        text::clean(&format!("{}{outcome}{kind}{due}", line.state)),
+        text::clean(&format!("{}{outcome}{kind}{due}{open}", line.state)),
         counted(format!("{}/{}", line.plans, line.targets)),
         counted(line.plan_classes.len().to_string()),
         counted(format!("{}/{}", line.reported, line.targets)),

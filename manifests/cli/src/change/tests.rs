@@ -249,6 +249,8 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
             reported: 0,
             retroactive: false,
             review_due: None,
+            register: None,
+            objections: 0,
             next_interval: None,
         },
         change: change.envelope,

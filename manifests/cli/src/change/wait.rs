@@ -80,6 +80,8 @@ mod tests {
             reported,
             retroactive: false,
             review_due: None,
+            register: None,
+            objections: 0,
             next_interval: None,
         }
     }

@@ -11,14 +11,15 @@ use shared::envelope::Envelope;
 use shared::ids::{ChangeId, PersonId, SiteId, Team};
 use shared::keys::PublicKey;
 use shared::limits;
+use shared::note::ChangeNote;
 use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::windows::CalendarName;
 use shared::wire::{
-    Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, CiFile, CiLine, CiRef, Conflict,
-    Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine, FindingPage, FreeTimes,
-    HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutCalendar,
-    PutSearch, Recorded, SavedSearch, Waiting, Why, WitnessList,
+    Addition, Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, ChangeNotes, CiFile,
+    CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine,
+    FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule,
+    ProgressPage, PutCalendar, PutSearch, Recorded, Remark, SavedSearch, Waiting, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -277,6 +278,25 @@ impl Client {
 
     pub fn change(&self, id: &ChangeId) -> Done<ChangeFile> {
         self.read("the change", &Request::get(&format!("/v1/changes/{id}"), LARGE))
+    }
+
+    /// One revision, as its author signed it.
+    pub fn revision(&self, id: &ChangeId, revision: u32) -> Done<Envelope> {
+        self.read("the revision", &Request::get(&format!("/v1/changes/{id}/revisions/{revision}"), LARGE))
+    }
+
+    pub fn notes(&self, id: &ChangeId) -> Done<ChangeNotes> {
+        self.read("the notes", &Request::get(&format!("/v1/changes/{id}/notes"), LARGE))
+    }
+
+    /// A comment, an objection or an answer.
+    pub fn remark(&self, id: &ChangeId, remark: &Remark) -> Done<ChangeNote> {
+        self.post("the note", &format!("/v1/changes/{id}/comments"), remark)
+    }
+
+    /// A link, its end, or a file that is uploaded.
+    pub fn add_note(&self, id: &ChangeId, addition: &Addition) -> Done<ChangeNote> {
+        self.post("the note", &format!("/v1/changes/{id}/notes"), addition)
     }
 
     pub fn approve(&self, id: &ChangeId, body: &Approve) -> Done<ApproveReply> {

@@ -45,6 +45,15 @@ diesel::table! {
         correct_until -> Nullable<BigInt>,
         retroactive -> Bool,
         review_due -> Nullable<BigInt>,
+        register -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    change_register (kind, year) {
+        kind -> Text,
+        year -> BigInt,
+        last -> BigInt,
     }
 }
 
@@ -123,8 +132,10 @@ pub struct Row {
     pub correct_until: Option<i64>,
     /// It accepts findings and is never run.
     pub retroactive: bool,
-    /// A host ran it because somebody broke the glass: until then people review it, and it is not closed otherwise.
+    /// Until then people review what was done, and it is not closed without a review.
     pub review_due: Option<i64>,
+    /// Its number of the year, once it was submitted.
+    pub register: Option<String>,
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -199,8 +210,32 @@ pub(super) fn insert(tx: &mut Conn, owner: &PersonId, now: Timestamp) -> Result<
     Ok(id)
 }
 
-/// Leaves out the next so many numbers.
+/// The next number of a year for changes of this kind, such as `N-2026-0014`. The caller holds the lock.
+pub(super) fn next_register(tx: &mut Conn, kind: &str, now: Timestamp) -> Result<String, Error> {
+    let year: i64 = now.to_string().get(..4).and_then(|year| year.parse().ok()).unwrap_or_default();
+    let row = change_register::table.find((kind, year));
+    let raised = diesel::update(row).set(change_register::last.eq(change_register::last + 1));
+    let last: Option<i64> = raised.returning(change_register::last).get_result(tx).optional()?;
+    let last = match last {
+        Some(last) => last,
+        None => {
+            let first = (
+                change_register::kind.eq(kind),
+                change_register::year.eq(year),
+                change_register::last.eq(1_i64),
+            );
+            diesel::insert_into(change_register::table).values(first).execute(tx)?;
+            1
+        }
+    };
+    Ok(format!("{kind}-{year}-{last:04}"))
+}
+
+/// Leaves out the next so many numbers, also of those by year.
 pub(super) fn skip_numbers(tx: &mut Conn, count: u32) -> QueryResult<()> {
+    diesel::update(change_register::table)
+        .set(change_register::last.eq(change_register::last + i64::from(count)))
+        .execute(tx)?;
     diesel::update(change_number::table.find(1))
         .set(change_number::last.eq(change_number::last + i64::from(count)))
         .execute(tx)

@@ -23,7 +23,7 @@ use std::time::Instant;
 /// How much of the server a person may use; each level includes the ones before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Sees everything, changes nothing: auditors, colleagues.
+    /// Sees everything, may comment and object, changes nothing: auditors, colleagues, owners of services.
     Reader,
     /// Writes, publishes, approves and runs changes, as far as the policy lets their signatures count.
     Member,
@@ -64,6 +64,8 @@ macro_rules! permissions {
 
 permissions! {
     Read "read" Reader,
+    /// Speaks about a change, without a word that counts.
+    Comment "comment" Reader,
     /// An evidence bundle leaves the server.
     Export "export" Reader,
     /// Changes: new ones, revisions, submitting.

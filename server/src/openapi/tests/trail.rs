@@ -39,6 +39,8 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("withdrawChange", Err("the step of the change is in the ledger")),
     ("stopCorrecting", Err("the step of the change is in the ledger")),
     ("closeChange", Err("the step of the change is in the ledger")),
+    ("comment", Err("the note is in the ledger")),
+    ("addNote", Err("the note is in the ledger")),
     ("disposeFindings", Ok("findings.dispose")),
     ("makeIgnoreRule", Ok("findings.make_rule")),
     ("withdrawIgnoreRule", Ok("findings.withdraw_rule")),

@@ -219,6 +219,7 @@ impl World {
             .configure(findings::people)
             .configure(kpi::people)
             .configure(cmdb::routes)
+            .configure(people::routes)
             .configure(compliance::people);
         let app = test::init_service(app).await;
         let request = test::TestRequest::with_uri(path)
@@ -256,6 +257,13 @@ impl World {
         let (status, answer) = self.call(method, path, body).await;
         assert!((400..500).contains(&status), "{} {method} {path}: {status} {answer}", self.engine);
         answer["code"].as_str().unwrap().to_owned()
+    }
+
+    /// A new token of a person.
+    pub async fn token(&self, person: &str, access: &str) -> String {
+        let grant = serde_json::json!({ "access": access, "days": 1 });
+        let granted = self.good("POST", &format!("/v1/people/{person}/tokens"), grant).await;
+        granted["token"].as_str().unwrap().to_owned()
     }
 
     pub async fn write<T: Send + 'static>(

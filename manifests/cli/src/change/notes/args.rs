@@ -1,0 +1,121 @@
+//! Options of what people say of changes.
+
+use clap::{Subcommand, ValueEnum};
+use shared::ids::ChangeId;
+use shared::note::Relation;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum NoteCommand {
+    /// What people said of a change: comments, objections, links, attached files, reviews
+    #[command(after_help = "Example: assent change notes C-114")]
+    Notes {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say something about a change
+    #[command(after_help = "Example: assent change comment C-114 \"tested on the reference host\"")]
+    Comment {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// What is said
+        text: String,
+    },
+    /// Object to a change; approvers see it until somebody answers, and it stays on record
+    #[command(
+        after_help = "Example: assent change object C-114 \"the shop has its sale then\" --for service:shop"
+    )]
+    Object {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// Why
+        text: String,
+        /// The CMDB entry for which you speak
+        #[arg(long = "for", value_name = "CLASS:NAME")]
+        speaks_for: Option<String>,
+    },
+    /// Answer an objection: it was dealt with, or is taken back
+    #[command(after_help = "Example: assent change answer C-114 2 \"moved to the next window\"")]
+    Answer {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// Number of the objection, as `assent change notes` shows it
+        objection: u32,
+        /// What became of it
+        text: String,
+    },
+    /// Link a change with another one, or with a record elsewhere
+    #[command(
+        after_help = "Example: assent change link C-114 fixes C-101\n         assent change link C-114 external https://tickets.example.org/4711"
+    )]
+    Link {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// How it belongs to the other one
+        #[arg(value_enum)]
+        relation: RelationArg,
+        /// Another change, or of `external` what names the record
+        to: String,
+    },
+    /// End a link
+    #[command(after_help = "Example: assent change unlink C-114 3 \"was another ticket\"")]
+    Unlink {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// Number of the link, as `assent change notes` shows it
+        link: u32,
+        /// Why
+        text: String,
+    },
+    /// Attach a file, such as the record of a test, at most 10 MiB; its digest goes into the ledger
+    #[command(after_help = "Example: assent change attach C-114 test-report.pdf")]
+    Attach {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// The file
+        file: PathBuf,
+    },
+    /// Fetch an attached file, checked against its digest
+    #[command(after_help = "Example: assent change attachment C-114 4 --out test-report.pdf")]
+    Attachment {
+        /// The change, such as C-114
+        change: ChangeId,
+        /// Number of the note, as `assent change notes` shows it
+        number: u32,
+        /// New file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum RelationArg {
+    /// The other one came of this change
+    Causes,
+    /// This change puts right what the other one is about
+    Fixes,
+    /// This change takes the other one's place
+    Replaces,
+    /// The other one is to be done because of what the review of this one found
+    FollowUp,
+    Relates,
+    /// A record elsewhere
+    External,
+}
+
+impl From<RelationArg> for Relation {
+    fn from(arg: RelationArg) -> Self {
+        match arg {
+            RelationArg::Causes => Self::Causes,
+            RelationArg::Fixes => Self::Fixes,
+            RelationArg::Replaces => Self::Replaces,
+            RelationArg::FollowUp => Self::FollowUp,
+            RelationArg::Relates => Self::Relates,
+            RelationArg::External => Self::External,
+        }
+    }
+}

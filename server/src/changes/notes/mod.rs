@@ -1,0 +1,122 @@
+//! Notes on changes: comments, objections and their answers, links, attachments, reviews. They are only ever added to.
+//!
+//! Owns their order and which of them stand. Never: what becomes of a change; a note starts nothing and stops nothing.
+
+mod api;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub(super) use api::routes;
+pub(super) use store::{count_open_objections, list_digests};
+
+use super::store as changes;
+use super::store::Row;
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Refusal};
+use crate::ledger::{self, Document};
+use shared::ids::{ChangeId, PersonId};
+use shared::ledger::LeafKind;
+use shared::limits;
+use shared::note::{ChangeNote, Relation, Said};
+use shared::time::Timestamp;
+use shared::wire::ChangeNotes;
+
+/// Adds a note. A link or an attachment that is there already is answered as it is. The caller holds the ledger's lock.
+///
+/// # Errors
+/// Nothing is said, or too much; what it refers to is not there, or is settled.
+pub(super) fn add(
+    tx: &mut Conn,
+    row: &Row,
+    said: Said,
+    person: &PersonId,
+    now: Timestamp,
+) -> Result<ChangeNote, Error> {
+    if let Some((field, why)) = said.problem() {
+        return Err(Refusal::unprocessable("note.text").with("field", field).with("why", why).into());
+    }
+    let notes = list(tx, &row.id)?;
+    if let Some(same) = notes.iter().find(|note| repeats(&notes, note, &said)) {
+        return Ok(same.clone());
+    }
+    check(tx, row, &notes, &said)?;
+    let number = notes.last().map_or(1, |last| last.number.saturating_add(1));
+    if number > limits::CHANGE_NOTES {
+        let refusal = Refusal::conflict("note.too_many").with("change", &row.id);
+        return Err(refusal.with("limit", limits::CHANGE_NOTES).into());
+    }
+    let note = ChangeNote {
+        schema: ChangeNote::SCHEMA.into(),
+        change: row.change_id()?,
+        number,
+        person: person.clone(),
+        at: now,
+        said,
+    };
+    let bytes = note.to_bytes();
+    let statement = shared::digest::Digest::of(&bytes);
+    let document = Document::of_site(LeafKind::Audit, statement, Some(note.change.clone()), bytes);
+    let document = document.map_err(|error| Error::fault("recording a note", error))?;
+    ledger::record_one(tx, &document, now)?;
+    store::insert(tx, &note, &statement)?;
+    Ok(note)
+}
+
+/// What belongs to a change belongs to it once; words may be said twice.
+fn repeats(notes: &[ChangeNote], note: &ChangeNote, said: &Said) -> bool {
+    let settled = || notes.iter().any(|other| other.said.settles() == Some(note.number));
+    match said {
+        Said::Link { .. } | Said::Attachment { .. } => note.said == *said && !settled(),
+        Said::Comment { .. }
+        | Said::Objection { .. }
+        | Said::Answer { .. }
+        | Said::Unlink { .. }
+        | Said::Review(_) => false,
+    }
+}
+
+fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<(), Error> {
+    if let Some(number) = said.settles() {
+        let wanted = if matches!(said, Said::Answer { .. }) { "objection" } else { "link" };
+        let there = notes.iter().any(|note| note.number == number && note.said.kind() == wanted);
+        let settled = notes.iter().any(|note| note.said.settles() == Some(number));
+        let refusal = match (there, settled) {
+            (true, false) => return Ok(()),
+            (true, true) => Refusal::conflict("note.settled"),
+            (false, _) => Refusal::unprocessable("note.unknown"),
+        };
+        return Err(refusal.with("change", &row.id).with("number", number).with("kind", wanted).into());
+    }
+    let Said::Link { relation, to } = said else { return Ok(()) };
+    if *relation == Relation::External {
+        return Ok(());
+    }
+    let other: ChangeId = to.parse().map_err(|_| Refusal::not_found("change.unknown").with("change", to))?;
+    if other.as_str() == row.id {
+        return Err(Refusal::unprocessable("note.own_link").with("change", &row.id).into());
+    }
+    changes::get(tx, &other).map(drop)
+}
+
+/// All notes on a change, by number, as they were written.
+pub(super) fn list(tx: &mut Conn, change: &str) -> Result<Vec<ChangeNote>, Error> {
+    let digests = store::list_digests(tx, change)?;
+    read(tx, &digests)
+}
+
+/// Everything that is said of a change.
+pub(super) fn all(tx: &mut Conn, id: &ChangeId) -> Result<ChangeNotes, Error> {
+    changes::get(tx, id)?;
+    let links = store::list_links_to(tx, id.as_str())?;
+    Ok(ChangeNotes { notes: list(tx, id.as_str())?, linked_from: read(tx, &links)? })
+}
+
+fn read(tx: &mut Conn, digests: &[shared::digest::Digest]) -> Result<Vec<ChangeNote>, Error> {
+    let found = ledger::find_statements(tx, digests)?;
+    let note = |digest| {
+        let bytes: Option<&Vec<u8>> = found.get(digest);
+        bytes.and_then(|bytes| ChangeNote::parse(bytes).ok()).ok_or_else(|| changes::damaged("a note"))
+    };
+    digests.iter().map(note).collect()
+}
