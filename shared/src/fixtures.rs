@@ -62,11 +62,8 @@ pub fn policy(approvals: u32) -> Policy {
             name: "normal".into(),
             matches: Match::default(),
             require: Require {
-                approvals,
                 distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
-                min_assurance: Assurance::Independent,
-                max_validity_h: 48,
-                max_correction_h: 0,
+                ..Require::of(approvals, 48)
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
@@ -74,6 +71,7 @@ pub fn policy(approvals: u32) -> Policy {
         ca_spki: vec![],
         server_urls: vec![],
         vendor: None,
+        groups: vec![],
         delegations: vec![],
         models: vec![],
         breakglass: None,

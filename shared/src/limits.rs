@@ -45,6 +45,8 @@ pub const POLICY_BYTES: usize = 1 << 20;
 pub const POLICY_PERSONS: usize = 1_000;
 /// Delegations in a policy: one for each of its persons.
 pub const POLICY_DELEGATIONS: usize = POLICY_PERSONS;
+/// Groups of persons in a policy: people must be able to read them all.
+pub const POLICY_GROUPS: usize = 200;
 /// Witnesses of the ledger in a policy: each adds a checkpoint and a proof to what hosts and bundles are shown.
 pub const POLICY_WITNESSES: usize = 8;
 /// Models of standard changes in a policy: people must be able to read them all.

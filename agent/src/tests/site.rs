@@ -19,8 +19,7 @@ use shared::ledger::{
 use shared::manifest::Manifest;
 use shared::plan::{Plan, PlanSet, open_plan};
 use shared::policy::{
-    Assurance, ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role as Part,
-    Rule, SCHEMA,
+    ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role as Part, Rule, SCHEMA,
 };
 use shared::publication::Publication;
 use shared::receipt::Renewal;
@@ -82,11 +81,8 @@ pub fn policy() -> Policy {
             name: "normal".into(),
             matches: Match::default(),
             require: Require {
-                approvals: 2,
                 distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
-                min_assurance: Assurance::Independent,
-                max_validity_h: 48,
-                max_correction_h: 0,
+                ..Require::of(2, 48)
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
@@ -95,6 +91,7 @@ pub fn policy() -> Policy {
         server_urls: vec![],
         vendor: None,
         delegations: Vec::new(),
+        groups: Vec::new(),
         models: Vec::new(),
         breakglass: None,
         governance: Vec::new(),

@@ -17,7 +17,7 @@ use shared::keys::SigningKey;
 use shared::manifest::Manifest;
 use shared::plan::{Action, Plan, PlanSet};
 use shared::policy::{
-    Assurance, ClockRules, Held, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
+    ClockRules, Held, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
 };
 use shared::publication::Publication;
 use shared::refusal::Refused;
@@ -105,13 +105,7 @@ impl Site {
 
     fn policy(&self) -> Policy {
         let key = PersonKey::file(self.person.public(), &[Role::Author, Role::Publisher, Role::Approver]);
-        let require = Require {
-            approvals: 1,
-            distinct_from: [].into(),
-            min_assurance: Assurance::Independent,
-            max_validity_h: 48,
-            max_correction_h: 0,
-        };
+        let require = Require::of(1, 48);
         Policy {
             schema: SCHEMA.into(),
             site: Self::id(),
@@ -130,6 +124,7 @@ impl Site {
             server_urls: vec![],
             vendor: None,
             delegations: Vec::new(),
+            groups: Vec::new(),
             models: Vec::new(),
             breakglass: None,
             governance: Vec::new(),

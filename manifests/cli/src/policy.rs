@@ -15,7 +15,7 @@ use crate::governance::{self, Concluded, Next, SignArgs, Signers, expires};
 use crate::session::Session;
 use crate::trust::{self, Site};
 use crate::{files, term, text};
-use args::{LedgerArgs, LedgerWishes, ModelCommand, PublishArgs};
+use args::{GroupCommand, LedgerArgs, LedgerWishes, ModelCommand, PublishArgs};
 use shared::governance::keys_of;
 use shared::ids::Team;
 use shared::keys::{PublicKey, SigningKey};
@@ -40,6 +40,12 @@ pub fn run(session: &Session, command: &PolicyCommand) -> Done {
             Some(until) => standing::delegate(session, (by, to), (from.as_deref(), until), sign),
             None => standing::end_delegation(session, by, to, sign),
         },
+        PolicyCommand::Group(GroupCommand::Set { name, persons, sign }) => {
+            standing::set_group(session, name, persons, sign)
+        }
+        PolicyCommand::Group(GroupCommand::Remove { name, sign }) => {
+            standing::remove_group(session, name, sign)
+        }
         PolicyCommand::Model(ModelCommand::Set(args)) => standing::set_model(session, args),
         PolicyCommand::Model(ModelCommand::Remove { name, sign }) => {
             standing::remove_model(session, name, sign)

@@ -1,6 +1,6 @@
 //! Judging a change: pure, the same on host, server, command line and in the auditor's hands.
 
-use super::tally::{Tally, Voice};
+use super::tally::{Tally, Voice, needed};
 use super::{Hearing, Model, Policy, Rule, glass};
 use crate::change::Change;
 use crate::digest::Digest;
@@ -66,7 +66,7 @@ pub fn judge(policy: &Policy, case: &Case<'_>, hearing: &Hearing, now: Timestamp
     if let Some(broken) = glass::broken(&rules, case, hearing) {
         return broken;
     }
-    let tallies: Vec<Tally<'_>> = rules.iter().map(|rule| Tally::of(rule, case, hearing, now)).collect();
+    let tallies = Tally::of_all(policy, &rules, case, hearing, now);
     let lines = tallies.iter().map(Tally::line).collect();
     if let Some(short) = tallies.iter().find(|tally| !tally.suffices()) {
         let refused = Refused::new(too_few(hearing), short.line());
@@ -125,7 +125,7 @@ pub fn required(policy: &Policy, case: &Case<'_>) -> Option<u32> {
     if let Some(name) = &case.change.model {
         return policy.model(name).map(|_| 0);
     }
-    rules_for(policy, case).ok()?.into_iter().map(|rule| rule.require.approvals).max()
+    rules_for(policy, case).ok()?.into_iter().map(|rule| needed(policy, rule, case)).max()
 }
 
 /// Until when an approval that is signed at `now` covers corrections of this case; `None` when a rule does not let it.

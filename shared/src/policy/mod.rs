@@ -1,12 +1,13 @@
 //! The policy: who and what counts at a site. Signed by governance keys that the server does not hold.
 //!
 //! Owns the document and its checks (here), whose word a signature is (`hearing`, `delegation`), what a rule counts
-//! (`tally`), what starts without an approval (`model`), who stands for quorum and window alone (`glass`), the judgement of
+//! (`tally`), whom and in which order (`groups`), what starts without an approval (`model`), who stands for quorum and window alone (`glass`), the judgement of
 //! all that (`judge`), and what counts as proof of the ledger (`log`).
 //! Never: a default that allows; no rule, no approver, no policy means no change.
 
 mod delegation;
 mod glass;
+mod groups;
 mod hearing;
 mod judge;
 mod log;
@@ -18,6 +19,7 @@ mod witnesses;
 
 pub use delegation::Delegation;
 pub use glass::{GlassRules, REVIEW_SECS, is_carried};
+pub use groups::Group;
 pub use hearing::{Hearing, VerifiedApproval, verify_approval};
 pub use judge::{Case, Judgement, Purpose, Verdict, corrections_until, judge, required};
 pub use log::{Doubt, Held, LogRules};
@@ -28,7 +30,7 @@ pub use witnesses::Look;
 use crate::change::ChangeType;
 use crate::digest::Digest;
 use crate::governance::{Holder, Keeper};
-use crate::ids::{HostClass, ModelName, PersonId, SiteId};
+use crate::ids::{GroupName, HostClass, ModelName, PersonId, SiteId};
 use crate::keys::{AnyKey, PublicKey};
 use crate::limits;
 use crate::release::Vendor;
@@ -134,6 +136,31 @@ pub struct Require {
     /// 0: not at all.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub max_correction_h: u32,
+    /// Only the words of these persons count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<GroupName>,
+    /// Each person of the group is needed whom nothing else bars, and at least `approvals`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everyone: bool,
+    /// Names of rules that come first: where they match too, only words count that were signed when those were satisfied.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<String>,
+}
+
+impl Require {
+    /// The words of so many approvers, given with an own tool, each good for so many hours; nothing else.
+    pub fn of(approvals: u32, max_validity_h: u32) -> Self {
+        Self {
+            approvals,
+            distinct_from: BTreeSet::new(),
+            min_assurance: Assurance::Independent,
+            max_validity_h,
+            max_correction_h: 0,
+            from: None,
+            everyone: false,
+            after: BTreeSet::new(),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
@@ -185,6 +212,9 @@ pub struct Policy {
     /// Who may approve in whose place, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delegations: Vec<Delegation>,
+    /// Persons whom rules name together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// What standard changes may bring without an approval of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
@@ -251,6 +281,7 @@ impl Policy {
                 ));
             }
         }
+        problems.extend(self.step_problems());
         problems.extend(self.standing_problems());
         if let Some(vendor) = &self.vendor {
             problems.extend(vendor.problems());
@@ -321,9 +352,11 @@ impl Policy {
         };
         let (authors, approvers) = (with(Role::Author), with(Role::Approver));
         let reached = |rule: &&Rule| {
+            let group = rule.require.from.as_ref().map(|name| self.members(name));
             let left = |author: &PersonId| {
                 let apart = rule.require.distinct_from.contains(&DistinctFrom::Author);
-                approvers.iter().filter(|id| !apart || ***id != *author).count()
+                let able = approvers.iter().filter(|id| group.is_none_or(|group| group.contains(**id)));
+                able.filter(|id| !apart || ***id != *author).count()
             };
             let most = authors.iter().map(|author| left(author)).max();
             most.is_some_and(|most| most >= rule.require.approvals as usize)

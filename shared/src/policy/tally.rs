@@ -3,9 +3,10 @@
 //! A signer counts once and a person who is stood for counts once, whoever signed: the number is the largest set of pairs
 //! in which nobody appears twice. So it can only grow with more approvals, and no order of them changes it.
 
-use super::{Case, DistinctFrom, Hearing, Purpose, Require, Rule, VerifiedApproval};
+use super::groups::in_order;
+use super::{Case, DistinctFrom, Hearing, Policy, Purpose, Require, Rule, VerifiedApproval};
 use crate::digest::Digest;
-use crate::ids::PersonId;
+use crate::ids::{GroupName, PersonId};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,19 +32,106 @@ impl fmt::Display for Voice {
 }
 
 /// What one rule comes to.
+#[derive(Clone)]
 pub(super) struct Tally<'p> {
     rule: &'p Rule,
+    needed: u32,
     pub counted: BTreeMap<Voice, Digest>,
     not: BTreeMap<PersonId, String>,
 }
 
+/// How many distinct persons a rule asks for.
+pub(super) fn needed(policy: &Policy, rule: &Rule, case: &Case<'_>) -> u32 {
+    let group = rule.require.from.as_ref().filter(|_| rule.require.everyone);
+    let free = |name| {
+        let members = policy.members(name).iter();
+        members.filter(|person| is_barred(&rule.require, case, person).is_none()).count()
+    };
+    let everyone = group.map_or(0, free);
+    u32::try_from(everyone).unwrap_or(u32::MAX).max(rule.require.approvals)
+}
+
+/// From when on words count for a rule.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// From the beginning, or since the rules before it were satisfied.
+    Since(Option<Timestamp>),
+    /// Not before this rule is satisfied.
+    Waits(String),
+}
+
 impl<'p> Tally<'p> {
-    pub fn of(rule: &'p Rule, case: &Case<'_>, hearing: &Hearing, now: Timestamp) -> Self {
+    /// All rules, in the order in which they are given; each counts words that were signed when the rules before it were
+    /// satisfied. Of several words of one person only the last one is heard: whoever signs an earlier rule's word anew moves
+    /// the turn of the later ones.
+    pub fn of_all(
+        policy: &'p Policy,
+        rules: &[&'p Rule],
+        case: &Case<'_>,
+        hearing: &Hearing,
+        now: Timestamp,
+    ) -> Vec<Self> {
+        let mut satisfied: BTreeMap<&str, Option<Timestamp>> = BTreeMap::new();
+        let mut tallies: Vec<Self> = Vec::new();
+        let (ordered, circle) = in_order(rules);
+        for rule in ordered.into_iter().chain(circle) {
+            let first =
+                rule.require.after.iter().filter(|name| rules.iter().any(|other| other.name == **name));
+            let mut turn = Turn::Since(None);
+            for name in first {
+                turn = match (turn, satisfied.get(name.as_str()).copied().flatten()) {
+                    (Turn::Since(since), Some(at)) => Turn::Since(since.max(Some(at))),
+                    (Turn::Since(_), None) => Turn::Waits(name.clone()),
+                    (waits @ Turn::Waits(_), _) => waits,
+                };
+            }
+            let tally = Self::of(policy, rule, case, hearing, (&turn, None), now);
+            let at =
+                tally.suffices().then(|| tally.satisfied_at(policy, case, hearing, &turn, now)).flatten();
+            // Of several rules of one name, all must be satisfied.
+            let known = satisfied.entry(&rule.name).or_insert(at);
+            *known = known.zip(at).map(|(one, other)| one.max(other));
+            tallies.push(tally);
+        }
+        let place = |tally: &Self| rules.iter().position(|rule| std::ptr::eq(*rule, tally.rule));
+        tallies.sort_by_key(place);
+        tallies
+    }
+
+    /// The first moment at which the words given until then sufficed.
+    fn satisfied_at(
+        &self,
+        policy: &'p Policy,
+        case: &Case<'_>,
+        hearing: &Hearing,
+        turn: &Turn,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let mut times: Vec<Timestamp> = hearing.words().map(|word| word.body().at).collect();
+        times.sort_unstable();
+        let suffices =
+            |at: &Timestamp| Self::of(policy, self.rule, case, hearing, (turn, Some(*at)), now).suffices();
+        times.into_iter().find(suffices)
+    }
+
+    /// One rule, of the words since its turn, and until `until`.
+    fn of(
+        policy: &'p Policy,
+        rule: &'p Rule,
+        case: &Case<'_>,
+        hearing: &Hearing,
+        (turn, until): (&Turn, Option<Timestamp>),
+        now: Timestamp,
+    ) -> Self {
         let mut not: BTreeMap<PersonId, String> =
             hearing.unheard().iter().map(|(person, why)| (person.clone(), why.message.clone())).collect();
         let mut able: BTreeMap<&PersonId, (BTreeSet<&PersonId>, Digest)> = BTreeMap::new();
         for word in hearing.words() {
-            match stands_for(rule, case, word, now) {
+            if until.is_some_and(|end| word.body().at > end) {
+                continue;
+            }
+            let group = rule.require.from.as_ref().map(|name| (name, policy.members(name)));
+            match has_turn(word, turn).and_then(|()| stands_for(rule, (group, case), word, now)) {
                 Ok(whom) => drop(able.insert(&word.body().person, (whom, word.digest()))),
                 Err(why) => drop(not.insert(word.body().person.clone(), why)),
             }
@@ -62,21 +150,18 @@ impl<'p> Tally<'p> {
             let digest = able.get(person).map(|(_, digest)| *digest)?;
             Some((Voice { person: person.clone(), stands_for: whom.clone() }, digest))
         };
-        Self { rule, counted: paired.into_iter().filter_map(voice).collect(), not }
+        let needed = needed(policy, rule, case);
+        Self { rule, needed, counted: paired.into_iter().filter_map(voice).collect(), not }
     }
 
     pub fn suffices(&self) -> bool {
-        self.counted.len() >= self.rule.require.approvals as usize
+        self.counted.len() >= self.needed as usize
     }
 
     /// `rule "normal": 1 of 2 counted: person p1; person p2 not counted, is the author`.
     pub fn line(&self) -> String {
-        let mut line = format!(
-            "rule {:?}: {} of {} counted",
-            self.rule.name,
-            self.counted.len(),
-            self.rule.require.approvals
-        );
+        let mut line =
+            format!("rule {:?}: {} of {} counted", self.rule.name, self.counted.len(), self.needed);
         let voices: Vec<String> = self.counted.keys().map(|voice| format!("person {voice}")).collect();
         if !voices.is_empty() {
             line.push_str(&format!(": {}", voices.join(", ")));
@@ -129,10 +214,20 @@ fn pair<'a>(
     paired
 }
 
+fn has_turn(word: &VerifiedApproval, turn: &Turn) -> Result<(), String> {
+    match turn {
+        Turn::Waits(name) => Err(format!("comes before rule {name:?} is satisfied")),
+        Turn::Since(Some(since)) if word.body().at < *since => {
+            Err(format!("was signed before {since}, when the rules before it were satisfied"))
+        }
+        Turn::Since(_) => Ok(()),
+    }
+}
+
 /// For whom the word may count under a rule, or why it counts for nobody.
 fn stands_for<'a>(
     rule: &Rule,
-    case: &Case<'_>,
+    (group, case): (Option<(&GroupName, &BTreeSet<PersonId>)>, &Case<'_>),
     word: &'a VerifiedApproval,
     now: Timestamp,
 ) -> Result<BTreeSet<&'a PersonId>, String> {
@@ -153,8 +248,16 @@ fn stands_for<'a>(
         return Err("breaks the glass, which counts in no quorum".into());
     }
     is_too_old(rule, case, body.at, now)?;
+    let (outside, members): (BTreeSet<&PersonId>, BTreeSet<&PersonId>) =
+        word.stood_for().iter().partition(|whom| group.is_some_and(|(_, group)| !group.contains(*whom)));
+    if let Some(((name, _), whom)) = group.zip(outside.first()).filter(|_| members.is_empty()) {
+        return Err(match **whom == body.person {
+            true => format!("is not of the group {name}"),
+            false => format!("stands in for {whom}, who is not of the group {name}"),
+        });
+    }
     let (barred, free): (BTreeSet<_>, BTreeSet<_>) =
-        word.stood_for().iter().partition(|whom| is_barred(&rule.require, case, whom).is_some());
+        members.into_iter().partition(|whom| is_barred(&rule.require, case, whom).is_some());
     match barred.first().filter(|_| free.is_empty()) {
         None => Ok(free),
         Some(whom) => {

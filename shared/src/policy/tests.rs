@@ -3,6 +3,7 @@
 mod glass;
 mod kinds;
 mod ledger;
+mod steps;
 
 use super::*;
 use crate::approval::{Approval, Decision};
@@ -366,7 +367,7 @@ fn rule() -> impl Strategy<Value = Rule> {
                 distinct_from: distinct_from.into_iter().collect(),
                 min_assurance: if low { Assurance::ServerRendered } else { Assurance::Independent },
                 max_validity_h,
-                max_correction_h: 0,
+                ..Require::of(1, 1)
             },
         },
     )
@@ -448,8 +449,10 @@ proptest! {
             risk: Risk::Medium,
             plan_set: fixture.bundle.plan_set.digest(),
         };
-        for rule in &policy.rules {
-            let counted = tally::Tally::of(rule, &case, &hearing, NOW).counted;
+        let rules: Vec<&Rule> = policy.rules.iter().collect();
+        let tallies = tally::Tally::of_all(&policy, &rules, &case, &hearing, NOW);
+        for (rule, tally) in policy.rules.iter().zip(tallies) {
+            let counted = tally.counted;
             let signers: BTreeSet<_> = counted.keys().map(|voice| &voice.person).collect();
             let whom: BTreeSet<_> = counted.keys().map(|voice| &voice.stands_for).collect();
             prop_assert_eq!((signers.len(), whom.len()), (counted.len(), counted.len()));

@@ -6,12 +6,12 @@ use shared::approval::{Approval, Decision, Saw};
 use shared::change::Change;
 use shared::keys::SigningKey;
 use shared::plan::PlanSet;
-use shared::policy::{Assurance, Match, Person, PersonKey, Policy, Require, Role, Rule};
+use shared::policy::{Match, Person, PersonKey, Policy, Require, Role, Rule};
 use shared::statement::Statement;
 use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role as TufRole, Signed, Targets};
 use shared::wire::{Approve, ChangeFile};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A change as a test asks for it; everything else has a sensible value.
@@ -219,13 +219,7 @@ impl World {
         policy.rules.push(Rule {
             name: "vault needs two".into(),
             matches: Match { host_classes: Some([("vault".parse().unwrap())].into()), ..Match::default() },
-            require: Require {
-                approvals: 2,
-                distinct_from: BTreeSet::new(),
-                min_assurance: Assurance::Independent,
-                max_validity_h: 48,
-                max_correction_h: 0,
-            },
+            require: Require::of(2, 48),
         });
         self.publish_policy(&policy);
         Second { key }

@@ -58,13 +58,7 @@ pub fn policy() -> Policy {
         rules: vec![Rule {
             name: "four eyes".into(),
             matches: Match::default(),
-            require: Require {
-                approvals: 1,
-                distinct_from: [DistinctFrom::Author].into(),
-                min_assurance: Assurance::Independent,
-                max_validity_h: 168,
-                max_correction_h: 0,
-            },
+            require: Require { distinct_from: [DistinctFrom::Author].into(), ..Require::of(1, 168) },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
         log: LogRules::new(vec!["log".into()]),
@@ -72,6 +66,7 @@ pub fn policy() -> Policy {
         server_urls: vec![],
         vendor: None,
         delegations: Vec::new(),
+        groups: Vec::new(),
         models: Vec::new(),
         breakglass: None,
         governance: Vec::new(),

@@ -5,13 +5,11 @@ use crate::error::{Context as _, Done};
 use shared::digest::{Digest, hex};
 use shared::governance::{Holder, Keeper};
 use shared::ids::SiteId;
-use shared::policy::{
-    Assurance, ClockRules, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
-};
+use shared::policy::{ClockRules, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA};
 use shared::strict;
 use shared::tuf::Signed;
 use shared::tuf::writer::{self, KeySet};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A week: an approval given on Friday still holds for the window of the next weekend but one day.
 const APPROVAL_HOURS: u32 = 7 * 24;
@@ -75,13 +73,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         rules: vec![Rule {
             name: "one person".into(),
             matches: Match::default(),
-            require: Require {
-                approvals: 1,
-                distinct_from: BTreeSet::new(),
-                min_assurance: Assurance::Independent,
-                max_validity_h: APPROVAL_HOURS,
-                max_correction_h: 0,
-            },
+            require: Require::of(1, APPROVAL_HOURS),
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: OFFLINE_GRACE_HOURS },
         log: LogRules::new(vec![site.log_vkey(id.as_str())?]),
@@ -89,6 +81,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         server_urls: vec![site.addresses.people_url.clone()],
         vendor: None,
         delegations: Vec::new(),
+        groups: Vec::new(),
         models: Vec::new(),
         breakglass: None,
         governance: vec![

@@ -2,7 +2,7 @@
 
 use crate::governance::SignArgs;
 use clap::{ArgAction, ArgGroup, Args, Subcommand};
-use shared::ids::{HostClass, ModelName, PersonId, Team};
+use shared::ids::{GroupName, HostClass, ModelName, PersonId, Team};
 use shared::keys::AnyKey;
 use shared::ledger::{KeyName, WitnessKey};
 use shared::policy::Role;
@@ -63,6 +63,9 @@ pub enum PolicyCommand {
         #[command(flatten)]
         sign: SignArgs,
     },
+    /// Persons whom rules name together (`from` in `assent policy edit`)
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Allow standard changes of a kind without an approval of their own
     #[command(subcommand)]
     Model(ModelCommand),
@@ -104,6 +107,31 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
         "no" => Ok(false),
         _ => Err("write yes or no".to_owned()),
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Make a group, or put other persons into it
+    #[command(
+        after_help = "A rule of the policy then asks for it: \"require\": {\"approvals\": 1, \"from\": \"shop-owners\", ...}; with \"everyone\": true for each\nof them, and with \"after\": [\"NAME\"] only when the rule NAME is satisfied.\nExample: assent policy group set shop-owners lead peer"
+    )]
+    Set {
+        /// Its name in the policy
+        name: GroupName,
+        /// Short names of persons in the policy
+        #[arg(required = true)]
+        persons: Vec<PersonId>,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
+    /// Take a group out of the policy; no rule may ask for it any more
+    #[command(after_help = "Example: assent policy group remove shop-owners")]
+    Remove {
+        /// Its name in the policy
+        name: GroupName,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,17 @@ pub fn loosened(before: &Policy, after: &Policy) -> Vec<String> {
             )),
         }
     }
+    for old in &before.groups {
+        let more: Vec<&str> =
+            after.members(&old.name).difference(&old.persons).map(|id| id.as_str()).collect();
+        if !more.is_empty() {
+            lines.push(format!(
+                "group {}: {} may give its words, also with those given before",
+                old.name,
+                more.join(", ")
+            ));
+        }
+    }
     if after.one_person && !before.one_person {
         lines.push("the site has one person: whoever breaks the glass may review that alone".into());
     }
@@ -48,6 +59,17 @@ fn less(old: &Rule, new: &Rule) -> Vec<String> {
             after.max_validity_h, before.max_validity_h
         ));
     }
+    if let Some(group) = before.from.as_ref().filter(|_| after.from != before.from) {
+        lines.push(format!(
+            "rule \"{name}\": others than the group {group} may give the words that it asks for"
+        ));
+    }
+    if before.everyone && !after.everyone {
+        lines.push(format!("rule \"{name}\": not everyone of the group is needed any more"));
+    }
+    for first in before.after.difference(&after.after) {
+        lines.push(format!("rule \"{name}\": its words count also before rule \"{first}\" is satisfied"));
+    }
     if new.matches != old.matches {
         lines.push(format!("rule \"{name}\": it is about other changes or hosts; see the difference"));
     }
@@ -67,7 +89,7 @@ mod tests {
     fn policy() -> Policy {
         let text = r#"{"schema":"assent-policy/1","site":"00112233aabbccdd","version":5,"issued":"2027-01-15T08:00:00Z",
             "one_person":false,"ca_spki":[],"server_urls":[],"persons":[],"rules":[{"name":"normal","match":{},"require":{"approvals":2,
-            "distinct_from":["author","publisher"],"min_assurance":"independent","max_validity_h":48}}],
+            "distinct_from":["author","publisher"],"min_assurance":"independent","max_validity_h":48,"from":"owners","everyone":true,"after":["first"]}}],"groups":[{"name":"owners","persons":["lead"]}],
             "clock":{"max_skew_s":300,"offline_grace_h":24},"log":{"vkeys":[]}}"#;
         serde_json::from_str(text).unwrap()
     }
@@ -95,11 +117,19 @@ mod tests {
             (|rule| rule.require.min_assurance = Assurance::ServerRendered, "in a page of the server"),
             (|rule| rule.require.max_validity_h = 49, "49 hours instead of 48"),
             (|rule| rule.matches.change_types = Some([].into()), "other changes or hosts"),
+            (|rule| rule.require.from = None, "others than the group owners"),
+            (|rule| rule.require.everyone = false, "not everyone of the group"),
+            (|rule| rule.require.after.clear(), "also before rule \"first\" is satisfied"),
             (|rule| rule.name = "other".into(), "rule \"normal\" is gone"),
         ] {
             let lines = after(bend);
             assert!(lines.len() == 1 && lines[0].contains(told), "{told}: {lines:?}");
         }
+        let mut larger = policy();
+        larger.groups[0].persons.insert("deputy".parse().unwrap());
+        let told = loosened(&policy(), &larger);
+        assert!(told.len() == 1 && told[0].contains("group owners: deputy may give its words"), "{told:?}");
+        assert_eq!(loosened(&larger, &policy()), Vec::<String>::new());
         let alone = Policy { one_person: true, ..policy() };
         assert_eq!(loosened(&policy(), &alone).len(), 1);
         assert_eq!(loosened(&alone, &policy()), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! Authority that lasts: delegations and models, each edited with one command and signed like any other edition.
+//! Authority that lasts: delegations, groups and models, each edited with one command and signed like any other edition.
 
 use super::args::ModelArgs;
 use super::{current, publish_next};
@@ -6,8 +6,8 @@ use crate::error::{Done, Failure};
 use crate::governance::SignArgs;
 use crate::session::Session;
 use crate::window;
-use shared::ids::{ModelName, PersonId};
-use shared::policy::{Delegation, Model};
+use shared::ids::{GroupName, ModelName, PersonId};
+use shared::policy::{Delegation, Group, Model};
 
 pub fn delegate(
     session: &Session,
@@ -31,6 +31,29 @@ pub fn end_delegation(session: &Session, by: &PersonId, to: &PersonId, sign: &Si
     if next == site.policy {
         return Err(Failure::refused(format!("{by} has delegated nothing to {to}"))
             .remedy("see `assent policy show`"));
+    }
+    publish_next(session, &site, next, sign)
+}
+
+pub fn set_group(session: &Session, name: &GroupName, persons: &[PersonId], sign: &SignArgs) -> Done {
+    let group = Group { name: name.clone(), persons: persons.iter().cloned().collect() };
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    match next.groups.iter_mut().find(|known| known.name == *name) {
+        Some(known) => *known = group,
+        None => next.groups.push(group),
+    }
+    publish_next(session, &site, next, sign)
+}
+
+pub fn remove_group(session: &Session, name: &GroupName, sign: &SignArgs) -> Done {
+    let site = current(session)?;
+    let mut next = site.policy.clone();
+    next.groups.retain(|group| group.name != *name);
+    if next == site.policy {
+        return Err(
+            Failure::refused(format!("the policy has no group {name}")).remedy("see `assent policy show`")
+        );
     }
     publish_next(session, &site, next, sign)
 }

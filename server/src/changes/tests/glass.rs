@@ -72,7 +72,7 @@ async fn one_person_starts_it_and_somebody_else_reviews_it() {
         let close = format!("/v1/changes/{}/close", of.id);
         let silent = json!({"outcome": "successful", "note": " "});
         assert_eq!(world.code("POST", &close, silent).await, "change.review_note");
-        let good = json!({"outcome": "successful", "note": "it was the database"});
+        let good = json!({"outcome": "successful_with_issues", "note": "it was the database"});
         world.good("POST", &close, good).await;
         let closed = line(&world, &of).await;
         assert_eq!((closed.state.as_str(), closed.review_due), ("closed", None));

@@ -5,8 +5,7 @@ use shared::ids::SiteId;
 use shared::keys::SigningKey;
 use shared::ledger::VerifierKey;
 use shared::policy::{
-    Assurance, ClockRules, DistinctFrom, LogRules, Match, Model, Person, PersonKey, Policy, Require, Role,
-    Rule, SCHEMA,
+    ClockRules, DistinctFrom, LogRules, Match, Model, Person, PersonKey, Policy, Require, Role, Rule, SCHEMA,
 };
 use shared::risk::ActionClass;
 use shared::strict::Map;
@@ -90,11 +89,9 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
             name: "normal".into(),
             matches: Match::default(),
             require: Require {
-                approvals,
                 distinct_from: [DistinctFrom::Author, DistinctFrom::Publisher].into(),
-                min_assurance: Assurance::Independent,
-                max_validity_h: 72,
                 max_correction_h: 240,
+                ..Require::of(approvals, 72)
             },
         }],
         clock: ClockRules { max_skew_s: 300, offline_grace_h: 24 },
@@ -103,6 +100,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         server_urls: vec![],
         vendor: None,
         delegations: Vec::new(),
+        groups: Vec::new(),
         breakglass: None,
         governance: Vec::new(),
         models: vec![Model {
