@@ -18,7 +18,7 @@ const WHAT: &str = "the note";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Relation {
+pub enum LinkKind {
     /// The other one came of this change.
     Causes,
     /// This change puts right what the other one is about.
@@ -32,7 +32,7 @@ pub enum Relation {
     External,
 }
 
-impl Relation {
+impl LinkKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Causes => "causes",
@@ -87,7 +87,7 @@ pub enum Said {
         text: String,
     },
     Link {
-        relation: Relation,
+        relation: LinkKind,
         /// Number of a change, or what names the record elsewhere.
         to: String,
     },
@@ -155,7 +155,7 @@ impl Said {
                 text("text", said).or_else(|| line("speaks_for", speaks_for.as_deref()?))
             }
             Self::Answer { text: said, .. } | Self::Unlink { text: said, .. } => text("text", said),
-            Self::Link { relation: Relation::External, to } => line("to", to),
+            Self::Link { relation: LinkKind::External, to } => line("to", to),
             Self::Link { to, .. } => to
                 .parse::<ChangeId>()
                 .err()
@@ -254,8 +254,8 @@ mod tests {
             Said::Comment { text: "x".into() },
             objection("x"),
             Said::Answer { to: 1, text: "x".into() },
-            Said::Link { relation: Relation::Fixes, to: "C-3".into() },
-            Said::Link { relation: Relation::External, to: "INC-1 in the other system".into() },
+            Said::Link { relation: LinkKind::Fixes, to: "C-3".into() },
+            Said::Link { relation: LinkKind::External, to: "INC-1 in the other system".into() },
             Said::Unlink { link: 2, text: "x".into() },
             Said::Attachment { name: "test.txt".into(), sha256: Digest::of(b"x"), length: 1 },
             Said::Review(Review {
@@ -295,9 +295,9 @@ mod tests {
             Said::Objection { text: "x".into(), speaks_for: Some("a\nb".into()) },
             Said::Answer { to: 1, text: String::new() },
             Said::Unlink { link: 1, text: String::new() },
-            link(Relation::Fixes, "INC-1"),
-            link(Relation::External, ""),
-            link(Relation::External, &wide),
+            link(LinkKind::Fixes, "INC-1"),
+            link(LinkKind::External, ""),
+            link(LinkKind::External, &wide),
             file("../../etc/passwd"),
             file("a\u{7}"),
             file(""),
@@ -321,8 +321,8 @@ mod tests {
             note(1, objection("not on a Friday")),
             note(2, objection("not without a test")),
             note(3, Said::Answer { to: 1, text: "moved to Monday".into() }),
-            note(4, Said::Link { relation: Relation::Fixes, to: "C-3".into() }),
-            note(5, Said::Link { relation: Relation::Relates, to: "C-4".into() }),
+            note(4, Said::Link { relation: LinkKind::Fixes, to: "C-3".into() }),
+            note(5, Said::Link { relation: LinkKind::Relates, to: "C-4".into() }),
             note(6, Said::Unlink { link: 4, text: "was another one".into() }),
         ];
         let numbers = |notes: Vec<&ChangeNote>| notes.iter().map(|note| note.number).collect::<Vec<_>>();

@@ -142,6 +142,10 @@ impl Run<'_> {
             ["close", alias, outcome] => {
                 vec!["change".into(), "close".into(), id(alias), "--outcome".into(), outcome.into()]
             }
+            ["close", alias, outcome, note] => {
+                let close = ["change", "close", &id(alias), "--outcome", outcome, "--note", note];
+                close.map(str::to_owned).into()
+            }
             ["assent", ref rest @ ..] => rest.iter().map(|word| id(word)).collect(),
             _ => panic!("no step is written like {words:?}"),
         };

@@ -45,6 +45,13 @@ pub(super) fn unfit(row: &Row, event: Event, needed: &'static str) -> Refusal {
         .with("needed", needed)
 }
 
+/// Where the event leads to.
+fn next(row: &Row, event: Event) -> Result<State, Error> {
+    let state = row.state()?;
+    let moved = if row.retroactive { state.on_retroactive(event) } else { state.on(event) };
+    Ok(moved.map_err(|error| unfit(row, event, error.needed))?)
+}
+
 /// Moves the change and writes its row. Fields of `row` that the caller set before are written along.
 pub(super) fn step(
     tx: &mut Conn,
@@ -54,8 +61,7 @@ pub(super) fn step(
     now: Timestamp,
 ) -> Result<(), Error> {
     let before = row.state()?;
-    let moved = if row.retroactive { before.on_retroactive(event) } else { before.on(event) };
-    let after = moved.map_err(|error| unfit(row, event, error.needed))?;
+    let after = next(row, event)?;
     let closes = matches!(after, State::Closed(_)) && !matches!(before, State::Closed(_));
     if closes && !matches!(event, Event::Close(_)) && row.review_due.is_some() {
         return Err(unfit(row, event, "a review first: close it").into());
@@ -204,6 +210,7 @@ pub(super) fn close(
     if row.state()? == State::Closed(outcome) {
         return Ok(row);
     }
+    next(&row, Event::Close(outcome))?;
     review::check(tx, &row, &wish.review, person)?;
     let note = wish.review.found.clone();
     review::record(tx, &row, wish, person, now)?;

@@ -7,12 +7,14 @@ use super::store::{self, Row};
 use super::{notes, view};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use shared::approval::Approval;
 use shared::change::ChangeType;
 use shared::ids::{ChangeId, PersonId};
 use shared::lifecycle::{Event, Outcome, State};
-use shared::note::{Relation, Review, Said};
+use shared::note::{LinkKind, Review, Said};
 use shared::policy::REVIEW_SECS;
 use shared::receipt::Receipt;
+use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -59,19 +61,15 @@ pub(super) fn check(tx: &mut Conn, row: &Row, review: &Review, person: &PersonId
     if asked && review.found.trim().is_empty() {
         return Err(Refusal::unprocessable("change.review_note").with("change", &row.id).into());
     }
-    check_waived(tx, row, review)?;
-    if row.review_due.is_none() {
-        return Ok(());
+    if row.review_due.is_some() {
+        let papers = Papers::load(tx, row)?;
+        let broke = |a: &Statement<Approval>| a.body.breakglass.is_some() && a.body.person == *person;
+        if !papers.policy.one_person && papers.approvals.iter().any(broke) {
+            let refusal = Refusal::unprocessable("change.review_own").with("change", &row.id);
+            return Err(refusal.with("person", person).into());
+        }
     }
-    let papers = Papers::load(tx, row)?;
-    let broke = papers.approvals.iter().any(|a| a.body.breakglass.is_some() && a.body.person == *person);
-    match broke && !papers.policy.one_person {
-        false => Ok(()),
-        true => Err(Refusal::unprocessable("change.review_own")
-            .with("change", &row.id)
-            .with("person", person)
-            .into()),
-    }
+    check_waived(tx, row, review)
 }
 
 fn check_waived(tx: &mut Conn, row: &Row, review: &Review) -> Result<(), Error> {
@@ -112,7 +110,7 @@ pub(super) fn record(
     now: Timestamp,
 ) -> Result<(), Error> {
     for to in wish.follow_ups {
-        let relation = if to.parse::<ChangeId>().is_ok() { Relation::FollowUp } else { Relation::External };
+        let relation = if to.parse::<ChangeId>().is_ok() { LinkKind::FollowUp } else { LinkKind::External };
         notes::add(tx, row, Said::Link { relation, to }, person, now)?;
     }
     notes::add(tx, row, Said::Review(wish.review), person, now).map(drop)

@@ -45,7 +45,13 @@ async fn story(world: &mut World) -> shared::ids::ChangeId {
     world.good("POST", &path, world.approving(&of, "cora", Decision::Approve)).await;
     world.report(1, &of, HostOutcome::Failed).await;
     world.find(0, &of, |_| {}).await;
-    world.good("POST", &format!("/v1/changes/{}/close", of.id), json!({"outcome": "failed"})).await;
+    world
+        .good(
+            "POST",
+            &format!("/v1/changes/{}/close", of.id),
+            json!({"outcome": "failed", "note": "the disk is broken"}),
+        )
+        .await;
     of.id
 }
 

@@ -16,7 +16,7 @@ use crate::keys::SigningKey;
 use crate::ledger::{Checkpoint, Frontier, Leaf, LeafKind, VerifierKey, WitnessKey, Witnessed, tree};
 use crate::lifecycle::Outcome;
 use crate::manifest::Manifest;
-use crate::note::{ChangeNote, Relation, Review, Said};
+use crate::note::{ChangeNote, LinkKind, Review, Said};
 use crate::plan::Verb;
 use crate::policy::Policy;
 use crate::publication::Publication;
@@ -189,7 +189,7 @@ fn notes() -> Vec<ChangeNote> {
     let said = [
         Said::Objection { text: "not on a Friday".into(), speaks_for: None },
         Said::Attachment { name: "test.txt".into(), sha256: Digest::of(b"passed"), length: 6 },
-        Said::Link { relation: Relation::External, to: "INC 7".into() },
+        Said::Link { relation: LinkKind::External, to: "INC 7".into() },
         Said::Review(review),
     ];
     let note = |(number, said)| ChangeNote {

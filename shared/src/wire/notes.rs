@@ -1,7 +1,7 @@
 //! What people say of a change beside their approvals.
 
 use crate::digest::Digest;
-use crate::note::{ChangeNote, Relation, Said};
+use crate::note::{ChangeNote, LinkKind, Said};
 use serde::{Deserialize, Serialize};
 
 /// Notes on a change, and links of other changes to it.
@@ -55,7 +55,7 @@ impl From<Remark> for Said {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Addition {
     Link {
-        relation: Relation,
+        relation: LinkKind,
         /// Number of a change, or what names the record elsewhere.
         to: String,
     },

@@ -18,7 +18,7 @@ use crate::ledger::{self, Document};
 use shared::ids::{ChangeId, PersonId};
 use shared::ledger::LeafKind;
 use shared::limits;
-use shared::note::{ChangeNote, Relation, Said};
+use shared::note::{ChangeNote, LinkKind, Said};
 use shared::time::Timestamp;
 use shared::wire::ChangeNotes;
 
@@ -89,7 +89,7 @@ fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<
         return Err(refusal.with("change", &row.id).with("number", number).with("kind", wanted).into());
     }
     let Said::Link { relation, to } = said else { return Ok(()) };
-    if *relation == Relation::External {
+    if *relation == LinkKind::External {
         return Ok(());
     }
     let other: ChangeId = to.parse().map_err(|_| Refusal::not_found("change.unknown").with("change", to))?;

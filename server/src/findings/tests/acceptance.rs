@@ -177,7 +177,13 @@ async fn a_change_that_is_not_accepted_leaves_its_findings_open() {
         for action in ["halt", "resume"] {
             assert_eq!(world.code("POST", &post(&failed.id, action), json!({})).await, "change.state");
         }
-        world.good("POST", &post(&failed.id, "close"), json!({ "outcome": "failed" })).await;
+        world
+            .good(
+                "POST",
+                &post(&failed.id, "close"),
+                json!({ "outcome": "failed", "note": "not what it seemed" }),
+            )
+            .await;
         assert_eq!(standing(&world).await, [open()]);
         let forgotten = world.accepting(&found).await;
         world.clock.set(world.now().plus(WEEK));

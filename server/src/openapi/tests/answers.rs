@@ -199,6 +199,8 @@ async fn people_get_what_is_described() {
     let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
+    let objection = json!({ "kind": "objection", "text": "not yet", "speaks_for": "service:shop" });
+    let link = json!({ "kind": "link", "relation": "relates", "to": draft });
     let line = call("GET", "/v1/findings", vec![]).await.json()["findings"][0].clone();
     let until = shared::time::Timestamp(NOW.0 + 86_400 * 30);
     let judge_it = json!({
@@ -237,6 +239,12 @@ async fn people_get_what_is_described() {
         ("POST", format!("/v1/changes/{id}/halt"), vec![], 200),
         ("POST", format!("/v1/changes/{id}/resume"), vec![], 200),
         ("POST", format!("/v1/changes/{id}/stop-correcting"), vec![], 200),
+        ("POST", format!("/v1/changes/{id}/comments"), json(objection), 200),
+        ("POST", format!("/v1/changes/{id}/notes"), json(link), 200),
+        ("GET", format!("/v1/changes/{id}/notes"), vec![], 200),
+        ("GET", format!("/v1/changes/{draft}/notes"), vec![], 200),
+        ("GET", format!("/v1/changes/{id}/revisions/1"), vec![], 200),
+        ("GET", format!("/v1/changes/{id}/revisions/9"), vec![], 404),
         ("POST", "/v1/exports".into(), json(json!({ "change_id": id })), 200),
         ("PUT", "/v1/calendars/year-end".into(), json(calendar), 200),
         ("GET", "/v1/calendars".into(), vec![], 200),

@@ -114,17 +114,14 @@ fn rules_are_satisfied_one_after_the_other() {
     );
     assert_eq!(allowed(&steps, &words(&[("first", -60), ("chief", -60)])), Ok(2));
     for (said, told) in [
+        (vec![("chief", -30)], "person chief not counted, comes before rule \"owners\" is satisfied"),
         (
-            &[("chief", -30)] as &[(&str, i64)],
-            "person chief not counted, comes before rule \"owners\" is satisfied",
-        ),
-        (
-            &[("first", -60), ("chief", -61)],
+            vec![("first", -60), ("chief", -61)],
             "was signed before 2027-01-15T07:59:00Z, when the rules before it",
         ),
-        (&[("first", -60)], "rule \"board\": 0 of 1 counted"),
+        (vec![("first", -60)], "rule \"board\": 0 of 1 counted"),
     ] {
-        let why = allowed(&steps, &words(said)).unwrap_err();
+        let why = allowed(&steps, &words(&said)).unwrap_err();
         assert!(why.contains(told), "{said:?}: {why}");
     }
     // More owners do not put the board's turn off; an owner's newer word does.

@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 use shared::ids::ChangeId;
-use shared::note::Relation;
+use shared::note::LinkKind;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -107,7 +107,7 @@ pub enum RelationArg {
     External,
 }
 
-impl From<RelationArg> for Relation {
+impl From<RelationArg> for LinkKind {
     fn from(arg: RelationArg) -> Self {
         match arg {
             RelationArg::Causes => Self::Causes,

@@ -2,7 +2,7 @@ use super::*;
 use shared::digest::Digest;
 use shared::ids::AgentId;
 use shared::lifecycle::Outcome;
-use shared::note::{Relation, Review};
+use shared::note::{LinkKind, Review};
 use shared::time::Timestamp;
 
 fn note(change: &str, number: u32, said: Said) -> ChangeNote {
@@ -32,13 +32,13 @@ fn each_note_is_told_in_its_own_words_and_foreign_ones_do_not_steer_the_terminal
         objection("not on a Friday\nplease"),
         Said::Answer { to: 1, text: "moved".into() },
         objection("not yet"),
-        link(Relation::Fixes, "C-3"),
+        link(LinkKind::Fixes, "C-3"),
         Said::Unlink { link: 4, text: "another one".into() },
         Said::Attachment { name: "test.txt".into(), sha256: Digest::of(b"x"), length: 1 },
         Said::Review(review),
     ];
     let notes = (1..).zip(said).map(|(number, said)| note("C-7", number, said)).collect();
-    let all = ChangeNotes { notes, linked_from: vec![note("C-9", 2, link(Relation::Causes, "C-7"))] };
+    let all = ChangeNotes { notes, linked_from: vec![note("C-9", 2, link(LinkKind::Causes, "C-7"))] };
     let zone = window::zone(Some("Europe/Berlin")).unwrap();
     let told = page(&all, Lang::En, &zone);
     for line in [
