@@ -42,6 +42,7 @@ impl Site {
         let door = Door::open(config)?;
         let repository = Repository::open(config)?;
         repository.prepare(db, config, now).await?;
+        receipts::make_again(db, now).await?;
         let exporter = Exporter::new(config.site_id.clone(), log.clone());
         let sources = Sources { wishes: changes::wishes, timestamp_version: manifests::timestamp_version };
         let board = Board::new(sources);

@@ -10,9 +10,9 @@ mod schedule;
 
 pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
 pub use cmdb::{
-    CiClass, CiRef, Criticality, Declare, DeclareDone, Declared, DeclaredFile, DeclaredPage, Impact,
-    ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, PutSearch, Relation, RelationKind, RelationLine,
-    SavedSearch,
+    CiClass, CiPackage, CiRef, CiThen, Criticality, Declare, DeclareDone, Declared, DeclaredFile,
+    DeclaredPage, Impact, ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, PutSearch, Relation,
+    RelationKind, RelationLine, SavedSearch,
 };
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
@@ -400,6 +400,9 @@ pub struct CiFile {
     pub health: Vec<CiHealth>,
     /// Newest first; older entries are left out beyond a limit.
     pub history: Vec<CiEvent>,
+    /// Of an entry as it was at a time: what its host had reported by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<CiThen>,
 }
 
 /// What the last receipt said about one resource.
@@ -416,6 +419,9 @@ pub struct CiState {
     pub summary: String,
     pub change_id: ChangeId,
     pub revision: u32,
+    /// `team/name@version` of the manifests that the change had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<String>,
     /// Persons whose approvals the host counted.
     pub approved_by: Vec<crate::ids::PersonId>,
     pub applied_at: Timestamp,

@@ -1,6 +1,7 @@
 //! `assent ci …`: hosts and what the CMDB recorded about them. This is the server's word, and says so.
 
 pub mod args;
+pub mod compare;
 pub mod declared;
 pub mod facts;
 pub mod search;
@@ -81,12 +82,15 @@ fn host_row(host: &HostLine, now: Timestamp, lang: Lang) -> Vec<String> {
     ]
 }
 
-pub fn show(session: &Session, host: &str, json: bool) -> Done {
-    let file = session.api.ci(host)?;
+pub fn show(session: &Session, host: &str, at: Option<&str>, json: bool) -> Done {
+    let zone = window::zone(None)?;
+    let file = match at {
+        None => session.api.ci(host)?,
+        Some(at) => session.api.ci_at(host, window::time(at, &zone, session.now)?)?,
+    };
     if json {
         return print_json(&file);
     }
-    let zone = window::zone(None)?;
     term::print(&rendered(&file, session.lang, (&zone, session.now)))
 }
 
@@ -102,6 +106,10 @@ fn rendered(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> S
     let (name, ci, kind) = (text::clean(&line.name), text::clean(&line.ci), text::clean(&line.kind));
     let since = window::local_in(lang, line.created, zone);
     let mut out = format!("{name} ({ci}), {kind} {} {since}\n", lang.word(Word::Since));
+    if let Some(then) = &file.then {
+        let at = window::local_in(lang, then.at, zone);
+        out.push_str(&format!("{}\n", lang.fill(Word::AsItWas, &at)));
+    }
     if line.agent.is_some() {
         out.push_str(&head(file, lang, (zone, now)));
     }
@@ -144,6 +152,13 @@ fn head(file: &CiFile, lang: Lang, (zone, now): (&TimeZone, Timestamp)) -> Strin
         (w(Word::AgentVersion), or_dash(&line.agent_version) + &slot),
         (w(Word::Facts), line.facts_at.map_or(w(Word::NeverReported).to_owned(), reported)),
     ];
+    if let Some(then) = &file.then {
+        rows.pop();
+        let labels: Vec<_> = then.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        rows.push((w(Word::Packages), then.packages.len().to_string()));
+        rows.push((w(Word::Services), then.services.len().to_string()));
+        rows.push((w(Word::Labels), text::clean(&labels.join(" "))));
+    }
     if let Some(facts) = &file.facts {
         rows.push((w(Word::Packages), facts.packages.len().to_string()));
         rows.extend(foreign(facts, lang).map(|shown| (w(Word::ForeignPackages), shown)));
@@ -183,6 +198,7 @@ fn states(states: &[CiState], lang: Lang, zone: &TimeZone) -> String {
             format!("  {}", text::clean(state.resource.as_str())),
             format!("{} {}", state.verb.as_str(), state.outcome.as_str()),
             format!("{}.{}", state.change_id, state.revision),
+            text::clean(&state.manifests.join(" ")),
             by.join(", "),
             window::local_in(lang, state.applied_at, zone),
             state.ledger_index.to_string(),

@@ -13,11 +13,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::routes;
+pub use api::{Then, routes};
 pub use declared::{Far, Page};
-pub use model::{CiId, EventKind, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
+pub use model::{CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use search::{Asked, Field, found, labels, record as record_words};
 pub use store::{
-    facts_digests, find_facts, get, get_file, insert_events, insert_host, list_history, list_states, names,
-    record_facts, record_health, record_report, record_states, update_effective,
+    facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host, list_history,
+    list_states, names, record_effect, record_facts, record_health, record_report, record_states,
+    states_are_kept, states_at,
 };

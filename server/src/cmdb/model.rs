@@ -141,8 +141,25 @@ pub struct NewState {
     pub applied_at: Timestamp,
     pub receipt: Digest,
     pub ledger_index: u64,
+    /// Its place in the host's chain.
+    pub seq: u64,
+    /// `team/name@version` of those that the change had.
+    pub manifests: Vec<String>,
     /// Of software: when it was installed, and since when it is in effect and verified.
     pub software: Option<(Timestamp, Option<Timestamp>, Option<Timestamp>)>,
+}
+
+/// A receipt says since when the software of an earlier one is in effect.
+#[derive(Debug, Clone)]
+pub struct NewEffect {
+    pub ci: CiId,
+    /// The earlier one.
+    pub receipt: Digest,
+    /// The place of the later one in the host's chain, and when it was made.
+    pub seq: u64,
+    pub at: Timestamp,
+    pub effective: Option<Timestamp>,
+    pub verified: Option<Timestamp>,
 }
 
 /// What a host says about one of its health checks.

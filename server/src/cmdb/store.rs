@@ -2,24 +2,27 @@
 
 mod facts;
 mod health;
+mod past;
+mod states;
 
 pub use facts::{facts_digests, find_facts, fitting, record_facts};
 pub use health::{record_health, record_report};
+pub use past::file_at;
+pub use states::{forget_states, list_states, record_effect, record_states, states_are_kept, states_at};
 
-use super::model::{CiId, NewEvent, NewHost, NewState, one_line, unknown};
+use super::model::{CiId, NewEvent, NewHost, one_line, unknown};
 use super::{declared, search};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 use serde::de::DeserializeOwned;
 use shared::digest::Digest;
 use shared::ids::PersonId;
 use shared::search::folded;
 use shared::time::Timestamp;
-use shared::wire::{CiEvent, CiFile, CiLine, CiState, Declared};
-use std::collections::{BTreeMap, HashMap};
+use shared::wire::{CiEvent, CiFile, CiLine, Declared};
+use std::collections::HashMap;
 
 diesel::table! {
     ci (id) {
@@ -71,26 +74,6 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    ci_state (ci, resource) {
-        ci -> BigInt,
-        resource -> Text,
-        state -> Nullable<Binary>,
-        verb -> Text,
-        outcome -> Text,
-        summary -> Text,
-        change_id -> Text,
-        revision -> BigInt,
-        approved_by -> Text,
-        applied_at -> BigInt,
-        receipt -> Binary,
-        ledger_index -> BigInt,
-        installed_at -> Nullable<BigInt>,
-        effective_at -> Nullable<BigInt>,
-        verified_at -> Nullable<BigInt>,
-    }
-}
-
 /// Newest history entries shown with a CI.
 const HISTORY: i64 = 500;
 /// Rows per statement: below SQLite's 32,766 variables.
@@ -127,25 +110,6 @@ struct EventRow {
     ledger_index: Option<i64>,
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = ci_state)]
-struct StateRow {
-    resource: String,
-    state: Option<Vec<u8>>,
-    verb: String,
-    outcome: String,
-    summary: String,
-    change_id: String,
-    revision: i64,
-    approved_by: String,
-    applied_at: i64,
-    receipt: Vec<u8>,
-    ledger_index: i64,
-    installed_at: Option<i64>,
-    effective_at: Option<i64>,
-    verified_at: Option<i64>,
-}
-
 #[derive(Insertable)]
 #[diesel(table_name = ci_history, treat_none_as_default_value = false)]
 struct NewEventRow {
@@ -158,26 +122,6 @@ struct NewEventRow {
     revision: Option<i64>,
     statement: Option<Vec<u8>>,
     ledger_index: Option<i64>,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = ci_state, treat_none_as_default_value = false)]
-struct NewStateRow {
-    ci: i64,
-    resource: String,
-    state: Option<Vec<u8>>,
-    verb: &'static str,
-    outcome: &'static str,
-    summary: String,
-    change_id: String,
-    revision: i64,
-    approved_by: String,
-    applied_at: i64,
-    receipt: Vec<u8>,
-    ledger_index: i64,
-    installed_at: Option<i64>,
-    effective_at: Option<i64>,
-    verified_at: Option<i64>,
 }
 
 pub fn insert_host(tx: &mut Conn, host: &NewHost, now: Timestamp) -> Result<CiId, Error> {
@@ -219,74 +163,6 @@ fn event_row(event: &NewEvent) -> NewEventRow {
     }
 }
 
-/// Sets what the newest receipt says. The last entry for a resource of a CI wins.
-pub fn record_states(tx: &mut Conn, states: &[NewState]) -> QueryResult<()> {
-    // One statement must not touch a row twice.
-    let last: BTreeMap<_, _> = states.iter().map(|state| ((state.ci, &state.resource), state)).collect();
-    let rows: Vec<_> = last.into_values().map(state_row).collect();
-    for some in rows.chunks(ROWS) {
-        each!(tx, |c| diesel::insert_into(ci_state::table)
-            .values(some)
-            .on_conflict((ci_state::ci, ci_state::resource))
-            .do_update()
-            .set((
-                ci_state::state.eq(excluded(ci_state::state)),
-                ci_state::verb.eq(excluded(ci_state::verb)),
-                ci_state::outcome.eq(excluded(ci_state::outcome)),
-                ci_state::summary.eq(excluded(ci_state::summary)),
-                ci_state::change_id.eq(excluded(ci_state::change_id)),
-                ci_state::revision.eq(excluded(ci_state::revision)),
-                ci_state::approved_by.eq(excluded(ci_state::approved_by)),
-                ci_state::applied_at.eq(excluded(ci_state::applied_at)),
-                ci_state::receipt.eq(excluded(ci_state::receipt)),
-                ci_state::ledger_index.eq(excluded(ci_state::ledger_index)),
-                ci_state::installed_at.eq(excluded(ci_state::installed_at)),
-                ci_state::effective_at.eq(excluded(ci_state::effective_at)),
-                ci_state::verified_at.eq(excluded(ci_state::verified_at)),
-            ))
-            .execute(c))?;
-    }
-    Ok(())
-}
-
-fn state_row(state: &NewState) -> NewStateRow {
-    let persons: Vec<_> = state.approved_by.iter().map(PersonId::as_str).collect();
-    NewStateRow {
-        ci: state.ci.0,
-        resource: state.resource.to_string(),
-        state: state.state.map(|digest| digest.0.to_vec()),
-        verb: state.verb.as_str(),
-        outcome: state.outcome.as_str(),
-        summary: one_line(&state.summary),
-        change_id: state.change.0.to_string(),
-        revision: i64::from(state.change.1),
-        approved_by: persons.join(" "),
-        applied_at: state.applied_at.0,
-        receipt: state.receipt.0.to_vec(),
-        ledger_index: state.ledger_index.cast_signed(),
-        installed_at: state.software.map(|(installed, ..)| installed.0),
-        effective_at: state.software.and_then(|(_, effective, _)| effective).map(|at| at.0),
-        verified_at: state.software.and_then(|(.., verified)| verified).map(|at| at.0),
-    }
-}
-
-/// A later receipt says that the software of an earlier one is in effect now.
-pub fn update_effective(
-    tx: &mut Conn,
-    ci: CiId,
-    receipt: &Digest,
-    (effective, verified): (Option<Timestamp>, Option<Timestamp>),
-) -> QueryResult<usize> {
-    let rows = ci_state::table.filter(ci_state::receipt.eq(receipt.0.as_slice()));
-    let rows = rows.filter(ci_state::ci.eq(ci.0)).filter(ci_state::installed_at.is_not_null());
-    diesel::update(rows)
-        .set((
-            ci_state::effective_at.eq(effective.map(|at| at.0)),
-            ci_state::verified_at.eq(verified.map(|at| at.0)),
-        ))
-        .execute(tx)
-}
-
 /// Where an entry stands in the order of lists.
 ///
 /// # Errors
@@ -325,19 +201,14 @@ pub fn get_file(tx: &mut Conn, name: &str) -> Result<CiFile, Error> {
     let relations = declared::relations(tx, id.0)?;
     let states = list_states(tx, id)?;
     let health = health::list(tx, id)?;
-    let history = list_history(tx, id)?;
-    Ok(CiFile { line, facts, declared, relations, states, health, history })
+    let history = list_history(tx, id, Timestamp(i64::MAX))?;
+    Ok(CiFile { line, facts, declared, relations, states, health, history, then: None })
 }
 
-/// As recorded by receipts, by resource.
-pub fn list_states(tx: &mut Conn, id: CiId) -> Result<Vec<CiState>, Error> {
-    let rows = ci_state::table.filter(ci_state::ci.eq(id.0)).order(ci_state::resource);
-    rows.select(StateRow::as_select()).load(tx)?.into_iter().map(state).collect()
-}
-
-/// Newest first.
-pub fn list_history(tx: &mut Conn, id: CiId) -> Result<Vec<CiEvent>, Error> {
-    let rows = ci_history::table.filter(ci_history::ci.eq(id.0)).order(ci_history::id.desc()).limit(HISTORY);
+/// Newest first, up to a time.
+pub fn list_history(tx: &mut Conn, id: CiId, until: Timestamp) -> Result<Vec<CiEvent>, Error> {
+    let rows = ci_history::table.filter(ci_history::ci.eq(id.0)).filter(ci_history::at.le(until.0));
+    let rows = rows.order(ci_history::id.desc()).limit(HISTORY);
     rows.select(EventRow::as_select()).load(tx)?.into_iter().map(event).collect()
 }
 
@@ -357,26 +228,6 @@ pub(super) fn line(row: CiRow) -> Result<CiLine, Error> {
         facts_at: row.facts_at.map(Timestamp),
         facts: row.facts_sha256.as_deref().map(read_digest).transpose()?,
         matched: Vec::new(),
-    })
-}
-
-fn state(row: StateRow) -> Result<CiState, Error> {
-    let persons = row.approved_by.split(' ').filter(|id| !id.is_empty());
-    Ok(CiState {
-        resource: parse("resource id", &row.resource)?,
-        state: row.state.as_deref().map(read_digest).transpose()?,
-        verb: word("verb", &row.verb)?,
-        outcome: word("outcome", &row.outcome)?,
-        summary: row.summary,
-        change_id: parse("change id", &row.change_id)?,
-        revision: number("revision", row.revision)?,
-        approved_by: persons.map(|id| parse("person id", id)).collect::<Result<_, _>>()?,
-        applied_at: Timestamp(row.applied_at),
-        receipt: read_digest(&row.receipt)?,
-        ledger_index: row.ledger_index.cast_unsigned(),
-        installed_at: row.installed_at.map(Timestamp),
-        effective_at: row.effective_at.map(Timestamp),
-        verified_at: row.verified_at.map(Timestamp),
     })
 }
 

@@ -197,7 +197,7 @@ fn history_tells_what_changed_and_not_what_comes_and_goes() {
 async fn the_last_state_of_a_resource_wins_even_within_one_batch() {
     for world in World::each().await {
         let id = host(&world).await;
-        let state = move |resource: &str, after: &str| NewState {
+        let state = move |resource: &str, after: &str, seq: u64| NewState {
             ci: id,
             resource: resource.parse().unwrap(),
             state: Some(Digest::of(after.as_bytes())),
@@ -206,14 +206,18 @@ async fn the_last_state_of_a_resource_wins_even_within_one_batch() {
             summary: "two\nlines".into(),
             change: ("C-7".parse().unwrap(), 2),
             approved_by: vec!["lead".parse().unwrap()],
-            applied_at: NOW,
+            applied_at: NOW.plus(seq.cast_signed()),
             receipt: Digest::of(after.as_bytes()),
             ledger_index: 4,
-            software: None,
+            seq,
+            manifests: vec!["web/base@1.0.0".into()],
+            software: Some((NOW, None, None)),
         };
-        for batch in [vec![("file:/a", "1"), ("file:/b", "2"), ("file:/a", "3")], vec![("file:/b", "4")]] {
-            let batch: Vec<_> = batch.into_iter().map(|(resource, after)| state(resource, after)).collect();
-            let record = move |tx: &mut Conn| Ok::<_, Error>(record_states(tx, &batch)?);
+        for batch in
+            [vec![("file:/a", "1", 1), ("file:/b", "2", 2), ("file:/a", "3", 3)], vec![("file:/b", "4", 4)]]
+        {
+            let batch: Vec<_> = batch.into_iter().map(|(name, after, seq)| state(name, after, seq)).collect();
+            let record = move |tx: &mut Conn| record_states(tx, &batch, NOW);
             world.node.db.write("states", record).await.unwrap();
         }
         let states = world.node.db.read("states", move |tx| list_states(tx, id)).await.unwrap();
@@ -224,6 +228,45 @@ async fn the_last_state_of_a_resource_wins_even_within_one_batch() {
             ("two lines", 2, 4)
         );
         assert_eq!(states[0].approved_by[0].as_str(), "lead");
+        // Every state is there at its time, and the last of them is the one on record.
+        let at = async |at: i64| {
+            let states = move |tx: &mut Conn| states_at(tx, id, NOW.plus(at));
+            let states = world.node.db.read("past", states).await.unwrap();
+            let told = |s: &shared::wire::CiState| {
+                let place =
+                    [b"1", b"2", b"3", b"4"].iter().position(|after| s.state == Some(Digest::of(*after)));
+                (s.resource.to_string(), place.unwrap() + 1, s.effective_at.map(|at| at.since(NOW)))
+            };
+            states.iter().map(told).collect::<Vec<_>>()
+        };
+        let on = |resource: &str, state, effective| (resource.to_owned(), state, effective);
+        // Later receipts say since when the first and the fourth were in effect; the first one is gone by then.
+        for (receipt, seq) in [(b"1", 5), (b"4", 6)] {
+            let effective = Some(NOW.plus(5));
+            let effect = NewEffect {
+                ci: id,
+                receipt: Digest::of(receipt),
+                seq,
+                at: NOW.plus(seq.cast_signed()),
+                effective,
+                verified: None,
+            };
+            let record = move |tx: &mut Conn| Ok::<_, Error>(record_effect(tx, &effect)?);
+            world.node.db.write("effect", record).await.unwrap();
+        }
+        for (time, expected) in [
+            (0, vec![]),
+            (1, vec![on("file:/a", 1, None)]),
+            (2, vec![on("file:/a", 1, None), on("file:/b", 2, None)]),
+            (3, vec![on("file:/a", 3, None), on("file:/b", 2, None)]),
+            (5, vec![on("file:/a", 3, None), on("file:/b", 4, None)]),
+            (6, vec![on("file:/a", 3, None), on("file:/b", 4, Some(5))]),
+        ] {
+            assert_eq!(at(time).await, expected, "{} {time}", world.engine);
+        }
+        let now = world.node.db.read("states", move |tx| list_states(tx, id)).await.unwrap();
+        let last = world.node.db.read("past", move |tx| states_at(tx, id, NOW.plus(99))).await.unwrap();
+        assert_eq!(now, last, "what is on record is the end of what was");
     }
 }
 

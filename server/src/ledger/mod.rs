@@ -22,5 +22,6 @@ pub use check::check;
 pub use log::{Answer, Log, Question};
 pub use model::{Document, Placed};
 pub use store::{
-    find_statement, find_statements, head, keep_statement, known, lock, record, record_one, set_witnesses,
+    find_statement, find_statements, head, keep_statement, known, list_receipts, lock, record, record_one,
+    set_witnesses,
 };

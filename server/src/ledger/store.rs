@@ -338,6 +338,28 @@ pub fn keep_statement(
 }
 
 /// The document with this digest, byte for byte as it was recorded or kept.
+/// A statement with its place: the log and the index in it.
+pub struct Placement {
+    pub place: (i64, u64),
+    pub body: Vec<u8>,
+}
+
+/// Receipts behind a place, in the order of the ledger, at most so many.
+pub fn list_receipts(tx: &mut Conn, after: Option<(i64, u64)>, most: usize) -> QueryResult<Vec<Placement>> {
+    let (log, index) = after.map_or((-1, -1), |(log, index)| (log, index.cast_signed()));
+    let behind = ledger_leaf::log.gt(log).or(ledger_leaf::log.eq(log).and(ledger_leaf::idx.gt(index)));
+    let rows =
+        ledger_leaf::table.inner_join(statement::table.on(statement::digest.eq(ledger_leaf::statement)));
+    let rows = rows.filter(behind).filter(statement::kind.eq(kind_text(LeafKind::Receipt)));
+    let rows =
+        rows.order((ledger_leaf::log, ledger_leaf::idx)).limit(i64::try_from(most).unwrap_or(i64::MAX));
+    let rows: Vec<(i64, i64, Vec<u8>)> =
+        rows.select((ledger_leaf::log, ledger_leaf::idx, statement::body)).load(tx)?;
+    let one =
+        |(log, index, body): (i64, i64, Vec<u8>)| Placement { place: (log, index.cast_unsigned()), body };
+    Ok(rows.into_iter().map(one).collect())
+}
+
 pub fn find_statement(tx: &mut Conn, digest: &Digest) -> QueryResult<Option<Vec<u8>>> {
     statement::table.find(digest.0.as_slice()).select(statement::body).first(tx).optional()
 }

@@ -110,6 +110,7 @@ const CODES: &[(u16, &[&str])] = &[
             "ci.bad_page",
             "ci.bad_saved",
             "ci.bad_search",
+            "ci.bad_time",
             "ci.search_circle",
             "ci.search_wide",
             "ci.circle",

@@ -217,11 +217,12 @@ const CMDB: &[Route] = &[
         ("GET", "/v1/cis/{name}"),
         "showCi",
         may::<Read>(),
-        "Shows one entry, by id or name: facts, recorded state per resource, history.",
+        "Shows one entry, by id or name: facts, recorded state per resource, history; as it is, or as it was.",
     )
     .parts(&[text("name")])
+    .query::<cmdb::Then>()
     .answers(&[answer(200, "the entry", json::<wire::CiFile>())])
-    .refuses(&["ci.not_found", "ci.ambiguous"]),
+    .refuses(&["ci.not_found", "ci.ambiguous", "ci.bad_time"]),
 ];
 
 const PEOPLE: &[Route] = &[

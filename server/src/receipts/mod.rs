@@ -8,8 +8,11 @@ mod gaps;
 mod intake;
 mod model;
 #[cfg(test)]
+mod past_tests;
+#[cfg(test)]
 mod proxied_tests;
 mod record;
+mod states;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -20,4 +23,5 @@ pub use api::{agent_routes, people_routes};
 pub use intake::Intake;
 pub use model::{Alarm, AlarmKind, Incoming, ReceiptLine, RefusalLine, Verdict};
 pub use record::Topics;
+pub use states::make_again;
 pub use store::{find_standing, list_alarms, list_by_change, list_by_time, list_findings, list_refusals};

@@ -4,27 +4,21 @@
 //! changes nothing; one that contradicts the chain is kept as evidence beside it and raises an alarm.
 
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
+use super::states::{self, Context};
 use super::store::{self, Recorded};
 use crate::changes;
-use crate::cmdb::{self, CiId, EventKind, NewEvent, NewHealth, NewState};
+use crate::cmdb::{self, EventKind, NewEvent, NewHealth};
 use crate::fleet::{self, ChainHead};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::kernel::outbox;
 use crate::ledger::{self, Document};
-use shared::approval::Approval;
 use shared::digest::Digest;
 use shared::finding::Presence;
-use shared::ids::{AgentId, PersonId, ResourceId};
-use shared::plan::{Plan, Verb};
-use shared::policy::REVIEW_SECS;
-use shared::receipt::{HostOutcome, Receipt, StepResult, StepStatus};
-use shared::statement::Statement;
+use shared::ids::AgentId;
+use shared::receipt::{HostOutcome, Receipt, StepStatus};
 use shared::time::Timestamp;
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// Kinds of steps that are events and leave no state of a resource.
-const PASSING: [&str; 3] = ["hook:", "services:", "host:"];
+use std::collections::{BTreeMap, HashSet};
 
 /// Outbox topics of slices further up; each gets a message with the digest of the new statement as key.
 #[derive(Debug, Clone, Copy)]
@@ -164,19 +158,19 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
         return Ok(());
     }
     store::insert(tx, fresh, now)?;
-    let context = Context::load(tx, fresh)?;
+    let bodies = fresh.iter().filter_map(|recorded| match recorded.incoming {
+        Incoming::Receipt(statement) => Some(&statement.body),
+        Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
+    });
+    let context = Context::load(tx, bodies)?;
     let events: Vec<NewEvent> = fresh.iter().map(event).collect();
     cmdb::insert_events(tx, &events)?;
-    let states = fresh.iter().flat_map(|recorded| context.states(recorded)).collect::<Vec<_>>();
-    cmdb::record_states(tx, &states)?;
-    for recorded in fresh {
-        if let Incoming::Receipt(statement) = recorded.incoming
-            && let (Some(earlier), Some(patched)) = (&statement.body.follows, &statement.body.patched)
-        {
-            let times = (patched.effective, patched.verified);
-            cmdb::update_effective(tx, recorded.ci, earlier, times)?;
-        }
-    }
+    let receipts = fresh.iter().filter_map(|recorded| match recorded.incoming {
+        Incoming::Receipt(statement) => Some((&**statement, recorded.ci, recorded.index)),
+        Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
+    });
+    let receipts: Vec<_> = receipts.collect();
+    states::record(tx, &context, &receipts, now)?;
     for recorded in fresh {
         if let Incoming::Receipt(statement) = recorded.incoming {
             health(tx, recorded, &statement.body)?;
@@ -286,99 +280,4 @@ fn summary(receipt: &Receipt) -> String {
         text.push_str(&format!(" +{}", touched.len() - NAMED));
     }
     text
-}
-
-/// The times of a package that this step has brought.
-fn software(
-    receipt: &Receipt,
-    step: &StepResult,
-) -> Option<(Timestamp, Option<Timestamp>, Option<Timestamp>)> {
-    let brings = matches!(step.verb, Verb::Install | Verb::Upgrade | Verb::Downgrade);
-    let patched = receipt.patched.as_ref().filter(|_| brings)?;
-    Some((patched.installed, patched.effective, patched.verified))
-}
-
-/// What the statements refer to, as far as this server has it: who approved, and what the plans say.
-struct Context {
-    persons: HashMap<Digest, PersonId>,
-    summaries: HashMap<(Digest, ResourceId, Verb), String>,
-}
-
-impl Context {
-    fn load(tx: &mut Conn, fresh: &[Recorded<'_>]) -> Result<Self, Error> {
-        let receipts = || {
-            fresh.iter().filter_map(|recorded| match recorded.incoming {
-                Incoming::Receipt(statement) => Some(&statement.body),
-                Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
-            })
-        };
-        let mut wanted: Vec<Digest> =
-            receipts().flat_map(|receipt| receipt.approvals.iter().copied()).collect();
-        wanted.extend(receipts().map(|receipt| receipt.plan));
-        wanted.sort_unstable();
-        wanted.dedup();
-        let (mut persons, mut summaries) = (HashMap::new(), HashMap::new());
-        for (digest, bytes) in ledger::find_statements(tx, &wanted)? {
-            if let Ok(approval) = Statement::<Approval>::parse(&bytes) {
-                persons.insert(digest, approval.body.person);
-            } else if let Ok(plan) = Statement::<Plan>::parse(&bytes) {
-                let actions = plan.body.actions.into_iter();
-                summaries
-                    .extend(actions.map(|action| ((digest, action.resource, action.verb), action.summary)));
-            }
-        }
-        Ok(Self { persons, summaries })
-    }
-
-    /// Who broke the glass, for what, and until when people look at it.
-    fn broken_glass(&self, receipt: &Receipt) -> String {
-        let persons = receipt.approvals.iter().filter_map(|digest| self.persons.get(digest));
-        let persons: Vec<&str> = persons.map(PersonId::as_str).collect();
-        let who = if persons.is_empty() { "somebody".to_owned() } else { persons.join(", ") };
-        let (id, due) = (&receipt.change_id, receipt.started.plus(REVIEW_SECS));
-        format!("{id} ran because {who} broke the glass; review it by {due}")
-    }
-
-    fn states(&self, recorded: &Recorded<'_>) -> Vec<NewState> {
-        let Incoming::Receipt(statement) = recorded.incoming else { return Vec::new() };
-        let is_state =
-            |step: &&StepResult| !PASSING.iter().any(|kind| step.resource.as_str().starts_with(kind));
-        let known = |step: &StepResult| self.state(statement, step, (recorded.ci, recorded.index));
-        statement.body.results.iter().filter(is_state).filter_map(known).collect()
-    }
-
-    /// What a step says about its resource now; `None` when nothing changed.
-    fn state(
-        &self,
-        statement: &Statement<Receipt>,
-        step: &StepResult,
-        (ci, ledger_index): (CiId, u64),
-    ) -> Option<NewState> {
-        let state = match step.status {
-            StepStatus::Done | StepStatus::Unneeded => Some(step.after),
-            // It may be as before, as wanted, or neither.
-            StepStatus::Failed | StepStatus::UndoFailed | StepStatus::Unknown => None,
-            StepStatus::NotStarted | StepStatus::Undone => return None,
-        };
-        let receipt = &statement.body;
-        let planned = self.summaries.get(&(receipt.plan, step.resource.clone(), step.verb));
-        let mut approved_by: Vec<PersonId> =
-            receipt.approvals.iter().filter_map(|digest| self.persons.get(digest)).cloned().collect();
-        approved_by.sort_unstable();
-        approved_by.dedup();
-        Some(NewState {
-            ci,
-            resource: step.resource.clone(),
-            state,
-            verb: step.verb,
-            outcome: step.status,
-            summary: planned.cloned().unwrap_or_else(|| format!("{} {}", step.verb.as_str(), step.resource)),
-            change: (receipt.change_id.clone(), receipt.revision),
-            approved_by,
-            applied_at: receipt.finished,
-            receipt: statement.digest,
-            ledger_index,
-            software: software(receipt, step),
-        })
-    }
 }

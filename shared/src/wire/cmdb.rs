@@ -349,6 +349,27 @@ pub struct PutSearch {
     pub about: String,
 }
 
+/// What was known of an entry at a time by what its host reported, and its labels; words in small letters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CiThen {
+    pub at: Timestamp,
+    pub packages: Vec<CiPackage>,
+    /// Units of systemd, without `.service`.
+    pub services: Vec<String>,
+    pub labels: Map<String, String>,
+}
+
+/// A package that was installed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CiPackage {
+    pub name: String,
+    pub version: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

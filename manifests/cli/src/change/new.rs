@@ -272,7 +272,7 @@ fn manifests(
 }
 
 /// `[team/]name[@version]`; without a version the highest release.
-fn named_manifest(session: &Session, site: &Site, text: &str) -> Done<(ManifestUse, Verified<Manifest>)> {
+pub fn named_manifest(session: &Session, site: &Site, text: &str) -> Done<(ManifestUse, Verified<Manifest>)> {
     let bad = |e: String| {
         Failure::usage(format!("{text:?} is not a manifest"))
             .why(e)

@@ -25,10 +25,15 @@ pub enum CiCommand {
     #[command(subcommand)]
     Search(super::search::SearchCommand),
     /// Show one host: state as recorded, who approved it, history
-    #[command(after_help = "Example: assent ci show web1")]
+    #[command(
+        after_help = "Example: assent ci show web1\n         assent ci show web1 --at 2026-10-01T12:00Z"
+    )]
     Show {
         /// Host name, CI or agent id
         host: String,
+        /// As it was then: RFC 3339, a local date, or a local date and time
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -41,6 +46,21 @@ pub enum CiCommand {
         /// One section; without it all but packages and services
         section: Option<FactSection>,
         /// As JSON; without a section all of it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two entries, one entry at two times, or an entry with a manifest
+    #[command(
+        after_help = "Example: assent ci compare web1 web2\n         assent ci compare web1@2026-10-01 web1@2026-11-01T12:00Z\n         assent ci compare web1 manifest:web-base@1.2.0"
+    )]
+    Compare {
+        /// Name or CI; behind @ a time, as it was then
+        #[arg(value_name = "ENTRY[@TIME]")]
+        left: String,
+        /// The same, or a manifest
+        #[arg(value_name = "ENTRY[@TIME]|manifest:[TEAM/]NAME[@VERSION]")]
+        right: String,
+        /// As JSON
         #[arg(long)]
         json: bool,
     },

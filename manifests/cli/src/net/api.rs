@@ -243,6 +243,12 @@ impl Client {
         self.read("the configuration item", &Request::get(&format!("/v1/cis/{}", escape(name)), LARGE))
     }
 
+    /// As it was then.
+    pub fn ci_at(&self, name: &str, at: Timestamp) -> Done<CiFile> {
+        let path = format!("/v1/cis/{}?at={at}", escape(name));
+        self.read("the configuration item", &Request::get(&path, LARGE))
+    }
+
     /// Allots the next change number; sent once, because each answer uses one up.
     pub fn new_change(&self) -> Done<ChangeId> {
         #[derive(Deserialize)]

@@ -141,14 +141,14 @@ impl<'d> Work<'d> {
             store::insert(tx, real(*id), declared, (person, reason), now)?;
         }
         for edge in &self.gone {
-            store::delete_edge(tx, edge)?;
+            store::delete_edge(tx, edge, now)?;
         }
         let added: Vec<_> = self
             .added
             .iter()
             .map(|edge| Edge { source: real(edge.source), target: real(edge.target), ..*edge })
             .collect();
-        store::insert_edges(tx, &added)?;
+        store::insert_edges(tx, &added, now)?;
         let event = |(id, diff): &(i64, ItemDiff)| {
             let what = if diff.lines.is_empty() { "declared".to_owned() } else { diff.lines.join("; ") };
             let mut event =

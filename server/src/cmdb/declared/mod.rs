@@ -9,4 +9,4 @@ mod store;
 mod tests;
 
 pub use api::{Far, Page, routes};
-pub use store::{find, relations};
+pub use store::{find, find_at, relations, relations_at};

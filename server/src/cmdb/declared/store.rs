@@ -2,12 +2,13 @@
 
 use super::graph::Edge;
 use crate::cmdb::model::{CiId, unknown};
-use crate::cmdb::search;
+use crate::cmdb::search::{self, FOREVER};
 use crate::cmdb::store::{ROWS, ci};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use diesel::prelude::*;
+use diesel::upsert::excluded;
 use shared::ids::PersonId;
 use shared::search::folded;
 use shared::strict;
@@ -32,6 +33,16 @@ diesel::table! {
         source -> BigInt,
         kind -> Text,
         target -> BigInt,
+    }
+}
+
+diesel::table! {
+    ci_relation_past (source, kind, target, since) {
+        source -> BigInt,
+        kind -> Text,
+        target -> BigInt,
+        since -> BigInt,
+        until -> BigInt,
     }
 }
 
@@ -158,9 +169,15 @@ pub(super) fn insert(
 
 /// What is declared of one item, if anything is.
 pub fn find(tx: &mut Conn, ci: i64) -> Result<Option<DeclaredFile>, Error> {
+    find_at(tx, ci, Timestamp(i64::MAX))
+}
+
+/// What was declared of it then.
+pub fn find_at(tx: &mut Conn, ci: i64, at: Timestamp) -> Result<Option<DeclaredFile>, Error> {
     let row = ci_declared::table
         .filter(ci_declared::ci.eq(ci))
-        .filter(ci_declared::newest.eq(true))
+        .filter(ci_declared::at.le(at.0))
+        .order(ci_declared::id.desc())
         .select((ci_declared::at, ci_declared::person, ci_declared::reason, ci_declared::body))
         .first::<(i64, String, String, String)>(tx)
         .optional()?;
@@ -188,7 +205,13 @@ pub(super) fn edges(tx: &mut Conn, ids: &[i64]) -> Result<Vec<Edge>, Error> {
     Ok(found.into_iter().collect())
 }
 
-pub(super) fn insert_edges(tx: &mut Conn, edges: &[Edge]) -> QueryResult<()> {
+pub(super) fn insert_edges(tx: &mut Conn, edges: &[Edge], now: Timestamp) -> QueryResult<()> {
+    let past = |edge: &Edge| {
+        let Edge { source, kind, target } = *edge;
+        let place = (ci_relation_past::source.eq(source), ci_relation_past::kind.eq(kind.as_str()));
+        let since = (ci_relation_past::since.eq(now.0), ci_relation_past::until.eq(FOREVER));
+        (place, ci_relation_past::target.eq(target), since)
+    };
     let row = |edge: &Edge| {
         let Edge { source, kind, target } = *edge;
         (ci_relation::source.eq(source), ci_relation::kind.eq(kind.as_str()), ci_relation::target.eq(target))
@@ -196,11 +219,24 @@ pub(super) fn insert_edges(tx: &mut Conn, edges: &[Edge]) -> QueryResult<()> {
     for some in edges.chunks(ROWS) {
         let rows: Vec<_> = some.iter().map(row).collect();
         each!(tx, |c| diesel::insert_into(ci_relation::table).values(&rows).execute(c))?;
+        let rows: Vec<_> = some.iter().map(past).collect();
+        let (place, until) = (ci_relation_past::table.primary_key(), ci_relation_past::until);
+        each!(tx, |c| diesel::insert_into(ci_relation_past::table)
+            .values(&rows)
+            .on_conflict(place)
+            .do_update()
+            .set(until.eq(excluded(until)))
+            .execute(c))?;
     }
     Ok(())
 }
 
-pub(super) fn delete_edge(tx: &mut Conn, edge: &Edge) -> QueryResult<()> {
+pub(super) fn delete_edge(tx: &mut Conn, edge: &Edge, now: Timestamp) -> QueryResult<()> {
+    let past = ci_relation_past::table.filter(ci_relation_past::source.eq(edge.source));
+    let past = past.filter(ci_relation_past::kind.eq(edge.kind.as_str()));
+    let past =
+        past.filter(ci_relation_past::target.eq(edge.target)).filter(ci_relation_past::until.eq(FOREVER));
+    diesel::update(past).set(ci_relation_past::until.eq(now.0)).execute(tx)?;
     diesel::delete(ci_relation::table.find((edge.source, edge.kind.as_str(), edge.target)))
         .execute(tx)
         .map(drop)
@@ -209,6 +245,21 @@ pub(super) fn delete_edge(tx: &mut Conn, edge: &Edge) -> QueryResult<()> {
 /// Relations of one item, from its side.
 pub fn relations(tx: &mut Conn, ci: i64) -> Result<Vec<RelationLine>, Error> {
     let edges = edges(tx, &[ci])?;
+    told(tx, ci, &edges)
+}
+
+/// Those that it had then.
+pub fn relations_at(tx: &mut Conn, ci: i64, at: Timestamp) -> Result<Vec<RelationLine>, Error> {
+    let touching = ci_relation_past::source.eq(ci).or(ci_relation_past::target.eq(ci));
+    let rows = ci_relation_past::table.filter(touching).filter(ci_relation_past::since.le(at.0));
+    let rows = rows.filter(ci_relation_past::until.gt(at.0));
+    let columns = (ci_relation_past::source, ci_relation_past::kind, ci_relation_past::target);
+    let rows: Vec<(i64, String, i64)> = rows.select(columns).load(tx)?;
+    let edges = rows.into_iter().map(edge).collect::<Result<Vec<_>, _>>()?;
+    told(tx, ci, &edges)
+}
+
+fn told(tx: &mut Conn, ci: i64, edges: &[Edge]) -> Result<Vec<RelationLine>, Error> {
     let names = references(tx, edges.iter().flat_map(|edge| [edge.source, edge.target]))?;
     let line = |edge: &Edge| {
         let inward = edge.target == ci;

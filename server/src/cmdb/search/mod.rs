@@ -12,5 +12,5 @@ mod tests;
 #[cfg(test)]
 pub(super) use api::fitting;
 pub use api::{Asked, routes};
+pub(super) use terms::{FOREVER, Known, of_declared, of_facts, past};
 pub use terms::{Field, found, labels, record};
-pub(super) use terms::{of_declared, of_facts};

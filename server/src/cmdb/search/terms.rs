@@ -38,7 +38,7 @@ diesel::joinable!(ci_term -> term (term));
 diesel::allow_tables_to_appear_in_same_query!(ci_term, term, ci, ci_history, ci_mark);
 
 /// The end of what holds.
-pub(super) const FOREVER: i64 = i64::MAX;
+pub(in crate::cmdb) const FOREVER: i64 = i64::MAX;
 
 /// What a word is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +92,9 @@ impl Field {
     /// What hosts report.
     const FACTS: [Self; 7] =
         [Self::Deb, Self::Rpm, Self::Os, Self::Kernel, Self::Arch, Self::Agent, Self::Service];
+    /// What a look at the past tells.
+    pub(in crate::cmdb) const TOLD: [Self; 8] =
+        [Self::Deb, Self::Rpm, Self::Os, Self::Kernel, Self::Arch, Self::Agent, Self::Service, Self::Label];
     /// What people declare; labels only of what is no host.
     const DECLARED: [Self; 10] = [
         Self::Owner,
@@ -318,6 +321,21 @@ fn current(tx: &mut Conn, id: CiId, fields: &[Field]) -> QueryResult<Vec<Row>> {
     let rows = ci_term::table.inner_join(term::table).filter(ci_term::ci.eq(id.0));
     let rows = rows.filter(ci_term::until.eq(FOREVER)).filter(term::field.eq_any(names));
     rows.select((term::id, term::field, term::word, term::detail, term::source, term::source_detail)).load(tx)
+}
+
+/// What was known of an entry at a time, in these fields.
+pub(in crate::cmdb) fn past(
+    tx: &mut Conn,
+    id: CiId,
+    fields: &[Field],
+    at: Timestamp,
+) -> Result<BTreeSet<Known>, Error> {
+    let names: Vec<&str> = fields.iter().map(|field| field.as_str()).collect();
+    let rows = ci_term::table.inner_join(term::table).filter(ci_term::ci.eq(id.0));
+    let rows = rows.filter(ci_term::since.le(at.0)).filter(ci_term::until.gt(at.0));
+    let rows = rows.filter(term::field.eq_any(names));
+    let columns = (term::id, term::field, term::word, term::detail, term::source, term::source_detail);
+    rows.select(columns).load(tx)?.into_iter().map(|row| Ok(known(row)?.0)).collect()
 }
 
 /// Words by their numbers, those that are not stored yet as well.

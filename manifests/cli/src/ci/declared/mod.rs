@@ -216,6 +216,7 @@ mod tests {
             states: vec![],
             health: vec![],
             history: vec![],
+            then: None,
         };
         let zone = window::zone(Some("Europe/Berlin")).unwrap();
         let shown = told(&file, Lang::En, &zone);
