@@ -4,7 +4,7 @@
 //! own plans. Never: fetches, writes or starts anything; what is needed comes in, tokens come out.
 
 use crate::state::Seen;
-use shared::admit::{self, Addressed, Approved, InWindow, Logged, Me, Turn, Verified};
+use shared::admit::{self, Addressed, Approved, GateOpen, InWindow, Logged, Me, Verified};
 use shared::bundle::{Bundle, Control};
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
@@ -37,14 +37,14 @@ pub trait Evidence {
     fn held(&mut self, wanted: &Approved) -> Result<Held, Refused>;
 }
 
-/// A change with all tokens that its start needs.
+/// A change with all tokens that its start needs but the turn, which is taken last.
 #[derive(Debug)]
 pub struct Admitted {
     pub manifests: Vec<Verified<Manifest>>,
     pub approved: Approved,
     pub logged: Logged,
     pub window: InWindow,
-    pub turn: Turn,
+    pub gate: GateOpen,
     pub own_plan: Statement<Plan>,
 }
 
@@ -198,9 +198,9 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let change = &bundle.change.body;
     let closed = court.control.closed(me.id());
     let window = admit::in_time(policy, &approved, closed, now, court.last_contact)?;
-    let turn = admit::turn(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
+    let gate = admit::open_gate(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
     not_executed(court.seen, change)?;
-    Ok(Admitted { manifests, approved, logged, window, turn, own_plan })
+    Ok(Admitted { manifests, approved, logged, window, gate, own_plan })
 }
 
 /// The same steps for putting back what `change` brought here: it ran, its approvals stand, and nothing has ended it.
@@ -227,8 +227,8 @@ pub fn stands(
         granted_for(Purpose::Correction, court, bundle, evidence)?;
     let closed = court.control.closed(me.id());
     let window = admit::in_correction_window(policy, body, closed, now, court.last_contact)?;
-    let turn = admit::correction_turn(body, court.control, me.id())?;
-    Ok(Admitted { manifests, approved, logged, window, turn, own_plan })
+    let gate = admit::correction_gate(body, court.control, me.id())?;
+    Ok(Admitted { manifests, approved, logged, window, gate, own_plan })
 }
 
 /// Step 15: a revision runs once on a host. What failed needs a new revision, not another interval.

@@ -8,6 +8,7 @@ use crate::journal::{Log, Record, Step};
 use crate::net::NetError;
 use crate::server::Line;
 use crate::state::Running;
+use shared::budgets::{AskSlots, SlotWish, Slots};
 use shared::envelope::Envelope;
 use shared::ids::SiteId;
 use shared::keys::SigningKey;
@@ -27,6 +28,8 @@ const QUEUE: usize = 1_024;
 const BACKLOG: usize = 64;
 /// Between two questions whether the server has something new, such as a halt.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two questions for the slots of a run: several times within the shortest lease.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two messages, so that fast steps share them.
 const GATHER: Duration = Duration::from_millis(100);
 /// Between two tries to reach a server that is away.
@@ -207,6 +210,7 @@ impl Course {
     fn run(mut self) {
         let mut next_try = Instant::now();
         let mut next_look = Instant::now();
+        let mut next_keep = Instant::now();
         loop {
             let wakes = if self.backlog.is_empty() { next_look } else { next_look.min(next_try) };
             let ended = self.gather(wakes.saturating_duration_since(Instant::now()));
@@ -224,6 +228,26 @@ impl Course {
                 }
                 next_look = Instant::now() + LOOK_EVERY;
             }
+            if now >= next_keep {
+                self.keep_slots();
+                next_keep = Instant::now() + KEEP_EVERY;
+            }
+        }
+    }
+
+    /// A run goes on whatever becomes of its slots: to stop in the middle would disturb more.
+    fn keep_slots(&mut self) {
+        let Speaker { running, .. } = &self.speaker;
+        if running.slots.is_empty() {
+            return;
+        }
+        let ask = AskSlots { change: running.change, wish: SlotWish::Keep };
+        match self.line.keep_slots(&ask) {
+            Ok(Slots::Granted(lease)) => running.slots.difference(&lease.budgets).for_each(|lost| {
+                tracing::warn!(budget = %lost, "the slot of this run has ended: others may begin beside it");
+            }),
+            Ok(other) => tracing::debug!(?other, "no answer to keeping slots"),
+            Err(error) => tracing::debug!(%error, "the slots of a run cannot be kept now"),
         }
     }
 

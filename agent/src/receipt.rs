@@ -247,9 +247,12 @@ pub fn refuse(
 /// Whether a refusal is said: its message is new for this code and change, or the last time is long ago.
 fn is_due(before: &[RefusedBefore], next: &RefusedBefore) -> bool {
     let quiet = match next.code {
-        Code::TimeWindow | Code::TimeBlackout | Code::TimeOver | Code::WaveGate | Code::AgentCopy => {
-            WAITING_SECS
-        }
+        Code::TimeWindow
+        | Code::TimeBlackout
+        | Code::TimeOver
+        | Code::WaveGate
+        | Code::LockHeld
+        | Code::AgentCopy => WAITING_SECS,
         _ => REPEAT_SECS,
     };
     let last_hour = before.iter().filter(|b| next.at.since(b.at) < REPEAT_SECS).count();

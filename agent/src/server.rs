@@ -10,6 +10,7 @@ use crate::tls::{self, Trust};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::budgets::{AskSlots, Slots};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::limits;
@@ -26,6 +27,7 @@ const SECOND_LINE: Duration = Duration::from_secs(10);
 const WORK_BYTES: u64 = 16 << 20;
 /// A proof is a few hundred hashes at most.
 const PROOF_BYTES: u64 = 1 << 20;
+const SLOTS: &str = "/agent/v1/slots";
 const FACTS: &str = "/agent/v1/facts";
 
 /// The answer to a check-in.
@@ -47,6 +49,8 @@ pub trait Server {
     /// A plan that this host made and lost.
     fn own_plan(&mut self, digest: &Digest) -> Result<Option<Envelope>, NetError>;
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError>;
+    /// Asks for slots of budgets, keeps them or gives them back.
+    fn slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError>;
     /// Brings a person's word that came here by hand.
     fn bring_word(&mut self, word: &Approve) -> Result<(), NetError>;
     /// Asks for proofs that statements are in the ledger.
@@ -78,6 +82,8 @@ pub trait Server {
 pub trait Line: Send {
     /// Tells of a running change.
     fn tell(&mut self, message: &Envelope) -> Result<(), NetError>;
+    /// Keeps the slots of a running change.
+    fn keep_slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError>;
     /// Whether the server has something new since the last call; the first time it has.
     fn has_news(&mut self) -> Result<bool, NetError>;
 }
@@ -106,6 +112,14 @@ impl Line for SecondLine {
         let path = "/agent/v1/progress";
         let call = Call::send(Method::POST, path, message.to_bytes(), 0);
         accepted(path, self.call(&call)?).map(drop)
+    }
+
+    fn keep_slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
+        read(
+            SLOTS,
+            self.call(&Call::send(Method::POST, SLOTS, strict::to_json(ask), PROOF_BYTES))?,
+            PROOF_BYTES,
+        )
     }
 
     fn has_news(&mut self) -> Result<bool, NetError> {
@@ -256,6 +270,10 @@ impl Server for Remote {
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         post(&mut *self.link, Method::POST, "/agent/v1/statements", record)
+    }
+
+    fn slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
+        post(&mut *self.link, Method::POST, SLOTS, ask)
     }
 
     fn bring_word(&mut self, word: &Approve) -> Result<(), NetError> {

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod audit;
 pub mod backup;
+pub mod budgets;
 pub mod calendars;
 pub mod changes;
 pub mod cmdb;

@@ -9,7 +9,7 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{audit, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule};
+use crate::{audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -93,6 +93,7 @@ impl Site {
                 fleet::people_routes,
                 manifests::people,
                 calendars::people,
+                budgets::people,
                 changes::people,
                 schedule::people,
                 rollout::people,
@@ -116,6 +117,7 @@ impl Site {
             for routes in [
                 fleet::agent_routes,
                 manifests::agents,
+                budgets::agents,
                 changes::agents,
                 progress::agents,
                 receipts::agent_routes,

@@ -3,11 +3,12 @@
 //! Each check gives a token that only this module can make; `apply` on the host takes all of them by value,
 //! so leaving one out does not compile. Pure: the host's state and `now` are arguments.
 
+use crate::budgets::Slots;
 use crate::bundle::{Bundle, Control};
 use crate::change::Change;
 use crate::digest::Digest;
 use crate::envelope::Envelope;
-use crate::ids::{AgentId, HostClass, PersonId};
+use crate::ids::{AgentId, BudgetName, HostClass, PersonId};
 use crate::keys::PublicKey;
 use crate::ledger::LeafKind;
 use crate::limits;
@@ -162,15 +163,33 @@ impl InWindow {
     }
 }
 
-/// Proof that it is this host's turn: its wave's gate holds and nothing halts the change.
+/// Proof that the gate of the host's wave holds and nothing halts the change.
 #[derive(Clone, Copy, Debug)]
+pub struct GateOpen {
+    wave: usize,
+}
+
+impl GateOpen {
+    pub fn wave(&self) -> usize {
+        self.wave
+    }
+}
+
+/// Proof that it is this host's turn: the gate holds, and the host has a slot of each budget that covers it.
+#[derive(Clone, Debug)]
 pub struct Turn {
     wave: usize,
+    slots: BTreeSet<BudgetName>,
 }
 
 impl Turn {
     pub fn wave(&self) -> usize {
         self.wave
+    }
+
+    /// The budgets of which the host has a slot for this run.
+    pub fn slots(&self) -> &BTreeSet<BudgetName> {
+        &self.slots
     }
 }
 
@@ -490,26 +509,26 @@ fn not_halted(change: &Change, control: &Control) -> Result<(), Refused> {
 ///
 /// # Errors
 /// `change.halted`, `change.not_for_me`.
-pub fn correction_turn(change: &Change, control: &Control, me: AgentId) -> Result<Turn, Refused> {
+pub fn correction_gate(change: &Change, control: &Control, me: AgentId) -> Result<GateOpen, Refused> {
     not_halted(change, control)?;
     let nowhere = || Refused::new(Code::ChangeNotForMe, "this host is in no wave");
-    change.wave_of(me).map(|wave| Turn { wave }).ok_or_else(nowhere)
+    change.wave_of(me).map(|wave| GateOpen { wave }).ok_or_else(nowhere)
 }
 
 /// Step 14: nothing halts the change and the gate of the host's wave holds.
-pub fn turn(
+pub fn open_gate(
     statement: &Statement<Change>,
     control: &Control,
     gate_receipts: &[Envelope],
     me: AgentId,
     now: Timestamp,
-) -> Result<Turn, Refused> {
+) -> Result<GateOpen, Refused> {
     let change = &statement.body;
     not_halted(change, control)?;
     let Some(wave) = change.wave_of(me) else {
         return Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
     };
-    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else { return Ok(Turn { wave }) };
+    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else { return Ok(GateOpen { wave }) };
     let earlier: BTreeSet<AgentId> =
         change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
     // A host that told two ends counts as failed: the server chooses what it shows, and in which order. One that
@@ -551,5 +570,39 @@ pub fn turn(
             soaked,
         ));
     }
-    Ok(Turn { wave })
+    Ok(GateOpen { wave })
+}
+
+/// The budgets of which `me` needs a slot. None where somebody has broken the glass: that works without the server.
+pub fn budgets_of(approved: &Approved, control: &Control, me: AgentId) -> BTreeSet<BudgetName> {
+    let covering = control.budgets.iter().filter(|budget| approved.glass.is_none() && budget.covers(me));
+    covering.map(|budget| budget.name.clone()).collect()
+}
+
+/// The last step before a start: the server has leased this host a slot of each budget in `needed`, for longer than `now`.
+///
+/// # Errors
+/// `lock.held` with who has the slots, `lock.unanswered`.
+pub fn take_turn(
+    gate: GateOpen,
+    needed: &BTreeSet<BudgetName>,
+    answer: Option<&Slots>,
+    now: Timestamp,
+) -> Result<Turn, Refused> {
+    let GateOpen { wave } = gate;
+    let unanswered = |budget: &BudgetName| {
+        let message = format!("the server has not given this host a slot of the budget {budget}");
+        Err(Refused::new(Code::LockUnanswered, message))
+    };
+    match answer {
+        Some(Slots::Held(used)) => Err(used.refused()),
+        Some(Slots::Granted(lease)) if now < lease.until => match needed.difference(&lease.budgets).next() {
+            Some(missing) => unanswered(missing),
+            None => Ok(Turn { wave, slots: lease.budgets.clone() }),
+        },
+        Some(Slots::Granted(_) | Slots::Free | Slots::Returned) | None => match needed.first() {
+            Some(missing) => unanswered(missing),
+            None => Ok(Turn { wave, slots: BTreeSet::new() }),
+        },
+    }
 }

@@ -1,9 +1,11 @@
 //! Attack cases on admission: each refused with its code, each beside the case that is accepted.
 
 use crate::admit::{
-    Sources, address, admit_policy, approve, in_correction_window, in_window, turn, verify_publication,
+    Sources, address, admit_policy, approve, in_correction_window, in_window, open_gate, take_turn,
+    verify_publication,
 };
 use crate::approval::Decision;
+use crate::budgets::{Holder, Lease, Slots, UsedUp};
 use crate::bundle::{Bundle, Control};
 use crate::change::{Change, Gate, Missed, PlanBinding, Wave};
 use crate::digest::Digest;
@@ -21,6 +23,7 @@ use crate::risk::ActionClass;
 use crate::statement::Statement;
 use crate::time::Timestamp;
 use crate::windows::Closed;
+use std::collections::BTreeSet;
 
 /// Runs steps 5 to 12 as a host does; the bundle goes through its bytes.
 fn admit(policy: &Policy, case: &Case, now: Timestamp) -> Result<bool, Code> {
@@ -364,8 +367,8 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
     let body = change_body();
     let halted = Control { halted: vec![body.change_id.clone()], ..Control::default() };
     let change = Statement::sign(body.clone(), &key(1));
-    assert_eq!(turn(&change, &Control::default(), &[], me, NOW).unwrap().wave(), 0);
-    assert_eq!(turn(&change, &halted, &[], me, NOW).unwrap_err().code, Code::ChangeHalted);
+    assert_eq!(open_gate(&change, &Control::default(), &[], me, NOW).unwrap().wave(), 0);
+    assert_eq!(open_gate(&change, &halted, &[], me, NOW).unwrap_err().code, Code::ChangeHalted);
     let canary = key(21).public();
     let gate = Some(Gate { min_success: 1, max_fail: 0, soak_s: 60 });
     let mut waves = body;
@@ -377,10 +380,10 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
         fix::receipt(&key(21), of, finished, outcome).envelope
     };
     let asked = |receipts: &[Envelope], now| {
-        turn(&waved, &Control::default(), receipts, me, now).map(|t| t.wave()).map_err(|r| r.code)
+        open_gate(&waved, &Control::default(), receipts, me, now).map(|t| t.wave()).map_err(|r| r.code)
     };
     let good = told(NOW.plus(-60), &waved, HostOutcome::Applied);
-    assert_eq!(turn(&waved, &Control::default(), &[], canary.agent_id(), NOW).unwrap().wave(), 0);
+    assert_eq!(open_gate(&waved, &Control::default(), &[], canary.agent_id(), NOW).unwrap().wave(), 0);
     assert_eq!(asked(&[], NOW), Err(Code::WaveGate));
     assert_eq!(asked(std::slice::from_ref(&good), NOW), Ok(1));
     assert_eq!(asked(std::slice::from_ref(&good), NOW.plus(-1)), Err(Code::WaveGate), "not soaked yet");
@@ -448,4 +451,33 @@ fn a_program_that_checks_health_is_judged_as_a_command() {
     assert_eq!(judged(&both, &policy(1), health), Ok(()));
     let outside = r#"[{"name":"ok","tcp":{"host":"localhost","port":80}}]"#;
     assert_eq!(judged(&[ActionClass::File], &strict, outside), Ok(()));
+}
+
+#[test]
+fn a_start_needs_a_slot_of_every_budget_that_covers_the_host_for_longer_than_now() {
+    let me = fix::host().public().agent_id();
+    let change = Statement::sign(change_body(), &key(1));
+    let gate = open_gate(&change, &Control::default(), &[], me, NOW).unwrap();
+    let named = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<_>>();
+    let lease = |names: &[&str], until| Slots::Granted(Lease { budgets: named(names), until });
+    let holders = vec![Holder { who: "web1".into(), since: NOW, until: NOW.plus(60) }];
+    let used = UsedUp { budget: "db".parse().unwrap(), title: "one at a time".into(), slots: 1, holders };
+    let later = NOW.plus(60);
+    for (needed, answer, taken) in [
+        (&[][..], None, Ok(&[][..])),
+        (&[], Some(lease(&["db"], later)), Ok(&["db"])),
+        (&["db"], Some(lease(&["db", "web"], later)), Ok(&["db", "web"])),
+        (&["db"], None, Err(Code::LockUnanswered)),
+        (&["db"], Some(Slots::Free), Err(Code::LockUnanswered)),
+        (&["db"], Some(Slots::Returned), Err(Code::LockUnanswered)),
+        (&["db", "web"], Some(lease(&["web"], later)), Err(Code::LockUnanswered)),
+        (&["db"], Some(lease(&["db"], NOW)), Err(Code::LockUnanswered)),
+        (&["db"], Some(Slots::Held(used.clone())), Err(Code::LockHeld)),
+        // The server may know of a budget that this host has not heard of yet.
+        (&[], Some(Slots::Held(used)), Err(Code::LockHeld)),
+    ] {
+        let turn = take_turn(gate, &named(needed), answer.as_ref(), NOW);
+        let turn = turn.map(|turn| turn.slots().clone()).map_err(|refused| refused.code);
+        assert_eq!(turn, taken.map(named), "{needed:?} {answer:?}");
+    }
 }

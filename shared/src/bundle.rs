@@ -1,6 +1,7 @@
 //! The change bundle: what a host pulls from the repository to run one revision of a change.
 
 use crate::approval::Approval;
+use crate::budgets::BudgetNotice;
 use crate::change::Change;
 use crate::envelope::Envelope;
 use crate::ids::{AgentId, ChangeId};
@@ -67,7 +68,7 @@ impl Bundle {
     }
 }
 
-/// Which changes are halted, and when nothing starts (`control.json`): it can only stop things.
+/// Which changes are halted, when nothing starts, and who needs a slot to start (`control.json`): it can only stop things.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
@@ -76,6 +77,9 @@ pub struct Control {
     /// Times in which hosts start nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blackouts: Vec<Blackout>,
+    /// Which hosts need a slot before they start something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetNotice>,
 }
 
 impl Control {

@@ -318,5 +318,5 @@ pub fn all_closed(from: Timestamp) -> Control {
         holds: [ChangeType::Standard, ChangeType::Normal, ChangeType::Emergency].into(),
         intervals: vec![Interval { from, until: from.plus(86_400) }],
     };
-    Control { halted: vec![], blackouts: vec![blackout] }
+    Control { blackouts: vec![blackout], ..Control::default() }
 }

@@ -11,6 +11,7 @@ mod admit_tests;
 pub mod approval;
 pub mod audit;
 pub mod backup;
+pub mod budgets;
 pub mod bundle;
 pub mod carried;
 pub mod change;

@@ -56,6 +56,8 @@ codes! {
     TimeOver = "time.over",
     TimeOffline = "time.offline",
     WaveGate = "wave.gate",
+    LockHeld = "lock.held",
+    LockUnanswered = "lock.unanswered",
     ChangeReplay = "change.replay",
     ArtifactMissing = "artifact.missing",
     ArtifactDigest = "artifact.digest",

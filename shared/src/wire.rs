@@ -1,5 +1,6 @@
 //! Messages between agent, command line and server. JSON, strict; pinned by golden files.
 
+mod budgets;
 mod calendars;
 mod cmdb;
 mod findings;
@@ -8,6 +9,7 @@ mod notes;
 mod problem;
 mod schedule;
 
+pub use budgets::{Budget, BudgetFile, BudgetLine, BudgetStep, PutBudget};
 pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
 pub use cmdb::{
     CiClass, CiPackage, CiRef, CiThen, Criticality, Declare, DeclareDone, Declared, DeclaredFile,

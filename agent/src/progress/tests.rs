@@ -6,6 +6,7 @@ use shared::digest::Digest;
 use shared::progress::open_progress;
 use shared::receipt::TufVersions;
 use shared::time::{Interval, Timestamp};
+use std::collections::BTreeSet;
 
 const SITE: &str = "00112233aabbccdd";
 
@@ -18,6 +19,7 @@ struct Held {
     slow: Duration,
     refuses: Option<u16>,
     news: bool,
+    kept: Vec<AskSlots>,
 }
 
 #[derive(Clone, Default)]
@@ -38,6 +40,11 @@ impl Line for Wire {
         }
         held.got.push(message.clone());
         Ok(())
+    }
+
+    fn keep_slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
+        self.0.lock().unwrap().kept.push(*ask);
+        Ok(Slots::Returned)
     }
 
     fn has_news(&mut self) -> Result<bool, NetError> {
@@ -65,6 +72,7 @@ fn speaker() -> Speaker {
         started: Timestamp(1_000),
         manifests: Vec::new(),
         part: 2,
+        slots: BTreeSet::new(),
         correction: None,
     };
     let key = Arc::new(SigningKey::from_seed(&[7; 32]));
@@ -179,4 +187,19 @@ fn news_of_the_server_are_heard_beside_the_run() {
     thread::sleep(LOOK_EVERY + Duration::from_millis(500));
     assert!(teller.has_news());
     teller.end();
+}
+
+#[test]
+fn the_slots_of_a_run_are_kept_beside_it_and_one_without_any_asks_for_nothing() {
+    for (slots, kept) in [(BTreeSet::new(), false), (BTreeSet::from(["db".parse().unwrap()]), true)] {
+        let wire = Wire::default();
+        let mut speaker = speaker();
+        speaker.running.slots = slots;
+        let teller = Teller::start(Box::new(wire.clone()), speaker, Clock::fixed(Timestamp(1_001)), true);
+        // A run that went on after a restart asks at once, too.
+        thread::sleep(Duration::from_millis(500));
+        teller.end();
+        let ask = AskSlots { change: Digest::of(b"change"), wish: SlotWish::Keep };
+        assert_eq!(wire.0.lock().unwrap().kept, vec![ask; usize::from(kept)]);
+    }
 }

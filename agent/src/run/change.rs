@@ -274,8 +274,12 @@ impl<H: Hands, S: Server> Agent<H, S> {
         }
         let judged = self.check(tick, now, |court, pulled| {
             let bundle = admit::open_bundle(court, &key.0, key.1, &bytes)?;
-            admit::admit(court, &bundle, pulled).map(drop)
+            admit::admit(court, &bundle, pulled)
         })?;
+        let judged = match judged {
+            Ok(admitted) => self.look_for_slots(&admitted.approved, tick)?,
+            Err(refused) => Err(refused),
+        };
         match judged {
             Ok(()) => {
                 self.tell(&key, "ready", None);

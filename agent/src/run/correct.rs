@@ -83,7 +83,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
+        let Admitted { manifests, approved, logged, window, gate, own_plan } = admitted;
         let change = approved.change().clone();
         let documents: Vec<_> = manifests.iter().map(Verified::get).collect();
         let planned =
@@ -111,14 +111,18 @@ impl<H: Hands, S: Server> Agent<H, S> {
             return Ok(Err(refused));
         }
         let plan = self.plan_body(&change, planned, now);
+        let turn = match self.take_turn(gate, &approved, tick)? {
+            Ok(turn) => turn,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let Some(repository) = &tick.repository else {
             return Ok(Err(Refused::new(Code::TufInvalid, "there is no verified repository")));
         };
-        let admitted = Admitted { manifests, approved, logged, window, turn, own_plan };
-        let mut running = running(repository, &admitted, now);
+        let admitted = Admitted { manifests, approved, logged, window, gate, own_plan };
+        let mut running = running(repository, &admitted, &turn, now);
         let number = corrections.begin(&back, now);
         running.correction = Some(Correcting { number, finding });
-        let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
+        let Admitted { manifests, approved, logged, window, gate: _, own_plan } = admitted;
         let correction = Some(Correction { number, facts: state.facts });
         // A correction brings no program of the agent.
         let vendor = None;

@@ -15,6 +15,7 @@ mod prefetch;
 mod report;
 mod start;
 mod trial;
+mod turn;
 
 use authority::Authorities;
 pub use carried::CARRIED;

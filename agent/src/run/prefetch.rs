@@ -14,9 +14,9 @@ use shared::refusal::{Code, Refused};
 /// Between two attempts to fetch what could not be fetched.
 const AGAIN_SECS: i64 = 900;
 
-/// Approved, and only the moment is wrong: the window has not opened, or earlier waves are under way.
+/// Approved, and only the moment is wrong: the window has not opened, earlier waves are under way, or others have the slots.
 pub(super) fn is_only_early(refused: &Refused) -> bool {
-    matches!(refused.code, Code::TimeWindow | Code::TimeBlackout | Code::WaveGate)
+    matches!(refused.code, Code::TimeWindow | Code::TimeBlackout | Code::WaveGate | Code::LockHeld)
 }
 
 impl<H: Hands, S: Server> Agent<H, S> {

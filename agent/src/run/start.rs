@@ -14,6 +14,7 @@ use crate::pull::{self, Repository};
 use crate::receipt::{self, Subject};
 use crate::server::Server;
 use crate::state::{Executed, Running, StateError};
+use shared::admit::Turn;
 use shared::approval::Approval;
 use shared::plan::Plan;
 use shared::policy::is_carried;
@@ -79,7 +80,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         }
     }
 
-    /// Everything before the first step: admission, artifacts, the plan of this moment.
+    /// Everything before the first step: admission, artifacts, the plan of this moment, and at last the slots.
     pub(super) fn prepare(
         &mut self,
         key: &ChangeKey,
@@ -103,18 +104,33 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(plan) => plan,
             Err(refused) => return Ok(Err((subject, refused))),
         };
-        let now = self.clock.now();
-        if now.since(began) > PREPARED_SECS || now < began {
+        let mut now = self.clock.now();
+        if is_long_ago(began, now) {
             admitted = match self.admitted(key, origin, &bytes, tick, now)? {
                 Ok(admitted) => admitted,
                 Err(refused) => return Ok(Err((subject, refused))),
             };
         }
+        let (change, asked) = (admitted.approved.change().digest, now);
+        let turn = match self.take_turn(admitted.gate, &admitted.approved, tick)? {
+            Ok(turn) => turn,
+            Err(refused) => return Ok(Err((subject, refused))),
+        };
+        now = self.clock.now();
+        if is_long_ago(asked, now) {
+            admitted = match self.admitted(key, origin, &bytes, tick, now)? {
+                Ok(admitted) => admitted,
+                Err(refused) => {
+                    self.give_back(change, &turn, tick);
+                    return Ok(Err((subject, refused)));
+                }
+            };
+        }
         let Some(repository) = &tick.repository else {
             return Ok(Err((subject, Refused::new(Code::TufInvalid, "there is no verified repository"))));
         };
-        let running = running(repository, &admitted, now);
-        let Admitted { manifests, approved, logged, window, turn, own_plan } = admitted;
+        let running = running(repository, &admitted, &turn, now);
+        let Admitted { manifests, approved, logged, window, gate: _, own_plan } = admitted;
         let vendor = repository.policy.vendor.clone();
         let correction = None;
         let order = Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction };
@@ -374,6 +390,11 @@ fn admit_carried<S: Server>(
     Ok(admitted)
 }
 
+/// Whether what was judged then has to be judged again.
+fn is_long_ago(then: Timestamp, now: Timestamp) -> bool {
+    now.since(then) > PREPARED_SECS || now < then
+}
+
 /// Nothing more happens until the machine is up again.
 fn goes_down(running: &Running, tick: &mut Tick) {
     tick.rebooting = true;
@@ -389,7 +410,7 @@ fn leaves(running: &Running, tick: &mut Tick) {
 }
 
 /// What the receipt will say, known before the first step.
-pub(super) fn running(repository: &Repository, admitted: &Admitted, now: Timestamp) -> Running {
+pub(super) fn running(repository: &Repository, admitted: &Admitted, turn: &Turn, now: Timestamp) -> Running {
     let change = admitted.approved.change();
     let versions = repository.trusted.versions();
     let manifests = change.body.manifests.iter();
@@ -398,7 +419,7 @@ pub(super) fn running(repository: &Repository, admitted: &Admitted, now: Timesta
         revision: change.body.revision,
         change: change.digest,
         not_after: change.body.over(),
-        wave: u32::try_from(admitted.turn.wave()).unwrap_or(u32::MAX),
+        wave: u32::try_from(turn.wave()).unwrap_or(u32::MAX),
         interval: admitted.window.interval(),
         plan: admitted.own_plan.digest,
         plan_set: admitted.approved.plan_set(),
@@ -417,6 +438,7 @@ pub(super) fn running(repository: &Repository, admitted: &Admitted, now: Timesta
         started: now,
         manifests: manifests.map(|m| (admit::applied_key(m), m.version.clone())).collect(),
         part: 1,
+        slots: turn.slots().clone(),
         correction: None,
     }
 }

@@ -3,7 +3,7 @@
 use crate::journal::{Effect, Lasting};
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId, SiteId};
+use shared::ids::{AgentId, BudgetName, ChangeId, SiteId};
 use shared::plan::Action;
 use shared::receipt::{HostOutcome, Patched, TufVersions};
 use shared::refusal::Code;
@@ -145,6 +145,9 @@ pub struct Running {
     /// Which start of the agent within the run this is, from 1.
     #[serde(default = "first_part")]
     pub part: u32,
+    /// The budgets of which the host has a slot while it runs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub slots: BTreeSet<BudgetName>,
     /// Present when the run only puts back what the change brought before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction: Option<Correcting>,

@@ -17,6 +17,7 @@ mod program;
 mod proxied;
 mod reset;
 mod site;
+mod slots;
 mod wire;
 mod working;
 

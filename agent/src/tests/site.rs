@@ -6,6 +6,7 @@ use crate::net::{NetError, Sink};
 use crate::server::{CheckIn, Server};
 use crate::tls::Trust;
 use shared::approval::{Approval, Decision, Saw};
+use shared::budgets::{AskSlots, Lease, SlotWish, Slots, UsedUp};
 use shared::bundle::{Bundle, Control};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
 use shared::digest::Digest;
@@ -193,6 +194,10 @@ pub struct Held {
     /// Words that hosts brought, each with the number of statements that were here before it.
     pub words: Vec<(Digest, usize)>,
     pub refuse_words: bool,
+    /// What hosts asked for slots.
+    pub asked: Vec<AskSlots>,
+    /// The budget that has none left.
+    pub used_up: Option<UsedUp>,
     /// False: nobody answers.
     pub online: bool,
     /// The answer to the next statement is lost after it was recorded.
@@ -280,6 +285,8 @@ impl TestSite {
             artifacts: BTreeMap::new(),
             words: vec![],
             refuse_words: false,
+            asked: vec![],
+            used_up: None,
             online: true,
             lose_answer: false,
             too_much: None,
@@ -658,6 +665,21 @@ impl Server for TestSite {
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
         self.0.borrow_mut().take(|held| held.record(record))
+    }
+
+    fn slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
+        self.0.borrow_mut().answer(|held| {
+            held.asked.push(*ask);
+            Ok(match (ask.wish, &held.used_up) {
+                (SlotWish::GiveBack, _) => Slots::Returned,
+                (SlotWish::Look | SlotWish::Take | SlotWish::Keep, Some(used)) => Slots::Held(used.clone()),
+                (SlotWish::Look, None) => Slots::Free,
+                (SlotWish::Take | SlotWish::Keep, None) => {
+                    let budgets = held.control.budgets.iter().map(|budget| budget.name.clone()).collect();
+                    Slots::Granted(Lease { budgets, until: held.now.plus(1_800) })
+                }
+            })
+        })
     }
 
     fn bring_word(&mut self, word: &Approve) -> Result<(), NetError> {

@@ -26,6 +26,7 @@ use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -264,7 +265,10 @@ impl Site {
             logged: admit::logged(&policy, &approved, &Held::default()).unwrap(),
             change: approved,
             window: admit::in_window(&policy, &change.body, self.control.closed(me.id()), NOW, NOW).unwrap(),
-            turn: admit::turn(&change, &self.control, &[], me.id(), NOW).unwrap(),
+            turn: {
+                let gate = admit::open_gate(&change, &self.control, &[], me.id(), NOW).unwrap();
+                admit::take_turn(gate, &BTreeSet::new(), None, NOW).unwrap()
+            },
         }
     }
 

@@ -14,6 +14,7 @@ use shared::ledger::KeyName;
 use shared::windows::FORMS;
 use std::path::PathBuf;
 
+pub use crate::budget::args::BudgetCommand;
 pub use crate::calendar::args::CalendarCommand;
 pub use crate::change::args::{BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
@@ -148,6 +149,9 @@ pub enum OnlineCommand {
     /// Figures of a period
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Disruption budgets: how many hosts of a group may be changing at once
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// Blackouts: when hosts start nothing, or people are warned
     #[command(subcommand)]
     Calendar(CalendarCommand),

@@ -9,6 +9,7 @@ pub mod args;
 mod audit;
 mod author;
 mod backup;
+mod budget;
 mod calendar;
 mod change;
 mod ci;

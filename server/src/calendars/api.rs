@@ -1,7 +1,8 @@
 //! Calendars over HTTP.
 
-use super::{Labelled, model, store};
+use super::{model, store};
 use crate::audit::{self, Action};
+use crate::fleet::Chosen;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
@@ -31,15 +32,15 @@ fn ahead(now: Timestamp) -> Interval {
 async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json<Vec<CalendarLine>>, Error> {
     let now = clock.now();
     let read = move |tx: &mut Conn| {
-        let (mut lines, mut labelled) = (Vec::new(), Labelled::default());
+        let (mut lines, mut chosen) = (Vec::new(), Chosen::default());
         for (name, step) in store::list(tx)? {
             let Some(calendar) = step.calendar else { continue };
             lines.push(CalendarLine {
                 name,
                 revision: step.revision,
                 mode: calendar.mode,
-                hosts: labelled
-                    .held(tx, &calendar)?
+                hosts: chosen
+                    .of(tx, &calendar.labels, &calendar.hosts)?
                     .map(|held| u32::try_from(held.len()).unwrap_or(u32::MAX)),
                 next: model::times(&calendar, ahead(now))?.first().copied(),
                 title: calendar.title,

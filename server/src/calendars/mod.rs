@@ -11,14 +11,12 @@ mod tests;
 
 pub use api::people;
 
-use crate::fleet;
+use crate::fleet::Chosen;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
-use shared::ids::AgentId;
 use shared::time::{Interval, Timestamp};
 use shared::windows::Blackout;
-use shared::wire::{Calendar, CalendarMode};
-use std::collections::BTreeSet;
+use shared::wire::CalendarMode;
 
 /// How far ahead hosts are told. They start nothing without contact for much longer than the policy's grace, so this is far
 /// enough, and the file stays small.
@@ -36,36 +34,12 @@ pub fn published(tx: &mut Conn, now: Timestamp) -> Result<Vec<Blackout>, Error> 
 /// All calendars of one mode with their times that touch `span`, and the hosts that they hold now.
 pub fn between(tx: &mut Conn, mode: CalendarMode, span: Interval) -> Result<Vec<Blackout>, Error> {
     let mut found = Vec::new();
-    let mut labelled = Labelled::default();
+    let mut chosen = Chosen::default();
     for (name, step) in store::list(tx)? {
         let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == mode) else { continue };
         let intervals = model::times(&calendar, span)?;
-        let agents = labelled.held(tx, &calendar)?;
+        let agents = chosen.of(tx, &calendar.labels, &calendar.hosts)?;
         found.push(Blackout { name, title: calendar.title, agents, holds: calendar.holds, intervals });
     }
     Ok(found)
-}
-
-/// Hosts with their labels, read when the first calendar asks for them.
-#[derive(Default)]
-struct Labelled(Option<Vec<fleet::Host>>);
-
-impl Labelled {
-    /// The hosts that a calendar holds now; `None` when it holds all.
-    fn held(&mut self, tx: &mut Conn, calendar: &Calendar) -> Result<Option<BTreeSet<AgentId>>, Error> {
-        if calendar.labels.is_empty() && calendar.hosts.is_empty() {
-            return Ok(None);
-        }
-        let mut agents = calendar.hosts.clone();
-        if !calendar.labels.is_empty() {
-            let hosts = match self.0.take() {
-                Some(hosts) => hosts,
-                None => fleet::list(tx)?,
-            };
-            let fits = |host: &&fleet::Host| host.has_labels(calendar.labels.iter());
-            agents.extend(hosts.iter().filter(fits).map(|host| host.agent));
-            self.0 = Some(hosts);
-        }
-        Ok(Some(agents))
-    }
 }

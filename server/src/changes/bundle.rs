@@ -5,6 +5,7 @@ use super::course::{is_listed, stands};
 use super::judging::{Papers, judge_hosts, plan_set};
 use super::revise::refused;
 use super::store::{self, Row};
+use crate::budgets;
 use crate::calendars;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -60,11 +61,12 @@ pub(super) fn refresh_control(tx: &mut Conn, online: &Online, now: Timestamp) ->
 pub(super) fn control(tx: &mut Conn, now: Timestamp) -> Result<Vec<u8>, Error> {
     let halted = store::list_in(tx, &[State::Halted])?;
     let halted = halted.iter().map(Row::change_id).collect::<Result<_, _>>()?;
-    let control = strict::to_json(&Control { halted, blackouts: calendars::published(tx, now)? });
+    let (blackouts, budgets) = (calendars::published(tx, now)?, budgets::published(tx)?);
+    let control = strict::to_json(&Control { halted, blackouts, budgets });
     if control.len() > limits::ENVELOPE_BYTES {
         let why = format!("it has {} bytes, and hosts read {}", control.len(), limits::ENVELOPE_BYTES);
         return Err(Error::fault(
-            "writing the control file; let calendars hold all hosts instead of many by label",
+            "writing the control file; let calendars and budgets be about all hosts instead of many by label",
             why,
         ));
     }

@@ -28,6 +28,9 @@ const HEALTH_PER_MINUTE: u32 = 4;
 /// What is told while a change runs; each host's share of it is bounded where it is kept.
 const PROGRESS_BURST: u32 = 300;
 const PROGRESS_PER_MINUTE: u32 = 240;
+/// Questions for slots: one when a change may begin, one a minute while it runs or waits for others.
+const SLOTS_BURST: u32 = 120;
+const SLOTS_PER_MINUTE: u32 = 30;
 /// Everything that stays stored, in KiB: sixteen of the longest plans with their receipts at once, then 46 MiB a day.
 const KEPT_BURST_KIB: u32 = 64 << 10;
 const KEPT_KIB_PER_MINUTE: u32 = 32;
@@ -40,6 +43,7 @@ pub struct Rates {
     proofs: Limiter<AgentId>,
     health: Limiter<AgentId>,
     progress: Limiter<AgentId>,
+    slots: Limiter<AgentId>,
     kept: Limiter<AgentId>,
 }
 
@@ -52,6 +56,7 @@ impl Default for Rates {
             proofs: Limiter::new(PROOFS_BURST, PROOFS_PER_MINUTE),
             health: Limiter::new(HEALTH_BURST, HEALTH_PER_MINUTE),
             progress: Limiter::new(PROGRESS_BURST, PROGRESS_PER_MINUTE),
+            slots: Limiter::new(SLOTS_BURST, SLOTS_PER_MINUTE),
             kept: Limiter::new(KEPT_BURST_KIB, KEPT_KIB_PER_MINUTE),
         }
     }
@@ -94,6 +99,12 @@ impl Rates {
     /// Too many.
     pub fn progress(&self, host: AgentId) -> Result<(), Error> {
         take(&self.progress, host, 1)
+    }
+
+    /// # Errors
+    /// Too many.
+    pub fn slots(&self, host: AgentId) -> Result<(), Error> {
+        take(&self.slots, host, 1)
     }
 
     /// Rows and leaves around a document take about a KiB more.

@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 15] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 16] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -22,6 +22,7 @@ const CATALOGUES: [(&str, &str, &str); 15] = catalogues![
     "receipts",
     "manifests",
     "calendars",
+    "budgets",
     "changes",
     "schedule",
     "rollout",

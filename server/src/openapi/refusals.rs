@@ -2,7 +2,16 @@
 
 /// Codes by status.
 const CODES: &[(u16, &[&str])] = &[
-    (400, &["change.unknown_state", "request.bad_json", "request.bad_parameter", "request.broken_off"]),
+    (
+        400,
+        &[
+            "change.unknown_state",
+            "fleetlock.bad",
+            "request.bad_json",
+            "request.bad_parameter",
+            "request.broken_off",
+        ],
+    ),
     (401, &["person.no_token", "person.unknown"]),
     (
         403,
@@ -28,6 +37,9 @@ const CODES: &[(u16, &[&str])] = &[
     (
         404,
         &[
+            "budget.unknown",
+            "fleetlock.group",
+            "fleetlock.unknown",
             "calendar.unknown",
             "change.unknown",
             "change.unknown_revision",
@@ -55,6 +67,9 @@ const CODES: &[(u16, &[&str])] = &[
             "approval.other_plan_set",
             "approval.other_revision",
             "approval.stale_plans",
+            "budget.address_taken",
+            "budget.moved",
+            "fleetlock.full",
             "calendar.moved",
             "ci.moved",
             "feed.taken",
@@ -105,6 +120,7 @@ const CODES: &[(u16, &[&str])] = &[
         422,
         &[
             "approval.refused",
+            "budget.bad",
             "calendar.bad",
             "ci.bad_declaration",
             "ci.bad_page",

@@ -5,16 +5,20 @@ use crate::kernel::http::person::{
     Approve, Comment, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
 };
 use crate::{
-    audit, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts, rollout,
-    schedule,
+    audit, budgets, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts,
+    rollout, schedule,
 };
 use schemars::JsonSchema;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::{ChangeId, PersonId};
+use shared::ids::{BudgetName, ChangeId, PersonId};
 use shared::strict::Map;
 use shared::windows::CalendarName;
 use shared::wire;
+
+/// An empty object: the status says everything.
+#[derive(JsonSchema)]
+struct EmptyObject {}
 
 /// Keeps the hosts that have all these labels.
 #[derive(JsonSchema)]
@@ -50,6 +54,7 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("repository", REPOSITORY),
     ("artifacts", ARTIFACTS),
     ("calendars", CALENDARS),
+    ("budgets", BUDGETS),
     ("changes", CHANGES),
     ("schedule", SCHEDULE),
     ("progress", PROGRESS),
@@ -658,6 +663,85 @@ const CALENDARS: &[Route] = &[
     .takes(json::<wire::PutCalendar>())
     .answers(&[answer(200, "the calendar afterwards", json::<wire::CalendarFile>())])
     .refuses(&["calendar.bad", "calendar.moved"]),
+];
+
+const FLEET_LOCK: &[&str] = &["fleetlock.bad", "fleetlock.unknown", "fleetlock.group", "fleetlock.full"];
+
+const BUDGETS: &[Route] = &[
+    route(
+        ("GET", "/v1/budgets"),
+        "listBudgets",
+        may::<Read>(),
+        "Lists the disruption budgets that have not ended, by name.",
+    )
+    .answers(&[answer(200, "the budgets", json::<Vec<wire::BudgetLine>>())]),
+    route(
+        ("GET", "/v1/budgets/{budget}"),
+        "showBudget",
+        may::<Read>(),
+        "Shows a disruption budget with its history and whoever has a slot of it.",
+    )
+    .parts(&[part::<BudgetName>("budget")])
+    .answers(&[answer(200, "the budget", json::<wire::BudgetFile>())])
+    .refuses(&["budget.unknown"]),
+    route(
+        ("PUT", "/v1/budgets/{budget}"),
+        "storeBudget",
+        may::<Operate>(),
+        "Stores the next revision of a disruption budget, or its end.",
+    )
+    .parts(&[part::<BudgetName>("budget")])
+    .takes(json::<wire::PutBudget>())
+    .answers(&[answer(200, "the budget afterwards", json::<wire::BudgetFile>())])
+    .refuses(&["budget.bad", "budget.moved"]),
+    route(
+        ("POST", "/v1/budgets/{budget}/addresses"),
+        "openBudgetAddress",
+        may::<Operate>(),
+        "Lets machines that have a secret take slots of a budget by the FleetLock protocol.",
+    )
+    .parts(&[part::<BudgetName>("budget")])
+    .takes(json::<budgets::OpenAddress>())
+    .answers(DONE)
+    .refuses(&["budget.unknown", "budget.address_taken"]),
+    route(
+        ("DELETE", "/v1/budgets/{budget}/addresses"),
+        "endBudgetAddresses",
+        may::<Operate>(),
+        "Ends all addresses of a budget.",
+    )
+    .parts(&[part::<BudgetName>("budget")])
+    .answers(DONE)
+    .refuses(&["budget.unknown"]),
+    route(
+        ("POST", "/v1/fleet-lock/{secret}/v1/pre-reboot"),
+        "lockFleet",
+        PUBLIC,
+        "Takes a slot for a machine (FleetLock), or says who has them; problems have `kind` and `value` as well.",
+    )
+    .parts(&[text("secret")])
+    .takes(json::<budgets::FleetLock>())
+    .answers(&[answer(200, "it has a slot", json::<EmptyObject>())])
+    .refuses(FLEET_LOCK),
+    route(
+        ("POST", "/v1/fleet-lock/{secret}/v1/steady-state"),
+        "unlockFleet",
+        PUBLIC,
+        "Gives a machine's slot back (FleetLock), if it has one.",
+    )
+    .parts(&[text("secret")])
+    .takes(json::<budgets::FleetLock>())
+    .answers(&[answer(200, "it has none any more", json::<EmptyObject>())])
+    .refuses(FLEET_LOCK),
+    route(
+        ("POST", "/agent/v1/slots"),
+        "askForSlots",
+        HOST,
+        "Gives a host a slot of each disruption budget that covers it, for a while, or says who has them.",
+    )
+    .takes(json::<shared::budgets::AskSlots>())
+    .answers(&[answer(200, "the slots, or who has them", json::<shared::budgets::Slots>())])
+    .refuses(&["agent.too_much"]),
 ];
 
 const SCHEDULE: &[Route] = &[

@@ -6,6 +6,7 @@
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
 use super::states::{self, Context};
 use super::store::{self, Recorded};
+use crate::budgets;
 use crate::changes;
 use crate::cmdb::{self, EventKind, NewEvent, NewHealth};
 use crate::fleet::{self, ChainHead};
@@ -174,6 +175,7 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
     for recorded in fresh {
         if let Incoming::Receipt(statement) = recorded.incoming {
             health(tx, recorded, &statement.body)?;
+            budgets::returned(tx, statement.body.header.agent_id, &statement.body.change)?;
         }
     }
     for recorded in fresh {

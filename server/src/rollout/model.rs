@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub interval: Result<Interval, Refused>,
     /// Whether the earlier waves let this host begin.
     pub turn: Result<(), Refused>,
+    /// Whether the host could have a slot of each budget that covers it.
+    pub slots: Result<(), Refused>,
     pub refusal: Option<HostRefusal>,
 }
 
@@ -185,9 +187,13 @@ fn starting(facts: &Facts, target: Target, now: Timestamp) -> Because {
     if let Err(refused) = &facts.turn {
         return Because::told(refused);
     }
-    // What the host said before this interval began no longer answers the question.
-    if let Some(refusal) = facts.refusal.as_ref().filter(|refusal| interval.contains(refusal.at)) {
+    // What the host said before this interval began no longer answers the question; who has the slots, the server knows.
+    let said = facts.refusal.as_ref().filter(|refusal| interval.contains(refusal.at));
+    if let Some(refusal) = said.filter(|refusal| refusal.code != Code::LockHeld.as_str()) {
         return Because::host(refusal);
+    }
+    if let Err(refused) = &facts.slots {
+        return Because::told(refused);
     }
     if let Some(away) = presence(facts, now) {
         return Because { retry_at: None, ..away };

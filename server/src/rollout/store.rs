@@ -1,6 +1,7 @@
 //! Collects the facts for one host and one change from the slices below. It has no tables of its own.
 
 use super::model::{Because, Facts, HostRefusal, Report, Target, because};
+use crate::budgets;
 use crate::calendars;
 use crate::changes;
 use crate::fleet;
@@ -77,6 +78,7 @@ struct Known {
     carried: BTreeMap<AgentId, Result<(), Refused>>,
     refusals: BTreeMap<AgentId, changes::RefusalRow>,
     blackouts: Vec<Blackout>,
+    budgets: budgets::Standing,
     /// By wave: the gate, by the same function that hosts use.
     turns: Vec<Result<(), Refused>>,
 }
@@ -125,11 +127,13 @@ impl Known {
             };
             let one = wave.agents.first().copied();
             turns.push(one.map_or(Ok(()), |one| {
-                admit::turn(&change, &Control::default(), &receipts, one, now).map(drop)
+                admit::open_gate(&change, &Control::default(), &receipts, one, now).map(drop)
             }));
         }
         let blackouts = calendars::published(tx, now)?;
-        Ok(Self { state, retroactive: row.retroactive, change, targets, carried, refusals, blackouts, turns })
+        let budgets = budgets::Standing::of(tx, now)?;
+        let retroactive = row.retroactive;
+        Ok(Self { state, retroactive, change, targets, carried, refusals, blackouts, budgets, turns })
     }
 
     fn facts(&self, host: &fleet::Host, last_seen: Option<Timestamp>, now: Timestamp) -> Facts {
@@ -149,6 +153,7 @@ impl Known {
                 Some(wave) => self.turns.get(wave).cloned().unwrap_or(Ok(())),
                 None => nowhere(),
             },
+            slots: self.budgets.free_for(agent),
             refusal: self.refusals.get(&agent).map(|refusal| HostRefusal {
                 code: refusal.code.clone(),
                 message: refusal.message.clone(),

@@ -22,6 +22,7 @@ fn ready() -> Facts {
         carried: Ok(()),
         interval: Ok(OPEN),
         turn: Ok(()),
+        slots: Ok(()),
         refusal: None,
     }
 }
@@ -39,6 +40,7 @@ fn the_first_thing_in_the_way_is_told() {
     let window = Refused::until(Code::TimeWindow, "outside", NOW.plus(60));
     let over = Refused::new(Code::TimeOver, "over");
     let gate = Refused::until(Code::WaveGate, "watched", NOW.plus(90));
+    let taken = Refused::until(Code::LockHeld, "web9 has it", NOW.plus(90));
     let withdrawn = Refused::new(Code::ApprovalWithdrawn, "withdrawn");
     use Standing::{NotTargeted, Refused as No, Reported, Running, Waiting};
     for (facts, standing, code) in [
@@ -91,8 +93,13 @@ fn the_first_thing_in_the_way_is_told() {
             "approval.quorum",
         ),
         (Facts { interval: Err(over), ..ready() }, No, "time.over"),
-        (Facts { turn: Err(gate), ..ready() }, Waiting, "wave.gate"),
+        (Facts { turn: Err(gate.clone()), ..ready() }, Waiting, "wave.gate"),
         (Facts { refusal: said("plan.drift", NOW), ..ready() }, No, "plan.drift"),
+        (Facts { slots: Err(taken.clone()), ..ready() }, Waiting, "lock.held"),
+        // No slot is asked for while something else is in the way.
+        (Facts { slots: Err(taken.clone()), turn: Err(gate), ..ready() }, Waiting, "wave.gate"),
+        (Facts { slots: Err(taken), refusal: said("plan.drift", NOW), ..ready() }, No, "plan.drift"),
+        (Facts { refusal: said("lock.held", NOW), ..ready() }, Waiting, "host.soon"),
         (Facts { refusal: said("time.window", NOW.plus(-61)), ..ready() }, Waiting, "host.soon"),
         (Facts { last_seen: Some(NOW.plus(-901)), ..ready() }, Waiting, "host.away"),
     ] {

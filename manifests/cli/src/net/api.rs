@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::{ChangeId, PersonId, SiteId, Team};
+use shared::ids::{BudgetName, ChangeId, PersonId, SiteId, Team};
 use shared::keys::PublicKey;
 use shared::limits;
 use shared::note::ChangeNote;
@@ -16,10 +16,11 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::windows::CalendarName;
 use shared::wire::{
-    Addition, Approve, AuditPage, CalendarFile, CalendarLine, ChangeFile, ChangeLine, ChangeNotes, CiFile,
-    CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage, Dispose, FindingFile, FindingLine,
-    FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation, Invite, Item, Kpis, NewIgnoreRule,
-    ProgressPage, PutCalendar, PutSearch, Recorded, Remark, SavedSearch, Waiting, Why, WitnessList,
+    Addition, Approve, AuditPage, BudgetFile, BudgetLine, CalendarFile, CalendarLine, ChangeFile, ChangeLine,
+    ChangeNotes, CiFile, CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage, Dispose,
+    FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation, Invite, Item,
+    Kpis, NewIgnoreRule, ProgressPage, PutBudget, PutCalendar, PutSearch, Recorded, Remark, SavedSearch,
+    Waiting, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -316,6 +317,25 @@ impl Client {
         self.read("the audit trail", &Request::get(&path, SMALL * 4))
     }
 
+    pub fn budgets(&self) -> Done<Vec<BudgetLine>> {
+        self.read("the list of budgets", &Request::get("/v1/budgets", SMALL * 4))
+    }
+
+    /// `None` when there is none of this name, and never was.
+    pub fn budget(&self, name: &BudgetName) -> Done<Option<BudgetFile>> {
+        let reply = self.send(&Request::get(&format!("/v1/budgets/{name}"), LARGE))?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        decode("the budget", &reply.good()?).map(Some)
+    }
+
+    pub fn put_budget(&self, name: &BudgetName, put: &PutBudget) -> Done<BudgetFile> {
+        let path = format!("/v1/budgets/{name}");
+        let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
+        self.read("the budget", &Request { again: false, ..request })
+    }
+
     pub fn calendars(&self) -> Done<Vec<CalendarLine>> {
         self.read("the list of calendars", &Request::get("/v1/calendars", SMALL * 4))
     }
@@ -366,12 +386,26 @@ impl Client {
 
     /// Lets whoever has the secret of this digest read the schedule.
     pub fn open_feed(&self, sha256: &Digest) -> Done {
+        self.open("/v1/feeds", sha256)
+    }
+
+    /// Lets machines that have the secret of this digest take slots of a budget.
+    pub fn open_address(&self, name: &BudgetName, sha256: &Digest) -> Done {
+        self.open(&format!("/v1/budgets/{name}/addresses"), sha256)
+    }
+
+    pub fn end_addresses(&self, name: &BudgetName) -> Done {
+        let path = format!("/v1/budgets/{name}/addresses");
+        self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
+    }
+
+    fn open(&self, path: &str, sha256: &Digest) -> Done {
         #[derive(Serialize)]
         struct Open<'a> {
             sha256: &'a Digest,
         }
         let body = strict::to_json(&Open { sha256 });
-        self.send(&Request::json(Method::POST, "/v1/feeds", body, SMALL))?.good().map(drop)
+        self.send(&Request::json(Method::POST, path, body, SMALL))?.good().map(drop)
     }
 
     pub fn end_feeds(&self) -> Done {

@@ -461,7 +461,7 @@ async fn the_next_wave_gets_the_receipts_of_the_one_before() {
         assert_eq!(bundle.gate_receipts.iter().map(|e| e.digest()).collect::<Vec<_>>(), [receipt]);
         let second = world.hosts[1].agent();
         let control = Default::default();
-        let turn = |at| shared::admit::turn(&bundle.change, &control, &bundle.gate_receipts, second, at);
+        let turn = |at| shared::admit::open_gate(&bundle.change, &control, &bundle.gate_receipts, second, at);
         assert_eq!(
             turn(NOW.plus(3_710)).unwrap_err().code,
             Code::WaveGate,

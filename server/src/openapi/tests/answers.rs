@@ -195,6 +195,8 @@ async fn people_get_what_is_described() {
     let items = json!({ "reason": "x", "items": items });
     let window = &of.change.body.intervals[..1];
     let calendar = json!({ "title": "x", "mode": "hard", "holds": ["normal"], "times": window });
+    let budget = json!({ "title": "x", "slots": 1, "lease_s": 600 });
+    let budget = json!({ "after": 0, "reason": "x", "budget": budget });
     let calendar = json!({ "after": 0, "reason": "x", "calendar": calendar });
     let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
@@ -249,6 +251,13 @@ async fn people_get_what_is_described() {
         ("PUT", "/v1/calendars/year-end".into(), json(calendar), 200),
         ("GET", "/v1/calendars".into(), vec![], 200),
         ("GET", "/v1/calendars/year-end".into(), vec![], 200),
+        ("PUT", "/v1/budgets/db".into(), json(budget), 200),
+        ("GET", "/v1/budgets".into(), vec![], 200),
+        ("GET", "/v1/budgets/db".into(), vec![], 200),
+        ("GET", "/v1/budgets/odd".into(), vec![], 404),
+        ("POST", "/v1/budgets/db/addresses".into(), json(json!({ "sha256": Digest::of(b"secret") })), 204),
+        ("POST", "/v1/budgets/db/addresses".into(), json(json!({ "sha256": Digest::of(b"secret") })), 409),
+        ("DELETE", "/v1/budgets/db/addresses".into(), vec![], 204),
         ("GET", format!("/v1/changes/{id}/conflicts"), vec![], 200),
         ("GET", "/v1/free-times?label=role=web&until=2027-06-01T00:00:00Z".into(), vec![], 200),
         ("POST", "/v1/declarations".into(), json(items), 200),
@@ -292,7 +301,16 @@ async fn people_get_what_is_described() {
     // Hosts join and renew below; the others have tests of their own in their slices.
     assert_eq!(
         open,
-        ["joinHost", "renewHost", "publishPolicy", "findArtifact", "closeChange", "takeCosignature"]
+        [
+            "joinHost",
+            "renewHost",
+            "publishPolicy",
+            "findArtifact",
+            "lockFleet",
+            "unlockFleet",
+            "closeChange",
+            "takeCosignature"
+        ]
     );
 }
 

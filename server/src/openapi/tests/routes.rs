@@ -155,8 +155,15 @@ async fn the_table_has_exactly_the_registered_routes() {
 }
 
 /// What may be called without a token or certificate.
-const PUBLIC: [&str; 5] =
-    ["GET /healthz", "GET /v1/feeds/{secret}.ics", "GET /v1/openapi.json", "POST /v1/join", "POST /v1/renew"];
+const PUBLIC: [&str; 7] = [
+    "GET /healthz",
+    "GET /v1/feeds/{secret}.ics",
+    "GET /v1/openapi.json",
+    "POST /v1/fleet-lock/{secret}/v1/pre-reboot",
+    "POST /v1/fleet-lock/{secret}/v1/steady-state",
+    "POST /v1/join",
+    "POST /v1/renew",
+];
 
 #[actix_web::test]
 async fn without_credentials_only_the_public_routes_answer() {

@@ -30,6 +30,12 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("openFeed", Ok("schedule.open_feed")),
     ("endFeeds", Ok("schedule.end_feeds")),
     ("storeCalendar", Ok("calendars.store")),
+    ("storeBudget", Ok("budgets.store")),
+    ("openBudgetAddress", Ok("budgets.open_address")),
+    ("endBudgetAddresses", Ok("budgets.end_addresses")),
+    ("lockFleet", Err("a machine acts by itself, and its slot ends by itself: no person acts")),
+    ("unlockFleet", Err("a machine acts by itself: no person acts")),
+    ("askForSlots", Err("hosts act by themselves, and a slot ends by itself: no person acts")),
     ("createChange", Ok("change.create")),
     ("putRevision", Err("the signed revision is in the ledger")),
     ("submitChange", Err("the step of the change is in the ledger")),
@@ -113,6 +119,11 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         let calendar = json!({"title": "x", "mode": "hard", "holds": ["normal"], "times": times});
         let put = json!({"after": 0, "reason": "x", "calendar": calendar});
         call(&app, "PUT", "/v1/calendars/year-end", &put).await;
+        let budget = json!({"title": "x", "slots": 1, "lease_s": 300});
+        call(&app, "PUT", "/v1/budgets/db", &json!({"after": 0, "reason": "x", "budget": budget})).await;
+        let addresses = "/v1/budgets/db/addresses";
+        call(&app, "POST", addresses, &json!({"sha256": Digest::of(b"secret")})).await;
+        call(&app, "DELETE", addresses, &Value::Null).await;
         let items = json!([{"item": "service:shop", "declared": {"owner": "shop"}}]);
         call(&app, "POST", "/v1/declarations", &json!({"reason": "x", "items": items})).await;
         call(&app, "POST", "/v1/feeds", &json!({"sha256": Digest::of(b"secret")})).await;

@@ -22,7 +22,7 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{calendars, cmdb, findings, kpi, people, rollout, schedule};
+use crate::{budgets, calendars, cmdb, findings, kpi, people, rollout, schedule};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -214,6 +214,7 @@ impl World {
             .configure(manifests::people)
             .configure(changes::people)
             .configure(calendars::people)
+            .configure(budgets::people)
             .configure(schedule::people)
             .configure(rollout::people)
             .configure(findings::people)
