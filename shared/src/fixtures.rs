@@ -72,6 +72,7 @@ pub fn policy(approvals: u32) -> Policy {
         server_urls: vec![],
         vendor: None,
         groups: vec![],
+        risk_rules: Vec::new(),
         delegations: vec![],
         models: vec![],
         breakglass: None,

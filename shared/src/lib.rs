@@ -9,6 +9,7 @@ pub mod admit;
 #[cfg(test)]
 mod admit_tests;
 pub mod approval;
+pub mod assessment;
 pub mod audit;
 pub mod backup;
 pub mod budgets;

@@ -47,6 +47,8 @@ pub const POLICY_PERSONS: usize = 1_000;
 pub const POLICY_DELEGATIONS: usize = POLICY_PERSONS;
 /// Groups of persons in a policy: people must be able to read them all.
 pub const POLICY_GROUPS: usize = 200;
+/// Rules by which the risk of changes is shown: people must be able to read them all.
+pub const POLICY_RISK_RULES: usize = 100;
 /// Witnesses of the ledger in a policy: each adds a checkpoint and a proof to what hosts and bundles are shown.
 pub const POLICY_WITNESSES: usize = 8;
 /// Models of standard changes in a policy: people must be able to read them all.

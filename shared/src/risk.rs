@@ -7,6 +7,7 @@ use std::fmt;
 /// The kind of effect; policies and authors bound changes by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ActionClass {
     /// An ordinary file or directory.
     File,
@@ -30,6 +31,7 @@ pub enum ActionClass {
 /// How much may go wrong; ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Risk {
     Low,
     Medium,

@@ -126,6 +126,7 @@ impl Site {
             vendor: None,
             delegations: Vec::new(),
             groups: Vec::new(),
+            risk_rules: Vec::new(),
             models: Vec::new(),
             breakglass: None,
             governance: Vec::new(),

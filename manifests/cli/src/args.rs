@@ -19,6 +19,7 @@ pub use crate::calendar::args::CalendarCommand;
 pub use crate::change::args::{BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
+pub use crate::token::args::TokenCommand;
 
 /// Everything that is done with a person's own key: publish, request, approve, prove.
 #[derive(Debug, Parser)]
@@ -278,6 +279,9 @@ pub enum OnlineCommand {
     /// The ledger
     #[command(subcommand)]
     Log(LogCommand),
+    /// Tokens for programs that work for you
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// The audit trail: who did what on the server
     #[command(subcommand)]
     Audit(AuditCommand),

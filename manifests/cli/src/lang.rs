@@ -193,6 +193,7 @@ words! {
     Found: "found: {}", "gefunden: {}";
     HeadsOfStates: "  RESOURCE|LAST STEP|CHANGE|MANIFESTS|APPROVED BY|WHEN|LEDGER", "  RESSOURCE|LETZTER SCHRITT|ÄNDERUNG|MANIFESTE|GENEHMIGT VON|WANN|PROTOKOLL";
     HeadsOfExpiry: "|EXPIRES|WHEN|LEFT", "|LÄUFT AB|WANN|REST";
+    HeadsOfTokens: "NAME|FOR|ENDS|SHA256", "NAME|WOFÜR|ENDET|SHA256";
     HeadsOfAudit: "NUMBER|WHEN|WHO|ACTION|OBJECT", "NUMMER|WANN|WER|HANDLUNG|GEGENSTAND";
     DidChange: "changed: {}", "geändert: {}";
     WouldChange: "would change: {}; nothing was stored", "würde geändert: {}; nichts wurde gespeichert";

@@ -40,6 +40,7 @@ mod site;
 mod ssh;
 mod term;
 mod text;
+mod token;
 mod trust;
 mod window;
 

@@ -14,7 +14,7 @@ use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
     alarms, audit, backup, budget, calendar, ci, clock, evidence, finding, governance, init, key, kpi,
-    ledger, person, policy, release, renew, restore, secret, shell, site, term, window,
+    ledger, person, policy, release, renew, restore, secret, shell, site, term, token, window,
 };
 use clap::Parser as _;
 use shared::approval::Decision;
@@ -157,6 +157,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Policy(command) => policy::run(session, &command),
         Do::Log(LogCommand::Verify) => ledger::verify(session).map(drop),
         Do::Log(LogCommand::Witness { key }) => ledger::witness::sign(session, &key),
+        Do::Token(command) => token::run(session, &command),
         Do::Audit(AuditCommand::List(args)) => audit::list(session, &args),
     }
 }

@@ -12,9 +12,12 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
+use crate::kernel::http::once::Once;
 use crate::kernel::http::person::{Allowed, Approve, Operate, Propose, Read};
 use crate::ledger;
 use crate::manifests::Repository;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, EntityTag, Header as _, IfMatch};
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
 use schemars::JsonSchema;
@@ -29,7 +32,7 @@ use shared::note::Review;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::wire::{ChangeFile, ChangeLine};
+use shared::wire::ChangeLine;
 use shared::{limits, strict};
 
 /// A page of changes.
@@ -75,7 +78,7 @@ fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Error
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Created {
     change_id: ChangeId,
 }
@@ -85,18 +88,20 @@ pub(crate) struct Created {
 async fn create(
     person: Allowed<Propose>,
     _: Json<Nothing>,
+    once: Once,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<Created>, Error> {
     let now = clock.now();
     let create = move |tx: &mut Conn| {
-        ledger::lock(tx)?;
-        let id = store::insert(tx, &person.person, now)?;
-        audit::record(tx, &Action::by(&person.person, "change.create", &id, &id), now)?;
-        Ok::<_, Error>(id)
+        once.run(tx, (&person.person, &()), now, |tx| {
+            ledger::lock(tx)?;
+            let id = store::insert(tx, &person.person, now)?;
+            audit::record(tx, &Action::by(&person.person, "change.create", &id, &id), now)?;
+            Ok(Created { change_id: id })
+        })
     };
-    let change_id = db.write("change.create", create).await?;
-    Ok(Json(Created { change_id }))
+    Ok(Json(db.write("change.create", create).await?))
 }
 
 /// Stores a signed revision of a change that is run. Sending the same again answers the same.
@@ -111,16 +116,18 @@ async fn put_revision(
     if change.body.is_retroactive() {
         return Err(Refusal::unprocessable("change.retroactive").with("change", id).into());
     }
+    let place = id.clone();
     let work =
         move |tx: &mut Conn, now| revise::revise(tx, (&id, revision), &change, &[], &person.person, now);
-    with.write("change.revise", work).await
+    with.write("change.revise", place, work).await
 }
 
 /// Asks the hosts for plans; a retroactive change waits for its review.
 #[post("/v1/changes/{id}/submit")]
 async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
+    let place = id.clone();
     let work = move |tx: &mut Conn, now| course::wish(tx, &id, Wish::Submit, By::person(&person.person), now);
-    with.write("change.submit", work).await
+    with.write("change.submit", place, work).await
 }
 
 /// Why an operator steps in; kept with the step.
@@ -223,11 +230,12 @@ async fn close(
             .into());
     }
     let review = Review { outcome, found: note, deviation, lessons, waived };
+    let place = id.clone();
     let work = move |tx: &mut Conn, now| {
         let wish = review::Wish { review: review.clone(), follow_ups: follow_ups.clone() };
         course::close(tx, &id, wish, &person.person, now)
     };
-    with.write("change.close", work).await
+    with.write("change.close", place, work).await
 }
 
 /// Records an approval, rejection or withdrawal. Sending the same again changes nothing.
@@ -278,16 +286,21 @@ async fn list(
     Ok(Json(db.read("change.list", read).await?))
 }
 
-/// Everything signed about the current revision.
+/// Everything signed about the current revision. Its tag is for `If-Match`: it grows with every step of the change.
 #[get("/v1/changes/{id}")]
 async fn show(
     _: Allowed<Read>,
     id: Path<ChangeId>,
     db: Data<Db>,
     clock: Data<Clock>,
-) -> Result<Json<ChangeFile>, Error> {
+) -> Result<HttpResponse, Error> {
     let now = clock.now();
-    Ok(Json(db.read("change.show", move |tx| view::file(tx, &id, now)).await?))
+    let read = move |tx: &mut Conn| {
+        let tag = Expected::tag(&store::get(tx, &id)?);
+        Ok::<_, Error>((tag, view::file(tx, &id, now)?))
+    };
+    let (tag, file) = db.read("change.show", read).await?;
+    Ok(HttpResponse::Ok().insert_header(tag).json(file))
 }
 
 /// One revision, the current or an earlier one.
@@ -347,12 +360,40 @@ async fn plan_again(agent: Agent, digest: Path<Digest>, db: Data<Db>) -> Result<
     Ok(HttpResponse::Ok().content_type("application/json").body(bytes))
 }
 
+/// `If-Match` (RFC 9110 §13.1.1): nobody else has moved the change since it was looked at.
+#[derive(Debug, Clone)]
+struct Expected(Option<IfMatch>);
+
+impl Expected {
+    fn of(req: &actix_web::HttpRequest) -> Option<Self> {
+        // A header that cannot be read matches nothing: what was asked for with a condition is not done without one.
+        req.headers().contains_key(header::IF_MATCH).then(|| Self(IfMatch::parse(req).ok()))
+    }
+
+    fn tag(row: &Row) -> header::ETag {
+        header::ETag(EntityTag::new_strong(format!("{}.{}", row.id, row.version)))
+    }
+
+    fn check(&self, row: &Row) -> Result<(), Error> {
+        let header::ETag(now) = Self::tag(row);
+        let holds = match &self.0 {
+            Some(IfMatch::Any) => true,
+            Some(IfMatch::Items(tags)) => tags.iter().any(|tag| tag.strong_eq(&now)),
+            None => false,
+        };
+        let refusal = || Refusal::new("change.other_version", StatusCode::PRECONDITION_FAILED);
+        if holds { Ok(()) } else { Err(refusal().with("change", &row.id).with("tag", now).into()) }
+    }
+}
+
 /// What a handler needs that writes and then tells this node's memory.
 struct With {
     db: Data<Db>,
     clock: Data<Clock>,
     repository: Data<Repository>,
     board: Data<Board>,
+    /// The request is meant for the change as it was then.
+    expected: Option<Expected>,
 }
 
 impl actix_web::FromRequest for With {
@@ -366,6 +407,7 @@ impl actix_web::FromRequest for With {
                 clock: req.app_data::<Data<Clock>>()?.clone(),
                 repository: req.app_data::<Data<Repository>>()?.clone(),
                 board: req.app_data::<Data<Board>>()?.clone(),
+                expected: Expected::of(req),
             })
         })();
         std::future::ready(
@@ -379,10 +421,16 @@ impl With {
     async fn write(
         self,
         name: &'static str,
+        id: ChangeId,
         work: impl Fn(&mut Conn, Timestamp) -> Result<Row, Error> + Send + 'static,
     ) -> Result<Json<ChangeLine>, Error> {
         let (online, now) = (self.repository.online.clone(), self.clock.now());
+        let expected = self.expected.clone();
         let write = move |tx: &mut Conn| {
+            if let Some(expected) = &expected {
+                course::lock(tx)?;
+                expected.check(&store::get(tx, &id)?)?;
+            }
             let mut row = work(tx, now)?;
             bundle::refresh(tx, &online, std::slice::from_mut(&mut row), now)?;
             view::line(tx, &row, now)
@@ -399,11 +447,12 @@ impl With {
         wish: Wish,
         note: String,
     ) -> Result<Json<ChangeLine>, Error> {
+        let place = id.clone();
         let work = move |tx: &mut Conn, now| {
             let by = By { person: Some(&person.person), note: &note };
             course::wish(tx, &id, wish, by, now)
         };
-        self.write("change.wish", work).await
+        self.write("change.wish", place, work).await
     }
 
     /// This node shows at once what it has just written; the others notice within a second.

@@ -7,6 +7,7 @@ use crate::fleet;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::once::Once;
 use crate::kernel::http::person::{Allowed, Operate, Propose, Read};
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, post};
@@ -99,13 +100,16 @@ async fn rules(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Jso
 async fn make_rule(
     person: Allowed<Operate>,
     rule: Json<NewIgnoreRule>,
+    once: Once,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<IgnoreRule>, Error> {
     let (rule, now) = (rule.into_inner(), clock.now());
     let make = move |tx: &mut Conn| {
-        audit::record(tx, &Action::by(&person.person, "findings.make_rule", "rule", &rule), now)?;
-        store::insert_rule(tx, &rule, &person.person, now)
+        once.run(tx, (&person.person, &rule), now, |tx| {
+            audit::record(tx, &Action::by(&person.person, "findings.make_rule", "rule", &rule), now)?;
+            store::insert_rule(tx, &rule, &person.person, now)
+        })
     };
     Ok(Json(db.write("findings.make_rule", make).await?))
 }

@@ -146,10 +146,11 @@ impl Route {
         let mut codes = match self.who {
             Who::Public => vec![],
             Who::Person { needs: Access::Reader, .. } => {
-                vec!["person.no_token", "person.unknown", "request.too_many"]
+                vec!["person.no_token", "person.unknown", "request.too_many", "person.out_of_scope"]
             }
             Who::Person { .. } => {
-                vec!["person.no_token", "person.unknown", "request.too_many", "person.not_allowed"]
+                let all = ["person.no_token", "person.unknown", "request.too_many"];
+                [&all[..], &["person.not_allowed", "person.out_of_scope"]].concat()
             }
             Who::Host => {
                 let mut codes = vec!["agent.no_identity", "agent.certificate_expired", "agent.not_enabled"];

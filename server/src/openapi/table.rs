@@ -2,7 +2,7 @@
 
 use super::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
 use crate::kernel::http::person::{
-    Approve, Comment, Export, ManageHosts, ManagePeople, Operate, Propose, Publish, Read,
+    Approve, Comment, Export, ManageHosts, ManagePeople, Operate, OwnTokens, Propose, Publish, Read,
 };
 use crate::{
     audit, budgets, changes, cmdb, compliance, findings, kpi, ledger, manifests, people, progress, receipts,
@@ -32,6 +32,13 @@ const DONE: &[Answer] = &[answer(204, "done", Content::Nothing)];
 const LINE: &[Answer] = &[answer(200, "the change afterwards", json::<wire::ChangeLine>())];
 const BYTES: Content = Content::Bytes("application/octet-stream");
 const BLOB: &[Answer] = &[answer(200, "the whole artifact", BYTES), answer(206, "the wanted part", BYTES)];
+/// Of requests that make something new.
+const ONCE: &[(&str, &str)] = &[(
+    crate::kernel::http::once::HEADER,
+    "a word of the client's: the same request with the same one, within a day, is done once and answered the same",
+)];
+/// Of requests that move a change.
+const MATCH: &[(&str, &str)] = &[("If-Match", "the `ETag` of the change as it was looked at")];
 const RANGE: &[(&str, &str)] = &[("Range", "`bytes=a-` or `bytes=a-b`; other forms are ignored")];
 const NAMED: &[&str] = &["host.not_found", "ci.ambiguous"];
 const SEARCH: &[&str] = &[
@@ -42,7 +49,8 @@ const SEARCH: &[&str] = &[
     "ci.search_unknown",
     "ci.search_wide",
 ];
-const MOVED: &[&str] = &["change.unknown", "change.state", "change.moved"];
+const KEYED: &[&str] = &["request.bad_key", "request.key_reused"];
+const MOVED: &[&str] = &["change.unknown", "change.state", "change.moved", "change.other_version"];
 
 /// By the part of the server that answers.
 pub const ROUTES: &[(&str, &[Route])] = &[
@@ -252,6 +260,28 @@ const PEOPLE: &[Route] = &[
     .parts(&[part::<PersonId>("person")])
     .answers(DONE)
     .refuses(&["person.not_found", "person.last_admin"]),
+    route(("GET", "/v1/tokens"), "listTokens", may::<OwnTokens>(), "Lists the caller's own tokens that are good.")
+        .answers(&[answer(200, "the tokens, without their secrets", json::<Vec<people::TokenLine>>())]),
+    route(
+        ("POST", "/v1/tokens"),
+        "newToken",
+        may::<OwnTokens>(),
+        "Makes a token for a program, with some of what the caller may do (`scopes`: the `x-permission` of operations).",
+    )
+    .takes(json::<people::NewToken>())
+    .answers(&[answer(200, "the token, shown once", json::<people::Granted>())])
+    .refuses(&[
+        "person.bad_days",
+        "person.bad_scope",
+        "person.bad_token_name",
+        "person.no_scope",
+        "person.token_taken",
+        "person.too_many_tokens",
+    ]),
+    route(("DELETE", "/v1/tokens/{sha256}"), "endToken", may::<OwnTokens>(), "Ends one of the caller's own tokens.")
+        .parts(&[part::<Digest>("sha256")])
+        .answers(DONE)
+        .refuses(&["person.no_such_token", "person.last_admin"]),
 ];
 
 const REPOSITORY: &[Route] = &[
@@ -363,8 +393,10 @@ const ARTIFACTS: &[Route] = &[
 
 const CHANGES: &[Route] = &[
     route(("POST", "/v1/changes"), "createChange", may::<Propose>(), "Allots the number of a new change.")
+        .headers(ONCE)
         .takes(json::<changes::Nothing>())
-        .answers(&[answer(200, "the number", json::<changes::Created>())]),
+        .answers(&[answer(200, "the number", json::<changes::Created>())])
+        .refuses(KEYED),
     route(("GET", "/v1/changes"), "listChanges", may::<Read>(), "Lists changes, newest first, at most 200.")
         .query::<changes::Which>()
         .answers(&[answer(200, "the changes", json::<Vec<wire::ChangeLine>>())])
@@ -394,9 +426,11 @@ const CHANGES: &[Route] = &[
         "Stores a Change that its author signed as the next revision.",
     )
     .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .headers(MATCH)
     .takes(json::<Envelope>())
     .answers(LINE)
     .refuses(&[
+        "change.other_version",
         "change.unknown",
         "change.state",
         "change.moved",
@@ -416,8 +450,16 @@ const CHANGES: &[Route] = &[
         "Asks the hosts for plans; a retroactive change waits for its review.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
     .answers(LINE)
-    .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision", "change.over"]),
+    .refuses(&[
+        "change.unknown",
+        "change.state",
+        "change.moved",
+        "change.no_revision",
+        "change.other_version",
+        "change.over",
+    ]),
     route(
         ("POST", "/v1/changes/{id}/approvals"),
         "approveChange",
@@ -444,6 +486,7 @@ const CHANGES: &[Route] = &[
         "Stops a change: no host begins it any more.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
     .may_take(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
@@ -454,11 +497,13 @@ const CHANGES: &[Route] = &[
         "Lets a halted change go on.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
     .may_take(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
     route(("POST", "/v1/changes/{id}/withdraw"), "withdrawChange", may::<Operate>(), "Ends a change undone.")
         .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
         .may_take(json::<changes::Note>())
         .answers(LINE)
         .refuses(MOVED),
@@ -469,6 +514,7 @@ const CHANGES: &[Route] = &[
         "Ends that hosts put back by themselves what the change has brought.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
     .may_take(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
@@ -479,9 +525,11 @@ const CHANGES: &[Route] = &[
         "Closes a reviewed change with a person's judgement of how it went.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
     .takes(json::<changes::Close>())
     .answers(LINE)
     .refuses(&[
+        "change.other_version",
         "change.unknown",
         "change.state",
         "change.moved",
@@ -519,9 +567,18 @@ const CHANGES: &[Route] = &[
         "Comments on a change, objects to it, or answers an objection. Nothing starts or stops by it.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(ONCE)
     .takes(json::<wire::Remark>())
     .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
-    .refuses(&["change.unknown", "note.settled", "note.text", "note.too_many", "note.unknown"]),
+    .refuses(&[
+        "change.unknown",
+        "note.settled",
+        "note.text",
+        "note.too_many",
+        "note.unknown",
+        "request.bad_key",
+        "request.key_reused",
+    ]),
     route(
         ("POST", "/v1/changes/{id}/notes"),
         "addNote",
@@ -529,6 +586,7 @@ const CHANGES: &[Route] = &[
         "Links a change, ends a link, or attaches an uploaded file. What is there already is answered as it is.",
     )
     .parts(&[part::<ChangeId>("id")])
+    .headers(ONCE)
     .takes(json::<wire::Addition>())
     .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
     .refuses(&[
@@ -540,6 +598,8 @@ const CHANGES: &[Route] = &[
         "note.too_many",
         "note.unknown",
         "object.not_found",
+        "request.bad_key",
+        "request.key_reused",
     ]),
     route(
         ("GET", "/v1/why/{host}/{change}"),
@@ -883,9 +943,10 @@ const FINDINGS: &[Route] = &[
         may::<Operate>(),
         "Makes a rule by which findings are ignored, for a reason and until a time.",
     )
+    .headers(ONCE)
     .takes(json::<wire::NewIgnoreRule>())
     .answers(&[answer(200, "the rule", json::<wire::IgnoreRule>())])
-    .refuses(&["finding.bad_pattern", "finding.end", "finding.reason"]),
+    .refuses(&["finding.bad_pattern", "finding.end", "finding.reason", "request.bad_key", "request.key_reused"]),
     route(
         ("DELETE", "/v1/finding-rules/{rule}"),
         "withdrawIgnoreRule",

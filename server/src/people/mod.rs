@@ -10,7 +10,7 @@ mod tests;
 
 pub use api::routes;
 pub use model::PersonLine;
-pub(crate) use model::{Grant, Granted};
+pub(crate) use model::{Grant, Granted, NewToken, TokenLine};
 pub use store::has_access;
 
 use crate::audit::{self, Action};

@@ -1,10 +1,10 @@
 //! All SQL of people.
 
-use super::model::{Bootstrap, PersonLine};
+use super::model::{Bootstrap, NewToken, OWN_TOKENS, PersonLine, TokenLine};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
-use crate::kernel::http::person::{Access, Caller};
+use crate::kernel::http::person::{Access, Caller, Scopes};
 use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::ids::PersonId;
@@ -27,6 +27,10 @@ diesel::table! {
         created -> BigInt,
         created_by -> Nullable<Text>,
         expires -> Nullable<BigInt>,
+        /// What it is for, in its person's words.
+        name -> Nullable<Text>,
+        /// Names of permissions with blanks between them.
+        scopes -> Nullable<Text>,
     }
 }
 
@@ -35,19 +39,100 @@ diesel::allow_tables_to_appear_in_same_query!(person, person_token);
 
 /// Good at `now`: known, not expired, and its person is not disabled.
 pub(super) fn find_caller(tx: &mut Conn, secret: &Digest, now: Timestamp) -> Result<Option<Caller>, Error> {
-    let found: Option<(String, String)> = person_token::table
+    let found: Option<(String, String, Option<String>)> = person_token::table
         .inner_join(person::table)
         .filter(person_token::sha256.eq(secret.0.as_slice()))
         .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
         .filter(person::disabled.is_null())
-        .select((person::id, person::access))
+        .select((person::id, person::access, person_token::scopes))
         .first(tx)
         .optional()?;
-    let Some((id, access)) = found else { return Ok(None) };
+    let Some((id, access, scopes)) = found else { return Ok(None) };
     let unreadable =
         |what: &str| Error::fault("reading a person", format!("{what} in the database is not valid"));
     let access = Access::parse(&access).ok_or_else(|| unreadable("the access"))?;
-    Ok(Some(Caller { person: id.parse().map_err(|_| unreadable("the id"))?, access }))
+    let scopes = scopes.as_deref().map(read_scopes);
+    Ok(Some(Caller { person: id.parse().map_err(|_| unreadable("the id"))?, access, scopes }))
+}
+
+fn read_scopes(text: &str) -> Scopes {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Stores a token of a person who has access; the same one again changes nothing.
+pub(super) fn insert_token(
+    tx: &mut Conn,
+    person: &PersonId,
+    new: &NewToken,
+    (secret, scopes): (&Digest, &Scopes),
+    (now, expires): (Timestamp, Timestamp),
+) -> Result<(), Error> {
+    let standing = list_own(tx, person, now)?;
+    if standing.len() >= OWN_TOKENS && !standing.iter().any(|line| line.sha256 == *secret) {
+        return Err(Refusal::conflict("person.too_many_tokens").with("limit", OWN_TOKENS).into());
+    }
+    let words = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let row = (
+        person_token::sha256.eq(secret.0.as_slice()),
+        person_token::person.eq(person.as_str()),
+        person_token::created.eq(now.0),
+        person_token::created_by.eq(person.as_str()),
+        person_token::expires.eq(expires.0),
+        person_token::name.eq(&new.name),
+        person_token::scopes.eq(words),
+    );
+    let done = each!(tx, |c| diesel::insert_into(person_token::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    match done == 1 || standing.iter().any(|line| line.sha256 == *secret) {
+        true => Ok(()),
+        false => Err(Refusal::conflict("person.token_taken").with("person", person).into()),
+    }
+}
+
+/// Tokens of a person that are good at `now`, oldest first.
+pub(super) fn list_own(tx: &mut Conn, person: &PersonId, now: Timestamp) -> Result<Vec<TokenLine>, Error> {
+    type Row = (Vec<u8>, i64, Option<i64>, Option<String>, Option<String>);
+    let rows: Vec<Row> = person_token::table
+        .filter(person_token::person.eq(person.as_str()))
+        .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
+        .order((person_token::created, person_token::sha256))
+        .select((
+            person_token::sha256,
+            person_token::created,
+            person_token::expires,
+            person_token::name,
+            person_token::scopes,
+        ))
+        .load(tx)?;
+    let line = |(sha256, created, expires, name, scopes): Row| {
+        let sha256 = sha256.try_into().map(Digest).map_err(|_| {
+            Error::fault("reading a token", "its digest is damaged; restore the database from a backup")
+        })?;
+        let scopes = scopes.as_deref().map(read_scopes);
+        Ok(TokenLine { sha256, name, scopes, created: Timestamp(created), expires: expires.map(Timestamp) })
+    };
+    rows.into_iter().map(line).collect()
+}
+
+/// Ends a token of this person. The last one of the last administrator stays: nobody could let anybody in afterwards.
+pub(super) fn end_token(
+    tx: &mut Conn,
+    person: &PersonId,
+    secret: &Digest,
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.lock("people")?;
+    let own = list_own(tx, person, now)?;
+    if !own.iter().any(|line| line.sha256 == *secret) {
+        return Err(Refusal::not_found("person.no_such_token").with("sha256", secret).into());
+    }
+    if !own.iter().any(|line| line.sha256 != *secret && line.scopes.is_none()) {
+        refuse_without_admin(tx, person, now)?;
+    }
+    let row = person_token::table.find(secret.0.as_slice());
+    Ok(diesel::delete(row).execute(tx).map(drop)?)
 }
 
 /// Whether the server knows the person, and nobody has taken the access away.
@@ -151,6 +236,8 @@ fn refuse_without_admin(tx: &mut Conn, id: &PersonId, now: Timestamp) -> Result<
         .filter(person::access.eq(Access::Admin.as_str()))
         .filter(person::disabled.is_null())
         .filter(person_token::expires.is_null().or(person_token::expires.gt(now.0)))
+        // A token for some uses gives nobody access.
+        .filter(person_token::scopes.is_null())
         .select(person::id)
         .distinct()
         .load::<String>(tx)?;

@@ -16,7 +16,7 @@ fn person(id: &str) -> PersonId {
 async fn caller(world: &World, token: &str, after: i64) -> Option<(String, Access)> {
     let (secret, now) = (Digest::of(token.as_bytes()), NOW.plus(after));
     let found = world.node.db.read("caller", move |tx| store::find_caller(tx, &secret, now)).await.unwrap();
-    found.map(|Caller { person, access }| (person.to_string(), access))
+    found.map(|Caller { person, access, .. }| (person.to_string(), access))
 }
 
 async fn grant(
@@ -173,4 +173,63 @@ fn every_route_names_its_authority() {
     }
     assert!(routes > 40, "only {routes} routes found");
     assert_eq!(public, PUBLIC.map(str::to_owned).into());
+}
+
+/// A token for a program can do some of what its person may do, never more, and never makes a larger one.
+#[actix_web::test]
+async fn a_token_for_a_program_does_what_it_is_for_and_no_more() {
+    for world in crate::changes::tests::world::World::each(1, 0).await {
+        let call = async |token: &str, method: &str, path: &str, body: serde_json::Value| {
+            let body = shared::strict::to_json(&body);
+            let (status, answer) = world.call_on(&world.node, (method, path), token, body).await;
+            (status, serde_json::from_slice::<serde_json::Value>(&answer).unwrap_or_default())
+        };
+        let new =
+            |name: &str, scopes: &[&str]| serde_json::json!({"name": name, "scopes": scopes, "days": 2});
+        let make = async |by: &str, scopes: &[&str]| call(by, "POST", "/v1/tokens", new("ci", scopes)).await;
+        let admin = crate::changes::tests::world::TOKEN;
+        let (status, made) = make(admin, &["read", "propose", "own-tokens"]).await;
+        assert_eq!(status, 200, "{made}");
+        let token = made["token"].as_str().unwrap();
+        let empty = serde_json::json!({});
+        assert_eq!(call(token, "GET", "/v1/changes", empty.clone()).await.0, 200, "{}", world.engine);
+        assert_eq!(call(token, "POST", "/v1/changes", empty.clone()).await.0, 200);
+        for (method, path) in
+            [("POST", "/v1/changes/C-1/halt"), ("GET", "/v1/people/x/tokens"), ("DELETE", "/v1/people/lead")]
+        {
+            let (status, answer) = call(token, method, path, empty.clone()).await;
+            assert!(status == 403 || status == 404 || status == 405, "{method} {path}: {status} {answer}");
+        }
+        let (status, refused) = call(token, "POST", "/v1/changes/C-1/halt", empty.clone()).await;
+        assert_eq!((status, &refused["code"]), (403, &"person.out_of_scope".into()), "{}", world.engine);
+        // No token gives more than it has, no person more than they may.
+        assert_eq!(make(token, &["read"]).await.0, 200);
+        for (by, scopes, code) in [
+            (token, &["operate"] as &[&str], "person.bad_scope"),
+            (token, &["read", "manage-people"], "person.bad_scope"),
+            (admin, &["fly"], "person.bad_scope"),
+            (admin, &[], "person.no_scope"),
+        ] {
+            let (status, answer) = make(by, scopes).await;
+            assert_eq!((status, answer["code"].as_str().unwrap()), (422, code), "{scopes:?}");
+        }
+        let reader = world.token("viewer", "reader").await;
+        assert_eq!(make(&reader, &["propose"]).await.1["code"], "person.bad_scope");
+        let unnamed = call(admin, "POST", "/v1/tokens", new(" ", &["read"])).await;
+        assert_eq!(unnamed.1["code"], "person.bad_token_name");
+        // The list has no secrets, and a token ends at once.
+        let (_, list) = call(admin, "GET", "/v1/tokens", empty.clone()).await;
+        assert_eq!(list.as_array().unwrap().len(), 3, "{list}");
+        assert!(!list.to_string().contains(token));
+        let id = Digest::of(token.as_bytes());
+        assert_eq!(call(&reader, "DELETE", &format!("/v1/tokens/{id}"), empty.clone()).await.0, 404);
+        assert_eq!(call(token, "DELETE", &format!("/v1/tokens/{id}"), empty.clone()).await.0, 204);
+        assert_eq!(call(token, "GET", "/v1/changes", empty.clone()).await.0, 401, "{}", world.engine);
+        // Tokens for some uses let nobody in: the last whole one stays.
+        let last = format!("/v1/tokens/{}", Digest::of(admin.as_bytes()));
+        assert_eq!(call(admin, "DELETE", &last, empty.clone()).await.1["code"], "person.last_admin");
+        world.clock.set(world.clock.now().plus(2 * 86_400));
+        let (_, list) = call(admin, "GET", "/v1/tokens", empty).await;
+        assert_eq!(list.as_array().unwrap().len(), 1, "ended by time: {list}");
+    }
 }

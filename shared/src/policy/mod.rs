@@ -27,6 +27,7 @@ pub use model::{DAY_SECS, Model};
 pub use tally::Voice;
 pub use witnesses::Look;
 
+use crate::assessment::RiskRule;
 use crate::change::ChangeType;
 use crate::digest::Digest;
 use crate::governance::{Holder, Keeper};
@@ -215,6 +216,10 @@ pub struct Policy {
     /// Persons whom rules name together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+    /// How the risk of changes as a whole is shown to people; absent: by the rules that come with the program. No host
+    /// reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risk_rules: Vec<RiskRule>,
     /// What standard changes may bring without an approval of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
@@ -282,6 +287,11 @@ impl Policy {
             }
         }
         problems.extend(self.step_problems());
+        problems.extend(self.risk_rules.iter().filter_map(RiskRule::problem));
+        if self.risk_rules.len() > limits::POLICY_RISK_RULES {
+            let (count, most) = (self.risk_rules.len(), limits::POLICY_RISK_RULES);
+            problems.push(format!("{count} risk rules; at most {most}"));
+        }
         problems.extend(self.standing_problems());
         if let Some(vendor) = &self.vendor {
             problems.extend(vendor.problems());

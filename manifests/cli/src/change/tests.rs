@@ -67,6 +67,7 @@ pub fn policy() -> Policy {
         vendor: None,
         delegations: Vec::new(),
         groups: Vec::new(),
+        risk_rules: Vec::new(),
         models: Vec::new(),
         breakglass: None,
         governance: Vec::new(),

@@ -82,6 +82,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         vendor: None,
         delegations: Vec::new(),
         groups: Vec::new(),
+        risk_rules: Vec::new(),
         models: Vec::new(),
         breakglass: None,
         governance: vec![

@@ -85,6 +85,28 @@ pub struct Grant<'a> {
     pub token_sha256: Digest,
 }
 
+/// `POST /v1/tokens`.
+#[derive(Serialize)]
+pub struct NewToken<'a> {
+    pub name: &'a str,
+    pub scopes: &'a [String],
+    pub days: u32,
+    pub token_sha256: Digest,
+}
+
+/// A line of `GET /v1/tokens`.
+#[derive(Serialize, Deserialize)]
+pub struct TokenLine {
+    pub sha256: Digest,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
+    pub created: Timestamp,
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+}
+
 /// A line of `GET /v1/people`.
 #[derive(Deserialize)]
 pub struct PersonLine {
@@ -169,6 +191,20 @@ impl Client {
         let path = format!("/v1/people/{person}");
         let reply = self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?;
         if reply.status == 404 { Ok(false) } else { reply.good().map(|_| true) }
+    }
+
+    /// Own tokens that are good.
+    pub fn tokens(&self) -> Done<Vec<TokenLine>> {
+        self.read("the tokens", &Request::get("/v1/tokens", SMALL))
+    }
+
+    pub fn new_token(&self, token: &NewToken<'_>) -> Done {
+        self.send(&Request::json(Method::POST, "/v1/tokens", strict::to_json(token), SMALL))?.good().map(drop)
+    }
+
+    pub fn end_token(&self, sha256: &Digest) -> Done {
+        let path = format!("/v1/tokens/{sha256}");
+        self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
     }
 
     pub fn invite(&self, wish: &Invite) -> Done<Invitation> {

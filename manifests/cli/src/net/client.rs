@@ -1,5 +1,6 @@
 //! The HTTP/1.1 client: bounded, with time limits, retrying only what may be sent twice.
 
+use crate::clock;
 use crate::error::{Done, Failure};
 use crate::files;
 use crate::lang::Lang;
@@ -12,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use shared::digest::Digest;
+use shared::digest::{Digest, hex};
 use shared::wire::Problem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,8 +110,10 @@ impl Client {
     /// the first piece.
     pub fn stream(&self, request: &Request<'_>, sink: &mut dyn FnMut(&[u8]) -> Done) -> Done<Reply> {
         let mut attempt = 1;
+        // The same for each attempt: what is done although its answer was lost is not done again.
+        let key = hex(&clock::random::<16>()?);
         loop {
-            let outcome = self.runtime.block_on(self.attempt(request));
+            let outcome = self.runtime.block_on(self.attempt(request, &key));
             let wait = match outcome {
                 Ok((response, _)) if response.status() == 503 && request.again && attempt < ATTEMPTS => {
                     retry_after(&response).unwrap_or(Duration::from_secs(1))
@@ -134,7 +137,11 @@ impl Client {
             .remedy("check that assent-server runs there and that this machine reaches it")
     }
 
-    async fn attempt(&self, request: &Request<'_>) -> Result<(Response<Incoming>, Digest), Broken> {
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        key: &str,
+    ) -> Result<(Response<Incoming>, Digest), Broken> {
         let tcp = timeout(CONNECT, TcpStream::connect((self.host.as_str(), self.port)));
         let tcp = tcp.await.map_err(|_| Broken("no connection within 10 seconds".into()))?.map_err(broken)?;
         let name = ServerName::try_from(self.host.clone()).map_err(broken)?;
@@ -156,6 +163,7 @@ impl Client {
             .header(AUTHORIZATION, format!("Bearer {}", *self.token))
             .header(CONTENT_TYPE, request.content_type)
             .header(ACCEPT_LANGUAGE, self.lang.as_str())
+            .header("idempotency-key", key)
             .body(Full::new(Bytes::from(request.body.clone())))
             .map_err(broken)?;
         let response = timeout(SILENCE, sender.send_request(message)).await;

@@ -5,6 +5,7 @@ use super::super::store as changes;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::once::Once;
 use crate::kernel::http::person::{Allowed, Comment, Propose, Read};
 use crate::kernel::objects::Objects;
 use actix_web::web::{Data, Json, Path, ServiceConfig};
@@ -30,10 +31,11 @@ async fn remark(
     person: Allowed<Comment>,
     id: Path<ChangeId>,
     body: Json<Remark>,
+    once: Once,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<ChangeNote>, Error> {
-    write(&db, &clock, (id.into_inner(), person.person), body.into_inner().into()).await
+    write(&db, (&clock, once), (id.into_inner(), person.person), body.into_inner().into()).await
 }
 
 /// A link, its end, or a file.
@@ -42,6 +44,7 @@ async fn add(
     person: Allowed<Propose>,
     id: Path<ChangeId>,
     body: Json<Addition>,
+    once: Once,
     objects: Data<Objects>,
     db: Data<Db>,
     clock: Data<Clock>,
@@ -58,20 +61,22 @@ async fn add(
             Said::Attachment { name, sha256, length }
         }
     };
-    write(&db, &clock, (id.into_inner(), person.person), said).await
+    write(&db, (&clock, once), (id.into_inner(), person.person), said).await
 }
 
 async fn write(
     db: &Db,
-    clock: &Clock,
+    (clock, once): (&Clock, Once),
     (id, person): (ChangeId, PersonId),
     said: Said,
 ) -> Result<Json<ChangeNote>, Error> {
     let now = clock.now();
     let write = move |tx: &mut Conn| {
-        course::lock(tx)?;
-        let row = changes::get(tx, &id)?;
-        super::add(tx, &row, said.clone(), &person, now)
+        once.run(tx, (&person, &said), now, |tx| {
+            course::lock(tx)?;
+            let row = changes::get(tx, &id)?;
+            super::add(tx, &row, said.clone(), &person, now)
+        })
     };
     Ok(Json(db.write("change.note", write).await?))
 }

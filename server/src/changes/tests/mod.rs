@@ -2,6 +2,7 @@
 
 mod glass;
 mod models;
+mod twice;
 pub(crate) mod world;
 
 use crate::kernel::error::Error;

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod edge;
+pub mod once;
 mod pace;
 pub mod person;
 pub mod proxied;

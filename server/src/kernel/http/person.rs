@@ -13,7 +13,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use shared::digest::Digest;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -59,6 +59,9 @@ macro_rules! permissions {
             const NAME: &'static str = $name;
             const NEEDS: Access = Access::$needs;
         })+
+
+        /// All permissions by name, with the access that each needs.
+        pub const PERMISSIONS: &[(&str, Access)] = &[$(($name, Access::$needs)),+];
     };
 }
 
@@ -77,13 +80,20 @@ permissions! {
     /// Invite, label, enable and disable hosts.
     ManageHosts "manage-hosts" Admin,
     ManagePeople "manage-people" Admin,
+    /// Tokens of one's own: new ones, the list, their end.
+    OwnTokens "own-tokens" Reader,
 }
+
+/// What a token may be used for: names of permissions.
+pub type Scopes = BTreeSet<String>;
 
 /// A person that the server knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub person: PersonId,
     pub access: Access,
+    /// The token is for these alone; absent: for all that the person may do.
+    pub scopes: Option<Scopes>,
 }
 
 type Soon<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
@@ -143,6 +153,8 @@ pub async fn recognise(req: &HttpRequest) {
 pub struct Allowed<P> {
     pub person: PersonId,
     pub access: Access,
+    /// What the token of the request is for; absent: for all that the person may do.
+    pub scopes: Option<Scopes>,
     permission: PhantomData<P>,
 }
 
@@ -158,7 +170,7 @@ impl<P: Permission> FromRequest for Allowed<P> {
 fn admit<P: Permission>(req: &HttpRequest) -> Result<Allowed<P>, Error> {
     let found = req.extensions_mut().remove::<Recognised>();
     let no_token = || Refusal::new("person.no_token", StatusCode::UNAUTHORIZED);
-    let Caller { person, access } = found.ok_or_else(no_token)?.0?;
+    let Caller { person, access, scopes } = found.ok_or_else(no_token)?.0?;
     if access < P::NEEDS {
         return Err(Refusal::forbidden("person.not_allowed")
             .with("person", &person)
@@ -167,7 +179,12 @@ fn admit<P: Permission>(req: &HttpRequest) -> Result<Allowed<P>, Error> {
             .with("permission", P::NAME)
             .into());
     }
-    Ok(Allowed { person, access, permission: PhantomData })
+    if scopes.as_ref().is_some_and(|scopes| !scopes.contains(P::NAME)) {
+        let shown = scopes.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let refusal = Refusal::forbidden("person.out_of_scope").with("permission", P::NAME);
+        return Err(refusal.with("scopes", shown).into());
+    }
+    Ok(Allowed { person, access, scopes, permission: PhantomData })
 }
 
 /// Digest of the token in `Authorization: Bearer <token>` (RFC 6750 §2.1).

@@ -201,6 +201,8 @@ async fn people_get_what_is_described() {
     let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
+    let secret = Digest::of(b"program");
+    let token = json!({ "name": "x", "scopes": ["read"], "days": 3, "token_sha256": secret });
     let objection = json!({ "kind": "objection", "text": "not yet", "speaks_for": "service:shop" });
     let link = json!({ "kind": "link", "relation": "relates", "to": draft });
     let line = call("GET", "/v1/findings", vec![]).await.json()["findings"][0].clone();
@@ -233,6 +235,11 @@ async fn people_get_what_is_described() {
         ("POST", "/v1/hosts/web2/enable".into(), vec![], 204),
         ("POST", "/v1/people/viewer/tokens".into(), json(json!({ "access": "reader", "days": 3 })), 200),
         ("DELETE", "/v1/people/viewer".into(), vec![], 204),
+        ("POST", "/v1/tokens".into(), json(token), 200),
+        ("DELETE", format!("/v1/tokens/{secret}"), vec![], 204),
+        ("POST", "/v1/tokens".into(), json(json!({ "name": "x", "scopes": ["fly"], "days": 3 })), 422),
+        ("GET", "/v1/tokens".into(), vec![], 200),
+        ("DELETE", format!("/v1/tokens/{}", Digest::of(TOKEN.as_bytes())), vec![], 409),
         ("POST", "/v1/tuf/publish".into(), shared::strict::to_json(&publish), 200),
         ("PUT", format!("/v1/changes/{draft}/revisions/1"), revision, 200),
         ("POST", format!("/v1/changes/{draft}/submit"), vec![], 200),

@@ -148,6 +148,7 @@ fn refusals(source: &str) -> Vec<(String, u16)> {
     let named = [
         ("StatusCode::UNAUTHORIZED", 401),
         ("StatusCode::REQUEST_TIMEOUT", 408),
+        ("StatusCode::PRECONDITION_FAILED", 412),
         ("StatusCode::RANGE_NOT_SATISFIABLE", 416),
         ("StatusCode::TOO_MANY_REQUESTS", 429),
         ("StatusCode::INTERNAL_SERVER_ERROR", 500),

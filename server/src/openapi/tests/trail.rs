@@ -20,6 +20,8 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("enableHost", Ok("fleet.enable")),
     ("grantAccess", Ok("people.grant")),
     ("endAccess", Ok("people.disable")),
+    ("newToken", Ok("people.new_token")),
+    ("endToken", Ok("people.end_token")),
     ("publishManifest", Err("the signed publication, or the metadata, is in the ledger")),
     ("publishPolicy", Err("the policy edition is in the ledger")),
     ("beginUpload", Ok("upload.begin")),
@@ -109,6 +111,10 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         let rule = json!({"resource": "file:/x", "reason": "x", "until": until});
         call(&app, "POST", "/v1/people/peer/tokens", &json!({"access": "reader", "days": 1})).await;
         call(&app, "DELETE", "/v1/people/peer", &Value::Null).await;
+        let secret = Digest::of(b"program");
+        let token = json!({"name": "x", "scopes": ["read"], "days": 1, "token_sha256": secret});
+        call(&app, "POST", "/v1/tokens", &token).await;
+        call(&app, "DELETE", &format!("/v1/tokens/{secret}"), &Value::Null).await;
         call(&app, "POST", "/v1/join-tokens", &json!({"host_class": "lab", "minutes": 1})).await;
         call(&app, "PUT", &format!("{host}/labels"), &json!({"role": "web"})).await;
         call(&app, "POST", &format!("{host}/disable"), &Value::Null).await;

@@ -101,6 +101,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         vendor: None,
         delegations: Vec::new(),
         groups: Vec::new(),
+        risk_rules: Vec::new(),
         breakglass: None,
         governance: Vec::new(),
         models: vec![Model {
