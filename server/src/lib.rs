@@ -1,6 +1,7 @@
 //! The server: stores, serves, schedules, records, exports. Holds no key that can start a change.
 
 pub mod app;
+pub mod assess;
 pub mod audit;
 pub mod backup;
 pub mod budgets;

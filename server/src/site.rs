@@ -9,7 +9,7 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule};
+use crate::{assess, audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -96,6 +96,7 @@ impl Site {
                 budgets::people,
                 changes::people,
                 schedule::people,
+                assess::people,
                 rollout::people,
                 progress::people,
                 receipts::people_routes,

@@ -1,5 +1,6 @@
 //! Messages between agent, command line and server. JSON, strict; pinned by golden files.
 
+mod assessment;
 mod budgets;
 mod calendars;
 mod cmdb;
@@ -9,6 +10,7 @@ mod notes;
 mod problem;
 mod schedule;
 
+pub use assessment::Assessment;
 pub use budgets::{Budget, BudgetFile, BudgetLine, BudgetStep, PutBudget};
 pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
 pub use cmdb::{

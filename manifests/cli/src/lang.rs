@@ -157,6 +157,8 @@ words! {
     TypeToApprove: "type the change id to approve", "zum Genehmigen die Änderungsnummer eingeben";
     BreaksGlass: "you break the glass: hosts may start at any time on your word alone; every receipt says so, an alarm tells everybody, and somebody else has to review it before the change can be closed", "Sie benutzen den Notzugriff: Hosts dürfen allein auf Ihr Wort hin jederzeit beginnen; jede Quittung vermerkt es, ein Alarm meldet es allen, und jemand anderes muss es nachprüfen, bevor die Änderung geschlossen werden kann";
     CarriedByHand: "hosts that you carry this to start without the server: what it has halted or who has withdrawn since they last heard of it, they do not know", "Hosts, zu denen Sie dies bringen, beginnen ohne den Server: was er angehalten hat oder wer seither zurückgezogen hat, wissen sie nicht";
+    AssessedRisk: "Risk (according to the server):", "Risiko (laut Server):";
+    AskThem: "whom to ask:", "zu fragen:";
     Objections: "Objections that nobody has answered (according to the server):", "Einwände, die niemand beantwortet hat (laut Server):";
     NoNotes: "nobody has said anything", "niemand hat etwas gesagt";
     Objected: "OBJECTS", "ERHEBT EINWAND";

@@ -33,8 +33,8 @@ pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
 pub use view::{
-    Course, Scheduled, Step, course, courses, file, line, lines, list_open, open, receipts_before, revision,
-    scheduled,
+    Course, Scheduled, Step, count_failures, course, courses, effects, file, line, lines, list_open, open,
+    receipts_before, revision, scheduled,
 };
 
 use crate::kernel::db::{Conn, Db};

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use shared::change::{Change, ChangeType};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::ChangeId;
+use shared::ids::{ChangeId, ManifestName, Team};
 use shared::lifecycle::{Event, Outcome, State};
 use shared::plan::PlanSet;
+use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeFile, ChangeLine};
 use shared::words;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One step of a change's course.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -230,6 +231,28 @@ pub fn scheduled(tx: &mut Conn, since: Timestamp) -> Result<Vec<Scheduled>, Erro
         });
     }
     Ok(found)
+}
+
+/// Kinds of effects of the plans that hosts have made for a revision.
+pub fn effects(tx: &mut Conn, change: &Digest) -> Result<BTreeSet<ActionClass>, Error> {
+    papers::list_effects(tx, change)
+}
+
+/// Other changes that bring one of the same manifests and were closed as failed or rolled back since then.
+pub fn count_failures(tx: &mut Conn, change: &Change, since: Timestamp) -> Result<u32, Error> {
+    let brought = |body: &Change| -> BTreeSet<(Team, ManifestName)> {
+        body.manifests.iter().map(|named| (named.team.clone(), named.name.clone())).collect()
+    };
+    let (ours, mut count) = (brought(change), 0);
+    for row in store::list_closed(tx, &[Outcome::Failed, Outcome::RolledBack], since)? {
+        if row.id == change.change_id.as_str() || row.statement.is_none() {
+            continue;
+        }
+        if !brought(&revision(tx, &row)?.body).is_disjoint(&ours) {
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// When a change came how far; for figures.

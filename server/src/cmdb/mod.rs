@@ -14,7 +14,7 @@ mod store;
 mod tests;
 
 pub use api::{Then, routes};
-pub use declared::{Far, Page};
+pub use declared::{Far, Page, reached};
 pub use model::{CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use search::{Asked, Field, found, labels, record as record_words};
 pub use store::{

@@ -815,6 +815,15 @@ const SCHEDULE: &[Route] = &[
     .answers(&[answer(200, "the conflicts, the worst first", json::<Vec<wire::Conflict>>())])
     .refuses(&["change.unknown"]),
     route(
+        ("GET", "/v1/changes/{id}/assessment"),
+        "assessChange",
+        may::<Read>(),
+        "Says how much may go wrong with a change and why, what an outage of its hosts would reach, and whom to ask.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .answers(&[answer(200, "for people to look at: nothing is decided by it", json::<wire::Assessment>())])
+    .refuses(&["change.unknown", "change.no_revision"]),
+    route(
         ("GET", "/v1/free-times"),
         "listFreeTimes",
         may::<Read>(),

@@ -11,3 +11,4 @@ mod store;
 mod tests;
 
 pub use api::{Asked, OpenFeed, people};
+pub use store::conflicts;

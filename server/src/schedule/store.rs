@@ -66,7 +66,7 @@ pub(super) fn is_feed(tx: &mut Conn, secret: &Digest) -> Result<bool, Error> {
 }
 
 /// What gets in the way of a change from now on, the worst first. Nothing for a change that is over or never runs.
-pub(super) fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Conflict>, Error> {
+pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Conflict>, Error> {
     let row = changes::get(tx, id)?;
     if row.statement.is_none() || row.retroactive || matches!(row.state()?, State::Closed(_) | State::Review)
     {

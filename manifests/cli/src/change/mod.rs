@@ -3,6 +3,7 @@
 pub mod act;
 pub mod approve;
 pub mod args;
+mod assessment;
 pub mod carry;
 mod conflicts;
 mod effects;

@@ -3,7 +3,7 @@
 use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
-use super::{conflicts, notes};
+use super::{assessment, conflicts, notes};
 use crate::author::list::print_json;
 use crate::error::Done;
 use crate::lang::{Lang, Word};
@@ -40,6 +40,7 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
         term::print(&format!("{due}\n"))?;
     }
     notes::tell_open(session, &review.change.body.change_id, review.line.objections)?;
+    assessment::tell(session, review)?;
     conflicts::tell(session, review)?;
     tell_what_counts(session, site, review)?;
     tell_what_moved(session, review)

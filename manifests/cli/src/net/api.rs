@@ -16,7 +16,7 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::windows::CalendarName;
 use shared::wire::{
-    Addition, Approve, AuditPage, BudgetFile, BudgetLine, CalendarFile, CalendarLine, ChangeFile, ChangeLine,
+    Addition, Approve, Assessment, AuditPage, BudgetFile, BudgetLine, CalendarFile, CalendarLine, ChangeFile, ChangeLine,
     ChangeNotes, CiFile, CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage, Dispose,
     FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation, Invite, Item,
     Kpis, NewIgnoreRule, ProgressPage, PutBudget, PutCalendar, PutSearch, Recorded, Remark, SavedSearch,
@@ -457,6 +457,10 @@ impl Client {
     pub fn waiting(&self, id: Option<&ChangeId>) -> Done<Vec<Waiting>> {
         let path = id.map_or("/v1/waiting".to_owned(), |id| format!("/v1/waiting?change={id}"));
         self.read("what hosts wait for", &Request::get(&path, LARGE))
+    }
+
+    pub fn assessment(&self, id: &ChangeId) -> Done<Assessment> {
+        self.read("the assessment", &Request::get(&format!("/v1/changes/{id}/assessment"), LARGE))
     }
 
     pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {

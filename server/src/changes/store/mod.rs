@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::ids::{AgentId, ChangeId, PersonId};
-use shared::lifecycle::State;
+use shared::lifecycle::{Outcome, State};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 
@@ -277,6 +277,13 @@ pub(super) fn list_over(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String
     let over = change::not_after.le(now.0).and(open);
     let rows = change::table.filter(over.or(change::correct_until.le(now.0)));
     rows.order(change::number).select(change::id).limit(100).load(tx)
+}
+
+/// Changes that were closed in one of these ways since then.
+pub(super) fn list_closed(tx: &mut Conn, outcomes: &[Outcome], since: Timestamp) -> QueryResult<Vec<Row>> {
+    let outcomes: Vec<&str> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+    let rows = change::table.filter(change::outcome.eq_any(outcomes)).filter(change::closed.ge(since.0));
+    rows.order(change::number).load(tx)
 }
 
 /// Changes that end after a moment, whatever became of them.

@@ -121,6 +121,24 @@ fn plan_row(row: PlanTuple) -> Result<PlanRow, Error> {
     })
 }
 
+/// Kinds of effects of the plans that count for a revision.
+pub(in crate::changes) fn list_effects(
+    tx: &mut Conn,
+    change: &Digest,
+) -> Result<BTreeSet<ActionClass>, Error> {
+    let targets = change_target::table.filter(change_target::statement.eq(change.0.as_slice()));
+    let current = targets.filter(change_target::plan.is_not_null()).select(change_target::plan);
+    let rows = change_plan::table.filter(change_plan::statement.nullable().eq_any(current));
+    let found: Vec<String> = rows.select(change_plan::action_classes).distinct().load(tx)?;
+    let mut all = BTreeSet::new();
+    for text in found {
+        let classes: BTreeSet<ActionClass> =
+            serde_json::from_str(&text).map_err(|_| damaged("a plan's classes"))?;
+        all.extend(classes);
+    }
+    Ok(all)
+}
+
 /// Those of the plans that were made for this revision, by statement.
 pub(in crate::changes) fn find_plans(
     tx: &mut Conn,

@@ -14,7 +14,9 @@ use actix_web::web::{Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfi
 use actix_web::{get, web};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::wire::{CiRef, Declare, DeclareDone, DeclaredPage, Impact, ImpactLine, Item, Relation};
+use shared::wire::{
+    CiRef, Criticality, Declare, DeclareDone, Declared, DeclaredPage, Impact, ImpactLine, Item, Relation,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Items on a page of the export.
@@ -122,27 +124,63 @@ async fn impact(
     Ok(Json(db.read("cmdb.impact", move |tx| reach(tx, &name, depth)).await?))
 }
 
+fn impact_line(
+    place: &Reached,
+    names: &BTreeMap<i64, CiRef>,
+    said: &BTreeMap<i64, (u64, Declared)>,
+) -> Option<ImpactLine> {
+    let declared = said.get(&place.ci).map(|(_, said)| said);
+    Some(ImpactLine {
+        item: names.get(&place.ci)?.clone(),
+        distance: place.distance,
+        via: names.get(&place.via)?.clone(),
+        kind: place.kind,
+        criticality: declared.and_then(|said| said.criticality),
+        owner: declared.and_then(|said| said.owner.clone()),
+    })
+}
+
+/// What an outage of several entries reaches.
+#[derive(Debug, Clone)]
+pub struct Wide {
+    /// The nearest first, without the entries themselves.
+    pub affects: Vec<ImpactLine>,
+    pub cut: bool,
+    /// The highest one that is declared of them, or of what they reach.
+    pub criticality: Option<Criticality>,
+    /// Who answers for the entries themselves.
+    pub owners: BTreeSet<String>,
+}
+
+/// What an outage of all these entries would reach.
+pub fn reached(tx: &mut Conn, of: &[CiId]) -> Result<Wide, Error> {
+    let starts: Vec<i64> = of.iter().map(|ci| ci.0).collect();
+    let (found, cut) = walk(&starts, Way::Affects, (FAR.0, SHOWN), |at: &[i64]| store::edges(tx, at))?;
+    let ids: Vec<i64> = found.iter().map(|place| place.ci).chain(starts.iter().copied()).collect();
+    let (names, said) = (store::references(tx, ids.iter().copied())?, store::newest(tx, &ids)?);
+    let own = starts.iter().filter_map(|id| said.get(id)).filter_map(|(_, said)| said.owner.clone());
+    Ok(Wide {
+        affects: found.iter().filter_map(|place| impact_line(place, &names, &said)).collect(),
+        cut,
+        criticality: said.values().filter_map(|(_, said)| said.criticality).max(),
+        owners: own.collect(),
+    })
+}
+
 fn reach(tx: &mut Conn, name: &str, depth: u32) -> Result<Impact, Error> {
     let line = get(tx, name)?;
     let id: CiId = line.ci.parse().map_err(|error| Error::fault("reading the CMDB", error))?;
     let mut both = BTreeMap::new();
     for way in [Way::Affects, Way::Needs] {
-        both.insert(way == Way::Affects, walk(id.0, way, (depth, SHOWN), |at: &[i64]| store::edges(tx, at))?);
+        both.insert(
+            way == Way::Affects,
+            walk(&[id.0], way, (depth, SHOWN), |at: &[i64]| store::edges(tx, at))?,
+        );
     }
     let reached = both.values().flat_map(|(found, _)| found.iter());
     let ids: Vec<i64> = reached.map(|place| place.ci).chain([id.0]).collect();
     let (names, said) = (store::references(tx, ids.iter().copied())?, store::newest(tx, &ids)?);
-    let told = |place: &Reached| {
-        let declared = said.get(&place.ci).map(|(_, said)| said);
-        Some(ImpactLine {
-            item: names.get(&place.ci)?.clone(),
-            distance: place.distance,
-            via: names.get(&place.via)?.clone(),
-            kind: place.kind,
-            criticality: declared.and_then(|said| said.criticality),
-            owner: declared.and_then(|said| said.owner.clone()),
-        })
-    };
+    let told = |place: &Reached| impact_line(place, &names, &said);
     let side = |affects: bool| both.get(&affects).map(|(found, _)| found.iter().filter_map(told).collect());
     let of = names.get(&id.0).cloned().ok_or_else(|| Error::fault("reading the CMDB", "an entry is gone"))?;
     Ok(Impact {

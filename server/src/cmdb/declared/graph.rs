@@ -41,21 +41,21 @@ pub(super) struct Reached {
     pub kind: RelationKind,
 }
 
-/// All that is reached from `start` within `depth` steps, the nearest first, at most `most`; and whether there is more.
+/// All that is reached from `starts` within `depth` steps, the nearest first, at most `most`; and whether there is more.
 /// `edges` gives all edges that begin or end at one of these.
 pub(super) fn walk<E>(
-    start: i64,
+    starts: &[i64],
     way: Way,
     (depth, most): (u32, usize),
     mut edges: impl FnMut(&[i64]) -> Result<Vec<Edge>, E>,
 ) -> Result<(Vec<Reached>, bool), E> {
-    let mut seen = BTreeSet::from([start]);
-    let (mut found, mut front) = (Vec::new(), vec![start]);
+    let mut seen: BTreeSet<i64> = starts.iter().copied().collect();
+    let (mut found, mut front) = (Vec::new(), seen.iter().copied().collect::<Vec<_>>());
     for distance in 1..=depth.saturating_add(1) {
         let mut next = BTreeMap::new();
         let all = edges(&front)?;
         for edge in &all {
-            for at in [edge.source, edge.target].into_iter().filter(|at| front.contains(at)) {
+            for at in [edge.source, edge.target].into_iter().filter(|at| front.binary_search(at).is_ok()) {
                 if let Some(to) = way.over(edge, at).filter(|to| !seen.contains(to)) {
                     next.entry(to).or_insert(Reached { ci: to, distance, via: at, kind: edge.kind });
                 }
@@ -145,13 +145,16 @@ mod tests {
         // 1 shop depends on 2 database, which runs on 3 host; 4 disk is a part of 3; 5 depends on 1.
         let all = [edge(1, DependsOn, 2), edge(2, RunsOn, 3), edge(4, PartOf, 3), edge(5, DependsOn, 1)];
         let walk = |from, way, depth| {
-            let (found, cut) = walk(from, way, (depth, 100), touching(&all)).unwrap();
+            let (found, cut) = walk(&[from], way, (depth, 100), touching(&all)).unwrap();
             (found.iter().map(|r| (r.ci, r.distance)).collect::<Vec<_>>(), cut)
         };
         assert_eq!(walk(4, Way::Affects, 9), (vec![(3, 1), (2, 2), (1, 3), (5, 4)], false));
         assert_eq!(walk(4, Way::Affects, 2), (vec![(3, 1), (2, 2)], true));
         assert_eq!(walk(1, Way::Needs, 9), (vec![(2, 1), (3, 2), (4, 3)], false));
         assert_eq!(walk(5, Way::Affects, 9), (vec![], false));
+        let both = super::walk(&[4, 2], Way::Affects, (9, 100), touching(&all)).unwrap().0;
+        let both: Vec<_> = both.iter().map(|r| (r.ci, r.distance)).collect();
+        assert_eq!(both, [(1, 1), (3, 1), (5, 2)], "from several places at once, each reached once");
         assert_eq!(
             walk(3, Way::Affects, 3),
             (vec![(2, 1), (1, 2), (5, 3)], false),
@@ -163,7 +166,7 @@ mod tests {
     fn circles_of_dependence_are_walked_once() {
         use RelationKind::DependsOn;
         let all = [edge(1, DependsOn, 2), edge(2, DependsOn, 3), edge(3, DependsOn, 1)];
-        let (found, cut) = walk(1, Way::Needs, (9, 100), touching(&all)).unwrap();
+        let (found, cut) = walk(&[1], Way::Needs, (9, 100), touching(&all)).unwrap();
         assert_eq!((found.len(), cut), (2, false));
     }
 

@@ -8,5 +8,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Far, Page, routes};
+pub use api::{Far, Page, reached, routes};
 pub use store::{find, find_at, relations, relations_at};

@@ -230,12 +230,6 @@ pub(in crate::cmdb) fn of_declared(declared: &Declared, is_host: bool) -> (Vec<F
         Need::High => "high",
         Need::VeryHigh => "very_high",
     };
-    let criticality = |step: Criticality| match step {
-        Criticality::Low => "low",
-        Criticality::Medium => "medium",
-        Criticality::High => "high",
-        Criticality::Critical => "critical",
-    };
     let lifecycle = match declared.lifecycle {
         Lifecycle::Planned => "planned",
         Lifecycle::InUse => "in_use",
@@ -246,7 +240,7 @@ pub(in crate::cmdb) fn of_declared(declared: &Declared, is_host: bool) -> (Vec<F
     let words = [
         (Field::Owner, declared.owner.as_deref()),
         (Field::Env, declared.environment.as_deref()),
-        (Field::Criticality, declared.criticality.map(criticality)),
+        (Field::Criticality, declared.criticality.map(Criticality::as_str)),
         (Field::Protection, protection.map(need)),
         (Field::Confidentiality, confidentiality.map(need)),
         (Field::Integrity, integrity.map(need)),

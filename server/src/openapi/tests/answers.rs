@@ -266,6 +266,7 @@ async fn people_get_what_is_described() {
         ("POST", "/v1/budgets/db/addresses".into(), json(json!({ "sha256": Digest::of(b"secret") })), 409),
         ("DELETE", "/v1/budgets/db/addresses".into(), vec![], 204),
         ("GET", format!("/v1/changes/{id}/conflicts"), vec![], 200),
+        ("GET", format!("/v1/changes/{id}/assessment"), vec![], 200),
         ("GET", "/v1/free-times?label=role=web&until=2027-06-01T00:00:00Z".into(), vec![], 200),
         ("POST", "/v1/declarations".into(), json(items), 200),
         ("GET", "/v1/declarations".into(), vec![], 200),

@@ -22,7 +22,7 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{budgets, calendars, cmdb, findings, kpi, people, rollout, schedule};
+use crate::{assess, budgets, calendars, cmdb, findings, kpi, people, rollout, schedule};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -216,6 +216,7 @@ impl World {
             .configure(calendars::people)
             .configure(budgets::people)
             .configure(schedule::people)
+            .configure(assess::people)
             .configure(rollout::people)
             .configure(findings::people)
             .configure(kpi::people)

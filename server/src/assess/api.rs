@@ -1,0 +1,28 @@
+//! The assessment of a change over HTTP.
+
+use super::facts;
+use crate::kernel::clock::Clock;
+use crate::kernel::db::Db;
+use crate::kernel::error::Error;
+use crate::kernel::http::person::{Allowed, Read};
+use actix_web::get;
+use actix_web::web::{Data, Json, Path, ServiceConfig};
+use shared::ids::ChangeId;
+use shared::wire::Assessment;
+
+/// Routes for people.
+pub fn people(config: &mut ServiceConfig) {
+    config.service(assessment);
+}
+
+/// How much may go wrong with a change, and what an outage of its hosts would reach.
+#[get("/v1/changes/{id}/assessment")]
+async fn assessment(
+    _: Allowed<Read>,
+    id: Path<ChangeId>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<Assessment>, Error> {
+    let now = clock.now();
+    Ok(Json(db.read("assess.change", move |tx| facts::assess(tx, &id, now)).await?))
+}
