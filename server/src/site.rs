@@ -9,7 +9,9 @@ use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
-use crate::{assess, audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule};
+use crate::{
+    assess, audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule,
+};
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
 use tokio::task::JoinHandle;

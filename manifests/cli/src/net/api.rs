@@ -16,11 +16,11 @@ use shared::strict::{self, Map};
 use shared::time::{Interval, Timestamp};
 use shared::windows::CalendarName;
 use shared::wire::{
-    Addition, Approve, Assessment, AuditPage, BudgetFile, BudgetLine, CalendarFile, CalendarLine, ChangeFile, ChangeLine,
-    ChangeNotes, CiFile, CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage, Dispose,
-    FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation, Invite, Item,
-    Kpis, NewIgnoreRule, ProgressPage, PutBudget, PutCalendar, PutSearch, Recorded, Remark, SavedSearch,
-    Waiting, Why, WitnessList,
+    Addition, Approve, Assessment, AuditPage, BudgetFile, BudgetLine, CalendarFile, CalendarLine, ChangeFile,
+    ChangeLine, ChangeNotes, CiFile, CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage,
+    Dispose, FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation,
+    Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutBudget, PutCalendar, PutSearch, Recorded, Remark,
+    SavedSearch, Waiting, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
