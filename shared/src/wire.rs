@@ -6,6 +6,7 @@ mod calendars;
 mod cmdb;
 mod findings;
 mod kpis;
+mod mismatches;
 mod notes;
 mod problem;
 mod schedule;
@@ -23,6 +24,7 @@ pub use findings::{
     Proposed, SeenFinding,
 };
 pub use kpis::{Excluded, Figure, Kpi, Kpis};
+pub use mismatches::{DisposeMismatches, MismatchKind, MismatchLine, MismatchPage, SeenMismatch};
 pub use notes::{Addition, ChangeNotes, Remark};
 pub use problem::Problem;
 pub use schedule::{Conflict, ConflictKind, FreeTimes, Waiting};
@@ -467,7 +469,7 @@ pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
     /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`, `by_others`, `health`, `corrected`,
-    /// `not_corrected`, `accepted` or `trust_reset`.
+    /// `not_corrected`, `accepted`, `mismatch` or `trust_reset`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ pub mod args;
 pub mod compare;
 pub mod declared;
 pub mod facts;
+pub mod mismatch;
 pub mod search;
 
 use crate::author::list::print_json;

@@ -190,6 +190,7 @@ words! {
     NotKnown: "not known", "nicht bekannt";
     Labels: "labels", "Merkmale";
     NotInManifest: "not in the manifest", "nicht im Manifest";
+    HeadsOfMismatches: "NUMBER|ENTRY|WHAT|DECLARED|OBSERVED|SINCE|IS|JUDGED", "NUMMER|EINTRAG|WAS|ANGEGEBEN|BEOBACHTET|SEIT|IST|BEURTEILT";
     HeadsOfEntries: "NAME|CI|CLASS|SYSTEM|AGENT|FACTS", "NAME|CI|KLASSE|SYSTEM|AGENT|FAKTEN";
     HeadsOfSearches: "NAME|SEARCH|SAVED BY|WHEN|ABOUT", "NAME|SUCHE|GESPEICHERT VON|WANN|WOZU";
     Found: "found: {}", "gefunden: {}";

@@ -139,6 +139,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::Search(command)) => ci::search::run(session, &command),
         Do::Ci(CiCommand::Facts { host, section, json }) => ci::facts::show(session, &host, section, json),
         Do::Ci(CiCommand::Show { host, at, json }) => ci::show(session, &host, at.as_deref(), json),
+        Do::Ci(CiCommand::Mismatch(command)) => ci::mismatch::run(session, &command),
         Do::Ci(CiCommand::Compare { left, right, json }) => ci::compare::run(session, (&left, &right), json),
         Do::Ci(CiCommand::Declared(command)) => ci::declared::run(session, command),
         Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),

@@ -74,6 +74,8 @@ pub enum EventKind {
     Declared,
     /// A finding of the host was accepted by a retroactive change.
     Accepted,
+    /// What is declared and what is observed do not fit together, or do again.
+    Mismatch,
     /// The host has left for another site.
     TrustReset,
 }
@@ -101,6 +103,7 @@ impl EventKind {
             Self::NotCorrected => "not_corrected",
             Self::Declared => "declared",
             Self::Accepted => "accepted",
+            Self::Mismatch => "mismatch",
             Self::TrustReset => "trust_reset",
         }
     }

@@ -23,6 +23,7 @@ use shared::wire::{ChangeLine, Dispose, Disposition, FindingFile, FindingPage, I
 /// Routes for people.
 pub fn people(config: &mut ServiceConfig) {
     config
+        .configure(super::mismatch::routes)
         .service(list)
         .service(dispose)
         .service(rules)

@@ -4,12 +4,15 @@
 //! are ignored. Never changes a host: a disposition is a record, only an approved change brings a state back.
 
 mod api;
+mod mismatch;
 mod model;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use api::{Filter, people};
+pub use mismatch::Wanted;
+use model::check_judgement;
 pub use store::confirmed_in;
 
 use crate::changes;
@@ -26,7 +29,11 @@ pub const CORRECTED: &str = "findings.corrected";
 
 /// Takes over what hosts said and what retroactive changes accept, and opens again what was ignored until now.
 pub fn jobs(db: &Db) -> Vec<Job> {
-    let (heard, ended) = (db.clone(), db.clone());
+    let (heard, ended, compared) = (db.clone(), db.clone(), db.clone());
+    let look = move |tick: Tick| {
+        let db = compared.clone();
+        async move { db.write("findings.look", move |tx| mismatch::look(tx, tick.now)).await }
+    };
     let hear = move |tick: Tick| {
         let db = heard.clone();
         async move { hear(&db, tick.now).await }
@@ -38,6 +45,7 @@ pub fn jobs(db: &Db) -> Vec<Job> {
     vec![
         Job::new("findings.hear", Duration::from_secs(2), hear),
         Job::new("findings.reopen", Duration::from_secs(60), reopen),
+        Job::new("findings.look", Duration::from_secs(300), look),
     ]
 }
 

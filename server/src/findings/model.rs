@@ -15,25 +15,33 @@ const MOST: usize = 1_000;
 /// Whether the request says what its disposition needs.
 pub(super) fn check(dispose: &Dispose, now: Timestamp) -> Result<(), Refusal> {
     let Dispose { findings, disposition, reason, change, until } = dispose;
-    if findings.is_empty() || findings.len() > MOST {
-        return Err(Refusal::unprocessable("finding.count")
-            .with("count", findings.len())
-            .with("limit", MOST));
-    }
+    check_judgement((findings.len(), *disposition, reason, *until), now)?;
     let takes_change =
         matches!(disposition, Disposition::Accepted | Disposition::Reverted | Disposition::Confirmed);
-    let lacks = |what: &'static str| {
-        Err(Refusal::unprocessable("finding.incomplete")
-            .with("disposition", disposition.as_str())
-            .with("what", what))
-    };
+    match disposition {
+        Disposition::Accepted if change.is_none() => Err(lacks(*disposition, "change")),
+        _ if change.is_some() && !takes_change => Err(lacks(*disposition, "no change")),
+        _ => Ok(()),
+    }
+}
+
+fn lacks(disposition: Disposition, what: &'static str) -> Refusal {
+    Refusal::unprocessable("finding.incomplete").with("disposition", disposition.as_str()).with("what", what)
+}
+
+/// What holds for every judgement: how many there are, its reason and its end.
+pub(super) fn check_judgement(
+    (count, disposition, reason, until): (usize, Disposition, &str, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if count == 0 || count > MOST {
+        return Err(Refusal::unprocessable("finding.count").with("count", count).with("limit", MOST));
+    }
     check_reason(reason)?;
     match disposition {
-        Disposition::Accepted if change.is_none() => lacks("change"),
-        Disposition::Ignored if until.is_none() => lacks("until"),
-        _ if change.is_some() && !takes_change => lacks("no change"),
-        Disposition::Ignored => check_end(*until, now),
-        _ if until.is_some() => lacks("no end"),
+        Disposition::Ignored if until.is_none() => Err(lacks(disposition, "until")),
+        Disposition::Ignored => check_end(until, now),
+        _ if until.is_some() => Err(lacks(disposition, "no end")),
         _ => Ok(()),
     }
 }

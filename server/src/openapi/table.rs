@@ -904,6 +904,32 @@ const DECLARED: &[Route] = &[
 
 const FINDINGS: &[Route] = &[
     route(
+        ("GET", "/v1/mismatches"),
+        "listMismatches",
+        may::<Read>(),
+        "Lists where what is declared and what is observed do not fit together, newest first.",
+    )
+    .query::<findings::Wanted>()
+    .answers(&[answer(200, "a page", json::<wire::MismatchPage>())])
+    .refuses(&["ci.ambiguous", "ci.not_found"]),
+    route(
+        ("POST", "/v1/mismatch-dispositions"),
+        "disposeMismatches",
+        may::<Operate>(),
+        "Judges mismatches, all or none.",
+    )
+    .takes(json::<wire::DisposeMismatches>())
+    .answers(DONE)
+    .refuses(&[
+        "finding.count",
+        "finding.end",
+        "finding.incomplete",
+        "finding.reason",
+        "mismatch.disposition",
+        "mismatch.moved",
+        "mismatch.unknown",
+    ]),
+    route(
         ("GET", "/v1/findings"),
         "listFindings",
         may::<Read>(),

@@ -20,6 +20,8 @@ pub enum Key {
     /// A unit of systemd.
     Service,
     Label,
+    /// A fact from the host's own files.
+    Local,
     Owner,
     Env,
     Criticality,
@@ -58,7 +60,7 @@ const NEED: &[&str] = &["normal", "high", "very_high"];
 const LIFECYCLE: &[&str] = &["planned", "in_use", "retired"];
 
 impl Key {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Name,
         Self::Class,
         Self::HostClass,
@@ -70,6 +72,7 @@ impl Key {
         Self::Source,
         Self::Service,
         Self::Label,
+        Self::Local,
         Self::Owner,
         Self::Env,
         Self::Criticality,
@@ -99,6 +102,7 @@ impl Key {
             Self::Source => "source",
             Self::Service => "service",
             Self::Label => "label",
+            Self::Local => "local",
             Self::Owner => "owner",
             Self::Env => "env",
             Self::Criticality => "criticality",
@@ -127,7 +131,7 @@ impl Key {
 
     pub fn details(self) -> Details {
         match self {
-            Self::Label => Details::Label,
+            Self::Label | Self::Local => Details::Label,
             Self::Package | Self::Source => Details::Versions,
             Self::Os => Details::System,
             Self::Kernel => Details::Releases,

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum CiCommand {
     /// List hosts, or the entries that a search finds
     #[command(
-        after_help = "A search has terms that all hold; OR and commas are alternatives, - negates, brackets group, * is any text, quotes keep\nblanks. Keys: name class host-class os kernel arch agent package source service label owner env criticality protection\nconfidentiality integrity availability scope lifecycle manifest change finding saved; package, source, os, kernel, agent,\nmanifest and the steps of need and criticality take < <= = >= >. Versions of packages compare as on the host itself.\nAll pages are read; a text without a key is a part of the name or the description.\n\nExample: assent ci list --label role=web\n         assent ci list 'os:debian-12 package:openssl<3.0.17 label:prod -class:device'\n         assent ci list --certificate-expires 30d\n         assent ci list --outdated-os --listening 22"
+        after_help = "A search has terms that all hold; OR and commas are alternatives, - negates, brackets group, * is any text, quotes keep\nblanks. Keys: name class host-class os kernel arch agent package source service label local owner env criticality protection\nconfidentiality integrity availability scope lifecycle manifest change finding saved; package, source, os, kernel, agent,\nmanifest and the steps of need and criticality take < <= = >= >. Versions of packages compare as on the host itself.\nAll pages are read; a text without a key is a part of the name or the description.\n\nExample: assent ci list --label role=web\n         assent ci list 'os:debian-12 package:openssl<3.0.17 label:prod -class:device'\n         assent ci list --certificate-expires 30d\n         assent ci list --outdated-os --listening 22"
     )]
     List {
         /// What is looked for; without it, all hosts
@@ -49,6 +49,9 @@ pub enum CiCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Where what is declared and what hosts report do not fit together
+    #[command(subcommand)]
+    Mismatch(super::mismatch::MismatchCommand),
     /// Compare two entries, one entry at two times, or an entry with a manifest
     #[command(
         after_help = "Example: assent ci compare web1 web2\n         assent ci compare web1@2026-10-01 web1@2026-11-01T12:00Z\n         assent ci compare web1 manifest:web-base@1.2.0"

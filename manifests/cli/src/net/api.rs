@@ -18,9 +18,9 @@ use shared::windows::CalendarName;
 use shared::wire::{
     Addition, Approve, Assessment, AuditPage, BudgetFile, BudgetLine, CalendarFile, CalendarLine, ChangeFile,
     ChangeLine, ChangeNotes, CiFile, CiLine, CiRef, Conflict, Cosigned, Declare, DeclareDone, DeclaredPage,
-    Dispose, FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule, Impact, Invitation,
-    Invite, Item, Kpis, NewIgnoreRule, ProgressPage, PutBudget, PutCalendar, PutSearch, Recorded, Remark,
-    SavedSearch, Waiting, Why, WitnessList,
+    Dispose, DisposeMismatches, FindingFile, FindingLine, FindingPage, FreeTimes, HostLine, IgnoreRule,
+    Impact, Invitation, Invite, Item, Kpis, MismatchLine, MismatchPage, NewIgnoreRule, ProgressPage,
+    PutBudget, PutCalendar, PutSearch, Recorded, Remark, SavedSearch, Waiting, Why, WitnessList,
 };
 use std::collections::BTreeMap;
 
@@ -260,6 +260,29 @@ impl Client {
                 _ => return Ok(all),
             }
         }
+    }
+
+    /// Those that are there and open, or all; from all pages.
+    pub fn mismatches(&self, entry: Option<&str>, all: bool) -> Done<Vec<MismatchLine>> {
+        let mut asked = entry.map(|entry| format!("entry={}&", escape(entry))).unwrap_or_default();
+        if !all {
+            asked.push_str("current=true&disposition=open&");
+        }
+        let (mut found, mut before) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/mismatches?{asked}{before}");
+            let page: MismatchPage = self.read("the mismatches", &Request::get(&path, SMALL * 8))?;
+            found.extend(page.mismatches);
+            match page.next {
+                Some(next) => before = format!("before={next}"),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    pub fn dispose_mismatches(&self, wish: &DisposeMismatches) -> Done {
+        let body = strict::to_json(wish);
+        self.send(&Request::json(Method::POST, "/v1/mismatch-dispositions", body, SMALL))?.good().map(drop)
     }
 
     pub fn searches(&self) -> Done<Vec<SavedSearch>> {

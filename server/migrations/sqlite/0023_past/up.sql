@@ -46,3 +46,31 @@ CREATE TABLE ci_relation_past (
 CREATE INDEX ci_relation_past_target ON ci_relation_past (target, kind);
 INSERT INTO ci_relation_past (source, kind, target, since, until)
 SELECT source, kind, target, unixepoch(), 9223372036854775807 FROM ci_relation;
+
+-- Where what people declare and what hosts report, or fail to, do not fit together: one row for each entry and kind.
+CREATE TABLE mismatch (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    ci BIGINT NOT NULL REFERENCES ci (id),
+    kind TEXT NOT NULL,
+    declared TEXT NOT NULL,
+    observed TEXT NOT NULL,
+    first_seen BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    presence TEXT NOT NULL,
+    disposition TEXT NOT NULL,
+    until BIGINT,
+    UNIQUE (ci, kind)
+);
+CREATE INDEX mismatch_disposition ON mismatch (disposition, presence, id);
+
+CREATE TABLE mismatch_step (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    mismatch BIGINT NOT NULL REFERENCES mismatch (id),
+    at BIGINT NOT NULL,
+    by_person TEXT,
+    disposition TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    until BIGINT
+);
+CREATE INDEX mismatch_step_mismatch ON mismatch_step (mismatch, id);

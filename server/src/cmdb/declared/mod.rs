@@ -9,4 +9,4 @@ mod store;
 mod tests;
 
 pub use api::{Far, Page, reached, routes};
-pub use store::{find, find_at, relations, relations_at};
+pub use store::{find, find_at, hosts, relations, relations_at};

@@ -46,7 +46,7 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(ci_declared, ci);
+diesel::allow_tables_to_appear_in_same_query!(ci_declared, ci_relation, ci);
 
 fn reference((id, kind, name): (i64, String, String)) -> Result<(i64, CiRef), Error> {
     let class = CiClass::parse(&kind).ok_or_else(|| unknown("the class", &kind))?;
@@ -186,6 +186,28 @@ pub fn find_at(tx: &mut Conn, ci: i64, at: Timestamp) -> Result<Option<DeclaredF
         Ok(DeclaredFile { declared: declared(&body)?, at: Timestamp(at), by, reason })
     };
     row.map(file).transpose()
+}
+
+/// A host, what is declared of it, and what it is said to run on.
+pub type DeclaredHost = (i64, Option<Declared>, Vec<String>);
+
+/// Hosts of which something is declared, or that are said to run on something.
+pub fn hosts(tx: &mut Conn) -> Result<Vec<DeclaredHost>, Error> {
+    let mut all: BTreeMap<i64, (Option<Declared>, Vec<String>)> = BTreeMap::new();
+    let is_host = || ci::table.filter(ci::kind.eq(CiClass::Host.as_str())).select(ci::id);
+    let said = ci_declared::table.filter(ci_declared::newest.eq(true));
+    let said = said.filter(ci_declared::ci.eq_any(is_host())).select((ci_declared::ci, ci_declared::body));
+    for (ci, body) in said.load::<(i64, String)>(tx)? {
+        all.entry(ci).or_default().0 = Some(declared(&body)?);
+    }
+    let runs = ci_relation::table.filter(ci_relation::kind.eq(RelationKind::RunsOn.as_str()));
+    let runs = runs.filter(ci_relation::source.eq_any(is_host()));
+    let runs: Vec<(i64, i64)> = runs.select((ci_relation::source, ci_relation::target)).load(tx)?;
+    let names = references(tx, runs.iter().map(|(_, target)| *target))?;
+    for (source, target) in runs {
+        all.entry(source).or_default().1.extend(names.get(&target).map(ToString::to_string));
+    }
+    Ok(all.into_iter().map(|(ci, (declared, runs_on))| (ci, declared, runs_on)).collect())
 }
 
 fn edge((source, kind, target): (i64, String, i64)) -> Result<Edge, Error> {

@@ -136,7 +136,7 @@ fn words(tx: &mut Conn, wanted: &Term, fields: &[Field]) -> Result<Vec<i64>, Err
     let names: Vec<&str> = fields.iter().map(|field| field.as_str()).collect();
     let mut rows = term::table.filter(term::field.eq_any(names)).into_boxed();
     // `os:debian-12` and values of labels are found by more than the word.
-    let by_word = !matches!(wanted.key, Key::Os | Key::Label) || wanted.want.compared.is_some();
+    let by_word = !matches!(wanted.key, Key::Os | Key::Label | Key::Local) || wanted.want.compared.is_some();
     if !word.as_str().is_empty() && by_word {
         let exact = word.is_exact();
         let (pattern, name) = (like(word), folded(word.as_str()));

@@ -13,4 +13,4 @@ mod tests;
 pub(super) use api::fitting;
 pub use api::{Asked, routes};
 pub(super) use terms::{FOREVER, Known, of_declared, of_facts, past};
-pub use terms::{Field, found, labels, record};
+pub use terms::{Field, found, labels, observed, record};

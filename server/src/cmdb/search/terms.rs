@@ -52,6 +52,11 @@ pub enum Field {
     Agent,
     Service,
     Label,
+    /// Facts from files of the host, by name.
+    Local,
+    /// Of the machine.
+    Serial,
+    Virtualisation,
     Owner,
     Env,
     Criticality,
@@ -67,7 +72,7 @@ pub enum Field {
 }
 
 impl Field {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 23] = [
         Self::Deb,
         Self::Rpm,
         Self::Os,
@@ -76,6 +81,9 @@ impl Field {
         Self::Agent,
         Self::Service,
         Self::Label,
+        Self::Local,
+        Self::Serial,
+        Self::Virtualisation,
         Self::Owner,
         Self::Env,
         Self::Criticality,
@@ -90,8 +98,18 @@ impl Field {
         Self::Finding,
     ];
     /// What hosts report.
-    const FACTS: [Self; 7] =
-        [Self::Deb, Self::Rpm, Self::Os, Self::Kernel, Self::Arch, Self::Agent, Self::Service];
+    const FACTS: [Self; 10] = [
+        Self::Deb,
+        Self::Rpm,
+        Self::Os,
+        Self::Kernel,
+        Self::Arch,
+        Self::Agent,
+        Self::Service,
+        Self::Local,
+        Self::Serial,
+        Self::Virtualisation,
+    ];
     /// What a look at the past tells.
     pub(in crate::cmdb) const TOLD: [Self; 8] =
         [Self::Deb, Self::Rpm, Self::Os, Self::Kernel, Self::Arch, Self::Agent, Self::Service, Self::Label];
@@ -119,6 +137,9 @@ impl Field {
             Self::Agent => "agent",
             Self::Service => "service",
             Self::Label => "label",
+            Self::Local => "local",
+            Self::Serial => "serial",
+            Self::Virtualisation => "virtualisation",
             Self::Owner => "owner",
             Self::Env => "env",
             Self::Criticality => "criticality",
@@ -151,6 +172,7 @@ impl Field {
             Key::Agent => &[Self::Agent],
             Key::Service => &[Self::Service],
             Key::Label => &[Self::Label],
+            Key::Local => &[Self::Local],
             Key::Owner => &[Self::Owner],
             Key::Env => &[Self::Env],
             Key::Criticality => &[Self::Criticality],
@@ -219,6 +241,9 @@ pub(in crate::cmdb) fn of_facts(facts: &Facts) -> (&'static [Field], BTreeSet<Kn
         Known::new(Field::Arch, &facts.arch, ""),
         Known::new(Field::Agent, &agent, ""),
     ]);
+    all.extend(facts.local.iter().map(|local| Known::new(Field::Local, &local.name, &folded(&local.value))));
+    all.extend(facts.hardware.iter().map(|found| Known::new(Field::Serial, &found.serial, "")));
+    all.extend(facts.virtualisation.iter().map(|found| Known::new(Field::Virtualisation, found, "")));
     all.retain(|known| !known.word.is_empty());
     (&Field::FACTS, all)
 }
@@ -315,6 +340,34 @@ fn current(tx: &mut Conn, id: CiId, fields: &[Field]) -> QueryResult<Vec<Row>> {
     let rows = ci_term::table.inner_join(term::table).filter(ci_term::ci.eq(id.0));
     let rows = rows.filter(ci_term::until.eq(FOREVER)).filter(term::field.eq_any(names));
     rows.select((term::id, term::field, term::word, term::detail, term::source, term::source_detail)).load(tx)
+}
+
+/// What hosts report that declarations are compared with.
+#[derive(Debug, Default)]
+pub struct Observed {
+    pub serial: Option<String>,
+    pub virtualisation: Option<String>,
+    /// By name, both in small letters.
+    pub local: BTreeMap<String, String>,
+}
+
+/// Of all hosts that report any of it.
+pub fn observed(tx: &mut Conn) -> Result<BTreeMap<i64, Observed>, Error> {
+    let fields = [Field::Local, Field::Serial, Field::Virtualisation];
+    let names = fields.map(Field::as_str);
+    let rows = ci_term::table.inner_join(term::table).filter(ci_term::until.eq(FOREVER));
+    let rows = rows.filter(term::field.eq_any(names));
+    let rows = rows.select((ci_term::ci, term::field, term::word, term::detail));
+    let mut all: BTreeMap<i64, Observed> = BTreeMap::new();
+    for (ci, field, word, detail) in rows.load::<(i64, String, String, String)>(tx)? {
+        let one = all.entry(ci).or_default();
+        match Field::parse(&field)? {
+            Field::Serial => one.serial = Some(word),
+            Field::Virtualisation => one.virtualisation = Some(word),
+            _ => drop(one.local.insert(word, detail)),
+        }
+    }
+    Ok(all)
 }
 
 /// What was known of an entry at a time, in these fields.

@@ -273,6 +273,7 @@ async fn people_get_what_is_described() {
         ("GET", "/v1/cis/shop/impact?depth=3".into(), vec![], 200),
         ("PUT", "/v1/searches/mine".into(), json(json!({ "query": "class:service" })), 204),
         ("GET", "/v1/searches".into(), vec![], 200),
+        ("GET", "/v1/mismatches?current=true".into(), vec![], 200),
         ("GET", "/v1/cis?q=saved:mine&limit=1".into(), vec![], 200),
         ("DELETE", "/v1/searches/mine".into(), vec![], 204),
         ("POST", "/v1/feeds".into(), json(json!({ "sha256": Digest::of(b"secret") })), 204),
@@ -317,6 +318,7 @@ async fn people_get_what_is_described() {
             "lockFleet",
             "unlockFleet",
             "closeChange",
+            "disposeMismatches",
             "takeCosignature"
         ]
     );

@@ -50,6 +50,7 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("comment", Err("the note is in the ledger")),
     ("addNote", Err("the note is in the ledger")),
     ("disposeFindings", Ok("findings.dispose")),
+    ("disposeMismatches", Ok("mismatches.dispose")),
     ("makeIgnoreRule", Ok("findings.make_rule")),
     ("withdrawIgnoreRule", Ok("findings.withdraw_rule")),
     ("putRetroactiveRevision", Err("the signed revision is in the ledger")),
@@ -170,6 +171,7 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         let mut expected: BTreeMap<&str, i32> =
             TRAIL.iter().filter_map(|(_, told)| Some((told.ok()?, 1))).collect();
         expected.remove("findings.dispose");
+        expected.remove("mismatches.dispose");
         assert_eq!(counts, expected, "{}", world.engine);
         let numbers: Vec<u64> = page.records.iter().rev().map(|record| record.number).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "without gaps");
