@@ -1,7 +1,7 @@
 //! Scenarios as text that a person can read: one step a line, blocks are indented below their step.
 //!
 //! `C1`, `C2`, … stand for changes in the order in which a scenario names them. A step that must be refused is
-//! written as `refused "TEXT" STEP`.
+//! written as `refused "TEXT" STEP`, and one that must print something as `says "TEXT" STEP`.
 
 use crate::apt::{Package, Repository};
 use crate::check;
@@ -104,6 +104,11 @@ impl Run<'_> {
                 self.change(alias, manifest, targets, window, more)
             }
             ["refused", text, ref step @ ..] => self.refused(text, step),
+            ["says", text, ref command @ ..] => {
+                let args = self.command(command);
+                let said = self.world.assent(&args.iter().map(String::as_str).collect::<Vec<_>>());
+                ensure(said.code == 0 && said.out.contains(text), said)
+            }
             ["tick", who] => self.tick(who, 1),
             ["tick", who, times] => self.tick(who, times.trim_start_matches('x').parse().unwrap()),
             ["clock", shift] => {

@@ -35,6 +35,7 @@ scenarios! {
     hosts_work_without_the_server_for_days_and_hand_in_everything_in_order = "server-away-for-days.txt",
     a_host_with_a_wrong_clock_starts_nothing = "clock.txt",
     a_clock_that_jumps_opens_nothing_and_leaves_nothing_behind = "clock-jumps.txt",
+    what_people_say_is_shown_answered_and_proved = "said.txt",
     a_new_revision_begins_without_approvals = "revisions.txt",
     what_others_do_to_packages_is_told_once_and_what_was_approved_is_not = "packages-by-hand.txt",
     what_nobody_approved_is_found_told_and_judged = "findings.txt",

@@ -31,7 +31,7 @@ pub enum NoteCommand {
     Object {
         /// The change, such as C-114
         change: ChangeId,
-        /// Why
+        /// Why it should not be so
         text: String,
         /// The CMDB entry for which you speak
         #[arg(long = "for", value_name = "CLASS:NAME")]
@@ -67,7 +67,7 @@ pub enum NoteCommand {
         change: ChangeId,
         /// Number of the link, as `assent change notes` shows it
         link: u32,
-        /// Why
+        /// Why it does not hold any more
         text: String,
     },
     /// Attach a file, such as the record of a test, at most 10 MiB; its digest goes into the ledger
