@@ -9,7 +9,6 @@ use crate::refusal::{Code, Refused};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 /// Holders that a sentence names.
 const NAMED: usize = 5;
@@ -108,18 +107,18 @@ impl UsedUp {
         let Self { budget, title, slots, holders } = self;
         let mut message = match holders.is_empty() {
             true => format!("the budget {budget} has no slots: {title}"),
-            false => format!("all slots ({slots}) of the budget {budget} are taken: "),
+            false => {
+                let named = holders.iter().take(NAMED);
+                let named = named.map(|holder| format!("{} since {}", holder.who, holder.since));
+                let named: Vec<String> = named.collect();
+                format!("all slots ({slots}) of the budget {budget} are taken: {}", named.join(", "))
+            }
         };
-        for (place, holder) in holders.iter().take(NAMED).enumerate() {
-            let comma = if place > 0 { ", " } else { "" };
-            // Writing to a string does not fail.
-            let _ = write!(message, "{comma}{} since {}", holder.who, holder.since);
-        }
         if let more @ 1.. = holders.len().saturating_sub(NAMED) {
-            let _ = write!(message, " and {more} more");
+            message.push_str(&format!(" and {more} more"));
         }
         if !holders.is_empty() {
-            let _ = write!(message, " ({title})");
+            message.push_str(&format!(" ({title})"));
         }
         let refused = Refused::new(Code::LockHeld, message);
         Refused { retry_at: holders.iter().map(|holder| holder.until).min(), ..refused }

@@ -101,8 +101,8 @@ fn after_a_restore_the_new_ledger_proves_it_anew() {
 fn a_ledger_that_begins_anew_counts_only_when_governance_names_it_first() {
     const NEW: &str = "assent.test/new";
     let vkey = |name: &str, n: u8| VerifierKey::new(name.parse().unwrap(), key(n).public()).to_string();
-    type Vkeys = Vec<String>;
-    let cases: [(&str, Box<dyn Fn(&mut Vkeys)>); 4] = [
+    type Bend<'a> = Box<dyn Fn(&mut Vec<String>) + 'a>;
+    let cases: [(&str, Bend<'_>); 4] = [
         ("nobody named it", Box::new(|_| ())),
         ("named after the old one", Box::new(|keys| keys.push(vkey(NEW, 13)))),
         ("its name with another key", Box::new(|keys| keys.insert(0, vkey(NEW, 14)))),

@@ -115,7 +115,7 @@ async fn links_lead_both_ways_and_end_once() {
             assert_eq!(world.code("POST", &path, &body).await, code, "{body}");
         }
         let from = notes(&world, &one).await.linked_from;
-        assert_eq!(from.iter().map(|note| note.change.clone()).collect::<Vec<_>>(), [two.id.clone()]);
+        assert_eq!(from.iter().map(|note| &note.change).collect::<Vec<_>>(), [&two.id]);
         let unlink = json!({"kind": "unlink", "link": 1, "text": "was another one"});
         world.good("POST", &path, &unlink).await;
         assert_eq!(world.code("POST", &path, &unlink).await, "note.settled");

@@ -232,13 +232,13 @@ async fn the_database_finds_what_the_language_means() {
         let item = |n: usize| {
             let [role, owner, scope] = [1, 3, 5].map(|step: usize| words[n / step % 3]);
             let mut declared = json!({ "criticality": criticality[n / 2 % 4], "scopes": [scope] });
-            if n % 2 == 0 {
+            if n.is_multiple_of(2) {
                 declared["labels"] = json!({ "role": role });
             }
-            if n % 3 != 0 {
+            if !n.is_multiple_of(3) {
                 declared["owner"] = owner.into();
             }
-            if n % 5 == 0 {
+            if n.is_multiple_of(5) {
                 declared["environment"] = "staging".into();
                 declared["lifecycle"] = "retired".into();
             }
