@@ -1,6 +1,7 @@
 //! The change: what its author signs. A revision is immutable; editing makes a new one without approvals.
 
 mod problems;
+pub mod rollout;
 
 use crate::digest::Digest;
 use crate::ids::{AgentId, ChangeId, ManifestName, ModelName, PersonId, SiteId, Team};

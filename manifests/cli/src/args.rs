@@ -172,6 +172,9 @@ pub enum OnlineCommand {
         /// Approve for these hosts only
         #[arg(long, value_name = "HOST")]
         only: Vec<String>,
+        /// Approve for the hosts of this plan class only, by its number on the page; the others wait. May be repeated
+        #[arg(long, value_name = "NUMBER")]
+        class: Vec<usize>,
         /// One line for the record, signed with the approval
         #[arg(long, default_value = "")]
         comment: String,

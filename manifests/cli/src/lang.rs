@@ -222,11 +222,13 @@ words! {
     HeadsOfCalendars: "CALENDAR|MODE|HOSTS|NOW OR NEXT|WHY", "KALENDER|ART|HOSTS|JETZT ODER NÄCHSTE|WARUM";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
     HeadsOfBudgets: "BUDGET|TAKEN|HOSTS|WHY", "BUDGET|BELEGT|HOSTS|WARUM";
-    NoBudgets: "no budgets: as many hosts may be changing at once as their waves allow", "keine Störungsbudgets: so viele Hosts dürfen sich gleichzeitig ändern, wie ihre Wellen zulassen";
+    NoBudgets: "no budgets: as many hosts may be changing at once as their waves allow", "keine Störungsbudgets: so viele Hosts dürfen sich gleichzeitig ändern, wie ihre Stufen zulassen";
     SlotsTaken: "slots taken: {}", "belegte Plätze: {}";
     AddressSecret: "whoever has this address can take slots; end it with `assent budget address {} --end`", "wer diese Adresse hat, kann Plätze belegen; beenden mit `assent budget address {} --end`";
     AddressesEnded: "all addresses of {} have ended", "alle Adressen von {} sind beendet";
     BudgetEnded: "has ended: it holds nobody back", "ist beendet: es hält niemanden zurück";
+    AllAtOnce: "no waves: all hosts may go at once", "keine Stufen: alle Hosts dürfen gleichzeitig beginnen";
+    OneBeforeOther: "one before the other, as the CMDB says: {}", "nacheinander, laut CMDB: {}";
     All: "all", "alle";
     CalendarHard: "hosts start nothing then: {} changes", "Hosts beginnen dann nichts: {} Änderungen";
     CalendarWarn: "people are warned, hosts are not held: {} changes", "Menschen werden gewarnt, Hosts nicht gehalten: {} Änderungen";

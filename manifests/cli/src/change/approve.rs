@@ -21,6 +21,7 @@ use shared::limits;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::Approve;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const RENDERER: &str = concat!("assent ", env!("CARGO_PKG_VERSION"));
@@ -29,6 +30,8 @@ pub struct Wish<'a> {
     pub change: &'a ChangeId,
     pub expires: Option<&'a str>,
     pub only: &'a [String],
+    /// Only the hosts of these plan classes, by their numbers on the page.
+    pub classes: &'a [usize],
     pub comment: &'a str,
     pub yes: bool,
     /// Where contents go that the plans do not show whole; none: to the screen.
@@ -65,7 +68,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
         session.api.ci(&host.ci).ok()?.facts
     };
     show_hidden(session, &review, (wish.diff_to, wish.accept_unseen), facts)?;
-    let agents = only(&review, wish.only)?;
+    let agents = narrowed(&review, wish)?;
     let expires = match wish.glass {
         Some(_) => glass::expires(session, &site, wish.expires)?,
         None => {
@@ -89,7 +92,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
 
 /// The same for a change that only accepts what was found: as a whole, and for nothing that hosts would do.
 fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> Done {
-    if !wish.only.is_empty() {
+    if !wish.only.is_empty() || !wish.classes.is_empty() {
         return Err(Failure::usage("a retroactive change is accepted as a whole, not for some hosts")
             .remedy("reject it, and let its author leave findings out"));
     }
@@ -254,6 +257,38 @@ fn check_role(session: &Session, site: &Site) -> Done {
         )));
     }
     Ok(())
+}
+
+/// Narrows the approval to the hosts that are named and those of the plan classes: what else is shown is not approved.
+fn narrowed(review: &Review, wish: &Wish<'_>) -> Done<Option<Vec<AgentId>>> {
+    let named = only(review, wish.only)?;
+    let of_classes = in_classes(review, wish.classes)?;
+    match (named, of_classes) {
+        (None, None) => Ok(None),
+        (named, of_classes) => {
+            let all: BTreeSet<AgentId> = named.into_iter().chain(of_classes).flatten().collect();
+            Ok(Some(all.into_iter().collect()))
+        }
+    }
+}
+
+/// The hosts of these plan classes, which are numbered as the page shows them.
+pub(super) fn in_classes(review: &Review, numbers: &[usize]) -> Done<Option<Vec<AgentId>>> {
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    let classes = review.classes();
+    let hosts = |number: &usize| {
+        let class = number.checked_sub(1).and_then(|place| classes.get(place));
+        let class = class.ok_or_else(|| {
+            Failure::usage(format!("there is no plan class {number}"))
+                .why(format!("the plans of this change form {} classes", classes.len()))
+                .remedy("give a number that stands above, such as --class 1")
+        })?;
+        Ok(class.hosts.iter().map(|plan| plan.agent_id))
+    };
+    let hosts = numbers.iter().map(hosts).collect::<Done<Vec<_>>>()?;
+    Ok(Some(hosts.into_iter().flatten().collect()))
 }
 
 /// Narrows the approval to hosts whose plans are in the set.

@@ -3,6 +3,7 @@
 use crate::args::SshArgs;
 pub use crate::change::notes::args::NoteCommand;
 use clap::{Args, Subcommand, ValueEnum};
+use shared::change::rollout::Preset;
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
 use shared::ids::{ChangeId, ModelName};
 use shared::risk::ActionClass;
@@ -216,7 +217,17 @@ pub struct NewArgs {
     /// These hosts go first; the others wait until they have succeeded
     #[arg(long, value_name = "HOST")]
     pub canary: Vec<String>,
-    /// How long the canaries are watched before the others start
+    /// How hosts follow each other: once, canary (one host, then the others), careful (one host, 10 %, 50 %, the rest) or
+    /// percent:1,10,50,100 (these shares of all hosts, counted from the beginning). What comes of it is shown and signed
+    #[arg(long, value_name = "PRESET", conflicts_with = "canary")]
+    pub waves: Option<Preset>,
+    /// What runs on or depends on another host goes in an earlier wave than that one, as the CMDB declares it
+    #[arg(long, conflicts_with = "canary")]
+    pub order: bool,
+    /// So many hosts of earlier waves may fail before a wave starts nothing any more; all others must have succeeded
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "canary")]
+    pub max_fail: u32,
+    /// How long canaries and earlier waves are watched before the others start
     #[arg(long, default_value = "10m", value_name = "TIME")]
     pub soak: String,
     /// FROM..UNTIL: RFC 3339, local "YYYY-MM-DD HH:MM" (see --zone), now, now+5m; UNTIL also +2h. Or rules, such as

@@ -22,6 +22,7 @@ mod tests;
 mod unseen;
 pub mod wait;
 pub mod watch;
+mod waves;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};

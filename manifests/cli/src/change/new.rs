@@ -4,6 +4,7 @@ use super::args::NewArgs;
 use super::effects;
 use super::hosts::{Choice, choose};
 use super::params::{self, Used};
+use super::waves;
 use crate::error::{Context as _, Done, Failure};
 use crate::profile::KeyUse;
 use crate::session::Session;
@@ -11,9 +12,7 @@ use crate::trust::Site;
 use crate::window::{self, every};
 use crate::{term, text};
 use shared::admit::{Verified, check_author};
-use shared::change::{
-    Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
-};
+use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave};
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId, ManifestName, ModelName, Team};
 use shared::manifest::Manifest;
@@ -41,7 +40,7 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     let (intervals, window_rules) = windows(session, args, old)?;
     let parts = Parts {
         manifests: manifests(session, &site, args, old, &hosts)?,
-        waves: waves(args, old, &names, &targets)?,
+        waves: waves::waves(session, args, old, &hosts, &targets)?,
         not_after: not_after(session, args, old, &intervals)?,
         correct_until: correct_until(session, args, old)?,
         targets,
@@ -329,35 +328,6 @@ fn targets(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<(Vec
     }
     let chosen = choose(&session.api, &session.profile.config.site, &choice)?;
     Ok(chosen.into_iter().map(|c| (c.host, c.target)).unzip())
-}
-
-/// Canaries first; the rest starts when all of them have succeeded and were watched.
-fn waves(
-    args: &NewArgs,
-    old: Option<&Change>,
-    names: &BTreeMap<AgentId, String>,
-    targets: &[Target],
-) -> Done<Vec<Wave>> {
-    if args.canary.is_empty() {
-        let same = |o: &&Change| o.targets == targets;
-        return Ok(old.filter(same).map(|o| o.waves.clone()).unwrap_or_default());
-    }
-    let mut first = Vec::new();
-    for name in &args.canary {
-        let fits = |t: &&Target| t.agent.to_string() == *name || names.get(&t.agent) == Some(name);
-        let target = targets.iter().find(fits);
-        let target =
-            target.ok_or_else(|| Failure::usage(format!("the canary {name} is not among the targets")))?;
-        first.push(target.agent);
-    }
-    let rest: Vec<_> = targets.iter().map(|t| t.agent).filter(|id| !first.contains(id)).collect();
-    let soak_s = u32::try_from(window::duration(&args.soak)?).or_usage("--soak is too long")?;
-    let min_success = u32::try_from(first.len()).unwrap_or(u32::MAX);
-    let mut waves = vec![Wave { agents: first, gate: None }];
-    if !rest.is_empty() {
-        waves.push(Wave { agents: rest, gate: Some(Gate { min_success, max_fail: 0, soak_s }) });
-    }
-    Ok(waves)
 }
 
 /// Single windows as they are given, or the next ones of rules.

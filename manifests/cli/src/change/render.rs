@@ -4,6 +4,7 @@ mod retroactive;
 
 use super::page::Page;
 use super::review::{PlanClass, Review};
+use super::waves;
 use crate::lang::{Lang, Word};
 use crate::text::{clean, clean_lines};
 use crate::window::{self, every};
@@ -169,9 +170,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
             page.line(self.word(Word::Waves));
         }
         for (at, wave) in waves.iter().enumerate() {
-            let gate = wave
-                .gate
-                .map(|g| format!("; >= {} ok, <= {} failed, {} s", g.min_success, g.max_fail, g.soak_s));
+            let gate = wave.gate.map(waves::told);
             page.line(&format!("  {}: {}{}", at + 1, self.names(&wave.agents), gate.unwrap_or_default()));
         }
     }
