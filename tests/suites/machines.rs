@@ -6,6 +6,8 @@
 mod bad_days;
 #[path = "emulated.rs"]
 mod emulated;
+#[path = "glass.rs"]
+mod glass;
 #[path = "inventory.rs"]
 mod inventory;
 #[path = "library.rs"]
@@ -449,7 +451,12 @@ fn the_first_change_of_the_readme_works_as_it_is_written() {
             machine.copy(&tests::programs::own(name), &format!("/root/src/target/release/{name}"));
         }
         let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for unit in ["assent-server.service", "assent-agent.service"] {
+        for unit in [
+            "assent-server.service",
+            "assent-server-backup.service",
+            "assent-server-backup.timer",
+            "assent-agent.service",
+        ] {
             let path = format!("packaging/systemd/{unit}");
             machine.copy(&project.join(&path), &format!("/root/src/{path}"));
         }
@@ -470,8 +477,35 @@ fn the_first_change_of_the_readme_works_as_it_is_written() {
         assert!(said.out.contains("m1 is managed.\n"), "{said}");
         assert!(said.out.contains("everything in this bundle holds"), "{said}");
         assert_eq!(machine.ask(&["stat", "-c", "%U", "/var/lib/assent-server/assent.sqlite"]), "assent");
+        backups_come_by_themselves_and_a_failed_one_is_loud(&machine);
         assert_eq!(machine.ask(&["systemctl", "is-system-running"]), "running");
     });
+}
+
+/// The timer's unit, with the settings that the site began with.
+fn backups_come_by_themselves_and_a_failed_one_is_loud(machine: &Machine) {
+    const UNIT: &str = "assent-server-backup";
+    let shell = |line: &str| machine.exec(&["bash", "-c", line]);
+    let kept = || machine.ask(&["sh", "-c", "ls /var/lib/assent-backups | wc -l"]);
+    let shown =
+        "ASSENT_SITE=~/assent ASSENT_PASSPHRASE_FILE=/root/passphrase assent site show | grep 'last backup'";
+    assert!(shell(shown).ok().out.contains("NONE"), "before the first one");
+    assert_eq!(machine.unit(&format!("{UNIT}.timer")), "active waiting enabled");
+    machine.exec(&["systemctl", "start", UNIT]).ok();
+    assert_eq!(kept(), "1");
+    assert_eq!(machine.ask(&["sh", "-c", "stat -c '%U %a' /var/lib/assent-backups/*"]), "assent 600");
+    assert!(shell(shown).ok().out.contains("MiB)"), "its age is there");
+    // Nobody could read it any more: it fails, says why, and the old one stays.
+    let config = "/var/lib/assent-server/server.toml";
+    shell(&format!("cp {config} /root/kept.toml; sed -i '/^recipient/d' {config}")).ok();
+    assert_ne!(machine.exec(&["systemctl", "start", UNIT]).code, 0);
+    assert!(machine.ask(&["systemctl", "--failed", "--plain", "--no-legend"]).contains(UNIT));
+    let log = machine.ask(&["journalctl", "-q", "-o", "cat", "-u", UNIT]);
+    assert!(log.contains("nobody is named who could read it"), "{log}");
+    assert_eq!(kept(), "1");
+    shell(&format!("cat /root/kept.toml >{config}")).ok();
+    machine.exec(&["systemctl", "start", UNIT]).ok();
+    assert_eq!(kept(), "2");
 }
 
 /// The shell lines of the README's first change, one after the other.

@@ -65,6 +65,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     fn judge_carried(&mut self, file: &str, carried: Carried, tick: &mut Tick) -> Result<(), StateError> {
         let body = &carried.bundle.change.body;
         let key = (body.change_id.clone(), body.revision);
+        self.memory.brought.insert(key.clone());
         let subject = subject_of_bundle(&carried.bundle.to_bytes());
         let repository = match pull::by_hand(&self.state, tick.now) {
             Ok(repository) => repository,

@@ -291,7 +291,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let expiries = repository.trusted.expiries().into_iter();
         self.memory.expiries = expiries.map(|(role, at)| (role.to_string(), at)).collect();
         self.memory.policy_version = repository.policy.version;
-        self.memory.told.retain(|key, _| keys.contains(key));
+        let brought = &self.memory.brought;
+        self.memory.told.retain(|key, _| keys.contains(key) || brought.contains(key));
         self.memory.standings = keys.into_iter().map(|key| (key, Standing::Unjudged)).collect();
         tick.repository = Some(repository);
         tick.refresh = Chore::Settled;

@@ -19,7 +19,7 @@ mod turn;
 
 use authority::Authorities;
 pub use carried::CARRIED;
-pub use report::{Report, Told};
+pub use report::{Report, Said, Told};
 
 use crate::admit;
 use crate::clock::Clock;
@@ -134,6 +134,8 @@ struct Memory {
     standings: Vec<(ChangeKey, Standing)>,
     /// Readable standings of the last judgement, for the status.
     told: BTreeMap<(ChangeId, u32), Told>,
+    /// Changes that people have brought by hand to this process: no list of the server has them.
+    brought: BTreeSet<(ChangeId, u32)>,
     policy_version: u64,
     expiries: Vec<(String, Timestamp)>,
 }
@@ -288,6 +290,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             proven: false,
             standings: Vec::new(),
             told: BTreeMap::new(),
+            brought: BTreeSet::new(),
             policy_version: state.seen().policy_version,
             expiries: Vec::new(),
         };

@@ -31,6 +31,14 @@ pub struct Said {
     pub reason: Refused,
 }
 
+impl Said {
+    /// As it stands among the lines of its report.
+    pub fn line(&self) -> String {
+        let what = self.change_id.as_ref().map(|id| format!("{id} ")).unwrap_or_default();
+        format!("refused: {what}{}", self.reason)
+    }
+}
+
 /// The result of one tick.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -92,9 +100,9 @@ impl Report {
     }
 
     pub(super) fn refused(&mut self, change_id: Option<ChangeId>, revision: Option<u32>, reason: Refused) {
-        let what = change_id.as_ref().map(|id| format!("{id} ")).unwrap_or_default();
-        self.line(format!("refused: {what}{reason}"));
-        self.refusals.push(Said { change_id, revision, reason });
+        let said = Said { change_id, revision, reason };
+        self.line(said.line());
+        self.refusals.push(said);
     }
 
     /// Codes of all refusals, in order.

@@ -363,3 +363,19 @@ fn a_word_that_the_server_does_not_take_stays_here_and_holds_nothing_up() {
     bench.tick();
     assert_eq!(bench.site.0.borrow().words.len(), 1);
 }
+
+/// Who brings a file asks the status for the reason, and no list of the server has such a change.
+#[test]
+fn why_a_brought_file_was_refused_stays_in_the_status() {
+    let (mut bench, mut bundle) = shelf(|_| {});
+    bundle.approvals.clear();
+    let file = carried(&bench, &bundle).to_bytes();
+    bench.disk.write(&super::dir().join("carried/a.json"), &file).unwrap();
+    for minute in 0..3 {
+        bench.at(super::NOW.plus(60 * minute));
+        let report = bench.tick();
+        let told: Vec<_> =
+            report.standings.values().map(|told| (told.standing.as_str(), told.code)).collect();
+        assert_eq!(told, [("refused", Some(Code::ApprovalMissing))], "{minute}: {:?}", report.lines);
+    }
+}

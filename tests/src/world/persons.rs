@@ -108,6 +108,20 @@ impl World {
         id
     }
 
+    /// The first person may break the glass; changes need two persons.
+    pub fn let_lead_break_the_glass(&self) {
+        self.add_second_person();
+        let mut policy = self.policy();
+        policy.version += 1;
+        for rule in &mut policy.rules {
+            rule.require.approvals = 2;
+        }
+        for key in policy.persons.iter_mut().filter(|p| p.id.as_str() == "lead").flat_map(|p| &mut p.keys) {
+            key.roles.insert(Role::BreakGlass);
+        }
+        self.publish_policy(&policy);
+    }
+
     /// A change of one manifest with these resources, up to where each host has everything that it needs and the
     /// server is gone before the window begins.
     pub fn pull_without_running(&mut self, body: &str) -> String {
