@@ -83,10 +83,11 @@ impl Site {
             (Data::new(self.log.clone()), Data::new(self.door.clone()), self.board.clone());
         let (repository, strangers) = (self.repository.clone(), Data::new(Strangers::default()));
         let (exporter, gate) = (Data::new(self.exporter.clone()), people::gate(&kernel.db));
+        let guesses = Data::new(schedule::Guesses::default());
         Arc::new(move |config: &mut ServiceConfig| {
             config.app_data(log.clone()).app_data(door.clone()).app_data(strangers.clone());
             config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
-            config.app_data(Data::new(gate.clone())).app_data(exporter.clone());
+            config.app_data(Data::new(gate.clone())).app_data(exporter.clone()).app_data(guesses.clone());
             for routes in [
                 ledger::routes,
                 audit::routes,

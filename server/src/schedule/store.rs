@@ -55,6 +55,13 @@ pub(super) fn end_feeds(tx: &mut Conn, person: &PersonId, now: Timestamp) -> Que
     diesel::update(own).set(feed::ended.eq(now.0)).execute(tx)
 }
 
+/// The addresses of all feeds that were not ended.
+pub(super) fn list_feeds(tx: &mut Conn) -> Result<Vec<Digest>, Error> {
+    let rows: Vec<Vec<u8>> = feed::table.filter(feed::ended.is_null()).select(feed::sha256).load(tx)?;
+    let damaged = |_| Error::fault("reading the addresses of feeds", "one of them is no digest");
+    rows.iter().map(|row| row.as_slice().try_into().map(Digest).map_err(damaged)).collect()
+}
+
 /// Whether somebody who has access reads the schedule under this address.
 pub(super) fn is_feed(tx: &mut Conn, secret: &Digest) -> Result<bool, Error> {
     let row = feed::table.find(secret.0.as_slice()).filter(feed::ended.is_null());

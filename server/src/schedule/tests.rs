@@ -210,6 +210,44 @@ async fn a_feed_is_read_by_whoever_has_its_secret_until_it_ends() {
     }
 }
 
+/// Whoever guesses is not listened to after a while; a calendar program at the same address is.
+#[actix_web::test]
+async fn addresses_of_feeds_are_not_tried_one_after_the_other() {
+    use actix_web::test::{TestRequest, call_service, init_service, read_body};
+    use actix_web::web::Data;
+    for world in World::each(1, 1).await {
+        let secret = "a".repeat(64);
+        let open = json!({ "sha256": Digest::of(secret.as_bytes()) });
+        assert_eq!(world.call("POST", "/v1/feeds", &open).await.0, 204);
+        let app = actix_web::App::new()
+            .app_data(Data::new(world.clock.clone()))
+            .app_data(Data::new(world.node.db.clone()))
+            .app_data(Data::new(world.config.clone()))
+            .app_data(Data::new(super::Guesses::default()))
+            .configure(super::people);
+        let app = init_service(app).await;
+        let get = async |secret: &str, from: &str| {
+            let request = TestRequest::get().uri(&format!("/v1/feeds/{secret}.ics"));
+            let request = request.peer_addr(format!("{from}:9").parse().unwrap()).to_request();
+            let answer = call_service(&app, request).await;
+            let status = answer.status().as_u16();
+            (status, answer.headers().contains_key("retry-after"), read_body(answer).await)
+        };
+        let mut told = Vec::new();
+        for n in 0..80 {
+            told.push(get(&format!("{n:064}"), "192.0.2.7").await.0);
+        }
+        assert_eq!((told[0], told[59], told[60], told[79]), (404, 404, 429, 429), "{told:?}");
+        assert_eq!(
+            get(&secret, "192.0.2.7").await.0,
+            200,
+            "{}: what counts is read all the time",
+            world.engine
+        );
+        assert_eq!(get("wrong", "192.0.2.8").await.0, 404, "others are not held to that");
+    }
+}
+
 proptest! {
     /// Each moment is either free or taken, free times do not touch, and order does not matter.
     #[test]

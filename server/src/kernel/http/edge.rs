@@ -1,9 +1,10 @@
 //! Around every request: an id, one log line for a fault, errors in the reader's language, security headers.
 
+use super::outgoing::{self, Outgoing};
 use super::{pace, person};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::i18n::{Language, Sentence};
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{
     InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError, UrlencodedError,
@@ -42,8 +43,8 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub async fn edge<B: MessageBody + 'static>(
     mut req: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    let id = request_id();
+) -> Result<ServiceResponse<Outgoing>, actix_web::Error> {
+    let (id, line) = (request_id(), outgoing::line(&req));
     let language = language_of(req.request());
     req.extensions_mut().insert(RequestId(id.clone()));
     req.extensions_mut().insert(language);
@@ -74,7 +75,7 @@ pub async fn edge<B: MessageBody + 'static>(
         }
     };
     secure(response.headers_mut(), &id);
-    Ok(response)
+    Ok(outgoing::watch(response, line))
 }
 
 fn tell(

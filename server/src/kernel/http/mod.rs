@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod edge;
 pub mod once;
+mod outgoing;
 mod pace;
 pub mod person;
 pub mod proxied;

@@ -1,5 +1,6 @@
 //! Connections: how many one address may have, and what becomes of one whose other end reads nothing.
 
+use super::outgoing::Line;
 use super::tries::Source;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
@@ -51,6 +52,9 @@ impl Seats {
         let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return true };
         let tcp = stream.get_ref().0;
         forget_the_stalled(tcp);
+        if let Some(line) = Line::of(tcp) {
+            data.insert(line);
+        }
         let Ok(peer) = tcp.peer_addr() else { return true };
         match self.take(peer.ip().into()) {
             Some(seat) => {

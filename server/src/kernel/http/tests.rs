@@ -85,6 +85,13 @@ async fn who(agent: Agent) -> String {
 
 fn people(config: &mut ServiceConfig) {
     config.route("/double", web::post().to(double)).route("/broken", web::get().to(broken));
+    // Whether the connection can be ended from beside it (`outgoing.rs`).
+    config.route(
+        "/line",
+        web::get().to(|req: actix_web::HttpRequest| async move {
+            req.conn_data::<super::outgoing::Line>().is_some().to_string()
+        }),
+    );
     config.route("/swallow", web::post().to(|body: Bytes| async move { body.len().to_string() }));
 }
 
@@ -338,6 +345,7 @@ fn one_address_has_half_of_the_connections() {
         assert!(health(connection).unwrap().starts_with("HTTP/1.1 200"));
     }
     assert!(health(&mut site.connect(site.people, None)).is_err(), "one too many");
+    assert!(all[1].get("/line", "").unwrap().ends_with("true"), "each of them can be ended");
     let issued = site.ca.agent(SITE, ENABLED);
     let mut agent = site.connect(site.agents, Some(&issued));
     assert!(agent.get("/who", "").unwrap().starts_with("HTTP/1.1 200"), "another listener");

@@ -204,6 +204,7 @@ impl World {
             .app_data(Data::new(self.log.clone()))
             .app_data(Data::new(self.door.clone()))
             .app_data(Data::new(Strangers::default()))
+            .app_data(Data::new(schedule::Guesses::default()))
             .app_data(Data::new(node.board.clone()))
             .app_data(Data::new(node.repository.clone()))
             .app_data(Data::new(node.exporter.clone()))
