@@ -4,25 +4,45 @@
 //! there. Never: a key that can start a change, because the server has none; anything readable outside of the data
 //! directory, where the copy of the database lies until it is encrypted.
 
+mod kept;
 #[cfg(test)]
 mod tests;
+
+pub use kept::run_in;
 
 use crate::kernel::config::Config;
 use crate::kernel::db::{self, DbUrl};
 use crate::kernel::error::Error;
 use crate::kernel::files;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use shared::backup::{CONFIG, DATA, OUTSIDE, POSTGRESQL, SQLITE, SUMS};
 use shared::digest::{Digest, Hasher};
 use shared::secret::Recipient;
+use shared::strict;
+use shared::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How the directories are called, in the data directory, in which copies of the database are made.
 const COPY: &str = ".backup-";
+
+/// In the data directory: what was written last (`last-backup.json`), for people who ask how old it is.
+const LAST: &str = "last-backup.json";
+const LAST_BYTES: u64 = 4_096;
+
+/// The last backup that this node made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LastBackup {
+    pub at: Timestamp,
+    pub files: u64,
+    pub bytes: u64,
+}
 
 /// What was written; as text, for the person at the terminal.
 #[derive(Debug)]
@@ -72,6 +92,24 @@ pub fn run(config: &Config, config_file: &Path, out: &Path) -> Result<Backup, Er
     let (files, bytes) = archive.finish()?;
     files::rename(&work.path("archive"), &out).map_err(|error| failed(&out, error))?;
     Ok(Backup { path: out, files, bytes, recipient })
+}
+
+/// Notes that a backup is whole.
+///
+/// # Errors
+/// The disk's; the backup is there all the same.
+pub fn note(config: &Config, made: &Backup, now: Timestamp) -> Result<(), Error> {
+    let path = config.data_dir.join(LAST);
+    let last = LastBackup { at: now, files: made.files as u64, bytes: made.bytes };
+    let written = files::replace(&path, &strict::to_json(&last), fs::Permissions::from_mode(0o600));
+    written.map_err(|error| failed(&path, error))
+}
+
+/// The last backup of this node; none when nothing was noted, or nothing that can be read.
+pub fn last(config: &Config) -> Option<LastBackup> {
+    let mut bytes = Vec::new();
+    File::open(config.data_dir.join(LAST)).ok()?.take(LAST_BYTES).read_to_end(&mut bytes).ok()?;
+    strict::from_json("the last backup", &bytes, bytes.len()).ok()
 }
 
 fn failed(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

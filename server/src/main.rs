@@ -6,6 +6,7 @@ use server::kernel::clock::Clock;
 use server::kernel::config::Config;
 use server::kernel::db::{Connect, Db};
 use server::kernel::error::Error;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,14 +48,13 @@ enum Command {
     ///
     /// The server may run meanwhile. `assent backup open` opens the file, on the machine of who has the recovery key.
     #[command(
-        after_help = "Example: assent-server backup --config FILE --out /mnt/backup/assent-$(date +%F).age"
+        after_help = "Examples:\n  assent-server backup --config FILE --out /mnt/backup/assent.age\n  assent-server backup --config FILE --dir /mnt/backup --keep 14"
     )]
     Backup {
         #[command(flatten)]
         config: ConfigArg,
-        /// New file; copy it to another machine
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
+        #[command(flatten)]
+        place: BackupPlace,
     },
     /// Works on the authority that issues TLS certificates of hosts
     Authority {
@@ -107,6 +107,20 @@ const USAGE: u8 = 2;
 /// The world is broken.
 const FAULT: u8 = 3;
 
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct BackupPlace {
+    /// New file; copy it to another machine
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "keep"])]
+    out: Option<PathBuf>,
+    /// Directory for a new file that is named by the time; for a timer
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// How many backups stay in the directory, the new one among them; older ones go when it is whole
+    #[arg(long, value_name = "COUNT", requires = "dir", default_value = "14")]
+    keep: NonZeroU32,
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(ConfigArg { config }) => with_config(&config, run),
@@ -114,8 +128,8 @@ fn main() -> ExitCode {
         Command::Restored { config, skip_numbers } => {
             with_config(&config.config, |config| restored(&config, skip_numbers))
         }
-        Command::Backup { config, out } => {
-            with_config(&config.config, |read| backup(&read, &config.config, &out))
+        Command::Backup { config, place } => {
+            with_config(&config.config, |read| backup(&read, &config.config, &place))
         }
         Command::Authority { command: AuthorityCommand::New(ConfigArg { config }) } => {
             with_config(&config, |config| new_authority(&config))
@@ -170,8 +184,21 @@ fn restored(config: &Config, skip_numbers: u32) -> Result<(), Error> {
     Ok(())
 }
 
-fn backup(config: &Config, file: &Path, out: &Path) -> Result<(), Error> {
-    println!("{}", server::backup::run(config, file, out)?);
+fn backup(config: &Config, file: &Path, place: &BackupPlace) -> Result<(), Error> {
+    let clock = Clock::from_env().map_err(|error| Error::fault("reading the clock setting", error))?;
+    let now = clock.now();
+    let (made, removed) = match (&place.out, &place.dir) {
+        (Some(out), _) => (server::backup::run(config, file, out)?, Vec::new()),
+        (None, dir) => {
+            let dir = dir.as_deref().unwrap_or(Path::new("."));
+            server::backup::run_in(config, file, dir, place.keep, now)?
+        }
+    };
+    server::backup::note(config, &made, now)?;
+    println!("{made}");
+    for old in removed {
+        println!("removed {}", old.display());
+    }
     Ok(())
 }
 

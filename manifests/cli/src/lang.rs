@@ -339,6 +339,9 @@ words! {
     Repository: "repository", "Repository";
     LedgerKey: "ledger key", "Protokoll-Schlüssel";
     TlsAuthorities: "TLS authorities", "TLS-Zertifizierungsstellen";
+    LastBackup: "last backup", "letzte Sicherung";
+    NoBackup: "NONE by the node that answers (assent-server backup)", "KEINE durch den antwortenden Knoten (assent-server backup)";
+    BackupIsOld: ", OLDER THAN 8 DAYS", ", ÄLTER ALS 8 TAGE";
     ServerClaims: "the server claims", "der Server behauptet";
     Expired: "expired", "abgelaufen";
     NoAlarms: "no alarms", "keine Alarme";

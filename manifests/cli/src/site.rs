@@ -7,13 +7,14 @@ use crate::author::list::print_json;
 use crate::change::pairs;
 use crate::error::{Done, Failure};
 use crate::lang::{Lang, Word};
-use crate::net::api::SiteInfo;
+use crate::net::api::{LastBackup, SiteInfo};
 use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
 use shared::digest::Digest;
 use shared::ids::HostClass;
 use shared::strict::Map;
+use shared::time::Timestamp;
 use shared::wire::Invite;
 use shared::words;
 
@@ -32,12 +33,21 @@ pub fn show(session: &Session, json: bool) -> Done {
     }
     term::print(&format!(
         "{}\n{}",
-        identity(&info, &site, &seen, session.lang),
+        identity((&info, &seen), &site, session.now, session.lang),
         expiry::table(&expiry, session.now, session.lang)?
     ))
 }
 
-fn identity(info: &SiteInfo, site: &Site, seen: &Digest, lang: Lang) -> String {
+/// Nobody should be without one for longer than that.
+const BACKUP_SECS: i64 = 8 * 86_400;
+
+fn last_backup(last: Option<&LastBackup>, now: Timestamp, lang: Lang) -> String {
+    let Some(last) = last else { return lang.word(Word::NoBackup).to_owned() };
+    let old = if now.since(last.at) > BACKUP_SECS { lang.word(Word::BackupIsOld) } else { "" };
+    format!("{} ({} MiB){old}", last.at, last.bytes.div_ceil(1 << 20))
+}
+
+fn identity((info, seen): (&SiteInfo, &Digest), site: &Site, now: Timestamp, lang: Lang) -> String {
     let w = |word| lang.word(word);
     let (policy, versions) = (&site.policy, site.trusted.versions());
     let (persons, rules) = (policy.persons.len(), policy.rules.len());
@@ -71,6 +81,7 @@ fn identity(info: &SiteInfo, site: &Site, seen: &Digest, lang: Lang) -> String {
         ),
         (w(Word::LedgerKey), policy.log.vkeys.first().cloned().unwrap_or_default()),
         (w(Word::TlsAuthorities), authorities(&policy.ca_spki)),
+        (w(Word::LastBackup), last_backup(info.last_backup.as_ref(), now, lang)),
     ];
     let rows: Vec<_> = fields.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect();
     text::table(&rows)

@@ -60,6 +60,48 @@ impl Site {
     }
 }
 
+/// As the timer makes them: `keep` stay, and one that fails removes nothing.
+#[test]
+fn the_newest_backups_stay_and_one_that_fails_costs_none_of_them() {
+    let site = Site::new();
+    let file = site.path("server.toml");
+    fs::write(&file, site.text()).unwrap();
+    let now = |hour: i64| Timestamp(1_893_456_000 + 3_600 * hour);
+    let keep = std::num::NonZeroU32::new(2).unwrap();
+    let make = |hour| run_in(&site.config(), &file, &site.path("backups"), keep, now(hour));
+    assert_eq!(last(&site.config()), None);
+    for hour in 0..3 {
+        let (made, removed) = make(hour).unwrap();
+        note(&site.config(), &made, now(hour)).unwrap();
+        assert_eq!(removed.len(), usize::from(hour == 2), "{removed:?}");
+        let noted = last(&site.config()).unwrap();
+        assert_eq!((noted.at, noted.files, noted.bytes), (now(hour), made.files as u64, made.bytes));
+    }
+    let two = ["assent-2030-01-01T010000Z.age", "assent-2030-01-01T020000Z.age"];
+    let backups =
+        || site.names("backups").into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
+    assert_eq!(backups(), two);
+
+    // What it needs is missing, there is one of this second, another one is under way: nothing goes.
+    fs::rename(site.path("data/keys/log.key"), site.path("log.key")).unwrap();
+    make(3).unwrap_err();
+    fs::rename(site.path("log.key"), site.path("data/keys/log.key")).unwrap();
+    assert!(make(2).unwrap_err().chain().contains("exists already"));
+    let lock = File::open(site.path("backups/.assent-backup.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(make(4).unwrap_err().chain().contains("another backup is being made"));
+    drop(lock);
+    assert_eq!(backups(), two);
+    assert_eq!(last(&site.config()).unwrap().at, now(2));
+
+    // The power went in the middle of one: what it left goes with the next.
+    fs::create_dir(site.path("backups/assent-2030-01-01T050000Z.age.part-77")).unwrap();
+    make(6).unwrap();
+    assert_eq!(backups(), [two[1], "assent-2030-01-01T060000Z.age"]);
+    fs::write(site.path("data/last-backup.json"), "{\"at\":").unwrap();
+    assert_eq!(last(&site.config()), None, "a damaged note is none");
+}
+
 fn shell(dir: &Path, line: &str) -> String {
     let out = Command::new("sh").args(["-ec", line]).current_dir(dir).stdin(Stdio::null()).output().unwrap();
     assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));

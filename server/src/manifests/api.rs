@@ -2,8 +2,10 @@
 
 use super::model::{Accepted, Edition, Publish as Sent};
 use super::{Repository, artifacts, edition, publish, site};
+use crate::backup;
 use crate::fleet::Board;
 use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
 use crate::kernel::db::Db;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
@@ -87,8 +89,15 @@ async fn get_site(
     _: Allowed<Read>,
     db: Data<Db>,
     (repository, log): (Data<Repository>, Data<Log>),
+    config: Data<Config>,
 ) -> Result<Json<site::Site>, Error> {
-    Ok(Json(db.read("site.show", move |tx| site::site(tx, &repository, &log)).await?))
+    let show = move |tx: &mut crate::kernel::db::Conn| {
+        Ok::<_, Error>(site::Site {
+            last_backup: backup::last(&config),
+            ..site::site(tx, &repository, &log)?
+        })
+    };
+    Ok(Json(db.read("site.show", show).await?))
 }
 
 #[get("/v1/tuf/{file}")]

@@ -2,6 +2,7 @@
 
 use super::edition::policy;
 use super::{Repository, repository, store};
+use crate::backup::LastBackup;
 use crate::fleet;
 use crate::kernel::config::Config;
 use crate::kernel::db::Conn;
@@ -58,6 +59,9 @@ pub struct Site {
     pub next: Option<NextKeys>,
     /// TLS authorities by whose certificates hosts get in; the one that is to follow last.
     pub authorities: Vec<AuthorityLine>,
+    /// What the node that answers has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<LastBackup>,
     /// Soonest first.
     pub expiry: Vec<Expiry>,
 }
@@ -151,6 +155,7 @@ pub(super) fn site(tx: &mut Conn, repository: &Repository, log: &Log) -> Result<
         log_vkey: policy.log.vkeys.first().cloned().unwrap_or_default(),
         next: next_keys(tx, repository, log)?,
         authorities,
+        last_backup: None,
         expiry,
     })
 }

@@ -44,7 +44,17 @@ pub struct SiteInfo {
     /// TLS authorities that the server has.
     #[serde(default)]
     pub authorities: Vec<AuthorityLine>,
+    /// What the node that answers has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<LastBackup>,
     pub expiry: Vec<Expiry>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastBackup {
+    pub at: Timestamp,
+    pub files: u64,
+    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
