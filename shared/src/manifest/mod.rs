@@ -36,6 +36,8 @@ mod trust;
 mod unit;
 mod validate;
 mod values;
+#[cfg(test)]
+mod work;
 #[cfg(feature = "authoring")]
 pub mod yaml;
 

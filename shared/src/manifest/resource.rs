@@ -455,6 +455,8 @@ impl Resource {
     /// # Panics
     /// Never: the values' own limits keep every id within the rule of [`ResourceId`].
     pub fn id(&self) -> ResourceId {
+        #[cfg(test)]
+        super::work::one();
         let what: Cow<'_, str> = match self {
             Self::File(file) => file.path.as_str().into(),
             Self::Directory(directory) => directory.path.as_str().into(),

@@ -23,6 +23,8 @@ pub(crate) fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> S
 
 /// Levenshtein distance over the first 64 characters, so that long input stays cheap.
 fn distance(left: &str, right: &str) -> usize {
+    #[cfg(test)]
+    super::work::one();
     let right: Vec<char> = right.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.chars().take(64).enumerate() {

@@ -9,9 +9,14 @@ use std::fmt::Display;
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRESQL: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 
+/// Another node may be at it, on a slow disk with a large database; PostgreSQL waits without end. Ten minutes.
+const SQLITE_WAITS: &str = "PRAGMA busy_timeout=600000";
+
+/// `conn` is of no use for anything else afterwards.
 pub(super) fn run(conn: &mut Conn) -> Result<(), DbError> {
     match conn {
         Conn::Sqlite(sqlite) => {
+            sqlite.batch_execute(SQLITE_WAITS).map_err(failed)?;
             AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE").map_err(failed)?;
             let applied = apply(sqlite, SQLITE);
             match applied {

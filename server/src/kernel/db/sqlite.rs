@@ -11,6 +11,7 @@ use diesel::prelude::*;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Jobs that may wait; at the measured rate this is well under a second of work. More means 503.
@@ -166,13 +167,34 @@ pub(super) fn open(path: &Path, read_only: bool) -> Result<Conn, DbError> {
     let uri = format!("file:{}?mode=rw", escape(path)?);
     let failed = |error: &dyn std::fmt::Display| DbError::Connect(format!("{}: {error}", path.display()));
     let mut sqlite = SqliteConnection::establish(&uri).map_err(|error| failed(&error))?;
-    let settings = "PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
-                    PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;";
+    write_ahead(&mut sqlite).map_err(|error| failed(&error))?;
+    let settings = "PRAGMA busy_timeout=10000; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; \
+                    PRAGMA temp_store=MEMORY;";
     sqlite.batch_execute(settings).map_err(|error| failed(&error))?;
     if read_only {
         sqlite.batch_execute("PRAGMA query_only=ON").map_err(|error| failed(&error))?;
     }
     Ok(Conn::Sqlite(sqlite))
+}
+
+/// How long somebody else may hold a file that is not in write-ahead mode yet.
+const NEW_FILE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Puts the file into write-ahead mode, or finds that it is. While another connection does the same SQLite says at once
+/// that the file is locked, whatever `busy_timeout` says (sqlite3_busy_handler), so waiting is done here.
+fn write_ahead(sqlite: &mut SqliteConnection) -> QueryResult<()> {
+    let started = Instant::now();
+    loop {
+        match sqlite.batch_execute("PRAGMA busy_timeout=1000; PRAGMA journal_mode=WAL") {
+            Err(diesel::result::Error::DatabaseError(_, info))
+                if info.message().contains("locked") && started.elapsed() < NEW_FILE =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Creates an empty file only when asked to, and never a directory.

@@ -262,6 +262,25 @@ fn several_nodes_may_start_and_migrate_an_empty_database_at_once() {
     }
 }
 
+/// Whoever comes while another node puts the new file into write-ahead mode, or takes long to migrate it, waits.
+#[test]
+fn a_node_waits_for_the_one_that_makes_the_database() {
+    use diesel::connection::SimpleConnection;
+    // The second one is longer than anything else waits for a lock.
+    for (begin, held) in [("BEGIN EXCLUSIVE", 1_500), ("PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", 10_500)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new.sqlite");
+        let mut other = diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        other.batch_execute(begin).unwrap();
+        let url = format!("sqlite://{}", path.display());
+        let node = std::thread::spawn(move || Db::connect(&url, Connect { create: true }).map(drop));
+        std::thread::sleep(std::time::Duration::from_millis(held));
+        assert!(!node.is_finished(), "{begin}");
+        other.batch_execute("ROLLBACK").unwrap();
+        node.join().unwrap().unwrap();
+    }
+}
+
 #[test]
 fn a_missing_sqlite_file_is_made_only_on_request() {
     let dir = tempfile::tempdir().unwrap();
