@@ -29,6 +29,7 @@ pub mod host;
 pub mod idle;
 pub mod journal;
 pub mod launch;
+pub mod left;
 pub mod net;
 pub mod plan;
 pub mod program;

@@ -3,6 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod by_hand;
+mod former;
 mod reset_trust;
 
 use agent::clock::Clock;
@@ -25,6 +26,7 @@ use agent::state::{Proxy, State, StateError};
 use agent::status::Status;
 use agent::vault::{self, Vault};
 use clap::{Parser, Subcommand};
+use former::FormerArgs;
 use reset_trust::{ResetArgs, settle};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -110,6 +112,9 @@ enum Command {
         after_help = "Takes the words of the join command that the new site's `assent agent token` prints. The host keeps its key, what was applied stays, and what it kept of the old site goes aside. Stop the agent first.\nExample: assent-agent reset-trust --site SITE --first-root HEX --server https://assent.example.org:8443 --pin HEX --token-file FILE"
     )]
     ResetTrust(Box<ResetArgs>),
+    /// Sites that this host has left: hand in or export what was never delivered there
+    #[command(after_help = "Example: assent-agent former list")]
+    Former(FormerArgs),
     /// Show everything that this host reports of itself, as JSON; sends nothing
     #[command(after_help = "Example: assent-agent facts   # facts_omit in agent.toml keeps parts of it back")]
     Facts(RootArg),
@@ -201,6 +206,7 @@ fn main() -> ExitCode {
         Command::Status { json, root } => chosen(&root.root, false).and_then(|_| status(json, &root.root)),
         Command::Glass { file, root } => settle(&root.root).and_then(|()| by_hand::run(&file, &root.root)),
         Command::ResetTrust(args) => reset_trust::run(&args),
+        Command::Former(args) => former::run(&args),
         Command::Facts(args) => chosen(&args.root, false).and_then(|_| facts(&args.root)),
         Command::Trial(args) => trial(&args.root),
         Command::TryOut { program, parent, root } => launch::become_trial(&program, parent, &root.root)
@@ -310,16 +316,22 @@ fn machine(paths: &Paths) -> Result<Machine, Failure> {
 
 /// Only one agent may write a state directory; the lock goes with the process.
 fn lock(paths: &Paths) -> Result<File, Failure> {
-    let path = paths.state().join("lock");
+    lock_file(&paths.state().join("lock"))
+}
+
+fn lock_file(path: &Path) -> Result<File, Failure> {
     // On a file system that cannot be written any more the file of earlier times will do: the host must be heard.
-    let file = File::options().create(true).append(true).open(&path).or_else(|e| match e.kind() {
-        std::io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+    let file = File::options().create(true).append(true).open(path).or_else(|e| match e.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => File::open(path),
         _ => Err(e),
     });
     let file = file.map_err(|e| Failure::Fault(format!("cannot open {}: {e}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(e) => Err(Failure::Refused(format!("another agent works in {}: {e}", paths.state().display()))),
+        Err(e) => Err(Failure::Refused(format!(
+            "another agent works in {}: {e}",
+            path.parent().unwrap_or(path).display()
+        ))),
     }
 }
 

@@ -173,7 +173,8 @@ fn say(state: &mut State, order: &Order, voice: &Voice, now: Timestamp) -> Resul
     let (new_site, new_root) = (order.site.clone(), order.root_sha256);
     let said = emit(state, voice, now, |header| TrustReset { header, root, new_site, new_root })?;
     let header = said.body.header;
-    Ok(CameFrom { site: header.site, root, statement: said.digest, seq: header.seq })
+    let (statement, seq) = (said.digest, header.seq);
+    Ok(CameFrom { site: header.site, root, statement, seq, said: Some(said.envelope) })
 }
 
 /// The day and the site; a second time on that day gets a number.

@@ -25,6 +25,7 @@ pub mod facts;
 pub mod finding;
 #[cfg(test)]
 mod fixtures;
+pub mod former;
 pub mod governance;
 pub mod health;
 pub mod ids;

@@ -246,6 +246,62 @@ fn ssh_keygen_verifies_our_seal_and_no_other_key_name_namespace_or_content() {
     assert!(!verify(&sums, &seal, line.as_bytes(), own, own), "another key");
 }
 
+/// What an approval with an OpenSSH key is to somebody who has `ssh-keygen` and the published key alone.
+#[test]
+fn ssh_keygen_verifies_approvals_with_openssh_keys_and_no_bent_ones() {
+    const TEST: &str = "ssh_keygen_verifies_approvals_with_openssh_keys_and_no_bent_ones";
+    let Some(mut world) = world(TEST) else { return };
+    world.join("a1", "production");
+    world.publish("base", "1.0.0", "resources:\n  - file: {path: /etc/motd, content: x}\n").ok();
+    for name in ["own", "other"] {
+        let file = world.path(name);
+        Said::of(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file)).ok();
+    }
+    let public = world.path("own.pub").display().to_string();
+    world.assent(&["policy", "add-key", "lead", "--role", "approver", "--yes", "--ssh", &public]).ok();
+    let id = world.request(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
+    let ssh = format!("--ssh={}", world.path("own").display());
+    world.assent(&["approve", &id, "--yes", "--expires", "24h", &ssh]).ok();
+    let [approval] = world.bundle(&id).approvals.try_into().unwrap();
+    let document: Value = serde_json::from_slice(&approval.to_bytes()).unwrap();
+    let kind = document["payloadType"].as_str().unwrap();
+    let [entry] = approval.envelope.signatures.as_slice() else { panic!("{document}") };
+    let (payload, sig) = (approval.envelope.payload.clone(), entry.sig.clone());
+    let verify = |kind: &str, payload: &[u8], sig: &str, key: &str, namespace: &str| {
+        let message = shared::envelope::pae(kind, payload);
+        let lines = sig.as_bytes().chunks(70).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
+        let armored = format!(
+            "-----BEGIN SSH SIGNATURE-----\n{}-----END SSH SIGNATURE-----\n",
+            lines.collect::<String>()
+        );
+        let key = fs::read_to_string(world.path(key)).unwrap();
+        for (file, bytes) in
+            [("m", message), ("m.sig", armored.into_bytes()), ("allowed", format!("lead {key}").into())]
+        {
+            fs::write(world.path(file), bytes).unwrap();
+        }
+        let line = format!("ssh-keygen -Y verify -f allowed -I lead -n {namespace} -s m.sig <m");
+        Said::of(Command::new("bash").args(["-c", &line]).current_dir(world.path(""))).code == 0
+    };
+    let own = shared::signature::namespace("urn:assent:approval:v1");
+    assert!(verify(kind, &payload, &sig, "own.pub", &own));
+    let text = String::from_utf8(payload.clone()).unwrap();
+    for (from, to) in [("\"approve\"", "\"reject\""), (id.as_str(), "C-9"), ("lead", "boss")] {
+        let bent = text.replacen(from, to, 1);
+        assert_ne!(bent, text, "{from}");
+        assert!(!verify(kind, bent.as_bytes(), &sig, "own.pub", &own), "{to} instead of {from}");
+    }
+    assert!(!verify("text/plain", &payload, &sig, "own.pub", &own), "another kind of document");
+    assert!(!verify(kind, &payload, &sig, "other.pub", &own), "another key");
+    for namespace in ["git", "file", &shared::signature::namespace("urn:assent:change:v1")] {
+        assert!(!verify(kind, &payload, &sig, "own.pub", namespace), "namespace {namespace}");
+    }
+    let at = sig.len() - 10;
+    let bent = if &sig[at..=at] == "A" { "B" } else { "A" };
+    let bent = format!("{}{bent}{}", &sig[..at], &sig[at + 1..]);
+    assert!(!verify(kind, &payload, &bent, "own.pub", &own), "a bent signature");
+}
+
 #[test]
 fn another_program_follows_the_ledger_and_refuses_it_with_anything_changed() {
     const TEST: &str = "another_program_follows_the_ledger_and_refuses_it_with_anything_changed";

@@ -28,14 +28,13 @@ fn a_host_of_a_lost_site_changes_to_a_new_one_and_says_where_it_came_from() {
     let home = tempfile::tempdir().unwrap();
     let (root, old_bundle, new_bundle) =
         (home.path().join("a1"), home.path().join("old.tar"), home.path().join("new.tar"));
-    let (old_site, agent, key) = {
-        let mut old = World::new("reset_trust::old", Database::Sqlite).unwrap();
-        old.join_at("a1", "production", &root);
-        run_and_export(&mut old, "1.0.0", "old", &old_bundle);
-        let host = &old.hosts["a1"];
-        let site = old.get("/v1/site").json()["site"].as_str().unwrap().to_owned();
-        (site, host.agent(), host.key().public())
-    };
+    // Its governance keys are lost; the server is away at first, and comes back when somebody finds it in a cellar.
+    let mut old = World::new("reset_trust::old", Database::Sqlite).unwrap();
+    old.join_at("a1", "production", &root);
+    run_and_export(&mut old, "1.0.0", "old", &old_bundle);
+    let (agent, key) = (old.hosts["a1"].agent(), old.hosts["a1"].key().public());
+    let old_site = old.get("/v1/site").json()["site"].as_str().unwrap().to_owned();
+    old.stop_server();
 
     let mut new = World::new("reset_trust::new", Database::Sqlite).unwrap();
     let words = new.join_words("a1", "production", &root);
@@ -72,6 +71,43 @@ fn a_host_of_a_lost_site_changes_to_a_new_one_and_says_where_it_came_from() {
     new.check();
     let verify = |bundle: &Path| Said::of(Command::new(own("assent")).arg("verify").arg(bundle)).ok();
     assert!(!verify(&old_bundle).all().contains("came from"));
-    let proven = verify(&new_bundle);
-    assert!(proven.all().contains(&format!("a1 came from site {old_site} (first root ")), "{proven}");
+    let proven = verify(&new_bundle).all();
+    assert!(proven.contains(&format!("a1 came from site {old_site} (first root ")), "{proven}");
+    assert!(proven.contains("is enclosed and holds"), "{proven}");
+
+    // What the old server never got: for whoever audits it, and for that server when it is there again.
+    let name = former.file_name().unwrap().to_str().unwrap();
+    let agent = |words: &[&str]| Said::of(&mut new.agent(&new.hosts["a1"], words));
+    let listed = agent(&["former", "list"]).ok().out;
+    assert!(listed.contains(&format!("{name}: site {old_site}, 1 statements not delivered")), "{listed}");
+    agent(&["former", "send", "../.."]).refused("has left no site of that name");
+    let nobody = agent(&["former", "send", name]);
+    assert!(nobody.code == 3 && nobody.err.contains("former export"), "{nobody}");
+    let kept = home.path().join("a1.former");
+    agent(&["former", "export", name, "--out", kept.to_str().unwrap()]).ok();
+    let told = verify(&kept).all();
+    assert!(
+        told.contains("left the site") && told.contains("not delivered") && told.contains("receipt"),
+        "{told}"
+    );
+    let text = std::fs::read_to_string(&kept).unwrap();
+    for (from, to) in [("\"payload\":\"ey", "\"payload\":\"eX"), (old_site.as_str(), "00112233aabbccdd")] {
+        std::fs::write(&kept, text.replacen(from, to, 1)).unwrap();
+        Said::of(Command::new(own("assent")).arg("verify").arg(&kept)).refused("does not hold");
+    }
+    old.start_server();
+    let sent = agent(&["former", "send", name]).ok().out;
+    assert!(sent.contains("1 statements are proven"), "{sent}");
+    assert!(agent(&["former", "list"]).ok().out.contains("0 statements not delivered"));
+    old.assent(&[
+        "export",
+        "--change",
+        "C-1",
+        "--out",
+        old_bundle.with_extension("late.tar").to_str().unwrap(),
+    ])
+    .ok();
+    let proven = verify(&old_bundle.with_extension("late.tar")).all();
+    assert!(proven.contains(&format!("host {} left for site ", new.hosts["a1"].agent())), "{proven}");
+    new.check();
 }

@@ -15,6 +15,7 @@ use crate::state::{Founding, Site, State, found};
 use crate::tls::Trust;
 use hyper::StatusCode;
 use shared::digest::Digest;
+use shared::former::Former;
 use shared::ids::SiteId;
 use shared::receipt::{Enrolment, open_chained};
 use shared::reset::TrustReset;
@@ -284,4 +285,26 @@ fn in_the_middle_of_something_a_host_stays() {
     });
     let why = interrupted.unwrap();
     assert!(why.contains("C-1 revision 1 runs, or was interrupted"), "{why}");
+}
+
+/// What was never delivered is handed in at the old server later, by the same proofs as ever, or given to whoever asks.
+#[test]
+fn what_a_site_never_got_is_exported_as_it_was_kept() {
+    let mut host = Host::new();
+    assert_eq!(crate::left::list(&host.dir(), &host.disk).unwrap(), []);
+    let moved = host.change("first").unwrap();
+    let left = crate::left::list(&host.dir(), &host.disk).unwrap();
+    let [left] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!((left.name.as_str(), &left.site), (moved.former.as_str(), &old_site()));
+    assert!(left.undelivered > 0);
+    for name in ["", "..", "../..", "nothing"] {
+        assert!(crate::left::open(&host.dir(), &host.disk, name).unwrap().is_none(), "{name}");
+    }
+    let state = crate::left::open(&host.dir(), &host.disk, &left.name).unwrap().unwrap();
+    let former = crate::left::export(&state).unwrap();
+    assert_eq!(
+        (&former.site, former.agent, former.undelivered.len()),
+        (&old_site(), host_id(), left.undelivered)
+    );
+    assert_eq!(Former::parse(&former.to_bytes()).unwrap(), former);
 }

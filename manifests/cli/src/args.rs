@@ -81,10 +81,10 @@ pub enum LocalCommand {
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Verify an evidence bundle (a .tar file or a directory), offline
+    /// Verify an evidence bundle (a .tar file or a directory), or what a host kept of a site that it left, offline
     #[command(after_help = "Example: assent verify c-114.tar --root-sha256 HEX")]
     Verify {
-        /// The bundle, as `assent export` wrote it or unpacked
+        /// The bundle, as `assent export` wrote it or unpacked; or the file of `assent-agent former export`
         bundle: PathBuf,
         /// The digest of the site's first root, from a source that you trust (default: that of --site)
         #[arg(long, value_name = "HEX")]

@@ -8,12 +8,16 @@ use crate::{archive, files, term, text, window};
 use serde::Serialize;
 use shared::digest::Digest;
 use shared::evidence::{self, Files, Report};
+use shared::former::Former;
 use shared::ids::ChangeId;
 use shared::time::Timestamp;
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+/// As long as a host may have made it.
+const FORMER_BYTES: usize = 64 << 20;
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -68,6 +72,9 @@ pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>, previous: Op
         (None, Some(dir)) => Some(Profile::open(Some(dir))?.config.root_sha256),
         (None, None) => None,
     };
+    if let Some(former) = former(bundle)? {
+        return check_former(bundle, &former, root);
+    }
     let files = archive::read(bundle)?;
     let report = evidence::verify(&files, root);
     term::print(&rendered(&report, root.is_some()))?;
@@ -76,6 +83,49 @@ pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>, previous: Op
     }
     let message = format!("{} does not hold (flaws: {})", bundle.display(), report.flaws.len());
     Err(Failure::refused(message).remedy("ask for a new export, and keep this one as it is"))
+}
+
+/// What `assent-agent former export` wrote, if the file is of that kind: a JSON document and no archive.
+fn former(bundle: &Path) -> Done<Option<Former>> {
+    if bundle.is_dir() {
+        return Ok(None);
+    }
+    let shown = bundle.display();
+    let mut first = [0];
+    let mut file = File::open(bundle).or_refuse(format!("cannot read {shown}"))?;
+    if !matches!(file.read(&mut first), Ok(1) if first == *b"{") {
+        return Ok(None);
+    }
+    let bytes = files::read(bundle, FORMER_BYTES)?;
+    Former::parse(&bytes).map(Some).or_refuse(format!("{shown} does not hold"))
+}
+
+/// Signed words of one host and their order; no ledger stands behind them.
+fn check_former(file: &Path, former: &Former, root: Option<Digest>) -> Done {
+    let shown = file.display();
+    if let Some(root) = root.filter(|root| *root != former.root) {
+        let why = format!("its first root is {}, expected {root}", former.root);
+        return Err(Failure::refused(format!("{shown} is of another site")).why(why));
+    }
+    let kept = former.check().or_refuse(format!("{shown} does not hold"))?;
+    let rows: Vec<_> = kept
+        .iter()
+        .map(|one| {
+            let delivered = if one.delivered { "" } else { "not delivered" };
+            [&one.seq.to_string(), &one.at.to_string(), one.kind, &text::clean(&one.about), delivered]
+                .map(str::to_owned)
+                .to_vec()
+        })
+        .collect();
+    term::print(&format!(
+        "{}host {} at site {} (first root {}): {} statements, signed by it, in the order of its chain\n\
+         no ledger proves that the site had them\n",
+        text::table(&rows),
+        former.agent,
+        former.site,
+        former.root,
+        kept.len()
+    ))
 }
 
 /// An earlier bundle of the same site that holds by itself, and whose ledger this one goes on from.

@@ -18,7 +18,7 @@ pub use declared::{Far, Page, hosts as declared_hosts, reached};
 pub use model::{CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use search::{Asked, Field, found, labels, observed, record as record_words};
 pub use store::{
-    facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host, list_history,
-    list_states, names, record_effect, record_facts, record_health, record_report, record_states,
-    states_are_kept, states_at,
+    facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host, list_departures,
+    list_history, list_states, names, record_effect, record_facts, record_health, record_report,
+    record_states, states_are_kept, states_at,
 };

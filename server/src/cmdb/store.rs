@@ -10,7 +10,7 @@ pub use health::{record_health, record_report};
 pub use past::file_at;
 pub use states::{forget_states, list_states, record_effect, record_states, states_are_kept, states_at};
 
-use super::model::{CiId, NewEvent, NewHost, one_line, unknown};
+use super::model::{CiId, EventKind, NewEvent, NewHost, one_line, unknown};
 use super::{declared, search};
 use crate::each;
 use crate::kernel::db::Conn;
@@ -22,7 +22,7 @@ use shared::ids::PersonId;
 use shared::search::folded;
 use shared::time::Timestamp;
 use shared::wire::{CiEvent, CiFile, CiLine, Declared};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 diesel::table! {
     ci (id) {
@@ -210,6 +210,19 @@ pub fn list_history(tx: &mut Conn, id: CiId, until: Timestamp) -> Result<Vec<CiE
     let rows = ci_history::table.filter(ci_history::ci.eq(id.0)).filter(ci_history::at.le(until.0));
     let rows = rows.order(ci_history::id.desc()).limit(HISTORY);
     rows.select(EventRow::as_select()).load(tx)?.into_iter().map(event).collect()
+}
+
+/// The last words of hosts that left for another site.
+pub fn list_departures(tx: &mut Conn) -> Result<BTreeMap<CiId, Vec<Digest>>, Error> {
+    let rows = ci_history::table.filter(ci_history::kind.eq(EventKind::TrustReset.as_str()));
+    let rows = rows.order(ci_history::id).select((ci_history::ci, ci_history::statement));
+    let mut found = BTreeMap::<CiId, Vec<Digest>>::new();
+    for (ci, statement) in rows.load::<(i64, Option<Vec<u8>>)>(tx)? {
+        let damaged = |_| Error::fault("reading the history", "a statement in it is no digest");
+        let statement = statement.map(|bytes| bytes.as_slice().try_into().map(Digest).map_err(damaged));
+        found.entry(CiId(ci)).or_default().extend(statement.transpose()?);
+    }
+    Ok(found)
 }
 
 pub(super) fn line(row: CiRow) -> Result<CiLine, Error> {

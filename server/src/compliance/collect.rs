@@ -4,6 +4,7 @@ use super::model::{Exporter, Scope, Wish};
 use super::store;
 use crate::audit;
 use crate::changes::{self, Dossier};
+use crate::cmdb;
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -18,6 +19,7 @@ use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::ledger::{Checkpoint, ConsistencyProof, InclusionProof};
 use shared::plan::PlanSet;
 use shared::receipt::{Chained, Enrolment, LogSeen, Receipt, Refusal};
+use shared::reset::TrustReset;
 use shared::statement::Statement;
 use shared::strict;
 use shared::time::Interval;
@@ -46,7 +48,7 @@ pub(super) fn material(
         server.changes.insert(id.clone(), server_change(&dossier));
         found.change(tx, id, dossier, &mut server)?;
     }
-    found.enrolments(tx)?;
+    found.enrolments_and_departures(tx)?;
     if let Scope::Period(from, to) = &scope {
         let later = ledger::head(tx)?.size - head.size;
         let trail = audit::list_between(tx, (*from, *to), later)?;
@@ -284,15 +286,22 @@ impl Found {
         Ok(())
     }
 
-    /// How each host came to belong to the site.
-    fn enrolments(&mut self, tx: &mut Conn) -> Result<(), Error> {
+    /// How each host came to belong to the site, and its word when it left for another one.
+    fn enrolments_and_departures(&mut self, tx: &mut Conn) -> Result<(), Error> {
         let hosts = std::mem::take(&mut self.hosts);
         let mut digests = Vec::with_capacity(hosts.len());
+        let mut all = cmdb::list_departures(tx)?;
+        let mut departures = Vec::new();
         for agent in hosts {
-            digests.extend(fleet::find(tx, agent)?.map(|host| host.enrolment));
+            let Some(host) = fleet::find(tx, agent)? else { continue };
+            digests.push(host.enrolment);
+            departures.extend(all.remove(&host.ci).unwrap_or_default());
         }
         for bytes in self.add(tx, &digests)? {
             self.host::<Enrolment>(&bytes)?;
+        }
+        for bytes in self.add(tx, &departures)? {
+            self.host::<TrustReset>(&bytes)?;
         }
         Ok(())
     }

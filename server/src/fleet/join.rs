@@ -18,6 +18,7 @@ use shared::ids::{AgentId, PersonId, SiteId};
 use shared::ledger::LeafKind;
 use shared::limits::{CLOCK_SKEW_SECS, JOIN_TOKEN_SECS};
 use shared::receipt::{Enrolment, Renewal, open_chained};
+use shared::reset;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{Invitation, Invite, Join, Joined, Recorded};
@@ -204,6 +205,7 @@ fn open_enrolment(join: &Join, site: &SiteId) -> Result<Statement<Enrolment>, Er
     if enrolment.body.token != Digest::of(join.token.as_bytes()) {
         return Err(bad("the enrolment was signed for another token".into()).into());
     }
+    reset::departure(&enrolment.body, None).map_err(bad)?;
     Ok(enrolment)
 }
 

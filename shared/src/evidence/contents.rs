@@ -14,6 +14,7 @@ use crate::plan::{Plan, PlanSet, open_plan};
 use crate::policy::Policy;
 use crate::publication::Publication;
 use crate::receipt::{Chained, Enrolment, Receipt, Refusal, open_chained};
+use crate::reset::TrustReset;
 use crate::statement::{self, Predicate, Statement};
 use crate::strict;
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub struct Contents {
     pub receipts: BTreeMap<Digest, Statement<Receipt>>,
     pub refusals: BTreeMap<Digest, Statement<Refusal>>,
     pub findings: BTreeMap<Digest, Statement<Finding>>,
+    /// Last words of hosts that left for another site.
+    pub departures: BTreeMap<Digest, Statement<TrustReset>>,
     /// By statement digest: the target name and the file as published.
     pub manifests: BTreeMap<Digest, (String, Vec<u8>, Statement<Publication>)>,
     pub plan_sets: BTreeMap<Digest, PlanSet>,
@@ -69,6 +72,7 @@ impl Contents {
             receipts: BTreeMap::new(),
             refusals: BTreeMap::new(),
             findings: BTreeMap::new(),
+            departures: BTreeMap::new(),
             manifests: BTreeMap::new(),
             plan_sets: BTreeMap::new(),
             events: BTreeMap::new(),
@@ -158,6 +162,9 @@ impl Contents {
                 finding.body.check().map_err(|e| flaw(&e))?;
                 self.findings.insert(digest, finding);
             }
+            TrustReset::TYPE => {
+                self.departures.insert(digest, open_chained(bytes, site).map_err(|e| flaw(&e))?);
+            }
             other => return Err(flaw(&format!("is of the unknown type {:?}", strict::shorten(other)))),
         }
         Ok(())
@@ -191,6 +198,7 @@ impl Contents {
             map.iter().map(|(digest, statement)| (statement.body.header(), *digest))
         }
         let all = heads(&self.enrolments).chain(heads(&self.receipts)).chain(heads(&self.refusals));
+        let all = all.chain(heads(&self.departures));
         let mut all: Vec<_> = all.chain(heads(&self.findings)).collect();
         all.sort_by_key(|(header, digest)| (header.agent_id, header.seq, *digest));
         all

@@ -52,7 +52,7 @@ pub(super) fn check_ledger(contents: &Contents, key: &VerifierKey, report: &mut 
     let Ok(now) = Checkpoint::open(&contents.proofs.checkpoint, key) else { return };
     let logged = contents.changes.keys().chain(contents.approvals.keys()).chain(contents.enrolments.keys());
     let logged = logged.chain(contents.receipts.keys()).chain(contents.refusals.keys());
-    let logged = logged.chain(contents.findings.keys());
+    let logged = logged.chain(contents.findings.keys()).chain(contents.departures.keys());
     let logged = logged.chain(contents.events.keys()).chain(contents.notes.keys());
     let logged = logged.chain(contents.audit.keys());
     let logged: Vec<_> = logged.chain(contents.manifests.keys()).chain(contents.plan_sets.keys()).collect();

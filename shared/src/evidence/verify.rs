@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::plan::{Action, Plan};
 use crate::policy::{Policy, REVIEW_SECS, is_carried};
 use crate::receipt::{Enrolment, Receipt};
-use crate::reset::CameFrom;
+use crate::reset::{self, CameFrom, TrustReset};
 use crate::statement::Statement;
 use crate::tuf::history::{ProvenRoot, ProvenTargets, verify_root_chain};
 use crate::tuf::names::{Role, TargetName};
@@ -170,7 +170,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
         }
     }
     report.checked.push((contents.changes.len(), "changes signed by an author of the policy"));
-    report.remarks.extend(contents.enrolments.values().filter_map(|enrolment| came_from(&enrolment.body)));
+    check_changes_of_sites(contents, report);
     for approval in contents.approvals.values() {
         if !is_accepted(contents, approval) {
             let why = format!("no policy edition accepts it as the word of {}", approval.body.person);
@@ -207,11 +207,36 @@ pub(super) fn receipt_flaw(contents: &Contents, receipt: &Statement<Receipt>) ->
     covered(contents, &receipt.body).err()
 }
 
+/// Hosts that came from another site, and hosts that left for one: the same statement is in the bundles of both.
+fn check_changes_of_sites(contents: &Contents, report: &mut Report) {
+    for (digest, enrolment) in &contents.enrolments {
+        match reset::departure(&enrolment.body, report.root_sha256.as_ref()) {
+            Ok(said) => report.remarks.extend(came_from(&enrolment.body, said.as_ref())),
+            Err(why) => report.flaws.push(Flaw::at(format!("statements/{digest}.json"), why)),
+        }
+    }
+    for (digest, said) in &contents.departures {
+        let TrustReset { header, root, new_site, new_root } = &said.body;
+        if report.root_sha256 != Some(*root) {
+            let why = "it leaves a site with another first root";
+            report.flaws.push(Flaw::at(format!("statements/{digest}.json"), why));
+        }
+        report.remarks.push(format!(
+            "host {} left for site {new_site} (first root {new_root}) at {}; its word here is statement {}, {digest}",
+            header.agent_id, header.at, header.seq
+        ));
+    }
+}
+
 /// The chain of such a host goes on from one that another site's bundles prove.
-fn came_from(enrolment: &Enrolment) -> Option<String> {
-    let CameFrom { site, root, statement, seq } = enrolment.came_from.as_ref()?;
+fn came_from(enrolment: &Enrolment, said: Option<&Statement<TrustReset>>) -> Option<String> {
+    let CameFrom { site, root, statement, seq, .. } = enrolment.came_from.as_ref()?;
+    let enclosed = match said {
+        Some(said) => format!("signed by the same host at {}, is enclosed and holds", said.body.header.at),
+        None => "is not enclosed".to_owned(),
+    };
     Some(format!(
-        "{} came from site {site} (first root {root}); its word there is statement {seq}, {statement}",
+        "{} came from site {site} (first root {root}); its word there, statement {seq} ({statement}), {enclosed}",
         enrolment.hostname
     ))
 }

@@ -14,6 +14,7 @@ use shared::envelope::Envelope;
 use shared::evidence::{self, Files};
 use shared::facts::{Facts, TemplateFacts};
 use shared::finding::Finding;
+use shared::former::Former;
 use shared::health::HealthReport;
 use shared::keys::{AnyKey, SigningKey};
 use shared::ledger::{
@@ -194,6 +195,10 @@ pub fn documents(bytes: &[u8]) {
     again(bytes, Control::parse, strict::to_json);
     drop(Opened::parse(bytes));
     drop(marked(bytes));
+    if let Ok(former) = Former::parse(bytes) {
+        drop(former.check());
+        assert_eq!(Former::parse(&former.to_bytes()), Ok(former));
+    }
 }
 
 /// What authors write: whatever compiles is accepted by hosts as well.
