@@ -16,9 +16,10 @@ use crate::kernel::objects::Objects;
 use crate::openapi;
 use crate::site::Site;
 use actix_web::dev::ServerHandle;
+use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,9 +142,20 @@ impl Kernel {
                 .app_data(Data::new(kernel.objects.clone()))
                 .app_data(Data::from(kernel.config.clone()))
                 .configure(edge::extractors(kernel.config.limits.body))
-                .default_service(web::to(edge::nowhere));
+                .default_service(web::to(nowhere));
         }
     }
+}
+
+/// Answer for every path that no route has, and for a method that a path does not have (RFC 9110 §15.5.6).
+async fn nowhere(req: HttpRequest) -> Result<HttpResponse, Error> {
+    let methods = openapi::methods(req.path());
+    // What is there with this method is there on another listener.
+    if methods.is_empty() || methods.contains(&req.method().as_str()) {
+        return edge::nowhere(req).await;
+    }
+    let allow = (header::ALLOW, methods.into_iter().collect::<Vec<_>>().join(", "));
+    Ok(HttpResponse::MethodNotAllowed().insert_header(allow).finish())
 }
 
 /// A server that accepts connections.

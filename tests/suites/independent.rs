@@ -73,6 +73,43 @@ fn repository(world: &World) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// Requests that a program makes up from the description, good and bad ones, get answers that fit it, and no fault.
+#[test]
+fn made_up_requests_get_what_the_description_says() {
+    const TEST: &str = "made_up_requests_get_what_the_description_says";
+    let Some(tools) = tools(TEST) else { return };
+    let Some(mut world) = world(TEST) else { return };
+    applied(&mut world);
+    let description = String::from_utf8(world.get("/v1/openapi.json").body).unwrap();
+    let run = |name: &str, description: &str, more: &[&str]| {
+        let file = world.path(name);
+        fs::write(&file, description).unwrap();
+        let mut command = Command::new(tools.join("python/bin/schemathesis"));
+        command.arg("run").arg(&file).args([
+            "--url",
+            &format!("https://127.0.0.1:{}", world.nodes[0].people),
+            "--tls-verify",
+        ]);
+        command.arg(world.site().join("ca.crt"));
+        command.args(["-H", &format!("Authorization: Bearer {}", world.token())]);
+        // What a schema cannot say (a date before another one, a host that is there) is refused with 422 and its reason.
+        command.args(["--exclude-checks", "ignored_auth,positive_data_acceptance"]);
+        command.args(["--exclude-path-regex", "^/agent/", "--phases", "coverage,fuzzing"]);
+        command.args(["--max-examples", "6", "--seed", "1", "--workers", "1", "--no-color"]).args(more);
+        // It keeps what it has tried below the folder in which it runs.
+        Said::of(command.current_dir(file.parent().unwrap()))
+    };
+    let said = run("openapi.json", &description, &[]);
+    assert_eq!(said.code, 0, "{said}");
+    assert!(said.out.contains("generated"), "{said}");
+    // A description that promises something else is not kept.
+    let mut other: Value = serde_json::from_str(&description).unwrap();
+    let answer = "/paths/~1v1~1changes/get/responses/200/content/application~1json/schema";
+    *other.pointer_mut(answer).unwrap() = json!({ "type": "string" });
+    let said = run("other.json", &other.to_string(), &["--include-path", "/v1/changes"]);
+    assert!(said.code != 0 && said.out.contains("/v1/changes"), "{said}");
+}
+
 #[test]
 fn python_and_javascript_read_our_repository_and_refuse_it_with_anything_changed() {
     const TEST: &str = "python_and_javascript_read_our_repository_and_refuse_it_with_anything_changed";

@@ -74,9 +74,21 @@ fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Error
     Ok(strict::from_json(what, body, limits::ENVELOPE_BYTES).map_err(Refusal::bad_json)?)
 }
 
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// An object without members.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct Nothing {}
+
+impl<'de> Deserialize<'de> for Nothing {
+    /// The derived form would take an empty list as well.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = Map::<String, serde::de::IgnoredAny>::deserialize(deserializer)?;
+        match members.keys().next() {
+            None => Ok(Self {}),
+            Some(name) => Err(serde::de::Error::unknown_field(name, &[])),
+        }
+    }
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Created {

@@ -94,6 +94,17 @@ async fn what_is_sent_again_with_its_key_is_done_once() {
     }
 }
 
+/// Where an object is described, nothing else is taken for one.
+#[actix_web::test]
+async fn a_new_change_is_asked_for_with_an_object_and_nothing_else() {
+    for world in World::each(1, 0).await {
+        for body in [json!([]), json!(null), json!({"title": "x"}), json!("")] {
+            assert_eq!(world.code("POST", "/v1/changes", &body).await, "request.bad_json", "{body}");
+        }
+        world.good("POST", "/v1/changes", json!({})).await;
+    }
+}
+
 /// Whoever says how the change was when they looked at it moves no other one.
 #[actix_web::test]
 async fn nobody_moves_a_change_that_somebody_else_has_moved_since() {

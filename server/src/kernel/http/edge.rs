@@ -62,7 +62,11 @@ pub async fn edge<B: MessageBody + 'static>(
             {
                 let status = response.status();
                 let refusal = Refusal::new("request.rejected", status).with("status", status.as_u16());
-                response.into_response(body(&refusal, &id, language)).map_into_right_body()
+                let mut told = body(&refusal, &id, language);
+                if let Some(allow) = response.headers().get(header::ALLOW) {
+                    told.headers_mut().insert(header::ALLOW, allow.clone());
+                }
+                response.into_response(told).map_into_right_body()
             }
             None => response.map_into_left_body(),
         },

@@ -154,6 +154,25 @@ async fn the_table_has_exactly_the_registered_routes() {
     }
 }
 
+/// A method that a path does not have is another thing than a path that is not there.
+#[actix_web::test]
+async fn a_method_that_a_path_does_not_have_is_told_with_those_that_it_has() {
+    let world = World::each(1, 0).await.remove(0);
+    let people = listener(&world, Port::People).await;
+    for (method, path, status) in [
+        ("TRACE", "/v1/waiting", 405),
+        ("DELETE", "/v1/changes/C-1/notes", 405),
+        ("GET", "/v1/changes/C-1/halt", 405),
+        ("POST", "/v1/nothing", 404),
+        ("POST", "/agent/v1/plans", 404),
+    ] {
+        let reply = send(&people, (method, path), Some(TOKEN), vec![]).await;
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.json());
+    }
+    let methods = crate::openapi::methods("/v1/changes/C-1/notes");
+    assert_eq!(methods.into_iter().collect::<Vec<_>>(), ["GET", "POST"]);
+}
+
 /// What may be called without a token or certificate.
 const PUBLIC: [&str; 7] = [
     "GET /healthz",
