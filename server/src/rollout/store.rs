@@ -79,6 +79,8 @@ struct Known {
     refusals: BTreeMap<AgentId, changes::RefusalRow>,
     blackouts: Vec<Blackout>,
     budgets: budgets::Standing,
+    /// The wave of each host: to look for it in the waves, host by host, takes the square of their number.
+    waves: BTreeMap<AgentId, usize>,
     /// By wave: the gate, by the same function that hosts use.
     turns: Vec<Result<(), Refused>>,
 }
@@ -132,8 +134,8 @@ impl Known {
         }
         let blackouts = calendars::published(tx, now)?;
         let budgets = budgets::Standing::of(tx, now)?;
-        let retroactive = row.retroactive;
-        Ok(Self { state, retroactive, change, targets, carried, refusals, blackouts, budgets, turns })
+        let (waves, retroactive) = (waves(&change.body), row.retroactive);
+        Ok(Self { state, retroactive, change, targets, carried, refusals, blackouts, budgets, waves, turns })
     }
 
     fn facts(&self, host: &fleet::Host, last_seen: Option<Timestamp>, now: Timestamp) -> Facts {
@@ -149,8 +151,8 @@ impl Known {
             last_seen,
             carried: self.carried.get(&agent).cloned().unwrap_or(Ok(())),
             interval: change.interval_at(now).and_then(|open| closed.leaves(change.change_type, open, now)),
-            turn: match change.wave_of(agent) {
-                Some(wave) => self.turns.get(wave).cloned().unwrap_or(Ok(())),
+            turn: match self.waves.get(&agent) {
+                Some(wave) => self.turns.get(*wave).cloned().unwrap_or(Ok(())),
                 None => nowhere(),
             },
             slots: self.budgets.free_for(agent),
@@ -160,6 +162,17 @@ impl Known {
                 retry_at: refusal.retry_at.map(Timestamp),
                 at: Timestamp(refusal.at),
             }),
+        }
+    }
+}
+
+/// Without waves all targets are in the first one.
+fn waves(change: &Change) -> BTreeMap<AgentId, usize> {
+    match change.waves.is_empty() {
+        true => change.targets.iter().map(|target| (target.agent, 0)).collect(),
+        false => {
+            let waves = change.waves.iter().enumerate();
+            waves.flat_map(|(number, wave)| wave.agents.iter().map(move |agent| (*agent, number))).collect()
         }
     }
 }
