@@ -228,7 +228,7 @@ fn parameters_are_resolved_with_all_problems_at_once() {
 #[test]
 fn the_largest_manifests_stay_cheap() {
     let one = |i: usize| {
-        let requires = if i % 10 == 0 { r#","requires":["service:s0"]"# } else { "" };
+        let requires = if i.is_multiple_of(10) { r#","requires":["service:s0"]"# } else { "" };
         format!(r#"{{"service":{{"name":"s{i}","enabled":true{requires}}}}}"#)
     };
     // What is done grows with the number of resources and no faster.
