@@ -10,7 +10,6 @@ use crate::limits;
 use crate::strict::{self, Map, ReadError};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 const WHAT: &str = "the note";
 
@@ -224,9 +223,13 @@ pub fn links(notes: &[ChangeNote]) -> Vec<&ChangeNote> {
     standing(notes).filter(|note| matches!(note.said, Said::Link { .. })).collect()
 }
 
+/// Whether an objection was answered, or a link has ended.
+pub fn is_settled(notes: &[ChangeNote], number: u32) -> bool {
+    notes.iter().any(|note| note.said.settles() == Some(number))
+}
+
 fn standing(notes: &[ChangeNote]) -> impl Iterator<Item = &ChangeNote> {
-    let settled: BTreeSet<u32> = notes.iter().filter_map(|note| note.said.settles()).collect();
-    notes.iter().filter(move |note| !settled.contains(&note.number))
+    notes.iter().filter(|note| !is_settled(notes, note.number))
 }
 
 #[cfg(test)]

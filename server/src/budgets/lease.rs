@@ -3,12 +3,11 @@
 //! A slot is free again when it is given back, when its time is over, and when its host is no longer let in. Whoever asks
 //! again for the same change keeps what it has, so a lost answer costs nothing.
 
-use super::store::{self, budget_lease};
+use super::store::{self, LeaseRow};
 use super::used_up;
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
-use diesel::prelude::*;
 use shared::budgets::{Holder, Lease, Slots};
 use shared::digest::Digest;
 use shared::ids::{AgentId, BudgetName};
@@ -40,16 +39,6 @@ impl fmt::Display for Claimant {
 
 /// Budgets by name.
 pub(super) type Covering = Vec<(BudgetName, Budget)>;
-
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
-#[diesel(table_name = budget_lease)]
-pub struct LeaseRow {
-    pub(super) budget: String,
-    pub(super) claimant: String,
-    pub(super) change: Option<Vec<u8>>,
-    pub(super) since: i64,
-    pub(super) until: i64,
-}
 
 impl LeaseRow {
     fn agent(&self) -> Option<AgentId> {

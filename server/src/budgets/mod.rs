@@ -17,7 +17,7 @@ pub(crate) use fleetlock::{FleetLock, OpenAddress};
 use crate::fleet::Chosen;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
-use lease::{Claimant, Covering, LeaseRow};
+use lease::{Claimant, Covering};
 use shared::budgets::{BudgetNotice, UsedUp};
 use shared::digest::Digest;
 use shared::ids::{AgentId, BudgetName};
@@ -25,6 +25,7 @@ use shared::refusal::Refused;
 use shared::time::Timestamp;
 use shared::wire::Budget;
 use std::collections::BTreeMap;
+use store::LeaseRow;
 
 /// Budgets that have not ended, by name.
 fn current(tx: &mut Conn) -> Result<Covering, Error> {

@@ -1,26 +1,15 @@
-//! All SQL of budgets and leases.
+//! Budgets as they are stored, documents of the kernel revision by revision; all SQL of leases.
 
-use super::lease::{Claimant, Covering, LeaseRow};
+use super::lease::{Claimant, Covering};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::revisions::{self, Revision};
 use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::ids::{BudgetName, PersonId};
-use shared::strict;
 use shared::time::Timestamp;
-use shared::wire::{BudgetStep, PutBudget};
-
-diesel::table! {
-    budgets (name, revision) {
-        name -> Text,
-        revision -> BigInt,
-        at -> BigInt,
-        person -> Text,
-        reason -> Text,
-        content -> Nullable<Text>,
-    }
-}
+use shared::wire::{Budget, BudgetStep, PutBudget};
 
 diesel::table! {
     budget_lease (budget, claimant) {
@@ -42,23 +31,21 @@ diesel::table! {
     }
 }
 
-type Row = (String, i64, i64, String, String, Option<String>);
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[diesel(table_name = budget_lease)]
+pub struct LeaseRow {
+    pub(super) budget: String,
+    pub(super) claimant: String,
+    pub(super) change: Option<Vec<u8>>,
+    pub(super) since: i64,
+    pub(super) until: i64,
+}
 
-/// Revisions that are shown of one budget.
-const HISTORY: i64 = 100;
+const KIND: &str = "budget";
 
-fn step((name, revision, at, person, reason, content): Row) -> Result<(BudgetName, BudgetStep), Error> {
-    let damaged =
-        || Error::fault("reading budgets", format!("{name} is damaged; restore the database from a backup"));
-    let read = |text: String| serde_json::from_str(&text).map_err(|_| damaged());
-    let step = BudgetStep {
-        revision: u32::try_from(revision).map_err(|_| damaged())?,
-        at: Timestamp(at),
-        by: person.parse().map_err(|_| damaged())?,
-        reason,
-        budget: content.map(read).transpose()?,
-    };
-    Ok((name.parse().map_err(|_| damaged())?, step))
+fn step(revision: Revision<Budget>) -> BudgetStep {
+    let Revision { number, at, by, reason, content } = revision;
+    BudgetStep { revision: number, at, by, reason, budget: content }
 }
 
 /// From here to the end of the transaction nobody else gives slots out or changes a budget, on any node.
@@ -68,14 +55,8 @@ pub(super) fn lock(tx: &mut Conn) -> QueryResult<()> {
 
 /// The newest revision of each budget by name, ended ones included.
 pub(super) fn list(tx: &mut Conn) -> Result<Vec<(BudgetName, BudgetStep)>, Error> {
-    let rows: Vec<Row> = budgets::table.order((budgets::name, budgets::revision.desc())).load(tx)?;
-    let mut newest: Vec<Row> = Vec::new();
-    for row in rows {
-        if newest.last().is_none_or(|last| last.0 != row.0) {
-            newest.push(row);
-        }
-    }
-    newest.into_iter().map(step).collect()
+    let all = revisions::list(tx, KIND)?.into_iter();
+    Ok(all.map(|(name, revision)| (name, step(revision))).collect())
 }
 
 /// Newest first.
@@ -83,15 +64,11 @@ pub(super) fn list(tx: &mut Conn) -> Result<Vec<(BudgetName, BudgetStep)>, Error
 /// # Errors
 /// `budget.unknown`.
 pub(super) fn history(tx: &mut Conn, name: &BudgetName) -> Result<Vec<BudgetStep>, Error> {
-    let rows: Vec<Row> = budgets::table
-        .filter(budgets::name.eq(name.as_str()))
-        .order(budgets::revision.desc())
-        .limit(HISTORY)
-        .load(tx)?;
-    if rows.is_empty() {
+    let all = revisions::history(tx, (KIND, name.as_str()))?;
+    if all.is_empty() {
         return Err(Refusal::not_found("budget.unknown").with("budget", name).into());
     }
-    rows.into_iter().map(|row| step(row).map(|(_, step)| step)).collect()
+    Ok(all.into_iter().map(step).collect())
 }
 
 /// Stores the next revision. Two that follow the same one: the second is refused, whichever node they ask.
@@ -105,28 +82,12 @@ pub(super) fn insert(
     person: &PersonId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let last: Option<i64> = budgets::table
-        .filter(budgets::name.eq(name.as_str()))
-        .select(diesel::dsl::max(budgets::revision))
-        .first(tx)?;
-    let last = last.unwrap_or_default();
-    if last != i64::from(put.after) {
+    let new = (put.after, put.reason.as_str(), put.budget.as_ref());
+    let moved = |last| {
         let refusal = Refusal::conflict("budget.moved").with("budget", name);
-        return Err(refusal.with("after", put.after).with("revision", last).into());
-    }
-    let content =
-        put.budget.as_ref().map(|budget| String::from_utf8_lossy(&strict::to_json(budget)).into_owned());
-    diesel::insert_into(budgets::table)
-        .values((
-            budgets::name.eq(name.as_str()),
-            budgets::revision.eq(last + 1),
-            budgets::at.eq(now.0),
-            budgets::person.eq(person.as_str()),
-            budgets::reason.eq(&put.reason),
-            budgets::content.eq(content),
-        ))
-        .execute(tx)?;
-    Ok(())
+        refusal.with("after", put.after).with("revision", last)
+    };
+    Ok(revisions::append(tx, (KIND, name.as_str()), new, person, now)?.map_err(moved)?)
 }
 
 /// All leases of these budgets, the earliest first.

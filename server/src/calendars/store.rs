@@ -1,55 +1,24 @@
-//! All SQL of calendars.
+//! Calendars as they are stored: documents of the kernel, revision by revision.
 
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
-use diesel::prelude::*;
+use crate::kernel::revisions::{self, Revision};
 use shared::ids::PersonId;
-use shared::strict;
 use shared::time::Timestamp;
 use shared::windows::CalendarName;
-use shared::wire::{CalendarStep, PutCalendar};
+use shared::wire::{Calendar, CalendarStep, PutCalendar};
 
-diesel::table! {
-    calendars (name, revision) {
-        name -> Text,
-        revision -> BigInt,
-        at -> BigInt,
-        person -> Text,
-        reason -> Text,
-        content -> Nullable<Text>,
-    }
-}
+const KIND: &str = "calendar";
 
-type Row = (String, i64, i64, String, String, Option<String>);
-
-/// Revisions that are shown of one calendar.
-const HISTORY: i64 = 100;
-
-fn step((name, revision, at, person, reason, content): Row) -> Result<(CalendarName, CalendarStep), Error> {
-    let damaged = || {
-        Error::fault("reading calendars", format!("{name} is damaged; restore the database from a backup"))
-    };
-    let read = |text: String| serde_json::from_str(&text).map_err(|_| damaged());
-    let step = CalendarStep {
-        revision: u32::try_from(revision).map_err(|_| damaged())?,
-        at: Timestamp(at),
-        by: person.parse().map_err(|_| damaged())?,
-        reason,
-        calendar: content.map(read).transpose()?,
-    };
-    Ok((name.parse().map_err(|_| damaged())?, step))
+fn step(revision: Revision<Calendar>) -> CalendarStep {
+    let Revision { number, at, by, reason, content } = revision;
+    CalendarStep { revision: number, at, by, reason, calendar: content }
 }
 
 /// The newest revision of each calendar by name, ended ones included.
 pub(super) fn list(tx: &mut Conn) -> Result<Vec<(CalendarName, CalendarStep)>, Error> {
-    let rows: Vec<Row> = calendars::table.order((calendars::name, calendars::revision.desc())).load(tx)?;
-    let mut newest: Vec<Row> = Vec::new();
-    for row in rows {
-        if newest.last().is_none_or(|last| last.0 != row.0) {
-            newest.push(row);
-        }
-    }
-    newest.into_iter().map(step).collect()
+    let all = revisions::list(tx, KIND)?.into_iter();
+    Ok(all.map(|(name, revision)| (name, step(revision))).collect())
 }
 
 /// Newest first.
@@ -57,15 +26,11 @@ pub(super) fn list(tx: &mut Conn) -> Result<Vec<(CalendarName, CalendarStep)>, E
 /// # Errors
 /// `calendar.unknown`.
 pub(super) fn history(tx: &mut Conn, name: &CalendarName) -> Result<Vec<CalendarStep>, Error> {
-    let rows: Vec<Row> = calendars::table
-        .filter(calendars::name.eq(name.as_str()))
-        .order(calendars::revision.desc())
-        .limit(HISTORY)
-        .load(tx)?;
-    if rows.is_empty() {
+    let all = revisions::history(tx, (KIND, name.as_str()))?;
+    if all.is_empty() {
         return Err(Refusal::not_found("calendar.unknown").with("calendar", name).into());
     }
-    rows.into_iter().map(|row| step(row).map(|(_, step)| step)).collect()
+    Ok(all.into_iter().map(step).collect())
 }
 
 /// Stores the next revision. Two that follow the same one: the second is refused, whichever node they ask.
@@ -78,29 +43,11 @@ pub(super) fn insert(
     put: &PutCalendar,
     person: &PersonId,
     now: Timestamp,
-) -> Result<u32, Error> {
-    let last: Option<i64> = calendars::table
-        .filter(calendars::name.eq(name.as_str()))
-        .select(diesel::dsl::max(calendars::revision))
-        .first(tx)?;
-    let last = last.unwrap_or_default();
-    if last != i64::from(put.after) {
+) -> Result<(), Error> {
+    let new = (put.after, put.reason.as_str(), put.calendar.as_ref());
+    let moved = |last| {
         let refusal = Refusal::conflict("calendar.moved").with("calendar", name);
-        return Err(refusal.with("after", put.after).with("revision", last).into());
-    }
-    let content = put
-        .calendar
-        .as_ref()
-        .map(|calendar| String::from_utf8_lossy(&strict::to_json(calendar)).into_owned());
-    diesel::insert_into(calendars::table)
-        .values((
-            calendars::name.eq(name.as_str()),
-            calendars::revision.eq(last + 1),
-            calendars::at.eq(now.0),
-            calendars::person.eq(person.as_str()),
-            calendars::reason.eq(&put.reason),
-            calendars::content.eq(content),
-        ))
-        .execute(tx)?;
-    Ok(put.after.saturating_add(1))
+        refusal.with("after", put.after).with("revision", last)
+    };
+    Ok(revisions::append(tx, (KIND, name.as_str()), new, person, now)?.map_err(moved)?)
 }

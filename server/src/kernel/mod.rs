@@ -16,5 +16,6 @@ pub mod lease;
 pub mod limiter;
 pub mod objects;
 pub mod outbox;
+pub mod revisions;
 #[cfg(test)]
 pub mod testdb;

@@ -1,7 +1,7 @@
 //! What can be looked for.
 
 use super::folded;
-use crate::wire::{CiClass, Disposition};
+use crate::wire::{CiClass, Criticality, Disposition, Lifecycle, Need};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
@@ -55,9 +55,15 @@ pub enum Details {
     Semver,
 }
 
-const CRITICALITY: &[&str] = &["low", "medium", "high", "critical"];
-const NEED: &[&str] = &["normal", "high", "very_high"];
-const LIFECYCLE: &[&str] = &["planned", "in_use", "retired"];
+const CRITICALITY: &[&str] = &[
+    Criticality::Low.as_str(),
+    Criticality::Medium.as_str(),
+    Criticality::High.as_str(),
+    Criticality::Critical.as_str(),
+];
+const NEED: &[&str] = &[Need::Normal.as_str(), Need::High.as_str(), Need::VeryHigh.as_str()];
+const LIFECYCLE: &[&str] =
+    &[Lifecycle::Planned.as_str(), Lifecycle::InUse.as_str(), Lifecycle::Retired.as_str()];
 
 impl Key {
     pub const ALL: [Self; 25] = [

@@ -151,7 +151,7 @@ pub enum Criticality {
 }
 
 impl Criticality {
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
             Self::Medium => "medium",
@@ -171,6 +171,16 @@ pub enum Need {
     VeryHigh,
 }
 
+impl Need {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::VeryHigh => "very_high",
+        }
+    }
+}
+
 /// Where an item is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -180,6 +190,16 @@ pub enum Lifecycle {
     #[default]
     InUse,
     Retired,
+}
+
+impl Lifecycle {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::InUse => "in_use",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 /// What people say of a configuration item.

@@ -15,10 +15,11 @@ use super::store::Row;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::{self, Document};
+use shared::digest::Digest;
 use shared::ids::{ChangeId, PersonId};
 use shared::ledger::LeafKind;
 use shared::limits;
-use shared::note::{ChangeNote, LinkKind, Said};
+use shared::note::{ChangeNote, LinkKind, Said, is_settled};
 use shared::time::Timestamp;
 use shared::wire::ChangeNotes;
 
@@ -55,7 +56,7 @@ pub(super) fn add(
         said,
     };
     let bytes = note.to_bytes();
-    let statement = shared::digest::Digest::of(&bytes);
+    let statement = Digest::of(&bytes);
     let document = Document::of_site(LeafKind::Audit, statement, Some(note.change.clone()), bytes);
     let document = document.map_err(|error| Error::fault("recording a note", error))?;
     ledger::record_one(tx, &document, now)?;
@@ -65,9 +66,8 @@ pub(super) fn add(
 
 /// What belongs to a change belongs to it once; words may be said twice.
 fn repeats(notes: &[ChangeNote], note: &ChangeNote, said: &Said) -> bool {
-    let settled = || notes.iter().any(|other| other.said.settles() == Some(note.number));
     match said {
-        Said::Link { .. } | Said::Attachment { .. } => note.said == *said && !settled(),
+        Said::Link { .. } | Said::Attachment { .. } => note.said == *said && !is_settled(notes, note.number),
         Said::Comment { .. }
         | Said::Objection { .. }
         | Said::Answer { .. }
@@ -80,8 +80,7 @@ fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<
     if let Some(number) = said.settles() {
         let wanted = if matches!(said, Said::Answer { .. }) { "objection" } else { "link" };
         let there = notes.iter().any(|note| note.number == number && note.said.kind() == wanted);
-        let settled = notes.iter().any(|note| note.said.settles() == Some(number));
-        let refusal = match (there, settled) {
+        let refusal = match (there, is_settled(notes, number)) {
             (true, false) => return Ok(()),
             (true, true) => Refusal::conflict("note.settled"),
             (false, _) => Refusal::unprocessable("note.unknown"),
@@ -112,7 +111,7 @@ pub(super) fn all(tx: &mut Conn, id: &ChangeId) -> Result<ChangeNotes, Error> {
     Ok(ChangeNotes { notes: list(tx, id.as_str())?, linked_from: read(tx, &links)? })
 }
 
-fn read(tx: &mut Conn, digests: &[shared::digest::Digest]) -> Result<Vec<ChangeNote>, Error> {
+fn read(tx: &mut Conn, digests: &[Digest]) -> Result<Vec<ChangeNote>, Error> {
     let found = ledger::find_statements(tx, digests)?;
     let note = |digest| {
         let bytes: Option<&Vec<u8>> = found.get(digest);

@@ -1,10 +1,10 @@
 //! Searches over HTTP.
 
-use super::{condition, saved};
+use super::{saved, store};
 use crate::audit::{self, Action};
 use crate::cmdb::marks::Wanted;
 use crate::cmdb::model::CiId;
-use crate::cmdb::store;
+use crate::cmdb::store as entries;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
@@ -104,7 +104,7 @@ fn page(tx: &mut Conn, asked: &Asked, now: Timestamp) -> Result<Vec<CiLine>, Err
         let refusal = Refusal::unprocessable("ci.bad_page").with("limit", limit);
         return Err(refusal.with("most", PAGE.1).into());
     }
-    let after = asked.after.map(|CiRefId(id)| store::place(tx, id)).transpose()?;
+    let after = asked.after.map(|CiRefId(id)| entries::place(tx, id)).transpose()?;
     fitting(tx, &query, (&asked.wanted(), now), after, i64::from(limit))
 }
 
@@ -116,10 +116,10 @@ pub(in crate::cmdb) fn fitting(
     after: Option<(String, i64)>,
     limit: i64,
 ) -> Result<Vec<CiLine>, Error> {
-    let mut lines = condition::page(tx, query, (wanted, now), after, limit)?;
+    let mut lines = store::page(tx, query, (wanted, now), after, limit)?;
     let ids: Vec<i64> = lines.iter().filter_map(|line| Some(line.ci.parse::<CiId>().ok()?.0)).collect();
     for wanted in wanted {
-        let mut fitting = store::fitting(tx, wanted, &ids, now)?;
+        let mut fitting = entries::fitting(tx, wanted, &ids, now)?;
         for line in &mut lines {
             let found = line.ci.parse::<CiId>().ok().and_then(|id| fitting.remove(&id));
             line.matched.extend(found.into_iter().flatten());
@@ -131,7 +131,7 @@ pub(in crate::cmdb) fn fitting(
 /// Saved searches by name.
 #[get("/v1/searches")]
 async fn searches(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<SavedSearch>>, Error> {
-    Ok(Json(db.read("cmdb.searches", saved::list).await?))
+    Ok(Json(db.read("cmdb.searches", store::list_saved).await?))
 }
 
 /// Saves a search, or changes it; the same again changes nothing.

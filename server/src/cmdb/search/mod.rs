@@ -3,14 +3,16 @@
 //! Owns the words; who knows something of an entry says so with [`record`]. Never: the language of searches, which is `shared`'s.
 
 mod api;
-mod condition;
+mod model;
 mod saved;
-mod terms;
+mod store;
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
 pub(super) use api::fitting;
 pub use api::{Asked, routes};
-pub(super) use terms::{FOREVER, Known, of_declared, of_facts, past};
-pub use terms::{Field, found, labels, observed, record};
+pub use model::{Field, found, labels};
+pub(super) use model::{Known, of_declared, of_facts};
+pub(super) use store::{FOREVER, past};
+pub use store::{observed, record};

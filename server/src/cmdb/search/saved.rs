@@ -1,39 +1,16 @@
 //! Saved searches: named, of the whole site, and used in other searches as `saved:NAME`.
 
-use crate::cmdb::model::unknown;
+use super::store;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
-use diesel::prelude::*;
 use shared::ids::PersonId;
 use shared::limits;
 use shared::search::{Query, is_name};
 use shared::time::Timestamp;
 use shared::wire::{PutSearch, SavedSearch};
 
-diesel::table! {
-    saved_search (name) {
-        name -> Text,
-        query -> Text,
-        about -> Text,
-        person -> Text,
-        at -> BigInt,
-    }
-}
-
 /// Saved searches of one site.
-const SAVED: i64 = 1_000;
-
-type Row = (String, String, String, String, i64);
-
-fn read((name, query, about, person, at): Row) -> Result<SavedSearch, Error> {
-    let by = person.parse().map_err(|_| unknown("the person", &person))?;
-    Ok(SavedSearch { name, query, about, by, at: Timestamp(at) })
-}
-
-/// By name.
-pub(super) fn list(tx: &mut Conn) -> Result<Vec<SavedSearch>, Error> {
-    saved_search::table.order(saved_search::name).load::<Row>(tx)?.into_iter().map(read).collect()
-}
+const SAVED: usize = 1_000;
 
 /// A search as it was written, with the saved ones that it uses in their places.
 ///
@@ -69,9 +46,8 @@ fn put_in(tx: &mut Conn, query: Query, way: &mut Vec<String>) -> Result<Query, E
             let refusal = Refusal::unprocessable("ci.search_circle").with("way", way.join(" -> "));
             return Err(Error::from(refusal.with("limit", limits::SEARCH_DEPTH)));
         }
-        let text: Option<String> =
-            saved_search::table.find(name).select(saved_search::query).first(tx).optional()?;
-        let text = text.ok_or_else(|| Refusal::not_found("ci.search_unknown").with("name", name))?;
+        let unknown = || Refusal::not_found("ci.search_unknown").with("name", name);
+        let text = store::find_saved(tx, name)?.ok_or_else(unknown)?.query;
         let query = put_in(tx, parse(&text)?, way)?;
         way.pop();
         Ok(query)
@@ -105,40 +81,34 @@ pub(super) fn put(
     }
     // What it uses is there, and does not lead back to it.
     put_in(tx, query, &mut vec![name.to_owned()])?;
-    let before: Option<(String, String)> = saved_search::table
-        .find(name)
-        .select((saved_search::query, saved_search::about))
-        .first(tx)
-        .optional()?;
-    let set = (
-        saved_search::query.eq(&wish.query),
-        saved_search::about.eq(&wish.about),
-        saved_search::person.eq(by.as_str()),
-        saved_search::at.eq(now.0),
-    );
-    match before {
-        Some(before) if before == (wish.query.clone(), wish.about.clone()) => return Ok(false),
-        Some(_) => diesel::update(saved_search::table.find(name)).set(set).execute(tx)?,
-        None if saved_search::table.count().get_result::<i64>(tx)? >= SAVED => {
+    match store::find_saved(tx, name)? {
+        Some(before) if before.query == wish.query && before.about == wish.about => return Ok(false),
+        None if store::list_saved(tx)?.len() >= SAVED => {
             return Err(refuse(format!("there are {SAVED} already")).into());
         }
-        None => {
-            diesel::insert_into(saved_search::table).values((saved_search::name.eq(name), set)).execute(tx)?
-        }
+        Some(_) | None => {}
+    }
+    let saved = SavedSearch {
+        name: name.to_owned(),
+        query: wish.query.clone(),
+        about: wish.about.clone(),
+        by: by.clone(),
+        at: now,
     };
+    store::record_saved(tx, &saved)?;
     Ok(true)
 }
 
 /// # Errors
 /// `ci.search_unknown`; `ci.search_used` while another one uses it.
 pub(super) fn delete(tx: &mut Conn, name: &str) -> Result<(), Error> {
-    for other in list(tx)? {
+    for other in store::list_saved(tx)? {
         if other.name != name && parse(&other.query)?.saved().contains(&name) {
             let refusal = Refusal::conflict("ci.search_used").with("name", name).with("by", other.name);
             return Err(refusal.into());
         }
     }
-    match diesel::delete(saved_search::table.find(name)).execute(tx)? {
+    match store::delete_saved(tx, name)? {
         0 => Err(Refusal::not_found("ci.search_unknown").with("name", name).into()),
         _ => Ok(()),
     }

@@ -182,7 +182,7 @@ async fn only_what_differs_is_written_and_what_was_stays_known() {
         let count = async || {
             world
                 .read(|tx| {
-                    use super::terms::{FOREVER, ci_term};
+                    use super::store::{FOREVER, ci_term};
                     use diesel::prelude::*;
                     let all = ci_term::table.count().get_result::<i64>(tx)?;
                     let held =

@@ -67,34 +67,12 @@ diesel::table! {
     }
 }
 
-/// A state, of either table.
-#[derive(Clone, Insertable, Queryable, Selectable)]
+/// A state, of either table: in that of all times its place in the chain stands beside it.
+#[derive(Insertable, Queryable, Selectable)]
 #[diesel(table_name = ci_state, treat_none_as_default_value = false)]
 struct StateRow {
     ci: i64,
     resource: String,
-    state: Option<Vec<u8>>,
-    verb: String,
-    outcome: String,
-    summary: String,
-    change_id: String,
-    revision: i64,
-    approved_by: String,
-    applied_at: i64,
-    receipt: Vec<u8>,
-    ledger_index: i64,
-    installed_at: Option<i64>,
-    effective_at: Option<i64>,
-    verified_at: Option<i64>,
-    manifests: String,
-}
-
-#[derive(Insertable, Queryable, Selectable)]
-#[diesel(table_name = ci_state_past, treat_none_as_default_value = false)]
-struct PastRow {
-    ci: i64,
-    resource: String,
-    seq: i64,
     state: Option<Vec<u8>>,
     verb: String,
     outcome: String,
@@ -118,7 +96,7 @@ diesel::allow_tables_to_appear_in_same_query!(ci_state, ci_state_past);
 pub fn record_states(tx: &mut Conn, states: &[NewState], now: Timestamp) -> Result<(), Error> {
     // One statement must not touch a row twice.
     let last: BTreeMap<_, _> = states.iter().map(|state| ((state.ci, &state.resource), state)).collect();
-    let rows: Vec<_> = last.into_values().map(|state| row(state).0).collect();
+    let rows: Vec<StateRow> = last.into_values().map(row).collect();
     for some in rows.chunks(ROWS) {
         each!(tx, |c| diesel::insert_into(ci_state::table)
             .values(some)
@@ -142,7 +120,25 @@ pub fn record_states(tx: &mut Conn, states: &[NewState], now: Timestamp) -> Resu
             ))
             .execute(c))?;
     }
-    let past: Vec<PastRow> = states.iter().map(|state| row(state).1).collect();
+    let past: Vec<_> = states
+        .iter()
+        .map(|state| {
+            let row = row(state);
+            (
+                (ci_state_past::ci.eq(row.ci), ci_state_past::resource.eq(row.resource)),
+                (ci_state_past::seq.eq(state.seq.cast_signed()), ci_state_past::state.eq(row.state)),
+                (ci_state_past::verb.eq(row.verb), ci_state_past::outcome.eq(row.outcome)),
+                (ci_state_past::summary.eq(row.summary), ci_state_past::change_id.eq(row.change_id)),
+                (ci_state_past::revision.eq(row.revision), ci_state_past::approved_by.eq(row.approved_by)),
+                (ci_state_past::applied_at.eq(row.applied_at), ci_state_past::receipt.eq(row.receipt)),
+                ci_state_past::ledger_index.eq(row.ledger_index),
+                ci_state_past::installed_at.eq(row.installed_at),
+                ci_state_past::effective_at.eq(row.effective_at),
+                ci_state_past::verified_at.eq(row.verified_at),
+                ci_state_past::manifests.eq(row.manifests),
+            )
+        })
+        .collect();
     for some in past.chunks(ROWS) {
         each!(tx, |c| diesel::insert_into(ci_state_past::table)
             .values(some)
@@ -164,9 +160,9 @@ fn record_manifests(tx: &mut Conn, id: CiId, now: Timestamp) -> Result<(), Error
     search::record(tx, id, &[Field::Manifest], &known, now)
 }
 
-fn row(state: &NewState) -> (StateRow, PastRow) {
+fn row(state: &NewState) -> StateRow {
     let persons: Vec<_> = state.approved_by.iter().map(PersonId::as_str).collect();
-    let row = StateRow {
+    StateRow {
         ci: state.ci.0,
         resource: state.resource.to_string(),
         state: state.state.map(|digest| digest.0.to_vec()),
@@ -183,89 +179,6 @@ fn row(state: &NewState) -> (StateRow, PastRow) {
         effective_at: state.software.and_then(|(_, effective, _)| effective).map(|at| at.0),
         verified_at: state.software.and_then(|(.., verified)| verified).map(|at| at.0),
         manifests: state.manifests.join(" "),
-    };
-    let past = past(row.clone(), state.seq.cast_signed());
-    (row, past)
-}
-
-/// One row as the other table has it.
-fn past(row: StateRow, seq: i64) -> PastRow {
-    let StateRow {
-        ci,
-        resource,
-        state,
-        verb,
-        outcome,
-        summary,
-        change_id,
-        revision,
-        approved_by,
-        applied_at,
-        receipt,
-        ledger_index,
-        installed_at,
-        effective_at,
-        verified_at,
-        manifests,
-    } = row;
-    PastRow {
-        ci,
-        resource,
-        seq,
-        state,
-        verb,
-        outcome,
-        summary,
-        change_id,
-        revision,
-        approved_by,
-        applied_at,
-        receipt,
-        ledger_index,
-        installed_at,
-        effective_at,
-        verified_at,
-        manifests,
-    }
-}
-
-fn of_past(row: PastRow) -> StateRow {
-    let PastRow {
-        ci,
-        resource,
-        seq: _,
-        state,
-        verb,
-        outcome,
-        summary,
-        change_id,
-        revision,
-        approved_by,
-        applied_at,
-        receipt,
-        ledger_index,
-        installed_at,
-        effective_at,
-        verified_at,
-        manifests,
-    } = row;
-    StateRow {
-        ci,
-        resource,
-        state,
-        verb,
-        outcome,
-        summary,
-        change_id,
-        revision,
-        approved_by,
-        applied_at,
-        receipt,
-        ledger_index,
-        installed_at,
-        effective_at,
-        verified_at,
-        manifests,
     }
 }
 
@@ -299,9 +212,27 @@ pub fn list_states(tx: &mut Conn, id: CiId) -> Result<Vec<CiState>, Error> {
 pub fn states_at(tx: &mut Conn, id: CiId, at: Timestamp) -> Result<Vec<CiState>, Error> {
     let rows = ci_state_past::table.filter(ci_state_past::ci.eq(id.0));
     let rows = rows.filter(ci_state_past::applied_at.le(at.0)).order(ci_state_past::seq);
-    let rows: Vec<PastRow> = rows.select(PastRow::as_select()).load(tx)?;
+    let columns = (
+        ci_state_past::ci,
+        ci_state_past::resource,
+        ci_state_past::state,
+        ci_state_past::verb,
+        ci_state_past::outcome,
+        ci_state_past::summary,
+        ci_state_past::change_id,
+        ci_state_past::revision,
+        ci_state_past::approved_by,
+        ci_state_past::applied_at,
+        ci_state_past::receipt,
+        ci_state_past::ledger_index,
+        ci_state_past::installed_at,
+        ci_state_past::effective_at,
+        ci_state_past::verified_at,
+        ci_state_past::manifests,
+    );
+    let rows: Vec<StateRow> = rows.select(columns).load(tx)?;
     let mut last: BTreeMap<String, StateRow> =
-        rows.into_iter().map(|past| (past.resource.clone(), of_past(past))).collect();
+        rows.into_iter().map(|row| (row.resource.clone(), row)).collect();
     let effects = ci_effect_past::table.filter(ci_effect_past::ci.eq(id.0));
     let effects = effects.filter(ci_effect_past::at.le(at.0)).order(ci_effect_past::seq);
     let columns = (ci_effect_past::receipt, ci_effect_past::effective_at, ci_effect_past::verified_at);

@@ -69,16 +69,19 @@ fn of_one(entry: &Entry, declares: bool, now: Timestamp) -> Vec<(MismatchKind, S
     let mut found = Vec::new();
     let heard = entry.last_seen.unwrap_or(Timestamp(entry.enrolled));
     let runs = entry.enabled && now.since(heard) <= RUNS_SECS && entry.last_seen.is_some();
-    let lifecycle = match declared.lifecycle {
-        Lifecycle::Planned => "planned",
-        Lifecycle::InUse => "in_use",
-        Lifecycle::Retired => "retired",
-    };
     if runs && declared.lifecycle != Lifecycle::InUse {
-        found.push((MismatchKind::Lifecycle, lifecycle.to_owned(), "its agent checks in".to_owned()));
+        found.push((
+            MismatchKind::Lifecycle,
+            declared.lifecycle.as_str().to_owned(),
+            "its agent checks in".to_owned(),
+        ));
     }
     if entry.enabled && declared.lifecycle == Lifecycle::InUse && now.since(heard) > SILENT_SECS {
-        found.push((MismatchKind::Silent, lifecycle.to_owned(), format!("last heard of {heard}")));
+        found.push((
+            MismatchKind::Silent,
+            declared.lifecycle.as_str().to_owned(),
+            format!("last heard of {heard}"),
+        ));
     }
     if declares && entry.declared.is_none() {
         found.push((MismatchKind::Undeclared, "nothing".to_owned(), "it has an agent".to_owned()));

@@ -14,7 +14,7 @@ use args::NoteCommand;
 use jiff::tz::TimeZone;
 use shared::ids::ChangeId;
 use shared::limits;
-use shared::note::{ChangeNote, Said, open_objections};
+use shared::note::{ChangeNote, Said, is_settled, open_objections};
 use shared::wire::{Addition, ChangeNotes, Remark};
 use std::path::Path;
 
@@ -112,7 +112,7 @@ fn page(all: &ChangeNotes, lang: Lang, zone: &TimeZone) -> String {
 }
 
 fn line(note: &ChangeNote, all: &[ChangeNote], lang: Lang, zone: &TimeZone) -> String {
-    let settled = all.iter().any(|other| other.said.settles() == Some(note.number));
+    let settled = is_settled(all, note.number);
     let (what, words) = match &note.said {
         Said::Comment { text } => (String::new(), vec![text.clone()]),
         Said::Objection { text, speaks_for } => {

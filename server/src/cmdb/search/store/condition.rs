@@ -1,8 +1,9 @@
 //! From a search to a page of entries. Words are looked up first, and versions compared by the host's own order; the
 //! database then joins words to entries.
 
-use super::terms::{FOREVER, Field, ci_term, term};
+use super::{FOREVER, ci_term, term};
 use crate::cmdb::marks::Wanted;
+use crate::cmdb::search::model::Field;
 use crate::cmdb::store::{CiRow, ci, ci_history, ci_mark, line};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
