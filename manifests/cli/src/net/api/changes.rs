@@ -1,0 +1,105 @@
+//! Changes: revisions, steps, what people say of them, and what hosts wait for.
+
+use super::{ApproveReply, LARGE, SMALL, escape};
+use crate::error::Done;
+use crate::net::{Client, Method, Request};
+use serde::{Deserialize, Serialize};
+use shared::envelope::Envelope;
+use shared::ids::ChangeId;
+use shared::note::ChangeNote;
+use shared::time::Interval;
+use shared::wire::{
+    Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, Conflict, Kpis, ProgressPage, Remark,
+    Waiting, Why,
+};
+
+impl Client {
+    /// Allots the next change number.
+    pub fn new_change(&self) -> Done<ChangeId> {
+        #[derive(Deserialize)]
+        struct Allotted {
+            change_id: ChangeId,
+        }
+        let request = Request::json(Method::POST, "/v1/changes", b"{}".into(), SMALL);
+        Ok(self.read::<Allotted>("the new change", &request)?.change_id)
+    }
+
+    pub fn put_revision(&self, id: &ChangeId, revision: u32, change: &Envelope) -> Done<ChangeLine> {
+        let path = format!("/v1/changes/{id}/revisions/{revision}");
+        self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
+    }
+
+    /// The same for a change that accepts findings.
+    pub fn put_retroactive(&self, id: &ChangeId, revision: u32, change: &Envelope) -> Done<ChangeLine> {
+        let path = format!("/v1/retroactive-changes/{id}/revisions/{revision}");
+        self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
+    }
+
+    /// `submit`, `halt`, `resume`, `stop-correcting`, `withdraw` or `close`.
+    pub fn act(&self, id: &ChangeId, action: &str, body: &impl Serialize) -> Done<ChangeLine> {
+        self.post("the change", &format!("/v1/changes/{id}/{action}"), body)
+    }
+
+    pub fn changes(&self, state: Option<&str>) -> Done<Vec<ChangeLine>> {
+        let path =
+            state.map_or("/v1/changes".to_owned(), |state| format!("/v1/changes?state={}", escape(state)));
+        self.read("the list of changes", &Request::get(&path, LARGE))
+    }
+
+    pub fn change(&self, id: &ChangeId) -> Done<ChangeFile> {
+        self.read("the change", &Request::get(&format!("/v1/changes/{id}"), LARGE))
+    }
+
+    /// One revision, as its author signed it.
+    pub fn revision(&self, id: &ChangeId, revision: u32) -> Done<Envelope> {
+        self.read("the revision", &Request::get(&format!("/v1/changes/{id}/revisions/{revision}"), LARGE))
+    }
+
+    pub fn notes(&self, id: &ChangeId) -> Done<ChangeNotes> {
+        self.read("the notes", &Request::get(&format!("/v1/changes/{id}/notes"), LARGE))
+    }
+
+    /// A comment, an objection or an answer.
+    pub fn remark(&self, id: &ChangeId, remark: &Remark) -> Done<ChangeNote> {
+        self.post("the note", &format!("/v1/changes/{id}/comments"), remark)
+    }
+
+    /// A link, its end, or a file that is uploaded.
+    pub fn add_note(&self, id: &ChangeId, addition: &Addition) -> Done<ChangeNote> {
+        self.post("the note", &format!("/v1/changes/{id}/notes"), addition)
+    }
+
+    pub fn approve(&self, id: &ChangeId, body: &Approve) -> Done<ApproveReply> {
+        self.post("the answer to the approval", &format!("/v1/changes/{id}/approvals"), body)
+    }
+
+    pub fn kpis(&self, period: Interval) -> Done<Kpis> {
+        let path = format!("/v1/kpis?from={}&to={}", period.from, period.until);
+        self.read("the key figures", &Request::get(&path, SMALL))
+    }
+
+    /// What hosts of one change wait for, or of all open ones.
+    pub fn waiting(&self, id: Option<&ChangeId>) -> Done<Vec<Waiting>> {
+        let path = id.map_or("/v1/waiting".to_owned(), |id| format!("/v1/waiting?change={id}"));
+        self.read("what hosts wait for", &Request::get(&path, LARGE))
+    }
+
+    pub fn assessment(&self, id: &ChangeId) -> Done<Assessment> {
+        self.read("the assessment", &Request::get(&format!("/v1/changes/{id}/assessment"), LARGE))
+    }
+
+    pub fn conflicts(&self, id: &ChangeId) -> Done<Vec<Conflict>> {
+        self.read("the conflicts", &Request::get(&format!("/v1/changes/{id}/conflicts"), SMALL * 4))
+    }
+
+    pub fn why(&self, host: &str, id: &ChangeId) -> Done<Why> {
+        self.read("the reason", &Request::get(&format!("/v1/why/{}/{id}", escape(host)), SMALL * 4))
+    }
+
+    /// What hosts tell of a running change behind a place.
+    pub fn progress(&self, id: &ChangeId, after: u64, host: Option<&str>) -> Done<ProgressPage> {
+        let host = host.map(|host| format!("&host={}", escape(host))).unwrap_or_default();
+        let path = format!("/v1/changes/{id}/progress?after={after}{host}");
+        self.read("what hosts tell", &Request::get(&path, LARGE))
+    }
+}

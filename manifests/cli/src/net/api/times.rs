@@ -1,0 +1,96 @@
+//! What holds changes up or warns of it: calendars, budgets, the schedule and its addresses.
+
+use super::{LARGE, SMALL, decode, escape};
+use crate::error::Done;
+use crate::net::{Client, Method, Request};
+use serde::Serialize;
+use shared::digest::Digest;
+use shared::ids::BudgetName;
+use shared::strict;
+use shared::time::Interval;
+use shared::windows::CalendarName;
+use shared::wire::{BudgetFile, BudgetLine, CalendarFile, CalendarLine, FreeTimes, PutBudget, PutCalendar};
+
+impl Client {
+    pub fn budgets(&self) -> Done<Vec<BudgetLine>> {
+        self.read("the list of budgets", &Request::get("/v1/budgets", SMALL * 4))
+    }
+
+    /// `None` when there is none of this name, and never was.
+    pub fn budget(&self, name: &BudgetName) -> Done<Option<BudgetFile>> {
+        let reply = self.send(&Request::get(&format!("/v1/budgets/{name}"), LARGE))?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        decode("the budget", &reply.good()?).map(Some)
+    }
+
+    pub fn put_budget(&self, name: &BudgetName, put: &PutBudget) -> Done<BudgetFile> {
+        let path = format!("/v1/budgets/{name}");
+        let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
+        self.read("the budget", &Request { again: false, ..request })
+    }
+
+    pub fn calendars(&self) -> Done<Vec<CalendarLine>> {
+        self.read("the list of calendars", &Request::get("/v1/calendars", SMALL * 4))
+    }
+
+    /// `None` when there is none of this name, and never was.
+    pub fn calendar(&self, name: &CalendarName) -> Done<Option<CalendarFile>> {
+        let reply = self.send(&Request::get(&format!("/v1/calendars/{name}"), LARGE))?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        decode("the calendar", &reply.good()?).map(Some)
+    }
+
+    pub fn put_calendar(&self, name: &CalendarName, put: &PutCalendar) -> Done<CalendarFile> {
+        let path = format!("/v1/calendars/{name}");
+        let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
+        self.read("the calendar", &Request { again: false, ..request })
+    }
+
+    /// Lets whoever has the secret of this digest read the schedule.
+    pub fn open_feed(&self, sha256: &Digest) -> Done {
+        self.open("/v1/feeds", sha256)
+    }
+
+    /// Lets machines that have the secret of this digest take slots of a budget.
+    pub fn open_address(&self, name: &BudgetName, sha256: &Digest) -> Done {
+        self.open(&format!("/v1/budgets/{name}/addresses"), sha256)
+    }
+
+    pub fn end_addresses(&self, name: &BudgetName) -> Done {
+        let path = format!("/v1/budgets/{name}/addresses");
+        self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
+    }
+
+    fn open(&self, path: &str, sha256: &Digest) -> Done {
+        #[derive(Serialize)]
+        struct Open<'a> {
+            sha256: &'a Digest,
+        }
+        let body = strict::to_json(&Open { sha256 });
+        self.send(&Request::json(Method::POST, path, body, SMALL))?.good().map(drop)
+    }
+
+    pub fn end_feeds(&self) -> Done {
+        self.send(&Request::json(Method::DELETE, "/v1/feeds", Vec::new(), SMALL))?.good().map(drop)
+    }
+
+    pub fn free_times(
+        &self,
+        labels: &[(String, String)],
+        hosts: &[String],
+        span: Interval,
+    ) -> Done<FreeTimes> {
+        let mut path = format!("/v1/free-times?from={}&until={}", span.from, span.until);
+        for (name, value) in labels {
+            path.push_str(&format!("&label={}", escape(&format!("{name}={value}"))));
+        }
+        for host in hosts {
+            path.push_str(&format!("&host={}", escape(host)));
+        }
+        self.read("the free times", &Request::get(&path, SMALL * 4))
+    }
+}
