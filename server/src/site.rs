@@ -5,6 +5,7 @@ use crate::compliance::{self, Exporter};
 use crate::fleet::{self, Board, Door, Rates, Sources, Strangers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
+use crate::kernel::http::tries::Guesses;
 use crate::kernel::jobs::Job;
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
@@ -83,11 +84,13 @@ impl Site {
             (Data::new(self.log.clone()), Data::new(self.door.clone()), self.board.clone());
         let (repository, strangers) = (self.repository.clone(), Data::new(Strangers::default()));
         let (exporter, gate) = (Data::new(self.exporter.clone()), people::gate(&kernel.db));
-        let guesses = Data::new(schedule::Guesses::default());
+        let feeds = Data::new(Guesses::<schedule::Feeds>::default());
+        let machines = Data::new(Guesses::<budgets::FleetLock>::default());
         Arc::new(move |config: &mut ServiceConfig| {
             config.app_data(log.clone()).app_data(door.clone()).app_data(strangers.clone());
             config.app_data(Data::new(board.clone())).app_data(Data::new(repository.clone()));
-            config.app_data(Data::new(gate.clone())).app_data(exporter.clone()).app_data(guesses.clone());
+            config.app_data(Data::new(gate.clone())).app_data(exporter.clone());
+            config.app_data(feeds.clone()).app_data(machines.clone());
             for routes in [
                 ledger::routes,
                 audit::routes,

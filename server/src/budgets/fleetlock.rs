@@ -11,6 +11,7 @@ use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::edge::RequestId;
 use crate::kernel::http::person::{Allowed, Operate};
+use crate::kernel::http::tries::Guesses;
 use crate::kernel::i18n::{Language, Sentence};
 use actix_web::http::header::CONTENT_LANGUAGE;
 use actix_web::web::{Bytes, Data, Json, Path, ServiceConfig};
@@ -21,7 +22,6 @@ use shared::budgets::Slots;
 use shared::digest::Digest;
 use shared::ids::BudgetName;
 use shared::strict;
-use shared::time::Timestamp;
 use shared::wire::Problem;
 
 /// "must contain a `fleet-lock-protocol` header with a fixed value of `true`" (Headers).
@@ -104,31 +104,23 @@ async fn end_addresses(
 #[post("/v1/fleet-lock/{secret}/v1/pre-reboot")]
 async fn pre_reboot(
     (request, secret, body): (HttpRequest, Path<String>, Bytes),
-    (db, clock): (Data<Db>, Data<Clock>),
+    with: With,
     language: Language,
 ) -> Result<HttpResponse, Error> {
-    let asked = read(&request, &body);
-    let taken = match asked {
-        Ok(asked) => machine(&db, &secret, asked, Wish::Take, clock.now()).await,
-        Err(refusal) => Err(refusal.into()),
-    };
-    said(taken, &request, language)
+    said(machine(&request, (&secret, &body), &with, Wish::Take).await, &request, language)
 }
 
 /// UnlockIfHeld: a machine is up again and gives its slot back, if it has one.
 #[post("/v1/fleet-lock/{secret}/v1/steady-state")]
 async fn steady_state(
     (request, secret, body): (HttpRequest, Path<String>, Bytes),
-    (db, clock): (Data<Db>, Data<Clock>),
+    with: With,
     language: Language,
 ) -> Result<HttpResponse, Error> {
-    let asked = read(&request, &body);
-    let returned = match asked {
-        Ok(asked) => machine(&db, &secret, asked, Wish::GiveBack, clock.now()).await,
-        Err(refusal) => Err(refusal.into()),
-    };
-    said(returned, &request, language)
+    said(machine(&request, (&secret, &body), &with, Wish::GiveBack).await, &request, language)
 }
+
+type With = (Data<Db>, Data<Clock>, Data<Guesses<FleetLock>>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -156,22 +148,25 @@ fn read(request: &HttpRequest, body: &[u8]) -> Result<ClientParams, Refusal> {
 
 /// The group is the budget's name: an address of one budget gives no slot of another one.
 async fn machine(
-    db: &Db,
-    secret: &str,
-    asked: ClientParams,
+    request: &HttpRequest,
+    (secret, body): (&str, &[u8]),
+    (db, clock, guesses): &With,
     wish: Wish,
-    now: Timestamp,
 ) -> Result<(), Error> {
-    let secret = Digest::of(secret.as_bytes());
+    let params = read(request, body)?;
+    let (secret, now) = (Digest::of(secret.as_bytes()), clock.now());
+    let list = async || db.read("budgets.addresses", store::list_addresses).await;
+    let find = async || db.read("budgets.address", move |tx| store::find_address(tx, &secret)).await;
+    // Nothing is written for whoever has no address.
+    guesses.look_up(request, &secret, list, find).await?.ok_or_else(unknown)?;
     let write = move |tx: &mut Conn| {
         store::lock(tx)?;
-        let name = store::find_address(tx, &secret)?;
-        let name = name.ok_or_else(|| Refusal::not_found("fleetlock.unknown"))?;
-        let other = || Refusal::not_found("fleetlock.group").with("group", strict::shorten(&asked.group));
-        if name.as_str() != asked.group {
+        let name = store::find_address(tx, &secret)?.ok_or_else(unknown)?;
+        let other = || Refusal::not_found("fleetlock.group").with("group", strict::shorten(&params.group));
+        if name.as_str() != params.group {
             return Err(other().into());
         }
-        let claimant = Claimant::Machine(asked.id.clone());
+        let claimant = Claimant::Machine(params.id.clone());
         let covering: Covering = current(tx)?.into_iter().filter(|(budget, _)| *budget == name).collect();
         match wish {
             Wish::GiveBack => lease::give_back(tx, &claimant, &name),
@@ -186,6 +181,10 @@ async fn machine(
         }
     };
     db.write("budgets.machine", write).await
+}
+
+fn unknown() -> Refusal {
+    Refusal::not_found("fleetlock.unknown")
 }
 
 /// "If the operation is succesful, a 200 status code is returned"; refusals carry `kind` and `value` beside what all of ours do.

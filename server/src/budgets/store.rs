@@ -10,6 +10,7 @@ use shared::digest::Digest;
 use shared::ids::{BudgetName, PersonId};
 use shared::time::Timestamp;
 use shared::wire::{Budget, BudgetStep, PutBudget};
+use std::collections::HashSet;
 
 diesel::table! {
     budget_lease (budget, claimant) {
@@ -157,6 +158,14 @@ pub(super) fn end_addresses(tx: &mut Conn, of: &BudgetName, now: Timestamp) -> Q
     let open = budget_address::table.filter(budget_address::budget.eq(of.as_str()));
     let open = open.filter(budget_address::ended.is_null());
     diesel::update(open).set(budget_address::ended.eq(now.0)).execute(tx).map(drop)
+}
+
+/// All addresses that have not ended, by the digests of their secrets.
+pub(super) fn list_addresses(tx: &mut Conn) -> Result<HashSet<Digest>, Error> {
+    let open = budget_address::table.filter(budget_address::ended.is_null());
+    let rows: Vec<Vec<u8>> = open.select(budget_address::sha256).load(tx)?;
+    let damaged = |_| Error::fault("reading the addresses of budgets", "one of them is no digest");
+    rows.into_iter().map(|row| row.try_into().map(Digest).map_err(damaged)).collect()
 }
 
 /// The budget whose machines come under this address.

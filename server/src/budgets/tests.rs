@@ -4,6 +4,7 @@ use super::api::asked;
 use crate::changes;
 use crate::changes::tests::world::{NOW, World};
 use crate::kernel::db::Db;
+use crate::kernel::http::tries::Guesses;
 use serde_json::{Value, json};
 use shared::budgets::{AskSlots, SlotWish, Slots};
 use shared::bundle::Control;
@@ -328,9 +329,22 @@ async fn why_not_yet_names_the_budget_and_who_has_its_slots() {
     }
 }
 
+type Machines = actix_web::web::Data<Guesses<super::FleetLock>>;
+
 /// A machine's request by the FleetLock protocol, on its own listener; status and answer.
 async fn fleet_lock(
     world: &World,
+    path: &str,
+    header: Option<&str>,
+    body: impl Into<actix_web::web::Bytes>,
+) -> (u16, Value) {
+    fleet_lock_after(world, &Machines::new(Guesses::default()), path, header, body).await
+}
+
+/// The same after other requests.
+async fn fleet_lock_after(
+    world: &World,
+    guesses: &Machines,
     path: &str,
     header: Option<&str>,
     body: impl Into<actix_web::web::Bytes>,
@@ -341,6 +355,7 @@ async fn fleet_lock(
         .wrap(actix_web::middleware::from_fn(edge::edge))
         .app_data(actix_web::web::Data::new(world.clock.clone()))
         .app_data(actix_web::web::Data::new(world.node.db.clone()))
+        .app_data(guesses.clone())
         .configure(super::people);
     let app = test::init_service(app).await;
     // As Zincati sends it: no token, no content type.
@@ -351,6 +366,29 @@ async fn fleet_lock(
     let response = test::call_service(&app, request.to_request()).await;
     let status = response.status().as_u16();
     (status, serde_json::from_slice(&test::read_body(response).await).unwrap())
+}
+
+/// Whoever guesses addresses of machines is not listened to after a while; a machine at the same place is.
+#[actix_web::test]
+async fn addresses_of_machines_are_not_tried_one_after_the_other() {
+    let me = json!({ "client_params": { "id": "m1", "group": "db" } }).to_string();
+    for world in World::each(1, 1).await {
+        world.good("PUT", DB, put(0, slots(1))).await;
+        let secret = "5ec2e7".repeat(10);
+        let address = json!({ "sha256": Digest::of(secret.as_bytes()) });
+        world.good("POST", &format!("{DB}/addresses"), &address).await;
+        let guesses = Machines::new(Guesses::default());
+        let ask = async |secret: &str| {
+            let path = format!("/v1/fleet-lock/{secret}/v1/pre-reboot");
+            fleet_lock_after(&world, &guesses, &path, Some("true"), me.clone()).await.0
+        };
+        let mut told = Vec::new();
+        for n in 0..80 {
+            told.push(ask(&format!("{n:064}")).await);
+        }
+        assert_eq!((told[0], told[59], told[60], told[79]), (404, 404, 429, 429), "{told:?}");
+        assert_eq!(ask(&secret).await, 200, "{}: what counts is answered all the time", world.engine);
+    }
 }
 
 #[actix_web::test]

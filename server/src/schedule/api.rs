@@ -7,7 +7,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::{Allowed, Read};
-use crate::kernel::http::tries::{Source, Tries};
+use crate::kernel::http::tries::Guesses;
 use crate::kernel::i18n::Language;
 use actix_web::http::header::{self, EntityTag};
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
@@ -18,16 +18,14 @@ use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{Conflict, FreeTimes};
-use std::time::Instant;
 
 /// How far ahead free times are looked for.
 const FURTHEST: i64 = 400 * 86_400;
 
-/// Addresses of feeds that nobody has; one for all worker threads.
-#[derive(Default)]
-pub struct Guesses(Tries);
+/// Addresses of feeds that nobody has.
+pub struct Feeds;
 
-/// Routes for people. Needs `Data` of `Guesses`.
+/// Routes for people. Needs `Data<Guesses<Feeds>>`.
 pub fn people(config: &mut ServiceConfig) {
     config.service(conflicts).service(free).service(open_feed).service(end_feeds).service(read_feed);
 }
@@ -88,23 +86,20 @@ async fn read_feed(
     secret: Path<String>,
     config: Data<Config>,
     language: Language,
-    (db, guesses): (Data<Db>, Data<Guesses>),
+    (db, guesses): (Data<Db>, Data<Guesses<Feeds>>),
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Error> {
     let (secret, now) = (Digest::of(secret.as_bytes()), clock.now());
-    let (from, at) = (Source::of(&request), Instant::now());
     let list =
         async || db.read("schedule.feeds", |tx| Ok(store::list_feeds(tx)?.into_iter().collect())).await;
-    guesses.0.admit(from, &secret, at, list).await?;
     let site = config.site_id.clone();
     let read = move |tx: &mut Conn| match store::is_feed(tx, &secret)? {
         true => feed::render(tx, &site, language, now).map(Some),
         false => Ok(None),
     };
-    let Some(text) = db.read("schedule.feed", read).await? else {
-        guesses.0.note_wrong(from, at);
-        return Err(Refusal::not_found("feed.unknown").into());
-    };
+    let find = async || db.read("schedule.feed", read).await;
+    let text = guesses.look_up(&request, &secret, list, find).await?;
+    let text = text.ok_or_else(|| Refusal::not_found("feed.unknown"))?;
     let tag = EntityTag::new_strong(Digest::of(text.as_bytes()).to_string());
     let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known.is_some_and(|known| known.contains(tag.tag()));

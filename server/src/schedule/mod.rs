@@ -10,5 +10,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Asked, Guesses, OpenFeed, people};
+pub use api::{Asked, Feeds, OpenFeed, people};
 pub use store::conflicts;

@@ -223,7 +223,7 @@ async fn addresses_of_feeds_are_not_tried_one_after_the_other() {
             .app_data(Data::new(world.clock.clone()))
             .app_data(Data::new(world.node.db.clone()))
             .app_data(Data::new(world.config.clone()))
-            .app_data(Data::new(super::Guesses::default()))
+            .app_data(Data::new(crate::kernel::http::tries::Guesses::<super::Feeds>::default()))
             .configure(super::people);
         let app = init_service(app).await;
         let get = async |secret: &str, from: &str| {

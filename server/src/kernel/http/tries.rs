@@ -10,6 +10,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use shared::digest::Digest;
 use std::collections::HashSet;
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -102,6 +103,38 @@ impl Tries {
         if self.wrong.take(from, 1, now).is_ok() && self.wrong.wait(&from, now).is_some() {
             tracing::warn!(?from, "too many wrong credentials; only those that count are looked up for now");
         }
+    }
+}
+
+/// Tries of addresses with a secret in their path, of one kind of routes; one for all worker threads.
+pub struct Guesses<K>(Tries, PhantomData<fn() -> K>);
+
+impl<K> Default for Guesses<K> {
+    fn default() -> Self {
+        Self(Tries::default(), PhantomData)
+    }
+}
+
+impl<K> Guesses<K> {
+    /// What `find` has for the secret of a request; nothing counts as a guess. After too many guesses from one place only
+    /// secrets that `list` names are looked up for it.
+    ///
+    /// # Errors
+    /// Too many, or what `list` and `find` say.
+    pub async fn look_up<T>(
+        &self,
+        request: &HttpRequest,
+        secret: &Digest,
+        list: impl AsyncFnOnce() -> Result<HashSet<Digest>, Error>,
+        find: impl AsyncFnOnce() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let (from, at) = (Source::of(request), Instant::now());
+        self.0.admit(from, secret, at, list).await?;
+        let found = find().await?;
+        if found.is_none() {
+            self.0.note_wrong(from, at);
+        }
+        Ok(found)
     }
 }
 

@@ -13,7 +13,8 @@ use shared::wire;
 #[derive(JsonSchema)]
 struct EmptyObject {}
 
-const FLEET_LOCK: &[&str] = &["fleetlock.bad", "fleetlock.unknown", "fleetlock.group", "fleetlock.full"];
+const FLEET_LOCK: &[&str] =
+    &["fleetlock.bad", "fleetlock.unknown", "fleetlock.group", "fleetlock.full", "request.too_many"];
 
 pub(super) const CALENDARS: &[Route] = &[
     route(

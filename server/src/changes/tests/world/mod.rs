@@ -17,6 +17,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Connect, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::edge;
+use crate::kernel::http::tries::Guesses;
 use crate::kernel::objects::Objects;
 use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
@@ -204,7 +205,8 @@ impl World {
             .app_data(Data::new(self.log.clone()))
             .app_data(Data::new(self.door.clone()))
             .app_data(Data::new(Strangers::default()))
-            .app_data(Data::new(schedule::Guesses::default()))
+            .app_data(Data::new(Guesses::<schedule::Feeds>::default()))
+            .app_data(Data::new(Guesses::<budgets::FleetLock>::default()))
             .app_data(Data::new(node.board.clone()))
             .app_data(Data::new(node.repository.clone()))
             .app_data(Data::new(node.exporter.clone()))
