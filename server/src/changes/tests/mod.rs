@@ -1,5 +1,6 @@
 //! Changes from draft to end on both databases, with documents signed as people and hosts sign them.
 
+mod at_once;
 mod glass;
 mod models;
 mod twice;

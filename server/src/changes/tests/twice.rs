@@ -1,42 +1,19 @@
 //! Requests that are sent again, and requests that were meant for a change as it was.
 
 use super::world::{NOW, TOKEN, World};
-use actix_web::web::Data;
-use actix_web::{App, test};
 use serde_json::{Value, json};
+use shared::strict;
 
 /// A request with headers of its own: status, tag and answer.
 async fn send(
     world: &World,
-    (method, path): (&str, &str),
+    to: (&str, &str),
     headers: &[(&str, &str)],
     body: &Value,
 ) -> (u16, Option<String>, Value) {
-    let node = &world.node;
-    let app = App::new()
-        .wrap(actix_web::middleware::from_fn(crate::kernel::http::edge::edge))
-        .app_data(Data::new(world.clock.clone()))
-        .app_data(Data::new(node.db.clone()))
-        .app_data(Data::new(world.objects.clone()))
-        .app_data(Data::new(world.config.clone()))
-        .app_data(Data::new(node.board.clone()))
-        .app_data(Data::new(node.repository.clone()))
-        .app_data(Data::new(crate::people::gate(&node.db)))
-        .configure(crate::findings::people)
-        .configure(crate::changes::people);
-    let app = test::init_service(app).await;
-    let mut request = test::TestRequest::with_uri(path)
-        .method(method.parse().unwrap())
-        .insert_header(("authorization", format!("Bearer {TOKEN}")))
-        .insert_header(("content-type", "application/json"))
-        .set_payload(body.to_string());
-    for (name, value) in headers {
-        request = request.append_header((*name, *value));
-    }
-    let response = test::call_service(&app, request.to_request()).await;
-    let status = response.status().as_u16();
-    let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
-    let answer = test::read_body(response).await;
+    let token = format!("Bearer {TOKEN}");
+    let headers: Vec<_> = headers.iter().copied().chain([("authorization", token.as_str())]).collect();
+    let (status, tag, answer) = world.send_on(&world.node, to, &headers, strict::to_json(body)).await;
     (status, tag, serde_json::from_slice(&answer).unwrap_or_default())
 }
 

@@ -34,6 +34,7 @@ use shared::change::Target;
 use shared::digest::{Digest, hex};
 use shared::ids::{HostClass, SiteId};
 use shared::keys::SigningKey;
+use shared::ledger::Leaf;
 use shared::policy::Policy;
 use shared::receipt::{Enrolment, Header};
 use shared::statement::Statement;
@@ -189,13 +190,20 @@ impl World {
     }
 
     /// One request to the people's port of `node`.
-    pub async fn call_on(
+    pub async fn call_on(&self, node: &Node, to: (&str, &str), token: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+        let (status, _, body) =
+            self.send_on(node, to, &[("authorization", &format!("Bearer {token}"))], body).await;
+        (status, body)
+    }
+
+    /// The same with headers of its own: status, tag and answer.
+    pub async fn send_on(
         &self,
         node: &Node,
         (method, path): (&str, &str),
-        token: &str,
+        headers: &[(&str, &str)],
         body: Vec<u8>,
-    ) -> (u16, Vec<u8>) {
+    ) -> (u16, Option<String>, Vec<u8>) {
         let app = App::new()
             .wrap(from_fn(edge::edge))
             .app_data(Data::new(self.clock.clone()))
@@ -227,17 +235,19 @@ impl World {
             .configure(people::routes)
             .configure(compliance::people);
         let app = test::init_service(app).await;
-        let request = test::TestRequest::with_uri(path)
+        let mut request = test::TestRequest::with_uri(path)
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .peer_addr("127.0.0.1:1".parse().unwrap())
-            .insert_header(("authorization", format!("Bearer {token}")))
             .insert_header(("accept-language", "en"))
             .insert_header(("content-type", "application/json"))
-            .set_payload(body)
-            .to_request();
-        let response = test::call_service(&app, request).await;
+            .set_payload(body);
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
+        let response = test::call_service(&app, request.to_request()).await;
         let status = response.status().as_u16();
-        (status, test::read_body(response).await.to_vec())
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (status, tag, test::read_body(response).await.to_vec())
     }
 
     pub async fn call(
@@ -283,6 +293,20 @@ impl World {
         body: impl Fn(&mut Conn) -> Result<T, Error> + Send + 'static,
     ) -> T {
         self.node.db.read("test", body).await.unwrap()
+    }
+
+    /// The leaves of the ledger, in their order.
+    pub async fn leaves(&self) -> Vec<Leaf> {
+        use diesel::RunQueryDsl as _;
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            entry: String,
+        }
+        let read = |tx: &mut Conn| {
+            Ok(diesel::sql_query("SELECT entry FROM ledger_leaf ORDER BY idx").load::<Row>(tx)?)
+        };
+        self.read(read).await.iter().map(|row| Leaf::parse(row.entry.as_bytes()).unwrap()).collect()
     }
 
     pub async fn sql(&self, text: &'static str) {
