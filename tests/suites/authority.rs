@@ -65,6 +65,8 @@ on_both! {
         world.tick_all();
         assert_eq!(world.hosts["a1"].read("etc/motd").as_deref(), Some("Welcome\n"));
         assert!(world.hosts["a1"].receipt(&later).is_none());
+        // What it approved while it counted stays approved, by the policy of then.
+        assert!(proven(world, &id).contains("1 of 1 counted: person lead"));
     }
 }
 

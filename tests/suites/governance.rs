@@ -12,13 +12,14 @@ fn publish(world: &World, version: &str) {
     world.publish("motd", version, &BODY.replace("VERSION", version)).ok();
 }
 
-/// A change of that version from its request to the receipt of the one host.
-fn brings(world: &mut World, version: &str) {
+/// A change of that version from its request to the receipt of the one host; gives its id.
+fn brings(world: &mut World, version: &str) -> String {
     publish(world, version);
     let manifest = format!("motd@{version}");
     let id = world.request_and_approve(&NewChange { manifests: &[&manifest], ..NewChange::default() });
     world.tick_until_receipt("a1", &id);
     assert_eq!(world.hosts["a1"].read("etc/motd"), Some(format!("{version}\n")));
+    id
 }
 
 /// A new governance key in a file; gives the file and the public key.
@@ -42,7 +43,7 @@ on_both! {
     /// 1 of 2 becomes 2 of 3, keys on two machines; a lost key is replaced with the paper; and back to 1 of 2.
     fn governance_grows_to_two_of_three_and_the_host_follows(world) {
         world.join("a1", "production");
-        brings(world, "1.0.0");
+        let first = brings(world, "1.0.0");
         let peer = world.add_person("peer", &["auditor"], &[]);
         let (peer_key, peer_public) = governance_key(world, "peer-governance.pem");
         let add = format!("peer={peer_public}");
@@ -119,6 +120,10 @@ on_both! {
         world.assent(&["renew", "--key", &new_key]).ok();
         world.assent(&["renew", "--key", &peer_key]).refused("is not a governance key");
         brings(world, "1.3.0");
+        // The first change still verifies, from the first root and by the first policy.
+        world.assent(&["export", "--change", &first, "--out", "first.tar"]).ok();
+        let said = world.assent(&["verify", "first.tar"]).ok();
+        assert!(said.out.contains("roots, each signed by its predecessor"), "{said}");
         world.check();
     }
 }

@@ -1,6 +1,7 @@
 //! Retroactive changes in a bundle: every finding that one accepts is there as its host's own word, and what the server
 //! calls successful was accepted by the persons that the policy asks for.
 
+use super::editions::from_then_on;
 use super::{Contents, Flaw, Report};
 use crate::acceptance::{Acceptance, judge_acceptance};
 use crate::approval::Decision;
@@ -64,8 +65,8 @@ fn is_successful(contents: &Contents, change: &Statement<Change>) -> bool {
     last && state == Some(State::Closed(Outcome::Successful))
 }
 
-/// What the approvals came to when the last one was signed, by the edition of the policy that lets most of them count;
-/// `None` without any.
+/// What the approvals came to when the last one was signed, by the edition of the policy that lets most of them count,
+/// of those that were or came into force; `None` without any.
 fn judged(
     contents: &Contents,
     change: &Statement<Change>,
@@ -75,7 +76,7 @@ fn judged(
     let yes = of_this.iter().filter(|a| a.body.decision == Decision::Approve);
     let at = yes.map(|a| a.body.at).max()?;
     let said: Vec<_> = of_this.into_iter().filter(|a| a.body.at <= at).collect();
-    let judged = contents.policies.values().map(|policy| {
+    let judged = from_then_on(contents, at).map(|policy| {
         let hearing = Hearing::of(policy, change, said.iter().copied(), at);
         judge_acceptance(policy, change, findings, &hearing, at)
     });

@@ -2,7 +2,8 @@
 //!
 //! Never: a value that no document of the bundle gives. What has no source yet stays empty.
 
-use super::tables::{policy_at, text};
+use super::editions::policy_at;
+use super::tables::text;
 use super::{ChangeEvent, Contents, accepted, standing};
 use crate::acceptance::required_persons;
 use crate::admit;

@@ -7,6 +7,7 @@ mod accepted;
 mod columns;
 mod contents;
 mod derived;
+mod editions;
 mod ledger;
 mod notes;
 mod rules;

@@ -1,6 +1,6 @@
 //! Why a change counted as approved, in the words of the hosts' own judgement; and the cap of models that no host can check.
 
-use super::tables::{is_accepted, policy_at};
+use super::editions::{is_accepted, policy_at};
 use super::verify::sources;
 use super::{Contents, Flaw, Report, accepted};
 use crate::admit::Sources;

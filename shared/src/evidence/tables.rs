@@ -4,13 +4,14 @@
 //! Dialect: RFC 4180 (comma, CRLF, UTF-8 without a mark, raw values); times RFC 3339 UTC, whole seconds.
 
 use super::columns::{APPLICATIONS, APPROVALS, CHANGES, RULES};
+use super::editions::{is_accepted, policy_at};
 use super::notes::Notes;
 use super::{Contents, accepted, derived, rules, standing};
 use crate::approval::{Approval, Decision};
 use crate::change::Change;
 use crate::digest::Digest;
 use crate::ids::AgentId;
-use crate::policy::{Policy, is_carried, verify_approval};
+use crate::policy::{is_carried, verify_approval};
 use crate::receipt::{HostOutcome, Receipt};
 use crate::statement::Statement;
 use crate::time::Timestamp;
@@ -322,20 +323,6 @@ fn approval_rows(contents: &Contents) -> Vec<Vec<String>> {
     let mut approvals: Vec<_> = contents.approvals.values().collect();
     approvals.sort_by_key(|a| (a.body.at, a.digest));
     approvals.into_iter().map(|a| approval_row(contents, a)).collect()
-}
-
-/// The policy edition that was in force when something was signed: the newest one issued before.
-pub(super) fn policy_at(contents: &Contents, at: Timestamp) -> Option<&Policy> {
-    let by_version: BTreeMap<u64, &Policy> = contents.policies.values().map(|p| (p.version, p)).collect();
-    let before = by_version.values().rev().find(|p| p.issued <= at).copied();
-    before.or_else(|| by_version.values().next().copied())
-}
-
-/// Whether some edition of the policy accepts the statement as its person's word at the time of signing.
-pub(super) fn is_accepted(contents: &Contents, approval: &Statement<Approval>) -> bool {
-    let Some(change) = contents.changes.get(&approval.body.change) else { return false };
-    let at = approval.body.at;
-    contents.policies.values().any(|policy| verify_approval(policy, change, approval, at).is_ok())
 }
 
 fn approval_row(contents: &Contents, approval: &Statement<Approval>) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod accepted;
 mod audit;
 mod ledger;
+mod years;
 
 use super::{
     ChangeEvent, Files, Material, Query, Received, ServerChange, ServerWord, TableFacts, assemble, seal,
@@ -336,9 +337,18 @@ fn built(
     policy: impl Fn(&mut Policy),
     bend: impl Fn(&mut Receipt, &mut Case),
     second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
+    looked: (u64, &[u64]),
+) -> Files {
+    built_at(site_with(policy), bend, second, looked)
+}
+
+/// The same of a site that the test has made.
+fn built_at(
+    (mut site, log_key): (Site, SigningKey),
+    bend: impl Fn(&mut Receipt, &mut Case),
+    second: impl Fn(&Statement<Receipt>) -> Option<Receipt>,
     (seen, looks): (u64, &[u64]),
 ) -> Files {
-    let (mut site, log_key) = site_with(policy);
     let mut case = case(&site.id);
     let enrolment = enrolled(&site);
     let mut log = Log::default();

@@ -2,8 +2,8 @@
 
 use super::ledger::{check_ledger, log_key, logged_before};
 use super::{
-    Contents, Files, Flaw, TableFacts, accepted, check_seal, derived, notes, rebuild, standing, tables,
-    tables::is_accepted,
+    Contents, Files, Flaw, TableFacts, accepted, check_seal, derived, editions, notes, rebuild, standing,
+    tables,
 };
 use crate::admit::{self, Me, Sources};
 use crate::approval::Decision;
@@ -14,7 +14,7 @@ use crate::receipt::{Enrolment, Receipt};
 use crate::reset::{self, CameFrom, TrustReset};
 use crate::statement::Statement;
 use crate::tuf::history::{ProvenRoot, ProvenTargets, verify_root_chain};
-use crate::tuf::names::{Role, TargetName};
+use crate::tuf::names::Role;
 use crate::windows::Closed;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ pub fn verify(files: &Files, root: Option<Digest>) -> Report {
             return report;
         }
     };
-    let targets = check_policies(&contents, &roots, &mut report);
+    let targets = editions::check(&contents, &roots, &mut report);
     check_manifests(&contents, &targets, &mut report);
     match log_key(&contents) {
         Ok(key) => {
@@ -111,33 +111,6 @@ fn check_roots(
     Ok(roots)
 }
 
-/// Each policy must be the target of a targets file that one of the roots vouches for.
-fn check_policies(contents: &Contents, roots: &[ProvenRoot], report: &mut Report) -> Vec<ProvenTargets> {
-    let mut proven = Vec::new();
-    for (name, bytes) in contents.keys.iter().filter(|(name, _)| name.ends_with(".targets.json")) {
-        match roots.iter().rev().find_map(|root| root.targets(bytes).ok()) {
-            Some(targets) => proven.push(targets),
-            None => {
-                report.flaws.push(Flaw::at(format!("keys/{name}"), "no root of the chain vouches for it"))
-            }
-        }
-    }
-    for (digest, policy) in &contents.policies {
-        let listed = |t: &ProvenTargets| {
-            t.targets().targets.get(&TargetName::Policy).is_some_and(|f| f.hashes.sha256 == *digest)
-        };
-        if !proven.iter().any(listed) {
-            let path = format!("policy/{}.json", policy.version);
-            report.flaws.push(Flaw::at(path, "no targets file signed by governance lists it"));
-        }
-        if policy.site != contents.query.site {
-            report.flaws.push(Flaw::at(format!("policy/{}.json", policy.version), "belongs to another site"));
-        }
-    }
-    report.checked.push((contents.policies.len(), "policy editions signed by governance"));
-    proven
-}
-
 fn check_manifests(contents: &Contents, targets: &[ProvenTargets], report: &mut Report) {
     let mut listed = BTreeSet::new();
     for (name, bytes) in &contents.keys {
@@ -163,16 +136,14 @@ fn check_manifests(contents: &Contents, targets: &[ProvenTargets], report: &mut 
 
 fn check_statements(contents: &Contents, report: &mut Report) {
     for change in contents.changes.values() {
-        let policy = super::tables::policy_at(contents, change.body.created);
-        let checked = policy.map(|p| admit::check_author(p, change, change.body.created));
-        if let Some(Err(refused)) = checked {
+        if let Err(refused) = editions::check_author(contents, change) {
             report.flaws.push(Flaw::at(format!("statements/{}.json", change.digest), refused));
         }
     }
     report.checked.push((contents.changes.len(), "changes signed by an author of the policy"));
     check_changes_of_sites(contents, report);
     for approval in contents.approvals.values() {
-        if !is_accepted(contents, approval) {
+        if !editions::is_accepted(contents, approval) {
             let why = format!("no policy edition accepts it as the word of {}", approval.body.person);
             report.flaws.push(Flaw::at(format!("statements/{}.json", approval.digest), why));
         }
@@ -185,6 +156,7 @@ fn check_statements(contents: &Contents, report: &mut Report) {
             report.flaws.push(Flaw::at(format!("statements/{}.json", receipt.digest), why));
         }
         report.remarks.extend(unheard(contents, receipt));
+        report.remarks.extend(editions::outdated(contents, &receipt.body));
         if receipt.body.self_approved {
             let host = receipt.body.header.agent_id;
             report
@@ -279,8 +251,7 @@ fn unheard(contents: &Contents, receipt: &Statement<Receipt>) -> Vec<String> {
 
 fn covered(contents: &Contents, receipt: &Receipt) -> Result<(), String> {
     let now = receipt.started;
-    let policy =
-        contents.policies.get(&receipt.policy).ok_or("the policy that it names is not in the bundle")?;
+    let policy = editions::named(contents, receipt)?;
     let bundle = rebuild(contents, &receipt.change, &receipt.plan_set)
         .ok_or("the change or the plan set that it names is not in the bundle")?;
     let plan = contents.plans.get(&receipt.plan).ok_or("the plan that it names is not in the bundle")?;

@@ -5,20 +5,26 @@ use crate::change::Change;
 use crate::plan::PlanSet;
 
 /// What a test bends before it is signed.
-struct Story {
-    change: fn(&mut Change),
+pub(super) struct Story {
+    pub(super) change: fn(&mut Change),
     /// Who approves, with which key.
-    approver: (&'static str, u8),
-    outcome: &'static str,
+    pub(super) approver: (&'static str, u8),
+    /// When that one signs, in seconds after what is usual.
+    pub(super) later: i64,
+    pub(super) outcome: &'static str,
     /// The finding is left out of the bundle.
-    without_finding: bool,
+    pub(super) without_finding: bool,
 }
 
-const GOOD: Story =
-    Story { change: |_| (), approver: ("first", 2), outcome: "successful", without_finding: false };
+pub(super) const GOOD: Story =
+    Story { change: |_| (), approver: ("first", 2), later: 0, outcome: "successful", without_finding: false };
 
 fn told(story: &Story) -> Files {
-    let (mut site, log_key) = site();
+    told_at(site(), story)
+}
+
+/// The same at a site that the test has made.
+pub(super) fn told_at((mut site, log_key): (Site, SigningKey), story: &Story) -> Files {
     let enrolment = enrolled(&site);
     let mut found = fix::finding(&host(), 2).body;
     (found.header.site, found.header.prev) = (site.id.clone(), Some(enrolment.digest));
@@ -31,6 +37,7 @@ fn told(story: &Story) -> Files {
     let (person, number) = story.approver;
     let mut approval = case.approval(person);
     approval.site = site.id.clone();
+    (approval.at, approval.expires) = (approval.at.plus(story.later), approval.expires.plus(story.later));
     case.add(approval, number);
     let Bundle { change, plan_set, approvals, .. } = case.bundle;
     let approval = &approvals[0];
