@@ -198,7 +198,8 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let change = &bundle.change.body;
     let closed = court.control.closed(me.id());
     let window = admit::in_time(policy, &approved, closed, now, court.last_contact)?;
-    let gate = admit::open_gate(&bundle.change, court.control, &bundle.gate_receipts, me.id(), now)?;
+    let (control, receipts) = (court.control, &bundle.gate_receipts);
+    let gate = admit::open_gate(&bundle.change, control, receipts, approved.reach(), me.id(), now)?;
     not_executed(court.seen, change)?;
     Ok(Admitted { manifests, approved, logged, window, gate, own_plan })
 }

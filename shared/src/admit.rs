@@ -3,6 +3,7 @@
 //! Each check gives a token that only this module can make; `apply` on the host takes all of them by value,
 //! so leaving one out does not compile. Pure: the host's state and `now` are arguments.
 
+use crate::approval::Reach;
 use crate::budgets::Slots;
 use crate::bundle::{Bundle, Control};
 use crate::change::Change;
@@ -96,6 +97,7 @@ pub struct Approved {
     approvals: Vec<Digest>,
     purpose: Purpose,
     glass: Option<Interval>,
+    reach: Reach,
 }
 
 impl Approved {
@@ -119,6 +121,11 @@ impl Approved {
 
     pub fn approvals(&self) -> &[Digest] {
         &self.approvals
+    }
+
+    /// The hosts that whoever counted has approved.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The statements that a start rests on, with the kind of their leaves in the ledger.
@@ -167,11 +174,17 @@ impl InWindow {
 #[derive(Clone, Copy, Debug)]
 pub struct GateOpen {
     wave: usize,
+    slowest_s: i64,
 }
 
 impl GateOpen {
     pub fn wave(&self) -> usize {
         self.wave
+    }
+
+    /// Seconds that the slowest host of earlier waves took that succeeded, as they tell; 0 where none has told.
+    pub fn slowest_s(&self) -> i64 {
+        self.slowest_s
     }
 }
 
@@ -393,8 +406,11 @@ fn approve_for(
     match judge(policy, &case, &hearing, now).verdict {
         Verdict::Denied(refused) => Err(refused),
         Verdict::Allowed { voices, approvals, glass } => {
-            let change = change.clone();
-            Ok(Approved { change, plan_set: case.plan_set, voices, approvals, purpose, glass })
+            let counted = bundle.approvals.iter().filter(|word| approvals.contains(&word.digest));
+            // Whoever breaks the glass speaks of a few hosts and leaves nobody out.
+            let counted = counted.filter(|_| glass.is_none()).map(|word| &word.body);
+            let (reach, change) = (Reach::of(counted), change.clone());
+            Ok(Approved { change, plan_set: case.plan_set, voices, approvals, purpose, glass, reach })
         }
     }
 }
@@ -439,6 +455,30 @@ pub fn in_window(
 ) -> Result<InWindow, Refused> {
     in_contact(policy, now, last_contact)?;
     InWindow::of(change.interval_at(now)?, change, closed, now)
+}
+
+/// A run that would not end in what is left of its interval does not begin: half as much time again is kept free as the
+/// slowest one took that was measured.
+///
+/// # Errors
+/// `time.late`, until the next interval that counts.
+pub fn ends_in_time(
+    window: &InWindow,
+    change: &Change,
+    slowest_s: i64,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let needed = slowest_s.saturating_add(slowest_s / 2);
+    let left = window.open.until.since(now);
+    if needed <= left {
+        return Ok(());
+    }
+    let message = format!(
+        "the slowest run so far took {slowest_s} s, so that {needed} s are kept free, and there are {left} s until {}",
+        window.open.until
+    );
+    let next = change.usable().find(|interval| interval.from >= window.interval.until);
+    Err(Refused { retry_at: next.map(|interval| interval.from), ..Refused::new(Code::TimeLate, message) })
 }
 
 /// The same for what is approved: where somebody has broken the glass, that person's hours are the window, no blackout
@@ -512,14 +552,17 @@ fn not_halted(change: &Change, control: &Control) -> Result<(), Refused> {
 pub fn correction_gate(change: &Change, control: &Control, me: AgentId) -> Result<GateOpen, Refused> {
     not_halted(change, control)?;
     let nowhere = || Refused::new(Code::ChangeNotForMe, "this host is in no wave");
-    change.wave_of(me).map(|wave| GateOpen { wave }).ok_or_else(nowhere)
+    change.wave_of(me).map(|wave| GateOpen { wave, slowest_s: 0 }).ok_or_else(nowhere)
 }
 
 /// Step 14: nothing halts the change and the gate of the host's wave holds.
+///
+/// Hosts that `reach` leaves out need not succeed: the gate is as if they were not there, but one success it always needs.
 pub fn open_gate(
     statement: &Statement<Change>,
     control: &Control,
     gate_receipts: &[Envelope],
+    reach: &Reach,
     me: AgentId,
     now: Timestamp,
 ) -> Result<GateOpen, Refused> {
@@ -528,13 +571,15 @@ pub fn open_gate(
     let Some(wave) = change.wave_of(me) else {
         return Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
     };
-    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else { return Ok(GateOpen { wave }) };
+    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else {
+        return Ok(GateOpen { wave, slowest_s: 0 });
+    };
     let earlier: BTreeSet<AgentId> =
         change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
     // A host that told two ends counts as failed: the server chooses what it shows, and in which order. One that
     // waits for its reboot is neither; it tells its end later.
     let mut ends: BTreeMap<AgentId, bool> = BTreeMap::new();
-    let mut last = Timestamp::default();
+    let (mut last, mut slowest_s) = (Timestamp::default(), 0);
     for envelope in gate_receipts {
         let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
         let body = &receipt.body;
@@ -550,6 +595,9 @@ pub fn open_gate(
         if possible {
             last = last.max(body.finished);
         }
+        if possible && good {
+            slowest_s = slowest_s.max(body.finished.since(body.started));
+        }
     }
     let count =
         |good: bool| u32::try_from(ends.values().filter(|end| **end == good).count()).unwrap_or(u32::MAX);
@@ -558,8 +606,11 @@ pub fn open_gate(
         let message = format!("{bad} hosts of earlier waves failed; at most {} may", gate.max_fail);
         return Err(Refused::new(Code::WaveGate, message));
     }
-    if good < gate.min_success {
-        let message = format!("{good} of {} hosts of earlier waves have succeeded", gate.min_success);
+    let absent = |host: &&AgentId| reach.leaves_out(**host) && ends.get(host) != Some(&true);
+    let absent = u32::try_from(earlier.iter().filter(absent).count()).unwrap_or(u32::MAX);
+    let needed = gate.min_success.saturating_sub(absent).max(1);
+    if good < needed {
+        let message = format!("{good} of {needed} hosts of earlier waves have succeeded");
         return Err(Refused::new(Code::WaveGate, message));
     }
     let soaked = last.plus(i64::from(gate.soak_s));
@@ -570,7 +621,7 @@ pub fn open_gate(
             soaked,
         ));
     }
-    Ok(GateOpen { wave })
+    Ok(GateOpen { wave, slowest_s })
 }
 
 /// The budgets of which `me` needs a slot. None where somebody has broken the glass: that works without the server.
@@ -589,7 +640,7 @@ pub fn take_turn(
     answer: Option<&Slots>,
     now: Timestamp,
 ) -> Result<Turn, Refused> {
-    let GateOpen { wave } = gate;
+    let GateOpen { wave, .. } = gate;
     let unanswered = |budget: &BudgetName| {
         let message = format!("the server has not given this host a slot of the budget {budget}");
         Err(Refused::new(Code::LockUnanswered, message))

@@ -1,10 +1,10 @@
 //! Attack cases on admission: each refused with its code, each beside the case that is accepted.
 
 use crate::admit::{
-    Sources, address, admit_policy, approve, in_correction_window, in_window, open_gate, take_turn,
-    verify_publication,
+    Sources, address, admit_policy, approve, ends_in_time, in_correction_window, in_window, open_gate,
+    take_turn, verify_publication,
 };
-use crate::approval::Decision;
+use crate::approval::{Decision, Reach};
 use crate::budgets::{Holder, Lease, Slots, UsedUp};
 use crate::bundle::{Bundle, Control};
 use crate::change::{Change, Gate, Missed, PlanBinding, Wave};
@@ -21,7 +21,7 @@ use crate::receipt::HostOutcome;
 use crate::refusal::Code;
 use crate::risk::ActionClass;
 use crate::statement::Statement;
-use crate::time::Timestamp;
+use crate::time::{Interval, Timestamp};
 use crate::windows::Closed;
 use std::collections::BTreeSet;
 
@@ -367,8 +367,11 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
     let body = change_body();
     let halted = Control { halted: vec![body.change_id.clone()], ..Control::default() };
     let change = Statement::sign(body.clone(), &key(1));
-    assert_eq!(open_gate(&change, &Control::default(), &[], me, NOW).unwrap().wave(), 0);
-    assert_eq!(open_gate(&change, &halted, &[], me, NOW).unwrap_err().code, Code::ChangeHalted);
+    assert_eq!(open_gate(&change, &Control::default(), &[], &Reach::default(), me, NOW).unwrap().wave(), 0);
+    assert_eq!(
+        open_gate(&change, &halted, &[], &Reach::default(), me, NOW).unwrap_err().code,
+        Code::ChangeHalted
+    );
     let canary = key(21).public();
     let gate = Some(Gate { min_success: 1, max_fail: 0, soak_s: 60 });
     let mut waves = body;
@@ -380,10 +383,17 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
         fix::receipt(&key(21), of, finished, outcome).envelope
     };
     let asked = |receipts: &[Envelope], now| {
-        open_gate(&waved, &Control::default(), receipts, me, now).map(|t| t.wave()).map_err(|r| r.code)
+        open_gate(&waved, &Control::default(), receipts, &Reach::default(), me, now)
+            .map(|t| t.wave())
+            .map_err(|r| r.code)
     };
     let good = told(NOW.plus(-60), &waved, HostOutcome::Applied);
-    assert_eq!(open_gate(&waved, &Control::default(), &[], canary.agent_id(), NOW).unwrap().wave(), 0);
+    assert_eq!(
+        open_gate(&waved, &Control::default(), &[], &Reach::default(), canary.agent_id(), NOW)
+            .unwrap()
+            .wave(),
+        0
+    );
     assert_eq!(asked(&[], NOW), Err(Code::WaveGate));
     assert_eq!(asked(std::slice::from_ref(&good), NOW), Ok(1));
     assert_eq!(asked(std::slice::from_ref(&good), NOW.plus(-1)), Err(Code::WaveGate), "not soaked yet");
@@ -406,6 +416,87 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
     assert!(waves.problems().iter().any(|p| p.contains("at least one success")));
     waves.waves[1].gate = None;
     assert!(waves.problems().iter().any(|p| p.contains("needs a gate")));
+}
+
+/// Whom all who count leave out is not waited for; a failure of theirs counts, and one success is always needed.
+#[test]
+fn a_gate_does_not_wait_for_hosts_that_everybody_left_out() {
+    let me = fix::host().public().agent_id();
+    let (ids, mut body): (Vec<AgentId>, _) =
+        ([21, 22, 23].map(|n| key(n).public().agent_id()).into(), change_body());
+    for n in [21, 22, 23] {
+        let key = key(n).public();
+        body.targets.push(crate::change::Target { agent: key.agent_id(), key: key.digest() });
+    }
+    let gate = Some(Gate { min_success: 3, max_fail: 1, soak_s: 0 });
+    body.waves = vec![Wave { agents: ids.clone(), gate: None }, Wave { agents: vec![me], gate }];
+    assert_eq!(body.problems(), Vec::<String>::new());
+    let change = Statement::sign(body.clone(), &key(1));
+    let case = Case::of(body);
+    let word = |agents: Option<&[AgentId]>| {
+        let mut word = case.approval("first");
+        word.agents = agents.map(<[_]>::to_vec);
+        word
+    };
+    let all = [ids.clone(), vec![me]].concat();
+    let told = |n: u8, outcome| fix::receipt(&key(n), &change, NOW.plus(-60), outcome).envelope;
+    let good = |n| told(n, HostOutcome::Applied);
+    let asked = |words: &[Option<&[AgentId]>], receipts: &[Envelope]| {
+        let words: Vec<_> = words.iter().map(|agents| word(*agents)).collect();
+        let reach = Reach::of(&words);
+        open_gate(&change, &Control::default(), receipts, &reach, me, NOW)
+            .map(|t| t.wave())
+            .map_err(|r| r.code)
+    };
+    let two = [good(21), good(22)];
+    let held = Err(Code::WaveGate);
+    assert_eq!(asked(&[None], &two), held, "three are needed");
+    assert_eq!(asked(&[Some(&[ids[0], ids[1], me])], &two), Ok(1), "the third was left out");
+    assert_eq!(asked(&[Some(&[ids[0], ids[1], me]), Some(&all)], &two), held, "not by everybody");
+    assert_eq!(asked(&[Some(&[ids[0], ids[1], me]), None], &two), held, "not by everybody");
+    assert_eq!(
+        asked(&[Some(&[ids[0], me]), Some(&[ids[1], me])], &two),
+        Ok(1),
+        "both left out the third only"
+    );
+    assert_eq!(asked(&[], &two), held, "where nobody approves nobody leaves out");
+    // Whoever was left out after it succeeded is not counted twice.
+    assert_eq!(asked(&[Some(&[ids[1], ids[2], me])], &two), held);
+    let failed = [good(21), good(22), told(23, HostOutcome::Failed)];
+    assert_eq!(asked(&[Some(&[ids[0], ids[1], me])], &failed), Ok(1), "one may fail");
+    let failed = [good(21), told(22, HostOutcome::Failed), told(23, HostOutcome::Failed)];
+    assert_eq!(asked(&[Some(&[ids[0], me])], &failed), held, "their failures count all the same");
+    assert_eq!(asked(&[Some(&[me])], &[]), held, "one success it always needs");
+    assert_eq!(asked(&[Some(&[me])], &two[..1]), Ok(1));
+}
+
+/// Half as much time again as the slowest run took that was measured, up to a blackout or the interval's end.
+#[test]
+fn a_run_that_would_not_end_in_its_window_is_late() {
+    let policy = policy(1);
+    let mut change = change_body();
+    let (first, second) = (change.intervals[0], change.intervals[0].until.plus(86_400));
+    change.intervals.push(Interval { from: second, until: second.plus(3_600) });
+    let now = first.until.plus(-900);
+    change.not_after = second.plus(7_200);
+    let me = fix::host().public().agent_id();
+    let late = |control: &Control, slowest| {
+        let window = in_window(&policy, &change, control.closed(me), now, now).unwrap();
+        ends_in_time(&window, &change, slowest, now).map_err(|refused| (refused.code, refused.retry_at))
+    };
+    let waits = Err((Code::TimeLate, Some(second)));
+    for (slowest, expected) in [(0, Ok(())), (600, Ok(())), (601, waits), (i64::MAX, waits)] {
+        assert_eq!(late(&Control::default(), slowest), expected, "{slowest}");
+    }
+    let closed = all_closed(now.plus(300));
+    assert_eq!((late(&closed, 200), late(&closed, 201)), (Ok(()), waits), "a blackout begins before");
+    change.missed = Missed::Skip;
+    let only = in_window(&policy, &change, Control::default().closed(me), now, now).unwrap();
+    assert_eq!(
+        ends_in_time(&only, &change, 601, now).unwrap_err().retry_at,
+        None,
+        "no other interval counts"
+    );
 }
 
 /// A statement of one type is never taken for another, and the subjects must fit.
@@ -457,7 +548,7 @@ fn a_program_that_checks_health_is_judged_as_a_command() {
 fn a_start_needs_a_slot_of_every_budget_that_covers_the_host_for_longer_than_now() {
     let me = fix::host().public().agent_id();
     let change = Statement::sign(change_body(), &key(1));
-    let gate = open_gate(&change, &Control::default(), &[], me, NOW).unwrap();
+    let gate = open_gate(&change, &Control::default(), &[], &Reach::default(), me, NOW).unwrap();
     let named = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<_>>();
     let lease = |names: &[&str], until| Slots::Granted(Lease { budgets: named(names), until });
     let holders = vec![Holder { who: "web1".into(), since: NOW, until: NOW.plus(60) }];

@@ -5,7 +5,7 @@ use crate::ids::{AgentId, ChangeId, PersonId, SiteId};
 use crate::statement::{Predicate, Subject};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +76,26 @@ impl Predicate for Approval {
 
     fn subjects(&self) -> Vec<Subject> {
         vec![Subject::new(format!("change:{}.{}", self.change_id, self.revision), self.change)]
+    }
+}
+
+/// The hosts that approvals name together. Whom all of them leave out does not change, and nobody waits for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach(Option<BTreeSet<AgentId>>);
+
+impl Reach {
+    /// Everybody where one of them is for all hosts, or where there is none because no approval is needed.
+    pub fn of<'a>(approvals: impl IntoIterator<Item = &'a Approval>) -> Self {
+        let mut named: Option<BTreeSet<AgentId>> = None;
+        for approval in approvals {
+            let Some(agents) = &approval.agents else { return Self::default() };
+            named.get_or_insert_default().extend(agents.iter().copied());
+        }
+        Self(named)
+    }
+
+    pub fn leaves_out(&self, agent: AgentId) -> bool {
+        self.0.as_ref().is_some_and(|named| !named.contains(&agent))
     }
 }
 

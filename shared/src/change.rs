@@ -220,6 +220,10 @@ pub struct Change {
     /// `on_drift: correct` and the policy lets approvals stand for it. Never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correct_until: Option<Timestamp>,
+    /// The server halts the change by itself as soon as more hosts than this have failed. It alone sees to that: what hosts
+    /// see to themselves are the gates. Never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt_above: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
     /// Of a retroactive change: the findings that it accepts, sorted, and its targets are their hosts. Of any other: none.
@@ -269,6 +273,7 @@ impl Change {
             undo: UndoPlan { automatic: false, ..self.undo },
             lift_quarantine: false,
             correct_until: None,
+            halt_above: None,
             accepts: accepts.into_iter().collect(),
             ..self
         }

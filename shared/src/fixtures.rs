@@ -120,6 +120,7 @@ pub fn change_body() -> Change {
         undo: UndoPlan { text: "restore the old file".into(), automatic: true },
         lift_quarantine: false,
         correct_until: None,
+        halt_above: None,
         supersedes: None,
         accepts: vec![],
     }

@@ -53,6 +53,7 @@ codes! {
     LogUnproven = "log.unproven",
     TimeWindow = "time.window",
     TimeBlackout = "time.blackout",
+    TimeLate = "time.late",
     TimeOver = "time.over",
     TimeOffline = "time.offline",
     WaveGate = "wave.gate",

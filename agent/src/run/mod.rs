@@ -9,6 +9,7 @@ mod change;
 mod contact;
 mod correct;
 mod drift;
+mod duration;
 mod health;
 mod lasting;
 mod prefetch;

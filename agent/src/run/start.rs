@@ -105,6 +105,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => return Ok(Err((subject, refused))),
         };
         let mut now = self.clock.now();
+        if let Err(refused) = self.has_time(&admitted, &plan, now) {
+            return Ok(Err((subject, refused)));
+        }
         if is_long_ago(began, now) {
             admitted = match self.admitted(key, origin, &bytes, tick, now)? {
                 Ok(admitted) => admitted,
@@ -298,6 +301,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.keep_open(&running, &receipt, lasting)?;
         self.keep_quarantined(&running, &receipt, effects)?;
         self.mark_executed(&running, Some(outcome))?;
+        self.keep_duration(&running, &receipt.body)?;
         drift::settle(&mut self.state, running.change, outcome.succeeded() != Some(false))?;
         self.hands.receipt_made(receipt.digest).map_err(|refused| self.journal_fails(&refused))?;
         self.state.clear_running()?;

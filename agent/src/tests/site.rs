@@ -418,6 +418,7 @@ impl TestSite {
             undo: UndoPlan { text: "the old file".into(), automatic: true },
             lift_quarantine: false,
             correct_until: None,
+            halt_above: None,
             model: None,
             supersedes: None,
             accepts: Vec::new(),

@@ -52,6 +52,55 @@ fn the_agent_waits_for_its_interval_and_wakes_for_it() {
     assert_eq!(bench.site.0.borrow().check_ins, check_ins, "no check-in was due");
 }
 
+/// What was measured here counts, and what takes less makes it forgotten by and by.
+#[test]
+fn a_run_that_would_not_end_in_its_window_waits_for_the_next_one() {
+    let took = dir().join("took.json");
+    for (measured, left, next, begins) in [
+        (None, 10, true, true),
+        (Some(600), 899, true, false),
+        (Some(600), 899, false, false),
+        (Some(600), 900, true, true),
+    ] {
+        let mut bench = Bench::new();
+        let (ends, opens) = (NOW.plus(left), NOW.plus(5_000));
+        let bundle = bench.approved(1, |change| {
+            change.intervals = vec![Interval { from: NOW.plus(-60), until: ends }];
+            if next {
+                change.intervals.push(Interval { from: opens, until: opens.plus(2_000) });
+            }
+            change.not_after = NOW.plus(8_000);
+        });
+        if let Some(secs) = measured {
+            bench
+                .disk
+                .write(&took, format!(r#"{{"main/web-base":{secs},"main/other":9000}}"#).as_bytes())
+                .unwrap();
+        }
+        bench.site.list(&bundle);
+        let report = bench.tick();
+        if begins {
+            assert_eq!(report.ran.len(), 1, "{measured:?}: {:?}", report.lines);
+            let kept = String::from_utf8(bench.disk.read(&took, 1_000).unwrap().unwrap()).unwrap();
+            let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+            assert_eq!(kept["main/web-base"], measured.map_or(0, |secs| secs * 3 / 4), "it took no time");
+            continue;
+        }
+        assert_eq!((report.codes(), bench.motd()), (vec![Code::TimeLate], None), "{:?}", report.lines);
+        if next {
+            assert_eq!(report.next, opens, "{:?}", report.lines);
+            bench.at(opens);
+            assert_eq!(bench.tick().ran.len(), 1);
+        }
+    }
+    // A damaged measurement is none.
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, |_| {});
+    bench.disk.write(&took, b"{").unwrap();
+    bench.site.list(&bundle);
+    assert_eq!(bench.tick().ran.len(), 1);
+}
+
 #[test]
 fn without_a_server_what_is_stored_runs_and_what_was_said_waits() {
     let mut bench = Bench::new();

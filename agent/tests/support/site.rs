@@ -182,6 +182,7 @@ impl Site {
             undo: UndoPlan { text: "put it back".into(), automatic: self.automatic_undo },
             lift_quarantine: false,
             correct_until: None,
+            halt_above: None,
             model: None,
             supersedes: None,
             accepts: Vec::new(),
@@ -267,7 +268,8 @@ impl Site {
             change: approved,
             window: admit::in_window(&policy, &change.body, self.control.closed(me.id()), NOW, NOW).unwrap(),
             turn: {
-                let gate = admit::open_gate(&change, &self.control, &[], me.id(), NOW).unwrap();
+                let gate =
+                    admit::open_gate(&change, &self.control, &[], &Default::default(), me.id(), NOW).unwrap();
                 admit::take_turn(gate, &BTreeSet::new(), None, NOW).unwrap()
             },
         }

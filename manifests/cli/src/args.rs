@@ -175,6 +175,10 @@ pub enum OnlineCommand {
         /// Approve for the hosts of this plan class only, by its number on the page; the others wait. May be repeated
         #[arg(long, value_name = "NUMBER")]
         class: Vec<usize>,
+        /// Leave this host out and say why with --comment: it does not change, and later waves do not wait for it once
+        /// everybody who approved has left it out. May be repeated
+        #[arg(long, value_name = "HOST")]
+        skip: Vec<String>,
         /// One line for the record, signed with the approval
         #[arg(long, default_value = "")]
         comment: String,

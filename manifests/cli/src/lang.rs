@@ -99,6 +99,9 @@ words! {
     Satisfies: "satisfies", "erfüllt";
     QuarantineLifted: "LIFTED: hosts do again what failed on them and was undone", "AUFGEHOBEN: Hosts tun wieder, was bei ihnen fehlschlug und zurückgenommen wurde";
     Ends: "ends", "endet";
+    Halts: "halts", "hält an";
+    HaltsAbove: "by itself, when more than {} hosts have failed", "von selbst, wenn mehr als {} Hosts fehlgeschlagen sind";
+    AllBut: "all but {}", "alle außer {}";
     Corrections: "corrections", "Korrekturen";
     CorrectsUntil: "hosts may put back by themselves what this brings, until {}", "Hosts dürfen von selbst wiederherstellen, was dies bringt, bis {}";
     Upholds: "is so already, and may be put back", "ist schon so und darf wiederhergestellt werden";

@@ -4,6 +4,7 @@ use super::bundle;
 use super::course::{By, is_listed, lock, stands, step, unfit};
 use super::judging::{Judged, Papers, judge_hosts, plan_set};
 use super::plans::plans_lock;
+use super::reports::is_done;
 use super::retroactive;
 use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
@@ -14,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::approval::{Approval, Decision};
 use shared::digest::Digest;
-use shared::ids::ChangeId;
+use shared::ids::{AgentId, ChangeId};
 use shared::ledger::LeafKind;
 use shared::lifecycle::{Event, State};
 use shared::plan::PlanSet;
@@ -22,6 +23,7 @@ use shared::policy::{Purpose, verify_approval};
 use shared::refusal::Code;
 use shared::statement::Statement;
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// What became of an approval: the state of the change, and what counted for which hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -203,6 +205,20 @@ pub(super) fn record(tx: &mut Conn, row: &Row, sent: &Sent, now: Timestamp) -> R
     Ok(())
 }
 
+/// The hosts of a plan set whose reports are waited for: those that somebody stands behind, or that have reported.
+fn awaited(tx: &mut Conn, papers: &Papers, set: &PlanSet, now: Timestamp) -> Result<i32, Error> {
+    let reach = papers.reach(Some(set.digest()), now);
+    let left_out = |agent: &AgentId| reach.leaves_out(*agent);
+    let mut awaited = set.plans.len();
+    if set.plans.keys().any(left_out) {
+        let targets = store::list_targets(tx, &papers.change.digest)?;
+        let reported = targets.iter().filter(|target| target.report.is_some()).map(|target| target.agent());
+        let reported: BTreeSet<AgentId> = reported.collect::<Result<_, _>>()?;
+        awaited = set.plans.keys().filter(|agent| !left_out(agent) || reported.contains(*agent)).count();
+    }
+    Ok(i32::try_from(awaited).unwrap_or(i32::MAX))
+}
+
 /// What follows from the statement for the change itself.
 fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Error> {
     if row.retroactive {
@@ -217,11 +233,16 @@ fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timesta
     match body.decision {
         Decision::Approve => {
             row.plan_set = Some(body.saw.plan_set.0.to_vec());
-            row.planned = i32::try_from(sent.plan_set.plans.len()).unwrap_or(i32::MAX);
+            row.planned = awaited(tx, papers, &sent.plan_set, now)?;
             let judged = judge_hosts(tx, papers, &sent.plan_set, Purpose::Start, now)?;
             let enough = !judged.allowed.is_empty();
             match state {
                 State::InReview if enough => step(tx, row, Event::QuorumReached, by, now),
+                // Hosts that are left out now may have been the last ones to be waited for.
+                State::Running | State::Halted if is_done(tx, row)? => {
+                    store::update(tx, row)?;
+                    step(tx, row, Event::Finished, By::default(), now)
+                }
                 _ => store::update(tx, row),
             }
         }

@@ -185,6 +185,10 @@ pub(super) fn wish(
     if row.state()? == there {
         return Ok(row);
     }
+    if wish == Wish::Resume {
+        // Whoever resumes it has seen what failed; the count begins anew.
+        row.failed_known = store::count_failed(tx, &row.statement()?)?;
+    }
     if wish == Wish::Submit {
         row.statement()?;
         if row.not_after.is_some_and(|end| end <= now.0) {

@@ -8,7 +8,7 @@ use crate::kernel::error::Error;
 use crate::ledger;
 use crate::manifests;
 use shared::admit::{self, Sources};
-use shared::approval::{Approval, Decision};
+use shared::approval::{Approval, Decision, Reach};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::ids::AgentId;
@@ -62,6 +62,13 @@ impl Papers {
         let yes = heard.words().filter(|a| a.body().decision == Decision::Approve);
         let sets: Vec<Digest> = yes.map(|a| a.body().saw.plan_set).collect();
         current.filter(|current| sets.contains(current)).or_else(|| sets.first().copied())
+    }
+
+    /// The hosts that whoever stands behind this plan set has approved.
+    pub fn reach(&self, set: Option<Digest>, now: Timestamp) -> Reach {
+        let heard = self.heard(now);
+        let yes = heard.words().map(|word| word.body()).filter(|word| word.decision == Decision::Approve);
+        Reach::of(yes.filter(|word| word.breakglass.is_none() && Some(word.saw.plan_set) == set))
     }
 
     /// What the manifests of the change bring to its judgement; each is verified as it is listed now.
@@ -128,6 +135,12 @@ pub(super) fn judge_hosts(
         judged.lines.extend(lines.into_iter().map(|line| format!("{shown}: {line}")));
     }
     Ok(judged)
+}
+
+/// The hosts that persons stand behind with the plan set that the change has now.
+pub fn reach(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Reach, Error> {
+    let set = row.plan_set()?;
+    Ok(Papers::load(tx, row)?.reach(set, now))
 }
 
 /// Whether the approvals of the change's current revision carry it on one host of its plan set now.

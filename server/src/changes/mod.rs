@@ -26,7 +26,7 @@ mod view;
 pub(crate) use api::{Close, Created, Note, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
-pub use judging::{all_carried, carried, plan_set};
+pub use judging::{all_carried, carried, plan_set, reach};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
 pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};

@@ -2,7 +2,7 @@
 
 use super::course::{By, step};
 use super::review;
-use super::store::{self, papers};
+use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use shared::lifecycle::{Event, State};
@@ -32,11 +32,10 @@ pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -
     if row.state()? == State::Approved {
         step(tx, &mut row, Event::Started, By::default(), now)?;
     }
-    let counts = store::count_targets(tx, &[body.change.0.to_vec()])?;
-    let reported = counts.get(body.change.0.as_slice()).map_or(0, |(_, reported)| *reported);
-    let all = row.planned > 0 && reported >= i64::from(row.planned);
+    let all = is_done(tx, &row)?;
     match row.state()? {
         State::Running | State::Halted if all => step(tx, &mut row, Event::Finished, By::default(), now)?,
+        State::Running if success == Some(false) && too_many_failed(tx, &mut row, now)? => {}
         State::Running | State::Halted if row.gated => {
             // The next wave waits for this receipt; the publishing job hands it on.
             row.unpublished = true;
@@ -51,6 +50,27 @@ pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -
             tracing::info!(change = row.id, state = row.state, %agent, "a receipt for a change that does not wait for it");
         }
     }
+    Ok(true)
+}
+
+/// Whether all hosts have reported that are waited for.
+pub(super) fn is_done(tx: &mut Conn, row: &Row) -> Result<bool, Error> {
+    let reported = store::count_reports(tx, &row.statement()?)?;
+    Ok(row.planned > 0 && i64::from(reported) >= i64::from(row.planned))
+}
+
+/// Halts a change when more hosts have failed than its author lets fail, those aside that whoever resumed it knew of.
+fn too_many_failed(tx: &mut Conn, row: &mut Row, now: Timestamp) -> Result<bool, Error> {
+    let Some(most) = row.halt_above else { return Ok(false) };
+    let failed = store::count_failed(tx, &row.statement()?)?;
+    let fresh = failed.saturating_sub(row.failed_known);
+    if fresh <= most {
+        return Ok(false);
+    }
+    let known =
+        if fresh < failed { format!(" since it was resumed, {failed} in all") } else { String::new() };
+    let note = format!("{fresh} hosts have failed{known}; the change halts by itself above {most}");
+    step(tx, row, Event::Halt, By { person: None, note: &note }, now)?;
     Ok(true)
 }
 

@@ -10,6 +10,7 @@ use crate::kernel::error::Error;
 use crate::kernel::i18n::Language;
 use crate::ledger;
 use shared::admit;
+use shared::approval::Reach;
 use shared::bundle::Control;
 use shared::change::Change;
 use shared::digest::Digest;
@@ -121,6 +122,7 @@ impl Known {
             }
             None => changes::last_refusals(tx, &change.digest)?,
         };
+        let reach = if active { changes::reach(tx, row, now)? } else { Reach::default() };
         let mut turns = Vec::new();
         for (number, wave) in change.body.waves.iter().enumerate() {
             let receipts = match wave.gate.is_some() && active {
@@ -129,7 +131,7 @@ impl Known {
             };
             let one = wave.agents.first().copied();
             turns.push(one.map_or(Ok(()), |one| {
-                admit::open_gate(&change, &Control::default(), &receipts, one, now).map(drop)
+                admit::open_gate(&change, &Control::default(), &receipts, &reach, one, now).map(drop)
             }));
         }
         let blackouts = calendars::published(tx, now)?;

@@ -91,6 +91,11 @@ impl Change {
             self.correct_until.is_none_or(|at| at > self.created && at <= self.latest_end()),
             "corrections end after the change was created and at most 90 days later",
         );
+        problems.need(
+            self.halt_above
+                .is_none_or(|most| usize::try_from(most).is_ok_and(|most| most < self.targets.len())),
+            "halt_above must be below the number of targets: more hosts than that can fail",
+        );
         problems.need(self.waves_partition_targets(&agents), "waves must name each target exactly once");
         let gates: Vec<_> = self.waves.iter().map(|w| w.gate).collect();
         problems
@@ -123,6 +128,7 @@ impl Change {
         problems.need(self.waves.is_empty(), "a retroactive change has no waves: nothing is run");
         problems.need(self.correct_until.is_none(), "a retroactive change asks for no corrections");
         problems.need(self.model.is_none(), "a retroactive change names no model");
+        problems.need(self.halt_above.is_none(), "a retroactive change halts nowhere: nothing is run");
         let nothing = self.action_classes.is_empty()
             && self.reboot == Reboot::Never
             && !self.undo.automatic

@@ -2,6 +2,7 @@
 
 use super::forecast::{self, Forecast};
 use super::glass;
+use super::narrow;
 use super::review::Review;
 use super::show::{fetch, print};
 use super::unseen;
@@ -21,7 +22,6 @@ use shared::limits;
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::Approve;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 const RENDERER: &str = concat!("assent ", env!("CARGO_PKG_VERSION"));
@@ -32,6 +32,8 @@ pub struct Wish<'a> {
     pub only: &'a [String],
     /// Only the hosts of these plan classes, by their numbers on the page.
     pub classes: &'a [usize],
+    /// Hosts that are left out from now on.
+    pub skip: &'a [String],
     pub comment: &'a str,
     pub yes: bool,
     /// Where contents go that the plans do not show whole; none: to the screen.
@@ -68,7 +70,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
         session.api.ci(&host.ci).ok()?.facts
     };
     show_hidden(session, &review, (wish.diff_to, wish.accept_unseen), facts)?;
-    let agents = narrowed(&review, wish)?;
+    let agents = narrow::narrowed(&review, wish, &session.profile.config.person)?;
     let expires = match wish.glass {
         Some(_) => glass::expires(session, &site, wish.expires)?,
         None => {
@@ -92,7 +94,7 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
 
 /// The same for a change that only accepts what was found: as a whole, and for nothing that hosts would do.
 fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> Done {
-    if !wish.only.is_empty() || !wish.classes.is_empty() {
+    if !wish.only.is_empty() || !wish.classes.is_empty() || !wish.skip.is_empty() {
         return Err(Failure::usage("a retroactive change is accepted as a whole, not for some hosts")
             .remedy("reject it, and let its author leave findings out"));
     }
@@ -257,58 +259,6 @@ fn check_role(session: &Session, site: &Site) -> Done {
         )));
     }
     Ok(())
-}
-
-/// Narrows the approval to the hosts that are named and those of the plan classes: what else is shown is not approved.
-fn narrowed(review: &Review, wish: &Wish<'_>) -> Done<Option<Vec<AgentId>>> {
-    let named = only(review, wish.only)?;
-    let of_classes = in_classes(review, wish.classes)?;
-    match (named, of_classes) {
-        (None, None) => Ok(None),
-        (named, of_classes) => {
-            let all: BTreeSet<AgentId> = named.into_iter().chain(of_classes).flatten().collect();
-            Ok(Some(all.into_iter().collect()))
-        }
-    }
-}
-
-/// The hosts of these plan classes, which are numbered as the page shows them.
-pub(super) fn in_classes(review: &Review, numbers: &[usize]) -> Done<Option<Vec<AgentId>>> {
-    if numbers.is_empty() {
-        return Ok(None);
-    }
-    let classes = review.classes();
-    let hosts = |number: &usize| {
-        let class = number.checked_sub(1).and_then(|place| classes.get(place));
-        let class = class.ok_or_else(|| {
-            Failure::usage(format!("there is no plan class {number}"))
-                .why(format!("the plans of this change form {} classes", classes.len()))
-                .remedy("give a number that stands above, such as --class 1")
-        })?;
-        Ok(class.hosts.iter().map(|plan| plan.agent_id))
-    };
-    let hosts = numbers.iter().map(hosts).collect::<Done<Vec<_>>>()?;
-    Ok(Some(hosts.into_iter().flatten().collect()))
-}
-
-/// Narrows the approval to hosts whose plans are in the set.
-pub(super) fn only(review: &Review, names: &[String]) -> Done<Option<Vec<AgentId>>> {
-    if names.is_empty() {
-        return Ok(None);
-    }
-    let find = |name: &String| {
-        let named = |id: &AgentId| review.plans.get(id).is_some_and(|plan| plan.body.hostname == *name);
-        let mut fitting = review.set.plans.keys().filter(|id| named(id) || id.to_string() == *name);
-        match (fitting.next(), fitting.next()) {
-            (Some(id), None) => Ok(*id),
-            (None, _) => Err(Failure::usage(format!("{name} has no plan in this change"))
-                .remedy("give a host that is listed above")),
-            (Some(_), Some(_)) => {
-                Err(Failure::usage(format!("several hosts are named {name}")).remedy("give the agent id"))
-            }
-        }
-    };
-    names.iter().map(find).collect::<Done<Vec<_>>>().map(Some)
 }
 
 fn expires(review: &Review, given: Option<&str>, now: Timestamp) -> Done<Timestamp> {

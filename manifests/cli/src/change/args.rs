@@ -227,6 +227,9 @@ pub struct NewArgs {
     /// So many hosts of earlier waves may fail before a wave starts nothing any more; all others must have succeeded
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "canary")]
     pub max_fail: u32,
+    /// The server halts the change by itself when more than so many hosts have failed, in whatever wave
+    #[arg(long, value_name = "N")]
+    pub halt_above: Option<u32>,
     /// How long canaries and earlier waves are watched before the others start
     #[arg(long, default_value = "10m", value_name = "TIME")]
     pub soak: String,

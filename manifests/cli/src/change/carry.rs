@@ -7,6 +7,7 @@ use super::approve::{self, Said};
 use super::args::BreakArgs;
 use super::forecast::Forecast;
 use super::glass;
+use super::narrow;
 use super::render::{Style, render};
 use super::review::Review;
 use super::show;
@@ -151,7 +152,7 @@ pub fn break_glass(session: &Session, args: &BreakArgs) -> Done {
     glass::check(session, &site, &args.reason)?;
     check(&site, &review)?;
     look(session, &site, &review, args)?;
-    let agents = approve::only(&review, &args.host)?.unwrap_or_default();
+    let agents = narrow::only(&review, &args.host)?.unwrap_or_default();
     if agents.len() > limits::CARRIED_HOSTS {
         let most = limits::CARRIED_HOSTS;
         return Err(Failure::usage(format!("one word is carried to at most {most} hosts")));

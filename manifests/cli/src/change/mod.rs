@@ -10,6 +10,7 @@ mod effects;
 mod forecast;
 mod glass;
 pub mod hosts;
+mod narrow;
 pub mod new;
 pub mod notes;
 mod page;

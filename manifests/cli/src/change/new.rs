@@ -142,6 +142,7 @@ fn written(
         },
         lift_quarantine: args.lift_quarantine,
         correct_until,
+        halt_above: args.halt_above.or(old.and_then(|o| o.halt_above)),
         supersedes: None,
         accepts: Vec::new(),
     }

@@ -18,7 +18,7 @@ use shared::policy::Policy;
 use shared::risk::ActionClass;
 use shared::time::Timestamp;
 use shared::words;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How and for whom it is rendered.
 pub struct Style<'a> {
@@ -140,6 +140,10 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         page.field(w(Word::Reboot), reboot(change.reboot));
         if change.lift_quarantine {
             page.field(w(Word::Quarantine), w(Word::QuarantineLifted));
+        }
+        if let Some(most) = change.halt_above {
+            let text = self.style.lang.fill(Word::HaltsAbove, &most.to_string());
+            page.field(w(Word::Halts), &text);
         }
         page.field(w(Word::Ends), &self.at(change.not_after));
         if let Some(until) = change.correct_until {
@@ -377,8 +381,8 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
                 body.decision.as_str(),
                 self.at(body.at)
             );
-            let only =
-                body.agents.as_ref().map(|agents| format!(" ({})", self.names(agents))).unwrap_or_default();
+            let only = body.agents.as_ref().map(|agents| format!(" ({})", self.reach(agents)));
+            let only = only.unwrap_or_default();
             match &spoken.checked {
                 Ok(_) => page.line(&format!("  {text}{only}")),
                 Err(refused) => page.alarm(&format!(
@@ -424,6 +428,17 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         match self.policy.person(id) {
             Some(person) => format!("{} ({id})", clean(&person.name)),
             None => id.to_string(),
+        }
+    }
+
+    /// Whom an approval is for that is not for all: in fewer words.
+    fn reach(&self, agents: &[AgentId]) -> String {
+        let named: BTreeSet<AgentId> = agents.iter().copied().collect();
+        let others: Vec<AgentId> =
+            self.review.set.plans.keys().filter(|agent| !named.contains(agent)).copied().collect();
+        match (1..agents.len()).contains(&others.len()) {
+            true => self.style.lang.fill(Word::AllBut, &self.names(&others)),
+            false => self.names(agents),
         }
     }
 

@@ -145,7 +145,7 @@ impl Review {
         if self.change.body.is_retroactive() {
             return self.check_acceptable();
         }
-        if !matches!(self.line.state.as_str(), "in_review" | "approved" | "running") {
+        if !matches!(self.line.state.as_str(), "in_review" | "approved" | "running" | "halted") {
             let failure =
                 Failure::refused(format!("change {id} is {}, approving needs in_review", self.line.state));
             let draft = self.line.state == "draft";

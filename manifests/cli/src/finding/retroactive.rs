@@ -109,6 +109,7 @@ fn written(
         undo: UndoPlan { text: draft.undo.clone().unwrap_or_else(|| UNDO.into()), automatic: false },
         lift_quarantine: false,
         correct_until: None,
+        halt_above: None,
         model: None,
         supersedes: None,
         accepts: Vec::new(),

@@ -46,6 +46,8 @@ diesel::table! {
         retroactive -> Bool,
         review_due -> Nullable<BigInt>,
         register -> Nullable<Text>,
+        halt_above -> Nullable<Integer>,
+        failed_known -> Integer,
     }
 }
 
@@ -136,6 +138,10 @@ pub struct Row {
     pub review_due: Option<i64>,
     /// Its number of the year, once it was submitted.
     pub register: Option<String>,
+    /// It halts by itself when more hosts than this have failed.
+    pub halt_above: Option<i32>,
+    /// Failed hosts that whoever resumed it knew of; they do not halt it again.
+    pub failed_known: i32,
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -185,6 +191,8 @@ impl Row {
         self.targets = i32::try_from(body.targets.len()).unwrap_or(i32::MAX);
         self.not_after = Some(body.not_after.0);
         self.correct_until = body.correct_until.map(|end| end.0);
+        self.halt_above = body.halt_above.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
+        self.failed_known = 0;
         self.retroactive = body.is_retroactive();
         self.intervals = String::from_utf8_lossy(&shared::strict::to_json(&intervals)).into_owned();
         self.gated = body.waves.iter().any(|wave| wave.gate.is_some());
@@ -306,6 +314,13 @@ pub(super) fn list_there(tx: &mut Conn, period: Interval) -> QueryResult<Vec<Row
     let rows = change::table.filter(change::created.lt(period.until.0));
     let rows = rows.filter(change::closed.is_null().or(change::closed.ge(period.from.0)));
     rows.order(change::number).load(tx)
+}
+
+/// Targets of a revision that reported a failure.
+pub(super) fn count_failed(tx: &mut Conn, change: &Digest) -> QueryResult<i32> {
+    let rows = change_target::table.filter(change_target::statement.eq(change.0.as_slice()));
+    let count: i64 = rows.filter(change_target::succeeded.eq(false)).count().get_result(tx)?;
+    Ok(i32::try_from(count).unwrap_or(i32::MAX))
 }
 
 /// Targets of a revision that have a report.

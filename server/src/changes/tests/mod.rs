@@ -2,6 +2,7 @@
 
 mod at_once;
 mod glass;
+mod halts;
 mod models;
 mod twice;
 pub(crate) mod world;
@@ -462,8 +463,9 @@ async fn the_next_wave_gets_the_receipts_of_the_one_before() {
         let bundle = world.bundle(&name).await;
         assert_eq!(bundle.gate_receipts.iter().map(|e| e.digest()).collect::<Vec<_>>(), [receipt]);
         let second = world.hosts[1].agent();
-        let control = Default::default();
-        let turn = |at| shared::admit::open_gate(&bundle.change, &control, &bundle.gate_receipts, second, at);
+        let (control, reach) = Default::default();
+        let receipts = &bundle.gate_receipts;
+        let turn = |at| shared::admit::open_gate(&bundle.change, &control, receipts, &reach, second, at);
         assert_eq!(
             turn(NOW.plus(3_710)).unwrap_err().code,
             Code::WaveGate,

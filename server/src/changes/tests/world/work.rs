@@ -107,6 +107,7 @@ impl World {
             undo: UndoPlan { text: "restore the old file".into(), automatic: true },
             lift_quarantine: false,
             correct_until: None,
+            halt_above: None,
             model: None,
             supersedes: None,
             accepts: Vec::new(),

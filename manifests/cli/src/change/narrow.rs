@@ -1,0 +1,85 @@
+//! Whom an approval is for, where it is not for all hosts: those that are named, those of plan classes, all but some.
+
+use super::approve::Wish;
+use super::review::Review;
+use crate::error::{Done, Failure};
+use shared::approval::{Approval, Decision, last_words};
+use shared::ids::{AgentId, PersonId};
+use std::collections::BTreeSet;
+
+/// The hosts that are named and those of the plan classes, without those that are left out: what else is shown is not
+/// approved. Whoever only leaves out takes nothing in that the own approval before was not for.
+pub(super) fn narrowed(review: &Review, wish: &Wish<'_>, person: &PersonId) -> Done<Option<Vec<AgentId>>> {
+    let named = only(review, wish.only)?;
+    let of_classes = in_classes(review, wish.classes)?;
+    let left_out: BTreeSet<AgentId> = find(review, wish.skip)?.into_iter().collect();
+    if !left_out.is_empty() && wish.comment.trim().is_empty() {
+        return Err(Failure::usage("--skip needs a reason").remedy("say why with --comment"));
+    }
+    let chosen: BTreeSet<AgentId> = match (named, of_classes) {
+        (None, None) if left_out.is_empty() => return Ok(None),
+        (None, None) => match own_word(review, person).and_then(|word| word.agents.clone()) {
+            Some(agents) => agents.into_iter().collect(),
+            None => review.set.plans.keys().copied().collect(),
+        },
+        (named, of_classes) => named.into_iter().chain(of_classes).flatten().collect(),
+    };
+    let agents: Vec<AgentId> = chosen.difference(&left_out).copied().collect();
+    if agents.is_empty() {
+        return Err(Failure::usage("nobody is left whom the approval would be for")
+            .remedy("`assent reject` or `assent withdraw` says no to the whole"));
+    }
+    Ok(Some(agents))
+}
+
+/// What this person said last, if it is a yes to the plan set on the page.
+fn own_word<'a>(review: &'a Review, person: &PersonId) -> Option<&'a Approval> {
+    let set = review.set.digest();
+    let own = review.approvals.iter().filter(|spoken| spoken.checked.is_ok()).map(|spoken| &spoken.statement);
+    let own = own.filter(|word| word.body.person == *person && word.body.breakglass.is_none());
+    let last =
+        last_words(own, |word| (word.body.person.clone(), word.body.at, word.body.decision, word.digest));
+    let word = &last.into_values().next()?.body;
+    (word.decision == Decision::Approve && word.saw.plan_set == set).then_some(word)
+}
+
+/// The hosts of these plan classes, which are numbered as the page shows them.
+pub(super) fn in_classes(review: &Review, numbers: &[usize]) -> Done<Option<Vec<AgentId>>> {
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    let classes = review.classes();
+    let hosts = |number: &usize| {
+        let class = number.checked_sub(1).and_then(|place| classes.get(place));
+        let class = class.ok_or_else(|| {
+            Failure::usage(format!("there is no plan class {number}"))
+                .why(format!("the plans of this change form {} classes", classes.len()))
+                .remedy("give a number that stands above, such as --class 1")
+        })?;
+        Ok(class.hosts.iter().map(|plan| plan.agent_id))
+    };
+    let hosts = numbers.iter().map(hosts).collect::<Done<Vec<_>>>()?;
+    Ok(Some(hosts.into_iter().flatten().collect()))
+}
+
+/// The hosts of these names, if there are any.
+pub(super) fn only(review: &Review, names: &[String]) -> Done<Option<Vec<AgentId>>> {
+    Ok(Some(find(review, names)?).filter(|found| !found.is_empty()))
+}
+
+/// Hosts by their names or ids, whose plans are in the set.
+fn find(review: &Review, names: &[String]) -> Done<Vec<AgentId>> {
+    let one = |name: &String| {
+        let named = |id: &AgentId| review.plans.get(id).is_some_and(|plan| plan.body.hostname == *name);
+        let mut fitting = review.set.plans.keys().filter(|id| named(id) || id.to_string() == *name);
+        match (fitting.next(), fitting.next()) {
+            (Some(id), None) => Ok(*id),
+            (None, _) => Err(Failure::usage(format!("{name} has no plan in this change"))
+                .remedy("give a host that is listed above")),
+            (Some(_), Some(_)) => {
+                Err(Failure::usage(format!("several hosts are named {name}")).remedy("give the agent id"))
+            }
+        }
+    };
+    names.iter().map(one).collect()
+}
