@@ -4,7 +4,7 @@ mod problems;
 pub mod rollout;
 
 use crate::digest::Digest;
-use crate::ids::{AgentId, ChangeId, ManifestName, ModelName, PersonId, SiteId, Team};
+use crate::ids::{AgentId, ChangeId, ManifestName, ModelName, PersonId, SeriesName, SiteId, Team};
 use crate::limits;
 pub use crate::manifest::Reboot;
 use crate::manifest::{ParamName, ParamValue};
@@ -224,6 +224,9 @@ pub struct Change {
     /// see to themselves are the gates. Never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt_above: Option<u32>,
+    /// It is one occurrence of something that comes again, such as a monthly patch day; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
     /// Of a retroactive change: the findings that it accepts, sorted, and its targets are their hosts. Of any other: none.
@@ -274,6 +277,7 @@ impl Change {
             lift_quarantine: false,
             correct_until: None,
             halt_above: None,
+            series: None,
             accepts: accepts.into_iter().collect(),
             ..self
         }

@@ -121,6 +121,7 @@ pub fn change_body() -> Change {
         lift_quarantine: false,
         correct_until: None,
         halt_above: None,
+        series: None,
         supersedes: None,
         accepts: vec![],
     }

@@ -108,6 +108,11 @@ impl Interval {
     pub fn is_empty(&self) -> bool {
         self.until <= self.from
     }
+
+    /// Whether some moment is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.from.max(other.from) < self.until.min(other.until)
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +133,22 @@ mod tests {
             "2026-13-20T11:07:16Z",
         ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn intervals_meet_in_a_moment_that_is_in_both() {
+        let of = |from, until| Interval { from: Timestamp(from), until: Timestamp(until) };
+        let one = of(10, 20);
+        for (other, meets) in [
+            (of(0, 10), false),
+            (of(0, 11), true),
+            (of(12, 13), true),
+            (of(19, 30), true),
+            (of(20, 30), false),
+            (of(15, 15), false),
+        ] {
+            assert_eq!((one.meets(&other), other.meets(&one)), (meets, meets), "{other:?}");
         }
     }
 

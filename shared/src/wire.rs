@@ -248,6 +248,37 @@ pub struct ChangeLine {
     /// Objections of people that nobody has answered.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub objections: u32,
+    /// It is one occurrence of this series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<crate::ids::SeriesName>,
+    /// A draft that is submitted by itself then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submit_at: Option<Timestamp>,
+}
+
+/// Changes that come again, as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SeriesLine {
+    pub name: crate::ids::SeriesName,
+    /// Of its latest occurrence.
+    pub title: String,
+    /// Occurrences that are not closed.
+    pub open: u32,
+    /// All occurrences.
+    pub all: u32,
+    /// When the last occurrence ends that there is: whoever wants more makes them before.
+    pub last_end: Timestamp,
+}
+
+/// When a draft is submitted by itself; never when absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SubmitLater {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]

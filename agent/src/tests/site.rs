@@ -419,6 +419,7 @@ impl TestSite {
             lift_quarantine: false,
             correct_until: None,
             halt_above: None,
+            series: None,
             model: None,
             supersedes: None,
             accepts: Vec::new(),

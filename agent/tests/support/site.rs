@@ -183,6 +183,7 @@ impl Site {
             lift_quarantine: false,
             correct_until: None,
             halt_above: None,
+            series: None,
             model: None,
             supersedes: None,
             accepts: Vec::new(),

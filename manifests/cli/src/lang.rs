@@ -99,6 +99,7 @@ words! {
     Satisfies: "satisfies", "erfüllt";
     QuarantineLifted: "LIFTED: hosts do again what failed on them and was undone", "AUFGEHOBEN: Hosts tun wieder, was bei ihnen fehlschlug und zurückgenommen wurde";
     Ends: "ends", "endet";
+    Series: "series", "Serie";
     Halts: "halts", "hält an";
     HaltsAbove: "by itself, when more than {} hosts have failed", "von selbst, wenn mehr als {} Hosts fehlgeschlagen sind";
     AllBut: "all but {}", "alle außer {}";
@@ -184,6 +185,9 @@ words! {
     WholeContentsIn: "the whole contents that the plans show only in part are in", "die ganzen Inhalte, die die Pläne nur zum Teil zeigen, stehen in";
     ApprovedUnseen: "you approve contents that nobody was shown:", "Sie genehmigen Inhalte, die niemandem gezeigt wurden:";
     HeadsOfChanges: "CHANGE|REV|STATE|PLANS|CLASSES|REPORTED|NEXT WINDOW|AUTHOR|TITLE", "ÄNDERUNG|REV|STAND|PLÄNE|KLASSEN|GEMELDET|NÄCHSTES FENSTER|AUTOR|TITEL";
+    HeadsOfSeries: "SERIES|OPEN|ALL|LAST ENDS|TITLE", "SERIE|OFFEN|ALLE|LETZTE ENDET|TITEL";
+    RunsOut: "runs out: make the next ones", "läuft aus: die nächsten anlegen";
+    SubmittedAt: "submitted by itself {}", "wird von selbst eingereicht {}";
     HeadsOfHosts: "HOST|CI|CLASS|LAST SEEN|LABELS|AGENT", "HOST|CI|KLASSE|ZULETZT GESEHEN|MERKMALE|AGENT";
     AsItWas: "as it was {}", "wie es war, {}";
     HeadsOfDifferences: "  WHAT|{}", "  WAS|{}";

@@ -7,7 +7,7 @@ use crate::args::{
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve::{self, Wish};
-use crate::change::{act, carry, new, notes, show, wait, watch, why};
+use crate::change::{act, carry, new, notes, series, show, wait, watch, why};
 use crate::error::Done;
 use crate::lang::Lang;
 use crate::profile::Secrets;
@@ -171,8 +171,12 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
     match command {
         ChangeCommand::New(args) => new::run(session, &args),
         ChangeCommand::Show { change } => show::show(session, &change),
-        ChangeCommand::List { state, json } => show::list(session, state.as_deref(), json),
-        ChangeCommand::Submit { change } => act::each(session, &change, "submit", ""),
+        ChangeCommand::List { state, series, json } => {
+            show::list(session, (state.as_deref(), series.as_ref()), json)
+        }
+        ChangeCommand::Series { json } => series::list(session, json),
+        ChangeCommand::Submit { change, at: Some(at) } => series::submit_later(session, &change, &at),
+        ChangeCommand::Submit { change, at: None } => act::each(session, &change, "submit", ""),
         ChangeCommand::Watch { change, host, after, json } => {
             let (change, host) = (&change, host.as_deref());
             watch::run(session, &watch::Wanted { change, host, after, json })

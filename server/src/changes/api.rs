@@ -26,13 +26,13 @@ use serde::{Deserialize, Serialize};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::{AgentId, ChangeId};
+use shared::ids::{AgentId, ChangeId, SeriesName};
 use shared::lifecycle::{Outcome, State};
 use shared::note::Review;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::wire::ChangeLine;
+use shared::wire::{ChangeLine, SeriesLine, SubmitLater};
 use shared::{limits, strict};
 
 /// A page of changes.
@@ -50,12 +50,14 @@ pub fn people(config: &mut ServiceConfig) {
         )
         .service(large("/v1/changes/{id}/approvals").route(web::post().to(post_approval)))
         .service(submit)
+        .service(submit_later)
         .service(halt)
         .service(stop_correcting)
         .service(resume)
         .service(withdraw)
         .service(close)
         .service(list)
+        .service(list_series)
         .service(show)
         .service(show_course)
         .configure(notes::routes);
@@ -140,6 +142,20 @@ async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Res
     let place = id.clone();
     let work = move |tx: &mut Conn, now| course::wish(tx, &id, Wish::Submit, By::person(&person.person), now);
     with.write("change.submit", place, work).await
+}
+
+/// Lets a draft be submitted by itself later, or takes that back.
+#[post("/v1/changes/{id}/submit-later")]
+async fn submit_later(
+    person: Allowed<Propose>,
+    id: Path<ChangeId>,
+    body: Bytes,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    let SubmitLater { at } = read("the wish", &body)?;
+    let place = id.clone();
+    let work = move |tx: &mut Conn, now| course::submit_later(tx, &id, at, &person.person, now);
+    with.write("change.submit_later", place, work).await
 }
 
 /// Why an operator steps in; kept with the step.
@@ -271,6 +287,8 @@ async fn post_approval(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     state: Option<String>,
+    /// Only occurrences of this series.
+    series: Option<SeriesName>,
     /// Only changes with a lower number.
     before: Option<ChangeId>,
 }
@@ -283,7 +301,7 @@ async fn list(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<Vec<ChangeLine>>, Error> {
-    let Which { state, before } = which.into_inner();
+    let Which { state, series, before } = which.into_inner();
     let known = |state: &String| State::from_parts(state, None).is_some() || state == "closed";
     if let Some(unknown) = state.as_ref().filter(|state| !known(state)) {
         let refusal = Refusal::bad_request("change.unknown_state");
@@ -292,10 +310,16 @@ async fn list(
     let before = before.and_then(|id| id.as_str().strip_prefix("C-")?.parse().ok());
     let now = clock.now();
     let read = move |tx: &mut Conn| {
-        let rows = store::list(tx, state.as_deref(), before, PAGE)?;
+        let rows = store::list(tx, state.as_deref(), series.as_ref(), before, PAGE)?;
         view::lines(tx, &rows, now)
     };
     Ok(Json(db.read("change.list", read).await?))
+}
+
+/// Changes that come again, each series as one.
+#[get("/v1/series")]
+async fn list_series(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<SeriesLine>>, Error> {
+    Ok(Json(db.read("change.series", view::series).await?))
 }
 
 /// Everything signed about the current revision. Its tag is for `If-Match`: it grows with every step of the change.

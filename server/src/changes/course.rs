@@ -2,6 +2,7 @@
 
 use super::store::{self, EventRow, Row};
 use super::{review, view};
+use crate::audit::{self, Action};
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -77,6 +78,9 @@ pub(super) fn step(
         row.closed = Some(now.0);
     }
     let mut register = None;
+    if event == Event::Submit || closes {
+        (row.submit_at, row.submit_by) = (None, None);
+    }
     if event == Event::Submit {
         row.submitted = Some(now.0);
         if row.register.is_none() {
@@ -198,6 +202,48 @@ pub(super) fn wish(
     }
     step(tx, &mut row, event, by, now)?;
     Ok(row)
+}
+
+/// Lets a draft be submitted by itself at some time, or no more. Asking for the same again changes nothing.
+pub(super) fn submit_later(
+    tx: &mut Conn,
+    id: &ChangeId,
+    at: Option<Timestamp>,
+    person: &PersonId,
+    now: Timestamp,
+) -> Result<Row, Error> {
+    lock(tx)?;
+    let mut row = store::get(tx, id)?;
+    if row.submit_at == at.map(|at| at.0) {
+        return Ok(row);
+    }
+    next(&row, Event::Submit)?;
+    row.statement()?;
+    if let Some(at) = at {
+        let end = Timestamp(row.not_after.unwrap_or(i64::MAX));
+        if at <= now || at >= end {
+            let refusal = Refusal::unprocessable("change.submit_at").with("change", id);
+            return Err(refusal.with("at", at).with("end", end).into());
+        }
+    }
+    (row.submit_at, row.submit_by) = (at.map(|at| at.0), at.map(|_| person.to_string()));
+    let at = at.map_or("never".to_owned(), |at| at.to_string());
+    audit::record(tx, &Action::by(person, "change.submit_later", id, &at), now)?;
+    store::update(tx, &mut row)?;
+    Ok(row)
+}
+
+/// Submits a draft whose time for that has come, as the person who asked for it. True when it moved.
+pub(super) fn submit_due(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<bool, Error> {
+    lock(tx)?;
+    let row = store::get(tx, id)?;
+    let (Some(at), Some(person)) = (row.submit_at, row.submit_by()?) else { return Ok(false) };
+    if at > now.0 || row.state()? != State::Draft || row.not_after.is_none_or(|end| end <= now.0) {
+        return Ok(false);
+    }
+    let note = format!("as asked for, since {}", Timestamp(at));
+    wish(tx, id, Wish::Submit, By { person: Some(&person), note: &note }, now)?;
+    Ok(true)
 }
 
 /// Closes a change with what its review found. Asking for the same end again changes nothing.

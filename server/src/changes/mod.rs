@@ -80,12 +80,17 @@ pub fn jobs(db: &Db, repository: &Repository) -> Vec<Job> {
     ]
 }
 
-/// Each change in a transaction of its own: one that cannot be moved does not hold up the others.
+/// Ends what is over and submits drafts that are due. Each change in a transaction of its own: one that cannot be moved does not hold up the others.
 pub async fn tend(db: &Db, now: Timestamp) -> Result<(), Error> {
     let over = db.read("change.over", move |tx| Ok::<_, Error>(store::list_over(tx, now)?)).await?;
     for id in over {
         let id: ChangeId = id.parse().map_err(|_| store::damaged("the id of a change"))?;
         db.write("change.tend", move |tx| course::tend(tx, &id, now)).await?;
+    }
+    let due = db.read("change.due", move |tx| Ok::<_, Error>(store::list_due(tx, now)?)).await?;
+    for id in due {
+        let id: ChangeId = id.parse().map_err(|_| store::damaged("the id of a change"))?;
+        db.write("change.submit_due", move |tx| course::submit_due(tx, &id, now)).await?;
     }
     Ok(())
 }

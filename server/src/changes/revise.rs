@@ -18,7 +18,7 @@ use shared::limits;
 use shared::policy::Policy;
 use shared::refusal::Refused;
 use shared::statement::Statement;
-use shared::time::Timestamp;
+use shared::time::{Interval, Timestamp};
 use std::collections::BTreeMap;
 
 /// What the rules of the site refuse, with the code that hosts use.
@@ -105,7 +105,21 @@ fn check(
         admit::verify_manifest(policy, &published.bytes, named, now).map_err(refused)?;
     }
     models::check(tx, policy, body, now)?;
+    check_series(tx, body)?;
     check_targets(tx, body)
+}
+
+/// A series has one occurrence at a time: whoever makes them twice is told.
+fn check_series(tx: &mut Conn, body: &Change) -> Result<(), Error> {
+    let Some(series) = &body.series else { return Ok(()) };
+    for other in store::list_open_of(tx, series.as_str())? {
+        let meets = |one: &Interval| body.intervals.iter().any(|own| own.meets(one));
+        if other.id != body.change_id.as_str() && other.intervals()?.iter().any(meets) {
+            let refusal = Refusal::conflict("change.series_taken").with("series", series);
+            return Err(refusal.with("change", &other.id).into());
+        }
+    }
+    Ok(())
 }
 
 /// Every target is a known and enabled host with exactly the key that the author signed.

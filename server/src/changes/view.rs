@@ -17,7 +17,7 @@ use shared::plan::PlanSet;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
-use shared::wire::{ChangeFile, ChangeLine};
+use shared::wire::{ChangeFile, ChangeLine, SeriesLine};
 use shared::words;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,10 +65,35 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 review_due: row.review_due.map(Timestamp),
                 register: row.register.clone(),
                 objections: objections.get(&row.id).copied().unwrap_or_default(),
+                series: row
+                    .series
+                    .as_deref()
+                    .map(str::parse)
+                    .transpose()
+                    .map_err(|_| store::damaged("a series"))?,
+                submit_at: row.submit_at.map(Timestamp),
                 next_interval: row.intervals()?.into_iter().find(|interval| now < interval.until),
             })
         })
         .collect()
+}
+
+/// All series, by their names.
+pub(super) fn series(tx: &mut Conn) -> Result<Vec<SeriesLine>, Error> {
+    let found = store::list_series(tx)?;
+    let latest: Vec<i64> = found.iter().map(|(.., latest, _)| *latest).collect();
+    let mut titles = store::titles(tx, &latest)?;
+    let small = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+    let line = |(name, all, closed, latest, end): (String, i64, i64, i64, i64)| {
+        Ok(SeriesLine {
+            name: name.parse().map_err(|_| store::damaged("a series"))?,
+            title: titles.remove(&latest).unwrap_or_default(),
+            open: small(all - closed),
+            all: small(all),
+            last_end: Timestamp(end),
+        })
+    };
+    found.into_iter().map(line).collect()
 }
 
 pub fn line(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<ChangeLine, Error> {

@@ -128,6 +128,7 @@ impl Change {
         problems.need(self.waves.is_empty(), "a retroactive change has no waves: nothing is run");
         problems.need(self.correct_until.is_none(), "a retroactive change asks for no corrections");
         problems.need(self.model.is_none(), "a retroactive change names no model");
+        problems.need(self.series.is_none(), "a retroactive change is of no series: nothing is run");
         problems.need(self.halt_above.is_none(), "a retroactive change halts nowhere: nothing is run");
         let nothing = self.action_classes.is_empty()
             && self.reboot == Reboot::Never

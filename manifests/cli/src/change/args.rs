@@ -5,7 +5,7 @@ pub use crate::change::notes::args::NoteCommand;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::rollout::Preset;
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
-use shared::ids::{ChangeId, ModelName};
+use shared::ids::{ChangeId, ModelName, SeriesName};
 use shared::risk::ActionClass;
 use std::path::PathBuf;
 
@@ -14,11 +14,23 @@ pub enum ChangeCommand {
     /// Write and sign a change; the server keeps it as a draft
     New(Box<NewArgs>),
     /// Ask hosts for plans and approvers for their word
-    #[command(after_help = "Example: assent change submit C-114")]
+    #[command(
+        after_help = "Example: assent change submit C-114\n         assent change submit C-115 --at 2026-12-05"
+    )]
     Submit {
         /// The changes, such as C-114
         #[arg(required = true)]
         change: Vec<ChangeId>,
+        /// Not now but by itself at this time; "never" takes that back
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// List changes that come again: what is open of each series, and until when there are occurrences
+    #[command(after_help = "Example: assent change series")]
+    Series {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show what a change does, from statements verified here
     #[command(after_help = "Example: assent change show C-114")]
@@ -32,6 +44,9 @@ pub enum ChangeCommand {
         /// Only those in this state: draft, in_review, approved, running, halted, review or closed
         #[arg(long)]
         state: Option<String>,
+        /// Only occurrences of this series
+        #[arg(long, value_name = "NAME")]
+        series: Option<SeriesName>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -243,6 +258,13 @@ pub struct NewArgs {
     /// Only windows of the rules from this day on; weeks and days are counted from it (default: now)
     #[arg(long, value_name = "DATE", requires = "window")]
     pub first: Option<String>,
+    /// Make a change of its own for each of the windows, as occurrences of this series; those that are there already are
+    /// not made again
+    #[arg(long, value_name = "NAME", requires = "window", conflicts_with_all = ["revise", "not_after", "missed"])]
+    pub series: Option<SeriesName>,
+    /// With --series: each is submitted by itself so long before its window; hosts plan then
+    #[arg(long, value_name = "TIME", requires = "series", default_value = "3d")]
+    pub lead: String,
     /// Time zone of local times, such as Europe/Berlin (default: this machine's)
     #[arg(long)]
     pub zone: Option<String>,

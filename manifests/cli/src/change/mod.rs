@@ -17,9 +17,10 @@ mod page;
 mod params;
 pub mod render;
 pub mod review;
+pub mod series;
 pub mod show;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod unseen;
 pub mod wait;
 pub mod watch;

@@ -4,6 +4,7 @@ use super::args::NewArgs;
 use super::effects;
 use super::hosts::{Choice, choose};
 use super::params::{self, Used};
+use super::series;
 use super::waves;
 use crate::error::{Context as _, Done, Failure};
 use crate::profile::KeyUse;
@@ -15,6 +16,7 @@ use shared::admit::{Verified, check_author};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave};
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId, ManifestName, ModelName, Team};
+use shared::limits;
 use shared::manifest::Manifest;
 use shared::statement::Statement;
 use shared::strict::Map;
@@ -48,6 +50,9 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
         window_rules,
         words: Words::read(args, old)?,
     };
+    if let Some(name) = &args.series {
+        return series::make(session, &site, (name, args, old), &parts);
+    }
     // The number is asked for last: a mistake above must not use one up.
     let change_id = match &args.revise {
         Some(id) => id.clone(),
@@ -69,22 +74,24 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
 }
 
 /// What was looked up and checked.
-struct Parts {
-    manifests: Used,
-    targets: Vec<Target>,
-    waves: Vec<Wave>,
-    intervals: Vec<Interval>,
-    window_rules: Vec<WindowRule>,
-    not_after: Timestamp,
-    correct_until: Option<Timestamp>,
-    words: Words,
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub manifests: Used,
+    pub targets: Vec<Target>,
+    pub waves: Vec<Wave>,
+    pub intervals: Vec<Interval>,
+    pub window_rules: Vec<WindowRule>,
+    pub not_after: Timestamp,
+    pub correct_until: Option<Timestamp>,
+    pub words: Words,
 }
 
 /// What the author says in own words; none of it may be missing.
-struct Words {
-    title: String,
-    reason: String,
-    undo: String,
+#[derive(Clone)]
+pub(super) struct Words {
+    pub title: String,
+    pub reason: String,
+    pub undo: String,
 }
 
 impl Words {
@@ -98,7 +105,7 @@ impl Words {
 }
 
 /// The revision: what is given now, else what the last one had, else the default.
-fn written(
+pub(super) fn written(
     session: &Session,
     args: &NewArgs,
     old: Option<&Change>,
@@ -143,6 +150,7 @@ fn written(
         lift_quarantine: args.lift_quarantine,
         correct_until,
         halt_above: args.halt_above.or(old.and_then(|o| o.halt_above)),
+        series: args.series.clone().or(old.filter(|_| args.revise.is_some()).and_then(|o| o.series.clone())),
         supersedes: None,
         accepts: Vec::new(),
     }
@@ -158,7 +166,8 @@ fn kind(args: &NewArgs, old: Option<&Change>) -> (ChangeType, Option<ModelName>)
     }
 }
 
-fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId, String>) -> Done {
+/// The author's word for it, if hosts would accept it.
+pub(super) fn signed(session: &Session, site: &Site, change: Change) -> Done<Statement<Change>> {
     if let Some(problem) = change.problems().into_iter().next() {
         return Err(Failure::usage(format!("this change would be refused: {problem}")));
     }
@@ -169,6 +178,12 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
         return Err(Failure::refused(why)
             .remedy("see `assent policy show`, or leave --model out and ask for approvals"));
     }
+    Ok(statement)
+}
+
+fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId, String>) -> Done {
+    let statement = signed(session, site, change)?;
+    let body = &statement.body;
     let line = session.api.put_revision(&body.change_id, body.revision, &statement.envelope)?;
     let hosts: Vec<_> = body
         .targets
@@ -358,7 +373,9 @@ fn windows(
         return Err(Failure::usage("windows are given by rules or one by one, not both")
             .remedy("`assent window RULE` shows the windows of a rule"));
     }
-    let times = usize::from(args.times.unwrap_or(1));
+    // A series has as many as a change can be made ahead for.
+    let times =
+        args.times.map_or(if args.series.is_some() { limits::CHANGE_INTERVALS } else { 1 }, usize::from);
     let chosen = every::choose(&args.window, zone, args.first.as_deref(), times, session.now)?;
     Ok((chosen.windows.iter().map(|one| one.interval).collect(), chosen.rules))
 }

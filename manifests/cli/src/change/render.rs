@@ -141,6 +141,9 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         if change.lift_quarantine {
             page.field(w(Word::Quarantine), w(Word::QuarantineLifted));
         }
+        if let Some(series) = &change.series {
+            page.field(w(Word::Series), series.as_str());
+        }
         if let Some(most) = change.halt_above {
             let text = self.style.lang.fill(Word::HaltsAbove, &most.to_string());
             page.field(w(Word::Halts), &text);

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId};
+use shared::ids::{AgentId, ChangeId, SeriesName};
 use shared::time::Timestamp;
 use shared::wire::ChangeLine;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,8 +80,8 @@ fn tell_what_moved(session: &Session, review: &Review) -> Done {
     Ok(())
 }
 
-pub fn list(session: &Session, state: Option<&str>, json: bool) -> Done {
-    let lines = session.api.changes(state)?;
+pub fn list(session: &Session, (state, series): (Option<&str>, Option<&SeriesName>), json: bool) -> Done {
+    let lines = session.api.changes(state, series)?;
     if json {
         return print_json(&lines);
     }
@@ -109,11 +109,13 @@ fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone, now: Timestamp)
         0 => String::new(),
         count => format!(", {}", lang.fill(Word::ObjectionsOpen, &count.to_string())),
     };
+    let later = line.submit_at.map(|at| window::local_in(lang, at, zone));
+    let later = later.map(|at| format!(", {}", lang.fill(Word::SubmittedAt, &at))).unwrap_or_default();
     let register = line.register.as_ref().map(|number| format!(" ({number})")).unwrap_or_default();
     vec![
         text::clean(&format!("{}{register}", line.change_id)),
         line.revision.to_string(),
-        text::clean(&format!("{}{outcome}{kind}{due}{open}", line.state)),
+        text::clean(&format!("{}{outcome}{kind}{later}{due}{open}", line.state)),
         counted(format!("{}/{}", line.plans, line.targets)),
         counted(line.plan_classes.len().to_string()),
         counted(format!("{}/{}", line.reported, line.targets)),

@@ -131,6 +131,7 @@ pub fn change() -> Statement<Change> {
         lift_quarantine: false,
         correct_until: None,
         halt_above: None,
+        series: None,
         model: None,
         supersedes: None,
         accepts: Vec::new(),
@@ -232,26 +233,33 @@ pub fn refusal() -> Statement<Refusal> {
     Statement::sign(body, &key(13))
 }
 
+/// The server's word about the change.
+pub fn line() -> ChangeLine {
+    ChangeLine {
+        change_id: "C-7".parse().unwrap(),
+        revision: 1,
+        state: "in_review".into(),
+        outcome: None,
+        title: "Base of the web servers".into(),
+        author: person("lead"),
+        targets: 4,
+        plan_classes: vec![],
+        plans: 3,
+        reported: 0,
+        retroactive: false,
+        review_due: None,
+        register: None,
+        objections: 0,
+        series: None,
+        submit_at: None,
+        next_interval: None,
+    }
+}
+
 fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
     let change = change();
     ChangeFile {
-        line: ChangeLine {
-            change_id: change.body.change_id.clone(),
-            revision: 1,
-            state: "in_review".into(),
-            outcome: None,
-            title: "Base of the web servers".into(),
-            author: person("lead"),
-            targets: 4,
-            plan_classes: vec![],
-            plans: 3,
-            reported: 0,
-            retroactive: false,
-            review_due: None,
-            register: None,
-            objections: 0,
-            next_interval: None,
-        },
+        line: line(),
         change: change.envelope,
         plans: plans.into_iter().map(|plan| plan.envelope).collect(),
         refusals: vec![refusal().envelope],

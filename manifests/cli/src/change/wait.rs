@@ -15,7 +15,7 @@ pub fn run(session: &Session, id: &ChangeId, until: Until, timeout: &str) -> Don
     let seconds = u64::try_from(window::duration(timeout)?).unwrap_or(0);
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
-        let lines = session.api.changes(None)?;
+        let lines = session.api.changes(None, None)?;
         let Some(line) = lines.iter().find(|line| line.change_id == *id) else {
             return Err(Failure::refused(format!("the site has no change {id}")).remedy("assent change list"));
         };
@@ -82,6 +82,8 @@ mod tests {
             review_due: None,
             register: None,
             objections: 0,
+            series: None,
+            submit_at: None,
             next_interval: None,
         }
     }

@@ -110,6 +110,7 @@ fn written(
         lift_quarantine: false,
         correct_until: None,
         halt_above: None,
+        series: None,
         model: None,
         supersedes: None,
         accepts: Vec::new(),

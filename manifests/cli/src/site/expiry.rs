@@ -54,7 +54,7 @@ fn of_policy(policy: &Policy, now: Timestamp) -> Vec<Expiry> {
 /// Open changes and the approvals that they stand on.
 fn of_changes(session: &Session) -> Done<Vec<Expiry>> {
     let open = ["approved", "running", "halted", "in_review"];
-    let lines = session.api.changes(None)?;
+    let lines = session.api.changes(None, None)?;
     let mut all = Vec::new();
     for line in lines
         .iter()

@@ -8,7 +8,7 @@ use crate::kernel::error::{Error, Refusal};
 use diesel::prelude::*;
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId, PersonId};
+use shared::ids::{AgentId, ChangeId, PersonId, SeriesName};
 use shared::lifecycle::{Outcome, State};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
@@ -48,6 +48,9 @@ diesel::table! {
         register -> Nullable<Text>,
         halt_above -> Nullable<Integer>,
         failed_known -> Integer,
+        series -> Nullable<Text>,
+        submit_at -> Nullable<BigInt>,
+        submit_by -> Nullable<Text>,
     }
 }
 
@@ -142,6 +145,11 @@ pub struct Row {
     pub halt_above: Option<i32>,
     /// Failed hosts that whoever resumed it knew of; they do not halt it again.
     pub failed_known: i32,
+    /// The series of which it is an occurrence.
+    pub series: Option<String>,
+    /// When the draft is submitted by itself, and whose wish that is.
+    pub submit_at: Option<i64>,
+    pub submit_by: Option<String>,
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -180,6 +188,12 @@ impl Row {
         serde_json::from_str(&self.intervals).map_err(|_| damaged("the intervals of a change"))
     }
 
+    /// Whose wish it is that the draft is submitted by itself.
+    pub fn submit_by(&self) -> Result<Option<PersonId>, Error> {
+        let person = self.submit_by.as_deref().map(str::parse).transpose();
+        person.map_err(|_| damaged("who asked for a change to be submitted"))
+    }
+
     /// Takes over a new revision; everything said about the old one is void.
     pub fn take(&mut self, change: &Statement<Change>) {
         let body = &change.body;
@@ -193,6 +207,7 @@ impl Row {
         self.correct_until = body.correct_until.map(|end| end.0);
         self.halt_above = body.halt_above.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
         self.failed_known = 0;
+        self.series = body.series.as_ref().map(ToString::to_string);
         self.retroactive = body.is_retroactive();
         self.intervals = String::from_utf8_lossy(&shared::strict::to_json(&intervals)).into_owned();
         self.gated = body.waves.iter().any(|wave| wave.gate.is_some());
@@ -259,10 +274,14 @@ pub(super) fn get(tx: &mut Conn, id: &ChangeId) -> Result<Row, Error> {
 pub(super) fn list(
     tx: &mut Conn,
     state: Option<&str>,
+    series: Option<&SeriesName>,
     before: Option<i64>,
     limit: i64,
 ) -> QueryResult<Vec<Row>> {
     let mut rows = change::table.into_boxed();
+    if let Some(series) = series {
+        rows = rows.filter(change::series.eq(series.to_string()));
+    }
     if let Some(state) = state {
         rows = rows.filter(change::state.eq(state.to_owned()));
     }
@@ -285,6 +304,43 @@ pub(super) fn list_over(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String
     let over = change::not_after.le(now.0).and(open);
     let rows = change::table.filter(over.or(change::correct_until.le(now.0)));
     rows.order(change::number).select(change::id).limit(100).load(tx)
+}
+
+/// Drafts that are to be submitted by now.
+pub(super) fn list_due(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String>> {
+    let drafts = change::table.filter(change::state.eq(State::Draft.as_str()));
+    let due = drafts.filter(change::submit_at.le(now.0)).order(change::number);
+    due.select(change::id).limit(100).load(tx)
+}
+
+/// Occurrences of a series that are not closed.
+pub(super) fn list_open_of(tx: &mut Conn, series: &str) -> QueryResult<Vec<Row>> {
+    let open = change::table.filter(change::series.eq(series)).filter(change::closed.is_null());
+    open.order(change::number).load(tx)
+}
+
+/// Of each series: its name, occurrences, those that are closed, the latest number, and the last end.
+pub(super) fn list_series(tx: &mut Conn) -> QueryResult<Vec<(String, i64, i64, i64, i64)>> {
+    use diesel::dsl::{count, count_star, max};
+    let columns = (
+        change::series.assume_not_null(),
+        count_star(),
+        count(change::closed),
+        max(change::number).assume_not_null(),
+        max(change::not_after).assume_not_null(),
+    );
+    let rows = change::table.filter(change::series.is_not_null()).group_by(change::series);
+    rows.select(columns).order(change::series).load(tx)
+}
+
+/// Titles by number.
+pub(super) fn titles(tx: &mut Conn, numbers: &[i64]) -> QueryResult<std::collections::HashMap<i64, String>> {
+    let mut titles = std::collections::HashMap::new();
+    for some in numbers.chunks(ROWS) {
+        let rows = change::table.filter(change::number.eq_any(some));
+        titles.extend(rows.select((change::number, change::title)).load::<(i64, String)>(tx)?);
+    }
+    Ok(titles)
 }
 
 /// Changes that were closed in one of these ways since then.

@@ -4,6 +4,7 @@ mod at_once;
 mod glass;
 mod halts;
 mod models;
+mod series;
 mod twice;
 pub(crate) mod world;
 

@@ -65,7 +65,28 @@ pub(super) const CHANGES: &[Route] = &[
         "change.manifest_unknown",
         "change.bad_targets",
         "change.retroactive",
+        "change.series_taken",
     ]),
+    route(
+        ("POST", "/v1/changes/{id}/submit-later"),
+        "submitLater",
+        may::<Propose>(),
+        "Lets a draft be submitted by itself at a time before it ends, or takes that back.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
+    .takes(json::<wire::SubmitLater>())
+    .answers(LINE)
+    .refuses(&[
+        "change.unknown",
+        "change.state",
+        "change.moved",
+        "change.no_revision",
+        "change.other_version",
+        "change.submit_at",
+    ]),
+    route(("GET", "/v1/series"), "listSeries", may::<Read>(), "Lists changes that come again, each series as one.")
+        .answers(&[answer(200, "the series, by name", json::<Vec<wire::SeriesLine>>())]),
     route(
         ("POST", "/v1/changes/{id}/submit"),
         "submitChange",

@@ -242,6 +242,8 @@ async fn people_get_what_is_described() {
         ("DELETE", format!("/v1/tokens/{}", Digest::of(TOKEN.as_bytes())), vec![], 409),
         ("POST", "/v1/tuf/publish".into(), shared::strict::to_json(&publish), 200),
         ("PUT", format!("/v1/changes/{draft}/revisions/1"), revision, 200),
+        ("POST", format!("/v1/changes/{draft}/submit-later"), json(json!({})), 200),
+        ("GET", "/v1/series".into(), vec![], 200),
         ("POST", format!("/v1/changes/{draft}/submit"), vec![], 200),
         ("POST", format!("/v1/changes/{draft}/withdraw"), vec![], 200),
         ("POST", format!("/v1/changes/{id}/approvals"), again, 200),

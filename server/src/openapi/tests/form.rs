@@ -105,7 +105,7 @@ fn query_parameters_are_those_of_the_handlers() {
         let query = all.filter(|parameter| parameter["in"] == "query");
         query.map(|p| (p["name"].as_str().unwrap(), p["required"] == true)).collect::<Vec<_>>()
     };
-    assert_eq!(of("/v1/changes", "get"), [("before", false), ("state", false)]);
+    assert_eq!(of("/v1/changes", "get"), [("before", false), ("series", false), ("state", false)]);
     assert_eq!(of("/v1/log/proof", "get"), [("digest", true), ("since", false)]);
     assert_eq!(of("/v1/uploads/{id}", "patch"), [("offset", true)]);
     assert_eq!(of("/v1/hosts", "get"), [("label", false)]);

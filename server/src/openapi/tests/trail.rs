@@ -40,6 +40,7 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("askForSlots", Err("hosts act by themselves, and a slot ends by itself: no person acts")),
     ("createChange", Ok("change.create")),
     ("putRevision", Err("the signed revision is in the ledger")),
+    ("submitLater", Ok("change.submit_later")),
     ("submitChange", Err("the step of the change is in the ledger")),
     ("approveChange", Err("the signed approval is in the ledger")),
     ("haltChange", Err("the step of the change is in the ledger")),
@@ -103,7 +104,8 @@ async fn trail(app: &Listener, query: &str) -> AuditPage {
 
 #[actix_web::test]
 async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
-    for world in World::each(1, 1).await {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
         let app = listener(&world, Port::People).await;
         let before = trail(&app, "").await.records.len();
         let host = call(&app, "GET", "/v1/hosts", &Value::Null).await[0]["ci"].as_str().unwrap().to_owned();
@@ -121,7 +123,14 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         call(&app, "POST", &format!("{host}/disable"), &Value::Null).await;
         call(&app, "POST", &format!("{host}/enable"), &Value::Null).await;
         call(&app, "POST", "/v1/uploads", &json!({"sha256": Digest::of(b"x"), "length": 1})).await;
-        call(&app, "POST", "/v1/changes", &json!({})).await;
+        let made = call(&app, "POST", "/v1/changes", &json!({})).await;
+        let id = serde_json::from_value(made["change_id"].clone()).unwrap();
+        let draft = serde_json::to_value(world.sign(world.change(&id, 1, &base)).envelope).unwrap();
+        call(&app, "PUT", &format!("/v1/changes/{id}/revisions/1"), &draft).await;
+        for _ in 0..2 {
+            let later = json!({ "at": world.now().plus(60) });
+            call(&app, "POST", &format!("/v1/changes/{id}/submit-later"), &later).await;
+        }
         let times = json!([{"from": world.now(), "until": until}]);
         let calendar = json!({"title": "x", "mode": "hard", "holds": ["normal"], "times": times});
         let put = json!({"after": 0, "reason": "x", "calendar": calendar});

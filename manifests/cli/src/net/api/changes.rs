@@ -5,12 +5,12 @@ use crate::error::Done;
 use crate::net::{Client, Method, Request};
 use serde::{Deserialize, Serialize};
 use shared::envelope::Envelope;
-use shared::ids::ChangeId;
+use shared::ids::{ChangeId, SeriesName};
 use shared::note::ChangeNote;
 use shared::time::Interval;
 use shared::wire::{
     Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, Conflict, Kpis, ProgressPage, Remark,
-    Waiting, Why,
+    SeriesLine, Waiting, Why,
 };
 
 impl Client {
@@ -40,10 +40,17 @@ impl Client {
         self.post("the change", &format!("/v1/changes/{id}/{action}"), body)
     }
 
-    pub fn changes(&self, state: Option<&str>) -> Done<Vec<ChangeLine>> {
-        let path =
-            state.map_or("/v1/changes".to_owned(), |state| format!("/v1/changes?state={}", escape(state)));
-        self.read("the list of changes", &Request::get(&path, LARGE))
+    /// Newest first.
+    pub fn changes(&self, state: Option<&str>, series: Option<&SeriesName>) -> Done<Vec<ChangeLine>> {
+        let state = state.map(|state| format!("state={}", escape(state)));
+        let series = series.map(|series| format!("series={series}"));
+        let query: Vec<String> = state.into_iter().chain(series).collect();
+        let path = format!("/v1/changes?{}", query.join("&"));
+        self.read("the list of changes", &Request::get(path.trim_end_matches('?'), LARGE))
+    }
+
+    pub fn series(&self) -> Done<Vec<SeriesLine>> {
+        self.read("the list of series", &Request::get("/v1/series", LARGE))
     }
 
     pub fn change(&self, id: &ChangeId) -> Done<ChangeFile> {

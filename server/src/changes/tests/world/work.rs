@@ -108,6 +108,7 @@ impl World {
             lift_quarantine: false,
             correct_until: None,
             halt_above: None,
+            series: None,
             model: None,
             supersedes: None,
             accepts: Vec::new(),
