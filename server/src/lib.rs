@@ -25,3 +25,4 @@ pub mod schedule;
 pub mod site;
 #[cfg(test)]
 mod testfleet;
+pub mod webhooks;

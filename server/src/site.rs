@@ -12,6 +12,7 @@ use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
 use crate::{
     assess, audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule,
+    webhooks,
 };
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
@@ -109,6 +110,7 @@ impl Site {
                 findings::people,
                 kpi::people,
                 compliance::people,
+                webhooks::people,
             ] {
                 config.configure(routes);
             }
@@ -150,6 +152,7 @@ impl Site {
         jobs.extend(changes::jobs(&kernel.db, &self.repository));
         jobs.extend(progress::jobs(&kernel.db));
         jobs.extend(findings::jobs(&kernel.db));
+        jobs.extend(webhooks::jobs(&kernel.db, &kernel.config, &kernel.clock));
         jobs
     }
 }

@@ -142,6 +142,12 @@ name_id!(
     |t| lower_name(t, 40)
 );
 name_id!(
+    /// A subscription to news, such as `chat`.
+    WebhookName, "name of a webhook", "1 to 40 of a-z, 0-9 and single '-', starting with a letter",
+    { "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 40 },
+    |t| lower_name(t, 40)
+);
+name_id!(
     /// A change: `C-` and a number from 1, allotted by the server.
     ChangeId, "change id", "C- and a number, such as C-114",
     { "pattern": "^C-[1-9][0-9]{0,11}$" },

@@ -10,6 +10,7 @@ mod mismatches;
 mod notes;
 mod problem;
 mod schedule;
+mod webhooks;
 
 pub use assessment::Assessment;
 pub use budgets::{Budget, BudgetFile, BudgetLine, BudgetStep, PutBudget};
@@ -28,6 +29,7 @@ pub use mismatches::{DisposeMismatches, MismatchKind, MismatchLine, MismatchPage
 pub use notes::{Addition, ChangeNotes, Remark};
 pub use problem::Problem;
 pub use schedule::{Conflict, ConflictKind, FreeTimes, Waiting};
+pub use webhooks::{DeliveryLine, DeliveryPage, NewWebhook, WebhookLine, WebhookMade, WebhookTried};
 
 use crate::digest::Digest;
 use crate::envelope::Envelope;

@@ -20,6 +20,7 @@ pub use crate::change::args::{BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
 pub use crate::token::args::TokenCommand;
+pub use crate::webhook::args::WebhookCommand;
 
 /// Everything that is done with a person's own key: publish, request, approve, prove.
 #[derive(Debug, Parser)]
@@ -153,6 +154,9 @@ pub enum OnlineCommand {
     /// Disruption budgets: how many hosts of a group may be changing at once
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// Webhooks: news of the site for other programs
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Blackouts: when hosts start nothing, or people are warned
     #[command(subcommand)]
     Calendar(CalendarCommand),

@@ -228,6 +228,14 @@ words! {
     ConflictSameHosts: "{} may run on the same hosts at the same time", "{} läuft vielleicht zur selben Zeit auf denselben Hosts";
     HeadsOfCalendars: "CALENDAR|MODE|HOSTS|NOW OR NEXT|WHY", "KALENDER|ART|HOSTS|JETZT ODER NÄCHSTE|WARUM";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
+    HeadsOfWebhooks: "WEBHOOK|WAITING|GIVEN UP|FAILING SINCE|KINDS|ADDRESS", "WEBHOOK|WARTEND|AUFGEGEBEN|GESTÖRT SEIT|ARTEN|ADRESSE";
+    HeadsOfDeliveries: "NUMBER|WHEN|KIND|ATTEMPTS|STATE|LAST ERROR", "NUMMER|WANN|ART|VERSUCHE|STAND|LETZTER FEHLER";
+    NoWebhooks: "no webhooks: news are sent to nobody", "keine Webhooks: Nachrichten werden niemandem gesendet";
+    WebhookEnded: "{} has ended: nothing more is sent", "{} ist beendet: nichts wird mehr gesendet";
+    SentAgain: "is sent again", "wird erneut gesendet";
+    Arrived: "arrived", "angekommen";
+    GivenUp: "given up", "aufgegeben";
+    TriedNext: "next", "nächster Versuch";
     HeadsOfBudgets: "BUDGET|TAKEN|HOSTS|WHY", "BUDGET|BELEGT|HOSTS|WARUM";
     NoBudgets: "no budgets: as many hosts may be changing at once as their waves allow", "keine Störungsbudgets: so viele Hosts dürfen sich gleichzeitig ändern, wie ihre Stufen zulassen";
     SlotsTaken: "slots taken: {}", "belegte Plätze: {}";

@@ -42,6 +42,7 @@ mod term;
 mod text;
 mod token;
 mod trust;
+mod webhook;
 mod window;
 
 pub use run::main;

@@ -7,6 +7,7 @@ use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::generation;
+use crate::kernel::news;
 use crate::ledger::{self, Document};
 use crate::manifests;
 use shared::change::ChangeType;
@@ -15,6 +16,7 @@ use shared::evidence::ChangeEvent;
 use shared::ids::{ChangeId, PersonId};
 use shared::ledger::LeafKind;
 use shared::lifecycle::{Event, Outcome, State};
+use shared::news::{About, NewsKind};
 use shared::strict;
 use shared::time::Timestamp;
 
@@ -114,6 +116,7 @@ pub(super) fn step(
     if before == State::InReview || after == State::InReview {
         generation::bump(tx, fleet::WISHES)?;
     }
+    tell(tx, row, event, by, now)?;
     let event = EventRow {
         version: row.version,
         event: event.to_string(),
@@ -125,6 +128,38 @@ pub(super) fn step(
         statement: Some(statement.0.to_vec()),
     };
     Ok(store::insert_event(tx, &row.id.clone(), &event)?)
+}
+
+/// Says outside what happened to the change.
+fn tell(tx: &mut Conn, row: &Row, event: Event, by: By<'_>, now: Timestamp) -> Result<(), Error> {
+    let kind = match event {
+        Event::Submit => NewsKind::ChangeSubmitted,
+        Event::Revise => NewsKind::ChangeRevised,
+        Event::QuorumReached => NewsKind::ChangeApproved,
+        Event::Reject => NewsKind::ChangeRejected,
+        Event::Withdraw => NewsKind::ChangeWithdrawn,
+        Event::Started => NewsKind::ChangeStarted,
+        Event::Halt => NewsKind::ChangeHalted,
+        Event::Resume => NewsKind::ChangeResumed,
+        Event::Finished => NewsKind::ChangeFinished,
+        Event::Expire => NewsKind::ChangeExpired,
+        Event::Close(_) => NewsKind::ChangeClosed,
+        Event::BrokenGlass => NewsKind::GlassBroken,
+        Event::StopCorrecting => return Ok(()),
+    };
+    Ok(news::tell(tx, kind, About { person: by.person.cloned(), ..about(row)? }, now)?)
+}
+
+/// The change as news name it.
+pub(super) fn about(row: &Row) -> Result<About, Error> {
+    Ok(About {
+        change: Some(row.change_id()?),
+        register: row.register.clone(),
+        revision: Some(row.revision.cast_unsigned()),
+        state: Some(row.state.clone()),
+        outcome: row.outcome.clone(),
+        ..About::default()
+    })
 }
 
 /// The letter by which changes of a type are counted.

@@ -1,16 +1,18 @@
 //! The review at the end of a change. After an emergency, a failure, or when somebody broke the glass it opens by itself, and
 //! nothing else closes the change.
 
-use super::course::{By, step};
+use super::course::{By, about, step};
 use super::judging::Papers;
 use super::store::{self, Row};
 use super::{notes, view};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::news;
 use shared::approval::Approval;
 use shared::change::ChangeType;
 use shared::ids::{ChangeId, PersonId};
 use shared::lifecycle::{Event, Outcome, State};
+use shared::news::{About, NewsKind};
 use shared::note::{LinkKind, Review, Said};
 use shared::policy::REVIEW_SECS;
 use shared::receipt::Receipt;
@@ -23,8 +25,7 @@ const SHOWN: usize = 5;
 
 /// A host says that it ran the change because somebody broke the glass.
 pub(super) fn call(tx: &mut Conn, row: &mut Row, receipt: &Receipt, now: Timestamp) -> Result<(), Error> {
-    let due = receipt.started.plus(REVIEW_SECS).0;
-    row.review_due = Some(row.review_due.map_or(due, |before| before.min(due)));
+    set_due(tx, row, receipt.started.plus(REVIEW_SECS), now)?;
     match row.state()? {
         State::Approved | State::Running | State::Halted | State::Review => store::update(tx, row),
         State::Draft | State::InReview | State::Closed(_) => {
@@ -46,9 +47,17 @@ pub(super) fn demand(tx: &mut Conn, row: &mut Row, now: Timestamp) -> Result<(),
     let emergency = view::revision(tx, row)?.body.change_type == ChangeType::Emergency;
     let targets = store::list_targets(tx, &row.statement()?)?;
     if emergency || targets.iter().any(|target| target.succeeded == Some(false)) {
-        let due = now.plus(REVIEW_SECS).0;
-        row.review_due = Some(row.review_due.map_or(due, |before| before.min(due)));
+        set_due(tx, row, now.plus(REVIEW_SECS), now)?;
     }
+    Ok(())
+}
+
+/// The earliest end counts; the first one is news.
+fn set_due(tx: &mut Conn, row: &mut Row, due: Timestamp, now: Timestamp) -> Result<(), Error> {
+    if row.review_due.is_none() {
+        news::tell(tx, NewsKind::ReviewDue, About { due: Some(due), ..about(row)? }, now)?;
+    }
+    row.review_due = Some(row.review_due.map_or(due.0, |before| before.min(due.0)));
     Ok(())
 }
 

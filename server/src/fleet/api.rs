@@ -4,7 +4,7 @@ use super::board::{Board, CheckIn};
 use super::join::{self, Door, ci_of};
 use super::model::{Host, Labels, check_labels};
 use super::rates::Rates;
-use super::store;
+use super::{about, store};
 use crate::audit::{self, Action};
 use crate::cmdb::{self, CiId, EventKind, Field, NewEvent};
 use crate::kernel::clock::Clock;
@@ -15,6 +15,7 @@ use crate::kernel::http::agent::Agent;
 use crate::kernel::http::edge;
 use crate::kernel::http::person::{Allowed, ManageHosts, Read};
 use crate::kernel::http::tries::{Source, Tries};
+use crate::kernel::news;
 use crate::ledger::{self, Log};
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
@@ -24,6 +25,7 @@ use shared::facts::{Facts, NotApplied};
 use shared::health::open_report;
 use shared::ids::{AgentId, PersonId};
 use shared::limits::{FACTS_BYTES, HEALTH_REPORT_BYTES};
+use shared::news::{About, NewsKind};
 use shared::strict::{Map, ReadError};
 use shared::time::Timestamp;
 use shared::wire::{FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
@@ -216,6 +218,9 @@ async fn set_enabled(
         let id = ci_of(tx, &ci)?;
         audit::record(tx, &Action::by(&by, name, id, &enabled), now)?;
         store::update_enabled(tx, id, enabled)?;
+        let host = store::get(tx, &id.to_string())?;
+        let about = About { person: Some(by.clone()), ..about(id, host.agent) };
+        news::tell(tx, if enabled { NewsKind::HostEnabled } else { NewsKind::HostDisabled }, about, now)?;
         note(tx, NewEvent::new(id, now, kind, ""), &by)
     })
     .await?;

@@ -2,6 +2,7 @@
 //!
 //! Both may be repeated after a lost reply and answer the same.
 
+use super::about;
 use super::authority::{Authority, Issued};
 use super::board::Board;
 use super::model::{check_hostname, check_labels};
@@ -11,12 +12,14 @@ use crate::cmdb::{self, CiId, EventKind, Field, NewEvent};
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::news;
 use crate::ledger::{self, Document, Log, Question};
 use arc_swap::ArcSwap;
 use shared::digest::{Digest, hex};
 use shared::ids::{AgentId, PersonId, SiteId};
 use shared::ledger::LeafKind;
 use shared::limits::{CLOCK_SKEW_SECS, JOIN_TOKEN_SECS};
+use shared::news::{About, NewsKind};
 use shared::receipt::{Enrolment, Renewal, open_chained};
 use shared::reset;
 use shared::statement::Statement;
@@ -286,6 +289,8 @@ fn insert(
         not_after: issued.not_after,
     };
     cmdb::record_words(tx, ci, &[Field::Label], &cmdb::labels(&host.labels), now)?;
+    let about = About { person: Some(host.invited_by.clone()), ..about(ci, host.agent) };
+    news::tell(tx, NewsKind::HostJoined, about, now)?;
     Ok(store::insert_host(tx, &host, now)?)
 }
 

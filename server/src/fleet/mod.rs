@@ -32,11 +32,13 @@ pub use store::{
     allow_gaps, chain_heads, extend_chains, find, first_certificate_end, get, list, repair_head,
 };
 
-use crate::cmdb::{self, EventKind, NewEvent};
+use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::agent::AgentGate;
+use crate::kernel::news;
 use shared::ids::AgentId;
+use shared::news::{About, NewsKind};
 use shared::time::Timestamp;
 use std::time::Duration;
 
@@ -57,8 +59,14 @@ pub fn hold(tx: &mut Conn, agent: AgentId, why: &str, now: Timestamp) -> Result<
         && let Some(host) = store::find(tx, agent)?
     {
         cmdb::insert_events(tx, &[NewEvent::new(host.ci, now, EventKind::Held, why)])?;
+        news::tell(tx, NewsKind::HostHeld, about(host.ci, agent), now)?;
     }
     Ok(())
+}
+
+/// The host as news name it.
+fn about(ci: CiId, agent: AgentId) -> About {
+    About { ci: Some(ci.to_string()), agent: Some(agent), ..About::default() }
 }
 
 /// Keeps this node's board up to date and stores when hosts were seen, for as long as the process runs.

@@ -3,7 +3,9 @@
 //! All problems are reported at once, with file, line and remedy. Unknown keys are errors.
 
 use super::db::DbUrl;
+use super::http::tls;
 use super::i18n::Language;
+use super::reach::Reach;
 use actix_web::http::header::HeaderName;
 use serde::Deserialize;
 use shared::ids::SiteId;
@@ -68,6 +70,10 @@ pub struct Config {
     pub log_key: PathBuf,
     /// For whom backups are encrypted; none are made without.
     pub backup: Option<Recipient>,
+    /// Authorities of the servers that this one connects to by itself (PEM).
+    pub outgoing_ca: PathBuf,
+    /// Where webhooks may lead.
+    pub reach: Reach,
     pub limits: Limits,
     /// Every setting with its value and origin, for `config explain`.
     pub settings: Vec<Setting>,
@@ -117,6 +123,8 @@ struct Raw {
     proxy: RawProxy,
     keys: RawKeys,
     backup: RawBackup,
+    outgoing: RawOutgoing,
+    webhooks: RawWebhooks,
     limits: RawLimits,
 }
 
@@ -167,6 +175,18 @@ struct RawKeys {
 #[serde(deny_unknown_fields, default)]
 struct RawBackup {
     recipient: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawOutgoing {
+    ca: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawWebhooks {
+    networks: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -238,6 +258,12 @@ impl Reader<'_> {
                 format!("{text:?} is not an age recipient; `assent backup recipient` prints the site's")
             }),
         });
+        let outgoing_ca = match self.optional("outgoing.ca", raw.outgoing.ca, "system").0.as_str() {
+            "system" => tls::system_authorities(),
+            path => path.into(),
+        };
+        let networks = self.optional("webhooks.networks", raw.webhooks.networks, "");
+        let reach = self.checked(Some(networks), str::parse::<Reach>);
         let limits = self.limits(raw.limits);
         Some(Config {
             site_id: site_id?,
@@ -252,6 +278,8 @@ impl Reader<'_> {
             online_key,
             log_key,
             backup: backup?,
+            outgoing_ca,
+            reach: reach?,
             limits,
             settings: Vec::new(),
         })

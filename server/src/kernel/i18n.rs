@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 16] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 17] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -29,7 +29,8 @@ const CATALOGUES: [(&str, &str, &str); 16] = catalogues![
     "progress",
     "findings",
     "kpi",
-    "compliance"
+    "compliance",
+    "webhooks"
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]

@@ -14,8 +14,10 @@ pub mod jobs;
 pub mod keys;
 pub mod lease;
 pub mod limiter;
+pub mod news;
 pub mod objects;
 pub mod outbox;
+pub mod reach;
 pub mod revisions;
 #[cfg(test)]
 pub mod testdb;

@@ -7,6 +7,7 @@ use crate::kernel::http::person::Access;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+use shared::news::NewsEvent;
 use shared::wire::Problem;
 use std::collections::BTreeMap;
 
@@ -40,6 +41,7 @@ pub fn document() -> Value {
         "servers": [people_port()],
         "tags": ROUTES.iter().map(|(tag, _)| json!({ "name": tag })).collect::<Vec<_>>(),
         "paths": paths,
+        "webhooks": { "news": received(&mut generator) },
         "components": {
             "responses": { "Rejected": rejected },
             "schemas": generator.take_definitions(true),
@@ -48,6 +50,25 @@ pub fn document() -> Value {
     });
     without_null(&mut document);
     document
+}
+
+/// What subscribers get.
+fn received(generator: &mut SchemaGenerator) -> Value {
+    let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "required": true, "description": about, "schema": { "type": "string" } });
+    json!({ "post": {
+        "operationId": "receiveNews",
+        "summary": "What a subscriber gets, by the Standard Webhooks specification; at least once, in no promised order.",
+        "parameters": [
+            header("webhook-id", "the same in each attempt"),
+            header("webhook-timestamp", "seconds since 1970 at this attempt"),
+            header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over id, timestamp and body with dots between them"),
+        ],
+        "requestBody": {
+            "required": true,
+            "content": { "application/json": { "schema": schema::<NewsEvent>(generator) } },
+        },
+        "responses": { "2XX": { "description": "taken; anything else, or 15 seconds of silence, is tried again" } },
+    } })
 }
 
 const DESCRIPTION: &str = "The interface of one site's server for people and hosts. It stores, serves and \

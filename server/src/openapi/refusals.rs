@@ -40,6 +40,8 @@ const CODES: &[(u16, &[&str])] = &[
         404,
         &[
             "budget.unknown",
+            "webhook.no_delivery",
+            "webhook.unknown",
             "fleetlock.group",
             "fleetlock.unknown",
             "calendar.unknown",
@@ -72,6 +74,8 @@ const CODES: &[(u16, &[&str])] = &[
             "approval.other_revision",
             "approval.stale_plans",
             "budget.address_taken",
+            "webhook.taken",
+            "webhook.too_many",
             "budget.moved",
             "fleetlock.full",
             "calendar.moved",
@@ -129,6 +133,7 @@ const CODES: &[(u16, &[&str])] = &[
         &[
             "approval.refused",
             "budget.bad",
+            "webhook.bad",
             "calendar.bad",
             "ci.bad_declaration",
             "ci.bad_page",

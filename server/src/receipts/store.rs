@@ -5,10 +5,12 @@ use crate::cmdb::{CiId, one_line};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
+use crate::kernel::news;
 use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::finding::Finding;
 use shared::ids::{AgentId, ChangeId};
+use shared::news::{About, NewsKind};
 use shared::receipt::{HostOutcome, Receipt, Refusal};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
@@ -234,6 +236,15 @@ pub(super) fn record_alarm(tx: &mut Conn, new: &NewAlarm, now: Timestamp) -> Que
     );
     let inserted =
         each!(tx, |c| diesel::insert_into(alarm::table).values(row).on_conflict_do_nothing().execute(c))?;
+    if inserted == 1 {
+        let alarm = Some(new.kind.as_str().to_owned());
+        news::tell(
+            tx,
+            NewsKind::AlarmRaised,
+            About { alarm, agent: Some(new.agent), ..About::default() },
+            now,
+        )?;
+    }
     Ok(inserted == 1)
 }
 

@@ -21,7 +21,7 @@ pub enum TokenCommand {
         /// What it is for
         name: String,
         /// What it may be used for: read, comment, export, propose, publish, approve (hand in approvals), operate, manage-hosts,
-        /// manage-people or own-tokens; may be repeated
+        /// manage-people, manage-webhooks or own-tokens; may be repeated
         #[arg(long, value_name = "SCOPE", required = true)]
         scope: Vec<String>,
         /// It ends after so many days (at most 400)

@@ -15,12 +15,14 @@ use crate::each;
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::news;
 use crate::ledger;
 use diesel::prelude::*;
 use rules::{RuleRow, live_rules, pattern};
 use shared::digest::Digest;
 use shared::finding::{Finding, Presence};
 use shared::ids::{ChangeId, PersonId};
+use shared::news::{About, NewsKind};
 use shared::receipt::Receipt;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
@@ -198,7 +200,25 @@ pub(super) fn take_in(tx: &mut Conn, digest: &str, now: Timestamp) -> Result<(),
         }
     };
     judge_again(tx, (id, before.as_ref()), &statement.body, &said, now)?;
+    if before.is_none() {
+        tell_open(tx, id, now)?;
+    }
     record_found(tx, id, now)
+}
+
+/// Says outside that people have a finding to judge, where they have.
+fn tell_open(tx: &mut Conn, id: i64, now: Timestamp) -> Result<(), Error> {
+    let row: Row = finding::table.find(id).select(Row::as_select()).first(tx)?;
+    if word(&row.disposition)? != Disposition::Open || presence(&row.said.presence)? == Presence::Gone {
+        return Ok(());
+    }
+    let about = About {
+        finding: Some(id.cast_unsigned()),
+        ci: Some(cmdb::CiId(row.ci).to_string()),
+        agent: Some(parse(&row.agent)?),
+        ..About::default()
+    };
+    Ok(news::tell(tx, NewsKind::FindingOpened, about, now)?)
 }
 
 /// A host has put back what was approved: nobody has to, unless somebody has said otherwise.
@@ -276,6 +296,9 @@ fn step(tx: &mut Conn, id: i64, step: &Step<'_>, now: Timestamp) -> Result<(), E
         finding_step::rule.eq(step.rule),
     );
     each!(tx, |c| diesel::insert_into(finding_step::table).values(row).execute(c))?;
+    if step.disposition == Disposition::Open {
+        tell_open(tx, id, now)?;
+    }
     record_found(tx, id, now)
 }
 

@@ -8,9 +8,6 @@ use super::url::{PgTls, PgUrl};
 use super::{Conn, DbError};
 use crate::kernel::http::tls;
 use diesel_async::AsyncPgConnection;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -86,20 +83,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn verified(roots: &Path) -> Result<MakeRustlsConnect, DbError> {
-    let bad = |why: String| DbError::Connect(format!("sslrootcert {}: {why}", roots.display()));
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(roots).map_err(|error| bad(error.to_string()))? {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        store.add(certificate).map_err(|error| bad(error.to_string()))?;
-    }
-    if store.is_empty() {
-        return Err(bad("holds no certificate".into()));
-    }
-    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad(error.to_string()))?
-        .with_root_certificates(store)
-        .with_no_client_auth();
+    let config = tls::trusting(roots);
+    let config = config.map_err(|error| DbError::Connect(format!("sslrootcert: {}", error.chain())))?;
     Ok(MakeRustlsConnect::new(config))
 }
 

@@ -1,5 +1,6 @@
 //! Database addresses, parsed by hand so that a typo is an error and never a new empty database.
 
+use crate::kernel::http::tls;
 use std::path::PathBuf;
 
 /// Where the data is.
@@ -47,10 +48,6 @@ pub enum BadUrl {
     #[error("sslrootcert is given but sslmode is not require or verify-full, so nothing would be encrypted")]
     RootsUnused,
 }
-
-/// Root bundles of the distributions that the packages support.
-const SYSTEM_ROOTS: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
 
 impl DbUrl {
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
@@ -106,18 +103,13 @@ fn postgres(text: &str) -> Result<PgUrl, BadUrl> {
     let tls = match (mode, roots) {
         ("disable", None) => PgTls::Off,
         ("disable", Some(_)) => return Err(BadUrl::RootsUnused),
-        ("require" | "verify-full", Some("system")) => PgTls::Verified(system_roots()),
+        ("require" | "verify-full", Some("system")) => PgTls::Verified(tls::system_authorities()),
         ("require" | "verify-full", Some(path)) => PgTls::Verified(path.into()),
         ("require" | "verify-full", None) => return Err(BadUrl::NoRoots),
         (other, _) => return Err(BadUrl::SslMode(other.to_owned())),
     };
     kept.push(if tls == PgTls::Off { "sslmode=disable" } else { "sslmode=require" });
     Ok(PgUrl { address: format!("{base}?{}", kept.join("&")), tls })
-}
-
-fn system_roots() -> PathBuf {
-    let found = SYSTEM_ROOTS.iter().find(|path| std::path::Path::new(path).exists());
-    found.unwrap_or(&SYSTEM_ROOTS[0]).into()
 }
 
 #[cfg(test)]

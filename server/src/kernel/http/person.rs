@@ -80,6 +80,8 @@ permissions! {
     /// Invite, label, enable and disable hosts.
     ManageHosts "manage-hosts" Admin,
     ManagePeople "manage-people" Admin,
+    /// Where news are sent to, and how it goes: addresses of webhooks often hold a secret.
+    ManageWebhooks "manage-webhooks" Admin,
     /// Tokens of one's own: new ones, the list, their end.
     OwnTokens "own-tokens" Reader,
 }

@@ -17,7 +17,9 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,27 @@ use std::time::Duration;
 /// The only place that names the cryptography library of TLS.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Authorities that the distributions trust which the packages support.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+
+/// The file of authorities that this machine trusts.
+pub fn system_authorities() -> PathBuf {
+    let found = SYSTEM_ROOTS.iter().find(|path| Path::new(path).exists());
+    found.unwrap_or(&SYSTEM_ROOTS[0]).into()
+}
+
+/// TLS towards others, whose certificates must come from one of the authorities in this file (PEM).
+pub fn trusting(authorities: &Path) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(authorities)? {
+        roots.add(certificate).map_err(|error| unreadable(authorities, error))?;
+    }
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Error::fault("setting up TLS", error))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// A certificate chain and key from files, replaceable at run time.

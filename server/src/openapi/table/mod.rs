@@ -6,6 +6,7 @@ mod findings;
 mod hosts;
 mod site;
 mod times;
+mod webhooks;
 
 use super::route::{Answer, Content, Route, answer, json};
 use shared::wire;
@@ -39,4 +40,5 @@ pub const ROUTES: &[(&str, &[Route])] = &[
     ("ledger", site::LEDGER),
     ("audit", site::AUDIT),
     ("compliance", site::COMPLIANCE),
+    ("webhooks", webhooks::WEBHOOKS),
 ];

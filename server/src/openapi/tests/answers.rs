@@ -195,6 +195,7 @@ async fn people_get_what_is_described() {
     let items = json!({ "reason": "x", "items": items });
     let window = &of.change.body.intervals[..1];
     let calendar = json!({ "title": "x", "mode": "hard", "holds": ["normal"], "times": window });
+    let webhook = json!({ "name": "chat", "url": "https://chat.example/x", "kinds": ["webhook.test"] });
     let budget = json!({ "title": "x", "slots": 1, "lease_s": 600 });
     let budget = json!({ "after": 0, "reason": "x", "budget": budget });
     let calendar = json!({ "after": 0, "reason": "x", "calendar": calendar });
@@ -283,6 +284,14 @@ async fn people_get_what_is_described() {
         ("DELETE", "/v1/feeds".into(), vec![], 204),
         ("GET", "/v1/kpis?from=2026-01-01T00:00:00Z&to=2027-06-01T00:00:00Z".into(), vec![], 200),
         ("GET", "/v1/waiting".into(), vec![], 200),
+        ("POST", "/v1/webhooks".into(), json(webhook), 200),
+        ("GET", "/v1/webhooks".into(), vec![], 200),
+        ("POST", "/v1/webhooks/chat/test".into(), vec![], 200),
+        ("GET", "/v1/webhooks/chat/deliveries".into(), vec![], 200),
+        ("POST", "/v1/webhooks/chat/deliveries/1/again".into(), vec![], 204),
+        ("POST", "/v1/webhooks/chat/deliveries/9/again".into(), vec![], 404),
+        ("DELETE", "/v1/webhooks/chat".into(), vec![], 204),
+        ("DELETE", "/v1/webhooks/chat".into(), vec![], 404),
         ("GET", format!("/v1/waiting?change={id}"), vec![], 200),
         // And refusals.
         ("GET", "/v1/waiting?change=C-999".into(), vec![], 404),

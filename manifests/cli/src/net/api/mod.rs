@@ -3,6 +3,7 @@
 mod changes;
 mod entries;
 mod times;
+mod webhooks;
 
 use super::client::JSON;
 use super::{Client, Method, Reply, Request};

@@ -23,7 +23,7 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{assess, budgets, calendars, cmdb, findings, kpi, people, rollout, schedule};
+use crate::{assess, budgets, calendars, cmdb, findings, kpi, people, rollout, schedule, webhooks};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -233,7 +233,8 @@ impl World {
             .configure(kpi::people)
             .configure(cmdb::routes)
             .configure(people::routes)
-            .configure(compliance::people);
+            .configure(compliance::people)
+            .configure(webhooks::people);
         let app = test::init_service(app).await;
         let mut request = test::TestRequest::with_uri(path)
             .method(Method::from_bytes(method.as_bytes()).unwrap())

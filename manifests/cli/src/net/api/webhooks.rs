@@ -1,0 +1,39 @@
+//! Where news are sent.
+
+use super::{LARGE, SMALL};
+use crate::error::Done;
+use crate::net::{Client, Method, Request};
+use shared::ids::WebhookName;
+use shared::strict;
+use shared::wire::{DeliveryPage, NewWebhook, WebhookLine, WebhookTried};
+
+impl Client {
+    pub fn webhooks(&self) -> Done<Vec<WebhookLine>> {
+        self.read("the list of webhooks", &Request::get("/v1/webhooks", SMALL * 4))
+    }
+
+    pub fn new_webhook(&self, new: &NewWebhook) -> Done {
+        let request = Request::json(Method::POST, "/v1/webhooks", strict::to_json(new), SMALL);
+        self.send(&request)?.good().map(drop)
+    }
+
+    pub fn end_webhook(&self, name: &WebhookName) -> Done {
+        let path = format!("/v1/webhooks/{name}");
+        self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
+    }
+
+    pub fn try_webhook(&self, name: &WebhookName) -> Done<WebhookTried> {
+        let path = format!("/v1/webhooks/{name}/test");
+        self.read("the event", &Request::json(Method::POST, &path, Vec::new(), SMALL))
+    }
+
+    pub fn deliveries(&self, name: &WebhookName, before: Option<u64>) -> Done<DeliveryPage> {
+        let before = before.map(|before| format!("?before={before}")).unwrap_or_default();
+        self.read("the deliveries", &Request::get(&format!("/v1/webhooks/{name}/deliveries{before}"), LARGE))
+    }
+
+    pub fn redeliver(&self, name: &WebhookName, number: u64) -> Done {
+        let path = format!("/v1/webhooks/{name}/deliveries/{number}/again");
+        self.send(&Request::json(Method::POST, &path, Vec::new(), SMALL))?.good().map(drop)
+    }
+}
