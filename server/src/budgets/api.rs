@@ -35,7 +35,7 @@ async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         for (name, step) in store::list(tx)? {
             let Some(budget) = step.budget else { continue };
-            let hosts = chosen.of(tx, &budget.labels, &budget.hosts)?;
+            let hosts = chosen.of(tx, &budget)?;
             let (title, slots) = (budget.title.clone(), budget.slots);
             let taken = lease::alive(tx, &vec![(name.clone(), budget)], now)?.len();
             let (taken, hosts) = (count(taken), hosts.map(|hosts| count(hosts.len())));
@@ -81,6 +81,10 @@ async fn revise(
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "budgets.store", &name, &wish), now)?;
         store::lock(tx)?;
+        let mut wish = wish.clone();
+        if let Some(budget) = &mut wish.budget {
+            budget.search = fleet::spelt_out(tx, budget.search.as_deref())?;
+        }
         store::insert(tx, &name, &wish, &person.person, now)?;
         if wish.budget.is_none() {
             store::delete_all(tx, &name)?;
@@ -131,7 +135,11 @@ pub(super) async fn asked(db: &Db, agent: AgentId, ask: AskSlots, now: Timestamp
 fn covering(tx: &mut Conn, agent: AgentId) -> Result<Covering, Error> {
     let unknown = || Refusal::forbidden("agent.not_enabled").with("agent", agent);
     let host = fleet::find(tx, agent)?.filter(|host| host.enabled).ok_or_else(unknown)?;
-    let mut budgets = current(tx)?;
-    budgets.retain(|(_, budget)| Chosen::has(&host, &budget.labels, &budget.hosts));
-    Ok(budgets)
+    let mut covering = Covering::new();
+    for (name, budget) in current(tx)? {
+        if Chosen::has(tx, &host, &budget)? {
+            covering.push((name, budget));
+        }
+    }
+    Ok(covering)
 }

@@ -36,9 +36,8 @@ fn current(tx: &mut Conn) -> Result<Covering, Error> {
 /// What the control file says of budgets: which hosts need a slot.
 pub fn published(tx: &mut Conn) -> Result<Vec<BudgetNotice>, Error> {
     let (budgets, mut chosen) = (current(tx)?, Chosen::default());
-    let told = |(name, budget): (BudgetName, Budget)| {
-        Ok(BudgetNotice { name, agents: chosen.of(tx, &budget.labels, &budget.hosts)? })
-    };
+    let told =
+        |(name, budget): (BudgetName, Budget)| Ok(BudgetNotice { name, agents: chosen.of(tx, &budget)? });
     budgets.into_iter().map(told).collect()
 }
 

@@ -156,6 +156,25 @@ async fn a_slot_is_one_hosts_until_it_gives_it_back_is_not_heard_of_or_is_no_lon
     }
 }
 
+/// A budget of a service covers the hosts that it stands on.
+#[actix_web::test]
+async fn a_search_covers_whom_it_finds_when_they_ask() {
+    for world in World::each(1, 2).await {
+        let to = format!("host:{}", world.hosts[1].name);
+        let item = json!({ "item": "service:shop", "relations": [{ "kind": "runs_on", "to": to }] });
+        world.good("POST", "/v1/declarations", json!({ "reason": "survey", "items": [item] })).await;
+        let mut searched = slots(0);
+        searched["search"] = json!("serves:shop");
+        world.good("PUT", DB, put(0, searched.clone())).await;
+        let control = world.told().await;
+        assert_eq!(control.budgets[0].agents, Some([world.hosts[1].agent()].into()), "{}", world.engine);
+        assert!(is_granted(&world.takes(0, of(1)).await), "{}: it needs none", world.engine);
+        assert!(matches!(world.takes(1, of(1)).await, Slots::Held(_)), "{}", world.engine);
+        searched["search"] = json!("servs:shop");
+        assert_eq!(world.code("PUT", DB, put(1, searched)).await, "ci.bad_search");
+    }
+}
+
 #[actix_web::test]
 async fn who_waits_for_one_budget_uses_up_no_other() {
     for world in World::each(1, 3).await {

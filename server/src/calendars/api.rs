@@ -2,7 +2,7 @@
 
 use super::{model, store};
 use crate::audit::{self, Action};
-use crate::fleet::Chosen;
+use crate::fleet::{self, Chosen};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
@@ -39,9 +39,7 @@ async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json
                 name,
                 revision: step.revision,
                 mode: calendar.mode,
-                hosts: chosen
-                    .of(tx, &calendar.labels, &calendar.hosts)?
-                    .map(|held| u32::try_from(held.len()).unwrap_or(u32::MAX)),
+                hosts: chosen.of(tx, &calendar)?.map(|held| u32::try_from(held.len()).unwrap_or(u32::MAX)),
                 next: model::times(&calendar, ahead(now))?.first().copied(),
                 title: calendar.title,
             });
@@ -83,6 +81,10 @@ async fn revise(
     model::check(&wish, now)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.store", &name, &wish), now)?;
+        let mut wish = wish.clone();
+        if let Some(calendar) = &mut wish.calendar {
+            calendar.search = fleet::spelt_out(tx, calendar.search.as_deref())?;
+        }
         store::insert(tx, &name, &wish, &person.person, now)?;
         file(tx, name.clone(), now)
     };

@@ -38,7 +38,7 @@ pub fn between(tx: &mut Conn, mode: CalendarMode, span: Interval) -> Result<Vec<
     for (name, step) in store::list(tx)? {
         let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == mode) else { continue };
         let intervals = model::times(&calendar, span)?;
-        let agents = chosen.of(tx, &calendar.labels, &calendar.hosts)?;
+        let agents = chosen.of(tx, &calendar)?;
         found.push(Blackout { name, title: calendar.title, agents, holds: calendar.holds, intervals });
     }
     Ok(found)

@@ -144,6 +144,62 @@ async fn hosts_are_told_of_hard_blackouts_and_of_nothing_twice() {
     }
 }
 
+/// A blackout of a service is one of the hosts that it stands on, as the CMDB declares it at the time.
+#[actix_web::test]
+async fn a_search_holds_whom_it_finds_now_whatever_becomes_of_saved_searches() {
+    for world in World::each(1, 2).await {
+        let path = "/v1/calendars/year-end";
+        let runs_on = async |host: usize| {
+            let to = format!("host:{}", world.hosts[host].name);
+            let item = json!({ "item": "service:shop", "relations": [{ "kind": "runs_on", "to": to }] });
+            world.good("POST", "/v1/declarations", json!({ "reason": "moved", "items": [item] })).await;
+        };
+        let held = async || told(&world).await.blackouts[0].agents.clone();
+        let searched = |query: &str| {
+            let mut calendar = frozen(3_600, 7_200);
+            calendar["search"] = json!(query);
+            calendar
+        };
+        for (query, code) in [
+            ("serves:", "ci.bad_search"),
+            ("searves:shop", "ci.bad_search"),
+            ("saved:nobody", "ci.search_unknown"),
+        ] {
+            assert_eq!(world.code("PUT", path, put(0, searched(query))).await, code, "{query}");
+        }
+        world.good("PUT", "/v1/searches/shop-hosts", json!({ "query": "serves:shop" })).await;
+        let file = world.good("PUT", path, put(0, searched("class:host saved:shop-hosts"))).await;
+        let kept = file["history"][0]["calendar"]["search"].as_str().unwrap().to_owned();
+        assert_eq!(kept, "class:host serves:shop", "the saved one is put in");
+        world.good("DELETE", "/v1/searches/shop-hosts", ()).await;
+        assert_eq!(held().await, Some([].into()), "{}: nobody yet", world.engine);
+        runs_on(0).await;
+        assert_eq!(held().await, Some([world.hosts[0].agent()].into()), "{}", world.engine);
+        runs_on(1).await;
+        assert_eq!(held().await, Some([world.hosts[1].agent()].into()), "{}: it was moved", world.engine);
+        let lines = world.good("GET", "/v1/calendars", ()).await;
+        assert_eq!(lines[0]["hosts"], 1);
+        // Free times of the service are those of its hosts.
+        let span = format!("from={}&until={}", NOW, NOW.plus(9_000));
+        let free = world.good("GET", &format!("/v1/free-times?search=serves:shop&{span}"), ()).await;
+        assert_eq!((free["hosts"].as_u64(), free["free"].as_array().unwrap().len()), (Some(1), 2), "{free}");
+        let other = format!("/v1/free-times?host={}&{span}", world.hosts[0].name);
+        assert_eq!(world.good("GET", &other, ()).await["free"].as_array().unwrap().len(), 1);
+        // A search that cannot be followed any more holds too many, not too few; and halts go on to be told.
+        let chain: Vec<Value> = (0..25)
+            .map(|n| json!({ "item": format!("data:d{n}"), "relations": [{ "kind": "depends_on", "to": format!("data:d{}", n + 1) }] }))
+            .rev()
+            .collect();
+        let last = json!([{ "item": "data:d25" }]);
+        let first =
+            json!([{ "item": "service:shop", "relations": [{ "kind": "depends_on", "to": "data:d0" }] }]);
+        for items in [last, json!(chain), first] {
+            world.good("POST", "/v1/declarations", json!({ "reason": "far", "items": items })).await;
+        }
+        assert_eq!(held().await, None, "{}: all hosts", world.engine);
+    }
+}
+
 #[actix_web::test]
 async fn why_not_yet_names_the_blackout_and_its_end() {
     for mut world in World::each(1, 1).await {

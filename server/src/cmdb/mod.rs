@@ -16,7 +16,9 @@ mod tests;
 pub use api::{Then, routes};
 pub use declared::{Far, Page, hosts as declared_hosts, reached};
 pub use model::{CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
-pub use search::{Asked, Field, found, labels, observed, record as record_words};
+pub use search::{
+    Asked, Field, fitting_all, found, is_fitting, labels, observed, record as record_words, spelt_out,
+};
 pub use store::{
     facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host, list_departures,
     list_history, list_states, names, record_effect, record_facts, record_health, record_report,

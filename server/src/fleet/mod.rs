@@ -20,7 +20,7 @@ mod tests;
 pub use api::{Strangers, agent_routes, people_routes, strangers_routes};
 pub use authorities::{follow as follow_authorities, make_next as make_next_authority};
 pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
-pub use chosen::Chosen;
+pub use chosen::{Chosen, Scope, spelt_out};
 pub use join::{Door, address, invite, join, renew};
 pub use listeners::renew as renew_listeners;
 pub use model::{ChainHead, Host, Labels};

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::digest::Digest;
 use shared::ids::ChangeId;
+use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{Conflict, FreeTimes};
 
@@ -119,6 +120,8 @@ pub struct Asked {
     label: Option<Vec<String>>,
     /// Id of the CI, id of the agent, or name of the host; may be repeated.
     host: Option<Vec<String>>,
+    /// Hosts that this search of the CMDB finds as well.
+    search: Option<String>,
     /// From now on when absent.
     from: Option<Timestamp>,
     until: Timestamp,
@@ -132,15 +135,26 @@ async fn free(
     clock: Data<Clock>,
 ) -> Result<Json<FreeTimes>, Error> {
     let bad = |detail: String| Refusal::bad_request("request.bad_parameter").with("detail", detail);
-    let (mut labels, mut hosts, mut from, mut until) = (Vec::new(), Vec::new(), clock.now(), None);
+    let (mut labels, mut hosts, mut search) = (Map::default(), Vec::new(), None);
+    let (mut from, mut until) = (clock.now(), None);
     for (name, value) in query.into_inner() {
         let time = |value: &str| value.parse::<Timestamp>().map_err(|why| bad(why.to_string()));
         match (name.as_str(), value.split_once('=')) {
-            ("label", Some((label, value))) => labels.push((label.to_owned(), value.to_owned())),
+            ("label", Some((label, value))) => {
+                let other = labels.0.insert(label.to_owned(), value.to_owned());
+                if other.is_some_and(|other| other != value) {
+                    return Err(bad(format!("no host has two values of the label {label}")).into());
+                }
+            }
+            ("search", _) => search = Some(value),
             ("host", _) => hosts.push(value),
             ("from", _) => from = time(&value)?,
             ("until", _) => until = Some(time(&value)?),
-            _ => return Err(bad("only label=name=value, host, from and until are known".into()).into()),
+            _ => {
+                return Err(
+                    bad("only label=name=value, host, search, from and until are known".into()).into()
+                );
+            }
         }
     }
     let until = until.ok_or_else(|| bad("until is missing".into()))?;
@@ -150,6 +164,6 @@ async fn free(
             bad(format!("until must be after from, and at most {} days later", FURTHEST / 86_400)).into()
         );
     }
-    let read = move |tx: &mut Conn| store::free(tx, (&labels, &hosts), span);
+    let read = move |tx: &mut Conn| store::free(tx, (&labels, search.as_deref(), &hosts), span);
     Ok(Json(db.read("schedule.free", read).await?))
 }

@@ -4,16 +4,16 @@ use super::model;
 use crate::calendars;
 use crate::changes;
 use crate::each;
-use crate::fleet;
+use crate::fleet::{self, Chosen, Scope};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::people;
 use diesel::prelude::*;
 use shared::change::ChangeType;
 use shared::digest::Digest;
-use shared::ids::PersonId;
-use shared::ids::{AgentId, ChangeId};
+use shared::ids::{AgentId, ChangeId, PersonId};
 use shared::lifecycle::State;
+use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{CalendarMode, Conflict, FreeTimes};
 use std::collections::BTreeSet;
@@ -96,20 +96,23 @@ pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Con
     Ok(found)
 }
 
-/// When hosts that have all these labels or are named could be changed: of all hosts, when nothing is asked for.
+/// When hosts that have all these labels, that the search finds or that are named could be changed: of all hosts, when
+/// nothing is asked for.
 pub(super) fn free(
     tx: &mut Conn,
-    (labels, names): (&[(String, String)], &[String]),
+    (labels, search, names): (&Map<String, String>, Option<&str>, &[String]),
     span: Interval,
 ) -> Result<FreeTimes, Error> {
-    let mut agents: BTreeSet<AgentId> = BTreeSet::new();
+    let mut named: BTreeSet<AgentId> = BTreeSet::new();
     for name in names {
-        agents.insert(fleet::get(tx, name)?.agent);
+        named.insert(fleet::get(tx, name)?.agent);
     }
-    if names.is_empty() || !labels.is_empty() {
-        let fits = |host: &fleet::Host| host.has_labels(labels.iter().map(|(name, value)| (name, value)));
-        agents.extend(fleet::list(tx)?.iter().filter(|host| fits(host)).map(|host| host.agent));
-    }
+    let search = fleet::spelt_out(tx, search)?;
+    let scope = Scope { labels, named: &named, search: search.as_deref() };
+    let agents = match Chosen::default().of(tx, scope)? {
+        Some(agents) => agents,
+        None => fleet::list(tx)?.iter().map(|host| host.agent).collect(),
+    };
     let mut taken = Vec::new();
     for calendar in calendars::between(tx, CalendarMode::Hard, span)? {
         let holds = calendar.agents.as_ref().is_none_or(|held| !held.is_disjoint(&agents));

@@ -35,6 +35,10 @@ pub enum Key {
     Manifest,
     Change,
     Finding,
+    /// What the entry of this name stands on: it, and all that it runs on, depends on or consists of.
+    Serves,
+    /// What an outage of the entry of this name reaches, and it.
+    Relies,
     Saved,
 }
 
@@ -66,7 +70,7 @@ const LIFECYCLE: &[&str] =
     &[Lifecycle::Planned.as_str(), Lifecycle::InUse.as_str(), Lifecycle::Retired.as_str()];
 
 impl Key {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Name,
         Self::Class,
         Self::HostClass,
@@ -91,6 +95,8 @@ impl Key {
         Self::Manifest,
         Self::Change,
         Self::Finding,
+        Self::Serves,
+        Self::Relies,
         Self::Saved,
     ];
 
@@ -121,6 +127,8 @@ impl Key {
             Self::Manifest => "manifest",
             Self::Change => "change",
             Self::Finding => "finding",
+            Self::Serves => "serves",
+            Self::Relies => "relies",
             Self::Saved => "saved",
         }
     }
@@ -158,6 +166,8 @@ impl Key {
             | Self::Scope
             | Self::Change
             | Self::Finding
+            | Self::Serves
+            | Self::Relies
             | Self::Saved => Details::None,
         }
     }

@@ -16,12 +16,15 @@ pub struct Budget {
     pub title: String,
     /// How many of its hosts may be changing at once; with 0 none may begin.
     pub slots: u32,
-    /// It covers hosts that have all these labels. Without labels and hosts it covers all.
+    /// It covers hosts that have all these labels. Without labels, hosts and search it covers all.
     #[serde(default)]
     pub labels: Map<String, String>,
     /// It covers these hosts as well.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hosts: BTreeSet<AgentId>,
+    /// And the hosts that this search of the CMDB finds, such as `serves:shop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
     /// Seconds after which the slot of a host that is not heard of any more is free again.
     pub lease_s: u32,
 }

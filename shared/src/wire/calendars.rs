@@ -36,12 +36,15 @@ pub struct Calendar {
     /// Why nothing starts then, in one line.
     pub title: String,
     pub mode: CalendarMode,
-    /// It holds hosts that have all these labels. Without labels and hosts it holds all.
+    /// It holds hosts that have all these labels. Without labels, hosts and search it holds all.
     #[serde(default)]
     pub labels: Map<String, String>,
     /// It holds these hosts as well.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hosts: BTreeSet<AgentId>,
+    /// And the hosts that this search of the CMDB finds, such as `serves:shop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
     /// The types of changes that it holds; never retroactive ones, which no host runs.
     pub holds: BTreeSet<ChangeType>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

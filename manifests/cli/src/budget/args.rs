@@ -64,6 +64,10 @@ pub struct SetArgs {
     /// It covers this host as well
     #[arg(long, value_name = "HOST")]
     pub target: Vec<String>,
+    /// It covers the hosts that this search finds as well, such as serves:shop; see `assent ci list --help`. Saved searches are
+    /// put in as they are now
+    #[arg(long, value_name = "QUERY")]
+    pub search: Option<String>,
     /// After this time the slot of a host that is not heard of any more is free again, 5m to 24h
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub lease: String,

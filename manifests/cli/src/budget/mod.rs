@@ -105,7 +105,8 @@ fn print(session: &Session, file: &BudgetFile) -> Done {
 fn only(budget: &Budget) -> Option<String> {
     let labels = budget.labels.iter().map(|(name, value)| format!("{name}={value}"));
     let hosts = budget.hosts.iter().map(|host| host.to_string());
-    let all: Vec<_> = labels.chain(hosts).map(|text| text::clean(&text)).collect();
+    let search = budget.search.iter().map(|search| format!("[{search}]"));
+    let all: Vec<_> = labels.chain(hosts).chain(search).map(|text| text::clean(&text)).collect();
     (!all.is_empty()).then(|| all.join(" "))
 }
 
@@ -123,6 +124,7 @@ fn budget(session: &Session, args: &SetArgs, before: Option<&BudgetFile>) -> Don
         })?,
         slots: args.slots,
         labels: pairs(&args.label)?.into_iter().collect(),
+        search: args.search.clone(),
         hosts: args
             .target
             .iter()

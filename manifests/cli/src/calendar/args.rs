@@ -78,6 +78,10 @@ pub struct Scope {
     /// It holds this host as well
     #[arg(long, value_name = "HOST")]
     pub target: Vec<String>,
+    /// It holds the hosts that this search finds as well, such as serves:shop; see `assent ci list --help`. Saved searches are
+    /// put in as they are now
+    #[arg(long, value_name = "QUERY")]
+    pub search: Option<String>,
     /// Changes of this type are held (default: standard and normal)
     #[arg(long, value_enum, value_name = "TYPE")]
     pub hold: Vec<Held>,
@@ -122,6 +126,9 @@ pub struct FreeArgs {
     /// Free on this host
     #[arg(long, value_name = "HOST")]
     pub target: Vec<String>,
+    /// Free on the hosts that this search finds
+    #[arg(long, value_name = "QUERY")]
+    pub search: Option<String>,
     /// Only within the windows of this rule: see `assent window`
     #[arg(long, value_name = "RULE")]
     pub within: Vec<String>,

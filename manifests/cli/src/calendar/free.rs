@@ -21,7 +21,7 @@ pub fn run(session: &Session, args: &FreeArgs) -> Done {
     if span.is_empty() {
         return Err(Failure::usage(format!("--until {} is over", args.until)));
     }
-    let found = session.api.free_times(&pairs(&args.label)?, &args.target, span)?;
+    let found = session.api.free_times(&pairs(&args.label)?, &args.target, args.search.as_deref(), span)?;
     let wanted = match args.within.is_empty() {
         true => vec![span],
         false => {

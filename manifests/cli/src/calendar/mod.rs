@@ -94,11 +94,13 @@ fn print(session: &Session, file: &CalendarFile) -> Done {
                 CalendarMode::Warn => lang.fill(Word::CalendarWarn, &holds.join(", ")),
             };
             out.push_str(&format!("  {mode}\n"));
-            if !calendar.labels.is_empty() || !calendar.hosts.is_empty() {
+            if !calendar.labels.is_empty() || !calendar.hosts.is_empty() || calendar.search.is_some() {
                 let labels: Vec<_> =
                     calendar.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 let hosts = calendar.hosts.iter().map(|host| host.to_string());
-                let held: Vec<_> = labels.into_iter().chain(hosts).map(|text| text::clean(&text)).collect();
+                let search = calendar.search.iter().map(|search| format!("[{search}]"));
+                let held: Vec<_> =
+                    labels.into_iter().chain(hosts).chain(search).map(|text| text::clean(&text)).collect();
                 out.push_str(&format!("  {}\n", lang.fill(Word::CalendarHosts, &held.join(" "))));
             }
             for rule in &calendar.rules {
@@ -212,6 +214,7 @@ fn calendar(
         })?,
         mode: if scope.warn { CalendarMode::Warn } else { CalendarMode::Hard },
         labels: pairs(&scope.label)?.into_iter().collect(),
+        search: scope.search.clone(),
         hosts: scope
             .target
             .iter()
@@ -272,6 +275,7 @@ mod tests {
             mode: CalendarMode::Hard,
             labels: [].into_iter().collect(),
             hosts: [].into(),
+            search: None,
             holds: [ChangeType::Normal].into(),
             rules: vec![],
             times: times.iter().map(|from| time(*from)).collect(),

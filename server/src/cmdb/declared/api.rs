@@ -167,6 +167,23 @@ pub fn reached(tx: &mut Conn, of: &[CiId]) -> Result<Wide, Error> {
     })
 }
 
+/// These entries and all that they stand on, at most `most`; `None` where it is more, or further than relations are walked.
+pub fn serving(tx: &mut Conn, starts: &[i64], most: usize) -> Result<Option<Vec<i64>>, Error> {
+    all_of(tx, starts, Way::Needs, most)
+}
+
+/// These entries and all that an outage of theirs reaches, likewise.
+pub fn relying(tx: &mut Conn, starts: &[i64], most: usize) -> Result<Option<Vec<i64>>, Error> {
+    all_of(tx, starts, Way::Affects, most)
+}
+
+fn all_of(tx: &mut Conn, starts: &[i64], way: Way, most: usize) -> Result<Option<Vec<i64>>, Error> {
+    let room = most.saturating_sub(starts.len());
+    let (found, cut) = walk(starts, way, (FAR.1, room), |at: &[i64]| store::edges(tx, at))?;
+    let all = starts.iter().copied().chain(found.iter().map(|place| place.ci)).collect();
+    Ok((!cut && starts.len() <= most).then_some(all))
+}
+
 fn reach(tx: &mut Conn, name: &str, depth: u32) -> Result<Impact, Error> {
     let line = get(tx, name)?;
     let id: CiId = line.ci.parse().map_err(|error| Error::fault("reading the CMDB", error))?;

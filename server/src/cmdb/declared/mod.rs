@@ -8,5 +8,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Far, Page, reached, routes};
+pub use api::{Far, Page, reached, relying, routes, serving};
 pub use store::{find, find_at, hosts, relations, relations_at};

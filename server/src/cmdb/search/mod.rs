@@ -14,5 +14,6 @@ pub(super) use api::fitting;
 pub use api::{Asked, routes};
 pub use model::{Field, found, labels};
 pub(super) use model::{Known, of_declared, of_facts};
+pub use saved::{fitting_all, is_fitting, spelt_out};
 pub(super) use store::{FOREVER, past};
 pub use store::{observed, record};

@@ -152,7 +152,14 @@ impl Field {
             Key::Lifecycle => &[Self::Lifecycle],
             Key::Manifest => &[Self::Manifest],
             Key::Finding => &[Self::Finding],
-            Key::Text | Key::Name | Key::Class | Key::HostClass | Key::Change | Key::Saved => return None,
+            Key::Text
+            | Key::Name
+            | Key::Class
+            | Key::HostClass
+            | Key::Change
+            | Key::Serves
+            | Key::Relies
+            | Key::Saved => return None,
         })
     }
 

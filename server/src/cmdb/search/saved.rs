@@ -1,6 +1,7 @@
 //! Saved searches: named, of the whole site, and used in other searches as `saved:NAME`.
 
 use super::store;
+use crate::cmdb::model::CiId;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use shared::ids::PersonId;
@@ -8,6 +9,7 @@ use shared::limits;
 use shared::search::{Query, is_name};
 use shared::time::Timestamp;
 use shared::wire::{PutSearch, SavedSearch};
+use std::collections::BTreeSet;
 
 /// Saved searches of one site.
 const SAVED: usize = 1_000;
@@ -25,6 +27,32 @@ pub(super) fn resolved(tx: &mut Conn, text: &str) -> Result<Query, Error> {
         }
         false => Ok(query),
     }
+}
+
+/// A search with the saved ones in their places, as text: it goes on to mean the same whatever becomes of them.
+///
+/// # Errors
+/// As [`resolved`].
+pub fn spelt_out(tx: &mut Conn, text: &str) -> Result<String, Error> {
+    Ok(resolved(tx, text)?.to_string())
+}
+
+/// The entries that fit a search.
+///
+/// # Errors
+/// As [`resolved`], and `ci.search_wide`.
+pub fn fitting_all(tx: &mut Conn, text: &str) -> Result<BTreeSet<CiId>, Error> {
+    let query = resolved(tx, text)?;
+    Ok(store::matching(tx, &query, None)?.into_iter().map(CiId).collect())
+}
+
+/// Whether one entry fits.
+///
+/// # Errors
+/// As [`fitting_all`].
+pub fn is_fitting(tx: &mut Conn, text: &str, ci: CiId) -> Result<bool, Error> {
+    let query = resolved(tx, text)?;
+    Ok(!store::matching(tx, &query, Some(ci))?.is_empty())
 }
 
 fn bad(at: usize, why: impl ToString) -> Refusal {

@@ -126,6 +126,50 @@ async fn entries_are_found_by_what_is_known_of_them() {
     }
 }
 
+/// What something stands on, and what relies on it, however far that is.
+#[actix_web::test]
+async fn entries_are_found_by_what_they_serve_and_rely_on() {
+    for world in World::each(1, 3).await {
+        let [h0, h1, h2] = [0, 1, 2].map(|at: usize| world.hosts[at].name.as_str());
+        let related = |item: &str, kind: &str, to: &str| json!({ "item": item, "relations": [{ "kind": kind, "to": to }] });
+        let on = |item: &str, host: &str| related(item, "runs_on", &format!("host:{host}"));
+        let mut items = vec![
+            on("software:database", h0),
+            related("service:shop", "depends_on", "software:database"),
+            on("service:mail", h1),
+            related(&format!("host:{h1}"), "part_of", "device:rack"),
+        ];
+        for n in 0..25 {
+            items.push(related(&format!("data:d{n}"), "depends_on", &format!("data:d{}", n + 1)));
+        }
+        items.extend([json!({ "item": "data:d25" }), json!({ "item": "device:rack" })]);
+        items.reverse();
+        world.good("POST", "/v1/declarations", json!({ "reason": "survey", "items": items })).await;
+        for (query, found) in [
+            ("serves:shop".to_owned(), vec![h0, "database", "shop"]),
+            ("class:host serves:SHOP,mail".into(), vec![h0, h1]),
+            ("class:host -serves:shop".into(), vec![h1, h2]),
+            ("class:host (serves:shop OR serves:mail)".into(), vec![h0, h1]),
+            ("serves:sh*".into(), vec![h0, "database", "shop"]),
+            ("serves:rack class:host".into(), vec![h1]),
+            (format!("relies:{h0}"), vec![h0, "database", "shop"]),
+            (format!("relies:{h1} -class:host"), vec!["mail", "rack"]),
+            (format!("serves:{h2}"), vec![h2]),
+            ("serves:nobody".into(), vec![]),
+            ("serves:d6 name:d25".into(), vec!["d25"]),
+        ] {
+            let mut found: Vec<String> = found.into_iter().map(str::to_owned).collect();
+            found.sort();
+            let mut told = find(&world, &query).await;
+            told.sort();
+            assert_eq!(told, found, "{} {query}", world.engine);
+        }
+        // Further than relations are walked nothing is left out without a word.
+        let far = format!("/v1/cis?q={}", escaped("serves:d1"));
+        assert_eq!(world.code("GET", &far, ()).await, "ci.search_wide", "{}", world.engine);
+    }
+}
+
 #[actix_web::test]
 async fn every_entry_is_on_one_page_whatever_comes_meanwhile() {
     for world in World::each(1, 2).await {

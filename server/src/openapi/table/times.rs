@@ -1,6 +1,6 @@
 //! Routes of what holds changes up or warns of it: calendars, budgets, the schedule.
 
-use super::{DONE, NAMED};
+use super::DONE;
 use crate::kernel::http::person::{Operate, Read};
 use crate::openapi::route::{Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
 use crate::{budgets, schedule};
@@ -42,7 +42,14 @@ pub(super) const CALENDARS: &[Route] = &[
     .parts(&[part::<CalendarName>("calendar")])
     .takes(json::<wire::PutCalendar>())
     .answers(&[answer(200, "the calendar afterwards", json::<wire::CalendarFile>())])
-    .refuses(&["calendar.bad", "calendar.moved"]),
+    .refuses(&[
+        "calendar.bad",
+        "calendar.moved",
+        "ci.bad_search",
+        "ci.search_circle",
+        "ci.search_unknown",
+        "ci.search_wide",
+    ]),
 ];
 
 pub(super) const BUDGETS: &[Route] = &[
@@ -71,7 +78,7 @@ pub(super) const BUDGETS: &[Route] = &[
     .parts(&[part::<BudgetName>("budget")])
     .takes(json::<wire::PutBudget>())
     .answers(&[answer(200, "the budget afterwards", json::<wire::BudgetFile>())])
-    .refuses(&["budget.bad", "budget.moved"]),
+    .refuses(&["budget.bad", "budget.moved", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "ci.search_wide"]),
     route(
         ("POST", "/v1/budgets/{budget}/addresses"),
         "openBudgetAddress",
@@ -149,7 +156,7 @@ pub(super) const SCHEDULE: &[Route] = &[
     )
     .query::<schedule::Asked>()
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
-    .refuses(NAMED),
+    .refuses(&["host.not_found", "ci.ambiguous", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "ci.search_wide"]),
     route(
         ("POST", "/v1/feeds"),
         "openFeed",

@@ -82,6 +82,7 @@ impl Client {
         &self,
         labels: &[(String, String)],
         hosts: &[String],
+        search: Option<&str>,
         span: Interval,
     ) -> Done<FreeTimes> {
         let mut path = format!("/v1/free-times?from={}&until={}", span.from, span.until);
@@ -90,6 +91,9 @@ impl Client {
         }
         for host in hosts {
             path.push_str(&format!("&host={}", escape(host)));
+        }
+        if let Some(search) = search {
+            path.push_str(&format!("&search={}", escape(search)));
         }
         self.read("the free times", &Request::get(&path, SMALL * 4))
     }

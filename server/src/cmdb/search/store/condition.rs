@@ -2,7 +2,9 @@
 //! database then joins words to entries.
 
 use super::{FOREVER, ci_term, term};
+use crate::cmdb::declared;
 use crate::cmdb::marks::Wanted;
+use crate::cmdb::model::CiId;
 use crate::cmdb::search::model::Field;
 use crate::cmdb::store::{CiRow, ci, ci_history, ci_mark, line};
 use crate::kernel::db::Conn;
@@ -86,6 +88,7 @@ fn of_term(tx: &mut Conn, term: &Term, holds: bool) -> Result<Condition, Error> 
             Box::new(ci::host_class.is_not_null().and(class))
         }
         Key::Name => Box::new(ci::sought.like(like(word)).escape('\\')),
+        Key::Serves | Key::Relies => Box::new(ci::id.eq_any(related(tx, term)?)),
         Key::Change => {
             let id = like(word).to_uppercase();
             let told =
@@ -105,6 +108,29 @@ fn of_term(tx: &mut Conn, term: &Term, holds: bool) -> Result<Condition, Error> 
             }
         }
     }))
+}
+
+/// The entries of a name, and what they stand on or what relies on them.
+fn related(tx: &mut Conn, term: &Term) -> Result<Vec<i64>, Error> {
+    let named = ci::table.filter(ci::sought.like(like(&term.want.word)).escape('\\'));
+    let starts: Vec<i64> = named.select(ci::id).limit(WORDS as i64 + 1).load(tx)?;
+    let found = match term.key {
+        Key::Serves => declared::serving(tx, &starts, WORDS)?,
+        _ => declared::relying(tx, &starts, WORDS)?,
+    };
+    found.ok_or_else(|| too_wide(term))
+}
+
+/// The ids of all entries that fit, or of those among `only`.
+///
+/// # Errors
+/// As [`page`].
+pub(in crate::cmdb) fn matching(tx: &mut Conn, query: &Query, only: Option<CiId>) -> Result<Vec<i64>, Error> {
+    let mut rows = ci::table.select(ci::id).into_boxed();
+    if let Some(only) = only {
+        rows = rows.filter(ci::id.eq(only.0));
+    }
+    Ok(rows.filter(all_of(tx, query)?).load(tx)?)
 }
 
 /// As LIKE takes a pattern.

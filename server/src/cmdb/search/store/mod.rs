@@ -3,7 +3,7 @@
 mod condition;
 mod saved;
 
-pub(in crate::cmdb) use condition::page;
+pub(in crate::cmdb) use condition::{matching, page};
 pub(super) use saved::{delete_saved, find_saved, list_saved, record_saved};
 
 use super::model::{Field, Known};
