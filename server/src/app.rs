@@ -7,10 +7,10 @@ use crate::kernel::db::{Connect, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::agent::{self, AgentGate};
 use crate::kernel::http::edge::{self, DefaultLanguage};
+use crate::kernel::http::listen::{Door, listen};
 use crate::kernel::http::proxied::{self, AddressHeader, Audience, OnceGate};
 use crate::kernel::http::seats::Seats;
 use crate::kernel::http::tls::{self, HotCert, HotVerifier};
-use crate::kernel::http::{CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::kernel::jobs::{self, Job, Runner};
 use crate::kernel::objects::Objects;
 use crate::openapi;
@@ -19,7 +19,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,6 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The file in the data directory that allows the first start to make the database.
 const FIRST_START: &str = "first-start";
 
-/// Seconds that open requests get to finish when the process stops.
-const STOP_TIMEOUT_SECS: u64 = 20;
 /// How often certificates are looked at; they have months left when they are renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(12 * 3_600);
 /// How soon a node follows what the policy says of the site's TLS authorities.
@@ -219,35 +217,6 @@ pub fn start(kernel: &Kernel, slices: Slices) -> Result<Running, Error> {
     Ok(Running { people: people.0, agents: agents.0, proxied, handles, runner, certificates })
 }
 
-/// The same limits for all listeners; a macro because the type of `HttpServer` cannot be named.
-macro_rules! serve {
-    ($server:expr, $address:expr, $connections:expr, $tls:expr) => {
-        serve!($server, $address, $connections; bind_rustls_0_23, $tls)
-    };
-    ($server:expr, $address:expr, $connections:expr; $bind:ident $(, $tls:expr)?) => {{
-        let address: SocketAddr = $address;
-        let server = $server
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(CLOSE_TIMEOUT)
-            .tls_handshake_timeout(HEAD_TIMEOUT)
-            .max_connections($connections)
-            .shutdown_timeout(STOP_TIMEOUT_SECS)
-            .disable_signals()
-            .$bind(address $(, $tls)?)
-            .map_err(|error| Error::fault(format!("listening on {address}"), error))?;
-        let bound = server.addrs().first().copied().unwrap_or(address);
-        let server = server.run();
-        let handle = server.handle();
-        actix_web::rt::spawn(async move {
-            if let Err(error) = server.await {
-                tracing::error!(%error, %bound, "a listener ended");
-            }
-        });
-        Ok((bound, handle))
-    }};
-}
-
 /// One address gets half of what one worker thread takes, so that others always find room.
 fn seats(kernel: &Kernel) -> Seats {
     Seats::new(kernel.config.limits.connections / 2)
@@ -259,15 +228,17 @@ fn listen_people(
     certificates: &Certificates,
 ) -> Result<(SocketAddr, ServerHandle), Error> {
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.people.clone());
-    let server = HttpServer::new(move || {
-        App::new().wrap(from_fn(edge::edge)).configure(shared.people(&gate, &routes))
-    });
-    let seats = seats(kernel);
-    let server = server.on_connect(move |connection, data| {
-        seats.admit(connection, data);
-    });
-    let tls = tls::people(certificates.people.clone(), kernel.clock.clone())?;
-    serve!(server, kernel.config.people.listen, kernel.config.limits.connections, tls)
+    let door = Door {
+        address: kernel.config.people.listen,
+        connections: kernel.config.limits.connections,
+        seats: Some(seats(kernel)),
+        tls: Some(tls::people(certificates.people.clone(), kernel.clock.clone())?),
+    };
+    listen(
+        door,
+        |_, _| (),
+        move || App::new().wrap(from_fn(edge::edge)).configure(shared.people(&gate, &routes)),
+    )
 }
 
 fn listen_agents(
@@ -276,18 +247,16 @@ fn listen_agents(
     certificates: &Certificates,
 ) -> Result<(SocketAddr, ServerHandle), Error> {
     let (shared, gate, routes) = (kernel.clone(), slices.gate.clone(), slices.agents.clone());
-    let server = HttpServer::new(move || {
-        App::new().wrap(from_fn(edge::edge)).configure(shared.agents(&gate, &routes))
-    });
-    let (seats, identify) = (seats(kernel), agent::on_connect(kernel.config.site_id.clone()));
-    let server = server.on_connect(move |connection, data| {
-        if seats.admit(connection, data) {
-            identify(connection, data);
-        }
-    });
     let clock = kernel.clock.clone();
-    let tls = tls::agents(certificates.agents.clone(), certificates.ca.clone(), clock)?;
-    serve!(server, kernel.config.agents.listen, kernel.config.limits.connections, tls)
+    let door = Door {
+        address: kernel.config.agents.listen,
+        connections: kernel.config.limits.connections,
+        seats: Some(seats(kernel)),
+        tls: Some(tls::agents(certificates.agents.clone(), certificates.ca.clone(), clock)?),
+    };
+    listen(door, agent::identify(kernel.config.site_id.clone()), move || {
+        App::new().wrap(from_fn(edge::edge)).configure(shared.agents(&gate, &routes))
+    })
 }
 
 /// For hosts whose TLS ends in a proxy: with TLS of its own, or plain on an address that only the proxy reaches.
@@ -299,17 +268,16 @@ fn listen_proxied(
 ) -> Result<(SocketAddr, ServerHandle), Error> {
     let (shared, gate, its) = (kernel.clone(), slices.gate.clone(), proxy.clone());
     let (routes, through) = (slices.agents.clone(), slices.through.clone());
-    let server = HttpServer::new(move || {
-        App::new().wrap(from_fn(edge::edge)).configure(shared.proxied(&its, &gate, (&routes, &through)))
-    });
-    let connections = kernel.config.limits.connections;
-    match &certificates.proxied {
-        Some(certificate) => {
-            let tls = tls::people(certificate.clone(), kernel.clock.clone())?;
-            serve!(server, proxy.listen, connections, tls)
-        }
-        None => serve!(server, proxy.listen, connections; bind),
-    }
+    let tls = certificates.proxied.clone().map(|own| tls::people(own, kernel.clock.clone())).transpose()?;
+    let door =
+        Door { address: proxy.listen, connections: kernel.config.limits.connections, seats: None, tls };
+    listen(
+        door,
+        |_, _| (),
+        move || {
+            App::new().wrap(from_fn(edge::edge)).configure(shared.proxied(&its, &gate, (&routes, &through)))
+        },
+    )
 }
 
 impl Running {

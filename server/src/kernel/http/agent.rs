@@ -9,7 +9,6 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use shared::ids::{AgentId, SiteId};
 use shared::time::Timestamp;
-use std::any::Any;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -68,14 +67,11 @@ impl AgentIdentity {
     }
 }
 
-/// For `HttpServer::on_connect` of the agents' listener.
-pub fn on_connect(site: SiteId) -> impl Fn(&dyn Any, &mut Extensions) + Send + Clone + 'static {
-    move |connection, data| {
-        let identity = connection
-            .downcast_ref::<TlsStream<TcpStream>>()
-            .and_then(|stream| stream.get_ref().1.peer_certificates()?.first())
-            .and_then(|certificate| AgentIdentity::from_der(certificate, &site));
-        if let Some(identity) = identity {
+/// Notes for the requests of a connection of the agents' listener whose certificate it showed.
+pub fn identify(site: SiteId) -> impl Fn(&TlsStream<TcpStream>, &mut Extensions) + Send + Clone + 'static {
+    move |stream, data| {
+        let certificate = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
+        if let Some(identity) = certificate.and_then(|der| AgentIdentity::from_der(der, &site)) {
             data.insert(identity);
         }
     }

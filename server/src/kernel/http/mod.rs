@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod edge;
+pub mod listen;
 pub mod once;
 mod outgoing;
 mod pace;

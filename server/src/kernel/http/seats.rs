@@ -1,12 +1,8 @@
 //! Connections: how many one address may have, and what becomes of one whose other end reads nothing.
 
-use super::outgoing::Line;
 use super::tries::Source;
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
-use rustix::net::{Shutdown, shutdown, sockopt};
-use std::any::Any;
+use rustix::net::sockopt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +18,7 @@ pub struct Seats {
 }
 
 /// One connection; goes with it.
-struct Seat {
+pub struct Seat {
     seats: Seats,
     source: Source,
 }
@@ -47,27 +43,16 @@ impl Seats {
         Some(Seat { seats: self.clone(), source })
     }
 
-    /// For `HttpServer::on_connect`: false for a connection too many, which is closed.
-    pub fn admit(&self, connection: &dyn Any, data: &mut Extensions) -> bool {
-        let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return true };
-        let tcp = stream.get_ref().0;
-        forget_the_stalled(tcp);
-        if let Some(line) = Line::of(tcp) {
-            data.insert(line);
+    /// Before anything is read of the connection: its seat, or `None` for one too many.
+    pub fn admit(&self, connection: &TcpStream) -> Option<Seat> {
+        forget_the_stalled(connection);
+        // Whoever has left meanwhile needs none.
+        let peer = connection.peer_addr().ok()?;
+        let seat = self.take(peer.ip().into());
+        if seat.is_none() {
+            tracing::debug!(%peer, "too many connections of one address");
         }
-        let Ok(peer) = tcp.peer_addr() else { return true };
-        match self.take(peer.ip().into()) {
-            Some(seat) => {
-                data.insert(Arc::new(seat));
-                true
-            }
-            None => {
-                // Whoever has left meanwhile has nothing to close.
-                let closed = shutdown(tcp, Shutdown::Both);
-                tracing::debug!(%peer, ?closed, "too many connections of one address");
-                false
-            }
-        }
+        seat
     }
 }
 

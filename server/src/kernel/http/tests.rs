@@ -192,7 +192,10 @@ pub(crate) struct Connection(rustls::StreamOwned<rustls::ClientConnection, TcpSt
 
 impl Connection {
     pub(crate) fn new(to: SocketAddr, config: rustls::ClientConfig) -> Self {
-        let tcp = TcpStream::connect(to).unwrap();
+        Self::over(TcpStream::connect(to).unwrap(), config)
+    }
+
+    pub(crate) fn over(tcp: TcpStream, config: rustls::ClientConfig) -> Self {
         tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
@@ -357,6 +360,60 @@ fn one_address_has_half_of_the_connections() {
         health(&mut site.connect(site.people, None)).is_ok()
     });
     assert!(again, "whoever leaves makes room");
+}
+
+/// Before TLS: whoever connects and is silent, or never ends its first message, uses up the own half and nobody else's.
+#[test]
+fn an_address_that_connects_and_says_nothing_gets_its_half_and_others_get_in() {
+    let site = Site::start();
+    let issued = site.ca.agent(SITE, ENABLED);
+    for listener in [site.people, site.agents] {
+        let say = |bytes: &[u8]| {
+            let mut tcp = TcpStream::connect(listener).unwrap();
+            tcp.write_all(bytes).unwrap();
+            tcp
+        };
+        // Nothing at all, and the beginning of a first message.
+        let mut silent: Vec<_> =
+            [&b""[..], b"", b"", b"\x16\x03\x01\x02\x00", b"\x16"].into_iter().map(say).collect();
+        for tcp in &mut silent {
+            tcp.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            let waits = tcp.read(&mut [0]).unwrap_err().kind();
+            assert_eq!(waits, std::io::ErrorKind::WouldBlock, "has a seat and waits");
+        }
+        for _ in 0..20 {
+            let mut more = TcpStream::connect(listener).unwrap();
+            more.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let end = more.read(&mut [0]);
+            let closed = matches!(&end, Ok(0))
+                || end.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
+            assert!(closed, "one too many: {end:?}");
+        }
+        let other = |path: &str| {
+            let config = site.client(Some(&issued), &rustls::version::TLS13);
+            Connection::over(from([127, 0, 0, 2], listener), config).get(path, "").unwrap()
+        };
+        let path = if listener == site.people { "/healthz" } else { "/who" };
+        for _ in 0..3 {
+            assert!(other(path).starts_with("HTTP/1.1 200"), "another address gets in");
+        }
+        drop(silent.pop());
+        let again = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            let config = site.client(Some(&issued), &rustls::version::TLS13);
+            Connection::new(listener, config).get(path, "").is_ok()
+        });
+        assert!(again, "whoever leaves makes room");
+    }
+}
+
+/// A connection from one of this machine's own addresses.
+fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let own = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&own, &SocketAddr::from((source, 0))).unwrap();
+    connect(&own, &to).unwrap();
+    own.into()
 }
 
 #[test]
