@@ -3,11 +3,15 @@
 //! The site, its trust anchors and the host's identity are not settings: joining writes them to the state.
 
 use crate::facts;
+use crate::net::Address;
 use serde::Deserialize;
 use shared::facts::Section;
 use shared::ids::HostClass;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Each that does not answer costs its time limit before the next one is asked.
+const MOST_NODES: usize = 7;
 
 /// The places of one agent; everything is below the root.
 #[derive(Debug, Clone)]
@@ -43,6 +47,9 @@ impl Paths {
 pub struct Config {
     /// Seconds between check-ins as long as the server names none.
     pub poll_secs: u32,
+    /// Other addresses of the agent port, as `host:port`: nodes of the same site, asked in this order when the one in use
+    /// does not answer.
+    pub nodes: Vec<String>,
     /// Seconds for name resolution, connection and TLS handshake.
     pub connect_timeout_secs: u32,
     /// Seconds for one request with its answer; artifacts have an own limit by their length.
@@ -78,6 +85,7 @@ impl Default for Config {
             facts_secs: 900,
             facts_omit: omit,
             certificates,
+            nodes: Vec::new(),
             poll_secs: 60,
             connect_timeout_secs: 10,
             request_timeout_secs: 60,
@@ -135,6 +143,12 @@ impl Config {
                 return Err(format!("{key} is {value}; use {least} to {most}"));
             }
         }
+        if config.nodes.len() > MOST_NODES {
+            return Err(format!("nodes has {} addresses; at most {MOST_NODES}", config.nodes.len()));
+        }
+        if let Some(why) = config.nodes.iter().find_map(|node| node.parse::<Address>().err()) {
+            return Err(format!("nodes: {why}"));
+        }
         if let Some(path) = config.certificates.iter().find(|path| !path.starts_with('/')) {
             return Err(format!("certificates has {path:?}; write the whole path, from / on"));
         }
@@ -143,6 +157,11 @@ impl Config {
 
     pub fn facts(&self) -> facts::Settings {
         facts::Settings { omit: self.facts_omit.clone(), certificates: self.certificates.clone() }
+    }
+
+    /// Other addresses of the agent port; each was read once already.
+    pub fn nodes(&self) -> Vec<Address> {
+        self.nodes.iter().filter_map(|node| node.parse().ok()).collect()
     }
 
     pub fn package_lock(&self) -> Duration {
@@ -195,6 +214,9 @@ mod tests {
             ("pol_secs = 5", "pol_secs"),
             ("poll_secs = 0", "poll_secs is 0"),
             ("poll_secs = \"5\"", "5"),
+            ("nodes = [\"b.example\"]", "write host:port"),
+            ("nodes = [\"a:1\", \"b:x\"]", "\"b:x\" is not an address"),
+            ("nodes = [\"a:1\",\"a:1\",\"a:1\",\"a:1\",\"a:1\",\"a:1\",\"a:1\",\"a:1\"]", "at most 7"),
             ("facts_omit = [\"packages\"]", "packages"),
             ("certificates = [\"etc\"]", "from / on"),
         ] {

@@ -82,7 +82,7 @@ fn send(paths: &Paths, name: &str) -> Result<(), Failure> {
     let alone = super::lock_file(&state.dir().join("lock"))?;
     let clock = Clock::from_env().map_err(Failure::Fault)?;
     let limits = Config::load(paths).map_err(Failure::fault)?.limits();
-    let mut server = Remote::new(&state, &clock, limits, courier::open).map_err(Failure::fault)?;
+    let mut server = Remote::new(&state, &clock, limits, &[], courier::open).map_err(Failure::fault)?;
     let sent = left::send(&mut state, &mut server);
     drop(alone);
     let undelivered = state.spooled().map_err(Failure::fault)?.len();

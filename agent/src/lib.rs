@@ -31,6 +31,7 @@ pub mod journal;
 pub mod launch;
 pub mod left;
 pub mod net;
+pub mod nodes;
 pub mod plan;
 pub mod program;
 pub mod progress;

@@ -97,6 +97,13 @@ pub struct Address {
     port: u16,
 }
 
+impl Address {
+    /// The same host at the port of another address.
+    pub fn at_port_of(&self, other: &Self) -> Self {
+        Self { host: self.host.clone(), port: other.port }
+    }
+}
+
 impl FromStr for Address {
     type Err = String;
     /// Reads `host:port`, `[v6]:port` or `https://host[:port][/]`.

@@ -4,6 +4,7 @@
 
 use crate::clock::Clock;
 use crate::net::{Address, Call, Carrier, Download, Limits, NetError, Open, Reply, Sink};
+use crate::nodes::{self, Nodes};
 use crate::proxy::{Seal, Signing};
 use crate::state::{Proxy, Site, State, StateError};
 use crate::tls::{self, Trust};
@@ -72,6 +73,12 @@ pub trait Server {
     fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError>;
     /// Uses a new certificate from now on.
     fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError>;
+    /// Which address is in use, where there are several.
+    fn in_use(&self) -> Option<String> {
+        None
+    }
+    /// What this address answered cannot be used: the next call goes to another one, where there are several.
+    fn look_elsewhere(&mut self) {}
     /// A line beside this one; none where there can be none.
     fn second_line(&self) -> Option<Box<dyn Line>> {
         None
@@ -90,41 +97,28 @@ pub trait Line: Send {
 
 /// Opened at its first call, by whoever calls.
 struct SecondLine {
-    opener: Opener,
-    trust: Trust,
-    limits: Limits,
-    link: Option<Box<dyn Carrier>>,
+    link: nodes::Line,
     etag: Option<String>,
-}
-
-impl SecondLine {
-    fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
-        let link = match &mut self.link {
-            Some(link) => link,
-            none => none.insert(self.opener.line(&self.trust, self.limits)?),
-        };
-        link.call(call)
-    }
 }
 
 impl Line for SecondLine {
     fn tell(&mut self, message: &Envelope) -> Result<(), NetError> {
         let path = "/agent/v1/progress";
         let call = Call::send(Method::POST, path, message.to_bytes(), 0);
-        accepted(path, self.call(&call)?).map(drop)
+        accepted(path, self.link.call(&call)?).map(drop)
     }
 
     fn keep_slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
         read(
             SLOTS,
-            self.call(&Call::send(Method::POST, SLOTS, strict::to_json(ask), PROOF_BYTES))?,
+            self.link.call(&Call::send(Method::POST, SLOTS, strict::to_json(ask), PROOF_BYTES))?,
             PROOF_BYTES,
         )
     }
 
     fn has_news(&mut self) -> Result<bool, NetError> {
         let etag = self.etag.clone();
-        let reply = self.call(&Call { etag: etag.as_deref(), ..Call::get(WORK, WORK_BYTES) })?;
+        let reply = self.link.call(&Call { etag: etag.as_deref(), ..Call::get(WORK, WORK_BYTES) })?;
         let news = reply.status != StatusCode::NOT_MODIFIED;
         if news {
             self.etag.clone_from(&reply.etag);
@@ -138,17 +132,25 @@ impl Line for SecondLine {
 #[derive(Clone)]
 struct Opener {
     open: Open,
-    address: Address,
+    nodes: Nodes,
     clock: Clock,
-    /// Behind a proxy every request is signed.
+    /// Behind a proxy every request is signed, for the address that it goes to.
     seal: Option<Seal>,
 }
 
 impl Opener {
-    fn line(&self, trust: &Trust, limits: Limits) -> Result<Box<dyn Carrier>, NetError> {
-        let inner = (self.open)(self.address.clone(), trust, &self.clock, limits)?;
+    fn line(&self, trust: &Trust, limits: Limits) -> nodes::Line {
+        let (opener, trust) = (self.clone(), trust.clone());
+        let open = move |address: &Address, limits| opener.link(address, &trust, limits);
+        nodes::Line::new(self.nodes.clone(), limits, Box::new(open))
+    }
+
+    fn link(&self, address: &Address, trust: &Trust, limits: Limits) -> Result<Box<dyn Carrier>, NetError> {
+        let inner = (self.open)(address.clone(), trust, &self.clock, limits)?;
         Ok(match &self.seal {
-            Some(seal) => Box::new(Signing { inner, seal: seal.clone() }),
+            Some(seal) => {
+                Box::new(Signing { inner, seal: Seal { audience: address.to_string(), ..seal.clone() } })
+            }
             None => inner,
         })
     }
@@ -157,18 +159,24 @@ impl Opener {
 /// The real server: a kept connection to the agent port, and the people port when a certificate is renewed.
 pub struct Remote {
     opener: Opener,
-    link: Box<dyn Carrier>,
+    link: nodes::Line,
     trust: Trust,
     site: Site,
     limits: Limits,
 }
 
 impl Remote {
-    /// Makes no contact yet.
+    /// Makes no contact yet. `more` are other addresses of the agent port, for when the one of the state does not answer.
     ///
     /// # Errors
     /// Addresses, certificates or keys of the state that cannot be used.
-    pub fn new(state: &State, clock: &Clock, limits: Limits, open: Open) -> Result<Self, NetError> {
+    pub fn new(
+        state: &State,
+        clock: &Clock,
+        limits: Limits,
+        more: &[Address],
+        open: Open,
+    ) -> Result<Self, NetError> {
         let site = state.site().clone();
         let trust = stored_trust(state)?;
         let (address, clock) = (address(&site.agent_address)?, clock.clone());
@@ -178,8 +186,8 @@ impl Remote {
             audience: address.to_string(),
             clock: clock.clone(),
         });
-        let opener = Opener { open, address, clock, seal };
-        let link = opener.line(&trust, limits)?;
+        let opener = Opener { open, nodes: Nodes::new(address, more), clock, seal };
+        let link = opener.line(&trust, limits).opened()?;
         Ok(Self { opener, link, trust, site, limits })
     }
 }
@@ -235,7 +243,11 @@ impl Server for Remote {
             return Ok(CheckIn::Unchanged);
         }
         let etag = reply.etag.clone();
-        Ok(CheckIn::News { work: Box::new(read(WORK, reply, WORK_BYTES)?), etag })
+        let work = read(WORK, reply, WORK_BYTES);
+        if matches!(work, Err(NetError::Protocol { .. })) {
+            self.link.leave();
+        }
+        Ok(CheckIn::News { work: Box::new(work?), etag })
     }
 
     fn reach(&mut self, within: Duration) -> Result<(), NetError> {
@@ -269,11 +281,11 @@ impl Server for Remote {
     }
 
     fn record(&mut self, record: &Record) -> Result<Recorded, NetError> {
-        post(&mut *self.link, Method::POST, "/agent/v1/statements", record)
+        post(&mut self.link, Method::POST, "/agent/v1/statements", record)
     }
 
     fn slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
-        post(&mut *self.link, Method::POST, SLOTS, ask)
+        post(&mut self.link, Method::POST, SLOTS, ask)
     }
 
     fn bring_word(&mut self, word: &Approve) -> Result<(), NetError> {
@@ -282,7 +294,7 @@ impl Server for Remote {
     }
 
     fn proofs(&mut self, wanted: &AskProofs) -> Result<Proofs, NetError> {
-        post(&mut *self.link, Method::POST, "/agent/v1/proofs", wanted)
+        post(&mut self.link, Method::POST, "/agent/v1/proofs", wanted)
     }
 
     fn send_facts(&mut self, report: &FactsReport) -> Result<(), NetError> {
@@ -313,23 +325,38 @@ impl Server for Remote {
 
     fn renew(&mut self, renewal: &Envelope) -> Result<Joined, NetError> {
         let trust = door_trust(self.site.pin, self.site.proxy.as_ref(), &self.site.server)?;
-        let Opener { open, clock, .. } = &self.opener;
-        let mut people = open(address(&self.site.server)?, &trust, clock, self.limits)?;
-        post(&mut *people, Method::POST, "/v1/renew", &Renew { envelope: renewal })
+        let Opener { open, nodes, clock, .. } = &self.opener;
+        let (own, port) = (address(&self.site.agent_address)?, address(&self.site.server)?);
+        // The people port of a node is where its agent port is, at the port that the join command named.
+        let door = |node: &Address| if *node == own { port.clone() } else { node.at_port_of(&port) };
+        let mut doors = nodes.from_current().map(door);
+        let first = doors.next().unwrap_or_else(|| port.clone());
+        let more: Vec<Address> = doors.collect();
+        let (open, clock) = (*open, clock.clone());
+        let opening = move |address: &Address, limits| open(address.clone(), &trust, &clock, limits);
+        let mut people = nodes::Line::new(Nodes::new(first, &more), self.limits, Box::new(opening));
+        post(&mut people, Method::POST, "/v1/renew", &Renew { envelope: renewal })
     }
 
     fn use_trust(&mut self, trust: &Trust) -> Result<(), NetError> {
-        self.link = self.opener.line(trust, self.limits)?;
+        self.link = self.opener.line(trust, self.limits).opened()?;
         self.trust = trust.clone();
         Ok(())
+    }
+
+    fn in_use(&self) -> Option<String> {
+        self.opener.nodes.several().then(|| self.opener.nodes.current().to_string())
+    }
+
+    fn look_elsewhere(&mut self) {
+        self.link.leave();
     }
 
     fn second_line(&self) -> Option<Box<dyn Line>> {
         let Limits { connect, request, min_rate } = self.limits;
         let (connect, request) = (connect.min(SECOND_LINE), request.min(SECOND_LINE));
         let limits = Limits { connect, request, min_rate };
-        let (opener, trust) = (self.opener.clone(), self.trust.clone());
-        Some(Box::new(SecondLine { opener, trust, limits, link: None, etag: None }))
+        Some(Box::new(SecondLine { link: self.opener.line(&self.trust, limits), etag: None }))
     }
 }
 

@@ -276,3 +276,40 @@ fn without_a_key_a_relay_can_only_keep_the_host_from_being_heard() {
     }
     stage.attack("nobody there", None, "cannot be reached", |world| world.proxy.cut());
 }
+
+/// 7: a host that knows another address of its server goes on there, in the same tick, and does there what it would have done.
+#[test]
+fn a_host_with_another_address_of_its_server_goes_on_there() {
+    let name = concat!(module_path!(), "::another_address");
+    let Some(mut world) = World::new(name, Database::Sqlite) else { return };
+    let mut stage = Stage::new(&mut world, 5);
+    let direct = format!("127.0.0.1:{}", stage.world.nodes[0].agents);
+    let settings = format!("{SETTINGS}nodes = [\"{direct}\"]\n");
+    std::fs::write(stage.world.hosts["a1"].path("/etc/assent/agent.toml"), settings).unwrap();
+    check::accept(stage.world, "a1");
+    let mut applies = |what: &str, worst: &dyn Fn(&World), there: bool| {
+        let (id, path, text) = stage.changes.pop().unwrap();
+        stage.world.approve(&id).ok();
+        worst(stage.world);
+        let (said, took, _) = tick(stage.world);
+        let host = &stage.world.hosts["a1"];
+        assert_eq!(host.read(&path).as_deref(), Some(text.as_str()), "{what}: {said}");
+        assert!(host.receipt(&id).is_some() && took < TICK, "{what}: {took:?}: {said}");
+        assert_eq!(host.statements().refusals.len(), 0, "{what}");
+        let status = Said::of(&mut stage.world.agent(host, &["status"])).ok();
+        let line = status.out.lines().find(|line| line.starts_with("server ")).unwrap_or_default();
+        assert_eq!(line.ends_with(&direct), there, "{what}: {status}");
+        stage.world.proxy.through();
+        stage.world.settle_spool("a1");
+    };
+    applies("all is well", &|_| (), false);
+    applies("nobody there", &|world| world.proxy.cut(), true);
+    for how in [Delivery::Silence, Delivery::Stall, Delivery::Drip] {
+        let deliver = move |request: &Message| match request.path().starts_with(ALL) {
+            true => how,
+            false => Delivery::Whole,
+        };
+        let honest: Arc<Hook> = bending(|_, reply| reply);
+        applies(&format!("{how:?}"), &|world| world.relay(honest.clone(), Arc::new(deliver)), true);
+    }
+}

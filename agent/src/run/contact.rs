@@ -268,6 +268,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             }
             Err(PullError::Refused(refused)) => {
                 tick.refresh = Chore::Failed;
+                self.server.look_elsewhere();
                 let stored = self.state.tuf().others.values().map(Vec::as_slice).collect::<Vec<_>>();
                 self.refuse(tick, Subject::only(Digest::of_parts(&stored)), &refused)
             }

@@ -233,7 +233,7 @@ impl<H: Hands> Agent<H, Remote> {
     ) -> Result<Self, OpenError> {
         let config = Config::load(paths)?;
         let state = State::open(&paths.state(), disk)?;
-        let remote = Remote::new(&state, &clock, config.limits(), open)?;
+        let remote = Remote::new(&state, &clock, config.limits(), &config.nodes(), open)?;
         Self::with(paths, config, clock, state, remote, hands)
     }
 }
@@ -524,6 +524,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             ),
             program: self.hands.own().place,
             last_contact: if tick.offline { contact.last } else { contact.last.max(tick.report.contact) },
+            server: self.server.in_use(),
             policy_version: self.memory.policy_version,
             seq: self.state.chain().seq,
             // A directory that cannot be listed is one of the problems already.

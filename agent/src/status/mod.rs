@@ -47,6 +47,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved: Vec<Approved>,
     pub last_contact: Timestamp,
+    /// Which address of the server is in use, where the host has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// 0 before the first policy.
     pub policy_version: u64,
     /// Last place in the host's chain of statements.

@@ -245,6 +245,9 @@ fn contact(status: &Status, now: Timestamp, screen: &mut Screen) {
     let ago = span(now.since(*last_contact));
     let next = if *next > now { format!(", next in {}", span(next.since(now))) } else { String::new() };
     screen.line("contact", &format!("{ago} ago{next}; {seq} statements made, {spooled} not proven yet"), 1);
+    if let Some(server) = &status.server {
+        screen.line("server", server, 1);
+    }
 }
 
 fn and(more: usize) -> String {
@@ -284,6 +287,7 @@ mod tests {
             running: None,
             approved: vec![],
             last_contact: NOW.plus(-30),
+            server: None,
             policy_version: 3,
             seq: 42,
             spooled: 1,
@@ -331,6 +335,8 @@ mod tests {
                  contact       30 s ago, next in 30 s; 42 statements made, 1 not proven yet\n"
             )
         );
+        let of_several = Status { server: Some("b.example:8444".into()), ..status() }.text(NOW);
+        assert!(of_several.ends_with("proven yet\nserver        b.example:8444\n"), "{of_several}");
     }
 
     #[test]

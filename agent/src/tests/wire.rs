@@ -7,7 +7,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::enrol::{self, EnrolError, Order, Way};
 use crate::net::{self, Address, Call, Carrier as _, Limits, Link, NetError};
 use crate::pull;
-use crate::server::Remote;
+use crate::server::{Remote, Server as _};
 use crate::state::{Founding, Site, State, found};
 use crate::tls::Trust;
 use rcgen::{
@@ -278,6 +278,63 @@ fn whatever_comes_drop_by_drop_ends_at_the_deadline_and_the_next_answer_counts()
     assert_eq!(served.connections.load(Ordering::SeqCst), 6, "each of them cost its connection");
 }
 
+/// 7: the other address of a server is asked when the first one gives no answer, and nothing is believed there that would not
+/// have been believed here.
+#[test]
+fn another_address_of_the_server_answers_where_the_first_one_does_not() {
+    let authority = Authority::new();
+    let good = |body: &'static [u8]| serve(&authority, Box::new(move |_, out| answer(out, "200 OK", body)));
+    let silent: fn(&Asked, &mut dyn Write) -> std::io::Result<()> = |_, _| {
+        std::thread::sleep(Duration::from_secs(30));
+        Ok(())
+    };
+    let dripping: fn(&Asked, &mut dyn Write) -> std::io::Result<()> = |_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")?;
+        loop {
+            out.write_all(b"x")?;
+            out.flush()?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    let nobody = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let bad = |port: u16| -> Address { format!("127.0.0.1:{port}").parse().unwrap() };
+    let stranger = Authority::new();
+    for (what, port) in [
+        ("silent", serve(&authority, Box::new(silent)).port),
+        ("dripping", serve(&authority, Box::new(dripping)).port),
+        ("nobody there", nobody()),
+        ("somebody else", serve(&stranger, Box::new(|_, out| answer(out, "200 OK", b"mine"))).port),
+    ] {
+        let (root, served) = (tempfile::tempdir().unwrap(), good(b"whole"));
+        let state = joined_state(root.path(), &served, &authority);
+        let clock = Clock::from_env().unwrap();
+        let ask = |server: &mut Remote| server.repository_file("timestamp.json", 100);
+        // Second in the list it is never needed.
+        let mut server = Remote::new(&state, &clock, limits(), &[bad(port)], net::open).unwrap();
+        assert_eq!(ask(&mut server).unwrap().unwrap(), b"whole", "{what}");
+        assert_eq!(server.in_use(), Some(state.site().agent_address.clone()), "{what}");
+        // First in the list it costs its time limit once.
+        let own = Site { agent_address: bad(port).to_string(), ..state.site().clone() };
+        drop(state);
+        std::fs::write(root.path().join("site.json"), strict::to_json(&own)).unwrap();
+        let state = State::open(root.path(), Box::new(RealDisk)).unwrap();
+        let other = [bad(served.port)];
+        let mut server = Remote::new(&state, &clock, limits(), &other, net::open).unwrap();
+        let started = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(ask(&mut server).unwrap().unwrap(), b"whole", "{what}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(4), "{what}");
+        assert_eq!(server.in_use(), Some(other[0].to_string()), "{what}");
+        // Alone it is a failure, as ever.
+        let mut alone = Remote::new(&state, &clock, limits(), &[], net::open).unwrap();
+        assert!(ask(&mut alone).is_err() && alone.in_use().is_none(), "{what}");
+    }
+}
+
 /// A state directory of a joined host whose server is `served`.
 pub(super) fn joined_state(dir: &std::path::Path, served: &Served, authority: &Authority) -> State {
     let client = crate::tls::new_key_request().unwrap();
@@ -348,7 +405,7 @@ fn a_broken_download_goes_on_where_it_ended_and_what_is_kept_is_the_artifact() {
         let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new());
         let (served, times) = artifact_server(&authority, body.clone(), ranges);
         let mut state = joined_state(root.path(), &served, &authority);
-        let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open).unwrap();
+        let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits(), &[], net::open).unwrap();
         assert!(pull::artifact(&mut state, &mut server, wanted).is_err());
         let part = root.path().join(format!("artifacts/{}.part", wanted.sha256));
         let kept = std::fs::metadata(&part).unwrap().len();
@@ -366,7 +423,7 @@ fn another_artifact_than_the_named_one_is_refused_and_removed() {
     let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let served = serve(&authority, Box::new(|_, out| answer(out, "200 OK", b"evil")));
     let mut state = joined_state(root.path(), &served, &authority);
-    let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open).unwrap();
+    let mut server = Remote::new(&state, &Clock::from_env().unwrap(), limits(), &[], net::open).unwrap();
     let wanted = Artifact { sha256: Digest::of(b"good"), length: 4 };
     let refused = pull::artifact(&mut state, &mut server, wanted).unwrap_err();
     assert!(refused.to_string().starts_with("artifact.digest"), "{refused}");
@@ -383,7 +440,7 @@ fn a_damaged_certificate_or_key_is_named_with_what_to_do() {
         let good = std::fs::read(&path).unwrap();
         for bad in [&b""[..], b"x", &good[..good.len() / 2]] {
             std::fs::write(&path, bad).unwrap();
-            let said = Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open)
+            let said = Remote::new(&state, &Clock::from_env().unwrap(), limits(), &[], net::open)
                 .err()
                 .unwrap()
                 .to_string();
@@ -392,7 +449,7 @@ fn a_damaged_certificate_or_key_is_named_with_what_to_do() {
         }
         std::fs::write(&path, good).unwrap();
     }
-    Remote::new(&state, &Clock::from_env().unwrap(), limits(), net::open).unwrap();
+    Remote::new(&state, &Clock::from_env().unwrap(), limits(), &[], net::open).unwrap();
 }
 
 /// A server that lets hosts join; `bend` spoils its answer.
