@@ -18,9 +18,9 @@ const WHAT: &str = "the note";
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum LinkKind {
-    /// The other one came of this change.
+    /// The other one came of this change: a change, or a record elsewhere such as an incident.
     Causes,
-    /// This change puts right what the other one is about.
+    /// This change puts right what the other one is about: a change, or a record elsewhere.
     Fixes,
     /// This change takes the other one's place.
     Replaces,
@@ -32,6 +32,11 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// To a record that is no change: a ticket, a document, an address.
+    pub fn may_lead_elsewhere(self) -> bool {
+        matches!(self, Self::External | Self::Causes | Self::Fixes)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Causes => "causes",
@@ -154,7 +159,8 @@ impl Said {
                 text("text", said).or_else(|| line("speaks_for", speaks_for.as_deref()?))
             }
             Self::Answer { text: said, .. } | Self::Unlink { text: said, .. } => text("text", said),
-            Self::Link { relation: LinkKind::External, to } => line("to", to),
+            // What came of a change, or what it puts right, may be a ticket somewhere else.
+            Self::Link { relation, to } if relation.may_lead_elsewhere() => line("to", to),
             Self::Link { to, .. } => to
                 .parse::<ChangeId>()
                 .err()
@@ -298,7 +304,8 @@ mod tests {
             Said::Objection { text: "x".into(), speaks_for: Some("a\nb".into()) },
             Said::Answer { to: 1, text: String::new() },
             Said::Unlink { link: 1, text: String::new() },
-            link(LinkKind::Fixes, "INC-1"),
+            link(LinkKind::Replaces, "INC-1"),
+            link(LinkKind::Causes, " "),
             link(LinkKind::External, ""),
             link(LinkKind::External, &wide),
             file("../../etc/passwd"),

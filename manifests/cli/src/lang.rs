@@ -226,6 +226,8 @@ words! {
     ConflictBlackout: "the blackout {} takes a part of the windows", "der Kalender {} sperrt einen Teil der Wartungsfenster";
     ConflictWarning: "the calendar {} warns", "der Kalender {} warnt";
     ConflictSameHosts: "{} may run on the same hosts at the same time", "{} läuft vielleicht zur selben Zeit auf denselben Hosts";
+    ConflictRelated: "{} may run at the same time on hosts that rely on these, or on which these rely", "{} läuft vielleicht zur selben Zeit auf Hosts, von denen diese abhängen oder die von diesen abhängen";
+    ConflictSlots: "the budget {} lets fewer of these hosts change at once", "das Störungsbudget {} lässt weniger von diesen Hosts sich gleichzeitig ändern";
     HeadsOfCalendars: "CALENDAR|MODE|HOSTS|NOW OR NEXT|WHY", "KALENDER|ART|HOSTS|JETZT ODER NÄCHSTE|WARUM";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
     HeadsOfWebhooks: "WEBHOOK|WAITING|GIVEN UP|FAILING SINCE|KINDS|ADDRESS", "WEBHOOK|WARTEND|AUFGEGEBEN|GESTÖRT SEIT|ARTEN|ADRESSE";

@@ -65,6 +65,11 @@ impl Standing {
         Ok(Self(notices.map(with_leases).collect(), names))
     }
 
+    /// Each budget with whom it covers.
+    pub fn budgets(&self) -> impl Iterator<Item = (&BudgetNotice, &Budget)> {
+        self.0.iter().map(|(notice, budget, _)| (notice, budget))
+    }
+
     /// Whether this host could have the slots that it needs now.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{ChangeId, ManifestName, Team};
 use shared::lifecycle::{Event, Outcome, State};
+use shared::note::{self, LinkKind, Said};
 use shared::plan::PlanSet;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
@@ -292,6 +293,14 @@ pub struct Course {
     pub closed: Option<(Timestamp, Outcome)>,
     /// Targets, and how many of them have a report.
     pub targets: (u32, u32),
+    /// A link says that something else came of it, such as an incident.
+    pub caused: bool,
+}
+
+fn has_caused(tx: &mut Conn, row: &Row) -> Result<bool, Error> {
+    let notes = notes::list(tx, &row.id)?;
+    let causes = |said: &Said| matches!(said, Said::Link { relation: LinkKind::Causes, .. });
+    Ok(note::links(&notes).into_iter().any(|note| causes(&note.said)))
 }
 
 /// The courses of all changes that were there in the period: made before its end and not closed before its beginning.
@@ -310,6 +319,7 @@ pub fn courses(tx: &mut Conn, period: Interval) -> Result<Vec<Course>, Error> {
             started: None,
             closed: None,
             targets: (row.targets.cast_unsigned(), store::count_reports(tx, &row.statement()?)?),
+            caused: has_caused(tx, &row)?,
         };
         let [submit, approved, started] =
             [Event::Submit, Event::QuorumReached, Event::Started].map(|e| e.to_string());

@@ -14,7 +14,7 @@ mod store;
 mod tests;
 
 pub use api::{Then, routes};
-pub use declared::{Far, Page, hosts as declared_hosts, reached};
+pub use declared::{Far, Page, hosts as declared_hosts, reached, relying, serving};
 pub use model::{CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
 pub use search::{
     Asked, Field, fitting_all, found, is_fitting, labels, observed, record as record_words, spelt_out,

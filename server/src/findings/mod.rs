@@ -32,7 +32,7 @@ pub fn jobs(db: &Db) -> Vec<Job> {
     let (heard, ended, compared) = (db.clone(), db.clone(), db.clone());
     let look = move |tick: Tick| {
         let db = compared.clone();
-        async move { db.write("findings.look", move |tx| mismatch::look(tx, tick.now)).await }
+        async move { mismatch::look(&db, tick.now).await }
     };
     let hear = move |tick: Tick| {
         let db = heard.clone();

@@ -7,7 +7,7 @@ use shared::time::{Interval, Timestamp};
 use shared::wire::Figure;
 
 /// Grows when a definition changes.
-pub(super) const DEFINITIONS: u32 = 1;
+pub(super) const DEFINITIONS: u32 = 2;
 
 /// A figure with what was left out of it, by the word of the catalogue.
 pub(super) type Told = (&'static str, Figure, Vec<(&'static str, u32)>);
@@ -74,11 +74,14 @@ pub(super) fn figures(all: &[Course], confirmed: u32, period: Interval) -> Vec<T
         (
             "change_fail",
             share(
-                count(&started, |course| is(course, &[Outcome::Failed, Outcome::RolledBack])),
+                count(&started, |course| {
+                    course.caused || is(course, &[Outcome::Failed, Outcome::RolledBack])
+                }),
                 started.len(),
             ),
             of_started(),
         ),
+        ("caused", share(count(&started, |course| course.caused), started.len()), of_started()),
         (
             "backed_out",
             share(count(&started, |course| is(course, &[Outcome::RolledBack])), started.len()),

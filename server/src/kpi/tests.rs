@@ -22,6 +22,7 @@ fn course(change_type: ChangeType, started: bool, closed: Option<(i64, Outcome)>
         started: started.then_some(Timestamp(1_300)),
         closed: closed.map(|(at, outcome)| (Timestamp(at), outcome)),
         targets: (4, if started { 3 } else { 0 }),
+        caused: false,
     }
 }
 
@@ -40,7 +41,7 @@ fn each_figure_counts_what_its_definition_says() {
     use Outcome::{Expired, Failed, Rejected, RolledBack, Successful, SuccessfulWithIssues};
     let all = [
         course(Normal, true, Some((1_500, Successful))),
-        course(Normal, true, Some((1_500, Successful))),
+        Course { caused: true, ..course(Normal, true, Some((1_500, Successful))) },
         course(Emergency, true, Some((1_500, SuccessfulWithIssues))),
         course(Normal, true, Some((1_500, Failed))),
         course(Normal, true, Some((1_999, RolledBack))),
@@ -59,7 +60,12 @@ fn each_figure_counts_what_its_definition_says() {
         told["change_success"].1,
         [("kpi.with_issues", 1), ("kpi.not_started", 2), ("kpi.retroactive", 1)]
     );
-    assert_eq!(told["change_fail"].0, share(2, 5));
+    assert_eq!(
+        told["change_fail"].0,
+        share(3, 5),
+        "what caused something has failed, whatever it was closed as"
+    );
+    assert_eq!(told["caused"].0, share(1, 5));
     assert_eq!(told["backed_out"].0, share(1, 5));
     assert_eq!(told["emergency"].0, share(2, 7));
     assert_eq!(told["unauthorised"].0, share(2, 7));
@@ -117,6 +123,21 @@ async fn figures_come_from_the_records_of_the_period() {
         assert_eq!(figure("evidence_coverage").0, json!({ "kind": "share", "part": 1, "of": 1 }));
         assert_eq!(figure("backlog_growth").0, json!({ "kind": "count", "count": 0 }));
         assert_eq!(figure("lead_start").0["of"], 1);
+        // What came of it counts as long as the link holds.
+        let caused = async || {
+            let answer = world.good("GET", &ask(-86_400, 86_400), ()).await;
+            let kpis = answer["kpis"].as_array().unwrap();
+            let part = |id: &str| kpis.iter().find(|kpi| kpi["id"] == id).unwrap()["figure"]["part"].as_u64();
+            (part("caused"), part("change_fail"))
+        };
+        assert_eq!(caused().await, (Some(0), Some(0)), "{}", world.engine);
+        let notes = format!("/v1/changes/{id}/notes");
+        let link = json!({ "kind": "link", "relation": "causes", "to": "INC-4711" });
+        let link = world.good("POST", &notes, link).await;
+        assert_eq!(caused().await, (Some(1), Some(1)), "{}", world.engine);
+        let gone = json!({ "kind": "unlink", "link": link["number"], "text": "another one" });
+        world.good("POST", &notes, gone).await;
+        assert_eq!(caused().await, (Some(0), Some(0)), "{}", world.engine);
         let before = world.good("GET", &ask(-86_400, -80_000), ()).await;
         assert_eq!(before["kpis"][0]["figure"], json!({ "kind": "share", "part": 0, "of": 0 }));
         assert_eq!(world.code("GET", &ask(0, 0), ()).await, "request.bad_parameter");

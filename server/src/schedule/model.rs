@@ -1,10 +1,11 @@
 //! Times of several things laid over one another. Pure.
 
+use shared::budgets::BudgetNotice;
 use shared::change::Change;
 use shared::ids::AgentId;
 use shared::time::Interval;
 use shared::windows::Blackout;
-use shared::wire::{CalendarMode, Conflict, ConflictKind};
+use shared::wire::{Budget, CalendarMode, Conflict, ConflictKind};
 use std::collections::BTreeSet;
 
 /// Hosts that a conflict names.
@@ -77,6 +78,26 @@ pub(super) fn with_calendars(change: &Change, mode: CalendarMode, calendars: &[B
         found.push(conflict(kind, (&calendar.name, &calendar.title), at, &held));
     }
     found
+}
+
+/// The conflict with another change that may run at the same time on hosts that are related to those of this one: they rely
+/// on each other. `related` are those hosts.
+pub(super) fn with_related(change: &Change, other: &Change, related: &BTreeSet<AgentId>) -> Option<Conflict> {
+    let own: BTreeSet<AgentId> = change.targets.iter().map(|target| target.agent).collect();
+    let others = other.targets.iter().map(|target| target.agent);
+    let both = others.filter(|agent| related.contains(agent) && !own.contains(agent)).collect();
+    let [open, others]: [Vec<Interval>; 2] = [change, other].map(|change| change.usable().collect());
+    let at = first_overlap(&open, &others).filter(|_| !BTreeSet::is_empty(&both))?;
+    Some(conflict(ConflictKind::Related, (&other.change_id, &other.title), at, &both))
+}
+
+/// The conflict with a budget that lets fewer hosts change at once than it covers of the change.
+pub(super) fn with_budget(change: &Change, notice: &BudgetNotice, budget: &Budget) -> Option<Conflict> {
+    let agents = change.targets.iter().map(|target| target.agent);
+    let covered: BTreeSet<AgentId> = agents.filter(|agent| notice.covers(*agent)).collect();
+    let short = usize::try_from(budget.slots).is_ok_and(|slots| slots < covered.len());
+    let at = change.usable().next().filter(|_| short)?;
+    Some(conflict(ConflictKind::Slots, (&notice.name, &budget.title), at, &covered))
 }
 
 /// The conflict with another change that is not over, if it may run on some of the same hosts at the same time.

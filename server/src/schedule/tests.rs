@@ -68,6 +68,54 @@ async fn what_gets_in_the_way_of_a_change_is_listed_the_worst_first() {
     }
 }
 
+/// Another change on what these hosts stand on, and budgets that leave too few slots.
+#[actix_web::test]
+async fn relations_and_short_budgets_get_in_the_way_too() {
+    for mut world in World::each(1, 3).await {
+        let base = world.publish("base", "1.0.0").await;
+        let [guest, vm_host, other] = [0, 1, 2].map(|n: usize| world.hosts[n].agent());
+        let only = |agents: &'static [usize]| {
+            let keep: Vec<_> = agents.iter().map(|n| [guest, vm_host, other][*n]).collect();
+            move |change: &mut shared::change::Change| {
+                change.targets.retain(|target| keep.contains(&target.agent));
+                change.intervals = vec![hours(1, 3)];
+                change.not_after = hours(1, 3).until;
+            }
+        };
+        let first = world.in_review(&base, only(&[0])).await;
+        let below = world.in_review(&base, only(&[1])).await;
+        world.in_review(&base, only(&[2])).await;
+        let path = |of: &crate::changes::tests::world::Reviewed| {
+            format!("/v1/changes/{}/conflicts", of.change.body.change_id)
+        };
+        assert_eq!(
+            told(&world.good("GET", &path(&first), ()).await),
+            [],
+            "{}: nothing is declared",
+            world.engine
+        );
+        let to = format!("host:{}", world.hosts[1].name);
+        let guest = format!("host:{}", world.hosts[0].name);
+        let item = json!({ "item": guest, "relations": [{ "kind": "runs_on", "to": to }] });
+        world.good("POST", "/v1/declarations", json!({ "reason": "survey", "items": [item] })).await;
+        let named = |of: &crate::changes::tests::world::Reviewed| of.change.body.change_id.to_string();
+        for (one, other) in [(&first, &below), (&below, &first)] {
+            let found = told(&world.good("GET", &path(one), ()).await);
+            assert_eq!(found, [("related".into(), named(other), 1)], "{}", world.engine);
+        }
+        let all = world.in_review(&base, only(&[0, 1, 2])).await;
+        let short = vec![("slots".to_owned(), "few".to_owned(), 3)];
+        for (after, slots, expected) in [(0, 2, short), (1, 3, vec![])] {
+            let budget = json!({ "title": "few at a time", "slots": slots, "lease_s": 600 });
+            let put = json!({ "after": after, "reason": "agreed", "budget": budget });
+            world.good("PUT", "/v1/budgets/few", put).await;
+            let mut found = told(&world.good("GET", &path(&all), ()).await);
+            found.retain(|(kind, ..)| kind == "slots");
+            assert_eq!(found, expected, "{}", world.engine);
+        }
+    }
+}
+
 #[actix_web::test]
 async fn free_times_are_what_blackouts_and_changes_leave() {
     for mut world in World::each(1, 2).await {

@@ -17,6 +17,10 @@ pub enum ConflictKind {
     Warning,
     /// Another change may run on the same hosts at the same time.
     SameHosts,
+    /// Another change may run at the same time on what hosts of this one stand on, or on what relies on them.
+    Related,
+    /// A disruption budget lets fewer hosts change at once than there are of the change.
+    Slots,
 }
 
 /// One conflict of a change.
@@ -25,7 +29,7 @@ pub enum ConflictKind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Conflict {
     pub kind: ConflictKind,
-    /// The calendar or the other change.
+    /// The calendar, the other change or the budget.
     pub with: String,
     pub title: String,
     /// The first time at which both are.

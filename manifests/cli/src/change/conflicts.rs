@@ -30,6 +30,8 @@ fn lines(found: &[Conflict], lang: Lang, zone: &TimeZone) -> String {
             ConflictKind::Blackout => Word::ConflictBlackout,
             ConflictKind::Warning => Word::ConflictWarning,
             ConflictKind::SameHosts => Word::ConflictSameHosts,
+            ConflictKind::Related => Word::ConflictRelated,
+            ConflictKind::Slots => Word::ConflictSlots,
         };
         let told = lang.fill(word, &text::clean(&conflict.with));
         let [from, until] = [conflict.at.from, conflict.at.until].map(|at| window::local_in(lang, at, zone));

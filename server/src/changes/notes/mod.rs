@@ -88,10 +88,12 @@ fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<
         return Err(refusal.with("change", &row.id).with("number", number).with("kind", wanted).into());
     }
     let Said::Link { relation, to } = said else { return Ok(()) };
-    if *relation == LinkKind::External {
-        return Ok(());
-    }
-    let other: ChangeId = to.parse().map_err(|_| Refusal::not_found("change.unknown").with("change", to))?;
+    let other: ChangeId = match to.parse() {
+        Ok(_) if *relation == LinkKind::External => return Ok(()),
+        Ok(other) => other,
+        Err(_) if relation.may_lead_elsewhere() => return Ok(()),
+        Err(_) => return Err(Refusal::not_found("change.unknown").with("change", to).into()),
+    };
     if other.as_str() == row.id {
         return Err(Refusal::unprocessable("note.own_link").with("change", &row.id).into());
     }

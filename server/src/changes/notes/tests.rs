@@ -108,7 +108,7 @@ async fn links_lead_both_ways_and_end_once() {
         for (body, code) in [
             (json!({"kind": "link", "relation": "fixes", "to": two.id}), "note.own_link"),
             (json!({"kind": "link", "relation": "fixes", "to": "C-99"}), "change.unknown"),
-            (json!({"kind": "link", "relation": "fixes", "to": "INC-7"}), "note.text"),
+            (json!({"kind": "link", "relation": "replaces", "to": "INC-7"}), "note.text"),
             (json!({"kind": "link", "relation": "likes", "to": "C-1"}), "request.bad_json"),
             (json!({"kind": "unlink", "link": 7, "text": "x"}), "note.unknown"),
         ] {

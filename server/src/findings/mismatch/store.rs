@@ -4,7 +4,7 @@ use super::model::{self, Entry, Mismatches};
 use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::each;
 use crate::fleet;
-use crate::kernel::db::Conn;
+use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use diesel::prelude::*;
 use shared::finding::Presence;
@@ -77,10 +77,16 @@ fn kind(text: &str) -> Result<MismatchKind, Error> {
     MismatchKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| damaged(text))
 }
 
-/// Compares what is declared with what is observed, and keeps what is new, otherwise or gone.
-pub fn look(tx: &mut Conn, now: Timestamp) -> Result<(), Error> {
+/// Compares what is declared with what is observed, and keeps what is new, otherwise or gone. The whole fleet is read without
+/// keeping anybody from writing; what changes meanwhile is for the next look.
+pub async fn look(db: &Db, now: Timestamp) -> Result<(), Error> {
+    let compare = move |tx: &mut Conn| Ok::<_, Error>(model::compare(&entries(tx)?, now));
+    let found = db.read("findings.compare", compare).await?;
+    db.write("findings.look", move |tx| keep(tx, found.clone(), now)).await
+}
+
+fn keep(tx: &mut Conn, found: Mismatches, now: Timestamp) -> Result<(), Error> {
     tx.lock("mismatches")?;
-    let found = model::compare(&entries(tx)?, now);
     reconcile(tx, found, now)?;
     let ended = mismatch::table
         .filter(mismatch::disposition.eq(Disposition::Ignored.as_str()))

@@ -139,8 +139,7 @@ async fn listed(world: &World, query: &str) -> Vec<Value> {
 }
 
 async fn look_now(world: &World) {
-    let now = world.now();
-    world.write(move |tx| look(tx, now)).await.unwrap();
+    look(&world.node.db, world.now()).await.unwrap();
 }
 
 fn told(line: &Value) -> (&str, u64, &str, &str) {

@@ -49,7 +49,7 @@ pub enum NoteCommand {
     },
     /// Link a change with another one, or with a record elsewhere
     #[command(
-        after_help = "Example: assent change link C-114 fixes C-101\n         assent change link C-114 external https://tickets.example.org/4711"
+        after_help = "Example: assent change link C-114 fixes C-101\n         assent change link C-114 causes INC-2026-0815\n         assent change link C-114 external https://tickets.example.org/4711"
     )]
     Link {
         /// The change, such as C-114
@@ -57,7 +57,7 @@ pub enum NoteCommand {
         /// How it belongs to the other one
         #[arg(value_enum)]
         relation: RelationArg,
-        /// Another change, or of `external` what names the record
+        /// Another change; of `external`, `causes` and `fixes` also what names a record elsewhere, such as a ticket
         to: String,
     },
     /// End a link
