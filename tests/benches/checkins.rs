@@ -62,7 +62,7 @@ fn main() {
     }
     built::require(&["assent", "assent-agent", "assent-server"]);
     let Some(world) = World::new("bench checkins", Database::Sqlite) else { return };
-    let agents = fleet::enrol(&world, CONNECTIONS);
+    let agents = fleet::enrol(&world, 0..CONNECTIONS);
     let tls = Tls {
         ca: world.site().join("ca.crt"),
         certificate: world.site().join("server/tls/agents.crt"),

@@ -51,13 +51,13 @@ fn main() {
 
 fn figure(name: &str, world: &World) {
     let server = SocketAddr::from(([127, 0, 0, 1], world.nodes[0].agents));
-    let mut agents = fleet::enrol(world, HOSTS);
+    let mut agents = fleet::enrol(world, 0..HOSTS);
     let pattern = Pattern::new(world);
     let pids = process::own("assent-server");
     let (mut rates, mut micros, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let campaigns: Vec<_> =
-            (0..CHANGES).map(|_| Campaign::run(&pattern, world, &agents, server)).collect();
+            (0..CHANGES).map(|_| Campaign::run(&pattern, world, &agents, server, |_| ())).collect();
         let hosts = agents.iter_mut().map(|agent| (agent.tls.clone(), sign(&campaigns, agent))).collect();
         let before = log_size(world);
         let reference_before = reference(world);

@@ -88,6 +88,24 @@ async fn an_export_verifies_without_the_server() {
     }
 }
 
+/// The ledger and what is signed know pseudonyms: the server's table of people can be emptied, and everything is proven as before.
+#[actix_web::test]
+async fn people_are_erased_without_breaking_a_proof() {
+    for mut world in World::each(1, 2).await {
+        let id = story(&mut world).await;
+        world.sql("DELETE FROM person_token").await;
+        world.sql("DELETE FROM person").await;
+        assert!(world.read(crate::ledger::check).await.is_empty(), "{}", world.engine);
+        for leaf in world.leaves(0).await {
+            let entry = String::from_utf8(leaf.to_bytes()).unwrap();
+            assert!(["lead", "peer", "cora", "pia"].iter().all(|person| !entry.contains(person)), "{entry}");
+        }
+        let files = files(&world, &of_change(&id)).await;
+        let report = verify(&files, Some(root(&world)));
+        assert_eq!(report.flaws, [], "{}", world.engine);
+    }
+}
+
 /// What a host claims about a change that does not name it is kept, but is no evidence of that change.
 #[actix_web::test]
 async fn claims_of_hosts_that_are_no_targets_stay_outside() {

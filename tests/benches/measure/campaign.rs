@@ -3,7 +3,7 @@
 
 use crate::fleet::Agent;
 use crate::link::{self, Link};
-use shared::change::Change;
+use shared::change::{Change, Target};
 use shared::digest::Digest;
 use shared::health::{HealthResult, HealthState};
 use shared::keys::SigningKey;
@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 use tests::World;
 use tests::world::NewChange;
 
+/// Hosts that send their plans at once.
+const CONNECTIONS: usize = 256;
 const FILES: [&str; 2] = ["/etc/motd", "/etc/bench.conf"];
 
 /// What all receipts have in common.
@@ -43,8 +45,8 @@ impl Pattern {
         Self { change, key: world.own_key("approver") }
     }
 
-    /// Another change like this one, submitted.
-    fn request(&self, world: &World) -> Statement<Change> {
+    /// Another change like this one over these hosts, submitted; `bend` has a hand in it before its author signs.
+    fn request(&self, world: &World, agents: &[Agent], bend: impl Fn(&mut Change)) -> Statement<Change> {
         let call = |method, path: &str, body: &[u8]| {
             let reply = world.api(method, path, body);
             assert!(reply.status() < 300, "{method} {path}: {}", reply.text());
@@ -52,7 +54,13 @@ impl Pattern {
         };
         let change_id =
             call("POST", "/v1/changes", b"{}").json()["change_id"].as_str().unwrap().parse().unwrap();
-        let change = Statement::sign(Change { change_id, ..self.change.clone() }, &self.key);
+        let target =
+            |agent: &Agent| Target { agent: agent.header.agent_id, key: agent.key.public().digest() };
+        let mut targets: Vec<_> = agents.iter().map(target).collect();
+        targets.sort_by_key(|target| target.agent);
+        let mut change = Change { change_id, targets, ..self.change.clone() };
+        bend(&mut change);
+        let change = Statement::sign(change, &self.key);
         let path = format!("/v1/changes/{}", change.body.change_id);
         call("PUT", &format!("{path}/revisions/1"), &change.to_bytes());
         call("POST", &format!("{path}/submit"), b"");
@@ -62,18 +70,26 @@ impl Pattern {
 
 impl Campaign {
     /// From request to approval.
-    pub fn run(pattern: &Pattern, world: &World, agents: &[Agent], server: SocketAddr) -> Self {
-        let change = pattern.request(world);
+    pub fn run(
+        pattern: &Pattern,
+        world: &World,
+        agents: &[Agent],
+        server: SocketAddr,
+        bend: impl Fn(&mut Change),
+    ) -> Self {
+        let change = pattern.request(world, agents, bend);
         let id = change.body.change_id.to_string();
         let planned: Vec<_> = agents.iter().map(|agent| (agent, plan(agent, &change))).collect();
         let plans = planned.iter().map(|(agent, plan)| (agent.header.agent_id, plan.digest)).collect();
         let plan_set = PlanSet { change: change.digest, plans };
-        let requests = planned.iter().map(|(agent, plan)| (agent.tls.clone(), plan.to_bytes())).collect();
-        link::spread(requests, move |(tls, plan): (_, Vec<u8>)| async move {
-            let mut link = Link::open(server, tls).await;
-            let status = link.call(&link::post("/agent/v1/plans", &plan)).await.unwrap();
-            assert_eq!(status, 204, "{}", String::from_utf8_lossy(link.body()));
-        });
+        for some in planned.chunks(CONNECTIONS) {
+            let requests = some.iter().map(|(agent, plan)| (agent.tls.clone(), plan.to_bytes())).collect();
+            link::spread(requests, move |(tls, plan): (_, Vec<u8>)| async move {
+                let mut link = Link::open(server, tls).await;
+                let status = link.call(&link::post("/agent/v1/plans", &plan)).await.unwrap();
+                assert_eq!(status, 204, "{}", String::from_utf8_lossy(link.body()));
+            });
+        }
         let approval =
             world.sign_approval(&change, &plan_set, pattern.change.author.as_str(), &pattern.key, |_| ());
         let reply = world.send_approval(&id, &plan_set, &approval);

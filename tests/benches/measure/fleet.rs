@@ -11,6 +11,7 @@ use shared::receipt::{Enrolment, Header, LogSeen};
 use shared::statement::Statement;
 use shared::wire::{Invitation, Invite, Join, Joined};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use tests::{World, http};
 
@@ -26,11 +27,11 @@ pub struct Agent {
     pub tls: Arc<ClientConfig>,
 }
 
-/// Joins that many hosts.
-pub fn enrol(world: &World, count: usize) -> Vec<Agent> {
+/// Joins the hosts of these numbers.
+pub fn enrol(world: &World, numbers: Range<usize>) -> Vec<Agent> {
     let people = SocketAddr::from(([127, 0, 0, 1], world.nodes[0].people));
     let ca = std::fs::read(world.site().join("ca.crt")).unwrap();
-    let invited: Vec<_> = (0..count).map(|number| (number, invite(world))).collect();
+    let invited: Vec<_> = numbers.map(|number| (number, invite(world))).collect();
     let now = world.now();
     link::spread(invited, move |(number, invitation)| {
         let ca = ca.clone();

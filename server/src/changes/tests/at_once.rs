@@ -49,7 +49,7 @@ async fn wish(
     let mut headers = vec![("authorization", token.as_str())];
     headers.extend(tag.map(|tag| ("if-match", tag)));
     let body = strict::to_json(&json!({ "note": note }));
-    let (status, _, answer) = world.send_on(node, ("POST", &to), &headers, body).await;
+    let (status, _, answer) = world.insist_on(node, ("POST", &to), &headers, body).await;
     let version = |tag: &str| tag.trim_matches('"').rsplit('.').next().unwrap().parse().unwrap();
     let answer = serde_json::from_slice(&answer).unwrap_or_default();
     Said { action, note, meant: tag.map(version), status, answer }
@@ -117,7 +117,7 @@ async fn two_nodes_that_halt_and_resume_at_once_lose_no_word() {
             assert_eq!((late.status, late.code()), (412, "change.other_version"), "{}", world.engine);
             said.push(late);
         }
-        let steps = accounted(&world, &of.id, &world.leaves().await).await;
+        let steps = accounted(&world, &of.id, &world.leaves(0).await).await;
         for said in &said {
             let done: Vec<_> = steps.iter().filter(|step| step.note == said.note).collect();
             let wanted = if said.action == "halt" { "halted" } else { "running" };
@@ -221,13 +221,14 @@ async fn two_nodes_that_hear_yes_and_no_at_once_follow_the_words_in_the_ledgers_
             nodes.map(|node| async move {
                 let sent = Approve { plan_set: of.plan_set(), approval: signed.envelope.clone() };
                 let path = format!("/v1/changes/{}/approvals", of.id);
-                let (status, body) =
-                    world.call_on(node, ("POST", &path), TOKEN, strict::to_json(&sent)).await;
+                let token = format!("Bearer {TOKEN}");
+                let (to, headers) = (("POST", path.as_str()), [("authorization", token.as_str())]);
+                let (status, _, body) = world.insist_on(node, to, &headers, strict::to_json(&sent)).await;
                 (signed.digest, status, serde_json::from_slice::<Value>(&body).unwrap())
             })
         });
         let (told, wished) = tokio::join!(join_all(calls), join_all(wishes));
-        let leaves = world.leaves().await;
+        let leaves = world.leaves(0).await;
         for (digest, status, answer) in &told {
             let held = leaves.iter().filter(|leaf| leaf.sha256 == *digest).count();
             match status {

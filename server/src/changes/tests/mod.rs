@@ -3,6 +3,7 @@
 mod at_once;
 mod glass;
 mod halts;
+mod invariants;
 mod models;
 mod series;
 mod twice;

@@ -24,6 +24,8 @@ use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
 use crate::{assess, budgets, calendars, cmdb, findings, kpi, people, rollout, schedule, webhooks};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -43,6 +45,7 @@ use shared::time::Timestamp;
 use shared::tuf::{TargetFile, TargetName};
 use shared::wire::{Invitation, Invite, Join};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// One server process with its memory.
@@ -83,6 +86,14 @@ pub struct Host {
 impl Host {
     pub fn agent(&self) -> shared::ids::AgentId {
         self.key.public().agent_id()
+    }
+
+    /// The machine with this number, from 0, before it joins.
+    pub fn new(n: usize) -> Self {
+        let mut seed = [0x5a; 32];
+        seed[..8].copy_from_slice(&n.to_le_bytes());
+        let key = u8::try_from(100 + n).map_or_else(|_| SigningKey::from_seed(&seed), key);
+        Self { key, name: format!("web{}", n + 1), seq: 0, prev: None }
     }
 
     /// A machine that nobody let in.
@@ -189,22 +200,20 @@ impl World {
         self.clock.now()
     }
 
-    /// One request to the people's port of `node`.
-    pub async fn call_on(&self, node: &Node, to: (&str, &str), token: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
-        let (status, _, body) =
-            self.send_on(node, to, &[("authorization", &format!("Bearer {token}"))], body).await;
-        (status, body)
-    }
-
-    /// The same with headers of its own: status, tag and answer.
-    pub async fn send_on(
+    /// The people's port of `node`.
+    pub fn people(
         &self,
         node: &Node,
-        (method, path): (&str, &str),
-        headers: &[(&str, &str)],
-        body: Vec<u8>,
-    ) -> (u16, Option<String>, Vec<u8>) {
-        let app = App::new()
+    ) -> App<
+        impl ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<impl MessageBody + use<>>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + use<>,
+    > {
+        App::new()
             .wrap(from_fn(edge::edge))
             .app_data(Data::new(self.clock.clone()))
             .app_data(Data::new(node.db.clone()))
@@ -234,7 +243,25 @@ impl World {
             .configure(cmdb::routes)
             .configure(people::routes)
             .configure(compliance::people)
-            .configure(webhooks::people);
+            .configure(webhooks::people)
+    }
+
+    /// One request to the people's port of `node`.
+    pub async fn call_on(&self, node: &Node, to: (&str, &str), token: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+        let (status, _, body) =
+            self.send_on(node, to, &[("authorization", &format!("Bearer {token}"))], body).await;
+        (status, body)
+    }
+
+    /// The same with headers of its own: status, tag and answer.
+    pub async fn send_on(
+        &self,
+        node: &Node,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, Option<String>, Vec<u8>) {
+        let app = self.people(node);
         let app = test::init_service(app).await;
         let mut request = test::TestRequest::with_uri(path)
             .method(Method::from_bytes(method.as_bytes()).unwrap())
@@ -249,6 +276,23 @@ impl World {
         let status = response.status().as_u16();
         let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
         (status, tag, test::read_body(response).await.to_vec())
+    }
+
+    /// The same until the node is not too busy for it: that answer says that nothing was changed.
+    pub async fn insist_on(
+        &self,
+        node: &Node,
+        to: (&str, &str),
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, Option<String>, Vec<u8>) {
+        loop {
+            let answer = self.send_on(node, to, headers, body.clone()).await;
+            if answer.0 != 503 {
+                return answer;
+            }
+            actix_web::rt::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub async fn call(
@@ -296,17 +340,16 @@ impl World {
         self.node.db.read("test", body).await.unwrap()
     }
 
-    /// The leaves of the ledger, in their order.
-    pub async fn leaves(&self) -> Vec<Leaf> {
+    /// The leaves of the ledger from this place on, in their order.
+    pub async fn leaves(&self, from: usize) -> Vec<Leaf> {
         use diesel::RunQueryDsl as _;
         #[derive(diesel::QueryableByName)]
         struct Row {
             #[diesel(sql_type = diesel::sql_types::Text)]
             entry: String,
         }
-        let read = |tx: &mut Conn| {
-            Ok(diesel::sql_query("SELECT entry FROM ledger_leaf ORDER BY idx").load::<Row>(tx)?)
-        };
+        let sql = format!("SELECT entry FROM ledger_leaf WHERE idx >= {from} ORDER BY idx");
+        let read = move |tx: &mut Conn| Ok(diesel::sql_query(&sql).load::<Row>(tx)?);
         self.read(read).await.iter().map(|row| Leaf::parse(row.entry.as_bytes()).unwrap()).collect()
     }
 
@@ -321,21 +364,27 @@ impl World {
         let invite = Invite { host_class: class.clone(), labels: Map::default(), minutes: 10 };
         let invitation: Invitation =
             serde_json::from_value(self.good("POST", "/v1/join-tokens", invite).await).unwrap();
-        let mut host = Host { key: key(100 + n as u8), name: format!("web{}", n + 1), seq: 0, prev: None };
+        let mut host = Host::new(n);
+        let join = self.joining(&mut host, invitation);
+        self.good("POST", "/v1/join", join).await;
+        self.hosts.push(host);
+    }
+
+    /// The request with which the host joins; its chain begins with it.
+    pub fn joining(&self, host: &mut Host, invitation: Invitation) -> Join {
         let csr = CertificateParams::new(Vec::new()).unwrap();
         let csr = csr.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
-        let header = self.header(&mut host);
+        let header = self.header(host);
         let token = Digest::of(invitation.token.as_bytes());
         let body =
             Enrolment { header, hostname: host.name.clone(), token, csr, recipient: None, came_from: None };
         let enrolment = Statement::sign(body, &host.key);
         host.prev = Some(enrolment.digest);
-        let join = Join { enrolment: enrolment.envelope, token: invitation.token };
-        self.good("POST", "/v1/join", join).await;
-        self.hosts.push(host);
+        Join { enrolment: enrolment.envelope, token: invitation.token }
     }
 
-    fn header(&self, host: &mut Host) -> Header {
+    /// For the next statement of the host's chain.
+    pub fn header(&self, host: &mut Host) -> Header {
         host.seq += 1;
         Header {
             site: self.site.clone(),
