@@ -274,13 +274,12 @@ pub struct SeriesLine {
     pub last_end: Timestamp,
 }
 
-/// When a draft is submitted by itself; never when absent.
+/// When a draft is submitted by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubmitLater {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
+    pub at: Timestamp,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]

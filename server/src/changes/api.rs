@@ -19,7 +19,7 @@ use crate::manifests::Repository;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, EntityTag, Header as _, IfMatch};
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpResponse, delete, get, post};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ pub fn people(config: &mut ServiceConfig) {
         .service(large("/v1/changes/{id}/approvals").route(web::post().to(post_approval)))
         .service(submit)
         .service(submit_later)
+        .service(keep_draft)
         .service(halt)
         .service(stop_correcting)
         .service(resume)
@@ -144,7 +145,7 @@ async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Res
     with.write("change.submit", place, work).await
 }
 
-/// Lets a draft be submitted by itself later, or takes that back.
+/// Lets a draft be submitted by itself later.
 #[post("/v1/changes/{id}/submit-later")]
 async fn submit_later(
     person: Allowed<Propose>,
@@ -154,8 +155,20 @@ async fn submit_later(
 ) -> Result<Json<ChangeLine>, Error> {
     let SubmitLater { at } = read("the wish", &body)?;
     let place = id.clone();
-    let work = move |tx: &mut Conn, now| course::submit_later(tx, &id, at, &person.person, now);
+    let work = move |tx: &mut Conn, now| course::submit_later(tx, &id, Some(at), &person.person, now);
     with.write("change.submit_later", place, work).await
+}
+
+/// The draft is not submitted by itself any more.
+#[delete("/v1/changes/{id}/submit-later")]
+async fn keep_draft(
+    person: Allowed<Propose>,
+    id: Path<ChangeId>,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    let place = id.clone();
+    let work = move |tx: &mut Conn, now| course::submit_later(tx, &id, None, &person.person, now);
+    with.write("change.keep_draft", place, work).await
 }
 
 /// Why an operator steps in; kept with the step.

@@ -262,8 +262,8 @@ pub(super) fn submit_later(
         }
     }
     (row.submit_at, row.submit_by) = (at.map(|at| at.0), at.map(|_| person.to_string()));
-    let at = at.map_or("never".to_owned(), |at| at.to_string());
-    audit::record(tx, &Action::by(person, "change.submit_later", id, &at), now)?;
+    let action = if at.is_some() { "change.submit_later" } else { "change.keep_draft" };
+    audit::record(tx, &Action::by(person, action, id, &at), now)?;
     store::update(tx, &mut row)?;
     Ok(row)
 }

@@ -41,7 +41,7 @@ pub(super) fn make(
         let [from, until] = [interval.from, interval.until].map(|at| window::local(at, &zone));
         let at = interval.from.plus(-lead);
         let submitted = if at > session.now {
-            session.api.act(&id, "submit-later", &SubmitLater { at: Some(at) })?;
+            session.api.act(&id, "submit-later", &SubmitLater { at })?;
             format!("submitted by itself {}", window::local(at, &zone))
         } else {
             session.api.act(&id, "submit", &serde_json::json!({}))?;
@@ -107,7 +107,10 @@ pub fn submit_later(session: &Session, ids: &[ChangeId], at: &str) -> Done {
         return Err(Failure::usage("--at is over").remedy("leave it out to submit now"));
     }
     for id in ids {
-        session.api.act(id, "submit-later", &SubmitLater { at })?;
+        match at {
+            Some(at) => session.api.act(id, "submit-later", &SubmitLater { at })?,
+            None => session.api.keep_draft(id)?,
+        };
         let when = at.map_or("not submitted by itself".to_owned(), |at| {
             format!("submitted by itself {}", window::local(at, &zone))
         });

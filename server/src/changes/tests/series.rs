@@ -36,7 +36,7 @@ async fn a_draft_is_submitted_by_itself_once_when_its_author_asked_for_it() {
         for bad in [NOW, NOW.plus(-1), NOW.plus(DAY + 3_600), NOW.plus(99 * DAY)] {
             assert_eq!(world.code("POST", &path, json!({ "at": bad })).await, "change.submit_at", "{bad}");
         }
-        for odd in [json!({ "at": 7 }), json!({ "when": NOW }), json!([])] {
+        for odd in [json!({ "at": 7 }), json!({ "when": NOW }), json!({}), json!({ "at": null }), json!([])] {
             assert_eq!(world.code("POST", &path, odd).await, "request.bad_json");
         }
         let at = NOW.plus(3_600);
@@ -47,7 +47,8 @@ async fn a_draft_is_submitted_by_itself_once_when_its_author_asked_for_it() {
         // Somebody who takes it back is heard.
         let back = format!("/v1/changes/{other}/submit-later");
         world.good("POST", &back, json!({ "at": at })).await;
-        world.good("POST", &back, json!({})).await;
+        let kept = world.good("DELETE", &back, ()).await;
+        assert_eq!(world.good("DELETE", &back, ()).await, kept, "the same again changes nothing");
         tend(&world.node.db, at.plus(-1)).await.unwrap();
         assert_eq!(world.state(&id).await, "draft", "{}", world.engine);
         world.clock.set(at);

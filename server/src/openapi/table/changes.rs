@@ -71,7 +71,7 @@ pub(super) const CHANGES: &[Route] = &[
         ("POST", "/v1/changes/{id}/submit-later"),
         "submitLater",
         may::<Propose>(),
-        "Lets a draft be submitted by itself at a time before it ends, or takes that back.",
+        "Lets a draft be submitted by itself at a time before it ends.",
     )
     .parts(&[part::<ChangeId>("id")])
     .headers(MATCH)
@@ -85,6 +85,16 @@ pub(super) const CHANGES: &[Route] = &[
         "change.other_version",
         "change.submit_at",
     ]),
+    route(
+        ("DELETE", "/v1/changes/{id}/submit-later"),
+        "keepDraft",
+        may::<Propose>(),
+        "The draft is not submitted by itself any more.",
+    )
+    .parts(&[part::<ChangeId>("id")])
+    .headers(MATCH)
+    .answers(LINE)
+    .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision", "change.other_version"]),
     route(("GET", "/v1/series"), "listSeries", may::<Read>(), "Lists changes that come again, each series as one.")
         .answers(&[answer(200, "the series, by name", json::<Vec<wire::SeriesLine>>())]),
     route(

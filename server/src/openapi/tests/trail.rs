@@ -41,6 +41,7 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("createChange", Ok("change.create")),
     ("putRevision", Err("the signed revision is in the ledger")),
     ("submitLater", Ok("change.submit_later")),
+    ("keepDraft", Ok("change.keep_draft")),
     ("submitChange", Err("the step of the change is in the ledger")),
     ("approveChange", Err("the signed approval is in the ledger")),
     ("haltChange", Err("the step of the change is in the ledger")),
@@ -137,6 +138,7 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
             let later = json!({ "at": world.now().plus(60) });
             call(&app, "POST", &format!("/v1/changes/{id}/submit-later"), &later).await;
         }
+        call(&app, "DELETE", &format!("/v1/changes/{id}/submit-later"), &Value::Null).await;
         let times = json!([{"from": world.now(), "until": until}]);
         let calendar = json!({"title": "x", "mode": "hard", "holds": ["normal"], "times": times});
         let put = json!({"after": 0, "reason": "x", "calendar": calendar});

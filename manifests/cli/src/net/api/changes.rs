@@ -40,6 +40,14 @@ impl Client {
         self.post("the change", &format!("/v1/changes/{id}/{action}"), body)
     }
 
+    /// It is not submitted by itself any more.
+    pub fn keep_draft(&self, id: &ChangeId) -> Done<ChangeLine> {
+        self.read(
+            "the change",
+            &Request::json(Method::DELETE, &format!("/v1/changes/{id}/submit-later"), Vec::new(), SMALL),
+        )
+    }
+
     /// Newest first.
     pub fn changes(&self, state: Option<&str>, series: Option<&SeriesName>) -> Done<Vec<ChangeLine>> {
         let state = state.map(|state| format!("state={}", escape(state)));
