@@ -226,6 +226,11 @@ on_both! {
         policy.version += 1;
         stage.world.publish_policy(&policy);
         older_policy(&mut stage, &bundle, &old);
+        superseded_edition(&mut stage, &bundle);
+        for _ in 0..2 {
+            policy.version += 1;
+            stage.world.publish_policy(&policy);
+        }
         // A repository of yesterday, whole and once correctly signed.
         nothing_happens(&mut stage, Forged { timestamp_version: 3_000_000, ..old }, "tuf.rollback");
         stage.applied("a1", &good);
@@ -382,22 +387,50 @@ fn edited_policy(stage: &mut Stage<'_>, bundle: &Bundle) {
     nothing_happens(stage, forged, "tuf.invalid");
 }
 
-/// The first edition of the policy, signed by governance, put back in place of the second.
+/// The first edition of the policy, signed by governance, put back in place of the second: as it was, and under the number of
+/// the second.
 fn older_policy(stage: &mut Stage<'_>, bundle: &Bundle, old: &Forged) {
-    let world = &*stage.world;
+    let first = old.files.get("1.targets.json").expect("the site began with version 1");
+    let number = stage.world.current_targets().version;
+    for (pinned, code) in [(1, "tuf.rollback"), (number, "tuf.invalid")] {
+        let forged = pinning(stage.world, bundle, pinned, first);
+        nothing_happens(stage, forged, code);
+    }
+}
+
+/// A repository with the bundle whose snapshot pins these bytes as targets of that number.
+fn pinning(world: &World, bundle: &Bundle, pinned: u64, targets: &[u8]) -> Forged {
     let mut forged = world.forge(&[target(bundle)]);
     let name = forged.files.keys().find(|name| name.ends_with(".snapshot.json")).unwrap().clone();
     let mut snapshot = Signed::<Snapshot>::parse(&Role::Snapshot, &forged.files[&name]).unwrap().signed;
-    let bytes = old.files.get("1.targets.json").expect("the site began with version 1");
-    snapshot.meta.insert(MetaName(Role::Targets), MetaFile::of(1, bytes));
+    snapshot.meta.insert(MetaName(Role::Targets), MetaFile::of(pinned, targets));
     let (online, now) = (world.server_key("online"), world.now());
     let snapshot = Signed::by(snapshot, &[&online]).to_bytes();
     let timestamp = writer::timestamp(forged.timestamp_version, now.plus(86_400), now, &snapshot).unwrap();
     forged.files.insert("timestamp.json".into(), Signed::by(timestamp, &[&online]).to_bytes());
     forged.files.insert(name, snapshot);
-    let policies = old.files.iter().filter(|(name, _)| name.contains("targets"));
-    forged.files.extend(policies.map(|(name, bytes)| (name.clone(), bytes.clone())));
-    nothing_happens(stage, forged, "tuf.rollback");
+    forged.files.insert(Role::Targets.file(pinned), targets.to_vec());
+    forged
+}
+
+/// 29: governance signs an edition again that was superseded, as whoever has an old draft might make it do.
+fn superseded_edition(stage: &mut Stage<'_>, bundle: &Bundle) {
+    let world = &*stage.world;
+    let mut policy = world.policy();
+    // The host has used the second one already.
+    policy.version = 1;
+    let bytes = shared::strict::to_json(&policy);
+    let teams = std::collections::BTreeMap::from([(
+        "main".parse().unwrap(),
+        writer::KeySet::one(world.own_key("publisher").public()),
+    )]);
+    let online = writer::KeySet::one(world.server_key("online").public());
+    let number = world.current_targets().version + 1;
+    let targets =
+        writer::targets_with_policy(number, world.now().plus(86_400), &bytes, &teams, &online).unwrap();
+    let targets = Signed::by(targets, &[&world.own_key("governance")]);
+    let forged = world.forge_with(&[target(bundle)], Some((&targets, &bytes)));
+    nothing_happens(stage, forged, "policy.rollback");
 }
 
 /// The host signs exactly one refusal of the repository, with this code, and the true server has it on record.
