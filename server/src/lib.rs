@@ -22,6 +22,8 @@ pub mod receipts;
 pub mod restored;
 pub mod rollout;
 pub mod schedule;
+#[cfg(test)]
+mod simfleet;
 pub mod site;
 #[cfg(test)]
 mod testfleet;

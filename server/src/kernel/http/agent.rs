@@ -86,6 +86,12 @@ impl FromRequest for Agent {
     }
 }
 
+/// What the agents' listener knows of a connection, for tests that have none: the request is of this agent.
+#[cfg(test)]
+pub fn as_if_of(req: &actix_web::dev::ServiceRequest, agent_id: AgentId) {
+    req.extensions_mut().insert(Signed(AgentIdentity { agent_id, not_after: None }));
+}
+
 fn admit(req: &HttpRequest) -> Result<AgentIdentity, Error> {
     let signed = req.extensions().get::<Signed>().map(|signed| signed.0.clone());
     let identity = signed.or_else(|| req.conn_data::<AgentIdentity>().cloned());

@@ -101,6 +101,13 @@ impl Host {
         Self { key: key(number), name: "stranger".into(), seq: 0, prev: None }
     }
 
+    /// Signs what its chain goes on with.
+    pub fn chain<P: shared::receipt::Chained>(&mut self, body: P) -> Statement<P> {
+        let statement = Statement::sign(body, &self.key);
+        self.prev = Some(statement.digest);
+        statement
+    }
+
     pub fn target(&self) -> Target {
         Target { agent: self.agent(), key: self.key.public().digest() }
     }
