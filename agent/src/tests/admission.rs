@@ -307,6 +307,23 @@ fn a_replay_of_an_executed_change_is_refused_also_after_a_restart() {
     assert_eq!((report.codes(), report.ran.len()), (vec![Code::ChangeReplay], 0), "{:?}", report.lines);
     assert_eq!(bench.motd().as_deref(), Some("changed by hand\n"));
     assert!(bench.site.refusals().iter().any(|r| r.reason.code == Code::ChangeReplay));
+    // Nor with new approvals of the same persons, with those of another key, or with one more.
+    for words in [
+        &[("first", FIRST), ("second", SECOND)][..],
+        &[("first", FIRST_AGAIN), ("second", SECOND)],
+        &[("second", SECOND), ("first", FIRST), ("first", FIRST_AGAIN)],
+    ] {
+        let mut again = bundle.clone();
+        again.approvals.clear();
+        approve(&mut again, words, NOW.plus(1));
+        bench.site.unlist_all();
+        bench.tick();
+        bench.site.list(&again);
+        bench.boot().unwrap();
+        let report = bench.tick();
+        assert_eq!((report.codes(), report.ran.len()), (vec![Code::ChangeReplay], 0), "{words:?}");
+        assert_eq!(bench.motd().as_deref(), Some("changed by hand\n"));
+    }
 }
 
 #[test]
