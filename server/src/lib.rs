@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod people;
 pub mod progress;
 pub mod receipts;
+pub mod reminders;
 pub mod restored;
 pub mod rollout;
 pub mod schedule;

@@ -11,8 +11,8 @@ use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::{self, Intake, Topics};
 use crate::{
-    assess, audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, rollout, schedule,
-    webhooks,
+    assess, audit, budgets, calendars, changes, cmdb, findings, kpi, people, progress, reminders, rollout,
+    schedule, webhooks,
 };
 use actix_web::web::{Data, ServiceConfig};
 use std::sync::Arc;
@@ -110,6 +110,7 @@ impl Site {
                 findings::people,
                 kpi::people,
                 compliance::people,
+                reminders::people,
                 webhooks::people,
             ] {
                 config.configure(routes);
@@ -152,6 +153,7 @@ impl Site {
         jobs.extend(changes::jobs(&kernel.db, &self.repository));
         jobs.extend(progress::jobs(&kernel.db));
         jobs.extend(findings::jobs(&kernel.db));
+        jobs.extend(reminders::jobs(&kernel.db, &kernel.config, &kernel.clock));
         jobs.extend(webhooks::jobs(&kernel.db, &kernel.config, &kernel.clock));
         jobs
     }

@@ -46,6 +46,10 @@ kinds! {
     GlassBroken "glass.broken",
     /// A review that has to be done, and until when.
     ReviewDue "review.due",
+    /// Words are missing, and the time in which they are of use is short.
+    ApprovalReminder "approval.reminder",
+    /// A review that had to be done by now.
+    ReviewOverdue "review.overdue",
     FindingOpened "finding.opened",
     HostJoined "host.joined",
     /// The server gives it no new work until somebody enables it again.
@@ -106,6 +110,9 @@ pub struct About {
     /// Who did it, by id; nobody when it happened by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<PersonId>,
+    /// For whom it waits, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<PersonId>,
     /// Until when something has to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,

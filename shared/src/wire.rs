@@ -5,6 +5,7 @@ mod budgets;
 mod calendars;
 mod cmdb;
 mod findings;
+mod inbox;
 mod kpis;
 mod mismatches;
 mod notes;
@@ -24,6 +25,7 @@ pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,
     Proposed, SeenFinding,
 };
+pub use inbox::{InboxItem, InboxKind, MailLine};
 pub use kpis::{Excluded, Figure, Kpi, Kpis};
 pub use mismatches::{DisposeMismatches, MismatchKind, MismatchLine, MismatchPage, SeenMismatch};
 pub use notes::{Addition, ChangeNotes, Remark};

@@ -154,6 +154,13 @@ pub enum OnlineCommand {
     /// Disruption budgets: how many hosts of a group may be changing at once
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// What waits for you: approvals that the policy asks you for, and reviews
+    #[command(after_help = "Example: assent inbox")]
+    Inbox {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Webhooks: news of the site for other programs
     #[command(subcommand)]
     Webhook(WebhookCommand),

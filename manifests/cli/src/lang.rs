@@ -230,6 +230,15 @@ words! {
     ConflictSlots: "the budget {} lets fewer of these hosts change at once", "das Störungsbudget {} lässt weniger von diesen Hosts sich gleichzeitig ändern";
     HeadsOfCalendars: "CALENDAR|MODE|HOSTS|NOW OR NEXT|WHY", "KALENDER|ART|HOSTS|JETZT ODER NÄCHSTE|WARUM";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
+    HeadsOfInbox: "CHANGE|WHAT|UNTIL|TITLE", "ÄNDERUNG|WAS|BIS|TITEL";
+    NothingWaits: "nothing waits for you", "nichts wartet auf Sie";
+    WordMissing: "your approval is missing", "Ihre Genehmigung fehlt";
+    ReviewMissing: "to be reviewed", "nachzubetrachten";
+    EndedUnapproved: "ended unapproved", "beendet, nicht genehmigt";
+    Urgent: "EMERGENCY", "NOTFALL";
+    HeadsOfMail: "PERSON|ADDRESS|LANGUAGE|LAST ERROR", "PERSON|ADRESSE|SPRACHE|LETZTER FEHLER";
+    MailSet: "reminders for {} go there by mail", "Erinnerungen für {} gehen per E-Mail dorthin";
+    MailEnded: "no mail for {} any more", "keine E-Mail mehr für {}";
     HeadsOfWebhooks: "WEBHOOK|WAITING|GIVEN UP|FAILING SINCE|KINDS|ADDRESS", "WEBHOOK|WARTEND|AUFGEGEBEN|GESTÖRT SEIT|ARTEN|ADRESSE";
     HeadsOfDeliveries: "NUMBER|WHEN|KIND|ATTEMPTS|STATE|LAST ERROR", "NUMMER|WANN|ART|VERSUCHE|STAND|LETZTER FEHLER";
     NoWebhooks: "no webhooks: news are sent to nobody", "keine Webhooks: Nachrichten werden niemandem gesendet";

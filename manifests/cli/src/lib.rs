@@ -19,6 +19,7 @@ mod evidence;
 mod files;
 mod finding;
 mod governance;
+mod inbox;
 mod init;
 mod key;
 mod kpi;

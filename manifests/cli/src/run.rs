@@ -13,7 +13,7 @@ use crate::lang::Lang;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
-    alarms, audit, backup, budget, calendar, ci, clock, evidence, finding, governance, init, key, kpi,
+    alarms, audit, backup, budget, calendar, ci, clock, evidence, finding, governance, inbox, init, key, kpi,
     ledger, person, policy, release, renew, restore, secret, shell, site, term, token, webhook, window,
 };
 use clap::Parser as _;
@@ -90,6 +90,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
         Do::Report(ReportCommand::Kpi { period, json }) => kpi::show(session, &period, json),
         Do::Budget(command) => budget::run(session, command),
+        Do::Inbox { json } => inbox::show(session, json),
         Do::Webhook(command) => webhook::run(session, command),
         Do::Calendar(command) => calendar::run(session, command),
         Do::Change(command) => run_change(session, command),

@@ -76,7 +76,8 @@ impl Papers {
         self.accepted_sources(tx, now)?.map_err(|why| refused(why).into())
     }
 
-    fn accepted_sources(&self, tx: &mut Conn, now: Timestamp) -> Result<Result<Sources, Refused>, Error> {
+    /// As [`Self::sources`], with why one of them does not count.
+    pub fn accepted_sources(&self, tx: &mut Conn, now: Timestamp) -> Result<Result<Sources, Refused>, Error> {
         let mut all = Vec::with_capacity(self.change.body.manifests.len());
         for named in &self.change.body.manifests {
             let published = manifests::find_published(tx, &named.sha256)?;

@@ -5,6 +5,7 @@
 use super::db::DbUrl;
 use super::http::tls;
 use super::i18n::Language;
+use super::mail::{self, MailServer};
 use super::reach::Reach;
 use actix_web::http::header::HeaderName;
 use serde::Deserialize;
@@ -72,6 +73,8 @@ pub struct Config {
     pub backup: Option<Recipient>,
     /// Authorities of the servers that this one connects to by itself (PEM).
     pub outgoing_ca: PathBuf,
+    /// Where mail goes out; none is sent without.
+    pub mail: Option<MailServer>,
     /// Where webhooks may lead.
     pub reach: Reach,
     pub limits: Limits,
@@ -124,6 +127,7 @@ struct Raw {
     keys: RawKeys,
     backup: RawBackup,
     outgoing: RawOutgoing,
+    mail: RawMail,
     webhooks: RawWebhooks,
     limits: RawLimits,
 }
@@ -181,6 +185,13 @@ struct RawBackup {
 #[serde(deny_unknown_fields, default)]
 struct RawOutgoing {
     ca: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawMail {
+    server: Text,
+    from: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -262,6 +273,7 @@ impl Reader<'_> {
             "system" => tls::system_authorities(),
             path => path.into(),
         };
+        let mail = self.mail(raw.mail);
         let networks = self.optional("webhooks.networks", raw.webhooks.networks, "");
         let reach = self.checked(Some(networks), str::parse::<Reach>);
         let limits = self.limits(raw.limits);
@@ -279,6 +291,7 @@ impl Reader<'_> {
             log_key,
             backup: backup?,
             outgoing_ca,
+            mail: mail?,
             reach: reach?,
             limits,
             settings: Vec::new(),
@@ -357,6 +370,20 @@ impl Reader<'_> {
         });
         let (listen, url, address_header) = (listen?, url?, address_header?);
         Some(url.map(|url| Proxy { listen, url, tls, address_header }))
+    }
+
+    /// No mail without a server; the outer `None` is a problem.
+    fn mail(&mut self, raw: RawMail) -> Option<Option<MailServer>> {
+        let (url, origin) = self.optional("mail.server", raw.server, "");
+        if let Some(shown) = self.settings.last_mut() {
+            shown.value = mail::masked(&url);
+        }
+        let from = self.optional("mail.from", raw.from, "").0;
+        if url.is_empty() {
+            return Some(None);
+        }
+        let server = MailServer::parse(&url, &from);
+        server.map_err(|error| self.problem("mail.server", origin, &error)).ok().map(Some)
     }
 
     fn limits(&mut self, raw: RawLimits) -> Limits {

@@ -13,7 +13,7 @@ macro_rules! catalogues {
     };
 }
 
-const CATALOGUES: [(&str, &str, &str); 17] = catalogues![
+const CATALOGUES: [(&str, &str, &str); 18] = catalogues![
     "kernel",
     "ledger",
     "people",
@@ -30,6 +30,7 @@ const CATALOGUES: [(&str, &str, &str); 17] = catalogues![
     "findings",
     "kpi",
     "compliance",
+    "reminders",
     "webhooks"
 ];
 
@@ -111,6 +112,10 @@ impl Language {
             Self::De => "de",
             Self::En => "en",
         }
+    }
+
+    pub fn parse(tag: &str) -> Option<Self> {
+        [Self::De, Self::En].into_iter().find(|language| language.tag() == tag)
     }
 
     fn catalogue(self) -> &'static Catalogue {

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod keys;
 pub mod lease;
 pub mod limiter;
+pub mod mail;
 pub mod news;
 pub mod objects;
 pub mod outbox;

@@ -71,6 +71,12 @@ pub fn take_due(
     taken.select(Message::as_select()).load(tx)
 }
 
+/// Whether [`take_due`] would find anything.
+pub fn is_due(tx: &mut Conn, topic: &str, now: Timestamp) -> QueryResult<bool> {
+    let due = outbox::table.filter(outbox::topic.eq(topic)).filter(outbox::next_at.le(now.0));
+    Ok(due.select(outbox::id).first::<i64>(tx).optional()?.is_some())
+}
+
 pub fn done(tx: &mut Conn, id: i64) -> QueryResult<()> {
     diesel::delete(outbox::table.find(id)).execute(tx).map(drop)
 }

@@ -135,7 +135,7 @@ pub fn corrections_until(policy: &Policy, case: &Case<'_>, now: Timestamp) -> Op
 }
 
 /// The matching rules, at least one for each action class.
-fn rules_for<'p>(policy: &'p Policy, case: &Case<'_>) -> Result<Vec<&'p Rule>, Refused> {
+pub(super) fn rules_for<'p>(policy: &'p Policy, case: &Case<'_>) -> Result<Vec<&'p Rule>, Refused> {
     let rules: Vec<&Rule> = policy.rules.iter().filter(|r| matches(r, case)).collect();
     let covered = |class: &ActionClass| {
         rules.iter().any(|r| r.matches.action_classes.as_ref().is_none_or(|set| set.contains(class)))

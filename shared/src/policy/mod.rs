@@ -5,6 +5,7 @@
 //! all that (`judge`), and what counts as proof of the ledger (`log`).
 //! Never: a default that allows; no rule, no approver, no policy means no change.
 
+mod asked;
 mod delegation;
 mod glass;
 mod groups;
@@ -17,6 +18,7 @@ mod tally;
 mod tests;
 mod witnesses;
 
+pub use asked::asked;
 pub use delegation::Delegation;
 pub use glass::{GlassRules, REVIEW_SECS, is_carried};
 pub use groups::Group;

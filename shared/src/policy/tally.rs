@@ -36,6 +36,8 @@ impl fmt::Display for Voice {
 pub(super) struct Tally<'p> {
     rule: &'p Rule,
     needed: u32,
+    /// Not its turn: rules before it are not satisfied.
+    pub waits: bool,
     pub counted: BTreeMap<Voice, Digest>,
     not: BTreeMap<PersonId, String>,
 }
@@ -151,7 +153,26 @@ impl<'p> Tally<'p> {
             Some((Voice { person: person.clone(), stands_for: whom.clone() }, digest))
         };
         let needed = needed(policy, rule, case);
-        Self { rule, needed, counted: paired.into_iter().filter_map(voice).collect(), not }
+        let waits = matches!(turn, Turn::Waits(_));
+        Self { rule, needed, waits, counted: paired.into_iter().filter_map(voice).collect(), not }
+    }
+
+    /// Whether one more word of this person, signed now for all hosts, would count beside those that do.
+    pub fn lacks(&self, policy: &Policy, case: &Case<'_>, person: &PersonId, now: Timestamp) -> bool {
+        let require = &self.rule.require;
+        let signed = self.counted.keys().any(|voice| voice.person == *person);
+        if signed || is_barred(require, case, person).is_some() {
+            return false;
+        }
+        let group = require.from.as_ref().map(|name| policy.members(name));
+        let counts = |whom: &PersonId| {
+            group.is_none_or(|group| group.contains(whom))
+                && is_barred(require, case, whom).is_none()
+                && !self.counted.keys().any(|voice| voice.stands_for == *whom)
+        };
+        let keys = policy.approving_keys(person, now).into_iter();
+        let able = keys.filter(|key| key.assurance >= require.min_assurance);
+        able.flat_map(|key| policy.stood_for(person, key, now, now)).any(|whom| counts(&whom))
     }
 
     pub fn suffices(&self) -> bool {

@@ -29,6 +29,17 @@ fn judged_on(
     purpose: Purpose,
     now: Timestamp,
 ) -> Judgement {
+    on_case(policy, fixture, classes, (class, purpose), now, judge)
+}
+
+fn on_case<T>(
+    policy: &Policy,
+    fixture: &Fixture,
+    classes: &[ActionClass],
+    (class, purpose): (&HostClass, Purpose),
+    now: Timestamp,
+    then: impl FnOnce(&Policy, &Case<'_>, &Hearing, Timestamp) -> T,
+) -> T {
     let bundle = &fixture.bundle;
     let hearing = Hearing::of(policy, &bundle.change, &bundle.approvals, now);
     let classes = classes.iter().copied().collect();
@@ -42,7 +53,7 @@ fn judged_on(
         risk: crate::risk::risk_of(&classes),
         plan_set: bundle.plan_set.digest(),
     };
-    judge(policy, &case, &hearing, now)
+    then(policy, &case, &hearing, now)
 }
 
 fn said(words: &[(&str, u8)]) -> Fixture {

@@ -55,6 +55,26 @@ pub enum PersonCommand {
         after_help = "What they have approved and no host has begun does not run.\nExample: assent person remove peer\n         assent person remove peer --one-person"
     )]
     Remove(RemoveArgs),
+    /// Where reminders for a person go by mail; without a person, all addresses and why a letter did not go
+    #[command(
+        after_help = "The server sends at most one letter a day to each person, with everything that waits for that person, and one at once for an emergency.\nExample: assent person mail peer peer@example.org --language de\n         assent person mail peer --end"
+    )]
+    Mail {
+        /// Short name in the policy
+        person: Option<PersonId>,
+        /// The address, without a name
+        #[arg(conflicts_with = "end", requires = "person")]
+        address: Option<String>,
+        /// Language of the letters
+        #[arg(long, default_value = "de", value_parser = ["de", "en"])]
+        language: String,
+        /// No mail any more
+        #[arg(long, requires = "person")]
+        end: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Put a person's new key in the place of an old one
     #[command(
         after_help = "Example: assent key new --out approver-2.pem   # on the person's machine\n         assent person rotate-key peer OLD-KEY --public NEW-KEY"

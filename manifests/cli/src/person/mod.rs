@@ -7,6 +7,7 @@ mod add;
 pub mod args;
 mod join;
 mod leave;
+mod mail;
 
 pub use args::PersonCommand;
 
@@ -31,6 +32,9 @@ pub fn run(global: &Global, command: &PersonCommand) -> Done {
         PersonCommand::Join { invitation, dir, out } => join::join(global, invitation, dir, out.as_deref()),
         PersonCommand::Add(args) => add::run(&session()?, args),
         PersonCommand::Remove(args) => leave::remove(&session()?, args),
+        PersonCommand::Mail { person, address, language, end, json } => {
+            mail::run(&session()?, person.as_ref(), (address.as_deref(), language), (*end, *json))
+        }
         PersonCommand::RotateKey(args) => leave::rotate(&session()?, args),
     }
 }

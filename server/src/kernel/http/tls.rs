@@ -94,7 +94,8 @@ fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     CertifiedKey::from_der(certificates(cert)?, private, &provider()).map_err(|error| unreadable(cert, error))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+/// All certificates of a PEM file.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let all: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, error))?.collect();
     let all = all.map_err(|error| unreadable(path, error))?;

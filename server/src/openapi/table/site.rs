@@ -3,7 +3,7 @@
 use super::DONE;
 use crate::kernel::http::person::{Export, ManagePeople, OwnTokens, Publish, Read};
 use crate::openapi::route::{Answer, Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
-use crate::{audit, compliance, ledger, manifests, people};
+use crate::{audit, compliance, ledger, manifests, people, reminders};
 use shared::digest::Digest;
 use shared::ids::PersonId;
 use shared::wire;
@@ -44,6 +44,25 @@ pub(super) const PEOPLE: &[Route] = &[
     .parts(&[part::<PersonId>("person")])
     .answers(DONE)
     .refuses(&["person.not_found", "person.last_admin"]),
+    route(("GET", "/v1/inbox"), "showInbox", may::<Read>(), "Lists what waits for the caller, the most urgent first.")
+        .answers(&[answer(200, "the list", json::<Vec<wire::InboxItem>>())]),
+    route(
+        ("GET", "/v1/mail-addresses"),
+        "listMailAddresses",
+        may::<ManagePeople>(),
+        "Lists where reminders go, and why a letter did not.",
+    )
+    .answers(&[answer(200, "the addresses", json::<Vec<wire::MailLine>>())]),
+    route(
+        ("PUT", "/v1/people/{person}/mail"),
+        "setMailAddress",
+        may::<ManagePeople>(),
+        "Sets or ends where reminders for a person go.",
+    )
+    .parts(&[part::<PersonId>("person")])
+    .takes(json::<reminders::PutMail>())
+    .answers(DONE)
+    .refuses(&["mail.bad", "mail.unknown_person"]),
     route(("GET", "/v1/tokens"), "listTokens", may::<OwnTokens>(), "Lists the caller's own tokens that are good.")
         .answers(&[answer(200, "the tokens, without their secrets", json::<Vec<people::TokenLine>>())]),
     route(

@@ -57,6 +57,7 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("withdrawIgnoreRule", Ok("findings.withdraw_rule")),
     ("putRetroactiveRevision", Err("the signed revision is in the ledger")),
     ("export", Ok("export")),
+    ("setMailAddress", Ok("people.mail")),
     ("addWebhook", Ok("webhooks.add")),
     ("endWebhook", Ok("webhooks.end")),
     ("testWebhook", Ok("webhooks.test")),
@@ -173,6 +174,8 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         let exported =
             send(&app, ("POST", "/v1/exports"), Some(TOKEN), period.to_string().into_bytes()).await;
         assert_eq!(exported.status, 200);
+        let mail = json!({"address": "lead@example.org", "language": "en"});
+        call(&app, "PUT", "/v1/people/lead/mail", &mail).await;
         let webhook = json!({"name": "chat", "url": "https://chat.example/x"});
         call(&app, "POST", "/v1/webhooks", &webhook).await;
         call(&app, "POST", "/v1/webhooks/chat/test", &Value::Null).await;

@@ -134,6 +134,49 @@ fn rules_are_satisfied_one_after_the_other() {
 }
 
 #[test]
+fn whose_word_is_missing_is_asked_in_turn_and_nobody_else() {
+    let asked = |policy: &Policy, said: &[(&str, i64)]| {
+        let place = (&host_class(), Purpose::Start);
+        let asked = on_case(policy, &words(said), &[ActionClass::File], place, NOW, super::asked);
+        asked.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(asked(&steps(), &[]), ["first", "second"], "the board comes later, the author never");
+    assert_eq!(asked(&steps(), &[("first", -60)]), ["chief"]);
+    assert_eq!(
+        asked(&steps(), &[("chief", -30)]),
+        ["first", "second"],
+        "whoever signed too early is not asked yet"
+    );
+    assert_eq!(asked(&steps(), &[("first", -60), ("chief", -30)]), none);
+    let all = site(|p| (p.rules[0].require.from, p.rules[0].require.everyone) = (named("owners"), true));
+    assert_eq!(asked(&all, &[("first", -60)]), ["second"]);
+    // Whoever stands in for a member is asked as well; whose key does not suffice is not.
+    let deputy = site(|p| {
+        p.rules[0].require.from = named("owners");
+        p.persons.push(delegated().persons.pop().unwrap());
+        p.delegations = vec![Delegation { by: person_id("first"), ..delegated().delegations[0].clone() }];
+    });
+    assert_eq!(asked(&deputy, &[]), ["deputy", "first", "second"]);
+    let mut weak = deputy;
+    for person in &mut weak.persons {
+        let browser = person.id.as_str() == "second";
+        person.keys.iter_mut().filter(|_| browser).for_each(|key| key.assurance = Assurance::ServerRendered);
+    }
+    weak.rules[0].require.min_assurance = Assurance::Independent;
+    assert_eq!(asked(&weak, &[]), ["deputy", "first"]);
+    let mut fixture = words(&[]);
+    let mut no = fixture.approval("first");
+    no.decision = Decision::Reject;
+    fixture.add(no, 2);
+    let place = (&host_class(), Purpose::Start);
+    assert!(
+        on_case(&steps(), &fixture, &[ActionClass::File], place, NOW, super::asked).is_empty(),
+        "it was rejected"
+    );
+}
+
+#[test]
 fn groups_and_orders_that_cannot_be_are_refused() {
     type Bend = fn(&mut Policy);
     let bends: [(Bend, &str); 7] = [

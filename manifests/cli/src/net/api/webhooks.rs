@@ -1,13 +1,35 @@
-//! Where news are sent.
+//! Where news and reminders are sent.
 
 use super::{LARGE, SMALL};
 use crate::error::Done;
 use crate::net::{Client, Method, Request};
-use shared::ids::WebhookName;
+use serde::Serialize;
+use shared::ids::{PersonId, WebhookName};
 use shared::strict;
-use shared::wire::{DeliveryPage, NewWebhook, WebhookLine, WebhookTried};
+use shared::wire::{DeliveryPage, InboxItem, MailLine, NewWebhook, WebhookLine, WebhookTried};
 
 impl Client {
+    pub fn inbox(&self) -> Done<Vec<InboxItem>> {
+        self.read("what waits for you", &Request::get("/v1/inbox", SMALL * 4))
+    }
+
+    pub fn mail_addresses(&self) -> Done<Vec<MailLine>> {
+        self.read("the addresses", &Request::get("/v1/mail-addresses", SMALL * 4))
+    }
+
+    /// Without an address there is no mail any more.
+    pub fn put_mail(&self, person: &PersonId, address: Option<&str>, language: &str) -> Done {
+        #[derive(Serialize)]
+        struct Put<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            address: Option<&'a str>,
+            language: &'a str,
+        }
+        let body = strict::to_json(&Put { address, language });
+        let path = format!("/v1/people/{person}/mail");
+        self.send(&Request::json(Method::PUT, &path, body, SMALL))?.good().map(drop)
+    }
+
     pub fn webhooks(&self) -> Done<Vec<WebhookLine>> {
         self.read("the list of webhooks", &Request::get("/v1/webhooks", SMALL * 4))
     }

@@ -23,7 +23,9 @@ use crate::kernel::testdb::{TestDb, each_engine};
 use crate::ledger::{self, Log};
 use crate::manifests::{self, Repository};
 use crate::receipts::Intake;
-use crate::{assess, budgets, calendars, cmdb, findings, kpi, people, rollout, schedule, webhooks};
+use crate::{
+    assess, budgets, calendars, cmdb, findings, kpi, people, reminders, rollout, schedule, webhooks,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -250,6 +252,7 @@ impl World {
             .configure(cmdb::routes)
             .configure(people::routes)
             .configure(compliance::people)
+            .configure(reminders::people)
             .configure(webhooks::people)
     }
 

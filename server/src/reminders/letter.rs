@@ -1,0 +1,109 @@
+//! A letter to one person: everything that waits for that person at the moment in which it is sent, in plain text.
+
+use super::post::{Post, Undelivered};
+use super::waiting::waiting;
+use super::{day, store};
+use crate::kernel::config::Config;
+use crate::kernel::db::Db;
+use crate::kernel::error::Error;
+use crate::kernel::i18n::Language;
+use crate::kernel::outbox::Message;
+use shared::ids::PersonId;
+use shared::time::Timestamp;
+use shared::wire::{InboxItem, InboxKind};
+
+/// Items in one letter; the rest is a number.
+const SHOWN: usize = 50;
+/// Characters of a title.
+const TITLE: usize = 120;
+
+pub(super) struct Letter {
+    pub subject: String,
+    pub text: String,
+}
+
+/// Sends what waits for the person now: nothing, where nothing waits any more or the letter is of an earlier day, since the
+/// next one says the same.
+///
+/// # Errors
+/// It may arrive later: the caller tries again.
+pub(super) async fn send(
+    db: &Db,
+    config: &Config,
+    post: &Post,
+    message: &Message,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if day(Timestamp(message.created)) != day(now) {
+        return Ok(());
+    }
+    let person: PersonId = message.key.parse().map_err(|error| Error::fault("reading a letter", error))?;
+    let read = move |tx: &mut _| {
+        let to = store::find_recipient(tx, person.as_str())?;
+        let items = waiting(tx, now)?.remove(&person).unwrap_or_default();
+        Ok::<_, Error>(to.filter(|_| !items.is_empty()).map(|to| (to, items)))
+    };
+    let Some((to, items)) = db.read("reminders.letter", read).await? else { return Ok(()) };
+    let letter = write(&items, to.language, &config.people.url);
+    // The same in each attempt, so that a mailbox can show it once.
+    let id = format!("<{}.{}@{}.assent>", message.id, message.created, config.site_id);
+    let sent = post.send(&to.address, &letter, &id).await;
+    let (error, again) = match sent {
+        Ok(()) => (None, Ok(())),
+        // Trying again changes nothing; tomorrow's letter is another try.
+        Err(Undelivered { why, for_good: true }) => (Some(why), Ok(())),
+        Err(Undelivered { why, for_good: false }) => {
+            let fault = Error::fault(format!("sending mail to person {}", message.key), why.clone());
+            (Some(why), Err(fault))
+        }
+    };
+    if let Some(why) = &error {
+        tracing::warn!(person = message.key, error = why, "mail not delivered");
+    }
+    let key = message.key.clone();
+    let note = move |tx: &mut _| Ok::<_, Error>(store::update_error(tx, &key, error.as_deref())?);
+    db.write("reminders.sent", note).await?;
+    again
+}
+
+pub(super) fn write(items: &[InboxItem], language: Language, url: &str) -> Letter {
+    let urgent = items.iter().any(|item| item.urgent && item.kind == InboxKind::Approve);
+    let count = items.len().to_string();
+    let key = match (urgent, items) {
+        (true, _) => "mail.subject_urgent",
+        (false, [_]) => "mail.subject_one",
+        (false, _) => "mail.subject",
+    };
+    let subject = language.fill(key, &[("count", count.clone())]);
+    let mut text = format!("{}\n", language.text("mail.hello"));
+    for kind in InboxKind::ALL {
+        let of: Vec<&InboxItem> = items.iter().filter(|item| item.kind == *kind).collect();
+        if of.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("\n{}\n", language.text(&format!("mail.{}", kind.as_str()))));
+        for item in of.iter().take(SHOWN) {
+            text.push_str(&line(item, language));
+        }
+        if of.len() > SHOWN {
+            let more = (of.len() - SHOWN).to_string();
+            text.push_str(&format!("  {}\n", language.fill("mail.more", &[("count", more)])));
+        }
+    }
+    text.push_str(&format!("\n{}\n", language.fill("mail.footer", &[("url", url.to_owned())])));
+    Letter { subject, text }
+}
+
+/// Titles are somebody's words: one line, not too long.
+fn line(item: &InboxItem, language: Language) -> String {
+    let title: String = item.title.chars().filter(|c| !c.is_control()).take(TITLE).collect();
+    let number = item.register.as_ref().map(|number| format!(" ({number})")).unwrap_or_default();
+    let urgent = if item.urgent { format!(" {}", language.text("mail.urgent")) } else { String::new() };
+    let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &[("at", item.due.to_string())]);
+    let command = match item.kind {
+        InboxKind::Approve => format!("assent approve {}", item.change),
+        InboxKind::Review => format!("assent change close {}", item.change),
+        InboxKind::Expired => format!("assent change show {}", item.change),
+    };
+    format!("  {}{number}{urgent}: {title}\n    {due}\n    {command}\n", item.change)
+}

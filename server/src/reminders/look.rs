@@ -1,0 +1,92 @@
+//! What is said when: reminders as news, letters for people.
+
+use super::store;
+use super::waiting::{Waiting, waiting};
+use super::{TOPIC, day};
+use crate::kernel::db::{Conn, Db};
+use crate::kernel::error::Error;
+use crate::kernel::{news, outbox};
+use shared::ids::PersonId;
+use shared::news::{About, NewsKind};
+use shared::time::Timestamp;
+use shared::wire::{InboxItem, InboxKind};
+use std::collections::BTreeMap;
+
+/// So long before a change could start, or ends, whoever is missing is reminded of it.
+const AHEAD_SECS: i64 = 86_400;
+/// The daily letter is not sent before this time of the day, UTC: people read it when they begin to work.
+const MORNING_SECS: i64 = 6 * 3_600;
+
+pub(super) async fn look(db: &Db, now: Timestamp) -> Result<(), Error> {
+    let all = db.read("reminders.waiting", move |tx| waiting(tx, now)).await?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    db.write("reminders.look", move |tx| {
+        tx.lock("reminders")?;
+        tell(tx, &all, now)?;
+        write_letters(tx, &all, now)?;
+        Ok(store::forget(tx, now)?)
+    })
+    .await
+}
+
+/// The moments at which news remind of an item, by a name of each.
+fn moments(item: &InboxItem) -> Vec<(NewsKind, &'static str, Timestamp)> {
+    match item.kind {
+        // The change's own news say so.
+        InboxKind::Expired => Vec::new(),
+        InboxKind::Review => vec![(NewsKind::ReviewOverdue, "overdue", item.due)],
+        InboxKind::Approve => {
+            let start = item.starts.map(|at| (NewsKind::ApprovalReminder, "start", at.plus(-AHEAD_SECS)));
+            let end = (NewsKind::ApprovalReminder, "end", item.due.plus(-AHEAD_SECS));
+            start.into_iter().chain([end]).collect()
+        }
+    }
+}
+
+fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
+    let mut items: BTreeMap<String, (&InboxItem, Vec<PersonId>)> = BTreeMap::new();
+    for (person, item) in all.iter().flat_map(|(person, items)| items.iter().map(move |item| (person, item)))
+    {
+        let key = format!("{} {} {}", item.kind.as_str(), item.change, item.revision);
+        items.entry(key).or_insert((item, Vec::new())).1.push(person.clone());
+    }
+    for (key, (item, persons)) in items {
+        for (kind, name, at) in moments(item) {
+            if now < at || !store::record_said(tx, &format!("{key} {name}"), now)? {
+                continue;
+            }
+            let about = About {
+                change: Some(item.change.clone()),
+                register: item.register.clone(),
+                revision: Some(item.revision),
+                due: Some(item.due),
+                asked: persons.clone(),
+                ..About::default()
+            };
+            news::tell(tx, kind, about, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// One a day for each person with an address, and one at once for each emergency.
+fn write_letters(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
+    for (person, items) in all {
+        let Some(mailed) = store::find_mailed(tx, person)? else { continue };
+        let mut urgent = false;
+        for item in items.iter().filter(|item| item.urgent && item.kind == InboxKind::Approve) {
+            urgent |=
+                store::record_said(tx, &format!("urgent {} {} {person}", item.change, item.revision), now)?;
+        }
+        let daily = mailed < day(now) && now.0.rem_euclid(86_400) >= MORNING_SECS;
+        if daily || urgent {
+            outbox::put(tx, TOPIC, person.as_str(), "{}", now)?;
+        }
+        if daily {
+            store::update_mailed(tx, person, day(now))?;
+        }
+    }
+    Ok(())
+}
