@@ -155,7 +155,7 @@ fn routed(source: &str) -> BTreeSet<&str> {
             found.insert(part.split_once("fn ").unwrap().1.split('(').next().unwrap());
         }
     }
-    for part in source.split(".to(").skip(1).chain(source.split("web::to(").skip(1)) {
+    for part in source.split("().to(").skip(1).chain(source.split("web::to(").skip(1)) {
         found.insert(part.split(')').next().unwrap().rsplit("::").next().unwrap());
     }
     found
