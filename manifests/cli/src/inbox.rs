@@ -19,7 +19,7 @@ pub fn show(session: &Session, json: bool) -> Done {
     let mut rows = vec![lang.heads(Word::HeadsOfInbox)];
     rows.extend(items.iter().map(|item: &InboxItem| {
         let what = lang.word(match item.kind {
-            InboxKind::Approve => Word::WordMissing,
+            InboxKind::Approve => Word::ApprovalMissing,
             InboxKind::Review => Word::ReviewMissing,
             InboxKind::Expired => Word::EndedUnapproved,
         });

@@ -232,7 +232,7 @@ words! {
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
     HeadsOfInbox: "CHANGE|WHAT|UNTIL|TITLE", "ÄNDERUNG|WAS|BIS|TITEL";
     NothingWaits: "nothing waits for you", "nichts wartet auf Sie";
-    WordMissing: "your approval is missing", "Ihre Genehmigung fehlt";
+    ApprovalMissing: "your approval is missing", "Ihre Genehmigung fehlt";
     ReviewMissing: "to be reviewed", "nachzubetrachten";
     EndedUnapproved: "ended unapproved", "beendet, nicht genehmigt";
     Urgent: "EMERGENCY", "NOTFALL";

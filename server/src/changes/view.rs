@@ -85,7 +85,7 @@ pub(super) fn series(tx: &mut Conn) -> Result<Vec<SeriesLine>, Error> {
     let latest: Vec<i64> = found.iter().map(|(.., latest, _)| *latest).collect();
     let mut titles = store::titles(tx, &latest)?;
     let small = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-    let line = |(name, all, closed, latest, end): (String, i64, i64, i64, i64)| {
+    let line = |(name, all, closed, latest, end): store::Series| {
         Ok(SeriesLine {
             name: name.parse().map_err(|_| store::damaged("a series"))?,
             title: titles.remove(&latest).unwrap_or_default(),

@@ -30,9 +30,12 @@ pub struct Begun {
     pub at: Timestamp,
 }
 
+/// Makes the receipt of a run when it ends.
+type Ending = Box<dyn FnOnce(&World, &mut Host, Timestamp) -> Statement<Receipt>>;
+
 /// A run between its first step and its receipt.
 struct Running {
-    receipt: Box<dyn FnOnce(&World, &mut Host, Timestamp) -> Statement<Receipt>>,
+    receipt: Ending,
 }
 
 pub struct Sim {

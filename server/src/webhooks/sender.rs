@@ -72,7 +72,7 @@ async fn serve(db: &Db, config: &Config, clock: &Clock, hook: i64) -> Result<(),
     // Read each time: authorities are renewed with the system's packages.
     let trust = tls::trusting(&config.outgoing_ca).map(Arc::new);
     let mut rest = due.into_iter();
-    while let Some(one) = rest.next() {
+    for one in rest.by_ref() {
         let outcome = attempt(config, clock, &hook, &one, &trust).await;
         let now = clock.now();
         let (id, failed) = (hook.id, outcome.is_err());

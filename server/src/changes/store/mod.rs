@@ -319,8 +319,10 @@ pub(super) fn list_open_of(tx: &mut Conn, series: &str) -> QueryResult<Vec<Row>>
     open.order(change::number).load(tx)
 }
 
-/// Of each series: its name, occurrences, those that are closed, the latest number, and the last end.
-pub(super) fn list_series(tx: &mut Conn) -> QueryResult<Vec<(String, i64, i64, i64, i64)>> {
+/// A series: its name, occurrences, those that are closed, the latest number, and the last end.
+pub(super) type Series = (String, i64, i64, i64, i64);
+
+pub(super) fn list_series(tx: &mut Conn) -> QueryResult<Vec<Series>> {
     use diesel::dsl::{count, count_star, max};
     let columns = (
         change::series.assume_not_null(),

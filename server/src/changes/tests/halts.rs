@@ -29,7 +29,7 @@ async fn too_many_failures_halt_a_change_and_whoever_resumes_it_begins_the_count
         // It says so in the ledger too, and hosts hear of it with the next control file.
         world.publish_waiting().await;
         let control = world.file(&"control.json".parse().unwrap()).await.unwrap();
-        assert_eq!(shared::bundle::Control::parse(&control).unwrap().halted, [of.id.clone()]);
+        assert_eq!(shared::bundle::Control::parse(&control).unwrap().halted, std::slice::from_ref(&of.id));
         let resume = format!("/v1/changes/{}/resume", of.id);
         world.good("POST", &resume, json!({ "note": "two old disks" })).await;
         world.report(2, &of, HostOutcome::Failed).await;
