@@ -252,7 +252,7 @@ pub struct NewArgs {
     /// "every 2nd tuesday 22:00..+4h": see `assent window`
     #[arg(long, value_name = "FROM..UNTIL")]
     pub window: Vec<String>,
-    /// So many of the next windows of the rules are signed (default: 1)
+    /// So many of the next windows of the rules are signed (default: 1; with --series those of the next 90 days)
     #[arg(long, value_name = "N", requires = "window", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub times: Option<u8>,
     /// Only windows of the rules from this day on; weeks and days are counted from it (default: now)
