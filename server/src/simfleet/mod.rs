@@ -192,7 +192,7 @@ impl Fleet {
             return None;
         }
         let course = &self.courses[self.dice.below(self.courses.len())];
-        if self.truth.ended(&course.id) == course.change.body.targets.len() {
+        if self.truth.ended(&course.id) == course.plan_set.plans.len() {
             return None;
         }
         let id = course.id.clone();
@@ -214,7 +214,8 @@ impl Fleet {
             assert_eq!(told, [targets, course.plan_set.plans.len(), ended], "{line}");
             let state = match self.truth.halted.contains_key(&course.id) {
                 true => "halted",
-                false if ended == targets => "review",
+                // Whoever had no plan when it was approved is not waited for.
+                false if ended == course.plan_set.plans.len() => "review",
                 // Whoever lets a halted change go on says that it runs.
                 false if ended == 0 && line["state"] == "approved" => "approved",
                 false => "running",
