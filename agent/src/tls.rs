@@ -27,10 +27,6 @@ pub enum Trust {
     Proxy { authorities: Vec<u8> },
 }
 
-/// Bundles of certificate authorities of machines: Debian, RPM distributions, SUSE.
-pub const BUNDLES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
-
 /// The cryptography in use; one function, so that it can be exchanged.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())

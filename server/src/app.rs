@@ -13,6 +13,7 @@ use crate::kernel::http::seats::Seats;
 use crate::kernel::http::tls::{self, HotCert, HotVerifier};
 use crate::kernel::jobs::{self, Job, Runner};
 use crate::kernel::objects::Objects;
+use crate::kernel::random::random;
 use crate::openapi;
 use crate::site::Site;
 use actix_web::dev::ServerHandle;
@@ -342,8 +343,7 @@ fn renew_certificates(kernel: &Kernel) -> bool {
 
 /// Host name for people, random part so that a restarted process is another holder of leases.
 fn node_name() -> Result<String, Error> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let random = random::<8>()?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "node".into());
     Ok(format!("{}-{}", host.trim(), shared::digest::hex(&random)))
 }

@@ -3,27 +3,28 @@
 //! Each check gives a token that only this module can make; `apply` on the host takes all of them by value,
 //! so leaving one out does not compile. Pure: the host's state and `now` are arguments.
 
+mod gate;
+mod window;
+
+pub use gate::{GateOpen, Turn, budgets_of, correction_gate, open_gate, take_turn};
+pub use window::{InWindow, ends_in_time, in_correction_window, in_time, in_window};
+
 use crate::approval::Reach;
-use crate::budgets::Slots;
-use crate::bundle::{Bundle, Control};
+use crate::bundle::Bundle;
 use crate::change::Change;
 use crate::digest::Digest;
-use crate::envelope::Envelope;
-use crate::ids::{AgentId, BudgetName, HostClass, PersonId};
+use crate::ids::{AgentId, HostClass, PersonId};
 use crate::keys::PublicKey;
 use crate::ledger::LeafKind;
-use crate::limits;
 use crate::manifest::{HealthCheck, Manifest};
 use crate::plan::Plan;
 use crate::policy::{Case, Hearing, Held, Policy, Purpose, Role, Verdict, Voice, judge};
 use crate::publication::Publication;
-use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
 use crate::risk::{ActionClass, risk_of};
 use crate::statement::Statement;
 use crate::time::{Interval, Timestamp};
-use crate::windows::Closed;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A manifest that the repository lists now and that a current publisher signed.
 #[derive(Clone, Debug)]
@@ -146,65 +147,6 @@ impl Approved {
 /// Proof that the ledger holds the change and the approvals that count, where the policy asks for that.
 #[derive(Clone, Copy, Debug)]
 pub struct Logged(());
-
-/// Proof that a start falls into a signed interval.
-#[derive(Clone, Copy, Debug)]
-pub struct InWindow {
-    interval: Interval,
-    open: Interval,
-}
-
-impl InWindow {
-    /// The signed interval, whole.
-    pub fn interval(&self) -> Interval {
-        self.interval
-    }
-
-    /// What is left of it before a blackout begins: no step starts after its end.
-    pub fn open(&self) -> Interval {
-        self.open
-    }
-
-    fn of(interval: Interval, change: &Change, closed: Closed<'_>, now: Timestamp) -> Result<Self, Refused> {
-        Ok(Self { interval, open: closed.leaves(change.change_type, interval, now)? })
-    }
-}
-
-/// Proof that the gate of the host's wave holds and nothing halts the change.
-#[derive(Clone, Copy, Debug)]
-pub struct GateOpen {
-    wave: usize,
-    slowest_s: i64,
-}
-
-impl GateOpen {
-    pub fn wave(&self) -> usize {
-        self.wave
-    }
-
-    /// Seconds that the slowest host of earlier waves took that succeeded, as they tell; 0 where none has told.
-    pub fn slowest_s(&self) -> i64 {
-        self.slowest_s
-    }
-}
-
-/// Proof that it is this host's turn: the gate holds, and the host has a slot of each budget that covers it.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    wave: usize,
-    slots: BTreeSet<BudgetName>,
-}
-
-impl Turn {
-    pub fn wave(&self) -> usize {
-        self.wave
-    }
-
-    /// The budgets of which the host has a slot for this run.
-    pub fn slots(&self) -> &BTreeSet<BudgetName> {
-        &self.slots
-    }
-}
 
 /// Who the host is, as the host itself knows it.
 #[derive(Clone, Debug)]
@@ -439,221 +381,4 @@ pub fn logged(policy: &Policy, approved: &Approved, held: &Held) -> Result<Logge
         policy.version
     );
     Err(Refused::new(Code::LogUnproven, message))
-}
-
-/// Step 13: a start at `now` falls into a signed interval and into no blackout; `last_contact` is when the server last
-/// answered.
-///
-/// # Errors
-/// `time.*`.
-pub fn in_window(
-    policy: &Policy,
-    change: &Change,
-    closed: Closed<'_>,
-    now: Timestamp,
-    last_contact: Timestamp,
-) -> Result<InWindow, Refused> {
-    in_contact(policy, now, last_contact)?;
-    InWindow::of(change.interval_at(now)?, change, closed, now)
-}
-
-/// A run that would not end in what is left of its interval does not begin: half as much time again is kept free as the
-/// slowest one took that was measured.
-///
-/// # Errors
-/// `time.late`, until the next interval that counts.
-pub fn ends_in_time(
-    window: &InWindow,
-    change: &Change,
-    slowest_s: i64,
-    now: Timestamp,
-) -> Result<(), Refused> {
-    let needed = slowest_s.saturating_add(slowest_s / 2);
-    let left = window.open.until.since(now);
-    if needed <= left {
-        return Ok(());
-    }
-    let message = format!(
-        "the slowest run so far took {slowest_s} s, so that {needed} s are kept free, and there are {left} s until {}",
-        window.open.until
-    );
-    let next = change.usable().find(|interval| interval.from >= window.interval.until);
-    Err(Refused { retry_at: next.map(|interval| interval.from), ..Refused::new(Code::TimeLate, message) })
-}
-
-/// The same for what is approved: where somebody has broken the glass, that person's hours are the window, no blackout
-/// holds it, and whether the server can be reached is not asked.
-///
-/// # Errors
-/// `time.*`.
-pub fn in_time(
-    policy: &Policy,
-    approved: &Approved,
-    closed: Closed<'_>,
-    now: Timestamp,
-    last_contact: Timestamp,
-) -> Result<InWindow, Refused> {
-    let change = &approved.change.body;
-    let Some(interval) = approved.glass else {
-        return in_window(policy, change, closed, now, last_contact);
-    };
-    if now >= change.not_after {
-        return Err(Refused::new(Code::TimeOver, format!("the change ended at {}", change.not_after)));
-    }
-    if now >= interval.until {
-        let message = format!("the glass was broken until {}", interval.until);
-        return Err(Refused::new(Code::ApprovalExpired, message));
-    }
-    Ok(InWindow { interval, open: interval })
-}
-
-/// The same for corrections: from the first interval, in which the change came, until they end.
-///
-/// # Errors
-/// `time.*`.
-pub fn in_correction_window(
-    policy: &Policy,
-    change: &Change,
-    closed: Closed<'_>,
-    now: Timestamp,
-    last_contact: Timestamp,
-) -> Result<InWindow, Refused> {
-    in_contact(policy, now, last_contact)?;
-    let interval = change.correction_interval();
-    match interval.filter(|interval| interval.contains(now)) {
-        Some(interval) => InWindow::of(interval, change, closed, now),
-        None => Err(Refused::new(Code::TimeOver, "it is not the time for corrections of this change")),
-    }
-}
-
-fn in_contact(policy: &Policy, now: Timestamp, last_contact: Timestamp) -> Result<(), Refused> {
-    let grace = i64::from(policy.clock.offline_grace_h) * 3_600;
-    if now.since(last_contact) <= grace {
-        return Ok(());
-    }
-    let message = format!(
-        "no contact to the server since {last_contact}; after {} hours nothing starts",
-        grace / 3_600
-    );
-    Err(Refused::new(Code::TimeOffline, message))
-}
-
-fn not_halted(change: &Change, control: &Control) -> Result<(), Refused> {
-    if !control.halted.contains(&change.change_id) {
-        return Ok(());
-    }
-    Err(Refused::new(Code::ChangeHalted, format!("{} is halted by an operator", change.change_id)))
-}
-
-/// Step 14 for a correction: the host had its turn; only a halt stops it.
-///
-/// # Errors
-/// `change.halted`, `change.not_for_me`.
-pub fn correction_gate(change: &Change, control: &Control, me: AgentId) -> Result<GateOpen, Refused> {
-    not_halted(change, control)?;
-    let nowhere = || Refused::new(Code::ChangeNotForMe, "this host is in no wave");
-    change.wave_of(me).map(|wave| GateOpen { wave, slowest_s: 0 }).ok_or_else(nowhere)
-}
-
-/// Step 14: nothing halts the change and the gate of the host's wave holds.
-///
-/// Hosts that `reach` leaves out need not succeed: the gate is as if they were not there, but one success it always needs.
-pub fn open_gate(
-    statement: &Statement<Change>,
-    control: &Control,
-    gate_receipts: &[Envelope],
-    reach: &Reach,
-    me: AgentId,
-    now: Timestamp,
-) -> Result<GateOpen, Refused> {
-    let change = &statement.body;
-    not_halted(change, control)?;
-    let Some(wave) = change.wave_of(me) else {
-        return Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
-    };
-    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else {
-        return Ok(GateOpen { wave, slowest_s: 0 });
-    };
-    let earlier: BTreeSet<AgentId> =
-        change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
-    // A host that told two ends counts as failed: the server chooses what it shows, and in which order. One that
-    // waits for its reboot is neither; it tells its end later.
-    let mut ends: BTreeMap<AgentId, bool> = BTreeMap::new();
-    let (mut last, mut slowest_s) = (Timestamp::default(), 0);
-    for envelope in gate_receipts {
-        let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
-        let body = &receipt.body;
-        // That a host has put something back says nothing about how the change went there.
-        let other = body.change != statement.digest || body.corrects.is_some();
-        if other || !earlier.contains(&body.header.agent_id) {
-            continue;
-        }
-        // An end in the future would put off everybody else for as long as one host likes.
-        let possible = body.finished <= now.plus(limits::CLOCK_SKEW_SECS);
-        let Some(good) = body.outcome.succeeded() else { continue };
-        *ends.entry(body.header.agent_id).or_insert(true) &= good && possible;
-        if possible {
-            last = last.max(body.finished);
-        }
-        if possible && good {
-            slowest_s = slowest_s.max(body.finished.since(body.started));
-        }
-    }
-    let count =
-        |good: bool| u32::try_from(ends.values().filter(|end| **end == good).count()).unwrap_or(u32::MAX);
-    let (good, bad) = (count(true), count(false));
-    if bad > gate.max_fail {
-        let message = format!("{bad} hosts of earlier waves failed; at most {} may", gate.max_fail);
-        return Err(Refused::new(Code::WaveGate, message));
-    }
-    let absent = |host: &&AgentId| reach.leaves_out(**host) && ends.get(host) != Some(&true);
-    let absent = u32::try_from(earlier.iter().filter(absent).count()).unwrap_or(u32::MAX);
-    let needed = gate.min_success.saturating_sub(absent).max(1);
-    if good < needed {
-        let message = format!("{good} of {needed} hosts of earlier waves have succeeded");
-        return Err(Refused::new(Code::WaveGate, message));
-    }
-    let soaked = last.plus(i64::from(gate.soak_s));
-    if now < soaked {
-        return Err(Refused::until(
-            Code::WaveGate,
-            format!("earlier waves are watched until {soaked}"),
-            soaked,
-        ));
-    }
-    Ok(GateOpen { wave, slowest_s })
-}
-
-/// The budgets of which `me` needs a slot. None where somebody has broken the glass: that works without the server.
-pub fn budgets_of(approved: &Approved, control: &Control, me: AgentId) -> BTreeSet<BudgetName> {
-    let covering = control.budgets.iter().filter(|budget| approved.glass.is_none() && budget.covers(me));
-    covering.map(|budget| budget.name.clone()).collect()
-}
-
-/// The last step before a start: the server has leased this host a slot of each budget in `needed`, for longer than `now`.
-///
-/// # Errors
-/// `lock.held` with who has the slots, `lock.unanswered`.
-pub fn take_turn(
-    gate: GateOpen,
-    needed: &BTreeSet<BudgetName>,
-    answer: Option<&Slots>,
-    now: Timestamp,
-) -> Result<Turn, Refused> {
-    let GateOpen { wave, .. } = gate;
-    let unanswered = |budget: &BudgetName| {
-        let message = format!("the server has not given this host a slot of the budget {budget}");
-        Err(Refused::new(Code::LockUnanswered, message))
-    };
-    match answer {
-        Some(Slots::Held(used)) => Err(used.refused()),
-        Some(Slots::Granted(lease)) if now < lease.until => match needed.difference(&lease.budgets).next() {
-            Some(missing) => unanswered(missing),
-            None => Ok(Turn { wave, slots: lease.budgets.clone() }),
-        },
-        Some(Slots::Granted(_) | Slots::Free | Slots::Returned) | None => match needed.first() {
-            Some(missing) => unanswered(missing),
-            None => Ok(Turn { wave, slots: BTreeSet::new() }),
-        },
-    }
 }

@@ -170,7 +170,6 @@ fn place(kind: NewsKind, about: &About) -> String {
         About { change: Some(change), .. } => format!("/v1/changes/{change}"),
         About { finding: Some(finding), .. } => format!("/v1/findings/{finding}"),
         About { ci: Some(ci), .. } => format!("/v1/cis/{ci}"),
-        About { agent: Some(agent), .. } => format!("/v1/cis/{agent}"),
         _ => "/v1/site".into(),
     }
 }

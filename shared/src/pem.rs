@@ -1,5 +1,9 @@
 //! Certificates in a PEM text, one by one (RFC 7468 §2). What is between them is left out.
 
+/// Where machines keep the certificate authorities that they trust: Debian, RPM distributions, SUSE.
+pub const BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 

@@ -40,6 +40,15 @@ pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("own types serialise")
 }
 
+/// The same as text.
+///
+/// # Panics
+/// As [`to_json`].
+pub fn to_text<T: Serialize>(value: &T) -> String {
+    #[expect(clippy::expect_used, reason = "serialising our own plain types to memory cannot fail")]
+    serde_json::to_string(value).expect("own types serialise")
+}
+
 /// A text for messages: control characters escaped, cut after 80 characters.
 pub fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();

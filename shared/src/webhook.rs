@@ -1,7 +1,6 @@
 //! Signatures of webhooks by the Standard Webhooks specification (symmetric, `v1`): HMAC-SHA256 over
 //! `webhook-id.webhook-timestamp.body` with a secret that server and subscriber share.
 
-use crate::digest::Digest;
 use crate::time::Timestamp;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use ring::hmac;
@@ -37,10 +36,6 @@ impl WebhookSecret {
 
     pub fn bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    pub fn digest(&self) -> Digest {
-        Digest::of(&self.0)
     }
 
     /// The header `webhook-signature` of one attempt.

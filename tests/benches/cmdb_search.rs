@@ -9,13 +9,11 @@
 mod built;
 #[path = "measure/middle.rs"]
 mod middle;
+#[path = "measure/page.rs"]
+mod page;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use middle::median;
-use std::io::Write as _;
-use std::time::Instant;
-use tests::http::Message;
 use tests::{Database, World};
 
 const SIZES: [u32; 3] = [1_000, 10_000, 100_000];
@@ -70,18 +68,10 @@ fn questions() -> Vec<Question> {
     ]
 }
 
-#[derive(QueryableByName)]
-struct Counted {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    n: i64,
-}
-
 fn main() {
     built::require(&["assent", "assent-server"]);
     let Some(world) = World::new("bench cmdb_search", Database::Sqlite) else { return };
-    let file = world.site().join("server/assent.sqlite");
-    let mut plain = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
-    plain.batch_execute("PRAGMA busy_timeout=60000").unwrap();
+    let mut plain = page::database(&world);
     plain.batch_execute(&terms()).unwrap();
     let mut before: Vec<f64> = Vec::new();
     for size in SIZES {
@@ -105,25 +95,12 @@ fn main() {
 fn measure(world: &World, plain: &mut SqliteConnection, question: &Question, size: u32) -> f64 {
     let escaped: String = question.query.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let path = format!("/v1/cis?limit={}&q={escaped}", question.limit);
-    let request =
-        Message::request("GET", &path, b"").with("authorization", &format!("Bearer {}", world.token()));
-    let bytes = request.to_bytes();
-    let mut stream = world.people().connect().unwrap();
-    let (mut ours, mut reference, mut lines, mut all) = (Vec::new(), Vec::new(), 0, 0);
-    for _ in 0..ROUNDS {
-        let started = Instant::now();
-        stream.write_all(&bytes).unwrap();
-        let reply = Message::read(&mut stream, false).unwrap().unwrap();
-        ours.push(started.elapsed().as_secs_f64() * 1e3);
-        assert_eq!(reply.status(), 200, "{}", reply.text());
-        lines = reply.json().as_array().unwrap().len();
-        let started = Instant::now();
-        all = diesel::sql_query(&question.sql).get_result::<Counted>(plain).unwrap().n;
-        reference.push(started.elapsed().as_secs_f64() * 1e3);
-    }
+    let (mut lines, mut all) = (0, 0);
+    let (ours, reference) = page::in_turn(world, plain, (&path, &question.sql), ROUNDS, |reply, counted| {
+        (lines, all) = (reply.json().as_array().unwrap().len(), counted);
+    });
     let whole = usize::try_from(all).unwrap().min(question.limit as usize);
     assert_eq!(lines, whole, "{}: both find the same", question.name);
-    let (ours, reference) = (median(ours), median(reference));
     println!(
         "cmdb_search {size} entries x {PACKAGES} packages, {}: {ours:.1} ms for {lines} lines of {all}, SQL count \
          {reference:.1} ms; ratio {:.2}",

@@ -18,10 +18,11 @@ mod fleet;
 mod link;
 #[path = "measure/middle.rs"]
 mod middle;
+#[path = "measure/page.rs"]
+mod page;
 
 use campaign::{Campaign, Pattern};
-use diesel::connection::SimpleConnection as _;
-use diesel::prelude::*;
+use diesel::SqliteConnection;
 use middle::median;
 use shared::change::{Change, Gate, Wave};
 use shared::envelope::Envelope;
@@ -29,10 +30,8 @@ use shared::limits::CHANGE_TARGETS;
 use shared::plan::Plan;
 use shared::statement::Statement;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Instant;
-use tests::http::Message;
 use tests::{Database, World};
 
 const SIZES: [usize; 2] = [1_000, 10_000];
@@ -51,24 +50,16 @@ const PAGES: [(&str, &str, &str); 3] = [
     (
         "what all hosts wait for",
         "/v1/waiting",
-        "SELECT sum(length(bytes)) AS n FROM change_target JOIN statement ON digest = plan",
+        "SELECT sum(length(body)) AS n FROM change_target JOIN statement ON digest = plan",
     ),
     ("hosts", "/v1/hosts", "SELECT count(*) AS n FROM (SELECT * FROM host ORDER BY hostname)"),
 ];
-
-#[derive(QueryableByName)]
-struct Counted {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    n: i64,
-}
 
 fn main() {
     built::require(&["assent", "assent-agent", "assent-server"]);
     let Some(world) = World::new("bench fleet_pages", Database::Sqlite) else { return };
     let server = SocketAddr::from(([127, 0, 0, 1], world.nodes[0].agents));
-    let file = world.site().join("server/assent.sqlite");
-    let mut plain = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
-    plain.batch_execute("PRAGMA busy_timeout=60000").unwrap();
+    let mut plain = page::database(&world);
     let mut agents = fleet::enrol(&world, 0..1);
     let pattern = Pattern::new(&world);
     let mut before: Vec<(&str, f64)> = Vec::new();
@@ -113,26 +104,13 @@ fn page_of(
     (name, path, sql): (&str, &str, &str),
     size: usize,
 ) -> f64 {
-    let request =
-        Message::request("GET", path, b"").with("authorization", &format!("Bearer {}", world.token()));
-    let bytes = request.to_bytes();
-    let mut stream = world.people().connect().unwrap();
-    let (mut ours, mut reference) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let started = Instant::now();
-        stream.write_all(&bytes).unwrap();
-        let reply = Message::read(&mut stream, false).unwrap().unwrap();
-        ours.push(started.elapsed().as_secs_f64() * 1e3);
-        assert_eq!(reply.status(), 200, "{}", reply.text());
+    let (ours, reference) = page::in_turn(world, plain, (path, sql), ROUNDS, |reply, rows| {
+        assert!(rows > 0);
         if path == "/v1/waiting" {
             let told: u64 = reply.json().as_array().unwrap().iter().filter_map(|g| g["hosts"].as_u64()).sum();
             assert!(told >= size as u64, "{told} of {size} hosts are told");
         }
-        let started = Instant::now();
-        assert!(diesel::sql_query(sql).get_result::<Counted>(plain).unwrap().n > 0);
-        reference.push(started.elapsed().as_secs_f64() * 1e3);
-    }
-    let (ours, reference) = (median(ours), median(reference));
+    });
     println!(
         "fleet_pages {size} hosts, {name}: {ours:.1} ms, SQL reads the rows in {reference:.1} ms; ratio {:.2}",
         ours / reference

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 pub use crate::budget::args::BudgetCommand;
 pub use crate::calendar::args::CalendarCommand;
-pub use crate::change::args::{BreakArgs, ChangeCommand, GlassCommand, NewArgs};
+pub use crate::change::args::{ApproveArgs, BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
 pub use crate::token::args::TokenCommand;
@@ -174,46 +174,7 @@ pub enum OnlineCommand {
     #[command(
         after_help = "Example: assent approve C-114 --expires 24h\n         assent approve C-114 --break-glass --reason \"the shop is down\""
     )]
-    Approve {
-        /// The change, such as C-114
-        change: ChangeId,
-        /// The approval is good for this long, or until the last window ends (s, m, h, d, w)
-        #[arg(long, value_name = "TIME")]
-        expires: Option<String>,
-        /// Approve for these hosts only
-        #[arg(long, value_name = "HOST")]
-        only: Vec<String>,
-        /// Approve for the hosts of this plan class only, by its number on the page; the others wait. May be repeated
-        #[arg(long, value_name = "NUMBER")]
-        class: Vec<usize>,
-        /// Leave this host out and say why with --comment: it does not change, and later waves do not wait for it once
-        /// everybody who approved has left it out. May be repeated
-        #[arg(long, value_name = "HOST")]
-        skip: Vec<String>,
-        /// One line for the record, signed with the approval
-        #[arg(long, default_value = "")]
-        comment: String,
-        /// Do not ask; for scripts that have looked themselves
-        #[arg(long)]
-        yes: bool,
-        /// Write contents that are too long for the plans to this new file instead of showing them
-        #[arg(long, value_name = "FILE")]
-        diff_to: Option<PathBuf>,
-        /// Approve even where contents can be shown to nobody here; each is named
-        #[arg(long)]
-        accept_unseen: bool,
-        /// Cover also hosts that planned after somebody had approved; who did has to approve again
-        #[arg(long)]
-        all_plans: bool,
-        /// Let hosts start now on your word alone, outside of windows and without the quorum, for at most 4 hours; a review follows
-        #[arg(long, requires = "reason")]
-        break_glass: bool,
-        /// Why the glass is broken; signed and kept
-        #[arg(long, requires = "break_glass")]
-        reason: Option<String>,
-        #[command(flatten)]
-        ssh: SshArgs,
-    },
+    Approve(Box<ApproveArgs>),
     /// Break the glass for hosts that cannot reach the server: what is needed is carried to them by hand
     #[command(subcommand)]
     Glass(GlassCommand),

@@ -1,6 +1,7 @@
 //! Files of the command: private (0600, directories 0700), durable before the next step, read with a cap.
 
-use crate::error::{Context as _, Done, Failure};
+use crate::error::{Context as _, Done, Failure, Kind};
+use crate::term;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -25,6 +26,24 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Done {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     sync_parent(path)
+}
+
+/// Writes a file that must not exist yet before `then`, which makes it worth something. It is removed where that was refused;
+/// after any other failure nobody knows whether it counts, and it stays.
+pub fn write_ahead<T>(path: Option<&Path>, bytes: &[u8], then: impl FnOnce() -> Done<T>) -> Done<T> {
+    if let Some(path) = path {
+        write_new(path, bytes)?;
+    }
+    let done = then();
+    if let (Err(failure), Some(path)) = (&done, path) {
+        if failure.kind == Kind::Fault {
+            term::note(&format!("note: {} stays: it may count already\n", path.display()));
+        } else {
+            // The failure says more than one about a file would.
+            let _left = fs::remove_file(path);
+        }
+    }
+    done
 }
 
 /// Replaces a file in one step: after a crash it has the old or the new contents (0600).

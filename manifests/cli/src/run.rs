@@ -6,7 +6,7 @@ use crate::args::{
     ReportCommand, SiteCommand,
 };
 use crate::author::{artifact, list, publish, source};
-use crate::change::approve::{self, Wish};
+use crate::change::approve;
 use crate::change::{act, carry, new, notes, series, show, wait, watch, why};
 use crate::error::Done;
 use crate::lang::Lang;
@@ -94,37 +94,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Webhook(command) => webhook::run(session, command),
         Do::Calendar(command) => calendar::run(session, command),
         Do::Change(command) => run_change(session, command),
-        Do::Approve {
-            change,
-            expires,
-            only,
-            class,
-            skip,
-            comment,
-            yes,
-            diff_to,
-            accept_unseen,
-            all_plans,
-            break_glass,
-            reason,
-            ssh,
-        } => {
-            let wish = Wish {
-                change: &change,
-                expires: expires.as_deref(),
-                only: &only,
-                classes: &class,
-                skip: &skip,
-                comment: &comment,
-                yes,
-                diff_to: diff_to.as_deref(),
-                accept_unseen,
-                glass: reason.as_deref().filter(|_| break_glass),
-                all_plans,
-                ssh: ssh.place(),
-            };
-            approve::approve(session, &wish)
-        }
+        Do::Approve(args) => approve::approve(session, &args),
         Do::Glass(GlassCommand::Prepare { change, out }) => carry::prepare(session, &change, &out),
         Do::Glass(GlassCommand::Break(args)) => carry::break_glass(session, &args),
         Do::Reject { change, comment, ssh } => {

@@ -162,13 +162,7 @@ fn check_plans(tx: &mut Conn, papers: &Papers, set: &PlanSet) -> Result<(), Erro
     if set.plans.is_empty() {
         return Err(refuse("approval.plan_set", "the plan set is empty").into());
     }
-    let targets = store::list_targets(tx, &papers.change.digest)?;
-    let mut current = std::collections::BTreeMap::new();
-    for target in &targets {
-        if let Some(plan) = target.plan.as_deref() {
-            current.insert(target.agent()?, store::digest(plan)?);
-        }
-    }
+    let current = store::current_plans(tx, &papers.change.digest)?;
     let stale: Vec<String> = set
         .plans
         .iter()
@@ -240,7 +234,6 @@ fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timesta
                 State::InReview if enough => step(tx, row, Event::QuorumReached, by, now),
                 // Hosts that are left out now may have been the last ones to be waited for.
                 State::Running | State::Halted if is_done(tx, row)? => {
-                    store::update(tx, row)?;
                     step(tx, row, Event::Finished, By::default(), now)
                 }
                 _ => store::update(tx, row),

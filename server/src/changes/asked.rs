@@ -1,15 +1,14 @@
 //! For whom a change waits: whose word the policy still asks for, and who reviews it.
 
-use super::judging::Papers;
+use super::judging::{Papers, case_of};
 use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
+use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::{AgentId, PersonId};
+use shared::ids::PersonId;
 use shared::lifecycle::{Outcome, State};
-use shared::plan::PlanSet;
-use shared::policy::{self, Case, Purpose};
-use shared::risk::risk_of;
+use shared::policy::{self, Purpose};
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,56 +26,44 @@ pub fn list_expired(tx: &mut Conn, since: Timestamp) -> Result<Vec<Row>, Error> 
     Ok(store::list_closed(tx, &[Outcome::Expired], since)?)
 }
 
-/// Whose approval would count now; nobody before a host has planned. Hosts that are alike are asked for once.
-pub fn asked(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<BTreeSet<PersonId>, Error> {
+/// One of [`list_waiting`], and for whom it waits.
+pub fn waits(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<(Change, BTreeSet<PersonId>), Error> {
     let papers = Papers::load(tx, row)?;
-    let change = &papers.change;
-    let Ok(sources) = papers.accepted_sources(tx, now)? else { return Ok(BTreeSet::new()) };
-    let targets = store::list_targets(tx, &change.digest)?;
-    let plans = targets.iter().filter_map(|target| target.plan.as_deref()).map(store::digest);
-    let plans: Vec<Digest> = plans.collect::<Result<_, _>>()?;
-    let plans = papers::find_plans(tx, &change.digest, &plans)?;
-    let plan_set = match row.plan_set()? {
-        Some(set) => set,
-        None => {
-            let mut set = PlanSet::empty(change.digest);
-            set.plans.extend(plans.values().map(|plan| (plan.agent, plan.statement)));
-            set.digest()
-        }
+    let persons = match row.review_due {
+        Some(_) => reviewers(&papers, now),
+        None => asked(tx, row, &papers, now)?,
     };
-    let mut alike: BTreeMap<_, AgentId> = BTreeMap::new();
+    Ok((papers.change.body, persons))
+}
+
+/// Whose approval would count now; nobody before a host has planned. Hosts that are alike are asked for once.
+fn asked(tx: &mut Conn, row: &Row, papers: &Papers, now: Timestamp) -> Result<BTreeSet<PersonId>, Error> {
+    let Ok(sources) = papers.accepted_sources(tx, now)? else { return Ok(BTreeSet::new()) };
+    let plans: Vec<Digest> = store::current_plans(tx, &papers.change.digest)?.into_values().collect();
+    let plans = papers::find_plans(tx, &papers.change.digest, &plans)?;
+    // Without a set nobody stands behind any, and no word is compared with it.
+    let plan_set = row.plan_set()?.unwrap_or(papers.change.digest);
+    let mut alike = BTreeMap::new();
     for plan in plans.values() {
         let classes = sources.classes_with(plan.action_classes.iter().copied());
-        alike.entry((plan.host_class.clone(), classes)).or_insert(plan.agent);
+        alike.entry((&plan.host_class, classes)).or_insert(plan);
     }
     let heard = papers.heard(now);
     let mut asked = BTreeSet::new();
-    for ((host_class, classes), agent) in &alike {
-        let case = Case {
-            purpose: Purpose::Start,
-            change: &change.body,
-            publishers: sources.publishers(),
-            agent: *agent,
-            host_class,
-            classes,
-            risk: risk_of(classes),
-            plan_set,
-        };
-        asked.extend(policy::asked(&papers.policy, &case, &heard, now));
+    for ((_, classes), plan) in &alike {
+        if let Ok(case) = case_of(papers, (plan, plan_set, Purpose::Start), &sources, classes) {
+            asked.extend(policy::asked(&papers.policy, &case, &heard, now));
+        }
     }
     Ok(asked)
 }
 
 /// Who closes it with a review: its author, or else those who may approve, without whoever broke the glass.
-pub fn reviewers(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<BTreeSet<PersonId>, Error> {
-    let Papers { policy, change, approvals } = Papers::load(tx, row)?;
-    let broke = approvals.iter().filter(|approval| approval.body.breakglass.is_some());
-    let broke: BTreeSet<&PersonId> = broke.map(|approval| &approval.body.person).collect();
-    let author = change.body.author.clone();
-    if policy.one_person || !broke.contains(&author) {
-        return Ok(BTreeSet::from([author]));
+fn reviewers(papers: &Papers, now: Timestamp) -> BTreeSet<PersonId> {
+    let (policy, broke, author) = (&papers.policy, papers.who_broke_glass(), &papers.change.body.author);
+    if policy.one_person || !broke.contains(author) {
+        return BTreeSet::from([author.clone()]);
     }
     let persons = policy.persons.iter().map(|person| &person.id);
-    let others = persons.filter(|id| !broke.contains(id) && policy.may_approve(id, now));
-    Ok(others.cloned().collect())
+    persons.filter(|id| !broke.contains(id) && policy.may_approve(id, now)).cloned().collect()
 }

@@ -11,15 +11,15 @@ use shared::admit::{self, Sources};
 use shared::approval::{Approval, Decision, Reach};
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::AgentId;
+use shared::ids::{AgentId, PersonId};
 use shared::plan::PlanSet;
 use shared::policy::{Case, Hearing, Policy, Purpose, Verdict, judge};
 use shared::refusal::{Code, Refused};
-use shared::risk::risk_of;
+use shared::risk::{ActionClass, risk_of};
 use shared::statement::Statement;
 use shared::strict;
 use shared::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The signed papers of a change's current revision. Read from the statements, never from columns.
 pub(super) struct Papers {
@@ -62,6 +62,12 @@ impl Papers {
         let yes = heard.words().filter(|a| a.body().decision == Decision::Approve);
         let sets: Vec<Digest> = yes.map(|a| a.body().saw.plan_set).collect();
         current.filter(|current| sets.contains(current)).or_else(|| sets.first().copied())
+    }
+
+    /// Whoever broke the glass for it.
+    pub fn who_broke_glass(&self) -> BTreeSet<&PersonId> {
+        let broke = self.approvals.iter().filter(|approval| approval.body.breakglass.is_some());
+        broke.map(|approval| &approval.body.person).collect()
     }
 
     /// The hosts that whoever stands behind this plan set has approved.
@@ -191,6 +197,30 @@ pub fn all_carried(
     plans.iter().map(judged).collect()
 }
 
+/// What is judged of the host of a plan; or why it is not: the plan goes beyond what the author allowed.
+pub(super) fn case_of<'a>(
+    papers: &'a Papers,
+    (plan, plan_set, purpose): (&'a PlanRow, Digest, Purpose),
+    sources: &'a Sources,
+    classes: &'a BTreeSet<ActionClass>,
+) -> Result<Case<'a>, Refused> {
+    let change = &papers.change.body;
+    if let Some(class) = classes.iter().find(|class| !change.action_classes.contains(class)) {
+        let why = format!("the change would run {class}, which its author did not allow");
+        return Err(Refused::new(Code::PlanClass, why));
+    }
+    Ok(Case {
+        purpose,
+        change,
+        publishers: sources.publishers(),
+        agent: plan.agent,
+        host_class: &plan.host_class,
+        classes,
+        risk: risk_of(classes),
+        plan_set,
+    })
+}
+
 fn judge_host(
     papers: &Papers,
     (plan, plan_set, purpose): (&PlanRow, Digest, Purpose),
@@ -198,23 +228,13 @@ fn judge_host(
     heard: &Hearing,
     now: Timestamp,
 ) -> (Result<(), Refused>, Vec<String>) {
-    let change = &papers.change.body;
     let classes = sources.classes_with(plan.action_classes.iter().copied());
-    if let Some(class) = classes.iter().find(|class| !change.action_classes.contains(class)) {
-        let why = format!("the change would run {class}, which its author did not allow");
-        let refused = Refused::new(Code::PlanClass, why);
-        let line = refused.to_string();
-        return (Err(refused), vec![line]);
-    }
-    let case = Case {
-        purpose,
-        change,
-        publishers: sources.publishers(),
-        agent: plan.agent,
-        host_class: &plan.host_class,
-        classes: &classes,
-        risk: risk_of(&classes),
-        plan_set,
+    let case = match case_of(papers, (plan, plan_set, purpose), sources, &classes) {
+        Ok(case) => case,
+        Err(refused) => {
+            let line = refused.to_string();
+            return (Err(refused), vec![line]);
+        }
     };
     let judgement = judge(&papers.policy, &case, heard, now);
     let mut lines = judgement.lines;

@@ -27,7 +27,7 @@ mod view;
 pub(crate) use api::{Close, Created, Note, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
-pub use asked::{asked, list_expired, list_waiting, reviewers};
+pub use asked::{list_expired, list_waiting, waits};
 pub use judging::{all_carried, carried, plan_set, reach};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};

@@ -119,12 +119,7 @@ fn ready(
     statement: &Digest,
     now: Timestamp,
 ) -> Result<Option<BTreeMap<AgentId, Digest>>, Error> {
-    let mut plans = BTreeMap::new();
-    for target in store::list_targets(tx, statement)? {
-        if let Some(plan) = target.plan.as_deref() {
-            plans.insert(target.agent()?, store::digest(plan)?);
-        }
-    }
+    let plans = store::current_plans(tx, statement)?;
     let all = plans.len() == change.targets.len();
     let begun = change.intervals.first().is_some_and(|interval| interval.from <= now);
     Ok((all || (begun && !plans.is_empty())).then_some(plans))

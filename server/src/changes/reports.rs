@@ -33,20 +33,25 @@ pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -
         step(tx, &mut row, Event::Started, By::default(), now)?;
     }
     let all = is_done(tx, &row)?;
-    match row.state()? {
-        State::Running | State::Halted if all => step(tx, &mut row, Event::Finished, By::default(), now)?,
-        State::Running if success == Some(false) && too_many_failed(tx, &mut row, now)? => {}
-        State::Running | State::Halted if row.gated => {
+    let too_many = if success == Some(false) { too_many_failed(tx, &row)? } else { None };
+    match (row.state()?, too_many) {
+        (State::Running | State::Halted, _) if all => {
+            step(tx, &mut row, Event::Finished, By::default(), now)?
+        }
+        (State::Running, Some(note)) => {
+            step(tx, &mut row, Event::Halt, By { person: None, note: &note }, now)?
+        }
+        (State::Running | State::Halted, _) if row.gated => {
             // The next wave waits for this receipt; the publishing job hands it on.
             row.unpublished = true;
             store::update(tx, &mut row)?;
         }
-        State::Running | State::Halted => {}
-        State::Review if success == Some(false) && row.review_due.is_none() => {
+        (State::Running | State::Halted, _) => {}
+        (State::Review, _) if success == Some(false) && row.review_due.is_none() => {
             review::demand(tx, &mut row, now)?;
             store::update(tx, &mut row)?;
         }
-        State::Draft | State::InReview | State::Approved | State::Review | State::Closed(_) => {
+        (State::Draft | State::InReview | State::Approved | State::Review | State::Closed(_), _) => {
             tracing::info!(change = row.id, state = row.state, %agent, "a receipt for a change that does not wait for it");
         }
     }
@@ -59,19 +64,17 @@ pub(super) fn is_done(tx: &mut Conn, row: &Row) -> Result<bool, Error> {
     Ok(row.planned > 0 && i64::from(reported) >= i64::from(row.planned))
 }
 
-/// Halts a change when more hosts have failed than its author lets fail, those aside that whoever resumed it knew of.
-fn too_many_failed(tx: &mut Conn, row: &mut Row, now: Timestamp) -> Result<bool, Error> {
-    let Some(most) = row.halt_above else { return Ok(false) };
+/// Why the change halts, when more hosts have failed than its author lets fail, those aside that whoever resumed it knew of.
+fn too_many_failed(tx: &mut Conn, row: &Row) -> Result<Option<String>, Error> {
+    let Some(most) = row.halt_above else { return Ok(None) };
     let failed = store::count_failed(tx, &row.statement()?)?;
     let fresh = failed.saturating_sub(row.failed_known);
     if fresh <= most {
-        return Ok(false);
+        return Ok(None);
     }
     let known =
         if fresh < failed { format!(" since it was resumed, {failed} in all") } else { String::new() };
-    let note = format!("{fresh} hosts have failed{known}; the change halts by itself above {most}");
-    step(tx, row, Event::Halt, By { person: None, note: &note }, now)?;
-    Ok(true)
+    Ok(Some(format!("{fresh} hosts have failed{known}; the change halts by itself above {most}")))
 }
 
 /// Takes note of a refusal that is recorded already. True when it is about a revision of this server's.

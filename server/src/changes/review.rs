@@ -8,7 +8,6 @@ use super::{notes, view};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::news;
-use shared::approval::Approval;
 use shared::change::ChangeType;
 use shared::ids::{ChangeId, PersonId};
 use shared::lifecycle::{Event, Outcome, State};
@@ -16,7 +15,6 @@ use shared::news::{About, NewsKind};
 use shared::note::{LinkKind, Review, Said};
 use shared::policy::REVIEW_SECS;
 use shared::receipt::Receipt;
-use shared::statement::Statement;
 use shared::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -72,8 +70,7 @@ pub(super) fn check(tx: &mut Conn, row: &Row, review: &Review, person: &PersonId
     }
     if row.review_due.is_some() {
         let papers = Papers::load(tx, row)?;
-        let broke = |a: &Statement<Approval>| a.body.breakglass.is_some() && a.body.person == *person;
-        if !papers.policy.one_person && papers.approvals.iter().any(broke) {
+        if !papers.policy.one_person && papers.who_broke_glass().contains(person) {
             let refusal = Refusal::unprocessable("change.review_own").with("change", &row.id);
             return Err(refusal.with("person", person).into());
         }

@@ -143,10 +143,8 @@ fn words(
     targets: &[store::Target],
 ) -> Result<String, Error> {
     let mut set = PlanSet::empty(*change);
-    for target in targets.iter().filter(|_| !row.retroactive) {
-        if let Some(plan) = target.plan.as_deref() {
-            set.plans.insert(target.agent()?, store::digest(plan)?);
-        }
+    if !row.retroactive {
+        set.plans.extend(store::plans_of(targets)?);
     }
     Ok(words::of_approval(change, &proposed.unwrap_or(&set).digest()))
 }

@@ -44,7 +44,7 @@ async fn export(
     let sums = files.get("SHA256SUMS").map(|sums| Digest::of(sums));
     let sums = sums.ok_or_else(|| Error::fault("sealing an evidence bundle", "it has no checksums"))?;
     let name = format!("attachment; filename=\"assent-evidence-{id}.tar\"");
-    let text = String::from_utf8_lossy(&strict::to_json(&query)).into_owned();
+    let text = strict::to_text(&query);
     let log = (origin, query.log_size);
     let record = move |tx: &mut Conn| {
         audit::record_export(tx, &Action::by(&person, "export", format!("export {id}"), &sums), now)?;

@@ -1,6 +1,7 @@
 //! The site's certificate authority: client certificates of agents, good for TLS and nothing else.
 
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::random::random;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -146,8 +147,7 @@ pub(super) fn new_pair(now: Timestamp) -> Result<(String, Zeroizing<String>), Er
 }
 
 fn serial() -> Result<SerialNumber, Error> {
-    let mut serial = [0; 16];
-    getrandom::fill(&mut serial).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let mut serial = random::<16>()?;
     // Positive as RFC 5280 §4.1.2.2 wants it.
     serial[0] &= 0x7f;
     Ok(SerialNumber::from_slice(&serial))

@@ -36,6 +36,12 @@ impl Scope<'_> {
     fn is_all(&self) -> bool {
         self.labels.is_empty() && self.named.is_empty() && self.search.is_none()
     }
+
+    /// By its labels or itself.
+    fn names(&self, host: &Host) -> bool {
+        let labelled = !self.labels.is_empty() && host.has_labels(self.labels.iter());
+        labelled || self.named.contains(&host.agent)
+    }
 }
 
 /// Hosts with their labels, read when they are asked for the first time.
@@ -43,16 +49,22 @@ impl Scope<'_> {
 pub struct Chosen(Option<Vec<Host>>);
 
 impl Chosen {
-    /// The hosts that are meant now; `None` means all.
-    ///
-    /// # Errors
-    /// Of the search, and of the database.
+    /// The hosts that are meant now; `None` means all. Where the search finds too much to be followed all are meant: what only
+    /// holds back may hold too many.
     pub fn of<'a>(
         &mut self,
         tx: &mut Conn,
         scope: impl Into<Scope<'a>>,
     ) -> Result<Option<BTreeSet<AgentId>>, Error> {
         let scope = scope.into();
+        Ok(followed(scope, self.exactly(tx, scope))?.flatten())
+    }
+
+    /// The same for a scope that somebody asks for now.
+    ///
+    /// # Errors
+    /// `ci.search_…`: the search cannot be followed.
+    pub fn exactly(&mut self, tx: &mut Conn, scope: Scope<'_>) -> Result<Option<BTreeSet<AgentId>>, Error> {
         if scope.is_all() {
             return Ok(None);
         }
@@ -60,45 +72,35 @@ impl Chosen {
         if scope.labels.is_empty() && scope.search.is_none() {
             return Ok(Some(agents));
         }
-        let found = match scope.search {
-            Some(search) => match followed(search, cmdb::fitting_all(tx, search))? {
-                Some(found) => found,
-                None => return Ok(None),
-            },
-            None => BTreeSet::new(),
-        };
+        let found = scope.search.map(|search| cmdb::fitting_all(tx, search)).transpose()?.unwrap_or_default();
         let hosts = match self.0.take() {
             Some(hosts) => hosts,
             None => list(tx)?,
         };
-        let labelled = |host: &Host| !scope.labels.is_empty() && host.has_labels(scope.labels.iter());
-        let meant = hosts.iter().filter(|host| labelled(host) || found.contains(&host.ci));
+        let meant = hosts.iter().filter(|host| scope.names(host) || found.contains(&host.ci));
         agents.extend(meant.map(|host| host.agent));
         self.0 = Some(hosts);
         Ok(Some(agents))
     }
 
     /// Whether this host is one of them.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
     pub fn has<'a>(tx: &mut Conn, host: &Host, scope: impl Into<Scope<'a>>) -> Result<bool, Error> {
         let scope = scope.into();
-        let labelled = !scope.labels.is_empty() && host.has_labels(scope.labels.iter());
-        if scope.is_all() || labelled || scope.named.contains(&host.agent) {
+        if scope.is_all() || scope.names(host) {
             return Ok(true);
         }
         let Some(search) = scope.search else { return Ok(false) };
-        Ok(followed(search, cmdb::is_fitting(tx, search, host.ci))?.unwrap_or(true))
+        Ok(followed(scope, cmdb::is_fitting(tx, search, host.ci))?.unwrap_or(true))
     }
 }
 
-/// Where a search finds too much to be followed, all hosts are meant: what only holds back may hold too many.
-fn followed<T>(search: &str, found: Result<T, Error>) -> Result<Option<T>, Error> {
+/// `None` where the search cannot be followed.
+fn followed<T>(scope: Scope<'_>, found: Result<T, Error>) -> Result<Option<T>, Error> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(Error::Refusal(refusal)) => {
-            tracing::error!(search, code = refusal.code, "a search cannot be followed; all hosts are meant");
+            let (search, code) = (scope.search, refusal.code);
+            tracing::error!(search, code, "a search cannot be followed; all hosts are meant");
             Ok(None)
         }
         Err(other) => Err(other),
@@ -108,7 +110,7 @@ fn followed<T>(search: &str, found: Result<T, Error>) -> Result<Option<T>, Error
 /// A search as it is kept: with the saved ones in their places, and tried once.
 ///
 /// # Errors
-/// As [`Chosen::of`].
+/// As [`Chosen::exactly`].
 pub fn spelt_out(tx: &mut Conn, search: Option<&str>) -> Result<Option<String>, Error> {
     let Some(search) = search else { return Ok(None) };
     let search = cmdb::spelt_out(tx, search)?;

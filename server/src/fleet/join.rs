@@ -13,6 +13,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::news;
+use crate::kernel::random::random;
 use crate::ledger::{self, Document, Log, Question};
 use arc_swap::ArcSwap;
 use shared::digest::{Digest, hex};
@@ -148,8 +149,7 @@ pub async fn invite(
     if !(60..=JOIN_TOKEN_SECS).contains(&seconds) {
         return Err(Refusal::unprocessable("join.bad_minutes").with("minutes", minutes).into());
     }
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let secret = random::<32>()?;
     let token = hex(&secret);
     let (sha256, expires) = (Digest::of(token.as_bytes()), now.plus(seconds));
     let (labels, class) = (check_labels(labels)?, host_class.clone());

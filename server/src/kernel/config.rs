@@ -2,10 +2,11 @@
 //!
 //! All problems are reported at once, with file, line and remedy. Unknown keys are errors.
 
+use super::address;
 use super::db::DbUrl;
 use super::http::tls;
 use super::i18n::Language;
-use super::mail::{self, MailServer};
+use super::mail::MailServer;
 use super::reach::Reach;
 use actix_web::http::header::HeaderName;
 use serde::Deserialize;
@@ -376,7 +377,7 @@ impl Reader<'_> {
     fn mail(&mut self, raw: RawMail) -> Option<Option<MailServer>> {
         let (url, origin) = self.optional("mail.server", raw.server, "");
         if let Some(shown) = self.settings.last_mut() {
-            shown.value = mail::masked(&url);
+            shown.value = address::masked(&url);
         }
         let from = self.optional("mail.from", raw.from, "").0;
         if url.is_empty() {

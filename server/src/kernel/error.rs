@@ -94,6 +94,25 @@ impl std::error::Error for Fault {
     }
 }
 
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// Characters of an error of another program that are kept.
+pub const TOLD_CHARS: usize = 300;
+
+/// What another program said, as it may stand in a table: one line, not too long.
+pub fn one_line(said: &str) -> String {
+    said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TOLD_CHARS).collect()
+}
+
 impl Error {
     pub fn fault(
         doing: impl Into<String>,
@@ -104,13 +123,7 @@ impl Error {
 
     /// The error and its causes in one line, for logs.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            text = format!("{text}: {cause}");
-            next = cause.source();
-        }
-        text
+        chain(self)
     }
 
     /// What the edge tells the user.
@@ -152,5 +165,16 @@ impl ResponseError for Error {
 
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.status_code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line() {
+        assert_eq!(one_line("a\r\nb\u{1b}[2J"), "a  b [2J");
+        assert_eq!(one_line(&"ä".repeat(1_000)).chars().count(), TOLD_CHARS);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of changes, agents' work or people; slices never reach around it.
 
+pub mod address;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -18,6 +19,7 @@ pub mod mail;
 pub mod news;
 pub mod objects;
 pub mod outbox;
+pub mod random;
 pub mod reach;
 pub mod revisions;
 #[cfg(test)]

@@ -12,6 +12,5 @@ pub const TOPIC: &str = "news";
 
 /// Says that something happened; what is rolled back was never said.
 pub fn tell(tx: &mut Conn, kind: NewsKind, about: About, now: Timestamp) -> QueryResult<()> {
-    let body = strict::to_json(&News { kind, at: now, about });
-    outbox::put(tx, TOPIC, kind.as_str(), &String::from_utf8_lossy(&body), now)
+    outbox::put(tx, TOPIC, kind.as_str(), &strict::to_text(&News { kind, at: now, about }), now)
 }

@@ -5,6 +5,7 @@
 
 use super::error::{Error, Refusal};
 use super::http::broken;
+use super::random::random;
 use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -87,8 +88,7 @@ impl Objects {
 
     /// Starts an upload that may be continued after an interruption.
     pub async fn begin(&self) -> Result<UploadId, Error> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| Error::fault("drawing random bytes", error))?;
+        let random = random::<16>()?;
         let upload = UploadId(hex(&random));
         let path = self.0.upload(&upload);
         blocking(move || File::create_new(&path).map(drop).map_err(failed("creating", &path))).await?;

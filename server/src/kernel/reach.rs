@@ -84,16 +84,21 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The metadata service of Azure has a public address.
-const AZURE_METADATA: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+/// Metadata services of clouds that are not link-local: Azure, Alibaba, Oracle, AWS. They hand out the machine's own rights.
+const METADATA: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
 
 fn place(address: IpAddr) -> Place {
     match address {
+        _ if METADATA.contains(&address) => Place::Nowhere,
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();
             match (a, b, c) {
                 (0, ..) | (169, 254, _) | (224.., ..) => Place::Nowhere,
-                _ if v4 == AZURE_METADATA => Place::Nowhere,
                 // RFC 6598, RFC 6890, RFC 2544.
                 (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _) => Place::Inside,
                 _ if v4.is_loopback() || v4.is_private() => Place::Inside,
@@ -107,7 +112,6 @@ fn place(address: IpAddr) -> Place {
             // Global unicast (RFC 4291 §2.4) but for Teredo, which holds an IPv4 address of somebody's choice.
             [0x2001, 0, ..] => Place::Nowhere,
             [0x2000..=0x3fff, ..] => Place::Outside,
-            [0x64, 0xff9b, ..] => Place::Outside,
             _ => Place::Nowhere,
         },
     }
@@ -126,11 +130,11 @@ mod tests {
         "172.16.0.1",
         "172.31.255.255",
         "192.168.0.1",
-        "100.100.100.200",
-        "192.0.0.192",
+        "100.100.100.201",
+        "192.0.0.1",
         "198.19.0.1",
         "::1",
-        "fd00:ec2::254",
+        "fd00:ec2::253",
         "fc00::1",
         "fec0::1",
         "::ffff:127.0.0.1",
@@ -149,6 +153,10 @@ mod tests {
         "240.0.0.1",
         "255.255.255.255",
         "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "::ffff:100.100.100.200",
         "::",
         "fe80::1",
         "ff02::1",

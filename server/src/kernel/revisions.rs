@@ -126,8 +126,7 @@ pub fn append<T: Serialize>(
         document_revision::at.eq(now.0),
         document_revision::person.eq(person.as_str()),
         document_revision::reason.eq(reason),
-        document_revision::content
-            .eq(content.map(|content| String::from_utf8_lossy(&strict::to_json(content)).into_owned())),
+        document_revision::content.eq(content.map(|content| strict::to_text(content))),
     );
     diesel::insert_into(document_revision::table).values(row).execute(tx)?;
     Ok(Ok(()))

@@ -7,6 +7,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::http::person::{Allowed, ManagePeople, OwnTokens, Read};
+use crate::kernel::random::random;
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, post};
 use shared::digest::{Digest, hex};
@@ -134,7 +135,6 @@ fn secret(own: Option<Digest>) -> Result<(Digest, Option<String>), Error> {
 
 /// 256 random bits as hex.
 fn new_secret() -> Result<String, Error> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| Error::fault("drawing random bytes", error))?;
+    let secret = random::<32>()?;
     Ok(hex(&secret))
 }

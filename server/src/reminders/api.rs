@@ -7,6 +7,7 @@ use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::{Allowed, ManagePeople, Read};
 use crate::kernel::i18n::Language;
+use crate::people;
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{HttpResponse, get, put};
 use lettre::Address;
@@ -68,7 +69,10 @@ async fn put_mail(
     db.write("reminders.mail", move |tx| {
         let object = format!("person {person}");
         audit::record(tx, &Action::by(&by.person, "people.mail", object, &wish), now)?;
-        store::check_known(tx, &person)?;
+        // Whoever has no access any more can still be taken off the list.
+        if wish.address.is_some() && !people::has_access(tx, person.as_str())? {
+            return Err(Refusal::not_found("mail.unknown_person").with("person", &person).into());
+        }
         Ok::<_, Error>(store::record_mail(tx, &person, wish.address.as_deref().map(|to| (to, language)))?)
     })
     .await?;

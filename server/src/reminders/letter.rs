@@ -8,8 +8,10 @@ use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::i18n::Language;
 use crate::kernel::outbox::Message;
+use crate::people;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
+use shared::visible;
 use shared::wire::{InboxItem, InboxKind};
 
 /// Items in one letter; the rest is a number.
@@ -39,7 +41,11 @@ pub(super) async fn send(
     }
     let person: PersonId = message.key.parse().map_err(|error| Error::fault("reading a letter", error))?;
     let read = move |tx: &mut _| {
-        let to = store::find_recipient(tx, person.as_str())?;
+        // Whoever has no access any more hears nothing more.
+        let to = match people::has_access(tx, person.as_str())? {
+            true => store::find_recipient(tx, person.as_str())?,
+            false => None,
+        };
         let items = waiting(tx, now)?.remove(&person).unwrap_or_default();
         Ok::<_, Error>(to.filter(|_| !items.is_empty()).map(|to| (to, items)))
     };
@@ -67,7 +73,7 @@ pub(super) async fn send(
 }
 
 pub(super) fn write(items: &[InboxItem], language: Language, url: &str) -> Letter {
-    let urgent = items.iter().any(|item| item.urgent && item.kind == InboxKind::Approve);
+    let urgent = items.iter().any(|item| item.is_pressing());
     let count = items.len().to_string();
     let key = match (urgent, items) {
         (true, _) => "mail.subject_urgent",
@@ -96,7 +102,7 @@ pub(super) fn write(items: &[InboxItem], language: Language, url: &str) -> Lette
 
 /// Titles are somebody's words: one line, not too long.
 fn line(item: &InboxItem, language: Language) -> String {
-    let title: String = item.title.chars().filter(|c| !c.is_control()).take(TITLE).collect();
+    let title: String = visible::line(&item.title).chars().take(TITLE).collect();
     let number = item.register.as_ref().map(|number| format!(" ({number})")).unwrap_or_default();
     let urgent = if item.urgent { format!(" {}", language.text("mail.urgent")) } else { String::new() };
     let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &[("at", item.due.to_string())]);

@@ -2,10 +2,11 @@
 
 use super::store;
 use super::waiting::{Waiting, waiting};
-use super::{TOPIC, day};
+use super::{MORNING_SECS, TOPIC, day};
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::{news, outbox};
+use crate::people;
 use shared::ids::PersonId;
 use shared::news::{About, NewsKind};
 use shared::time::Timestamp;
@@ -14,10 +15,8 @@ use std::collections::BTreeMap;
 
 /// So long before a change could start, or ends, whoever is missing is reminded of it.
 const AHEAD_SECS: i64 = 86_400;
-/// The daily letter is not sent before this time of the day, UTC: people read it when they begin to work.
-const MORNING_SECS: i64 = 6 * 3_600;
-
-pub(super) async fn look(db: &Db, now: Timestamp) -> Result<(), Error> {
+/// `mails`: letters are written as well.
+pub(super) async fn look(db: &Db, mails: bool, now: Timestamp) -> Result<(), Error> {
     let all = db.read("reminders.waiting", move |tx| waiting(tx, now)).await?;
     if all.is_empty() {
         return Ok(());
@@ -25,7 +24,9 @@ pub(super) async fn look(db: &Db, now: Timestamp) -> Result<(), Error> {
     db.write("reminders.look", move |tx| {
         tx.lock("reminders")?;
         tell(tx, &all, now)?;
-        write_letters(tx, &all, now)?;
+        if mails {
+            write_letters(tx, &all, now)?;
+        }
         Ok(store::forget(tx, now)?)
     })
     .await
@@ -75,8 +76,11 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
 fn write_letters(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
     for (person, items) in all {
         let Some(mailed) = store::find_mailed(tx, person)? else { continue };
+        if !people::has_access(tx, person.as_str())? {
+            continue;
+        }
         let mut urgent = false;
-        for item in items.iter().filter(|item| item.urgent && item.kind == InboxKind::Approve) {
+        for item in items.iter().filter(|item| item.is_pressing()) {
             urgent |=
                 store::record_said(tx, &format!("urgent {} {} {person}", item.change, item.revision), now)?;
         }

@@ -32,9 +32,10 @@ const TOPIC: &str = "reminders.mail";
 /// Looks what waits for whom, and sends letters; none without `mail.server` in the configuration.
 pub fn jobs(db: &Db, config: &Arc<Config>, clock: &Clock) -> Vec<Job> {
     let (looked, sent) = (db.clone(), (db.clone(), config.clone(), clock.clone()));
+    let mails = config.mail.is_some();
     let look = move |tick: Tick| {
         let db = looked.clone();
-        async move { look::look(&db, tick.now).await }
+        async move { look::look(&db, mails, tick.now).await }
     };
     let send = move |_: Tick| {
         let (db, config, clock) = sent.clone();
@@ -62,6 +63,10 @@ async fn send(db: &Db, config: &Arc<Config>, clock: &Clock) -> Result<(), Error>
     outbox::send(db, TOPIC, now, deliver).await.map(drop)
 }
 
+/// Seconds after midnight, UTC, from which daily letters are sent: people read them when they begin to work.
+const MORNING_SECS: i64 = 6 * 3_600;
+
+/// The day of a letter; it begins in the morning, so that what is written in an evening still counts in the night.
 fn day(at: Timestamp) -> i64 {
-    at.0.div_euclid(86_400)
+    at.plus(-MORNING_SECS).0.div_euclid(86_400)
 }

@@ -1,7 +1,7 @@
 //! The mail server, by SMTP (RFC 5321): TLS, or STARTTLS that must succeed (RFC 3207), and plain only to this machine itself.
 
 use super::letter::Letter;
-use crate::kernel::error::Error;
+use crate::kernel::error::{Error, chain, one_line};
 use crate::kernel::http::tls;
 use crate::kernel::mail::{MailServer, Security};
 use lettre::message::header::ContentType;
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// Of one step of the conversation.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Characters of an error that are kept.
-const ERROR_CHARS: usize = 300;
 
 pub(super) struct Post {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -47,7 +45,7 @@ impl Post {
             Ok(_) => Ok(()),
             Err(error) => {
                 let for_good = error.is_permanent();
-                Err(Undelivered { why: one_line(&error), for_good })
+                Err(Undelivered { why: one_line(&chain(&error)), for_good })
             }
         }
     }
@@ -72,14 +70,4 @@ fn trusting(host: &str, authorities: &Path) -> Result<TlsParameters, Error> {
         builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec()).map_err(bad)?);
     }
     builder.build().map_err(bad)
-}
-
-fn one_line(error: &lettre::transport::smtp::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_CHARS).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::each;
 use crate::kernel::db::Conn;
-use crate::kernel::error::{Error, Refusal};
+use crate::kernel::error::Error;
 use crate::kernel::i18n::Language;
 use diesel::prelude::*;
 use shared::ids::PersonId;
@@ -112,13 +112,4 @@ pub(super) fn record_said(tx: &mut Conn, key: &str, now: Timestamp) -> QueryResu
 pub(super) fn forget(tx: &mut Conn, now: Timestamp) -> QueryResult<()> {
     let old = reminded::table.filter(reminded::at.le(now.plus(-KEPT_SECS).0));
     diesel::delete(old).execute(tx).map(drop)
-}
-
-/// # Errors
-/// `mail.unknown_person`.
-pub(super) fn check_known(tx: &mut Conn, person: &PersonId) -> Result<(), Error> {
-    match crate::people::has_access(tx, person.as_str())? {
-        true => Ok(()),
-        false => Err(Refusal::not_found("mail.unknown_person").with("person", person).into()),
-    }
 }

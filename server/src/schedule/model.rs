@@ -56,9 +56,13 @@ fn conflict(
     }
 }
 
+pub(super) fn hosts_of(change: &Change) -> BTreeSet<AgentId> {
+    change.targets.iter().map(|target| target.agent).collect()
+}
+
 /// Conflicts with calendars of one mode.
 pub(super) fn with_calendars(change: &Change, mode: CalendarMode, calendars: &[Blackout]) -> Vec<Conflict> {
-    let agents: BTreeSet<AgentId> = change.targets.iter().map(|target| target.agent).collect();
+    let agents = hosts_of(change);
     let open: Vec<Interval> = change.usable().collect();
     let mut found = Vec::new();
     for calendar in calendars.iter().filter(|calendar| calendar.holds.contains(&change.change_type)) {
@@ -80,32 +84,25 @@ pub(super) fn with_calendars(change: &Change, mode: CalendarMode, calendars: &[B
     found
 }
 
-/// The conflict with another change that may run at the same time on hosts that are related to those of this one: they rely
-/// on each other. `related` are those hosts.
-pub(super) fn with_related(change: &Change, other: &Change, related: &BTreeSet<AgentId>) -> Option<Conflict> {
-    let own: BTreeSet<AgentId> = change.targets.iter().map(|target| target.agent).collect();
-    let others = other.targets.iter().map(|target| target.agent);
-    let both = others.filter(|agent| related.contains(agent) && !own.contains(agent)).collect();
-    let [open, others]: [Vec<Interval>; 2] = [change, other].map(|change| change.usable().collect());
-    let at = first_overlap(&open, &others).filter(|_| !BTreeSet::is_empty(&both))?;
-    Some(conflict(ConflictKind::Related, (&other.change_id, &other.title), at, &both))
+/// Conflicts with another change that is not over and may run at the same time: on some of the same hosts, or on others of
+/// `related`, which rely on those of this change or on which these rely.
+pub(super) fn with_change(change: &Change, other: &Change, related: &BTreeSet<AgentId>) -> Vec<Conflict> {
+    let [open, its]: [Vec<Interval>; 2] = [change, other].map(|change| change.usable().collect());
+    let Some(at) = first_overlap(&open, &its) else { return Vec::new() };
+    let [own, others] = [change, other].map(hosts_of);
+    let same = own.intersection(&others).copied().collect();
+    let near = others.intersection(related).filter(|agent| !own.contains(agent)).copied().collect();
+    let found: [(ConflictKind, BTreeSet<AgentId>); 2] =
+        [(ConflictKind::SameHosts, same), (ConflictKind::Related, near)];
+    let with = |(kind, hosts)| conflict(kind, (&other.change_id, &other.title), at, &hosts);
+    found.into_iter().filter(|(_, hosts)| !hosts.is_empty()).map(with).collect()
 }
 
 /// The conflict with a budget that lets fewer hosts change at once than it covers of the change.
 pub(super) fn with_budget(change: &Change, notice: &BudgetNotice, budget: &Budget) -> Option<Conflict> {
-    let agents = change.targets.iter().map(|target| target.agent);
-    let covered: BTreeSet<AgentId> = agents.filter(|agent| notice.covers(*agent)).collect();
+    let mut covered = hosts_of(change);
+    covered.retain(|agent| notice.covers(*agent));
     let short = usize::try_from(budget.slots).is_ok_and(|slots| slots < covered.len());
     let at = change.usable().next().filter(|_| short)?;
     Some(conflict(ConflictKind::Slots, (&notice.name, &budget.title), at, &covered))
-}
-
-/// The conflict with another change that is not over, if it may run on some of the same hosts at the same time.
-pub(super) fn with_change(change: &Change, other: &Change) -> Option<Conflict> {
-    let agents: BTreeSet<AgentId> = change.targets.iter().map(|target| target.agent).collect();
-    let both =
-        other.targets.iter().map(|target| target.agent).filter(|agent| agents.contains(agent)).collect();
-    let [open, others]: [Vec<Interval>; 2] = [change, other].map(|change| change.usable().collect());
-    let at = first_overlap(&open, &others).filter(|_| !BTreeSet::is_empty(&both))?;
-    Some(conflict(ConflictKind::SameHosts, (&other.change_id, &other.title), at, &both))
 }

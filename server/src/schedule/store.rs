@@ -94,8 +94,7 @@ pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Con
     let related = related(tx, &change)?;
     for other in changes::open(tx)? {
         if other.change_id != change.change_id {
-            found.extend(model::with_change(&change, &other));
-            found.extend(model::with_related(&change, &other, &related));
+            found.extend(model::with_change(&change, &other, &related));
         }
     }
     let budgets = Standing::of(tx, now)?;
@@ -108,7 +107,7 @@ pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Con
 /// Hosts that stand on those of a change, or that those stand on, as far as the CMDB declares it and it can be followed.
 fn related(tx: &mut Conn, change: &Change) -> Result<BTreeSet<AgentId>, Error> {
     let hosts = fleet::list(tx)?;
-    let targets: BTreeSet<AgentId> = change.targets.iter().map(|target| target.agent).collect();
+    let targets = model::hosts_of(change);
     let starts: Vec<i64> =
         hosts.iter().filter(|host| targets.contains(&host.agent)).map(|host| host.ci.0).collect();
     let mut found: BTreeSet<i64> = BTreeSet::new();
@@ -128,9 +127,7 @@ pub(super) fn free(
     for name in names {
         named.insert(fleet::get(tx, name)?.agent);
     }
-    let search = fleet::spelt_out(tx, search)?;
-    let scope = Scope { labels, named: &named, search: search.as_deref() };
-    let agents = match Chosen::default().of(tx, scope)? {
+    let agents = match Chosen::default().exactly(tx, Scope { labels, named: &named, search })? {
         Some(agents) => agents,
         None => fleet::list(tx)?.iter().map(|host| host.agent).collect(),
     };

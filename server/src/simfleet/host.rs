@@ -10,7 +10,7 @@ use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId};
 use shared::limits::CLOCK_SKEW_SECS;
 use shared::plan::Plan;
-use shared::receipt::{HostOutcome, Receipt, Refusal, StepResult, StepStatus, TufVersions};
+use shared::receipt::{HostOutcome, Receipt, Refusal};
 use shared::refusal::{Code, Refused};
 use shared::statement::Statement;
 use shared::strict;
@@ -33,11 +33,6 @@ pub struct Begun {
 /// Makes the receipt of a run when it ends.
 type Ending = Box<dyn FnOnce(&World, &mut Host, Timestamp) -> Statement<Receipt>>;
 
-/// A run between its first step and its receipt.
-struct Running {
-    receipt: Ending,
-}
-
 pub struct Sim {
     pub host: Host,
     /// Seconds by which its clock is ahead.
@@ -56,7 +51,8 @@ pub struct Sim {
     plan: Option<Statement<Plan>>,
     begun: BTreeSet<ChangeId>,
     refused: bool,
-    running: Option<Running>,
+    /// It is between its first step and its receipt.
+    running: Option<Ending>,
     spool: VecDeque<Envelope>,
 }
 
@@ -120,8 +116,8 @@ impl Sim {
         }
         let now = weather.world.now().plus(self.skew);
         let begun = match self.running.take() {
-            Some(running) => {
-                let receipt = (running.receipt)(weather.world, &mut self.host, now);
+            Some(ending) => {
+                let receipt = ending(weather.world, &mut self.host, now);
                 self.spool.push_back(receipt.envelope);
                 None
             }
@@ -207,48 +203,21 @@ impl Sim {
         let (own, of) = (plan, approved.approvals().to_vec());
         let interval = window.interval();
         self.begun.insert(id.clone());
-        self.running = Some(Running {
-            receipt: Box::new(move |world, host, finished| {
-                let step = &own.body.actions[0];
-                let done = if outcome.is_success() { StepStatus::Done } else { StepStatus::Failed };
-                let mut header = world.header(host);
-                header.at = finished;
-                let receipt = Receipt {
-                    header,
-                    change_id: own.body.change_id.clone(),
-                    revision: own.body.revision,
-                    change: own.body.change,
-                    wave: u32::try_from(wave).unwrap(),
-                    interval,
-                    plan: own.digest,
-                    plan_set: set,
-                    approvals: of,
-                    policy: shared::digest::Digest::of(b"policy"),
-                    policy_version: policy,
-                    self_approved: false,
-                    tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
-                    started,
-                    finished,
-                    results: vec![StepResult {
-                        resource: step.resource.clone(),
-                        verb: step.verb,
-                        before: None,
-                        after: step.after,
-                        status: done,
-                        ms: 5,
-                        note: String::new(),
-                    }],
-                    health: Vec::new(),
-                    outcome,
-                    patched: None,
-                    follows: None,
-                    corrects: None,
-                    breakglass: false,
-                    note: String::new(),
-                };
-                host.chain(receipt)
-            }),
-        });
+        self.running = Some(Box::new(move |world, host, finished| {
+            let mut header = world.header(host);
+            header.at = finished;
+            let receipt = Receipt {
+                wave: u32::try_from(wave).unwrap(),
+                interval,
+                plan_set: set,
+                approvals: of,
+                policy_version: policy,
+                started,
+                finished,
+                ..world.receipt(header, &own, outcome)
+            };
+            host.chain(receipt)
+        }));
         Some(Begun { change: id, agent: self.agent, wave, view, told: self.told, at: now })
     }
 

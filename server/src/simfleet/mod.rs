@@ -163,7 +163,7 @@ impl Fleet {
                 continue;
             }
             if self.dice.one_in(150) {
-                sim.off = self.dice.below(4);
+                sim.off = sim.off.max(self.dice.below(4));
             }
             if self.dice.one_in(60) {
                 sim.cut = self.dice.below(6);
@@ -182,9 +182,7 @@ impl Fleet {
     async fn operate(&mut self) -> Option<ChangeId> {
         if let Some((step, id)) = self.resumes.clone() {
             if step <= self.steps {
-                self.people.person("POST", &format!("/v1/changes/{id}/resume"), json!({})).await;
-                self.truth.halted.remove(&id);
-                self.resumes = None;
+                self.resume(&id).await;
             }
             return None;
         }
@@ -202,6 +200,16 @@ impl Fleet {
         Some(id)
     }
 
+    /// Lets a halted change go on, unless it has come to its end by the hosts that had begun.
+    async fn resume(&mut self, id: &ChangeId) {
+        let course = self.courses.iter().find(|course| course.id == *id).unwrap();
+        if self.truth.ended(id) < course.plan_set.plans.len() {
+            self.people.person("POST", &format!("/v1/changes/{id}/resume"), json!({})).await;
+        }
+        self.truth.halted.remove(id);
+        self.resumes = None;
+    }
+
     /// What people are shown adds up to the fleet.
     async fn counts(&mut self) {
         let lines = self.people.person("GET", "/v1/changes", ()).await;
@@ -213,9 +221,9 @@ impl Fleet {
             let told = ["targets", "plans", "reported"].map(|part| line[part].as_u64().unwrap() as usize);
             assert_eq!(told, [targets, course.plan_set.plans.len(), ended], "{line}");
             let state = match self.truth.halted.contains_key(&course.id) {
+                // Whoever had no plan when it was approved is not waited for; hosts that had begun end a halted change too.
+                _ if ended == course.plan_set.plans.len() => "review",
                 true => "halted",
-                // Whoever had no plan when it was approved is not waited for.
-                false if ended == course.plan_set.plans.len() => "review",
                 // Whoever lets a halted change go on says that it runs.
                 false if ended == 0 && line["state"] == "approved" => "approved",
                 false => "running",
@@ -250,10 +258,10 @@ impl Fleet {
     }
 }
 
-/// The last fifth of the fleet has a change of its own, of which a wave goes wrong.
+/// The last third of the fleet has a change of its own, of which a wave goes wrong.
 async fn go_through(world: World, count: usize, seed: u64) {
     let mut fleet = Fleet::enrol(world, count, Dice::new(seed)).await;
-    let good = count - count / 5;
+    let good = count - count / 3;
     let mut ranges: Vec<_> =
         (0..good).step_by(CHANGE_TARGETS).map(|at| at..good.min(at + CHANGE_TARGETS)).collect();
     ranges.push(good..count);
@@ -267,7 +275,7 @@ async fn go_through(world: World, count: usize, seed: u64) {
             if wave == Some(0) || (wave == Some(1) && n < good) {
                 (sim.skew, sim.outcome) = (sim.skew.max(0), HostOutcome::Applied);
             } else if wave == Some(1) && n >= good && n % 2 == 0 {
-                sim.outcome = HostOutcome::Failed;
+                (sim.skew, sim.outcome) = (sim.skew.max(0), HostOutcome::Failed);
             } else if wave.is_some() && fleet.dice.one_in(50) {
                 sim.off = 30;
             }
@@ -285,8 +293,12 @@ async fn go_through(world: World, count: usize, seed: u64) {
     let last = fleet.courses.len() - 1;
     let second = fleet.courses[last].change.body.waves[1].agents.clone();
     let late = |sim: &&mut Sim| second.contains(&sim.agent) && sim.outcome.is_success();
-    fleet.hosts.iter_mut().filter(late).for_each(|sim| sim.off = 20);
+    let most = fleet.courses[last].change.body.waves[2].gate.unwrap().max_fail as usize;
     while !fleet.courses.iter().enumerate().all(|(n, course)| fleet.is_through(course, n == last)) {
+        // The rest of the second wave comes when more have failed than the third one lets fail.
+        if fleet.truth.failed_before(&fleet.courses[last].id, 2) <= most {
+            fleet.hosts.iter_mut().filter(late).for_each(|sim| sim.off = sim.off.max(1));
+        }
         fleet.step().await;
         let states: Vec<_> =
             fleet.courses.iter().map(|course| (course.id.clone(), fleet.truth.ended(&course.id))).collect();
@@ -304,10 +316,11 @@ async fn go_through(world: World, count: usize, seed: u64) {
     );
     assert!(fleet.halts > 0, "somebody halted something");
     // Their end comes whatever is missing.
-    if let Some((_, id)) = fleet.resumes.take() {
-        fleet.people.person("POST", &format!("/v1/changes/{id}/resume"), json!({})).await;
+    let end = bad.change.body.not_after;
+    if let Some((_, id)) = fleet.resumes.clone() {
+        fleet.resume(&id).await;
     }
-    fleet.world.clock.set(bad.change.body.not_after);
+    fleet.world.clock.set(end);
     changes::tend(&fleet.world.node.db, fleet.world.now()).await.unwrap();
     for course in &fleet.courses {
         assert_eq!(fleet.world.state(&course.id).await, "review");

@@ -57,6 +57,12 @@ impl Truth {
         self.ends.get(id).is_some_and(|ends| ends.contains_key(&agent))
     }
 
+    /// Hosts of waves before this one whose failure is in the ledger.
+    pub fn failed_before(&self, id: &ChangeId, wave: usize) -> usize {
+        let ends = self.ends.get(id).into_iter().flat_map(BTreeMap::values);
+        ends.filter(|end| end.wave < wave && !end.good).count()
+    }
+
     pub fn begun_in(&self, course: &Course, wave: usize) -> usize {
         let begun = self.begun.get(&course.id).into_iter().flatten();
         begun.filter(|agent| course.change.body.wave_of(**agent) == Some(wave)).count()

@@ -7,6 +7,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::person::{Allowed, ManageWebhooks};
+use crate::kernel::random::random;
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, post};
 use schemars::JsonSchema;
@@ -60,9 +61,7 @@ async fn add(
 }
 
 fn draw() -> Result<WebhookSecret, Error> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| Error::fault("drawing random bytes", error))?;
-    WebhookSecret::of(&bytes).map_err(|error| Error::fault("making a secret", error))
+    WebhookSecret::of(&random::<32>()?).map_err(|error| Error::fault("making a secret", error))
 }
 
 /// Ends a subscription; nothing more is sent.

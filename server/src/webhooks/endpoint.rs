@@ -1,5 +1,6 @@
 //! Where a subscriber is: its address taken apart.
 
+use crate::kernel::address;
 use hyper::Uri;
 use std::net::IpAddr;
 
@@ -39,17 +40,11 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err("a name or password before the host is not sent; put a secret into the path".into());
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = address::host(authority);
         if host.is_empty() {
             return Err("it names no host".into());
         }
-        let port = match authority.as_str().rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
-            Some(_) => {
-                authority.port_u16().filter(|port| *port > 0).ok_or("its port is no number up to 65535")?
-            }
-            None if tls => 443,
-            None => 80,
-        };
+        let port = address::port(authority)?.unwrap_or(if tls { 443 } else { 80 });
         let endpoint = Self {
             tls,
             host,
@@ -57,14 +52,10 @@ impl Endpoint {
             authority: authority.as_str().to_owned(),
             path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         };
-        if !tls && !endpoint.is_own_machine() {
+        if !tls && !address::is_this_machine(&endpoint.host) {
             return Err("http:// is for this machine only (localhost, 127.0.0.1, [::1]); use https://".into());
         }
         Ok(endpoint)
-    }
-
-    fn is_own_machine(&self) -> bool {
-        self.host == "localhost" || self.address().is_some_and(|address| address.is_loopback())
     }
 
     /// The address, where it is no name.

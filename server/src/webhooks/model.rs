@@ -16,8 +16,6 @@ pub(super) const GIVE_UP_SECS: i64 = 5 * 86_400;
 pub(super) const KEPT_SECS: i64 = 30 * 86_400;
 /// A subscriber may ask for at most so much time.
 const LONGEST_WISH_SECS: i64 = 86_400;
-/// Characters of an error that are kept.
-const ERROR_CHARS: usize = 300;
 
 /// Pauses after the first, second … failed attempt of one delivery, seconds, as the specification suggests; the last one goes on.
 const PAUSES_SECS: [i64; 9] = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000];
@@ -79,11 +77,6 @@ pub(super) fn retry_after(header: &str, now: Timestamp) -> Option<i64> {
     (secs > 0).then(|| secs.min(LONGEST_WISH_SECS))
 }
 
-/// An error as it is kept: one line, not too long.
-pub(super) fn one_line(error: &str) -> String {
-    error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_CHARS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,11 +112,5 @@ mod tests {
         for (header, expected) in table {
             assert_eq!(retry_after(header, now), expected, "{header}");
         }
-    }
-
-    #[test]
-    fn an_error_is_one_line() {
-        assert_eq!(one_line("a\r\nb\u{1b}[2J"), "a  b [2J");
-        assert_eq!(one_line(&"ä".repeat(1_000)).chars().count(), ERROR_CHARS);
     }
 }

@@ -11,6 +11,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
 use crate::kernel::http::tls;
+use crate::kernel::random::random;
 use rustls::ClientConfig;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,9 +77,10 @@ async fn serve(db: &Db, config: &Config, clock: &Clock, hook: i64) -> Result<(),
         let outcome = attempt(config, clock, &hook, &one, &trust).await;
         let now = clock.now();
         let (id, failed) = (hook.id, outcome.is_err());
+        let spread = random::<2>()?;
         db.write("webhooks.note", move |tx| match &outcome {
             Ok(()) => store::record_delivered(tx, id, one.number, now),
-            Err(why) => store::record_failed(tx, id, &one, (&why.why, why.wait), now),
+            Err(why) => store::record_failed(tx, id, &one, (&why.why, why.wait), spread, now),
         })
         .await?;
         if failed {

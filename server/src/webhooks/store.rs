@@ -4,7 +4,7 @@ use super::model::{self, GIVE_UP_SECS, KEPT_SECS, MOST};
 use crate::each;
 use crate::kernel::config::Config;
 use crate::kernel::db::Conn;
-use crate::kernel::error::{Error, Refusal};
+use crate::kernel::error::{Error, Refusal, one_line};
 use crate::kernel::outbox::Message;
 use diesel::prelude::*;
 use shared::ids::{PersonId, WebhookName};
@@ -102,7 +102,6 @@ pub(super) struct Due {
     pub event: String,
     pub body: String,
     pub attempts: i32,
-    pub since: Timestamp,
 }
 
 fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -171,12 +170,12 @@ pub(super) fn insert(
     Ok(each!(tx, |c| diesel::insert_into(webhook::table).values(row).execute(c)).map(drop)?)
 }
 
-/// Ends a subscription: its secret goes, and nothing more is sent.
+/// Ends a subscription: its secret goes, and its address, which may hold one; nothing more is sent.
 pub(super) fn end(tx: &mut Conn, name: &WebhookName, now: Timestamp) -> Result<(), Error> {
     tx.lock("webhooks")?;
     let id = get(tx, name)?.id;
     let none: &[u8] = &[];
-    let ended = (webhook::ended.eq(now.0), webhook::secret.eq(none));
+    let ended = (webhook::ended.eq(now.0), webhook::secret.eq(none), webhook::url.eq(""));
     diesel::update(webhook::table.find(id)).set(ended).execute(tx)?;
     let waiting = webhook_delivery::table.filter(webhook_delivery::webhook.eq(id));
     let waiting = waiting.filter(webhook_delivery::next_at.is_not_null());
@@ -229,7 +228,7 @@ fn insert_event(tx: &mut Conn, event: &NewsEvent, hooks: &[i64], now: Timestamp)
         webhook_event::id.eq(&event.id),
         webhook_event::kind.eq(event.kind.as_str()),
         webhook_event::at.eq(event.timestamp.0),
-        webhook_event::body.eq(String::from_utf8_lossy(&strict::to_json(event)).into_owned()),
+        webhook_event::body.eq(strict::to_text(event)),
     );
     each!(tx, |c| diesel::insert_into(webhook_event::table)
         .values(&row)
@@ -357,7 +356,7 @@ pub(super) fn take(tx: &mut Conn, id: i64, now: Timestamp) -> Result<Option<(Hoo
         webhook::table.find(id).filter(webhook::ended.is_null()).filter(webhook::paused_until.le(now.0));
     let row: Option<Row> = row.select(Row::as_select()).first(tx).optional()?;
     let Some(row) = row else { return Ok(None) };
-    let due: Vec<(i64, String, String, i32, i64)> = webhook_delivery::table
+    let due: Vec<(i64, String, String, i32)> = webhook_delivery::table
         .inner_join(webhook_event::table)
         .filter(webhook_delivery::webhook.eq(id))
         .filter(webhook_delivery::next_at.le(now.0))
@@ -368,19 +367,12 @@ pub(super) fn take(tx: &mut Conn, id: i64, now: Timestamp) -> Result<Option<(Hoo
             webhook_event::id,
             webhook_event::body,
             webhook_delivery::attempts,
-            webhook_delivery::since,
         ))
         .load(tx)?;
     let numbers: Vec<i64> = due.iter().map(|(number, ..)| *number).collect();
     let taken = webhook_delivery::table.filter(webhook_delivery::number.eq_any(&numbers));
     diesel::update(taken).set(webhook_delivery::next_at.eq(now.plus(HOLD_SECS).0)).execute(tx)?;
-    let read = |(number, event, body, attempts, since)| Due {
-        number,
-        event,
-        body,
-        attempts,
-        since: Timestamp(since),
-    };
+    let read = |(number, event, body, attempts)| Due { number, event, body, attempts };
     let hook = Hook { id, secret: row.secret()?, url: row.url };
     Ok(Some((hook, due.into_iter().map(read).collect())))
 }
@@ -406,28 +398,25 @@ pub(super) fn record_delivered(tx: &mut Conn, hook: i64, number: i64, now: Times
     Ok(diesel::update(webhook::table.find(hook)).set(well).execute(tx).map(drop)?)
 }
 
-/// It did not arrive: it is tried again later, and so is everything else of this subscriber, or it is given up.
+/// It did not arrive: it is tried again later, and so is everything else of this subscriber. `spread` are random.
 pub(super) fn record_failed(
     tx: &mut Conn,
     hook: i64,
     one: &Due,
     (why, wait): (&str, Option<i64>),
+    spread: [u8; 2],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut spread = [0; 2];
-    getrandom::fill(&mut spread).map_err(|error| Error::fault("drawing random bytes", error))?;
-    let why = model::one_line(why);
+    let why = one_line(why);
     let asked = wait.unwrap_or_default();
     let next = now.plus(model::pause(one.attempts + 1, spread[0]).max(asked));
-    let last = one.since.plus(GIVE_UP_SECS);
     let open = webhook_delivery::table.find(one.number).filter(webhook_delivery::delivered.is_null());
     // Ended in between: it stays given up.
     let open = open.filter(webhook_delivery::next_at.is_not_null());
     diesel::update(open)
         .set((
             webhook_delivery::attempts.eq(one.attempts + 1),
-            webhook_delivery::next_at.eq((next < last).then_some(next.0)),
-            webhook_delivery::gave_up.eq((next >= last).then_some(now.0)),
+            webhook_delivery::next_at.eq(next.0),
             webhook_delivery::error.eq(&why),
         ))
         .execute(tx)?;

@@ -49,6 +49,13 @@ pub struct InboxItem {
     pub starts: Option<Timestamp>,
 }
 
+impl InboxItem {
+    /// An emergency that the person's word is missing for.
+    pub fn is_pressing(&self) -> bool {
+        self.urgent && self.kind == InboxKind::Approve
+    }
+}
+
 /// Where a person's reminders go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! `assent approve`, `reject`, `withdraw`: a person's word, signed here after everything was verified here.
 
+use super::args::ApproveArgs;
 use super::forecast::{self, Forecast};
 use super::glass;
 use super::narrow;
@@ -26,55 +27,34 @@ use std::path::Path;
 
 const RENDERER: &str = concat!("assent ", env!("CARGO_PKG_VERSION"));
 
-pub struct Wish<'a> {
-    pub change: &'a ChangeId,
-    pub expires: Option<&'a str>,
-    pub only: &'a [String],
-    /// Only the hosts of these plan classes, by their numbers on the page.
-    pub classes: &'a [usize],
-    /// Hosts that are left out from now on.
-    pub skip: &'a [String],
-    pub comment: &'a str,
-    pub yes: bool,
-    /// Where contents go that the plans do not show whole; none: to the screen.
-    pub diff_to: Option<&'a Path>,
-    pub accept_unseen: bool,
-    /// Sign with an OpenSSH key, which is there.
-    pub ssh: Option<Place<'a>>,
-    /// Break the glass, for this reason: no quorum, no window.
-    pub glass: Option<&'a str>,
-    /// Also what hosts have planned since somebody approved the plans of fewer.
-    pub all_plans: bool,
-}
-
 /// Shows the whole change, asks, signs, sends, and says whether it suffices.
-pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
+pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     let site = session.site()?;
-    match wish.glass {
+    match args.glass() {
         Some(reason) => glass::check(session, &site, reason)?,
         None => check_role(session, &site)?,
     }
-    let mut review = fetch(session, &site, wish.change)?;
-    if wish.all_plans && review.widen() {
+    let mut review = fetch(session, &site, &args.change)?;
+    if args.all_plans && review.widen() {
         term::note(&format!("note: {}\n", session.lang.word(Word::Widened)));
     }
     let review = review;
     print(session, &site, &review)?;
     review.check_approvable()?;
     if review.change.body.is_retroactive() {
-        return accept(session, &site, &review, wish);
+        return accept(session, &site, &review, args);
     }
     // A host whose facts cannot be had only leaves its contents unseen.
     let facts = |agent: AgentId| {
         let host = session.api.hosts(&[]).ok()?.into_iter().find(|host| host.agent == agent)?;
         session.api.ci(&host.ci).ok()?.facts
     };
-    show_hidden(session, &review, (wish.diff_to, wish.accept_unseen), facts)?;
-    let agents = narrow::narrowed(&review, wish, &session.profile.config.person)?;
-    let expires = match wish.glass {
-        Some(_) => glass::expires(session, &site, wish.expires)?,
+    show_hidden(session, &review, (args.diff_to.as_deref(), args.accept_unseen), facts)?;
+    let agents = narrow::narrowed(&review, args, &session.profile.config.person)?;
+    let expires = match args.glass() {
+        Some(_) => glass::expires(session, &site, args.expires.as_deref())?,
         None => {
-            let expires = expires(&review, wish.expires, session.now)?;
+            let expires = expires(&review, args.expires.as_deref(), session.now)?;
             warn_about_age(&site, &review, session.now);
             tell_standing(session, &site, &review, expires);
             expires
@@ -83,33 +63,33 @@ pub fn approve(session: &Session, wish: &Wish<'_>) -> Done {
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", session.lang.word(Word::SelfApproved)));
     }
-    term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
-    let breakglass = wish.glass.map(|reason| BreakGlass { reason: reason.to_owned(), by_hand: false });
-    let said = Said { decision: Decision::Approve, expires, agents, comment: wish.comment, breakglass };
-    let statement = signed(session, &site, &review, said, wish.ssh)?;
+    term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), args.change.as_str(), args.yes)?;
+    let breakglass = args.glass().map(|reason| BreakGlass { reason: reason.to_owned(), by_hand: false });
+    let said = Said { decision: Decision::Approve, expires, agents, comment: &args.comment, breakglass };
+    let statement = signed(session, &site, &review, said, args.ssh.place())?;
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
     term::print(&told(session, &review, &forecast))
 }
 
 /// The same for a change that only accepts what was found: as a whole, and for nothing that hosts would do.
-fn accept(session: &Session, site: &Site, review: &Review, wish: &Wish<'_>) -> Done {
-    if !wish.only.is_empty() || !wish.classes.is_empty() || !wish.skip.is_empty() {
+fn accept(session: &Session, site: &Site, review: &Review, args: &ApproveArgs) -> Done {
+    if !args.only.is_empty() || !args.class.is_empty() || !args.skip.is_empty() {
         return Err(Failure::usage("a retroactive change is accepted as a whole, not for some hosts")
             .remedy("reject it, and let its author leave findings out"));
     }
-    if wish.glass.is_some() {
+    if args.glass().is_some() {
         return Err(Failure::usage("a retroactive change runs nowhere; there is no glass to break for it"));
     }
     let (id, lang) = (&review.change.body.change_id, session.lang);
-    let expires = expires(review, wish.expires, session.now)?;
+    let expires = expires(review, args.expires.as_deref(), session.now)?;
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", lang.word(Word::SelfAccepted)));
     }
-    term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), wish.change.as_str(), wish.yes)?;
+    term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), args.change.as_str(), args.yes)?;
     let said =
-        Said { decision: Decision::Approve, expires, agents: None, comment: wish.comment, breakglass: None };
-    let statement = signed(session, site, review, said, wish.ssh)?;
+        Said { decision: Decision::Approve, expires, agents: None, comment: &args.comment, breakglass: None };
+    let statement = signed(session, site, review, said, args.ssh.place())?;
     let acceptance = forecast::acceptance(&site.policy, review, &statement, session.now);
     let state = send(session, review, &statement)?;
     let verdict = if acceptance.verdict.is_ok() { Word::Suffices } else { Word::DoesNotSuffice };

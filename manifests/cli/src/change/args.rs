@@ -154,6 +154,55 @@ pub struct CloseArgs {
     pub waive: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The change, such as C-114
+    pub change: ChangeId,
+    /// The approval is good for this long, or until the last window ends (s, m, h, d, w)
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
+    /// Approve for these hosts only
+    #[arg(long, value_name = "HOST")]
+    pub only: Vec<String>,
+    /// Approve for the hosts of this plan class only, by its number on the page; the others wait. May be repeated
+    #[arg(long, value_name = "NUMBER")]
+    pub class: Vec<usize>,
+    /// Leave this host out and say why with --comment: it does not change, and later waves do not wait for it once
+    /// everybody who approved has left it out. May be repeated
+    #[arg(long, value_name = "HOST")]
+    pub skip: Vec<String>,
+    /// One line for the record, signed with the approval
+    #[arg(long, default_value = "")]
+    pub comment: String,
+    /// Do not ask; for scripts that have looked themselves
+    #[arg(long)]
+    pub yes: bool,
+    /// Write contents that are too long for the plans to this new file instead of showing them
+    #[arg(long, value_name = "FILE")]
+    pub diff_to: Option<PathBuf>,
+    /// Approve even where contents can be shown to nobody here; each is named
+    #[arg(long)]
+    pub accept_unseen: bool,
+    /// Cover also hosts that planned after somebody had approved; who did has to approve again
+    #[arg(long)]
+    pub all_plans: bool,
+    /// Let hosts start now on your word alone, outside of windows and without the quorum, for at most 4 hours; a review follows
+    #[arg(long, requires = "reason")]
+    pub break_glass: bool,
+    /// Why the glass is broken; signed and kept
+    #[arg(long, requires = "break_glass")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+}
+
+impl ApproveArgs {
+    /// Why the glass is broken, if it is.
+    pub fn glass(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| self.break_glass)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum GlassCommand {
     /// While the server is there: put a change that hosts have planned into a file, for the day on which it is not

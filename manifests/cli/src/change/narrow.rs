@@ -1,6 +1,6 @@
 //! Whom an approval is for, where it is not for all hosts: those that are named, those of plan classes, all but some.
 
-use super::approve::Wish;
+use super::args::ApproveArgs;
 use super::review::Review;
 use crate::error::{Done, Failure};
 use shared::approval::{Approval, Decision, last_words};
@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 
 /// The hosts that are named and those of the plan classes, without those that are left out: what else is shown is not
 /// approved. Whoever only leaves out takes nothing in that the own approval before was not for.
-pub(super) fn narrowed(review: &Review, wish: &Wish<'_>, person: &PersonId) -> Done<Option<Vec<AgentId>>> {
-    let named = only(review, wish.only)?;
-    let of_classes = in_classes(review, wish.classes)?;
-    let left_out: BTreeSet<AgentId> = find(review, wish.skip)?.into_iter().collect();
-    if !left_out.is_empty() && wish.comment.trim().is_empty() {
+pub(super) fn narrowed(review: &Review, args: &ApproveArgs, person: &PersonId) -> Done<Option<Vec<AgentId>>> {
+    let named = only(review, &args.only)?;
+    let of_classes = in_classes(review, &args.class)?;
+    let left_out: BTreeSet<AgentId> = find(review, &args.skip)?.into_iter().collect();
+    if !left_out.is_empty() && args.comment.trim().is_empty() {
         return Err(Failure::usage("--skip needs a reason").remedy("say why with --comment"));
     }
     let chosen: BTreeSet<AgentId> = match (named, of_classes) {

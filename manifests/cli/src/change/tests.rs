@@ -1,10 +1,9 @@
 //! What the approver sees, and what is refused before anybody is asked: forged, foreign and altered plans.
 
+mod narrow;
 mod retroactive;
 
-use super::approve::Wish;
 use super::forecast::Forecast;
-use super::narrow;
 use super::render::{Style, render};
 use super::review::Review;
 use crate::error::Done;
@@ -338,78 +337,6 @@ fn ten_thousand_plans_are_as_many_classes_as_they_differ() {
         (classes.len(), classes.iter().map(|class| class.hosts.len()).sum::<usize>()),
         (kinds, 10_000)
     );
-}
-
-/// Leaving out is for a reason, takes nobody in, and never leaves nobody.
-#[test]
-fn hosts_are_left_out_for_a_reason_and_nobody_else_comes_in() {
-    let review = |approvals: &[Statement<Approval>]| {
-        let mut file = file(plans(&change()));
-        file.approvals = approvals.iter().map(|word| word.envelope.clone()).collect();
-        review(file).unwrap()
-    };
-    let asked = |review: &Review, skip: &[&str], only: &[&str], comment: &str| {
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let (skip, only, change) = (owned(skip), owned(only), "C-7".parse().unwrap());
-        let wish = Wish {
-            change: &change,
-            expires: None,
-            only: &only,
-            classes: &[],
-            skip: &skip,
-            comment,
-            yes: true,
-            diff_to: None,
-            accept_unseen: false,
-            ssh: None,
-            glass: None,
-            all_plans: false,
-        };
-        narrow::narrowed(review, &wish, &person("peer"))
-    };
-    let fresh = review(&[]);
-    let hosts: Vec<AgentId> = fresh.set.plans.keys().copied().collect();
-    let name = |agent: &AgentId| fresh.plans[agent].body.hostname.clone();
-    let (first, second) = (name(&hosts[0]), name(&hosts[1]));
-    assert_eq!(asked(&fresh, &[], &[], "").unwrap(), None, "everybody");
-    assert_eq!(asked(&fresh, &[&first], &[], "its disk is dead").unwrap(), Some(hosts[1..].to_vec()));
-    for (skip, only, comment, exit) in [
-        (vec![first.as_str()], vec![], " ", 2),
-        (vec!["nobody"], vec![], "gone", 2),
-        (vec![first.as_str()], vec![first.as_str()], "gone", 2),
-        (hosts.iter().map(|host| fresh.plans[host].body.hostname.as_str()).collect(), vec![], "gone", 2),
-    ] {
-        assert_eq!(asked(&fresh, &skip, &only, comment).unwrap_err().exit_code(), exit, "{skip:?} {only:?}");
-    }
-    // Whoever was for one host only stays with it, less whoever is left out.
-    let mut narrow = approval(&fresh, "peer", 2).body;
-    narrow.agents = Some(hosts[..2].to_vec());
-    let narrowed = review(&[Statement::sign(narrow.clone(), &key(2))]);
-    assert_eq!(asked(&narrowed, &[&first], &[], "dead").unwrap(), Some(vec![hosts[1]]));
-    assert_eq!(asked(&narrowed, &[&first, &second], &[], "dead").unwrap_err().exit_code(), 2);
-    // Somebody else's word, or one that was taken back, is not one's own.
-    let other = review(&[Statement::sign(Approval { person: person("lead"), ..narrow.clone() }, &key(1))]);
-    assert_eq!(asked(&other, &[&first], &[], "dead").unwrap(), Some(hosts[1..].to_vec()));
-    let back = Approval { decision: Decision::Withdraw, at: NOW.plus(1), agents: None, ..narrow.clone() };
-    let back = [Statement::sign(narrow, &key(2)), Statement::sign(back, &key(2))];
-    assert_eq!(asked(&review(&back), &[&first], &[], "dead").unwrap(), Some(hosts[1..].to_vec()));
-}
-
-#[test]
-fn one_class_of_plans_is_approved_and_the_others_wait() {
-    let review = review(file(plans(&change()))).unwrap();
-    let classes = review.classes();
-    assert!(classes.len() > 1, "{}", classes.len());
-    let hosts =
-        |number: usize| classes[number - 1].hosts.iter().map(|plan| plan.agent_id).collect::<Vec<_>>();
-    assert_eq!(narrow::in_classes(&review, &[]).unwrap(), None, "everybody");
-    assert_eq!(narrow::in_classes(&review, &[2]).unwrap(), Some(hosts(2)));
-    let both = narrow::in_classes(&review, &[2, 1]).unwrap().unwrap();
-    assert_eq!(both, [hosts(2), hosts(1)].concat());
-    for bad in [0, classes.len() + 1] {
-        let failure = narrow::in_classes(&review, &[bad]).unwrap_err();
-        assert_eq!(failure.exit_code(), 2, "{bad}");
-    }
 }
 
 #[test]

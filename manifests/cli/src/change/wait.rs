@@ -65,27 +65,10 @@ fn count(line: &ChangeLine, until: Until) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::tests;
 
     fn line(state: &str, plans: u32, reported: u32) -> ChangeLine {
-        ChangeLine {
-            change_id: "C-1".parse().unwrap(),
-            revision: 1,
-            state: state.into(),
-            outcome: None,
-            title: String::new(),
-            author: "lead".parse().unwrap(),
-            targets: 3,
-            plans,
-            plan_classes: vec![],
-            reported,
-            retroactive: false,
-            review_due: None,
-            register: None,
-            objections: 0,
-            series: None,
-            submit_at: None,
-            next_interval: None,
-        }
+        ChangeLine { state: state.into(), targets: 3, plans, reported, ..tests::line() }
     }
 
     #[test]

@@ -47,17 +47,8 @@ fn list(session: &Session, lines: &[TokenLine]) -> Done {
 /// The secret is written before the server knows it: a token that nobody has would be good for days.
 fn new(session: &Session, (name, scopes, days): (&str, &[String], u32), out: Option<&Path>) -> Done {
     let secret = Zeroizing::new(hex(&clock::random::<32>()?));
-    if let Some(path) = out {
-        files::write_new(path, format!("{}\n", *secret).as_bytes())?;
-    }
     let token = NewToken { name, scopes, days, token_sha256: Digest::of(secret.as_bytes()) };
-    if let Err(failure) = session.api.new_token(&token) {
-        if let Some(path) = out {
-            // Nothing is behind it; the failure says more than one about a file would.
-            let _left = std::fs::remove_file(path);
-        }
-        return Err(failure);
-    }
+    files::write_ahead(out, format!("{}\n", *secret).as_bytes(), || session.api.new_token(&token))?;
     match out {
         Some(path) => term::print(&format!("{}: token {}\n", path.display(), text::clean(name))),
         None => term::print(&format!("{}\n", *secret)),

@@ -47,18 +47,9 @@ fn add(
 ) -> Done {
     let secret = WebhookSecret::of(&clock::random::<32>()?);
     let secret = secret.map_err(|why| Failure::fault("no secret could be made").why(why))?.reveal();
-    if let Some(path) = out {
-        files::write_new(path, format!("{}\n", *secret).as_bytes())?;
-    }
     let kinds = kinds.into_iter().collect();
     let new = NewWebhook { name, url, kinds, secret: Some(secret.to_string()) };
-    if let Err(failure) = session.api.new_webhook(&new) {
-        if let Some(path) = out {
-            // Nothing is behind it; the failure says more than one about a file would.
-            let _left = std::fs::remove_file(path);
-        }
-        return Err(failure);
-    }
+    files::write_ahead(out, format!("{}\n", *secret).as_bytes(), || session.api.new_webhook(&new))?;
     match out {
         Some(path) => term::print(&format!("{}: {}\n", path.display(), new.name)),
         None => term::print(&format!("{}\n", *secret)),

@@ -12,6 +12,7 @@ use shared::ids::{AgentId, ChangeId, PersonId, SeriesName};
 use shared::lifecycle::{Outcome, State};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
+use std::collections::BTreeMap;
 
 diesel::table! {
     change_number (id) {
@@ -209,7 +210,7 @@ impl Row {
         self.failed_known = 0;
         self.series = body.series.as_ref().map(ToString::to_string);
         self.retroactive = body.is_retroactive();
-        self.intervals = String::from_utf8_lossy(&shared::strict::to_json(&intervals)).into_owned();
+        self.intervals = shared::strict::to_text(&intervals);
         self.gated = body.waves.iter().any(|wave| wave.gate.is_some());
         (self.plan_set, self.planned, self.submitted) = (None, 0, None);
     }
@@ -546,6 +547,17 @@ pub(super) fn find_target(tx: &mut Conn, change: &Digest, agent: AgentId) -> Que
 pub(super) fn list_targets(tx: &mut Conn, change: &Digest) -> QueryResult<Vec<Target>> {
     let rows = change_target::table.filter(change_target::statement.eq(change.0.as_slice()));
     rows.order(change_target::agent).select(TARGET).load(tx)
+}
+
+/// The plan of each host that has one.
+pub(super) fn current_plans(tx: &mut Conn, change: &Digest) -> Result<BTreeMap<AgentId, Digest>, Error> {
+    plans_of(&list_targets(tx, change)?)
+}
+
+/// The plan of each of these that has one.
+pub(super) fn plans_of(targets: &[Target]) -> Result<BTreeMap<AgentId, Digest>, Error> {
+    let planned = targets.iter().filter_map(|target| Some((target, target.plan.as_deref()?)));
+    planned.map(|(target, plan)| Ok((target.agent()?, digest(plan)?))).collect()
 }
 
 pub(super) fn update_plan(

@@ -98,6 +98,12 @@ async fn whoever_broke_the_glass_does_not_review_it() {
         let own = json!({"outcome": "successful", "note": "all is well"});
         assert_eq!(world.code("POST", &close, own).await, "change.review_own", "{}", world.engine);
         assert_eq!(world.state(&of.id).await, "review");
+        // The review waits for those who may approve, not for its author, who broke it.
+        assert_eq!(world.good("GET", "/v1/inbox", ()).await, json!([]), "{}", world.engine);
+        let peer = world.token("peer", "member").await;
+        let (_, inbox) = world.call_on(&world.node, ("GET", "/v1/inbox"), &peer, vec![]).await;
+        let inbox: serde_json::Value = serde_json::from_slice(&inbox).unwrap();
+        assert_eq!(inbox[0]["kind"], "review", "{}: {inbox}", world.engine);
     }
 }
 

@@ -153,7 +153,7 @@ pub(super) fn insert(
     record_words(tx, ci, body, class, now)?;
     let before = ci_declared::table.filter(ci_declared::ci.eq(ci)).filter(ci_declared::newest.eq(true));
     diesel::update(before).set(ci_declared::newest.eq(false)).execute(tx)?;
-    let body = String::from_utf8_lossy(&strict::to_json(body)).into_owned();
+    let body = strict::to_text(body);
     diesel::insert_into(ci_declared::table)
         .values((
             ci_declared::ci.eq(ci),

@@ -6,6 +6,7 @@ use super::pg_conn::PgConn;
 use super::pool::Pool;
 use super::url::{PgTls, PgUrl};
 use super::{Conn, DbError};
+use crate::kernel::error::chain;
 use crate::kernel::http::tls;
 use diesel_async::AsyncPgConnection;
 use std::path::Path;
@@ -70,16 +71,6 @@ where
 {
     let (client, connection) = config.connect(tls).await.map_err(|error| chain(&error))?;
     AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(|error| chain(&error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 fn verified(roots: &Path) -> Result<MakeRustlsConnect, DbError> {

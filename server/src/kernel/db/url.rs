@@ -1,5 +1,6 @@
 //! Database addresses, parsed by hand so that a typo is an error and never a new empty database.
 
+use crate::kernel::address;
 use crate::kernel::http::tls;
 use std::path::PathBuf;
 
@@ -66,13 +67,7 @@ impl DbUrl {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
             Self::Postgres(url) => {
                 let without_query = url.address.split('?').next().unwrap_or_default();
-                let (scheme, rest) = without_query.split_once("://").unwrap_or(("postgresql", ""));
-                match rest.rsplit_once('@') {
-                    Some((login, host)) => {
-                        format!("{scheme}://{}:***@{host}", login.split(':').next().unwrap_or_default())
-                    }
-                    None => without_query.to_owned(),
-                }
+                address::masked(without_query)
             }
         }
     }

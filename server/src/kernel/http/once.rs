@@ -89,7 +89,7 @@ impl Once {
         }
         diesel::delete(once_answer::table.filter(once_answer::at.le(now.0 - KEPT_SECS))).execute(tx)?;
         let answer = work(tx)?;
-        let text = String::from_utf8_lossy(&strict::to_json(&answer)).into_owned();
+        let text = strict::to_text(&answer);
         let row = (
             once_answer::person.eq(person.as_str()),
             once_answer::key.eq(key),

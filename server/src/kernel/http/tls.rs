@@ -20,6 +20,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
 };
+use shared::pem::BUNDLES;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,14 +31,10 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Authorities that the distributions trust which the packages support.
-const SYSTEM_ROOTS: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
-
 /// The file of authorities that this machine trusts.
 pub fn system_authorities() -> PathBuf {
-    let found = SYSTEM_ROOTS.iter().find(|path| Path::new(path).exists());
-    found.unwrap_or(&SYSTEM_ROOTS[0]).into()
+    let found = BUNDLES.iter().find(|path| Path::new(path).exists());
+    found.unwrap_or(&BUNDLES[0]).into()
 }
 
 /// TLS towards others, whose certificates must come from one of the authorities in this file (PEM).

@@ -45,7 +45,7 @@ async fn address(world: &World, person: &str, language: &str) {
 
 /// One turn of both jobs.
 async fn turn(world: &World) -> Result<(), Error> {
-    look(&world.node.db, world.now()).await?;
+    look(&world.node.db, world.config.mail.is_some(), world.now()).await?;
     send(&world.node.db, &Arc::new(world.config.clone()), &world.clock).await
 }
 
@@ -121,7 +121,7 @@ async fn mail_is_one_letter_a_day_in_the_persons_language_and_ends_when_nothing_
         let mut all = Vec::new();
         for n in 0..3 {
             let bend = |change: &mut shared::change::Change| {
-                change.title = format!("Größe {n}\r\nBcc: x@example.org");
+                change.title = format!("Größe {n}\u{202e}\r\nBcc: x@example.org");
                 change.title.retain(|c| !c.is_control());
             };
             all.push(world.in_review(&base, bend).await);
@@ -140,6 +140,7 @@ async fn mail_is_one_letter_a_day_in_the_persons_language_and_ends_when_nothing_
             assert!(text.contains(&format!("assent approve {}", of.change.body.change_id)), "{text}");
         }
         assert!(text.contains("Ihre Genehmigung fehlt") && text.contains("Größe 2"), "{text}");
+        assert!(!text.contains('\u{202e}'), "titles turn no text round");
         assert!(!got[0].data.split("\r\n\r\n").next().unwrap().contains("Bcc"), "titles are no headers");
         address(&world, "peer", "en").await;
         world.clock.set(Timestamp((world.now().0.div_euclid(DAY) + 1) * DAY + 6 * 3_600 - 1));
@@ -175,6 +176,60 @@ async fn an_emergency_is_told_at_once_and_once() {
         let got = mail.take();
         assert_eq!(got.len(), 1, "{}", world.engine);
         assert!(got[0].data.contains("URGENT") && read(&got[0]).contains("EMERGENCY"), "{}", got[0].data);
+    }
+}
+
+#[actix_web::test]
+async fn an_emergency_right_before_midnight_is_told_after_it() {
+    for mut world in World::each(1, 1).await {
+        let mail = with_mail(&mut world, Way::Tls).await;
+        let base = world.publish("base", "1.0.0").await;
+        world.token("peer", "member").await;
+        address(&world, "peer", "en").await;
+        let midnight = Timestamp((NOW.0.div_euclid(DAY) + 1) * DAY);
+        world.clock.set(midnight.plus(-2));
+        world.in_review(&base, |change| change.change_type = ChangeType::Emergency).await;
+        look(&world.node.db, true, world.now()).await.unwrap();
+        world.clock.set(midnight.plus(5));
+        turn(&world).await.unwrap();
+        let got = mail.take();
+        assert!(got.len() == 1 && got[0].data.contains("URGENT"), "{}: {got:?}", world.engine);
+    }
+}
+
+#[actix_web::test]
+async fn whoever_has_no_access_any_more_hears_nothing_and_comes_off_the_list() {
+    for mut world in World::each(1, 1).await {
+        let mail = with_mail(&mut world, Way::Tls).await;
+        let base = world.publish("base", "1.0.0").await;
+        world.token("peer", "member").await;
+        address(&world, "peer", "en").await;
+        world.in_review(&base, |_| {}).await;
+        world.clock.set(Timestamp((NOW.0.div_euclid(DAY) + 1) * DAY + 7 * 3_600));
+        // Written, and the access ends before it is sent.
+        look(&world.node.db, true, world.now()).await.unwrap();
+        world.call("DELETE", "/v1/people/peer", ()).await;
+        turn(&world).await.unwrap();
+        world.clock.set(world.now().plus(DAY - 3_600));
+        turn(&world).await.unwrap();
+        assert!(mail.take().is_empty(), "{}", world.engine);
+        assert_eq!(world.call("PUT", "/v1/people/peer/mail", json!({"language": "en"})).await.0, 204);
+        assert_eq!(world.good("GET", "/v1/mail-addresses", ()).await, json!([]), "{}", world.engine);
+    }
+}
+
+#[actix_web::test]
+async fn without_a_mail_server_no_letter_waits() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        world.token("peer", "member").await;
+        address(&world, "peer", "en").await;
+        world.in_review(&base, |_| {}).await;
+        world.clock.set(Timestamp((NOW.0.div_euclid(DAY) + 1) * DAY + 7 * 3_600));
+        turn(&world).await.unwrap();
+        let owed =
+            world.node.db.read("owed", |tx| Ok::<_, Error>(outbox::is_due(tx, TOPIC, Timestamp(i64::MAX))?));
+        assert!(!owed.await.unwrap(), "{}", world.engine);
     }
 }
 
@@ -283,7 +338,7 @@ async fn news_remind_once_before_a_change_could_start_and_ends_and_of_reviews_th
         let mut seen = Vec::new();
         for hours in 0..8 * 24 {
             world.clock.set(NOW.plus(hours * 3_600 + 1));
-            look(&world.node.db, world.now()).await.unwrap();
+            look(&world.node.db, false, world.now()).await.unwrap();
             for news in told(&world).await {
                 assert_eq!(news.kind, NewsKind::ApprovalReminder);
                 assert_eq!(news.about.asked.len(), 2, "peer and cora: {news:?}");
@@ -309,7 +364,7 @@ async fn news_remind_once_before_a_change_could_start_and_ends_and_of_reviews_th
         let due: Timestamp = serde_json::from_value(inbox[0]["due"].clone()).unwrap();
         for (at, count) in [(due.plus(-1), 0), (due, 1), (due.plus(DAY), 0)] {
             world.clock.set(at);
-            look(&world.node.db, at).await.unwrap();
+            look(&world.node.db, false, at).await.unwrap();
             assert_eq!(told(&world).await.len(), count, "{}", world.engine);
         }
     }

@@ -17,7 +17,7 @@ use shared::manifest::Manifest;
 use shared::plan::{Action, Plan, PlanSet, Reversibility, UndoContract, Verb};
 use shared::publication::Publication;
 use shared::receipt::{
-    HostOutcome, LogSeen, Receipt, Refusal as HostRefusal, StepResult, StepStatus, TufVersions,
+    Header, HostOutcome, LogSeen, Receipt, Refusal as HostRefusal, StepResult, StepStatus, TufVersions,
 };
 use shared::refusal::{Code, Refused};
 use shared::risk::ActionClass;
@@ -262,6 +262,44 @@ impl World {
         receipt
     }
 
+    /// A receipt of one step of this plan, for now and by nobody's approval.
+    pub fn receipt(&self, header: Header, plan: &Statement<Plan>, outcome: HostOutcome) -> Receipt {
+        let (now, step) = (self.now(), &plan.body.actions[0]);
+        Receipt {
+            header,
+            change_id: plan.body.change_id.clone(),
+            revision: plan.body.revision,
+            change: plan.body.change,
+            wave: 0,
+            interval: Interval { from: now, until: now.plus(60) },
+            plan: plan.digest,
+            plan_set: plan.digest,
+            approvals: Vec::new(),
+            policy: Digest::of(b"policy"),
+            policy_version: self.policy.version,
+            self_approved: false,
+            tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
+            started: now,
+            finished: now.plus(5),
+            results: vec![StepResult {
+                resource: step.resource.clone(),
+                verb: step.verb,
+                before: None,
+                after: step.after,
+                status: if outcome.is_success() { StepStatus::Done } else { StepStatus::Failed },
+                ms: 5,
+                note: String::new(),
+            }],
+            health: Vec::new(),
+            outcome,
+            patched: None,
+            follows: None,
+            corrects: None,
+            breakglass: false,
+            note: String::new(),
+        }
+    }
+
     async fn report_as(
         &mut self,
         n: usize,
@@ -276,14 +314,9 @@ impl World {
         let plan = of.plans.get(&host.agent()).or_else(|| of.plans.values().next()).unwrap();
         let mut header = self.header(&mut host);
         header.log_seen = Some(LogSeen { origin: head.origin.to_string(), size: head.size, root: head.root });
-        let status = if outcome.is_success() { StepStatus::Done } else { StepStatus::Failed };
-        let step = &plan.body.actions[0];
         let approvals = self.approvals_of(&of.change.digest).await;
         let breakglass = self.breaks_glass(&approvals).await;
         let body = Receipt {
-            header,
-            change_id: of.id.clone(),
-            revision: of.change.body.revision,
             change: of.change.digest,
             wave: u32::try_from(of.change.body.wave_of(host.agent()).unwrap_or_default()).unwrap(),
             interval: match corrects {
@@ -291,31 +324,13 @@ impl World {
                 None => of.change.body.interval_at(self.now()).unwrap(),
                 Some(_) => of.change.body.correction_interval().unwrap(),
             },
-            plan: plan.digest,
             plan_set: of.plan_set().digest(),
             approvals,
             policy: policy.digest,
             policy_version: policy.policy.version,
-            self_approved: false,
-            tuf: TufVersions { root: 1, timestamp: 1, snapshot: 1, targets: 1 },
-            started: self.now(),
-            finished: self.now().plus(5),
-            results: vec![StepResult {
-                resource: step.resource.clone(),
-                verb: step.verb,
-                before: None,
-                after: step.after,
-                status,
-                ms: 5,
-                note: String::new(),
-            }],
-            health: Vec::new(),
-            outcome,
-            patched: None,
-            follows: None,
             corrects,
             breakglass,
-            note: String::new(),
+            ..self.receipt(header, plan, outcome)
         };
         let receipt = Statement::sign(body, &host.key);
         host.prev = Some(receipt.digest);
