@@ -49,7 +49,7 @@ pub struct Config {
     pub poll_secs: u32,
     /// Other addresses of the agent port, as `host:port`: nodes of the same site, asked in this order when the one in use
     /// does not answer.
-    pub nodes: Vec<String>,
+    pub nodes: Vec<Address>,
     /// Seconds for name resolution, connection and TLS handshake.
     pub connect_timeout_secs: u32,
     /// Seconds for one request with its answer; artifacts have an own limit by their length.
@@ -146,9 +146,6 @@ impl Config {
         if config.nodes.len() > MOST_NODES {
             return Err(format!("nodes has {} addresses; at most {MOST_NODES}", config.nodes.len()));
         }
-        if let Some(why) = config.nodes.iter().find_map(|node| node.parse::<Address>().err()) {
-            return Err(format!("nodes: {why}"));
-        }
         if let Some(path) = config.certificates.iter().find(|path| !path.starts_with('/')) {
             return Err(format!("certificates has {path:?}; write the whole path, from / on"));
         }
@@ -157,11 +154,6 @@ impl Config {
 
     pub fn facts(&self) -> facts::Settings {
         facts::Settings { omit: self.facts_omit.clone(), certificates: self.certificates.clone() }
-    }
-
-    /// Other addresses of the agent port; each was read once already.
-    pub fn nodes(&self) -> Vec<Address> {
-        self.nodes.iter().filter_map(|node| node.parse().ok()).collect()
     }
 
     pub fn package_lock(&self) -> Duration {

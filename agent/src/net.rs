@@ -91,7 +91,8 @@ pub enum NetError {
 }
 
 /// `host:port`, as certificates and connections need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Address {
     host: String,
     port: u16,
@@ -101,6 +102,13 @@ impl Address {
     /// The same host at the port of another address.
     pub fn at_port_of(&self, other: &Self) -> Self {
         Self { host: self.host.clone(), port: other.port }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -49,19 +49,17 @@ impl Proxy {
     }
 }
 
-/// Signs requests of this host to one address.
+/// Signs requests of this host.
 #[derive(Clone)]
 pub struct Seal {
     pub key: Arc<SigningKey>,
     pub site: SiteId,
-    /// `host:port` of the proxy.
-    pub audience: String,
     pub clock: Clock,
 }
 
 impl Seal {
     /// The header of one request, good for a minute and once.
-    fn header(&self, method: &Method, path: &str, body: &[u8]) -> Result<String, NetError> {
+    fn header(&self, audience: &str, method: &Method, path: &str, body: &[u8]) -> Result<String, NetError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|e| NetError::Protocol {
             what: path.into(),
@@ -72,7 +70,7 @@ impl Seal {
             site: self.site.clone(),
             agent_id: public.agent_id(),
             key: public,
-            audience: self.audience.clone(),
+            audience: audience.to_owned(),
             method: method.to_string(),
             path: path.to_owned(),
             body_sha256: Digest::of(body),
@@ -88,6 +86,8 @@ impl Seal {
 pub struct Signing {
     pub inner: Box<dyn Carrier>,
     pub seal: Seal,
+    /// `host:port` that the requests go to.
+    pub audience: String,
 }
 
 impl Carrier for Signing {
@@ -98,7 +98,7 @@ impl Carrier for Signing {
     fn call(&mut self, call: &Call<'_>) -> Result<Reply, NetError> {
         let mut send = || {
             let body = call.body.as_deref().unwrap_or_default();
-            let proof = self.seal.header(&call.method, call.path, body)?;
+            let proof = self.seal.header(&self.audience, &call.method, call.path, body)?;
             self.inner.call(&Call { proof: Some(&proof), ..call.clone() })
         };
         let reply = send()?;
@@ -107,7 +107,7 @@ impl Carrier for Signing {
     }
 
     fn download(&mut self, what: &Download<'_>, sink: &mut dyn Sink) -> Result<Option<()>, NetError> {
-        let proof = self.seal.header(&Method::GET, what.path, &[])?;
+        let proof = self.seal.header(&self.audience, &Method::GET, what.path, &[])?;
         self.inner.download(&Download { proof: Some(&proof), ..*what }, sink)
     }
 }

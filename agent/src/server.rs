@@ -42,7 +42,7 @@ pub enum CheckIn {
 pub trait Server {
     /// Asks for work; `etag` is of the last answer.
     fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError>;
-    /// Whether the server answers on a new connection, within a time.
+    /// Whether the server answers on a new connection, within a time for all of its addresses together.
     fn reach(&mut self, within: Duration) -> Result<(), NetError>;
     /// A file of the site repository; `None` when it does not exist.
     fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError>;
@@ -148,9 +148,7 @@ impl Opener {
     fn link(&self, address: &Address, trust: &Trust, limits: Limits) -> Result<Box<dyn Carrier>, NetError> {
         let inner = (self.open)(address.clone(), trust, &self.clock, limits)?;
         Ok(match &self.seal {
-            Some(seal) => {
-                Box::new(Signing { inner, seal: Seal { audience: address.to_string(), ..seal.clone() } })
-            }
+            Some(seal) => Box::new(Signing { inner, seal: seal.clone(), audience: address.to_string() }),
             None => inner,
         })
     }
@@ -183,7 +181,6 @@ impl Remote {
         let seal = site.proxy.as_ref().map(|_| Seal {
             key: state.shared_key(),
             site: site.site.clone(),
-            audience: address.to_string(),
             clock: clock.clone(),
         });
         let opener = Opener { open, nodes: Nodes::new(address, more), clock, seal };
@@ -251,9 +248,10 @@ impl Server for Remote {
     }
 
     fn reach(&mut self, within: Duration) -> Result<(), NetError> {
+        let each = within / self.opener.nodes.count();
         let short = Limits {
-            connect: self.limits.connect.min(within),
-            request: self.limits.request.min(within),
+            connect: self.limits.connect.min(each),
+            request: self.limits.request.min(each),
             ..self.limits
         };
         self.link.begin_anew(short);

@@ -368,21 +368,7 @@ fn edited_policy(stage: &mut Stage<'_>, bundle: &Bundle) {
     let mut policy = world.policy();
     policy.version += 1;
     policy.persons.retain(|p| p.id.as_str() != "second");
-    let bytes = shared::strict::to_json(&policy);
-    let old = world.current_targets();
-    let teams = std::collections::BTreeMap::from([(
-        "main".parse().unwrap(),
-        writer::KeySet::one(world.own_key("publisher").public()),
-    )]);
-    let online = world.server_key("online");
-    let targets = writer::targets_with_policy(
-        old.version + 1,
-        world.now().plus(86_400),
-        &bytes,
-        &teams,
-        &writer::KeySet::one(online.public()),
-    );
-    let targets = Signed::by(targets.unwrap(), &[&online]);
+    let (targets, bytes) = world.targets_with(&policy, &world.server_key("online"));
     let forged = world.forge_with(&[target(bundle)], Some((&targets, &bytes)));
     nothing_happens(stage, forged, "tuf.invalid");
 }
@@ -419,16 +405,7 @@ fn superseded_edition(stage: &mut Stage<'_>, bundle: &Bundle) {
     let mut policy = world.policy();
     // The host has used the second one already.
     policy.version = 1;
-    let bytes = shared::strict::to_json(&policy);
-    let teams = std::collections::BTreeMap::from([(
-        "main".parse().unwrap(),
-        writer::KeySet::one(world.own_key("publisher").public()),
-    )]);
-    let online = writer::KeySet::one(world.server_key("online").public());
-    let number = world.current_targets().version + 1;
-    let targets =
-        writer::targets_with_policy(number, world.now().plus(86_400), &bytes, &teams, &online).unwrap();
-    let targets = Signed::by(targets, &[&world.own_key("governance")]);
+    let (targets, bytes) = world.targets_with(&policy, &world.own_key("governance"));
     let forged = world.forge_with(&[target(bundle)], Some((&targets, &bytes)));
     nothing_happens(stage, forged, "policy.rollback");
 }

@@ -6,6 +6,7 @@ use crate::hands::Hands;
 use crate::server::Server;
 use crate::state::{Running, StateError};
 use shared::admit;
+use shared::limits;
 use shared::plan::Plan;
 use shared::receipt::{HostOutcome, Receipt};
 use shared::refusal::Refused;
@@ -15,8 +16,8 @@ use shared::time::Timestamp;
 /// Seconds by `team/name` of a manifest. Nothing depends on it but when a run begins: where it is gone or damaged, hosts of
 /// earlier waves are believed.
 const FILE: &str = "took.json";
-/// No window is longer.
-const LONGEST_S: i64 = 7 * 86_400;
+/// No window of a rule is longer; what took longer says nothing about when to begin.
+const LONGEST_S: i64 = limits::WINDOW_SECONDS as i64;
 
 type Took = Map<String, i64>;
 

@@ -233,7 +233,7 @@ impl<H: Hands> Agent<H, Remote> {
     ) -> Result<Self, OpenError> {
         let config = Config::load(paths)?;
         let state = State::open(&paths.state(), disk)?;
-        let remote = Remote::new(&state, &clock, config.limits(), &config.nodes(), open)?;
+        let remote = Remote::new(&state, &clock, config.limits(), &config.nodes, open)?;
         Self::with(paths, config, clock, state, remote, hands)
     }
 }

@@ -105,14 +105,14 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Err(refused) => return Ok(Err((subject, refused))),
         };
         let mut now = self.clock.now();
-        if let Err(refused) = self.has_time(&admitted, &plan, now) {
-            return Ok(Err((subject, refused)));
-        }
         if is_long_ago(began, now) {
             admitted = match self.admitted(key, origin, &bytes, tick, now)? {
                 Ok(admitted) => admitted,
                 Err(refused) => return Ok(Err((subject, refused))),
             };
+        }
+        if let Err(refused) = self.has_time(&admitted, &plan, now) {
+            return Ok(Err((subject, refused)));
         }
         let (change, asked) = (admitted.approved.change().digest, now);
         let turn = match self.take_turn(admitted.gate, &admitted.approved, tick)? {
@@ -121,7 +121,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         now = self.clock.now();
         if is_long_ago(asked, now) {
-            admitted = match self.admitted(key, origin, &bytes, tick, now)? {
+            let again = self.admitted(key, origin, &bytes, tick, now)?;
+            let in_time = |admitted: Admitted| self.has_time(&admitted, &plan, now).map(|()| admitted);
+            admitted = match again.and_then(in_time) {
                 Ok(admitted) => admitted,
                 Err(refused) => {
                     self.give_back(change, &turn, tick);

@@ -20,7 +20,8 @@ use shared::digest::Digest;
 use shared::ids::AgentId;
 use shared::keys::SigningKey;
 use shared::manifest::Artifact;
-use shared::receipt::{Enrolment, open_chained};
+use shared::receipt::{Enrolment, Renewal, open_chained};
+use shared::statement::Statement;
 use shared::strict;
 use shared::time::Timestamp;
 use shared::wire::{Join, Joined, Recorded};
@@ -333,6 +334,54 @@ fn another_address_of_the_server_answers_where_the_first_one_does_not() {
         let mut alone = Remote::new(&state, &clock, limits(), &[], net::open).unwrap();
         assert!(ask(&mut alone).is_err() && alone.in_use().is_none(), "{what}");
     }
+}
+
+/// An answer that nobody can use, or a repository that was refused, is no reason to ask there again; and a certificate is
+/// renewed where somebody answers.
+#[test]
+fn a_node_that_answers_nonsense_is_left_and_a_certificate_is_renewed_at_the_next_one() {
+    let authority = Authority::new();
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = |asked: &Arc<std::sync::Mutex<Vec<String>>>| std::mem::take(&mut *asked.lock().unwrap());
+    let nonsense = |name: &'static str| {
+        let asked = asked.clone();
+        let handler = move |request: &Asked, out: &mut dyn Write| {
+            asked.lock().unwrap().push(format!("{name} {}", request.line));
+            answer(out, "200 OK", b"<html>")
+        };
+        serve(&authority, Box::new(handler))
+    };
+    let (first, second, root) = (nonsense("first"), nonsense("second"), tempfile::tempdir().unwrap());
+    let state = joined_state(root.path(), &first, &authority);
+    let clock = Clock::from_env().unwrap();
+    let address = |host: &str, port: u16| -> Address { format!("{host}:{port}").parse().unwrap() };
+    let (one, two) = (address("127.0.0.1", first.port), address("127.0.0.1", second.port));
+    let mut server = Remote::new(&state, &clock, limits(), std::slice::from_ref(&two), net::open).unwrap();
+    for now in [&two, &one] {
+        assert!(matches!(server.check_in(None), Err(NetError::Protocol { .. })));
+        assert_eq!(server.in_use(), Some(now.to_string()));
+    }
+    server.look_elsewhere();
+    assert_eq!(server.in_use(), Some(two.to_string()));
+    heard(&asked);
+    // Nobody listens at the address that the host joined by.
+    let gone = address("127.0.0.3", first.port).to_string();
+    let own = Site { agent_address: gone.clone(), server: gone, ..state.site().clone() };
+    drop(state);
+    std::fs::write(root.path().join("site.json"), strict::to_json(&own)).unwrap();
+    let state = State::open(root.path(), Box::new(RealDisk)).unwrap();
+    let mut server = Remote::new(&state, &clock, limits(), &[one], net::open).unwrap();
+    let renewal = Renewal {
+        site: site_id(),
+        agent_id: own.agent,
+        key: key(super::site::HOST).public(),
+        at: super::site::NOW,
+        csr: String::new(),
+    };
+    let renewal = Statement::sign(renewal, &key(super::site::HOST)).envelope;
+    assert!(matches!(server.renew(&renewal), Err(NetError::Protocol { .. })));
+    let lines = heard(&asked);
+    assert!(lines.len() == 1 && lines[0].starts_with("first POST /v1/renew"), "{lines:?}");
 }
 
 /// A state directory of a joined host whose server is `served`.

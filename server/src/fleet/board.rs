@@ -159,12 +159,12 @@ impl Board {
         Some(CheckIn::News(tag, work))
     }
 
-    /// When the host was last seen by this node since it started.
     /// The version that hosts are told of.
     pub fn timestamp_version(&self) -> u64 {
         self.0.timestamp_version.load(Ordering::Acquire)
     }
 
+    /// When the host was last seen by this node since it started.
     pub fn last_seen(&self, agent: AgentId) -> Option<Timestamp> {
         let seen = self.read().get(&agent)?.seen.load(Ordering::Relaxed);
         (seen > 0).then_some(Timestamp(seen))

@@ -21,6 +21,8 @@ pub use api::routes;
 pub use check::check;
 pub use log::{Answer, Log, Question};
 pub use model::{Document, Placed};
+#[cfg(test)]
+pub use store::leaves;
 pub use store::{
     find_statement, find_statements, head, keep_statement, known, list_receipts, lock, record, record_one,
     set_witnesses,

@@ -421,6 +421,14 @@ pub(super) fn list_entries(tx: &mut Conn, log: i64, range: NodeRange) -> QueryRe
     row.order(ledger_leaf::idx).select(ledger_leaf::entry).load(tx)
 }
 
+/// The leaves from this place on, in their order.
+#[cfg(test)]
+pub fn leaves(tx: &mut Conn, from: u64) -> Result<Vec<Leaf>, Error> {
+    let rows = ledger_leaf::table.filter(ledger_leaf::idx.ge(from.cast_signed())).order(ledger_leaf::idx);
+    let entries = rows.select(ledger_leaf::entry).load::<String>(tx)?;
+    Ok(entries.iter().map(|entry| Leaf::parse(entry.as_bytes()).unwrap()).collect())
+}
+
 /// A log as it is stored: number, origin, size and the bytes of the frontier.
 pub(super) type LogRow = (i64, String, i64, Vec<u8>);
 

@@ -14,18 +14,12 @@ use actix_web::web::Data;
 use actix_web::{App, test};
 use serde_json::Value;
 use shared::ids::AgentId;
-use tokio::sync::{mpsc, oneshot};
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
 
 /// Names the host of a request, in place of its certificate.
 const HOST: &str = "x-host";
-
-struct Ask {
-    method: &'static str,
-    path: String,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    answer: oneshot::Sender<Answer>,
-}
 
 pub struct Answer {
     pub status: u16,
@@ -41,10 +35,16 @@ impl Answer {
 
 /// A port that is wired once and asked many times.
 #[derive(Clone)]
-pub struct Line(mpsc::UnboundedSender<Ask>);
+pub struct Line {
+    serve: Rc<Serve>,
+    /// Every request from another address, so that nobody is taken for somebody who tries many tokens.
+    from: Rc<Cell<u32>>,
+}
+
+type Serve = dyn Fn(test::TestRequest) -> Pin<Box<dyn Future<Output = Answer>>>;
 
 impl Line {
-    fn to<F, B>(app: App<F>) -> Self
+    async fn to<F, B>(app: App<F>) -> Self
     where
         F: ServiceFactory<
                 ServiceRequest,
@@ -55,37 +55,25 @@ impl Line {
             > + 'static,
         B: MessageBody + 'static,
     {
-        let (sender, mut asked) = mpsc::unbounded_channel::<Ask>();
-        actix_web::rt::spawn(async move {
-            let app = test::init_service(app).await;
-            // Every request from another address, so that nobody is taken for somebody who tries many tokens.
-            let mut from = 0_u32;
-            while let Some(ask) = asked.recv().await {
-                from += 1;
-                let [.., a, b, c] = from.to_be_bytes();
-                let mut request = test::TestRequest::with_uri(&ask.path)
-                    .method(Method::from_bytes(ask.method.as_bytes()).unwrap())
-                    .peer_addr(([10, a, b, c], 1).into())
-                    .insert_header(("content-type", "application/json"))
-                    .set_payload(ask.body);
-                for header in ask.headers {
-                    request = request.insert_header(header);
-                }
-                let response = test::call_service(&app, request.to_request()).await;
+        let app = Rc::new(test::init_service(app).await);
+        let serve = Rc::new(move |request: test::TestRequest| {
+            let app = app.clone();
+            Box::pin(async move {
+                let response = test::call_service(&*app, request.to_request()).await;
                 let status = response.status().as_u16();
                 let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
                 let body = test::read_body(response).await.to_vec();
-                drop(ask.answer.send(Answer { status, tag, body }));
-            }
+                Answer { status, tag, body }
+            }) as Pin<Box<dyn Future<Output = Answer>>>
         });
-        Self(sender)
+        Self { serve, from: Rc::default() }
     }
 
-    pub fn people(world: &World) -> Self {
-        Self::to(world.people(&world.node))
+    pub async fn people(world: &World) -> Self {
+        Self::to(world.people(&world.node)).await
     }
 
-    pub fn agents(world: &World) -> Self {
+    pub async fn agents(world: &World) -> Self {
         let node = &world.node;
         let app = App::new()
             .wrap(from_fn(of_host))
@@ -101,7 +89,7 @@ impl Line {
             .configure(fleet::agent_routes)
             .configure(receipts::agent_routes)
             .configure(changes::agents);
-        Self::to(app)
+        Self::to(app).await
     }
 
     async fn ask(
@@ -110,10 +98,14 @@ impl Line {
         headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
     ) -> Answer {
-        let (answer, told) = oneshot::channel();
-        let ask = Ask { method, path: path.to_owned(), headers, body, answer };
-        assert!(self.0.send(ask).is_ok(), "the line is dead");
-        told.await.unwrap()
+        self.from.set(self.from.get() + 1);
+        let [.., a, b, c] = self.from.get().to_be_bytes();
+        let request = test::TestRequest::with_uri(path)
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .peer_addr(([10, a, b, c], 1).into())
+            .insert_header(("content-type", "application/json"))
+            .set_payload(body);
+        (self.serve)(headers.into_iter().fold(request, |request, header| request.insert_header(header))).await
     }
 
     /// A person's request that must succeed.

@@ -62,7 +62,7 @@ struct Fleet {
 impl Fleet {
     async fn enrol(mut world: World, count: usize, mut dice: Dice) -> Self {
         let used = world.publish("base", "1.0.0").await;
-        let (people, agents) = (Line::people(&world), Line::agents(&world));
+        let (people, agents) = (Line::people(&world).await, Line::agents(&world).await);
         let mut hosts = Vec::new();
         for n in 0..count {
             let host_class = "production".parse().unwrap();

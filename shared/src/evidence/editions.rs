@@ -40,9 +40,16 @@ fn speaking<'a>(
     at: Timestamp,
     fits: impl Fn(&Receipt) -> bool + 'a,
 ) -> impl Iterator<Item = &'a Policy> {
-    let of_hosts = contents.receipts.values().filter(move |receipt| fits(&receipt.body));
-    let of_hosts = of_hosts.filter_map(|receipt| contents.policies.get(&receipt.body.policy));
-    from_then_on(contents, at).chain(of_hosts)
+    from_then_on(contents, at).chain(begun_by(contents, fits))
+}
+
+/// The editions by which hosts have started whose receipts fit.
+fn begun_by<'a>(
+    contents: &'a Contents,
+    fits: impl Fn(&Receipt) -> bool + 'a,
+) -> impl Iterator<Item = &'a Policy> {
+    let fitting = contents.receipts.values().filter(move |receipt| fits(&receipt.body));
+    fitting.filter_map(|receipt| contents.policies.get(&receipt.body.policy))
 }
 
 /// Whether an edition accepts the statement as its person's word at the time of signing.
@@ -62,9 +69,8 @@ pub(super) fn check_author(contents: &Contents, change: &Statement<Change>) -> R
     let at = change.body.created;
     let Some(then) = policy_at(contents, at) else { return Ok(()) };
     let digest = change.digest;
-    let of_hosts = contents.receipts.values().filter(|receipt| receipt.body.change == digest);
-    let mut of_hosts = of_hosts.filter_map(|receipt| contents.policies.get(&receipt.body.policy));
     admit::check_author(then, change, at).or_else(|refused| {
+        let mut of_hosts = begun_by(contents, move |receipt| receipt.change == digest);
         let accepts = of_hosts.any(|policy| admit::check_author(policy, change, at).is_ok());
         if accepts { Ok(()) } else { Err(refused) }
     })
@@ -139,7 +145,7 @@ fn check_targets(contents: &Contents, roots: &[ProvenRoot], report: &mut Report)
     files.sort();
     let mut proven = Vec::new();
     let mut reached = 0;
-    for (number, name, bytes) in files {
+    for (_, name, bytes) in files {
         let vouched: Vec<_> =
             roots.iter().enumerate().filter_map(|(n, root)| Some((n, root.targets(bytes).ok()?))).collect();
         let last = vouched.last().map(|(n, _)| *n);
@@ -147,10 +153,7 @@ fn check_targets(contents: &Contents, roots: &[ProvenRoot], report: &mut Report)
         let why = match (fit, last) {
             (None, None) => "no root of the chain vouches for it",
             (None, Some(_)) => "is signed with keys that governance had already replaced",
-            (Some((_, targets)), _)
-                if Some(targets.targets().version) != number
-                    || *name != Role::Targets.file(targets.targets().version) =>
-            {
+            (Some((_, targets)), _) if *name != Role::Targets.file(targets.targets().version) => {
                 "is filed under another number than its own"
             }
             (Some((n, targets)), _) => {

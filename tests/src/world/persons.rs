@@ -188,18 +188,23 @@ impl World {
         Signed::parse(&TufRole::Snapshot, &bytes).unwrap().signed
     }
 
-    /// A new edition of the policy, signed with the governance key and put before the server.
-    pub fn publish_policy(&self, policy: &Policy) {
+    /// The next targets file with this edition of the policy and the site's keys, signed by `signer`, and the edition's bytes.
+    pub fn targets_with(&self, policy: &Policy, signer: &SigningKey) -> (Signed<Targets>, Vec<u8>) {
         let old = self.current_targets();
         let teams =
             BTreeMap::from([("main".parse().unwrap(), KeySet::one(self.own_key("publisher").public()))]);
         let online = KeySet::one(self.server_key("online").public());
-        let text = String::from_utf8(shared::strict::to_json(policy)).unwrap();
+        let bytes = shared::strict::to_json(policy);
         let expires = self.now().plus(400 * 86_400);
-        let targets =
-            writer::targets_with_policy(old.version + 1, expires, text.as_bytes(), &teams, &online).unwrap();
-        let targets = Signed::by(targets, &[&self.own_key("governance")]).to_bytes();
-        let body = serde_json::json!({ "targets": String::from_utf8(targets).unwrap(), "policy": text });
+        let targets = writer::targets_with_policy(old.version + 1, expires, &bytes, &teams, &online).unwrap();
+        (Signed::by(targets, &[signer]), bytes)
+    }
+
+    /// A new edition of the policy, signed with the governance key and put before the server.
+    pub fn publish_policy(&self, policy: &Policy) {
+        let (targets, policy) = self.targets_with(policy, &self.own_key("governance"));
+        let [targets, policy] = [targets.to_bytes(), policy].map(|bytes| String::from_utf8(bytes).unwrap());
+        let body = serde_json::json!({ "targets": targets, "policy": policy });
         let reply = self.api("POST", "/v1/tuf/policy", body.to_string().as_bytes());
         assert!(reply.status() < 300, "policy: {} {}", reply.status(), reply.text());
     }

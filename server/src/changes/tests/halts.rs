@@ -41,7 +41,7 @@ async fn too_many_failures_halt_a_change_and_whoever_resumes_it_begins_the_count
             step["note"],
             "2 hosts have failed since it was resumed, 4 in all; the change halts by itself above 1"
         );
-        // A receipt that comes again moves nothing, nor does one that comes while it is halted.
+        // A receipt that comes while it is halted moves nothing.
         world.report(4, &of, HostOutcome::Failed).await;
         assert_eq!(world.state(&of.id).await, "halted");
         world.report(5, &of, HostOutcome::Applied).await;

@@ -352,15 +352,7 @@ impl World {
 
     /// The leaves of the ledger from this place on, in their order.
     pub async fn leaves(&self, from: usize) -> Vec<Leaf> {
-        use diesel::RunQueryDsl as _;
-        #[derive(diesel::QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = diesel::sql_types::Text)]
-            entry: String,
-        }
-        let sql = format!("SELECT entry FROM ledger_leaf WHERE idx >= {from} ORDER BY idx");
-        let read = move |tx: &mut Conn| Ok(diesel::sql_query(&sql).load::<Row>(tx)?);
-        self.read(read).await.iter().map(|row| Leaf::parse(row.entry.as_bytes()).unwrap()).collect()
+        self.read(move |tx| ledger::leaves(tx, from as u64)).await
     }
 
     pub async fn sql(&self, text: &'static str) {
