@@ -13,8 +13,8 @@ pub fn host(authority: &Authority) -> String {
 /// # Errors
 /// What stands there is no port.
 pub fn port(authority: &Authority) -> Result<Option<u16>, &'static str> {
-    let written = authority.as_str().rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
-    match written {
+    let behind_login = authority.as_str().rsplit('@').next().unwrap_or_default();
+    match behind_login.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
         None => Ok(None),
         Some(_) => {
             let port = authority.port_u16().filter(|port| *port > 0);
@@ -42,6 +42,22 @@ pub fn masked(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_found_behind_the_host_and_nowhere_else() {
+        for (written, expected) in [
+            ("a.example", Ok(None)),
+            ("a.example:25", Ok(Some(25))),
+            ("u:p@a.example", Ok(None)),
+            ("u:p@a.example:25", Ok(Some(25))),
+            ("[::1]", Ok(None)),
+            ("u:7@[::1]:25", Ok(Some(25))),
+            ("a.example:0", Err(())),
+            ("a.example:65536", Err(())),
+        ] {
+            assert_eq!(port(&written.parse().unwrap()).map_err(drop), expected, "{written}");
+        }
+    }
 
     #[test]
     fn a_password_is_never_shown() {
