@@ -8,6 +8,7 @@ use shared::admit::{self, Addressed, Approved, GateOpen, InWindow, Logged, Me, V
 use shared::bundle::{Bundle, Control};
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
+use shared::envelope::Envelope;
 use shared::ids::ChangeId;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
@@ -33,6 +34,8 @@ pub trait Evidence {
     fn manifest(&mut self, named: &ManifestUse) -> Result<Vec<u8>, Refused>;
     /// This host's own plan.
     fn own_plan(&mut self, digest: &Digest) -> Result<Option<Statement<Plan>>, Refused>;
+    /// What hosts of earlier waves say of their ends, for the gate of one wave.
+    fn ends(&mut self, change: &Change, wave: usize) -> Result<Vec<Envelope>, Refused>;
     /// What the ledger is proven to hold, after asking for what is wanted and not proven yet.
     fn held(&mut self, wanted: &Approved) -> Result<Held, Refused>;
 }
@@ -198,8 +201,11 @@ pub fn admit(court: &Court<'_>, bundle: &Bundle, evidence: &mut dyn Evidence) ->
     let change = &bundle.change.body;
     let closed = court.control.closed(me.id());
     let window = admit::in_time(policy, &approved, closed, now, court.last_contact)?;
-    let (control, receipts) = (court.control, &bundle.gate_receipts);
-    let gate = admit::open_gate(&bundle.change, control, receipts, approved.reach(), me.id(), now)?;
+    let ends = match change.wave_of(me.id()) {
+        Some(wave) if change.gate_of(wave).is_some() => evidence.ends(change, wave)?,
+        Some(_) | None => Vec::new(),
+    };
+    let gate = admit::open_gate(&bundle.change, court.control, &ends, approved.reach(), me.id(), now)?;
     not_executed(court.seen, change)?;
     Ok(Admitted { manifests, approved, logged, window, gate, own_plan })
 }

@@ -10,8 +10,9 @@ use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ledger::Proven;
 use shared::policy::{Doubt, Policy};
-use shared::receipt::LogSeen;
+use shared::receipt::{LogSeen, Receipt, open_chained};
 use shared::strict;
+use shared::summary::Summary;
 use shared::wire::{Record, Recorded};
 
 /// Proven statements that are kept for a server that lost them.
@@ -88,7 +89,10 @@ fn flush_one(
     let evidence = statement.digest();
     let recorded = match enrolment_proof(state, seq)? {
         Some(recorded) => recorded,
-        None => send(server, statement, seq, state.log_seen().map(|seen| seen.size))?,
+        None => {
+            let (summary, log_size) = (summary(state, &statement), state.log_seen().map(|seen| seen.size));
+            send(server, Record { statement, summary, log_size }, seq)?
+        }
     };
     let new = match verify(policy, state.log_seen(), &recorded, &evidence, seq) {
         Ok(new) => new,
@@ -117,13 +121,14 @@ fn stored_policy(state: &State) -> Result<Option<Policy>, StateError> {
     Policy::parse(&bytes).map(Some).map_err(damaged)
 }
 
-fn send(
-    server: &mut dyn Server,
-    statement: Envelope,
-    seq: u64,
-    log_size: Option<u64>,
-) -> Result<Recorded, SendError> {
-    match server.record(&Record { statement, log_size }) {
+/// What this host says to gates, where the statement is a receipt of its own.
+fn summary(state: &State, statement: &Envelope) -> Option<Envelope> {
+    let receipt = open_chained::<Receipt>(&statement.to_bytes(), &state.site().site).ok()?;
+    Summary::signed(&receipt, state.key())
+}
+
+fn send(server: &mut dyn Server, record: Record, seq: u64) -> Result<Recorded, SendError> {
+    match server.record(&record) {
         Err(NetError::Refused { code, .. }) if code == "chain.gap" => Err(SendError::Gap { seq }),
         Err(NetError::Refused { code, .. }) if code == "chain.fork" => Err(SendError::Clone { seq }),
         answer => Ok(answer?),

@@ -6,7 +6,7 @@
 mod gate;
 mod window;
 
-pub use gate::{GateOpen, Turn, budgets_of, correction_gate, open_gate, take_turn};
+pub use gate::{GateOpen, Tally, Turn, budgets_of, correction_gate, open_gate, take_turn};
 pub use window::{InWindow, ends_in_time, in_correction_window, in_time, in_window};
 
 use crate::approval::Reach;

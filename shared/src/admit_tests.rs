@@ -17,10 +17,11 @@ use crate::ids::AgentId;
 use crate::manifest::Manifest;
 use crate::policy::{Assurance, Policy};
 use crate::publication::Publication;
-use crate::receipt::HostOutcome;
+use crate::receipt::{HostOutcome, Receipt};
 use crate::refusal::Code;
 use crate::risk::ActionClass;
 use crate::statement::Statement;
+use crate::summary::Summary;
 use crate::time::Timestamp;
 use crate::windows::Closed;
 use std::collections::BTreeSet;
@@ -379,13 +380,20 @@ fn a_halt_stops_and_a_gate_needs_real_receipts() {
     waves.waves = vec![Wave { agents: vec![canary.agent_id()], gate: None }, Wave { agents: vec![me], gate }];
     assert_eq!(waves.problems(), Vec::<String>::new());
     let waved = Statement::sign(waves.clone(), &key(1));
-    let told = |finished: Timestamp, of: &Statement<Change>, outcome| {
-        fix::receipt(&key(21), of, finished, outcome).envelope
-    };
-    let asked = |receipts: &[Envelope], now| {
-        open_gate(&waved, &Control::default(), receipts, &Reach::default(), me, now)
-            .map(|t| t.wave())
-            .map_err(|r| r.code)
+    let told =
+        |finished: Timestamp, of: &Statement<Change>, outcome| fix::receipt(&key(21), of, finished, outcome);
+    // Whether hosts told it briefly or as a whole.
+    let asked = |receipts: &[Statement<Receipt>], now| {
+        let whole: Vec<Envelope> = receipts.iter().map(|receipt| receipt.envelope.clone()).collect();
+        let brief: Vec<Envelope> =
+            receipts.iter().filter_map(|receipt| Summary::signed(receipt, &key(21))).collect();
+        let [whole, brief] = [whole, brief].map(|ends: Vec<Envelope>| {
+            open_gate(&waved, &Control::default(), &ends[..], &Reach::default(), me, now)
+                .map(|t| t.wave())
+                .map_err(|r| r.code)
+        });
+        assert_eq!(whole, brief);
+        whole
     };
     let good = told(NOW.plus(-60), &waved, HostOutcome::Applied);
     assert_eq!(

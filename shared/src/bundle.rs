@@ -18,8 +18,6 @@ pub(crate) struct Wire {
     change: Envelope,
     plan_set: PlanSet,
     approvals: Vec<Envelope>,
-    #[serde(default)]
-    gate_receipts: Vec<Envelope>,
 }
 
 /// A change with its plan set and everything that was said about it; nothing in it is verified yet.
@@ -28,8 +26,6 @@ pub struct Bundle {
     pub change: Statement<Change>,
     pub plan_set: PlanSet,
     pub approvals: Vec<Statement<Approval>>,
-    /// Receipts of earlier waves, for the gate.
-    pub gate_receipts: Vec<Envelope>,
 }
 
 impl Bundle {
@@ -51,7 +47,7 @@ impl Bundle {
         }
         let approvals = wire.approvals.into_iter().map(Statement::open).collect::<Result<_, _>>()?;
         let change = Statement::open(wire.change)?;
-        Ok(Self { change, plan_set: wire.plan_set, approvals, gate_receipts: wire.gate_receipts })
+        Ok(Self { change, plan_set: wire.plan_set, approvals })
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -63,8 +59,35 @@ impl Bundle {
             change: self.change.envelope.clone(),
             plan_set: self.plan_set.clone(),
             approvals: self.approvals.iter().map(|a| a.envelope.clone()).collect(),
-            gate_receipts: self.gate_receipts.clone(),
         }
+    }
+}
+
+/// How hosts of earlier waves ended, for the gate of one wave (`gate.<change>.<revision>.<wave>.json`): each as the host has
+/// signed it, a summary or the receipt itself. Nothing in it is verified yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateFile {
+    pub ends: Vec<Envelope>,
+}
+
+impl GateFile {
+    /// # Errors
+    /// Too large, too many ends, or not of this form.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
+        let what = "the gate file";
+        let file: Self = strict::from_json(what, bytes, limits::GATE_BYTES)?;
+        match file.ends.len() {
+            0..=limits::GATE_ENDS => Ok(file),
+            count => {
+                let why = format!("it has {count} ends; at most {}", limits::GATE_ENDS);
+                Err(ReadError::Invalid { what, why })
+            }
+        }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        strict::to_json(self)
     }
 }
 

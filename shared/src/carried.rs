@@ -17,6 +17,8 @@ const SCHEMA: &str = "assent-carried-v1";
 struct Wire {
     schema: String,
     bundle: BundleWire,
+    #[serde(default)]
+    ends: Vec<Envelope>,
     manifests: Vec<String>,
     #[serde(default)]
     plans: Vec<Envelope>,
@@ -28,6 +30,8 @@ struct Wire {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
     pub bundle: Bundle,
+    /// How hosts ended, for the gates of later waves.
+    pub ends: Vec<Envelope>,
     /// Signed publications, byte for byte as the repository serves them.
     pub manifests: Vec<String>,
     /// Signed by the hosts, for one that lost its own.
@@ -50,6 +54,7 @@ impl Carried {
             ("manifests", wire.manifests.len(), limits::CHANGE_MANIFESTS),
             ("plans", wire.plans.len(), limits::CARRIED_HOSTS),
             ("artifacts", wire.artifacts.len(), limits::CARRIED_ARTIFACTS),
+            ("ends", wire.ends.len(), limits::GATE_ENDS),
         ] {
             if count > most {
                 return Err(invalid(format!("it has {count} {parts}; at most {most}")));
@@ -58,8 +63,8 @@ impl Carried {
         let decode = |text: &String| BASE64.decode(text);
         let artifacts = wire.artifacts.iter().map(decode).collect::<Result<_, _>>();
         let artifacts = artifacts.map_err(|_| invalid("an artifact is not base64".into()))?;
-        let (manifests, plans) = (wire.manifests, wire.plans);
-        Ok(Self { bundle: Bundle::opened(wire.bundle)?, manifests, plans, artifacts })
+        let (ends, manifests, plans) = (wire.ends, wire.manifests, wire.plans);
+        Ok(Self { bundle: Bundle::opened(wire.bundle)?, ends, manifests, plans, artifacts })
     }
 
     /// Above [`limits::CARRIED_BYTES`] nobody reads it.
@@ -67,6 +72,7 @@ impl Carried {
         strict::to_json(&Wire {
             schema: SCHEMA.into(),
             bundle: self.bundle.wire(),
+            ends: self.ends.clone(),
             manifests: self.manifests.clone(),
             plans: self.plans.clone(),
             artifacts: self.artifacts.iter().map(|bytes| BASE64.encode(bytes)).collect(),
@@ -82,13 +88,10 @@ mod tests {
 
     fn carried() -> Carried {
         let change = Statement::sign(fix::change_body(), &fix::key(1));
-        let bundle = Bundle {
-            plan_set: crate::plan::PlanSet::empty(change.digest),
-            change,
-            approvals: Vec::new(),
-            gate_receipts: Vec::new(),
-        };
+        let bundle =
+            Bundle { plan_set: crate::plan::PlanSet::empty(change.digest), change, approvals: Vec::new() };
         Carried {
+            ends: vec![bundle.change.envelope.clone()],
             bundle,
             manifests: vec!["{}".into()],
             plans: Vec::new(),

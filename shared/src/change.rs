@@ -291,6 +291,16 @@ impl Change {
         self.waves.iter().position(|w| w.agents.contains(&agent))
     }
 
+    /// What must hold before this wave may start.
+    pub fn gate_of(&self, wave: usize) -> Option<Gate> {
+        self.waves.get(wave)?.gate
+    }
+
+    /// The hosts of the waves before this one.
+    pub fn before(&self, wave: usize) -> BTreeSet<AgentId> {
+        self.waves.iter().take(wave).flat_map(|earlier| earlier.agents.iter().copied()).collect()
+    }
+
     /// The interval in which a start at `now` would fall, or why there is none and when to look again.
     pub fn interval_at(&self, now: Timestamp) -> Result<Interval, Refused> {
         if now >= self.not_after {

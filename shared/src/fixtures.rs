@@ -185,7 +185,7 @@ impl Case {
         let plan = plan(&change, vec![action("file:/etc/motd", "hello")]);
         let plans = [(plan.body.agent_id, plan.digest)].into_iter().collect();
         let plan_set = PlanSet { change: change.digest, plans };
-        Self { bundle: Bundle { change, plan_set, approvals: vec![], gate_receipts: vec![] }, plan }
+        Self { bundle: Bundle { change, plan_set, approvals: vec![] }, plan }
     }
 
     pub fn approval(&self, name: &str) -> Approval {

@@ -54,6 +54,7 @@ pub mod signature;
 pub mod sshsig;
 pub mod statement;
 pub mod strict;
+pub mod summary;
 pub mod template;
 pub mod time;
 pub mod tuf;

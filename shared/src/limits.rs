@@ -6,6 +6,10 @@ pub const ENVELOPE_BYTES: usize = 2 << 20;
 pub const ENVELOPE_SIGNATURES: usize = 16;
 /// A change bundle as served through the repository (change, plan set, approvals).
 pub const BUNDLE_BYTES: usize = 4 << 20;
+/// What a gate is judged by: summaries of 2,000 hosts are below 2 MiB, and older agents send whole receipts.
+pub const GATE_BYTES: usize = 4 << 20;
+/// Ends in it: each costs whoever judges it a signature, and a host may have told two.
+pub const GATE_ENDS: usize = 2 * CHANGE_TARGETS;
 /// Hosts named by one change; larger roll-outs are several changes.
 pub const CHANGE_TARGETS: usize = 2_000;
 /// Manifests in one change.

@@ -91,12 +91,15 @@ pub struct Recorded {
     pub consistency: Option<ConsistencyProof>,
 }
 
-/// A statement to be recorded; `log_size` is the checkpoint that the host holds.
+/// A statement to be recorded, with what a receipt says to gates; `log_size` is the checkpoint that the host holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
     pub statement: Envelope,
+    /// Of a receipt: its `Summary`, signed by the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Envelope>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_size: Option<u64>,
 }

@@ -144,7 +144,6 @@ impl World {
             plan_set: plan_set(&file),
             change: Statement::<Change>::open(file.change).unwrap(),
             approvals: file.approvals.into_iter().map(|a| Statement::open(a).unwrap()).collect(),
-            gate_receipts: Vec::new(),
         }
     }
 }

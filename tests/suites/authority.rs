@@ -187,7 +187,7 @@ on_both! {
             let file = world.change_file(id);
             let plan_set = plan_set(&file);
             let change = shared::statement::Statement::open(file.change).unwrap();
-            Bundle { change, plan_set, approvals: vec![], gate_receipts: vec![] }
+            Bundle { change, plan_set, approvals: vec![] }
         };
         let (deputy, third) = (SigningKey::from_seed(&DEPUTY), SigningKey::from_seed(&THIRD));
         let bundle = honest(world, &id);

@@ -215,7 +215,7 @@ on_both! {
         world.tick("a1");
         let host = world.as_host("a1");
         let send = |statement: &shared::envelope::Envelope| {
-            let record = Record { statement: statement.clone(), log_size: None };
+            let record = Record { statement: statement.clone(), summary: None, log_size: None };
             host.send(Message::request("POST", "/agent/v1/statements", &serde_json::to_vec(&record).unwrap()))
         };
         let size = check::read_ledger(world).len();
@@ -239,7 +239,7 @@ on_both! {
         let foreign = world.as_host("a2").send(Message::request(
             "POST",
             "/agent/v1/statements",
-            &serde_json::to_vec(&Record { statement: receipt.envelope.clone(), log_size: None }).unwrap(),
+            &serde_json::to_vec(&Record { statement: receipt.envelope.clone(), summary: None, log_size: None }).unwrap(),
         ));
         assert!((400..500).contains(&foreign.status()), "{}", foreign.text());
         let stranger = shared::keys::SigningKey::from_seed(&[66; 32]);

@@ -84,7 +84,7 @@ fn refusals(world: &World, first: u64, prev: Option<Digest>, count: u64) -> Vec<
             &key,
         );
         prev = Some(refusal.digest);
-        shared::strict::to_json(&Record { statement: refusal.envelope, log_size: None })
+        shared::strict::to_json(&Record { statement: refusal.envelope, summary: None, log_size: None })
     };
     (0..count).map(one).collect()
 }

@@ -190,7 +190,7 @@ on_both! {
             ("a receipt of a host that nobody knows", Statement::sign(own, &stranger).envelope),
             ("the receipt of another host", true_receipt.envelope.clone()),
         ] {
-            let record = serde_json::to_vec(&Record { statement, log_size: None }).unwrap();
+            let record = serde_json::to_vec(&Record { statement, summary: None, log_size: None }).unwrap();
             let reply = posing.send(Message::request("POST", "/agent/v1/statements", &record));
             assert!((400..500).contains(&reply.status()), "{what}: {} {}", reply.status(), reply.text());
         }

@@ -137,7 +137,7 @@ fn course(world: &mut World, saved: &Saved, (call, n): (&str, usize), receipt: &
 }
 
 fn post(world: &World, receipt: &Envelope) -> Option<u16> {
-    let record = Record { statement: receipt.clone(), log_size: None };
+    let record = Record { statement: receipt.clone(), summary: None, log_size: None };
     let body = serde_json::to_vec(&record).unwrap();
     let reply = world.as_host("a1").try_send(Message::request("POST", "/agent/v1/statements", &body));
     reply.ok().map(|reply| reply.status())

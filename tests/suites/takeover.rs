@@ -4,7 +4,7 @@
 //! `ASSENT_TEST_TAKEOVER_SECS` lets him try for longer; `ASSENT_TEST_TAKEOVER_SEED` repeats one run.
 
 use serde_json::{Value, json};
-use shared::bundle::Bundle;
+use shared::bundle::{Bundle, GateFile};
 use shared::change::{ChangeType, PlanBinding};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -72,9 +72,21 @@ struct Attempt {
     what: Vec<&'static str>,
     /// Documents of other kinds that are passed off as approvals.
     posing: Vec<Envelope>,
+    /// What the gates of its waves are judged by.
+    ends: Vec<Envelope>,
 }
 
 impl Attempt {
+    fn files(&self, dice: &mut Dice) -> Vec<(TargetName, Vec<u8>)> {
+        let mut files = vec![(self.name.clone(), self.bytes(dice))];
+        let body = &self.bundle.change.body;
+        for wave in 0..3 {
+            let gate = TargetName::Gate { id: body.change_id.clone(), revision: body.revision, wave };
+            files.push((gate, GateFile { ends: self.ends.clone() }.to_bytes()));
+        }
+        files
+    }
+
     fn bytes(&self, dice: &mut Dice) -> Vec<u8> {
         let mut bytes = self.bundle.to_bytes();
         if !self.posing.is_empty() {
@@ -177,7 +189,7 @@ const MOVES: &[Move] = &[
     ("the author's words of another change", |a, loot, _, dice| {
         a.bundle.change = dice.one(&loot.bundles).change.clone();
     }),
-    ("receipts for the gate", |a, loot, _, _| a.bundle.gate_receipts.clone_from(&loot.documents)),
+    ("everything for the gate", |a, loot, _, _| a.ends.clone_from(&loot.documents)),
     ("the name of another change", |a, loot, _, dice| {
         let body = &dice.one(&loot.bundles).change.body;
         a.name = TargetName::Change { id: body.change_id.clone(), revision: body.revision };
@@ -297,12 +309,12 @@ on_both! {
             let base = if number < MOVES.len() { 1 + number % 3 } else { dice.below(loot.bundles.len()) };
             let bundle = loot.bundles[base].clone();
             let (name, _) = target(&bundle);
-            let mut attempt = Attempt { bundle, name, what: Vec::new(), posing: Vec::new() };
+            let mut attempt = Attempt { bundle, name, what: Vec::new(), posing: Vec::new(), ends: Vec::new() };
             for (what, bend) in moves {
                 bend(&mut attempt, &loot, world, &mut dice);
                 attempt.what.push(what);
             }
-            let files = [(attempt.name.clone(), attempt.bytes(&mut dice))];
+            let files = attempt.files(&mut dice);
             let (policy, forged) = repository(world, &loot, &mut dice, &files);
             let own = policy != TRUE;
             let wish = (dice.below(2) == 0).then(|| attempt.bundle.change.envelope.clone());

@@ -80,7 +80,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let bundle = with_stops(&self.state, &repository, carried.bundle)?;
         let bytes = bundle.to_bytes();
         tick.repository = Some(repository);
-        let prepared = self.prepare(&key, Origin::ByHand(&bytes), tick)?;
+        let origin = Origin::ByHand { bundle: &bytes, ends: &carried.ends };
+        let prepared = self.prepare(&key, origin, tick)?;
         let ended = match prepared {
             Err((_, refused)) if tick.unanswered => {
                 tick.report.line(format!("{} waits: {refused}", key.0));

@@ -11,9 +11,10 @@ use crate::receipt::Subject;
 use crate::server::Server;
 use crate::state::{Contact, SeenRevision, State, StateError};
 use shared::admit::{Approved, Me, Verified};
-use shared::bundle::Bundle;
+use shared::bundle::{Bundle, GateFile};
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
+use shared::envelope::Envelope;
 use shared::limits;
 use shared::manifest::Manifest;
 use shared::plan::{Plan, open_plan};
@@ -30,6 +31,8 @@ pub(super) struct Pulled<'a, S> {
     pub(super) state: &'a mut State,
     pub(super) server: &'a mut S,
     pub(super) repository: &'a Repository,
+    /// Ends that somebody brought by hand, in place of those that the repository lists.
+    pub(super) brought: Option<Vec<Envelope>>,
     storage: Option<StateError>,
     offline: Option<crate::net::NetError>,
 }
@@ -81,6 +84,22 @@ impl<S: Server> Evidence for Pulled<'_, S> {
         Ok(own.filter(|plan| plan.digest == *digest && plan.body.agent_id == self.state.site().agent))
     }
 
+    fn ends(&mut self, change: &Change, wave: usize) -> Result<Vec<Envelope>, Refused> {
+        if let Some(ends) = &self.brought {
+            return Ok(ends.clone());
+        }
+        let wave = u32::try_from(wave).unwrap_or(u32::MAX);
+        let target = TargetName::Gate { id: change.change_id.clone(), revision: change.revision, wave };
+        let bytes = pull::target(self.state, self.server, &self.repository.trusted, &target);
+        match bytes.map_err(|e| self.refused(e, Code::WaveGate))? {
+            Some(bytes) => match GateFile::parse(&bytes) {
+                Ok(file) => Ok(file.ends),
+                Err(e) => Err(Refused::new(Code::WaveGate, e.to_string())),
+            },
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn held(&mut self, wanted: &Approved) -> Result<Held, Refused> {
         let (rules, held) = (&self.repository.policy.log, self.state.held());
         let missing = wanted.logged_as().filter(|(digest, kind)| !held.has(rules, digest, *kind));
@@ -122,7 +141,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let Repository { policy, control, .. } = &repository;
         let court = Court { policy, control, seen: &seen, me: &me, now, last_contact };
         let (state, server) = (&mut self.state, &mut self.server);
-        let mut pulled = Pulled { state, server, repository: &repository, storage: None, offline: None };
+        let mut pulled =
+            Pulled { state, server, repository: &repository, brought: None, storage: None, offline: None };
         let result = checks(&court, &mut pulled);
         let (storage, offline) = (pulled.storage.take(), pulled.offline.take());
         tick.repository = Some(repository);

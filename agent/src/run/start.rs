@@ -16,6 +16,7 @@ use crate::server::Server;
 use crate::state::{Executed, Running, StateError};
 use shared::admit::Turn;
 use shared::approval::Approval;
+use shared::envelope::Envelope;
 use shared::plan::Plan;
 use shared::policy::is_carried;
 use shared::receipt::{HostOutcome, TufVersions};
@@ -36,8 +37,8 @@ const PREPARED_SECS: i64 = 5;
 pub(super) enum Origin<'a> {
     /// The repository lists it.
     Listed,
-    /// A person brought this bundle by hand.
-    ByHand(&'a [u8]),
+    /// A person brought this bundle by hand, and how hosts ended.
+    ByHand { bundle: &'a [u8], ends: &'a [Envelope] },
 }
 
 /// A run that may begin, or why not and what was judged.
@@ -88,7 +89,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         tick: &mut Tick,
     ) -> Result<Prepared, StateError> {
         let bytes = match origin {
-            Origin::ByHand(bytes) => bytes.to_vec(),
+            Origin::ByHand { bundle, .. } => bundle.to_vec(),
             Origin::Listed => match self.bundle_bytes(key, tick)? {
                 Ok(bytes) => bytes,
                 Err(refused) => return Ok(Err((subject_without(&refused), refused))),
@@ -151,7 +152,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         now: Timestamp,
     ) -> Result<Result<Admitted, Refused>, StateError> {
         self.check(tick, now, |court, pulled| {
-            if let Origin::ByHand(_) = origin {
+            if let Origin::ByHand { ends, .. } = origin {
+                pulled.brought = Some(ends.to_vec());
                 return admit_carried(court, key, bytes, pulled);
             }
             let target = TargetName::Change { id: key.0.clone(), revision: key.1 };

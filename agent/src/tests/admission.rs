@@ -2,13 +2,17 @@
 
 use super::Bench;
 use super::site::{
-    AUTHOR, FIRST, FIRST_AGAIN, NOW, PUBLISHER, SECOND, approval, approve, key, manifest, site_id, stranger,
+    AUTHOR, FIRST, FIRST_AGAIN, NOW, PUBLISHER, SECOND, approval, approve, behind_a_canary, canary_said, key,
+    manifest, site_id, stranger,
 };
 use crate::tests::site::TestSite;
 use shared::approval::Decision;
-use shared::bundle::Bundle;
+use shared::bundle::{Bundle, GateFile};
 use shared::change::{Change, Target};
 use shared::digest::Digest;
+use shared::envelope::Envelope;
+use shared::limits::GATE_ENDS;
+use shared::receipt::HostOutcome;
 use shared::refusal::Code;
 use shared::statement::Statement;
 use shared::strict;
@@ -32,6 +36,43 @@ fn bent(
     let mut body = approval(bundle, name, NOW);
     bend(&mut body);
     Statement::sign(body, &key(n))
+}
+
+/// A gate is judged by the file of its wave: what is no such file, of another wave or of another change opens nothing.
+#[test]
+fn a_later_wave_begins_by_what_earlier_hosts_signed_for_its_gate() {
+    let mut bench = Bench::new();
+    let bundle = bench.approved(1, behind_a_canary);
+    let change = &bundle.change;
+    let file = |ends: Vec<Envelope>| GateFile { ends }.to_bytes();
+    let good = canary_said(change, HostOutcome::Applied, NOW.plus(-60));
+    let other = Statement::sign(Change { revision: 2, ..change.body.clone() }, &key(AUTHOR));
+    for (what, wave, bytes) in [
+        ("nothing", 0, file(vec![])),
+        ("no such file", 1, b"{}".to_vec()),
+        ("a file that is too long", 1, file(vec![good.clone(); GATE_ENDS + 1])),
+        ("an end of another change", 1, file(vec![canary_said(&other, HostOutcome::Applied, NOW.plus(-60))])),
+        ("an end that is watched", 1, file(vec![canary_said(change, HostOutcome::Applied, NOW.plus(-59))])),
+        (
+            "a failed one too",
+            1,
+            file(vec![good.clone(), canary_said(change, HostOutcome::Failed, NOW.plus(-90))]),
+        ),
+    ] {
+        bench.site.show_gate(&change.body, wave, &bytes);
+        bench.site.list(&bundle);
+        let report = bench.tick();
+        assert_eq!(
+            (report.codes(), report.ran.len()),
+            (vec![Code::WaveGate], 0),
+            "{what}: {:?}",
+            report.lines
+        );
+    }
+    bench.site.show_gate(&change.body, 1, &file(vec![good]));
+    bench.site.list(&bundle);
+    let report = bench.tick();
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! the server when it is back.
 
 use super::Bench;
-use super::site::{AUTHOR, FIRST, HOST, NOW, SECOND, approval, approve, host_id, key};
+use super::site::{
+    AUTHOR, FIRST, HOST, NOW, SECOND, approval, approve, behind_a_canary, canary_said, host_id, key,
+};
 use crate::disk::Disk;
 use crate::run::Report;
 use shared::approval::{Approval, BreakGlass, Decision};
@@ -41,7 +43,7 @@ fn carried(bench: &Bench, bundle: &Bundle) -> Carried {
     let held = bench.site.0.borrow();
     let manifests = held.manifests.values().map(|bytes| String::from_utf8(bytes.clone()).unwrap()).collect();
     let plans = held.plans.values().cloned().collect();
-    Carried { bundle: bundle.clone(), manifests, plans, artifacts: Vec::new() }
+    Carried { bundle: bundle.clone(), ends: Vec::new(), manifests, plans, artifacts: Vec::new() }
 }
 
 impl Bench {
@@ -84,6 +86,23 @@ fn shelf(bend: impl FnOnce(&mut Change)) -> (Bench, Bundle) {
     });
     let bundle = bench.site.bundle(&change);
     (bench, bundle)
+}
+
+/// Whoever breaks the glass by hand brings along how earlier hosts ended.
+#[test]
+fn a_carried_word_does_not_open_the_gate_of_a_later_wave() {
+    let (mut bench, mut bundle) = shelf(behind_a_canary);
+    bench.goes_away(LATER);
+    bench.boot().unwrap();
+    bench.tick();
+    bundle.approvals = vec![word(&bundle, LATER, |_| {})];
+    let mut file = carried(&bench, &bundle);
+    assert_eq!(bench.hand(&file.to_bytes()).codes(), [Code::WaveGate]);
+    file.ends = vec![canary_said(&bundle.change, HostOutcome::RolledBack, LATER.plus(-60))];
+    assert_eq!(bench.hand(&file.to_bytes()).codes(), [Code::WaveGate]);
+    file.ends = vec![canary_said(&bundle.change, HostOutcome::Unchanged, LATER.plus(-60))];
+    let report = bench.hand(&file.to_bytes());
+    assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use crate::tls::Trust;
 use shared::approval::{Approval, Decision, Saw};
 use shared::budgets::{AskSlots, Lease, SlotWish, Slots, UsedUp};
 use shared::bundle::{Bundle, Control};
-use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan};
+use shared::change::{
+    Change, ChangeType, Gate, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave,
+};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::facts::Facts;
@@ -23,10 +25,11 @@ use shared::policy::{
     ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role as Part, Rule, SCHEMA,
 };
 use shared::publication::Publication;
-use shared::receipt::Renewal;
+use shared::receipt::{HostOutcome, Renewal};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::{self, Map};
+use shared::summary::Summary;
 use shared::time::{Interval, Timestamp};
 use shared::tuf::writer::{self, KeySet};
 use shared::tuf::{Role, Signed, Snapshot, TargetFile, TargetName};
@@ -438,7 +441,7 @@ impl TestSite {
         let plans: Vec<Statement<Plan>> = plans.filter(|p| p.body.change == change.digest).collect();
         let plans = plans.iter().map(|p| (p.body.agent_id, p.digest)).collect();
         let plan_set = PlanSet { change: change.digest, plans };
-        Bundle { change: change.clone(), plan_set, approvals: vec![], gate_receipts: vec![] }
+        Bundle { change: change.clone(), plan_set, approvals: vec![] }
     }
 
     /// Lists a bundle and signs the repository again.
@@ -447,6 +450,12 @@ impl TestSite {
         let name = TargetName::Change { id: body.change_id.clone(), revision: body.revision };
         self.0.borrow_mut().bundles.insert(name, bundle.to_bytes());
         self.publish();
+    }
+
+    /// What the gate of this wave is judged by, from the next publication on.
+    pub fn show_gate(&self, change: &Change, wave: u32, bytes: &[u8]) {
+        let name = TargetName::Gate { id: change.change_id.clone(), revision: change.revision, wave };
+        self.0.borrow_mut().bundles.insert(name, bytes.to_vec());
     }
 
     pub fn unlist_all(&self) {
@@ -475,7 +484,7 @@ impl TestSite {
 
     /// Records an enrolment as joining does, and proves it.
     pub fn record_enrolment(&self, enrolment: &Statement<shared::receipt::Enrolment>) -> Recorded {
-        let record = Record { statement: enrolment.envelope.clone(), log_size: None };
+        let record = Record { statement: enrolment.envelope.clone(), summary: None, log_size: None };
         self.0.borrow_mut().record(&record).unwrap()
     }
 
@@ -528,6 +537,35 @@ impl TestSite {
 }
 
 /// An approval by a person with one of the test keys.
+/// Key of a host that goes before the one that is tested.
+pub const CANARY: u8 = 81;
+
+/// The tested host comes after the canary has succeeded and was watched for a minute.
+pub fn behind_a_canary(change: &mut Change) {
+    let canary = key(CANARY).public();
+    let me = change.targets[0].agent;
+    change.targets.push(Target { agent: canary.agent_id(), key: canary.digest() });
+    let gate = Some(Gate { min_success: 1, max_fail: 0, soak_s: 60 });
+    change.waves =
+        vec![Wave { agents: vec![canary.agent_id()], gate: None }, Wave { agents: vec![me], gate }];
+}
+
+/// How the canary says that it ended.
+pub fn canary_said(change: &Statement<Change>, outcome: HostOutcome, finished: Timestamp) -> Envelope {
+    let canary = key(CANARY).public();
+    let summary = Summary {
+        site: site_id(),
+        agent_id: canary.agent_id(),
+        key: canary,
+        change: change.digest,
+        receipt: Digest::of(b"receipt"),
+        outcome,
+        started: finished,
+        finished,
+    };
+    Statement::sign(summary, &key(CANARY)).envelope
+}
+
 pub fn approval(bundle: &Bundle, name: &str, now: Timestamp) -> Approval {
     let change = &bundle.change;
     Approval {

@@ -357,13 +357,14 @@ fn a_node_that_answers_nonsense_is_left_and_a_certificate_is_renewed_at_the_next
     let address = |host: &str, port: u16| -> Address { format!("{host}:{port}").parse().unwrap() };
     let (one, two) = (address("127.0.0.1", first.port), address("127.0.0.1", second.port));
     let mut server = Remote::new(&state, &clock, limits(), std::slice::from_ref(&two), net::open).unwrap();
-    for now in [&two, &one] {
-        assert!(matches!(server.check_in(None), Err(NetError::Protocol { .. })));
-        assert_eq!(server.in_use(), Some(now.to_string()));
-    }
     server.look_elsewhere();
     assert_eq!(server.in_use(), Some(two.to_string()));
-    heard(&asked);
+    for (next, name) in [(&one, "second"), (&two, "first")] {
+        assert!(matches!(server.check_in(None), Err(NetError::Protocol { .. })));
+        assert_eq!(server.in_use(), Some(next.to_string()));
+        let lines = heard(&asked);
+        assert!(lines.len() == 1 && lines[0].starts_with(name), "{lines:?}");
+    }
     // Nobody listens at the address that the host joined by.
     let gone = address("127.0.0.3", first.port).to_string();
     let own = Site { agent_address: gone.clone(), server: gone, ..state.site().clone() };

@@ -259,7 +259,7 @@ impl Site {
             breakglass: None,
         };
         let approvals = vec![Statement::sign(approval, &self.person)];
-        let bundle = Bundle { change: change.clone(), plan_set, approvals, gate_receipts: vec![] };
+        let bundle = Bundle { change: change.clone(), plan_set, approvals };
         let addressed = admit::address(&policy, change.clone(), &me, NOW).unwrap();
         let sources = admit::Sources::of(&manifests);
         let approved = admit::approve(&policy, &addressed, &bundle, own, &sources, &me, NOW).unwrap();

@@ -4,18 +4,19 @@
 use super::course::{is_listed, stands};
 use super::judging::{Papers, judge_hosts, plan_set};
 use super::revise::refused;
-use super::store::{self, Row};
+use super::store::{self, End, Row};
 use crate::budgets;
 use crate::calendars;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger;
 use crate::manifests::{self, Online};
-use shared::admit::{self, Me};
+use shared::admit::{self, Me, Tally};
 use shared::approval::{Approval, Decision, last_words};
-use shared::bundle::{Bundle, Control};
+use shared::bundle::{Bundle, Control, GateFile};
+use shared::change::Change;
 use shared::envelope::Envelope;
-use shared::ids::AgentId;
+use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::State;
 use shared::limits;
 use shared::plan::open_plan;
@@ -25,36 +26,33 @@ use shared::strict;
 use shared::time::Timestamp;
 use shared::tuf::TargetName;
 
-/// Room for receipts of earlier waves in a bundle: half of what hosts accept.
-const GATE_BYTES: usize = limits::BUNDLE_BYTES / 2;
+/// A file of the repository.
+type File = (TargetName, Vec<u8>);
 
 /// Brings the repository in line with these changes. The caller holds the locks.
 ///
 /// A change whose approvals do not carry it is not listed, whatever its row says.
 pub(super) fn refresh(tx: &mut Conn, online: &Online, rows: &mut [Row], now: Timestamp) -> Result<(), Error> {
-    let mut updates = Vec::new();
+    let (mut whole, mut files) = (Vec::new(), Vec::new());
     for row in rows.iter_mut().filter(|row| row.unpublished) {
-        let id = row.change_id()?;
-        let wanted = is_listed(row.state()?) || stands(row, now)?;
-        let listed = if wanted { assemble(tx, row, now)? } else { None };
-        for revision in 1..=row.revision() {
-            let bytes = listed.clone().filter(|_| revision == row.revision());
-            updates.push((TargetName::Change { id: id.clone(), revision }, bytes));
+        if is_listed(row.state()?) || stands(row, now)? {
+            files.extend(assemble(tx, row, now)?);
         }
+        whole.push(row.change_id()?);
         store::update_published(tx, &row.id)?;
         row.unpublished = false;
     }
-    if updates.is_empty() {
+    if whole.is_empty() {
         return Ok(());
     }
-    updates.push((TargetName::Control, Some(control(tx, now)?)));
-    manifests::set_changes(tx, online, &updates, now)
+    files.push((TargetName::Control, control(tx, now)?));
+    manifests::set_changes(tx, online, &whole, &files, now)
 }
 
 /// Brings only the control file in line: a blackout begins to count, or another day has come.
 pub(super) fn refresh_control(tx: &mut Conn, online: &Online, now: Timestamp) -> Result<(), Error> {
     let control = control(tx, now)?;
-    manifests::set_changes(tx, online, &[(TargetName::Control, Some(control))], now)
+    manifests::set_changes(tx, online, &[], &[(TargetName::Control, control)], now)
 }
 
 /// What the control file has to say now.
@@ -73,19 +71,26 @@ pub(super) fn control(tx: &mut Conn, now: Timestamp) -> Result<Vec<u8>, Error> {
     Ok(control)
 }
 
-/// The bundle, if at least one host would accept it; the reason why not is logged.
-fn assemble(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Option<Vec<u8>>, Error> {
+/// The bundle with its gates, if at least one host would accept it; the reason why not is logged.
+fn assemble(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Vec<File>, Error> {
     match verified(tx, row, now) {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(bundle) => {
+            let (id, revision) = (row.change_id()?, row.revision());
+            let mut files = vec![(TargetName::Change { id, revision }, bundle.to_bytes())];
+            if row.gated {
+                files.extend(gates(tx, &bundle)?);
+            }
+            Ok(files)
+        }
         Err(Error::Refusal(refusal)) => {
             tracing::warn!(change = row.id, code = refusal.code, facts = ?refusal.with, "the change is not listed");
-            Ok(None)
+            Ok(Vec::new())
         }
         Err(other) => Err(other),
     }
 }
 
-fn verified(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Vec<u8>, Error> {
+fn verified(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Bundle, Error> {
     let papers = Papers::load(tx, row)?;
     admit::check_author(&papers.policy, &papers.change, now).map_err(refused)?;
     let nobody = || Refusal::conflict("change.not_carried").with("change", &row.id);
@@ -100,22 +105,15 @@ fn verified(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<Vec<u8>, Error> 
         carried = carried.or(allowed.first().map(|host| (*host, purpose)));
     }
     let (first, purpose) = carried.ok_or_else(nobody)?;
-    let mut bundle = Bundle {
-        change: papers.change.clone(),
-        plan_set: set,
-        approvals: latest(&papers.approvals),
-        gate_receipts: Vec::new(),
-    };
+    let bundle =
+        Bundle { change: papers.change.clone(), plan_set: set, approvals: latest(&papers.approvals) };
     as_host(tx, &papers, &bundle, (first, purpose), now)?;
-    if row.gated {
-        bundle.gate_receipts = gate_receipts(tx, &bundle)?;
-    }
-    let bytes = bundle.to_bytes();
-    if bytes.len() > limits::BUNDLE_BYTES {
-        let refusal = Refusal::too_large("change.bundle_too_large").with("size", bytes.len());
+    let size = bundle.to_bytes().len();
+    if size > limits::BUNDLE_BYTES {
+        let refusal = Refusal::too_large("change.bundle_too_large").with("size", size);
         return Err(refusal.with("limit", limits::BUNDLE_BYTES).into());
     }
-    Ok(bytes)
+    Ok(bundle)
 }
 
 /// The last word of each person, refusals before approvals: what is judged, within the limit of a bundle.
@@ -150,35 +148,66 @@ fn as_host(
     Ok(())
 }
 
-/// Receipts of all waves but the last: failures first, then successes, the newest first, as long as there is room.
-fn gate_receipts(tx: &mut Conn, bundle: &Bundle) -> Result<Vec<Envelope>, Error> {
-    let last = i32::try_from(bundle.change.body.waves.len().saturating_sub(1)).unwrap_or(i32::MAX);
-    let targets = store::list_targets(tx, &bundle.change.digest)?;
-    let mut digests = Vec::new();
-    for target in targets.iter().filter(|target| target.wave < last) {
-        if let Some(report) = target.report.as_deref() {
-            digests.push((target.succeeded.unwrap_or_default(), store::digest(report)?));
+/// What the gates of waves are judged by, of those that are decided. Before that nobody learns anything from it, and every
+/// host of the site would fetch new metadata for each receipt.
+fn gates(tx: &mut Conn, bundle: &Bundle) -> Result<Vec<File>, Error> {
+    let change = &bundle.change.body;
+    let ends = store::list_ends(tx, &bundle.change.digest)?;
+    let words = || bundle.approvals.iter().filter_map(|word| word.body.agents.as_ref());
+    // Whose words count for whom is for each host to say: one that anybody left out is perhaps not waited for.
+    let left_out = |host| words().any(|only| !only.contains(&host));
+    let mut files = Vec::new();
+    for wave in 0..change.waves.len() {
+        let Some(gate) = change.gate_of(wave) else { continue };
+        let earlier = change.before(wave);
+        let mine = ends.iter().filter(|(host, _)| earlier.contains(host));
+        let told = mine.clone().map(|(host, end)| (*host, end.good)).collect();
+        let tally = Tally::of(gate, &earlier, &told, left_out);
+        if tally.has_failed() || tally.is_enough() {
+            let (id, revision) = (change.change_id.clone(), change.revision);
+            let wave = u32::try_from(wave).unwrap_or(u32::MAX);
+            let file = gate_file(tx, &id, mine.map(|(_, end)| end))?;
+            files.push((TargetName::Gate { id, revision, wave }, file.to_bytes()));
         }
     }
-    let all: Vec<_> = digests.iter().map(|(_, digest)| *digest).collect();
-    let bodies = ledger::find_statements(tx, &all)?;
-    let mut receipts = Vec::new();
-    for (good, digest) in digests {
-        let bytes = bodies.get(&digest).ok_or_else(|| store::damaged("a receipt"))?;
-        let read =
-            Statement::<shared::receipt::Receipt>::parse(bytes).map_err(|_| store::damaged("a receipt"))?;
-        receipts.push((good, std::cmp::Reverse(read.body.finished), digest, read.envelope));
+    Ok(files)
+}
+
+/// As much as there is room for; failures come first.
+fn gate_file<'a>(
+    tx: &mut Conn,
+    id: &ChangeId,
+    ends: impl Iterator<Item = &'a End>,
+) -> Result<GateFile, Error> {
+    let mut ends = told(tx, ends)?;
+    let mut room = limits::GATE_BYTES - GateFile::default().to_bytes().len();
+    let fits = |end: &&Envelope| {
+        let left = room.checked_sub(end.to_bytes().len() + 1);
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    let (kept, count) = (ends.iter().take_while(fits).count(), ends.len());
+    if kept < count {
+        tracing::warn!(change = %id, kept, count, "not all ends fit the gate's file");
     }
-    receipts.sort_by_key(|(good, finished, digest, _)| (*good, *finished, *digest));
-    let mut room = GATE_BYTES.saturating_sub(bundle.to_bytes().len());
-    let (count, mut kept) = (receipts.len(), Vec::new());
-    for (.., envelope) in receipts {
-        let Some(left) = room.checked_sub(envelope.to_bytes().len() + 1) else { break };
-        room = left;
-        kept.push(envelope);
-    }
-    if kept.len() < count {
-        tracing::warn!(change = %bundle.change.body.change_id, kept = kept.len(), count, "not all receipts fit the bundle");
-    }
-    Ok(kept)
+    ends.truncate(kept);
+    Ok(GateFile { ends })
+}
+
+/// How hosts of the waves before this one ended, as they have signed it.
+pub fn ends_before(tx: &mut Conn, change: &Statement<Change>, wave: usize) -> Result<Vec<Envelope>, Error> {
+    let earlier = change.body.before(wave);
+    let ends = store::list_ends(tx, &change.digest)?;
+    told(tx, ends.iter().filter(|(host, _)| earlier.contains(host)).map(|(_, end)| end))
+}
+
+/// Ends as hosts have signed them, failures first: their summaries, and whole receipts where they sent none.
+fn told<'a>(tx: &mut Conn, ends: impl Iterator<Item = &'a End>) -> Result<Vec<Envelope>, Error> {
+    let mut ends: Vec<&End> = ends.collect();
+    ends.sort_by_key(|end| (end.good, end.report));
+    let whole: Vec<_> = ends.iter().filter(|end| end.summary.is_none()).map(|end| end.report).collect();
+    let receipts = ledger::find_statements(tx, &whole)?;
+    let bytes = |end: &&End| end.summary.as_ref().or_else(|| receipts.get(&end.report)).cloned();
+    let read = |end| Envelope::parse(&bytes(end)?).ok();
+    ends.iter().map(|end| read(end).ok_or_else(|| store::damaged("how a host ended"))).collect()
 }

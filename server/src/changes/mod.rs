@@ -28,6 +28,7 @@ pub(crate) use api::{Close, Created, Note, Nothing, Which};
 pub use api::{agents, people};
 pub use approve::Answer;
 pub use asked::{list_expired, list_waiting, waits};
+pub use bundle::ends_before;
 pub use judging::{all_carried, carried, plan_set, reach};
 pub use plans::wishes;
 pub use reports::{on_receipt, on_refusal};
@@ -36,7 +37,7 @@ pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
 pub use view::{
     Course, Scheduled, Step, count_failures, course, courses, effects, file, line, lines, list_open, open,
-    receipts_before, revision, scheduled,
+    revision, scheduled,
 };
 
 use crate::kernel::db::{Conn, Db};

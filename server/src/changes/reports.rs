@@ -5,21 +5,28 @@ use super::review;
 use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
+use shared::envelope::Envelope;
 use shared::lifecycle::{Event, State};
 use shared::receipt::{Receipt, Refusal};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 
-/// Takes note of a receipt that is recorded already. The caller holds the ledger's lock.
+/// Takes note of a receipt that is recorded already, with what its host says to gates. The caller holds the ledger's lock.
 ///
 /// Never refuses: what a host did is a fact, whatever state the change is in. True when a change of this
 /// server is meant.
-pub fn on_receipt(tx: &mut Conn, receipt: &Statement<Receipt>, now: Timestamp) -> Result<bool, Error> {
+pub fn on_receipt(
+    tx: &mut Conn,
+    receipt: &Statement<Receipt>,
+    summary: Option<&Envelope>,
+    now: Timestamp,
+) -> Result<bool, Error> {
     let body = &receipt.body;
     let Some(mut row) = store::find_by_statement(tx, &body.change)? else { return Ok(false) };
     let agent = body.header.agent_id;
     let success = body.outcome.succeeded();
-    if store::update_report(tx, &body.change, agent, &receipt.digest, success)? == 0 {
+    let end = (success, summary.map(Envelope::to_bytes));
+    if store::update_report(tx, &body.change, agent, &receipt.digest, end)? == 0 {
         tracing::warn!(change = row.id, %agent, "a receipt of a host that is no target");
         return Ok(false);
     }

@@ -337,12 +337,3 @@ pub fn courses(tx: &mut Conn, period: Interval) -> Result<Vec<Course>, Error> {
     }
     Ok(found)
 }
-
-/// Receipts of the hosts in waves before `wave`.
-pub fn receipts_before(tx: &mut Conn, change: &Digest, wave: usize) -> Result<Vec<Envelope>, Error> {
-    let wave = i32::try_from(wave).unwrap_or(i32::MAX);
-    let targets = store::list_targets(tx, change)?.into_iter().filter(|target| target.wave < wave);
-    let reports: Vec<Digest> =
-        collect(targets.map(|target| target.report.as_deref().map(store::digest).transpose()))?;
-    envelopes(tx, &reports)
-}

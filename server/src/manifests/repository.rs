@@ -9,7 +9,7 @@ use crate::kernel::error::Error;
 use crate::kernel::generation;
 use shared::bundle::Control;
 use shared::digest::{Digest, hex};
-use shared::ids::SiteId;
+use shared::ids::{ChangeId, SiteId};
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::tuf::client::{self, Stored};
@@ -116,34 +116,30 @@ pub fn listed(tx: &mut Conn, name: &TargetName) -> Result<Option<TargetFile>, Er
     Ok(newest.and_then(|targets| targets.targets.get(name).cloned()))
 }
 
-/// Lists, replaces (`Some`) and removes (`None`) bundles and the control file. The caller holds the lock.
+/// Lists these files, and of `whole` changes no others. The caller holds the lock.
 ///
 /// Writes nothing when everything is listed like that already.
 pub fn set_changes(
     tx: &mut Conn,
     online: &Online,
-    updates: &[(TargetName, Option<Vec<u8>>)],
+    whole: &[ChangeId],
+    files: &[(TargetName, Vec<u8>)],
     now: Timestamp,
 ) -> Result<(), Error> {
     let before = newest::<Targets>(tx, &Role::Changes)?;
     let version = before.as_ref().map_or(1, |before| before.version + 1);
     let listed = before.map(|before| before.targets).unwrap_or_default();
     let mut after = listed.clone();
-    for (name, bytes) in updates {
-        let new = bytes.as_deref().map(TargetFile::of);
-        let old = match new {
-            Some(file) => after.insert(name.clone(), file),
-            None => after.remove(name),
-        };
-        if old == new {
-            continue;
-        }
-        if let Some(old) = old {
-            store::update_unlisted(tx, &name.to_string(), &old.hashes.sha256, now)?;
-        }
-        if let Some(bytes) = bytes {
+    after.0.retain(|name, _| name.change().is_none_or(|id| !whole.contains(id)));
+    for (name, bytes) in files {
+        let file = TargetFile::of(bytes);
+        if listed.get(name) != Some(&file) {
             store::record_target(tx, &name.to_string(), bytes, now)?;
         }
+        after.insert(name.clone(), file);
+    }
+    for (name, old) in listed.iter().filter(|(name, old)| after.get(name) != Some(old)) {
+        store::update_unlisted(tx, &name.to_string(), &old.hashes.sha256, now)?;
     }
     if after == listed && version > 1 {
         return Ok(());

@@ -17,8 +17,8 @@ use actix_web::{get, post};
 use shared::limits::{ENVELOPE_BYTES, PROOFS};
 use shared::wire::{AskProofs, Proofs, Record, Recorded};
 
-/// An envelope and the little around it.
-const BODY_BYTES: usize = ENVELOPE_BYTES + 4_096;
+/// An envelope, its summary and the little around them.
+const BODY_BYTES: usize = ENVELOPE_BYTES + 8_192;
 
 /// The digests of as many statements as one change may have, and the little around them.
 const PROOFS_BYTES: usize = PROOFS * 72 + 256;
@@ -52,9 +52,10 @@ async fn record_statement(
     body: Json<Record>,
 ) -> Result<Json<Recorded>, Error> {
     let connected = agent.0.agent_id;
-    let Record { statement, log_size } = body.into_inner();
+    let Record { statement, summary, log_size } = body.into_inner();
     rates.statement(connected, statement.to_bytes().len())?;
-    match Incoming::open(&statement, &config.site_id, connected) {
+    let incoming = Incoming::open(&statement, &config.site_id, connected);
+    match incoming.and_then(|incoming| incoming.with_summary(summary)) {
         Ok(incoming) => Ok(Json(intake.record(incoming, log_size).await?)),
         Err(Error::Refusal(refusal)) => {
             let detail = refusal.with.first().map_or("", |(_, value)| value.as_str());

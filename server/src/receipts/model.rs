@@ -12,12 +12,14 @@ use shared::ledger::leaf::NotALeaf;
 use shared::receipt::{Header, HostOutcome, Receipt, Refusal, open_chained};
 use shared::reset::TrustReset;
 use shared::statement::{Predicate, Statement, type_of};
+use shared::summary::Summary;
 use shared::time::Timestamp;
 
 /// A statement that a host signed with its own key, for this site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    Receipt(Box<Statement<Receipt>>),
+    /// With what the host says of it to gates.
+    Receipt(Box<Statement<Receipt>>, Option<Envelope>),
     Refusal(Box<Statement<Refusal>>),
     Finding(Box<Statement<Finding>>),
     TrustReset(Box<Statement<TrustReset>>),
@@ -26,11 +28,12 @@ pub enum Incoming {
 impl Incoming {
     /// Verifies signature, site, and that the connected host speaks for itself.
     pub fn open(envelope: &Envelope, site: &SiteId, connected: AgentId) -> Result<Self, Error> {
-        let bad = |detail: String| Refused::unprocessable("statement.invalid").with("detail", detail);
         let bytes = envelope.to_bytes();
         let kind = type_of(envelope).map_err(|error| bad(error.to_string()))?;
         let incoming = match kind.as_str() {
-            Receipt::TYPE => open_chained(&bytes, site).map(|statement| Self::Receipt(Box::new(statement))),
+            Receipt::TYPE => {
+                open_chained(&bytes, site).map(|statement| Self::Receipt(Box::new(statement), None))
+            }
             Refusal::TYPE => open_chained(&bytes, site).map(|statement| Self::Refusal(Box::new(statement))),
             Finding::TYPE => open_chained::<Finding>(&bytes, site).and_then(|statement| {
                 statement.body.check()?;
@@ -49,9 +52,20 @@ impl Incoming {
         Ok(incoming)
     }
 
+    /// With what the host says of its receipt to gates.
+    pub fn with_summary(mut self, envelope: Option<Envelope>) -> Result<Self, Error> {
+        let Some(envelope) = envelope else { return Ok(self) };
+        let Self::Receipt(statement, summary) = &mut self else {
+            return Err(bad("only a receipt has a summary".into()).into());
+        };
+        Summary::check(&envelope, statement).map_err(|error| bad(error.to_string()))?;
+        *summary = Some(envelope);
+        Ok(self)
+    }
+
     pub fn header(&self) -> &Header {
         match self {
-            Self::Receipt(statement) => &statement.body.header,
+            Self::Receipt(statement, _) => &statement.body.header,
             Self::Refusal(statement) => &statement.body.header,
             Self::Finding(statement) => &statement.body.header,
             Self::TrustReset(statement) => &statement.body.header,
@@ -60,7 +74,7 @@ impl Incoming {
 
     pub fn digest(&self) -> Digest {
         match self {
-            Self::Receipt(statement) => statement.digest,
+            Self::Receipt(statement, _) => statement.digest,
             Self::Refusal(statement) => statement.digest,
             Self::Finding(statement) => statement.digest,
             Self::TrustReset(statement) => statement.digest,
@@ -69,7 +83,7 @@ impl Incoming {
 
     pub fn change(&self) -> Option<(ChangeId, Option<u32>)> {
         match self {
-            Self::Receipt(statement) => {
+            Self::Receipt(statement, _) => {
                 Some((statement.body.change_id.clone(), Some(statement.body.revision)))
             }
             Self::Refusal(statement) => Some((statement.body.change_id.clone()?, statement.body.revision)),
@@ -83,7 +97,7 @@ impl Incoming {
 
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Receipt(statement) => statement.to_bytes(),
+            Self::Receipt(statement, _) => statement.to_bytes(),
             Self::Refusal(statement) => statement.to_bytes(),
             Self::Finding(statement) => statement.to_bytes(),
             Self::TrustReset(statement) => statement.to_bytes(),
@@ -92,7 +106,7 @@ impl Incoming {
 
     pub(super) fn document(&self) -> Result<Document, NotALeaf> {
         let kind = match self {
-            Self::Receipt(_) => LeafKind::Receipt,
+            Self::Receipt(..) => LeafKind::Receipt,
             Self::Refusal(_) => LeafKind::Refusal,
             Self::Finding(_) => LeafKind::Finding,
             Self::TrustReset(_) => LeafKind::TrustReset,
@@ -118,6 +132,10 @@ pub enum Verdict {
     Fork,
     /// The host is not enrolled here.
     Unknown,
+}
+
+fn bad(detail: String) -> Refused {
+    Refused::unprocessable("statement.invalid").with("detail", detail)
 }
 
 /// The place of a statement behind the chain's end. `known` says that it was recorded before.

@@ -75,7 +75,7 @@ async fn a_host_lives_behind_a_proxy_by_its_own_signature_and_is_shut_out_at_onc
         let renewal = serde_json::to_string(&Renew { envelope: host.renewal(NOW) }).unwrap();
         assert_eq!(status(&send(served.proxied, ("POST", "/v1/renew"), &[], &renewal).0), 200);
 
-        let record = Record { statement: receipt, log_size: Some(1) };
+        let record = Record { statement: receipt, summary: None, log_size: Some(1) };
         let record = serde_json::to_string(&record).unwrap();
         let proof = header(&host.request(STATEMENTS, record.as_bytes(), |_| {}));
         let (head, body) = send(served.proxied, STATEMENTS, std::slice::from_ref(&proof), &record);
@@ -101,9 +101,12 @@ async fn what_a_proxy_or_relay_alters_swaps_or_sends_again_is_refused_with_its_r
     for (world, served) in served().await {
         let host = joined(&world, &served).await;
         let to = served.proxied;
-        let record =
-            serde_json::to_string(&Record { statement: Host::new(1).refusal(|_| {}), log_size: None })
-                .unwrap();
+        let record = serde_json::to_string(&Record {
+            statement: Host::new(1).refusal(|_| {}),
+            summary: None,
+            log_size: None,
+        })
+        .unwrap();
         let other = SigningKey::from_seed(&[9; 32]);
         let good = |what: (&str, &str), body: &str| header(&host.request(what, body.as_bytes(), |_| {}));
         type Edit = fn(&mut Request);

@@ -160,31 +160,31 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
     }
     store::insert(tx, fresh, now)?;
     let bodies = fresh.iter().filter_map(|recorded| match recorded.incoming {
-        Incoming::Receipt(statement) => Some(&statement.body),
+        Incoming::Receipt(statement, _) => Some(&statement.body),
         Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
     });
     let context = Context::load(tx, bodies)?;
     let events: Vec<NewEvent> = fresh.iter().map(event).collect();
     cmdb::insert_events(tx, &events)?;
     let receipts = fresh.iter().filter_map(|recorded| match recorded.incoming {
-        Incoming::Receipt(statement) => Some((&**statement, recorded.ci, recorded.index)),
+        Incoming::Receipt(statement, _) => Some((&**statement, recorded.ci, recorded.index)),
         Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
     });
     let receipts: Vec<_> = receipts.collect();
     states::record(tx, &context, &receipts, now)?;
     for recorded in fresh {
-        if let Incoming::Receipt(statement) = recorded.incoming {
+        if let Incoming::Receipt(statement, _) = recorded.incoming {
             health(tx, recorded, &statement.body)?;
             budgets::returned(tx, statement.body.header.agent_id, &statement.body.change)?;
         }
     }
     for recorded in fresh {
         match recorded.incoming {
-            Incoming::Receipt(statement) if statement.body.corrects.is_some() => {
+            Incoming::Receipt(statement, _) if statement.body.corrects.is_some() => {
                 tell(tx, topics.corrections, statement.digest, now)?;
             }
-            Incoming::Receipt(statement) => {
-                changes::on_receipt(tx, statement, now)?;
+            Incoming::Receipt(statement, summary) => {
+                changes::on_receipt(tx, statement, summary.as_ref(), now)?;
                 if statement.body.breakglass && statement.body.follows.is_none() {
                     let detail = context.broken_glass(&statement.body);
                     alarm(tx, AlarmKind::BrokenGlass, recorded.incoming, detail, None, now)?;
@@ -227,12 +227,12 @@ fn tell(tx: &mut Conn, topics: &[&str], statement: Digest, now: Timestamp) -> Re
 fn event(recorded: &Recorded<'_>) -> NewEvent {
     let statement = Some((recorded.incoming.digest(), recorded.index));
     let (at, kind, summary) = match recorded.incoming {
-        Incoming::Receipt(receipt) if receipt.body.corrects.is_some() => {
+        Incoming::Receipt(receipt, _) if receipt.body.corrects.is_some() => {
             let good = receipt.body.outcome.is_success();
             let kind = if good { EventKind::Corrected } else { EventKind::NotCorrected };
             (receipt.body.finished, kind, summary(&receipt.body))
         }
-        Incoming::Receipt(receipt) => {
+        Incoming::Receipt(receipt, _) => {
             let kind = match receipt.body.outcome {
                 HostOutcome::Applied => EventKind::Applied,
                 HostOutcome::Unchanged => EventKind::Unchanged,

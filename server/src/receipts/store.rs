@@ -146,7 +146,7 @@ pub(super) fn insert(tx: &mut Conn, all: &[Recorded<'_>], now: Timestamp) -> Que
     let (mut receipts, mut refusals, mut findings) = (Vec::new(), Vec::new(), Vec::new());
     for recorded in all {
         match recorded.incoming {
-            Incoming::Receipt(statement) => receipts.push(receipt_row(statement, recorded, now)),
+            Incoming::Receipt(statement, _) => receipts.push(receipt_row(statement, recorded, now)),
             Incoming::Refusal(statement) => refusals.push(refusal_row(statement, recorded, now)),
             Incoming::Finding(statement) => findings.push(finding_row(statement, recorded)),
             // Its place in the chain and the host's history say all of it.

@@ -13,6 +13,7 @@ use shared::receipt::{HostOutcome, LogSeen, Receipt, StepStatus};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::Map;
+use shared::summary::Summary;
 use shared::time::Interval;
 use shared::wire::{CiFile, Recorded};
 use std::collections::BTreeSet;
@@ -247,6 +248,30 @@ fn only_what_the_connected_host_signed_for_this_site_is_read() {
     ] {
         assert_eq!(code(open(&bad, agent)), "statement.invalid", "{what}");
     }
+
+    // What is said to gates is the very receipt's, and its host's.
+    let receipt = Statement::<shared::receipt::Receipt>::open(good.clone()).unwrap();
+    let summary = |edit: fn(&mut Summary), signer: u8| {
+        let mut body = Summary::of(&receipt).unwrap();
+        edit(&mut body);
+        Some(Statement::sign(body, &Host::new(signer).key).envelope)
+    };
+    let with = |statement: &Envelope, summary| {
+        Incoming::open(statement, &site, agent).and_then(|incoming| incoming.with_summary(summary))
+    };
+    assert!(with(&good, summary(|_| {}, 1)).is_ok());
+    for (what, bad) in [
+        ("another end", summary(|body| body.outcome = shared::receipt::HostOutcome::Unchanged, 1)),
+        ("another change", summary(|body| body.change = Digest::of(b"other"), 1)),
+        ("another receipt", summary(|body| body.receipt = Digest::of(b"other"), 1)),
+        ("an earlier end", summary(|body| body.finished = body.finished.plus(-1), 1)),
+        ("another key", summary(|_| {}, 2)),
+        ("the receipt itself", Some(good.clone())),
+    ] {
+        assert_eq!(code(with(&good, bad)), "statement.invalid", "{what}");
+    }
+    let refusal = host.refusal(|_| {});
+    assert_eq!(code(with(&refusal, summary(|_| {}, 1))), "statement.invalid");
 }
 
 /// Two server processes on one database, every statement sent to both, many hosts at once.

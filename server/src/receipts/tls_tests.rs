@@ -100,7 +100,9 @@ fn life_of_a_host(world: &World, served: &Served) {
     assert_eq!((status, read::<Work>(work).facts), (200, Some(Digest::of(&facts().to_json()))));
 
     let statement = host.receipt(|_| {});
-    let record = serde_json::to_string(&Record { statement: statement.clone(), log_size: Some(1) }).unwrap();
+    let record =
+        serde_json::to_string(&Record { statement: statement.clone(), summary: None, log_size: Some(1) })
+            .unwrap();
     for _ in 0..2 {
         let (status, _, recorded) = ask(&mut agent, ("POST", "/agent/v1/statements"), "", &record);
         assert_eq!(status, 200, "{recorded}");
@@ -187,7 +189,7 @@ fn forged_and_early(agent: &mut Connection, host: &mut Host) {
     for (statement, status, code) in
         [(other.receipt(|_| {}), 403, "statement.other_host"), (early, 409, "chain.gap")]
     {
-        let record = serde_json::to_string(&Record { statement, log_size: None }).unwrap();
+        let record = serde_json::to_string(&Record { statement, summary: None, log_size: None }).unwrap();
         let (got, _, problem) = ask(agent, ("POST", "/agent/v1/statements"), "", &record);
         assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{problem}");
     }

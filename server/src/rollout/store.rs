@@ -125,13 +125,13 @@ impl Known {
         let reach = if active { changes::reach(tx, row, now)? } else { Reach::default() };
         let mut turns = Vec::new();
         for (number, wave) in change.body.waves.iter().enumerate() {
-            let receipts = match wave.gate.is_some() && active {
-                true => changes::receipts_before(tx, &change.digest, number)?,
+            let ends = match wave.gate.is_some() && active {
+                true => changes::ends_before(tx, &change, number)?,
                 false => Vec::new(),
             };
             let one = wave.agents.first().copied();
             turns.push(one.map_or(Ok(()), |one| {
-                admit::open_gate(&change, &Control::default(), &receipts, &reach, one, now).map(drop)
+                admit::open_gate(&change, &Control::default(), &ends, &reach, one, now).map(drop)
             }));
         }
         let blackouts = calendars::published(tx, now)?;

@@ -4,13 +4,13 @@ use super::Approved;
 use crate::approval::Reach;
 use crate::budgets::Slots;
 use crate::bundle::Control;
-use crate::change::Change;
+use crate::change::{Change, Gate};
 use crate::envelope::Envelope;
 use crate::ids::{AgentId, BudgetName};
 use crate::limits;
-use crate::receipt::{Receipt, open_chained};
 use crate::refusal::{Code, Refused};
 use crate::statement::Statement;
+use crate::summary::Summary;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,13 +67,16 @@ pub fn correction_gate(change: &Change, control: &Control, me: AgentId) -> Resul
     change.wave_of(me).map(|wave| GateOpen { wave, slowest_s: 0 }).ok_or_else(nowhere)
 }
 
-/// Step 14: nothing halts the change and the gate of the host's wave holds.
+/// Step 14: nothing halts the change and the gate of the host's wave holds, by what hosts of earlier waves say of their ends.
 ///
 /// Hosts that `reach` leaves out need not succeed: the gate is as if they were not there, but one success it always needs.
+///
+/// # Errors
+/// `change.halted`, `change.not_for_me`, `wave.gate`.
 pub fn open_gate(
     statement: &Statement<Change>,
     control: &Control,
-    gate_receipts: &[Envelope],
+    ends: &[Envelope],
     reach: &Reach,
     me: AgentId,
     now: Timestamp,
@@ -83,48 +86,30 @@ pub fn open_gate(
     let Some(wave) = change.wave_of(me) else {
         return Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
     };
-    let Some(gate) = change.waves.get(wave).and_then(|w| w.gate) else {
+    let Some(gate) = change.gate_of(wave) else {
         return Ok(GateOpen { wave, slowest_s: 0 });
     };
-    let earlier: BTreeSet<AgentId> =
-        change.waves.iter().take(wave).flat_map(|w| w.agents.iter().copied()).collect();
-    // A host that told two ends counts as failed: the server chooses what it shows, and in which order. One that
-    // waits for its reboot is neither; it tells its end later.
-    let mut ends: BTreeMap<AgentId, bool> = BTreeMap::new();
+    let earlier = change.before(wave);
+    // A host that told two ends counts as failed: the server chooses what it shows, and in which order.
+    let mut told: BTreeMap<AgentId, bool> = BTreeMap::new();
     let (mut last, mut slowest_s) = (Timestamp::default(), 0);
-    for envelope in gate_receipts {
-        let Ok(receipt) = open_chained::<Receipt>(&envelope.to_bytes(), &change.site) else { continue };
-        let body = &receipt.body;
-        // That a host has put something back says nothing about how the change went there.
-        let other = body.change != statement.digest || body.corrects.is_some();
-        if other || !earlier.contains(&body.header.agent_id) {
+    for envelope in ends {
+        let Ok(Some(end)) = Summary::told(envelope, &change.site) else { continue };
+        if end.change != statement.digest || !earlier.contains(&end.agent_id) {
             continue;
         }
         // An end in the future would put off everybody else for as long as one host likes.
-        let possible = body.finished <= now.plus(limits::CLOCK_SKEW_SECS);
-        let Some(good) = body.outcome.succeeded() else { continue };
-        *ends.entry(body.header.agent_id).or_insert(true) &= good && possible;
+        let possible = end.finished <= now.plus(limits::CLOCK_SKEW_SECS);
+        let good = possible && end.outcome.is_success();
+        *told.entry(end.agent_id).or_insert(true) &= good;
         if possible {
-            last = last.max(body.finished);
+            last = last.max(end.finished);
         }
-        if possible && good {
-            slowest_s = slowest_s.max(body.finished.since(body.started));
+        if good {
+            slowest_s = slowest_s.max(end.finished.since(end.started));
         }
     }
-    let count =
-        |good: bool| u32::try_from(ends.values().filter(|end| **end == good).count()).unwrap_or(u32::MAX);
-    let (good, bad) = (count(true), count(false));
-    if bad > gate.max_fail {
-        let message = format!("{bad} hosts of earlier waves failed; at most {} may", gate.max_fail);
-        return Err(Refused::new(Code::WaveGate, message));
-    }
-    let absent = |host: &&AgentId| reach.leaves_out(**host) && ends.get(host) != Some(&true);
-    let absent = u32::try_from(earlier.iter().filter(absent).count()).unwrap_or(u32::MAX);
-    let needed = gate.min_success.saturating_sub(absent).max(1);
-    if good < needed {
-        let message = format!("{good} of {needed} hosts of earlier waves have succeeded");
-        return Err(Refused::new(Code::WaveGate, message));
-    }
+    Tally::of(gate, &earlier, &told, |host| reach.leaves_out(host)).check()?;
     let soaked = last.plus(i64::from(gate.soak_s));
     if now < soaked {
         return Err(Refused::until(
@@ -134,6 +119,55 @@ pub fn open_gate(
         ));
     }
     Ok(GateOpen { wave, slowest_s })
+}
+
+/// How many hosts of earlier waves ended how, against what a gate asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
+    gate: Gate,
+    good: u32,
+    bad: u32,
+    needed: u32,
+}
+
+impl Tally {
+    /// `told` says who succeeded; hosts that are `left_out` need not.
+    pub fn of(
+        gate: Gate,
+        earlier: &BTreeSet<AgentId>,
+        told: &BTreeMap<AgentId, bool>,
+        left_out: impl Fn(AgentId) -> bool,
+    ) -> Self {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let count = |good: bool| number(told.values().filter(|end| **end == good).count());
+        let absent = |host: &&AgentId| left_out(**host) && told.get(host) != Some(&true);
+        let absent = number(earlier.iter().filter(absent).count());
+        let needed = gate.min_success.saturating_sub(absent).max(1);
+        Self { gate, good: count(true), bad: count(false), needed }
+    }
+
+    /// Whether more hosts have failed than may.
+    pub fn has_failed(&self) -> bool {
+        self.bad > self.gate.max_fail
+    }
+
+    /// Whether as many hosts have succeeded as must.
+    pub fn is_enough(&self) -> bool {
+        self.good >= self.needed
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        let Self { gate, good, bad, needed } = self;
+        let message = match (self.has_failed(), self.is_enough(), good + bad) {
+            (true, ..) => format!("{bad} hosts of earlier waves failed; at most {} may", gate.max_fail),
+            (false, true, _) => return Ok(()),
+            (false, false, 0) => {
+                format!("{needed} hosts of earlier waves must succeed before it is this host's turn")
+            }
+            (false, false, _) => format!("{good} of {needed} hosts of earlier waves have succeeded"),
+        };
+        Err(Refused::new(Code::WaveGate, message))
+    }
 }
 
 /// The budgets of which `me` needs a slot. None where somebody has broken the glass: that works without the server.

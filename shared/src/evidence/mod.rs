@@ -258,5 +258,5 @@ pub(crate) fn rebuild(contents: &Contents, change: &Digest, plan_set: &Digest) -
     let change = contents.changes.get(change)?.clone();
     let plan_set = contents.plan_sets.get(plan_set)?.clone();
     let approvals = contents.approvals.values().filter(|a| a.body.change == change.digest).cloned().collect();
-    Some(Bundle { change, plan_set, approvals, gate_receipts: Vec::new() })
+    Some(Bundle { change, plan_set, approvals })
 }

@@ -143,6 +143,8 @@ pub enum TargetName {
     Manifest { team: Team, name: ManifestName, version: semver::Version },
     /// `change.<id>.<revision>.json`
     Change { id: ChangeId, revision: u32 },
+    /// `gate.<id>.<revision>.<wave>.json`; waves count from 0.
+    Gate { id: ChangeId, revision: u32, wave: u32 },
     /// `change.index.json`
     ChangeIndex,
     /// `control.json`
@@ -155,12 +157,20 @@ impl TargetName {
         Self::Manifest { team: team.clone(), name: name.clone(), version: version.clone() }
     }
 
+    /// The change that this target belongs to.
+    pub fn change(&self) -> Option<&ChangeId> {
+        match self {
+            Self::Change { id, .. } | Self::Gate { id, .. } => Some(id),
+            Self::Policy | Self::Manifest { .. } | Self::ChangeIndex | Self::Control => None,
+        }
+    }
+
     /// The only role that may list this target.
     pub fn role(&self) -> Role {
         match self {
             Self::Policy => Role::Targets,
             Self::Manifest { team, .. } => Role::Content(team.clone()),
-            Self::Change { .. } | Self::ChangeIndex | Self::Control => Role::Changes,
+            Self::Change { .. } | Self::Gate { .. } | Self::ChangeIndex | Self::Control => Role::Changes,
         }
     }
 
@@ -175,6 +185,7 @@ impl TargetName {
             Self::Policy => limits::POLICY_BYTES,
             Self::Manifest { .. } => limits::MANIFEST_BYTES,
             Self::Change { .. } | Self::ChangeIndex | Self::Control => limits::BUNDLE_BYTES,
+            Self::Gate { .. } => limits::GATE_BYTES,
         };
         bytes as u64
     }
@@ -186,6 +197,7 @@ impl fmt::Display for TargetName {
             Self::Policy => f.write_str("policy.json"),
             Self::Manifest { team, name, version } => write!(f, "manifest.{team}.{name}.{version}.json"),
             Self::Change { id, revision } => write!(f, "change.{id}.{revision}.json"),
+            Self::Gate { id, revision, wave } => write!(f, "gate.{id}.{revision}.{wave}.json"),
             Self::ChangeIndex => f.write_str("change.index.json"),
             Self::Control => f.write_str("control.json"),
         }
@@ -218,6 +230,11 @@ fn parse_parts(text: &str) -> Option<TargetName> {
             let (team, name) = (first.parse().ok()?, name.parse().ok()?);
             version.build.is_empty().then_some(TargetName::Manifest { team, name, version })
         }
+        "gate" => {
+            let (revision, wave) = rest.split_once('.')?;
+            let (id, revision, wave) = (first.parse().ok()?, revision.parse().ok()?, wave.parse().ok()?);
+            Some(TargetName::Gate { id, revision, wave })
+        }
         "change" => Some(TargetName::Change { id: first.parse().ok()?, revision: rest.parse().ok()? }),
         _ => None,
     }
@@ -240,6 +257,7 @@ mod tests {
             ("manifest.web.web-base.1.2.0.json", "content.web"),
             ("manifest.web.web-base.1.2.0-rc.1.json", "content.web"),
             ("change.C-114.2.json", "changes"),
+            ("gate.C-114.2.1.json", "changes"),
             ("change.index.json", "changes"),
             ("control.json", "changes"),
         ] {

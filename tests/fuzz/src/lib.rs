@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::approval::Approval;
 use shared::audit::AuditRecord;
-use shared::bundle::{Bundle, Control};
+use shared::bundle::{Bundle, Control, GateFile};
 use shared::carried::Carried;
 use shared::change::Change;
 use shared::envelope::Envelope;
@@ -33,6 +33,7 @@ use shared::reset::TrustReset;
 use shared::secret::Opened;
 use shared::sshsig::SshKey;
 use shared::statement::{Predicate, Statement};
+use shared::summary::Summary;
 use shared::tuf::{Role, history, profile};
 use shared::version::{DebVersion, RpmVersion};
 use shared::webauthn::{Assertion, RelyingParty};
@@ -76,6 +77,7 @@ pub fn envelope(bytes: &[u8]) {
     again(bytes, Envelope::parse, Envelope::to_bytes);
     again(bytes, Bundle::parse, Bundle::to_bytes);
     again(bytes, Carried::parse, Carried::to_bytes);
+    again(bytes, GateFile::parse, GateFile::to_bytes);
 }
 
 /// What is inside of envelopes: the payload itself, so that it need not be guessed in base64.
@@ -100,6 +102,7 @@ pub fn statements(bytes: &[u8]) {
     one::<Release>(&envelope);
     one::<Renewal>(&envelope);
     one::<Request>(&envelope);
+    one::<Summary>(&envelope);
     one::<TrustReset>(&envelope);
     let site = "0011223344556677".parse().unwrap();
     let arrived = Arrived {

@@ -62,9 +62,10 @@ pub fn prepare(session: &Session, id: &ChangeId, out: &Path) -> Done {
         change: review.change.clone(),
         plan_set: review.set.clone(),
         approvals: review.approvals.iter().map(|said| said.statement.clone()).collect(),
-        gate_receipts: review.receipts.values().map(|receipt| receipt.envelope.clone()).collect(),
     };
-    let carried = Carried { bundle, manifests, plans: Vec::new(), artifacts: artifacts(session, &review)? };
+    let ends = review.receipts.values().map(|receipt| receipt.envelope.clone()).collect();
+    let carried =
+        Carried { bundle, ends, manifests, plans: Vec::new(), artifacts: artifacts(session, &review)? };
     let carried = String::from_utf8(sized(&carried)?).or_refuse("what is to be carried is no text")?;
     let prepared = Prepared { schema: SCHEMA.into(), file, carried };
     files::write_new(out, &strict::to_json(&prepared))?;

@@ -26,12 +26,7 @@ impl Forecast {
     pub fn of(policy: &Policy, review: &Review, new: Option<&Statement<Approval>>, now: Timestamp) -> Self {
         let mut approvals: Vec<_> = review.approvals.iter().map(|spoken| spoken.statement.clone()).collect();
         approvals.extend(new.filter(|new| approvals.iter().all(|a| a.digest != new.digest)).cloned());
-        let bundle = Bundle {
-            change: review.change.clone(),
-            plan_set: review.set.clone(),
-            approvals,
-            gate_receipts: Vec::new(),
-        };
+        let bundle = Bundle { change: review.change.clone(), plan_set: review.set.clone(), approvals };
         let mut forecast = Self { hosts: BTreeMap::new(), lines: Vec::new() };
         for plan in review.set.plans.keys().filter_map(|id| review.plans.get(id)) {
             let verdict = admitted(policy, review, &bundle, plan, now);

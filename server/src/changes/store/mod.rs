@@ -80,6 +80,7 @@ diesel::table! {
         report -> Nullable<Binary>,
         succeeded -> Nullable<Bool>,
         wave -> Integer,
+        summary -> Nullable<Binary>,
     }
 }
 
@@ -576,11 +577,39 @@ pub(super) fn update_report(
     change: &Digest,
     agent: AgentId,
     report: &Digest,
-    succeeded: Option<bool>,
+    (succeeded, summary): (Option<bool>, Option<Vec<u8>>),
 ) -> QueryResult<usize> {
     diesel::update(change_target::table.find((change.0.as_slice(), agent.to_string())))
-        .set((change_target::report.eq(report.0.as_slice()), change_target::succeeded.eq(succeeded)))
+        .set((
+            change_target::report.eq(report.0.as_slice()),
+            change_target::succeeded.eq(succeeded),
+            change_target::summary.eq(summary),
+        ))
         .execute(tx)
+}
+
+/// How a host ended.
+pub(super) struct End {
+    pub good: bool,
+    pub report: Digest,
+    /// Signed by the host; absent where its agent sends only receipts.
+    pub summary: Option<Vec<u8>>,
+}
+
+/// The hosts of a revision that have come to an end, in the order of their ids.
+pub(super) fn list_ends(tx: &mut Conn, change: &Digest) -> Result<Vec<(AgentId, End)>, Error> {
+    type Columns = (String, Option<Vec<u8>>, Option<bool>, Option<Vec<u8>>);
+    let rows = change_target::table.filter(change_target::statement.eq(change.0.as_slice()));
+    let rows = rows.filter(change_target::report.is_not_null().and(change_target::succeeded.is_not_null()));
+    let columns =
+        (change_target::agent, change_target::report, change_target::succeeded, change_target::summary);
+    let found: Vec<Columns> = rows.order(change_target::agent).select(columns).load(tx)?;
+    let read = |(agent, report, succeeded, summary): Columns| {
+        let agent = agent.parse().map_err(|_| damaged("an agent id"))?;
+        let report = digest(&report.unwrap_or_default())?;
+        Ok((agent, End { good: succeeded == Some(true), report, summary }))
+    };
+    found.into_iter().map(read).collect()
 }
 
 /// For each of the revisions: targets with a plan, targets that reported.

@@ -13,11 +13,14 @@ use crate::kernel::error::Error;
 use crate::kernel::jobs;
 use serde_json::json;
 use shared::approval::Decision;
-use shared::change::Change;
+use shared::change::{Change, Gate};
+use shared::digest::Digest;
+use shared::envelope::Envelope;
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
+use shared::summary::Summary;
 use shared::wire::{ChangeFile, ChangeLine};
 use world::{NOW, World, answer, approver, in_waves, key};
 
@@ -451,23 +454,36 @@ async fn halting_stops_and_resuming_goes_on() {
     }
 }
 
+/// Whose receipts these are summaries of, and whether they tell of a success.
+fn told(ends: &[Envelope]) -> Vec<(Digest, bool)> {
+    let read = |end: &Envelope| Statement::<Summary>::open(end.clone()).unwrap().body;
+    ends.iter().map(read).map(|end| (end.receipt, end.outcome.is_success())).collect()
+}
+
 #[actix_web::test]
 async fn the_next_wave_gets_the_receipts_of_the_one_before() {
     for mut world in World::each(1, 3).await {
         let base = world.publish("base", "1.0.0").await;
-        let of = world.in_review(&base, in_waves).await;
+        let waves = |change: &mut Change| {
+            in_waves(change);
+            change.waves[2].gate = Some(Gate { min_success: 2, max_fail: 0, soak_s: 60 });
+        };
+        let of = world.in_review(&base, waves).await;
         world.approve(&of, "peer").await;
         let name = format!("change.{}.1.json", of.id);
-        assert!(world.bundle(&name).await.gate_receipts.is_empty());
+        assert!(world.gate(&of.id, 1).await.is_none());
+        let listed = world.bundle(&name).await;
         world.clock.set(NOW.plus(3_700));
         let receipt = world.report(0, &of, HostOutcome::Applied).await;
         world.publish_waiting().await;
         let bundle = world.bundle(&name).await;
-        assert_eq!(bundle.gate_receipts.iter().map(|e| e.digest()).collect::<Vec<_>>(), [receipt]);
+        assert_eq!(bundle, listed, "what all hosts of the change read stays as it is");
+        let ends = world.gate(&of.id, 1).await.unwrap();
+        assert_eq!(told(&ends), [(receipt, true)]);
+        assert!(world.gate(&of.id, 2).await.is_none(), "not decided yet");
         let second = world.hosts[1].agent();
         let (control, reach) = Default::default();
-        let receipts = &bundle.gate_receipts;
-        let turn = |at| shared::admit::open_gate(&bundle.change, &control, receipts, &reach, second, at);
+        let turn = |at| shared::admit::open_gate(&bundle.change, &control, &ends, &reach, second, at);
         assert_eq!(
             turn(NOW.plus(3_710)).unwrap_err().code,
             Code::WaveGate,
@@ -476,13 +492,24 @@ async fn the_next_wave_gets_the_receipts_of_the_one_before() {
         );
         assert_eq!(turn(NOW.plus(3_800)).unwrap().wave(), 1);
         world.publish_waiting().await;
-        assert_eq!(world.bundle(&name).await, bundle, "nothing new, nothing signed");
+        assert_eq!(world.gate(&of.id, 1).await.unwrap(), ends);
         world.clock.set(NOW.plus(3_800));
         world.report(1, &of, HostOutcome::Failed).await;
         world.publish_waiting().await;
-        let gate = world.bundle(&name).await.gate_receipts;
-        assert_eq!(gate.len(), 2, "{}: the last wave hears of both", world.engine);
-        assert_ne!(gate[0].digest(), receipt, "failures come first");
+        assert_eq!(
+            world.gate(&of.id, 1).await.unwrap(),
+            ends,
+            "{}: nothing new for the second one",
+            world.engine
+        );
+        let all = world.gate(&of.id, 2).await.unwrap();
+        assert_eq!(all.len(), 2, "{}: the last wave hears of both", world.engine);
+        assert_eq!((told(&all)[0].1, told(&all)[1]), (false, (receipt, true)), "failures come first");
+        // Nothing of it stays when the change is over.
+        world
+            .good("POST", &format!("/v1/changes/{}/close", of.id), json!({"outcome": "failed", "note": "no"}))
+            .await;
+        assert!(world.gate(&of.id, 1).await.is_none() && world.gate(&of.id, 2).await.is_none());
     }
 }
 

@@ -425,11 +425,11 @@ async fn hosts_get_what_is_described() {
         assert_eq!((status, problem["code"].as_str()), (409, Some("facts.base")));
         assert_eq!(call(&mut agent, work, b"").0, 200);
 
-        let receipt = Record { statement: host.receipt(|_| {}), log_size: Some(1) };
+        let receipt = Record { statement: host.receipt(|_| {}), summary: None, log_size: Some(1) };
         let statements = ("POST", "/agent/v1/statements");
         let (status, _, recorded) = call(&mut agent, statements, &shared::strict::to_json(&receipt));
         assert!(status == 200 && recorded["consistency"].is_object(), "{recorded}");
-        let late = Record { statement: host.sign_after(7), log_size: None };
+        let late = Record { statement: host.sign_after(7), summary: None, log_size: None };
         let (status, _, problem) = call(&mut agent, statements, &shared::strict::to_json(&late));
         assert_eq!((status, problem["code"].as_str()), (409, Some("chain.gap")));
         drop(served);

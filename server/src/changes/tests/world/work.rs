@@ -10,6 +10,7 @@ use crate::receipts::Incoming;
 use shared::approval::{Approval, Decision, Saw};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, UndoPlan, Wave};
 use shared::digest::Digest;
+use shared::envelope::Envelope;
 use shared::finding::{About, Difference, Expected, Finding, Presence};
 use shared::ids::ChangeId;
 use shared::ledger::Checkpoint;
@@ -23,6 +24,7 @@ use shared::refusal::{Code, Refused};
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::strict::Map;
+use shared::summary::Summary;
 use shared::time::{Interval, Timestamp};
 use shared::tuf::{TargetFile, TargetName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -245,6 +247,12 @@ impl World {
         shared::bundle::Bundle::parse(&bytes).unwrap()
     }
 
+    /// What the gate of a wave of the first revision is judged by, where anything is listed.
+    pub async fn gate(&self, id: &ChangeId, wave: u32) -> Option<Vec<Envelope>> {
+        let bytes = self.file(&TargetName::Gate { id: id.clone(), revision: 1, wave }).await?;
+        Some(shared::bundle::GateFile::parse(&bytes).unwrap().ends)
+    }
+
     pub async fn checkpoint(&self) -> Checkpoint {
         self.read(ledger::head).await
     }
@@ -334,7 +342,7 @@ impl World {
         };
         let receipt = Statement::sign(body, &host.key);
         host.prev = Some(receipt.digest);
-        self.send(&host, &receipt.envelope).await;
+        self.send_with(&host, &receipt.envelope, Summary::signed(&receipt, &host.key)).await;
         self.hosts.insert(n, host);
         receipt.digest
     }
@@ -350,9 +358,13 @@ impl World {
         said.values().any(|bytes| Statement::<Approval>::parse(bytes).unwrap().body.breakglass.is_some())
     }
 
-    async fn send(&self, host: &Host, envelope: &shared::envelope::Envelope) {
+    async fn send(&self, host: &Host, envelope: &Envelope) {
+        self.send_with(host, envelope, None).await;
+    }
+
+    async fn send_with(&self, host: &Host, envelope: &Envelope, summary: Option<Envelope>) {
         let incoming = Incoming::open(envelope, &self.site, host.agent()).unwrap();
-        self.node.intake.record(incoming, None).await.unwrap();
+        self.node.intake.record(incoming.with_summary(summary).unwrap(), None).await.unwrap();
     }
 
     /// The host says that it does not do the change.
