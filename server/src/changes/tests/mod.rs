@@ -506,6 +506,7 @@ async fn the_next_wave_gets_the_receipts_of_the_one_before() {
         assert_eq!(all.len(), 2, "{}: the last wave hears of both", world.engine);
         assert_eq!((told(&all)[0].1, told(&all)[1]), (false, (receipt, true)), "failures come first");
         // Nothing of it stays when the change is over.
+        world.good("POST", &format!("/v1/changes/{}/halt", of.id), json!({})).await;
         world
             .good("POST", &format!("/v1/changes/{}/close", of.id), json!({"outcome": "failed", "note": "no"}))
             .await;
