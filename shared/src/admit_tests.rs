@@ -75,9 +75,16 @@ fn the_quorum_counts_distinct_persons() {
     for (why, case) in [
         ("one person", approved_by(&[("first", 2)])),
         ("one person with two keys", approved_by(&[("first", 2), ("first", 3)])),
+        (
+            "one person with two keys, each twice",
+            approved_by(&[("first", 3), ("first", 2), ("first", 2), ("first", 3)]),
+        ),
         ("the same signature twice", approved_by(&[("first", 2), ("first", 2)])),
         ("the author", approved_by(&[("first", 2), ("author", 1)])),
+        ("the author alone, twice", approved_by(&[("author", 1), ("author", 1)])),
         ("the publisher", approved_by(&[("first", 2), ("publisher", 6)])),
+        ("the publisher alone, twice", approved_by(&[("publisher", 6), ("publisher", 6)])),
+        ("the author and the publisher", approved_by(&[("author", 1), ("publisher", 6)])),
         ("a key of too low assurance", approved_by(&[("first", 2), ("second", 5)])),
     ] {
         assert_eq!(admit(&two, &case, NOW), Err(Code::ApprovalQuorum), "{why}");
@@ -132,7 +139,9 @@ fn times_of_an_approval_are_checked() {
     assert_eq!(at(|a| a.expires = NOW), Err(Code::ApprovalExpired));
     assert_eq!(at(|a| a.at = NOW.plus(300)), Ok(false));
     assert_eq!(at(|a| a.at = NOW.plus(301)), Err(Code::ApprovalInvalid));
+    assert_eq!(at(|a| a.at = NOW.plus(86_400)), Err(Code::ApprovalInvalid));
     assert_eq!(at(|a| a.at = NOW.plus(-901)), Err(Code::ApprovalInvalid));
+    assert_eq!(at(|a| a.expires = NOW.plus(-1)), Err(Code::ApprovalExpired));
     let late = approved_by(&[("first", 2)]);
     let mut long = late;
     long.bundle.approvals.clear();
@@ -146,16 +155,25 @@ fn times_of_an_approval_are_checked() {
 #[test]
 fn a_withdrawal_or_rejection_stops_until_a_later_yes() {
     for decision in [Decision::Withdraw, Decision::Reject] {
-        let mut case = approved_by(&[("first", 2)]);
-        let mut no = case.approval("second");
-        no.decision = decision;
-        no.at = NOW.plus(-20);
-        case.add(no, 4);
-        assert_eq!(admit(&policy(1), &case, NOW), Err(Code::ApprovalWithdrawn));
-        let mut yes = case.approval("second");
-        yes.at = NOW.plus(-10);
-        case.add(yes, 4);
-        assert_eq!(admit(&policy(1), &case, NOW), Ok(false));
+        // Of another approver or of the same one, with another key of theirs, and wherever it stands in the file.
+        for (who, number, stands_first) in
+            [("second", 4, false), ("second", 4, true), ("first", 2, false), ("first", 3, true)]
+        {
+            let why = format!("{decision:?} of {who} with key {number}");
+            let mut case = approved_by(&[("first", 2)]);
+            let mut no = case.approval(who);
+            no.decision = decision;
+            no.at = NOW.plus(-20);
+            case.add(no, number);
+            if stands_first {
+                case.bundle.approvals.reverse();
+            }
+            assert_eq!(admit(&policy(1), &case, NOW), Err(Code::ApprovalWithdrawn), "{why}");
+            let mut yes = case.approval(who);
+            yes.at = NOW.plus(-10);
+            case.add(yes, number);
+            assert_eq!(admit(&policy(1), &case, NOW), Ok(false), "{why}");
+        }
     }
 }
 
@@ -186,6 +204,13 @@ fn the_change_itself_must_fit() {
     assert_eq!(refused(|c| c.site = "ffffffffffffffff".parse().unwrap()), Err(Code::ChangeSite));
     assert_eq!(refused(|c| c.targets[0].key = Digest::of(b"x")), Err(Code::ChangeNotForMe));
     assert_eq!(refused(|c| c.targets[0].agent = key(21).public().agent_id()), Err(Code::ChangeNotForMe));
+    assert_eq!(
+        refused(|c| {
+            let other = key(21).public();
+            (c.targets[0].agent, c.targets[0].key) = (other.agent_id(), other.digest());
+        }),
+        Err(Code::ChangeNotForMe)
+    );
     assert_eq!(refused(|c| c.author = person_id("first")), Err(Code::ChangeAuthor));
     assert_eq!(refused(|c| c.action_classes = [ActionClass::Service].into()), Err(Code::PlanClass));
     assert_eq!(refused(|c| c.undo.text = " ".into()), Err(Code::ChangeInvalid));

@@ -197,6 +197,14 @@ mod tests {
             (read.digest(), read.is_signed_by(&ka), read.is_signed_by(&kb)),
             (envelope.digest(), true, false)
         );
+        // A key id is a hint: the same signature under others is still one signer, and nobody else's.
+        let second = read.signatures[0].clone();
+        for ids in [["", "a"], ["a", "b"], [&kb.to_string(), &ka.to_string()]] {
+            let mut aliased = read.clone();
+            aliased.signatures =
+                ids.map(|id| SignatureEntry { keyid: id.to_owned(), ..second.clone() }).into();
+            assert_eq!(aliased.signers([&ka, &kb]), [&ka], "{ids:?}");
+        }
         let mut changed = read;
         changed.payload[0] = b'[';
         assert!(!changed.is_signed_by(&ka));

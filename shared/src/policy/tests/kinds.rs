@@ -92,6 +92,20 @@ fn a_passkey_counts_for_the_assurance_that_the_policy_gives_it() {
     let sign = |key: &SigningKey, message: &[u8]| passkey(key, "webauthn.get", message);
     let mut low = kind(KeyKind::Passkey(party()), Assurance::ServerRendered);
     assert_eq!(approved(&low, sign), Err(Code::ApprovalQuorum));
+    // Nor by another passkey of the same person, nor where only one of the rules asks for more.
+    let mut another = low.clone();
+    another.persons[1]
+        .keys
+        .push(PersonKey { public: key(8).public().into(), ..low.persons[1].keys[0].clone() });
+    assert_eq!(approved(&another, |_, message| sign(&key(8), message)), Err(Code::ApprovalQuorum));
+    let mut stricter = low.clone();
+    stricter.rules[0].require.min_assurance = Assurance::ServerRendered;
+    assert_eq!(approved(&stricter, sign), Ok(1));
+    stricter.rules.push(low.rules[0].clone());
+    stricter.rules[1].name = "stricter".into();
+    assert_eq!(approved(&stricter, sign), Err(Code::ApprovalQuorum));
+    stricter.rules.reverse();
+    assert_eq!(approved(&stricter, sign), Err(Code::ApprovalQuorum));
     low.rules[0].require.min_assurance = Assurance::ServerRendered;
     assert_eq!(approved(&low, sign), Ok(1));
     let created = approved(&low, |key, message| passkey(key, "webauthn.create", message));
