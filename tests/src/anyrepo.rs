@@ -1,5 +1,7 @@
 //! A repository by the TUF specification alone, as no site has it, served over plain HTTP. It tells what it was asked.
+//! With it the client of the command line that the public conformance suite uses.
 
+use crate::programs::{Said, own};
 use serde_json::{Value, json};
 use shared::digest::{Digest, hex};
 use shared::keys::SigningKey;
@@ -8,6 +10,8 @@ use shared::tuf::metadata::Key;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
@@ -165,4 +169,99 @@ pub fn targets(
         rest["delegations"] = json!({"keys": keys(&all), "roles": roles});
     }
     metadata("targets", version, LATER, rest)
+}
+
+/// A repository with its keys, and a client that trusts its first root.
+pub struct Pair {
+    pub repository: AnyRepository,
+    pub governance: SigningKey,
+    pub online: SigningKey,
+    pub dir: tempfile::TempDir,
+}
+
+impl Pair {
+    /// Governance has published version 1 of everything.
+    pub fn start() -> Self {
+        let [governance, online] = [1, 2].map(|seed| SigningKey::from_seed(&[seed; 32]));
+        let pair = Self {
+            repository: AnyRepository::start(),
+            governance,
+            online,
+            dir: tempfile::tempdir().unwrap(),
+        };
+        pair.put("1.root", &root(1, &pair.governance, &pair.online), &pair.governance);
+        pair.publish(1, &targets(1, &[], &[]), &[]);
+        pair
+    }
+
+    /// A metadata file by its name without `.json`, signed.
+    pub fn put(&self, name: &str, content: &Value, key: &SigningKey) {
+        self.repository.put(&format!("metadata/{name}.json"), signed(content, &[key]));
+    }
+
+    /// Snapshot and timestamp of this version over top-level targets and the first version of other roles.
+    pub fn publish(&self, version: u64, top: &Value, roles: &[&str]) {
+        self.put(&format!("{version}.targets"), top, &self.governance);
+        let mut pins = vec![("targets", version)];
+        pins.extend(roles.iter().map(|role| (*role, 1)));
+        self.put(&format!("{version}.snapshot"), &snapshot(version, LATER, &pins), &self.online);
+        self.put("timestamp", &timestamp(version, LATER, version), &self.online);
+    }
+
+    fn client(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new(own("tuf-client"));
+        command.arg("--metadata-dir").arg(self.dir.path().join("metadata"));
+        Said::of(command.args(arguments))
+    }
+
+    pub fn init(&self) -> Said {
+        let file = self.dir.path().join("trusted");
+        std::fs::write(&file, self.repository.get("metadata/1.root.json")).unwrap();
+        self.client(&["init", file.to_str().unwrap()])
+    }
+
+    pub fn refresh(&self) -> Said {
+        self.client(&["--metadata-url", &self.repository.url("metadata"), "refresh"])
+    }
+
+    pub fn download(&self, names: &[&str]) -> Said {
+        let (metadata, base) = (self.repository.url("metadata"), self.repository.url("targets"));
+        let into = self.dir.path().join("targets");
+        let mut arguments = vec![
+            "--metadata-url",
+            &metadata,
+            "--target-base-url",
+            &base,
+            "--target-dir",
+            into.to_str().unwrap(),
+        ];
+        names.iter().for_each(|name| arguments.extend(["--target-name", name]));
+        arguments.push("download");
+        self.client(&arguments)
+    }
+
+    /// What the client keeps, by file name.
+    pub fn trusted(&self) -> BTreeMap<String, Vec<u8>> {
+        files(&self.dir.path().join("metadata"))
+    }
+
+    /// Versions of root, timestamp, snapshot, targets; 0 for none.
+    pub fn versions(&self) -> [u64; 4] {
+        let trusted = self.trusted();
+        ["root", "timestamp", "snapshot", "targets"].map(|role| {
+            let version = |bytes: &Vec<u8>| {
+                serde_json::from_slice::<Value>(bytes).unwrap()["signed"]["version"].as_u64()
+            };
+            trusted.get(&format!("{role}.json")).and_then(version).unwrap_or(0)
+        })
+    }
+}
+
+/// Contents by name of every file in the folder; none where there is no folder.
+pub fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return BTreeMap::new() };
+    let read = |entry: std::fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+    };
+    entries.map(|entry| read(entry.unwrap())).collect()
 }

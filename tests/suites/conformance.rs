@@ -5,105 +5,11 @@ use serde_json::Value;
 use shared::digest::Digest;
 use shared::keys::SigningKey;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-use tests::Said;
-use tests::anyrepo::{AnyRepository, BEFORE, LATER, root, signed, snapshot, targets, timestamp};
-
-/// A repository with its keys, and a client that trusts its first root.
-struct Pair {
-    repository: AnyRepository,
-    governance: SigningKey,
-    online: SigningKey,
-    dir: tempfile::TempDir,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let [governance, online] = [1, 2].map(|seed| SigningKey::from_seed(&[seed; 32]));
-        let pair = Self {
-            repository: AnyRepository::start(),
-            governance,
-            online,
-            dir: tempfile::tempdir().unwrap(),
-        };
-        pair.put("1.root", &root(1, &pair.governance, &pair.online), &pair.governance);
-        pair.publish(1, &targets(1, &[], &[]), &[]);
-        pair
-    }
-
-    fn put(&self, name: &str, content: &Value, key: &SigningKey) {
-        self.repository.put(&format!("metadata/{name}.json"), signed(content, &[key]));
-    }
-
-    /// Snapshot and timestamp of this version over top-level targets and the first version of other roles.
-    fn publish(&self, version: u64, top: &Value, roles: &[&str]) {
-        self.put(&format!("{version}.targets"), top, &self.governance);
-        let mut pins = vec![("targets", version)];
-        pins.extend(roles.iter().map(|role| (*role, 1)));
-        self.put(&format!("{version}.snapshot"), &snapshot(version, LATER, &pins), &self.online);
-        self.put("timestamp", &timestamp(version, LATER, version), &self.online);
-    }
-
-    fn client(&self, arguments: &[&str]) -> Said {
-        let mut command = Command::new(tests::programs::own("tuf-client"));
-        command.arg("--metadata-dir").arg(self.dir.path().join("metadata"));
-        Said::of(command.args(arguments))
-    }
-
-    fn init(&self) -> Said {
-        let file = self.dir.path().join("trusted");
-        std::fs::write(&file, self.repository.get("metadata/1.root.json")).unwrap();
-        self.client(&["init", file.to_str().unwrap()])
-    }
-
-    fn refresh(&self) -> Said {
-        self.client(&["--metadata-url", &self.repository.url("metadata"), "refresh"])
-    }
-
-    fn download(&self, names: &[&str]) -> Said {
-        let (metadata, base) = (self.repository.url("metadata"), self.repository.url("targets"));
-        let into = self.dir.path().join("targets");
-        let mut arguments = vec![
-            "--metadata-url",
-            &metadata,
-            "--target-base-url",
-            &base,
-            "--target-dir",
-            into.to_str().unwrap(),
-        ];
-        names.iter().for_each(|name| arguments.extend(["--target-name", name]));
-        arguments.push("download");
-        self.client(&arguments)
-    }
-
-    fn trusted(&self) -> BTreeMap<String, Vec<u8>> {
-        files(&self.dir.path().join("metadata"))
-    }
-
-    /// Versions of root, timestamp, snapshot, targets; 0 for none.
-    fn versions(&self) -> [u64; 4] {
-        let trusted = self.trusted();
-        ["root", "timestamp", "snapshot", "targets"].map(|role| {
-            let version = |bytes: &Vec<u8>| {
-                serde_json::from_slice::<Value>(bytes).unwrap()["signed"]["version"].as_u64()
-            };
-            trusted.get(&format!("{role}.json")).and_then(version).unwrap_or(0)
-        })
-    }
-}
-
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return BTreeMap::new() };
-    let read = |entry: std::fs::DirEntry| {
-        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
-    };
-    entries.map(|entry| read(entry.unwrap())).collect()
-}
+use tests::anyrepo::{BEFORE, LATER, Pair, files, root, signed, snapshot, targets, timestamp};
 
 #[test]
 fn a_fresh_client_asks_for_each_file_once_and_keeps_exactly_the_bytes_that_were_served() {
-    let pair = Pair::new();
+    let pair = Pair::start();
     pair.init().ok();
     assert_eq!(pair.repository.asked(), [""; 0], "a client that only learns its root asks nobody");
     pair.refresh().ok();
@@ -123,7 +29,7 @@ fn a_fresh_client_asks_for_each_file_once_and_keeps_exactly_the_bytes_that_were_
 
 #[test]
 fn a_first_root_that_does_not_sign_itself_is_refused_before_any_request() {
-    let pair = Pair::new();
+    let pair = Pair::start();
     let good = root(1, &pair.governance, &pair.online);
     let mut without = good.clone();
     without["roles"].as_object_mut().unwrap().remove("timestamp");
@@ -147,7 +53,7 @@ fn a_first_root_that_does_not_sign_itself_is_refused_before_any_request() {
 
 #[test]
 fn what_was_verified_before_a_refusal_stays_and_what_was_refused_does_not() {
-    let pair = Pair::new();
+    let pair = Pair::start();
     let (governance, online) = (&pair.governance, &pair.online);
     let stranger = SigningKey::from_seed(&[9; 32]);
     pair.init().ok();
@@ -168,6 +74,15 @@ fn what_was_verified_before_a_refusal_stays_and_what_was_refused_does_not() {
         signed(&root(3, governance, online), &[governance]),
         [1, 1, 1, 1],
     );
+    let next = |signers: &[&SigningKey]| signed(&root(2, &stranger, online), signers);
+    attempt("root that only its own new key signs", "2.root", next(&[&stranger]), [1, 1, 1, 1]);
+    attempt("root that its own new key does not sign", "2.root", next(&[governance]), [1, 1, 1, 1]);
+    attempt(
+        "the first root once more",
+        "2.root",
+        signed(&root(1, governance, online), &[governance]),
+        [1, 1, 1, 1],
+    );
     attempt(
         "timestamp of a stranger",
         "timestamp",
@@ -186,6 +101,7 @@ fn what_was_verified_before_a_refusal_stays_and_what_was_refused_does_not() {
         ("snapshot of a stranger", signed(&snapshot(2, LATER, &[("targets", 2)]), &[&stranger])),
         ("expired snapshot", signed(&snapshot(2, BEFORE, &[("targets", 2)]), &[online])),
         ("snapshot of another version", signed(&snapshot(3, LATER, &[("targets", 2)]), &[online])),
+        ("the snapshot before", pair.repository.get("metadata/1.snapshot.json")),
         ("snapshot that forgets a role", signed(&snapshot(2, LATER, &[]), &[online])),
     ] {
         newest = 2;
@@ -194,9 +110,62 @@ fn what_was_verified_before_a_refusal_stays_and_what_was_refused_does_not() {
     }
     attempt("targets of a stranger", "2.targets", signed(&targets(2, &[], &[]), &[online]), [2, 2, 2, 1]);
     attempt("older targets", "2.targets", signed(&targets(1, &[], &[]), &[governance]), [2, 2, 2, 1]);
+    attempt("newer targets", "2.targets", signed(&targets(3, &[], &[]), &[governance]), [2, 2, 2, 1]);
+    let mut expired = targets(2, &[], &[]);
+    expired["expires"] = BEFORE.into();
+    attempt("expired targets", "2.targets", signed(&expired, &[governance]), [2, 2, 2, 1]);
     pair.refresh().ok();
     assert_eq!(pair.versions(), [2, newest, newest, newest]);
     attempt("older timestamp", "timestamp", signed(&timestamp(1, LATER, 1), &[online]), [2, 2, 2, 2]);
+    let back = signed(&timestamp(3, LATER, 1), &[online]);
+    attempt("timestamp of an older snapshot", "timestamp", back, [2, 2, 2, 2]);
+    pair.put("timestamp", &timestamp(3, LATER, 3), online);
+    pair.put("3.snapshot", &snapshot(3, LATER, &[("targets", 2)]), online);
+    let back = signed(&snapshot(3, LATER, &[("targets", 1)]), &[online]);
+    attempt("snapshot of older targets", "3.snapshot", back, [2, 3, 2, 2]);
+    pair.refresh().ok();
+    assert_eq!(pair.versions(), [2, 3, 3, 2]);
+}
+
+/// Whoever has the online key can push version numbers far ahead; new online keys bring the low ones back, nothing else does.
+#[test]
+fn versions_that_were_pushed_far_ahead_are_overcome_by_new_online_keys_only() {
+    const FAR: u64 = 1 << 62;
+    let new = SigningKey::from_seed(&[8; 32]);
+    let stranger = SigningKey::from_seed(&[9; 32]);
+    let recovers = |what: &str, bend: &dyn Fn(&Pair), trusted: [u64; 4]| {
+        let pair = Pair::start();
+        let signs = |version: u64, key: &SigningKey| {
+            pair.put(&format!("{version}.snapshot"), &snapshot(version, LATER, &[("targets", 1)]), key);
+            pair.put("timestamp", &timestamp(version, LATER, version), key);
+        };
+        signs(FAR, &pair.online);
+        pair.init().ok();
+        pair.refresh().ok();
+        assert_eq!(pair.versions(), [1, FAR, FAR, 1]);
+        pair.put("2.root", &root(2, &pair.governance, &new), &pair.governance);
+        signs(1, &new);
+        bend(&pair);
+        let code = pair.refresh().code;
+        assert_eq!((code, pair.versions()), (i32::from(trusted != [2, 1, 1, 1]), trusted), "{what}");
+        if code == 0 {
+            signs(FAR, &pair.online);
+            assert_eq!((pair.refresh().code, pair.versions()), (1, trusted), "the old key once more");
+        }
+    };
+    recovers("by the root of governance", &|_| (), [2, 1, 1, 1]);
+    let by = |pair: &Pair, key: &SigningKey| pair.put("2.root", &root(2, &pair.governance, &new), key);
+    recovers("a root by the online key", &|pair| by(pair, &pair.online), [1, FAR, FAR, 1]);
+    recovers("a root by its own new key", &|pair| by(pair, &new), [1, FAR, FAR, 1]);
+    recovers("a root by a stranger", &|pair| by(pair, &stranger), [1, FAR, FAR, 1]);
+    let same = |pair: &Pair| {
+        pair.put("2.root", &root(2, &pair.governance, &pair.online), &pair.governance);
+        pair.put("1.snapshot", &snapshot(1, LATER, &[("targets", 1)]), &pair.online);
+        pair.put("timestamp", &timestamp(1, LATER, 1), &pair.online);
+    };
+    recovers("a root that names the same online key", &same, [2, FAR, FAR, 1]);
+    let old = |pair: &Pair| pair.put("timestamp", &timestamp(1, LATER, 1), &pair.online);
+    recovers("a timestamp by the key that was taken away", &old, [2, FAR, FAR, 1]);
 }
 
 #[test]
@@ -210,7 +179,7 @@ fn a_role_may_have_any_name_and_none_of_them_is_a_path() {
         ("grün", "gr%C3%BCn"),
         ("..", ".."),
     ] {
-        let pair = Pair::new();
+        let pair = Pair::start();
         let team = SigningKey::from_seed(&[3; 32]);
         pair.publish(1, &targets(1, &[], &[(role, &team, "*", false)]), &[role]);
         pair.put(&format!("1.{quoted}"), &targets(1, &[("tool", b"x")], &[]), &team);
@@ -227,7 +196,7 @@ fn a_role_may_have_any_name_and_none_of_them_is_a_path() {
     }
     // A team cannot take the name of one of the four.
     for role in ["root", "timestamp", "snapshot", "targets"] {
-        let pair = Pair::new();
+        let pair = Pair::start();
         let team = SigningKey::from_seed(&[3; 32]);
         pair.publish(1, &targets(1, &[], &[(role, &team, "*", false)]), &[role]);
         pair.init().ok();
@@ -239,7 +208,7 @@ fn a_role_may_have_any_name_and_none_of_them_is_a_path() {
 
 #[test]
 fn a_target_is_found_in_the_order_of_delegations_and_only_where_its_name_is_delegated() {
-    let pair = Pair::new();
+    let pair = Pair::start();
     let [a, b] = [3, 4].map(|seed| SigningKey::from_seed(&[seed; 32]));
     let top = targets(
         1,
@@ -283,7 +252,7 @@ fn a_target_is_found_in_the_order_of_delegations_and_only_where_its_name_is_dele
 
 #[test]
 fn a_target_that_is_not_the_signed_one_is_never_written() {
-    let pair = Pair::new();
+    let pair = Pair::start();
     let path = format!("targets/{}.tool", Digest::of(b"the tool"));
     pair.publish(1, &targets(1, &[("tool", b"the tool")], &[]), &[]);
     pair.init().ok();
@@ -317,7 +286,7 @@ fn a_role_that_two_delegate_counts_only_with_the_keys_of_the_one_who_is_asked() 
         ("by nobody", vec![], [false, false]),
     ] {
         for (name, found) in ["a/tool", "b/tool"].iter().zip(found) {
-            let pair = Pair::new();
+            let pair = Pair::start();
             let top = targets(1, &[], &[("a", &a, "a/*", true), ("b", &b, "b/*", true)]);
             pair.publish(1, &top, &["a", "b", "both"]);
             pair.put("1.a", &targets(1, &[], &[("both", &of_a, "*/*", true)]), &a);
@@ -332,7 +301,7 @@ fn a_role_that_two_delegate_counts_only_with_the_keys_of_the_one_who_is_asked() 
         }
     }
     // What was believed for one is not believed for the other because it is there already.
-    let pair = Pair::new();
+    let pair = Pair::start();
     let top = targets(1, &[], &[("a", &a, "a/*", true), ("b", &b, "b/*", true)]);
     pair.publish(1, &top, &["a", "b", "both"]);
     pair.put("1.a", &targets(1, &[], &[("both", &of_a, "*/*", true)]), &a);
@@ -350,7 +319,7 @@ fn a_role_that_two_delegate_counts_only_with_the_keys_of_the_one_who_is_asked() 
 fn signatures_count_once_per_key_and_thresholds_are_what_they_say() {
     let second = SigningKey::from_seed(&[7; 32]);
     let with = |threshold: u64, own: &dyn Fn(Vec<u8>) -> Vec<u8>| {
-        let pair = Pair::new();
+        let pair = Pair::start();
         // Timestamps are of two keys from here on; `root` names the first one only.
         let mut next = root(2, &pair.governance, &pair.online);
         let other = root(2, &pair.governance, &second);
