@@ -75,6 +75,15 @@ impl World {
         self.finish(forged, &snapshot, step)
     }
 
+    /// The same files under a new timestamp, and under another snapshot where `bend` makes one of it.
+    pub fn reseal(&self, forged: Forged, bend: impl FnOnce(&mut Snapshot)) -> Forged {
+        let name = forged.files.keys().find(|name| name.ends_with(".snapshot.json")).unwrap();
+        let mut snapshot = Signed::<Snapshot>::parse(&Role::Snapshot, &forged.files[name]).unwrap().signed;
+        bend(&mut snapshot);
+        let snapshot = Signed::by(snapshot, &[&self.server_key("online")]);
+        self.finish(forged, &snapshot, NEXT.fetch_add(1, Ordering::SeqCst))
+    }
+
     fn finish(&self, mut forged: Forged, snapshot: &Signed<Snapshot>, step: u64) -> Forged {
         let bytes = snapshot.to_bytes();
         let now = self.now();

@@ -13,6 +13,7 @@ pub mod check;
 pub mod forge;
 pub mod http;
 pub mod machine;
+pub mod own_ledger;
 pub mod pg;
 pub mod programs;
 pub mod proxy;

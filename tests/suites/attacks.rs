@@ -1,106 +1,33 @@
 //! A server that has been taken over tries to make hosts change what nobody approved. Each attempt is a case of
 //! `research/trust.md` §7 with its number; every one must end in a signed refusal and an untouched host.
 
-use shared::approval::{Approval, Decision};
+use super::stage::{MOTD, Stage};
+use shared::approval::Decision;
 use shared::bundle::{Bundle, GateFile};
 use shared::change::{Change, ChangeType};
 use shared::envelope::Envelope;
-use shared::keys::SigningKey;
+use shared::keys::{PublicKey, SigningKey};
 use shared::plan::PlanSet;
 use shared::receipt::HostOutcome;
 use shared::statement::Statement;
 use shared::summary::Summary;
 use shared::tuf::metadata::MetaFile;
 use shared::tuf::names::MetaName;
-use shared::tuf::{Role, Signed, Snapshot, TargetName, writer};
+use shared::tuf::{Role, TargetName};
 use std::sync::Arc;
 use tests::forge::{Forged, target};
 use tests::http::Message;
-use tests::world::{NewChange, Second};
+use tests::world::NewChange;
 use tests::{World, check};
 
-const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
-
-/// Keys and hosts for a row of attacks; every change is planned before the server turns hostile.
-pub(super) struct Stage<'w> {
-    pub(super) world: &'w mut World,
-    lead: SigningKey,
-    second: Second,
-    changes: Vec<String>,
-}
-
-impl<'w> Stage<'w> {
-    pub(super) fn new(world: &'w mut World, changes: usize) -> Self {
-        Self::of(world, changes, MOTD, &[])
-    }
-
-    fn of(world: &'w mut World, changes: usize, manifest: &str, more: &[&str]) -> Self {
-        let second = world.add_second_person();
-        world.join("a1", "production");
-        world.join("v1", "vault");
-        world.publish("base", "1.0.0", manifest).ok();
-        let new = NewChange { manifests: &["base@1.0.0"], more, ..NewChange::default() };
-        let changes: Vec<String> = (0..changes).map(|_| world.draft(&new)).collect();
-        changes.iter().for_each(|id| world.submit(id));
-        world.tick_all();
-        Self { lead: world.own_key("approver"), second, changes, world }
-    }
-
-    /// The next unused change, fully approved as an honest bundle would be.
-    pub(super) fn next(&mut self) -> Bundle {
-        let id = self.changes.pop().unwrap();
-        let mut bundle = self.world.bundle(&id);
-        bundle.approvals = vec![self.yes("lead", &bundle, |_| {}), self.yes("second", &bundle, |_| {})];
-        bundle
-    }
-
-    pub(super) fn yes(
-        &self,
-        person: &str,
-        bundle: &Bundle,
-        bend: impl FnOnce(&mut Approval),
-    ) -> Statement<Approval> {
-        let key = if person == "second" { &self.second.key } else { &self.lead };
-        self.world.sign_approval(&bundle.change, &bundle.plan_set, person, key, bend)
-    }
-
-    /// Serves the bundle under its own name and expects this refusal from the host.
-    pub(super) fn refused(&mut self, host: &str, bundle: &Bundle, code: &str) {
-        let (name, bytes) = target(bundle);
-        self.refused_file(host, name, bytes, code);
-    }
-
-    fn refused_file(&mut self, host: &str, name: TargetName, bytes: Vec<u8>, code: &str) {
-        let TargetName::Change { id, .. } = name.clone() else { panic!("{name}") };
-        let forged = self.world.forge(&[(name, bytes)]);
-        self.world.take_over(forged);
-        let said = self.world.tick(host);
-        let host = &self.world.hosts[host];
-        let codes = host.refusal_codes(id.as_str());
-        assert!(codes.iter().any(|c| c == code), "expected {code} for {id}, found {codes:?}: {said}");
-        assert!(host.receipt(id.as_str()).is_none(), "{id} was run");
-        assert!(!host.path("/etc/motd").exists());
-        assert_eq!(host.spooled(), 0, "the refusal is on record");
-    }
-
-    /// The same server with a bundle in which everything is right: what was refused before was refused for
-    /// its one fault.
-    pub(super) fn applied(&mut self, host: &str, bundle: &Bundle) {
-        let forged = self.world.forge(&[target(bundle)]);
-        self.world.take_over(forged);
-        let receipt = self.world.tick_until_receipt(host, bundle.change.body.change_id.as_str());
-        assert_eq!(receipt.body.outcome.as_str(), "applied");
-        assert!(self.world.hosts[host].path("/etc/motd").exists());
-    }
-}
-
 on_both! {
-    /// 15–17, 19–23, 26, 28, 30, 37
+    /// 15–20, 22, 23, 26, 30, 37
     fn a_server_with_all_its_keys_cannot_start_an_unapproved_change(world) {
-        let mut stage = Stage::new(world, 16);
+        let mut stage = Stage::new(world, 21);
         approvals_that_do_not_count(&mut stage);
         approvals_of_something_else(&mut stage);
         changes_that_were_altered(&mut stage);
+        changes_that_their_author_altered(&mut stage);
         let good = stage.next();
         stage.applied("a1", &good);
         stage.applied("v1", &good);
@@ -172,7 +99,8 @@ fn approvals_of_something_else(stage: &mut Stage<'_>) {
 /// The attacker has no author key, so an altered change carries the old signature or one of his own.
 fn changes_that_were_altered(stage: &mut Stage<'_>) {
     let stranger = SigningKey::from_seed(&[66; 32]);
-    let bends: [fn(&mut Change); 2] = [
+    let bends: [fn(&mut Change); 3] = [
+        |change| change.manifests[0].version = semver::Version::new(1, 4, 3),
         |change| change.intervals[0].from = change.intervals[0].from.plus(-7_200),
         |change| change.manifests[0].sha256 = shared::digest::Digest::of(b"another manifest"),
     ];
@@ -200,20 +128,56 @@ fn changes_that_were_altered(stage: &mut Stage<'_>) {
     stage.refused_file("a1", TargetName::Change { id, revision: 7 }, bytes, "change.invalid");
 }
 
-/// 18: the bundle disappears and comes back, and comes back once more after a restart of the agent (each tick
-/// is a new process).
+/// 15, 16: the author is in with the server. What was approved is another statement, and not for this host's key.
+fn changes_that_their_author_altered(stage: &mut Stage<'_>) {
+    let [a1, v1] = ["a1", "v1"].map(|host| stage.world.hosts[host].key().public());
+    let key_of = |change: &mut Change, host: PublicKey, key: PublicKey| {
+        let mut targets = change.targets.iter_mut();
+        targets.find(|target| target.agent == host.agent_id()).unwrap().key = key.digest();
+    };
+    type Bend<'a> = Box<dyn Fn(&mut Change) + 'a>;
+    let stranger = SigningKey::from_seed(&[66; 32]).public();
+    let bends: [(&str, Bend<'_>); 3] = [
+        ("change.revision", Box::new(|c| c.manifests[0].version = semver::Version::new(1, 4, 3))),
+        ("change.not_for_me", Box::new(|c| key_of(c, a1, stranger))),
+        ("change.not_for_me", Box::new(|c| (key_of(c, a1, v1), key_of(c, v1, a1)).0)),
+    ];
+    for (code, bend) in bends {
+        let mut bundle = stage.next();
+        let mut body = bundle.change.body.clone();
+        bend(&mut body);
+        bundle.change = Statement::sign(body, &stage.lead);
+        bundle.plan_set.change = bundle.change.digest;
+        stage.refused("a1", &bundle, code);
+    }
+    // Approved by everybody, for the other host.
+    let mut bundle = stage.next();
+    let mut body = bundle.change.body.clone();
+    body.targets.retain(|target| target.agent == v1.agent_id());
+    approved_anew(stage, &mut bundle, body);
+    stage.refused("a1", &bundle, "change.not_for_me");
+}
+
+/// 18: the bundle disappears and comes back, also with other words of the same persons; each tick is a new process.
 fn again_after_it_was_run(stage: &mut Stage<'_>, bundle: &Bundle) {
     let id = bundle.change.body.change_id.to_string();
     std::fs::remove_file(stage.world.hosts["a1"].path("/etc/motd")).unwrap();
     check::accept(stage.world, "a1");
-    let nothing = stage.world.forge(&[]);
-    stage.world.take_over(nothing);
-    stage.world.tick("a1");
-    let forged = stage.world.forge(&[target(bundle)]);
-    stage.world.take_over(forged);
-    stage.world.tick("a1");
-    assert!(!stage.world.hosts["a1"].path("/etc/motd").exists(), "it ran twice");
-    assert!(stage.world.hosts["a1"].refusal_codes(&id).contains(&"change.replay".to_owned()));
+    let anew = |person: &str| stage.yes(person, bundle, |a| a.nonce = "9".repeat(32));
+    let (lead, second) = (anew("lead"), anew("second"));
+    let more = [&bundle.approvals[..], &[lead.clone(), second.clone()]].concat();
+    for approvals in [bundle.approvals.clone(), vec![second, lead], more] {
+        let nothing = stage.world.forge(&[]);
+        stage.world.take_over(nothing);
+        stage.world.tick("a1");
+        let forged = stage.world.forge(&[target(&Bundle { approvals, ..bundle.clone() })]);
+        stage.world.take_over(forged);
+        let said = stage.world.tick("a1");
+        let host = &stage.world.hosts["a1"];
+        assert!(!host.path("/etc/motd").exists(), "it ran twice: {said}");
+        assert!(host.refusal_codes(&id).contains(&"change.replay".to_owned()), "{said}");
+        assert_eq!(host.spooled(), 0, "the refusal is on record");
+    }
 }
 
 on_both! {
@@ -388,15 +352,10 @@ fn older_policy(stage: &mut Stage<'_>, bundle: &Bundle, old: &Forged) {
 
 /// A repository with the bundle whose snapshot pins these bytes as targets of that number.
 fn pinning(world: &World, bundle: &Bundle, pinned: u64, targets: &[u8]) -> Forged {
-    let mut forged = world.forge(&[target(bundle)]);
-    let name = forged.files.keys().find(|name| name.ends_with(".snapshot.json")).unwrap().clone();
-    let mut snapshot = Signed::<Snapshot>::parse(&Role::Snapshot, &forged.files[&name]).unwrap().signed;
-    snapshot.meta.insert(MetaName(Role::Targets), MetaFile::of(pinned, targets));
-    let (online, now) = (world.server_key("online"), world.now());
-    let snapshot = Signed::by(snapshot, &[&online]).to_bytes();
-    let timestamp = writer::timestamp(forged.timestamp_version, now.plus(86_400), now, &snapshot).unwrap();
-    forged.files.insert("timestamp.json".into(), Signed::by(timestamp, &[&online]).to_bytes());
-    forged.files.insert(name, snapshot);
+    let pin = MetaFile::of(pinned, targets);
+    let mut forged = world.reseal(world.forge(&[target(bundle)]), |snapshot| {
+        snapshot.meta.insert(MetaName(Role::Targets), pin);
+    });
     forged.files.insert(Role::Targets.file(pinned), targets.to_vec());
     forged
 }
@@ -538,6 +497,7 @@ on_both! {
             assert!(codes.iter().all(|code| code == "wave.gate") && !codes.is_empty(), "{codes:?}");
             let ran = world.hosts["a2"].path("/etc/motd").exists();
             assert!(!ran, "it started on {count}");
+            assert_eq!(world.hosts["a2"].spooled(), 0, "the refusal is on record");
         }
         let good = gate(vec![brief(HostOutcome::Applied, &canary)]);
         let forged = world.forge(&[target(&bundle), good]);

@@ -1,8 +1,14 @@
 //! Hosts that are there twice, hosts that were put back to an old state, and a server that was.
 
+use shared::governance::keys_of;
 use shared::keys::SigningKey;
+use shared::ledger::VerifierKey;
+use shared::tuf::metadata::{Root, Targets};
+use shared::tuf::writer::{self, KeySet};
+use shared::tuf::{Role, Signed, Snapshot};
 use std::path::Path;
 use std::process::Command;
+use tests::forge::target;
 use tests::world::{Host, NewChange};
 use tests::{Said, World, root};
 
@@ -18,6 +24,10 @@ fn copy(from: &Path, to: &Path) {
 /// A host with a change that it may begin, because its window has just opened.
 fn ready(world: &mut World) -> String {
     world.join("a1", "production");
+    planned(world)
+}
+
+fn planned(world: &mut World) -> String {
     world.publish("steps", "1.0.0", STEPS).ok();
     let new = NewChange { manifests: &["steps@1.0.0"], window: "now+1h..+4h", ..NewChange::default() };
     let id = world.request_and_approve(&new);
@@ -97,17 +107,22 @@ on_both! {
 }
 
 on_both! {
+    /// 47: from before it was approved, and from the day when it had just joined
     fn a_state_directory_from_an_old_backup_runs_nothing_a_second_time(world) {
-        let id = ready(world);
-        let (state, backup) = (world.hosts["a1"].state(), world.path("backup"));
+        world.join("a1", "production");
+        let (state, backup, young) = (world.hosts["a1"].state(), world.path("backup"), world.path("young"));
+        copy(&state, &young);
+        let id = planned(world);
         copy(&state, &backup);
         world.shift_clock(2 * 3_600);
         assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
         world.tick("a1");
-        std::fs::remove_dir_all(&state).unwrap();
-        copy(&backup, &state);
-        for _ in 0..3 {
-            is_held(world, &world.hosts["a1"]);
+        for old in [&young, &backup] {
+            std::fs::remove_dir_all(&state).unwrap();
+            copy(old, &state);
+            for _ in 0..3 {
+                is_held(world, &world.hosts["a1"]);
+            }
         }
         assert_eq!(world.hosts["a1"].lines("/var/lib/lab/runs"), 1);
         let status = Said::of(&mut world.agent(&world.hosts["a1"], &["status"])).ok().out;
@@ -178,6 +193,45 @@ fn starts_nothing(opened: &Path) {
     }
 }
 
+/// Whoever has the repository's keys, or an approver's, cannot put a ledger or a repository key of his own in place. What
+/// hosts saw last is passed off as listed, so that nothing else is wrong.
+fn others_say_that_it_goes_on(world: &World, newest: &Snapshot) {
+    let [online, approver] = [world.server_key("online"), world.own_key("approver")];
+    let own = SigningKey::from_seed(&[66; 32]);
+    let site = &world.hosts["a1"].site;
+    let vkey = VerifierKey::new(format!("assent/{site}/own").parse().unwrap(), own.public());
+    let mut policy = world.policy();
+    policy.version += 50;
+    policy.log.vkeys.insert(0, vkey.to_string());
+    let (targets, policy) = world.targets_with(&policy, &online);
+    let targets = Targets { version: targets.signed.version + 50, ..targets.signed };
+    let edition = world.forge_with(&[], Some((&Signed::by(targets, &[&online]), &policy)));
+    let edition = world.reseal(edition, |snapshot| {
+        let content = newest.meta.iter().filter(|(name, _)| matches!(name.0, Role::Content(_)));
+        snapshot.meta.extend(content.map(|(name, pin)| (name.clone(), *pin)));
+    });
+    let trusted = std::fs::read(world.hosts["a1"].state().join("tuf/root.json")).unwrap();
+    let trusted = Signed::<Root>::parse(&Role::Root, &trusted).unwrap().signed;
+    let (version, governance) = (trusted.version + 1, keys_of(&trusted, &trusted.roles.root));
+    let next = |signers: &[&SigningKey]| {
+        let until = world.now().plus(400 * 86_400);
+        let root = writer::new_root(version, until, &governance, &KeySet::one(own.public())).unwrap();
+        let mut forged = world.forge(&[]);
+        forged.files.insert(Role::Root.file(version), Signed::by(root, signers).to_bytes());
+        forged
+    };
+    for (what, forged) in [
+        ("an edition by the repository's key", edition),
+        ("a root by the repository's key, the old one and the new one", next(&[&online, &own])),
+        ("a root by an approver", next(&[&approver])),
+    ] {
+        world.take_over(forged);
+        let said = world.tick_unchecked("a1");
+        assert!(said.all().contains("tuf.invalid"), "{what}: {said}");
+    }
+    world.proxy.through();
+}
+
 /// Exported and verified offline.
 fn is_proven(world: &World, change: &str) -> String {
     let tar = world.path(&format!("evidence-{change}.tar"));
@@ -209,6 +263,8 @@ on_both! {
         world.assent(&["log", "verify"]).ok();
         assert_eq!(world.hosts["a1"].spooled(), 0);
 
+        let newest = world.current_snapshot();
+
         // The backup comes back. Nobody believes such a server by itself, neither hosts nor people.
         world.stop_server();
         let opened = world.open_backup(&backup);
@@ -227,6 +283,9 @@ on_both! {
         world.start_server();
         let ticked = world.tick_unchecked("a1");
         assert!(ticked.all().contains("log.fork") || ticked.all().contains("tuf.rollback"), "{ticked}");
+        others_say_that_it_goes_on(world, &newest);
+        // What was approved in the backup and withdrawn afterwards, by the repository key of the backup.
+        let of_the_backup = world.forge(&[target(&world.bundle(&withdrawn))]);
         world.assent(&["site", "show"]).refused("assent site restore");
         let log = world.assent(&["log", "verify"]);
         assert_ne!(log.code, 0, "{log}");
@@ -259,6 +318,11 @@ on_both! {
         world.tick("a1");
         assert_eq!(world.why("a1", &withdrawn).1, "change.halted");
         assert_eq!(world.hosts["a1"].read("etc/later"), None);
+        world.take_over(of_the_backup);
+        let said = world.tick("a1");
+        assert!(said.all().contains("tuf.invalid"), "the old repository key counts no more: {said}");
+        assert_eq!((world.hosts["a1"].read("etc/later"), world.hosts["a1"].spooled()), (None, 0));
+        world.proxy.through();
 
         // Everyday work, with numbers that were never given away before.
         world.publish("again", "1.0.0", "resources:\n  - file: {path: /etc/again, content: x}\n").ok();

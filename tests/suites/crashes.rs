@@ -230,8 +230,18 @@ on_both! {
             bend(&mut body);
             Statement::sign(body, &key).envelope
         };
-        let early = send(&bent(&|r| r.header.seq += 5));
-        assert_eq!((early.status(), early.json()["code"].as_str()), (409, Some("chain.gap")), "{}", early.text());
+        // All that the host ever said, the newest first: it is in the ledger where it was.
+        let statements = world.hosts["a1"].statements();
+        let all = statements.receipts.into_values().map(|s| s.envelope).chain(statements.refusals.into_values().map(|s| s.envelope));
+        let all: Vec<_> = all.collect();
+        for statement in all.iter().rev() {
+            assert_eq!(send(statement).status(), 200);
+        }
+        assert_eq!(check::read_ledger(world).len(), size, "another order adds nothing");
+        for missing in [1, 5, 1_000] {
+            let early = send(&bent(&|r| r.header.seq += 1 + missing));
+            assert_eq!((early.status(), early.json()["code"].as_str()), (409, Some("chain.gap")), "{}", early.text());
+        }
         let forked = send(&bent(&|r| r.note = "another story".into()));
         assert_eq!((forked.status(), forked.json()["code"].as_str()), (409, Some("chain.fork")), "{}", forked.text());
 

@@ -2,11 +2,14 @@
 
 use shared::digest::Digest;
 use shared::keys::SigningKey;
-use shared::ledger::{Checkpoint, InclusionProof, Leaf, LeafKind, merkle};
+use shared::ledger::{KeyName, Leaf, LeafKind};
+use shared::receipt::{Receipt, Refusal};
+use shared::refusal::Code;
 use shared::statement::Statement;
 use shared::wire::{Record, Recorded};
 use std::sync::Arc;
 use tests::http::Message;
+use tests::own_ledger::OwnLedger;
 use tests::world::NewChange;
 use tests::{Database, World};
 
@@ -151,60 +154,67 @@ on_both! {
     }
 }
 
+/// How long a ledger that is kept for one host is before the host's statement, for a size that the host has seen, and whether
+/// it proves that it has grown from there.
+type Story = (&'static str, fn(u64) -> u64, bool);
+
+const STORIES: [Story; 4] = [
+    ("begun anew", |_| 0, false),
+    ("cut", |seen| seen - 2, false),
+    ("as long, and another", |seen| seen - 1, false),
+    ("rewritten and gone on", |seen| seen, true),
+];
+
 on_both! {
     /// 46: a log of its own for one host, correctly signed, that does not continue what the host has seen
-    fn a_host_does_not_accept_a_log_that_was_begun_anew(world) {
+    fn a_host_does_not_accept_a_log_that_tells_it_another_story(world) {
         let id = planned(world, &[]);
         world.approve(&id).ok();
         world.tick("a2");
-        let (log, name) = (world.server_key("log"), format!("assent/{}", world.hosts["a1"].site));
-        world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
-            if request.path() != "/agent/v1/statements" {
-                return Some(ask(request));
-            }
-            let record: Record = serde_json::from_slice(&request.body).unwrap();
-            Some(Message::reply(200, &serde_json::to_vec(&own_log(&record, &name, &log)).unwrap()))
-        }));
-        let seen = std::fs::read(world.hosts["a1"].state().join("log_seen.json")).unwrap();
-        let said = world.tick("a1");
-        assert!(said.all().contains("log"), "{said}");
-        assert!(world.hosts["a1"].spooled() > 0, "the statement waits for a true proof");
-        assert_eq!(std::fs::read(world.hosts["a1"].state().join("log_seen.json")).unwrap(), seen);
+        let log = Arc::new(world.server_key("log"));
+        let origin: KeyName = format!("assent/{}", world.hosts["a1"].site).parse().unwrap();
+        let kept = world.hosts["a1"].state().join("log_seen.json");
+        let seen = std::fs::read(&kept).unwrap();
+        for story in STORIES {
+            let (log, origin) = (log.clone(), origin.clone());
+            world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
+                if request.path() != "/agent/v1/statements" {
+                    return Some(ask(request));
+                }
+                let record: Record = serde_json::from_slice(&request.body).unwrap();
+                Some(Message::reply(200, &serde_json::to_vec(&told(&record, story, &origin, &log)).unwrap()))
+            }));
+            let said = world.tick("a1");
+            assert!(said.all().contains("log.fork"), "{}: {said}", story.0);
+            assert!(world.hosts["a1"].spooled() > 0, "{}: the statement waits for a true proof", story.0);
+            assert_eq!(std::fs::read(&kept).unwrap(), seen, "{}", story.0);
+        }
         world.proxy.through();
-        world.tick("a1");
-        world.tick("a1");
+        world.settle_spool("a1");
         assert_eq!(world.hosts["a1"].spooled(), 0);
+        let refusals = world.hosts["a1"].statements().refusals;
+        assert!(refusals.values().any(|refusal| refusal.body.reason.code == Code::LogFork), "it is on record");
     }
 }
 
-/// A log that holds only this statement.
-fn own_log(record: &Record, name: &str, key: &SigningKey) -> Recorded {
+/// What a server answers that tells this story to the host.
+fn told(record: &Record, (_, before, grown): Story, origin: &KeyName, key: &SigningKey) -> Recorded {
     let bytes = record.statement.to_bytes();
     let kind = shared::statement::type_of(&record.statement).unwrap();
-    let leaf = if kind.contains("receipt") {
-        let body = Statement::<shared::receipt::Receipt>::parse(&bytes).unwrap().body;
-        Leaf::new(
-            LeafKind::Receipt,
-            record.statement.digest(),
-            Some(body.header.agent_id),
-            Some(body.header.seq),
-            Some(body.change_id),
-        )
+    let (kind, header, change) = if kind.contains("receipt") {
+        let body = Statement::<Receipt>::parse(&bytes).unwrap().body;
+        (LeafKind::Receipt, body.header, Some(body.change_id))
     } else {
-        let body = Statement::<shared::receipt::Refusal>::parse(&bytes).unwrap().body;
-        Leaf::new(
-            LeafKind::Refusal,
-            record.statement.digest(),
-            Some(body.header.agent_id),
-            Some(body.header.seq),
-            body.change_id,
-        )
+        let body = Statement::<Refusal>::parse(&bytes).unwrap().body;
+        (LeafKind::Refusal, body.header, body.change_id)
     };
-    let leaf = leaf.unwrap();
-    let checkpoint =
-        Checkpoint { origin: name.parse().unwrap(), size: 1, root: merkle::root_of(&[leaf.hash()]) };
-    let note = checkpoint.sign(key).unwrap().to_string();
-    let entry = String::from_utf8(leaf.to_bytes()).unwrap();
-    let inclusion = InclusionProof { leaf: entry, index: 0, hashes: Vec::new() };
-    Recorded { inclusion, checkpoint: note, consistency: None }
+    let digest = record.statement.digest();
+    let leaf = Leaf::new(kind, digest, Some(header.agent_id), Some(header.seq), change).unwrap();
+    let seen = record.log_size.expect("it says what it has seen");
+    let own = OwnLedger::new(before(seen), [leaf]);
+    Recorded {
+        inclusion: own.inclusion(own.size() - 1),
+        checkpoint: own.checkpoint(origin, key),
+        consistency: grown.then(|| own.consistency(seen)),
+    }
 }

@@ -1,16 +1,15 @@
 //! Hosts that begin only what the ledger is proven to hold, against a server that hides something or shows another tree.
 
 use shared::bundle::Bundle;
+use shared::digest::Digest;
 use shared::keys::SigningKey;
-use shared::ledger::{
-    Checkpoint, ConsistencyProof, Frontier, InclusionProof, Leaf, LeafKind, VerifierKey, tree,
-};
+use shared::ledger::{Checkpoint, Leaf, LeafKind, VerifierKey};
 use shared::wire::{AskProofs, Proofs};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tests::World;
 use tests::forge::{serving, target};
 use tests::http::Message;
+use tests::own_ledger::OwnLedger;
 use tests::world::NewChange;
 
 const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"hello\\n\"}\n";
@@ -18,29 +17,15 @@ const MOTD: &str = "resources:\n  - file: {path: /etc/motd, content: \"hello\\n\
 /// What a server proves that keeps a tree of its own for one host: correctly signed, and full of what was asked for.
 fn forked(asked: &AskProofs, change: &str, key: &SigningKey, vkey: &VerifierKey) -> Proofs {
     let since = asked.log_size.unwrap_or(1);
-    let leaf = |kind, digest| Leaf::new(kind, digest, None, None, Some(change.parse().unwrap())).unwrap();
-    let mut leaves: Vec<Leaf> =
-        (0..since).map(|n| leaf(LeafKind::PlanSet, shared::digest::Digest::of(&n.to_be_bytes()))).collect();
-    for (place, digest) in asked.statements.iter().enumerate() {
+    let leaf = |(place, digest): (usize, &Digest)| {
         let kind = if place == 0 { LeafKind::Change } else { LeafKind::Approval };
-        leaves.push(leaf(kind, *digest));
-    }
-    let (mut frontier, mut nodes) = (Frontier::default(), BTreeMap::new());
-    for leaf in &leaves {
-        nodes.extend(frontier.append(leaf.hash()).into_iter().map(|n| ((n.level, n.index), n.digest)));
-    }
-    let size = frontier.size();
-    let checkpoint = Checkpoint { origin: vkey.name().clone(), size, root: frontier.root() };
-    let proof = |index: u64| InclusionProof {
-        leaf: String::from_utf8(leaves[usize::try_from(index).unwrap()].to_bytes()).unwrap(),
-        index,
-        hashes: tree::inclusion_proof(index, size, &nodes).unwrap(),
+        Leaf::new(kind, *digest, None, None, Some(change.parse().unwrap())).unwrap()
     };
-    let hashes = tree::consistency_proof(since, size, &nodes).unwrap();
+    let own = OwnLedger::new(since, asked.statements.iter().enumerate().map(leaf));
     Proofs {
-        checkpoint: checkpoint.sign(key).unwrap().to_string(),
-        inclusion: (since..size).map(proof).collect(),
-        consistency: Some(ConsistencyProof { old_size: since, new_size: size, hashes }),
+        checkpoint: own.checkpoint(vkey.name(), key),
+        inclusion: (since..own.size()).map(|index| own.inclusion(index)).collect(),
+        consistency: Some(own.consistency(since)),
         witnessed: Vec::new(),
     }
 }
@@ -127,7 +112,7 @@ on_both! {
         let note = world.get("/v1/log/checkpoint").text();
         let log: VerifierKey = world.policy().log.vkeys[0].parse().unwrap();
         let own = Checkpoint::open(&note, &log).unwrap();
-        let other = Checkpoint { root: shared::digest::Digest::of(b"another"), ..own };
+        let other = Checkpoint { root: Digest::of(b"another"), ..own };
         let file = std::fs::read_to_string(key).unwrap();
         let secret = SigningKey::from_pem(&file[file.find("-----BEGIN").unwrap()..], None).unwrap();
         let mut forged = other.sign(&world.server_key("log")).unwrap();

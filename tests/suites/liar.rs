@@ -1,7 +1,8 @@
-//! A server that lies by leaving out, or shows a person something else than hosts get (research/trust.md §7, 31, 35, 45).
+//! A server that lies by leaving out, or shows a person something else than hosts get (research/trust.md §7, 2, 31, 35, 45).
 
 use shared::approval::Decision;
 use shared::bundle::Bundle;
+use shared::refusal::Code;
 use shared::statement::Statement;
 use std::sync::{Arc, Mutex};
 use tests::World;
@@ -79,6 +80,44 @@ on_both! {
         }
         world.settle_spool("a1");
         assert_eq!(world.hosts["a1"].spooled(), 0, "refusals are on record");
+    }
+}
+
+on_both! {
+    /// 2: everything is as it was once and was correctly signed then; what came after it is kept back
+    fn a_repository_that_stands_still_stops_changes_and_not_the_agent(world) {
+        let [mut bundle] = <[Bundle; 1]>::try_from(approved(world, &[("late", "now+26h..+4h")])).unwrap();
+        // Good for longer than the files live that are kept back.
+        let lead = world.own_key("approver");
+        let lasting = |a: &mut shared::approval::Approval| a.expires = a.at.plus(47 * HOUR);
+        bundle.approvals = vec![world.sign_approval(&bundle.change, &bundle.plan_set, "lead", &lead, lasting)];
+        let id = bundle.change.body.change_id.to_string();
+        let frozen = world.forge(&[target(&bundle)]);
+        world.take_over(frozen.clone());
+        let said = world.tick("a1");
+        assert!(said.all().contains("time.window"), "nothing but its window is missing: {said}");
+        world.shift_clock(27 * HOUR);
+        let until = world.now().plus(24 * HOUR);
+        for (what, files) in [
+            ("everything as it was", frozen.clone()),
+            ("a new timestamp over it", world.reseal(frozen.clone(), |_| ())),
+            ("a new timestamp and snapshot over it", world.reseal(frozen, |s| (s.version, s.expires) = (s.version + 1, until))),
+        ] {
+            world.take_over(files);
+            let said = world.tick("a1");
+            assert!(said.all().contains("tuf.expired"), "{what}: {said}");
+            let host = &world.hosts["a1"];
+            assert!(host.receipt(&id).is_none() && !host.path("/etc/late").exists(), "{what}: {said}");
+            let line = world.get("/v1/hosts").json()[0].clone();
+            let seen = line["last_seen"].as_str().unwrap().parse::<shared::time::Timestamp>().unwrap();
+            assert!(world.now().since(seen) < 300, "{what}: it is heard: {line}");
+        }
+        world.settle_spool("a1");
+        let refusals = world.hosts["a1"].statements().refusals;
+        assert!(refusals.values().any(|r| r.body.reason.code == Code::TufExpired), "it is on record");
+        assert_eq!(world.hosts["a1"].spooled(), 0);
+        world.take_over(world.forge(&[target(&bundle)]));
+        assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");
     }
 }
 

@@ -49,6 +49,7 @@ mod rotation;
 mod scenarios;
 mod secrets;
 mod slots;
+mod stage;
 mod sweep;
 mod takeover;
 mod touched;

@@ -1,7 +1,8 @@
 //! Whose word counts, on real hosts: not the author's where somebody else is asked for, not a passkey's where the person's
-//! own program is, and no assertion that was made for something else (research/trust.md §7, 24, 33, 34, 41).
+//! own program is, no assertion that was made for something else, and nobody's who has left (research/trust.md §7, 24, 28, 33,
+//! 34, 41).
 
-use super::attacks::Stage;
+use super::stage::Stage;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use shared::approval::Approval;
@@ -9,7 +10,7 @@ use shared::bundle::Bundle;
 use shared::digest::Digest;
 use shared::envelope::{Extension, SignatureEntry};
 use shared::keys::SigningKey;
-use shared::policy::{Assurance, DistinctFrom, PersonKey, Role};
+use shared::policy::{Assurance, DistinctFrom, Person, PersonKey, Policy, Role};
 use shared::signature::KeyKind;
 use shared::statement::Statement;
 use shared::webauthn::RelyingParty;
@@ -55,9 +56,8 @@ fn rules(world: &World, passkey: &SigningKey) {
     policy.rules[0].require.min_assurance = Assurance::ServerRendered;
     let vault = &mut policy.rules.last_mut().unwrap().require;
     (vault.approvals, vault.distinct_from) = (1, [DistinctFrom::Author].into());
-    let second = policy.persons.iter_mut().find(|person| person.id.as_str() == "second").unwrap();
     let party = RelyingParty { rp_id: PARTY.into(), origin: ORIGIN.into() };
-    second.keys.push(PersonKey {
+    second(&mut policy).keys.push(PersonKey {
         kind: KeyKind::Passkey(party),
         assurance: Assurance::ServerRendered,
         ..PersonKey::file(passkey.public(), &[Role::Approver])
@@ -123,6 +123,57 @@ on_both! {
         good.approvals.push(stage.yes("second", &good, |_| {}));
         stage.applied("v1", &good);
     }
+}
+
+on_both! {
+    /// 28: what somebody approved while it was theirs to approve counts until a later edition says that it is not
+    fn the_word_of_somebody_who_is_no_approver_any_more_starts_nothing(world) {
+        let mut stage = Stage::new(world, 6);
+        let kept = stage.world.policy();
+        type Bend = fn(&mut Policy);
+        let bends: [(&str, Bend); 5] = [
+            ("the person left", |p| p.persons.retain(|person| person.id.as_str() != "second")),
+            ("the role was taken away", |p| second(p).keys.iter_mut().for_each(|key| key.roles = [Role::Auditor].into())),
+            ("the key was exchanged", |p| {
+                second(p).keys = vec![PersonKey::file(SigningKey::from_seed(&[79; 32]).public(), &[Role::Approver])];
+            }),
+            ("the key has ended", |p| {
+                let issued = p.issued;
+                second(p).keys.iter_mut().for_each(|key| key.not_after = Some(issued));
+            }),
+            ("the key is another person's now", |p| {
+                let keys = std::mem::take(&mut second(p).keys);
+                second(p).keys = vec![PersonKey::file(SigningKey::from_seed(&[79; 32]).public(), &[Role::Approver])];
+                let id = "third".parse().unwrap();
+                p.persons.push(Person { id, name: "Third".into(), keys });
+            }),
+        ];
+        let mut number = kept.version;
+        let mut edition = |world: &World, bend: Bend| {
+            number += 1;
+            let mut policy = Policy { version: number, ..kept.clone() };
+            bend(&mut policy);
+            world.publish_policy(&policy);
+        };
+        let by_second = |stage: &mut Stage<'_>| {
+            let mut bundle = stage.next();
+            bundle.approvals = vec![stage.yes("second", &bundle, |_| {})];
+            bundle
+        };
+        for (what, bend) in bends {
+            let bundle = by_second(&mut stage);
+            println!("{what}");
+            edition(stage.world, bend);
+            stage.refused("a1", &bundle, "approval.unknown_key");
+        }
+        edition(stage.world, |_| ());
+        let good = by_second(&mut stage);
+        stage.applied("a1", &good);
+    }
+}
+
+fn second(policy: &mut Policy) -> &mut Person {
+    policy.persons.iter_mut().find(|person| person.id.as_str() == "second").unwrap()
 }
 
 on_both! {
