@@ -73,6 +73,7 @@ pub fn policy(approvals: u32) -> Policy {
         vendor: None,
         groups: vec![],
         risk_rules: Vec::new(),
+        conflicts: None,
         delegations: vec![],
         models: vec![],
         breakglass: None,

@@ -16,6 +16,7 @@ pub mod budgets;
 pub mod bundle;
 pub mod carried;
 pub mod change;
+pub mod conflict;
 pub mod digest;
 #[cfg(test)]
 mod document_tests;

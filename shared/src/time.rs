@@ -111,13 +111,38 @@ impl Interval {
 
     /// Whether some moment is in both.
     pub fn meets(&self, other: &Self) -> bool {
-        self.from.max(other.from) < self.until.min(other.until)
+        !self.overlap(other).is_empty()
+    }
+
+    /// What is in both; empty where nothing is.
+    pub fn overlap(&self, other: &Self) -> Self {
+        Self { from: self.from.max(other.from), until: self.until.min(other.until) }
+    }
+
+    /// What is left of it when all of `taken` is taken out, ascending.
+    pub fn without(self, taken: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut taken: Vec<Self> = taken.into_iter().collect();
+        taken.sort_by_key(|time| time.from);
+        let (mut free, mut from) = (Vec::new(), self.from);
+        for time in taken.into_iter().filter(|time| !time.is_empty() && time.from < self.until) {
+            let before = Self { from, until: time.from };
+            if !before.is_empty() {
+                free.push(before);
+            }
+            from = from.max(time.until);
+        }
+        let rest = Self { from, until: self.until };
+        if !rest.is_empty() {
+            free.push(rest);
+        }
+        free
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn only_utc_with_whole_seconds_is_a_time() {
@@ -156,5 +181,25 @@ mod tests {
     fn an_interval_excludes_its_end() {
         let interval = Interval { from: Timestamp(10), until: Timestamp(20) };
         assert_eq!([9, 10, 19, 20].map(|t| interval.contains(Timestamp(t))), [false, true, true, false]);
+    }
+
+    proptest! {
+        /// Each moment is either free or taken, free times do not touch, and order does not matter.
+        #[test]
+        fn free_and_taken_are_the_whole(taken in proptest::collection::vec((0..100i64, 0..20i64), 0..12)) {
+            let span = Interval { from: Timestamp(10), until: Timestamp(90) };
+            let times: Vec<_> =
+                taken.iter().map(|(from, length)| Interval { from: Timestamp(*from), until: Timestamp(from + length) }).collect();
+            let free = span.without(times.iter().copied());
+            for at in (10..90).map(Timestamp) {
+                let is_taken = times.iter().any(|time| time.contains(at));
+                prop_assert_eq!(free.iter().any(|time| time.contains(at)), !is_taken);
+            }
+            prop_assert!(free.windows(2).all(|pair| pair[0].until < pair[1].from));
+            prop_assert!(free.iter().all(|time| !time.is_empty() && time.from >= span.from && time.until <= span.until));
+            let mut turned = times;
+            turned.reverse();
+            prop_assert_eq!(span.without(turned), free);
+        }
     }
 }

@@ -127,6 +127,7 @@ impl Site {
             delegations: Vec::new(),
             groups: Vec::new(),
             risk_rules: Vec::new(),
+            conflicts: None,
             models: Vec::new(),
             breakglass: None,
             governance: Vec::new(),

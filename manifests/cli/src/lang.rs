@@ -227,6 +227,7 @@ words! {
     ConflictWarning: "the calendar {} warns", "der Kalender {} warnt";
     ConflictSameHosts: "{} may run on the same hosts at the same time", "{} läuft vielleicht zur selben Zeit auf denselben Hosts";
     ConflictRelated: "{} may run at the same time on hosts that rely on these, or on which these rely", "{} läuft vielleicht zur selben Zeit auf Hosts, von denen diese abhängen oder die von diesen abhängen";
+    ConflictBlocks: "the policy lets nobody approve the change while that stands", "laut Richtlinie genehmigt solange niemand den Change";
     ConflictSlots: "the budget {} lets fewer of these hosts change at once", "das Störungsbudget {} lässt weniger von diesen Hosts sich gleichzeitig ändern";
     HeadsOfCalendars: "CALENDAR|MODE|HOSTS|NOW OR NEXT|WHY", "KALENDER|ART|HOSTS|JETZT ODER NÄCHSTE|WARUM";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";

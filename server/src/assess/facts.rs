@@ -6,12 +6,12 @@ use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::manifests;
-use crate::schedule;
 use shared::assessment::{RiskFacts, assess as judge, defaults};
+use shared::conflict::ConflictKind;
 use shared::ids::{AgentId, ChangeId};
 use shared::manifest::Reboot;
 use shared::time::Timestamp;
-use shared::wire::{Assessment, ConflictKind};
+use shared::wire::Assessment;
 use std::collections::BTreeSet;
 
 /// How far back failures of the same manifests count, in seconds.
@@ -25,7 +25,7 @@ pub(super) fn assess(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Ass
     let hosts = fleet::list(tx)?.into_iter().filter(|host| targets.contains(&host.agent));
     let reached = cmdb::reached(tx, &hosts.map(|host| host.ci).collect::<Vec<_>>())?;
     let planned = changes::effects(tx, &change.digest)?;
-    let warned = schedule::conflicts(tx, id, now)?.iter().any(|found| found.kind == ConflictKind::Warning);
+    let warned = changes::conflicts(tx, id, now)?.iter().any(|found| found.kind == ConflictKind::Warning);
     let facts = RiskFacts {
         targets: u32::try_from(targets.len()).unwrap_or(u32::MAX),
         classes: if planned.is_empty() { body.action_classes.clone() } else { planned },

@@ -1,6 +1,7 @@
 //! Approvals, rejections and withdrawals: verified as hosts verify them, recorded, judged.
 
 use super::bundle;
+use super::conflicts;
 use super::course::{By, is_listed, lock, stands, step, unfit};
 use super::judging::{Judged, Papers, judge_hosts, plan_set};
 use super::plans::plans_lock;
@@ -104,6 +105,9 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
     if let Some(model) = &change.body.model {
         let why = format!("model {model} allows it or does not; approvals count nothing for it");
         return Err(refuse(Code::PolicyModel, why).into());
+    }
+    if body.breakglass.is_none() {
+        conflicts::check(tx, &papers.policy, &change.body, body.agents.as_deref(), now)?;
     }
     check_plans(tx, papers, &sent.plan_set)?;
     match papers.standing(row.plan_set()?, now) {

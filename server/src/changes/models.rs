@@ -4,6 +4,7 @@
 //! in foreign hands can pass over that sum, but only with changes that an author has signed, each of which hosts hold to
 //! all other caps; the evidence shows the sum.
 
+use super::conflicts;
 use super::course::{By, lock, step};
 use super::judging::{Papers, judge_hosts};
 use super::plans::plans_lock;
@@ -89,7 +90,9 @@ fn begin(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<(), Error> {
     }
     let papers = Papers::load(tx, &row)?;
     let Some(plans) = ready(tx, &papers.change.body, &statement, now)? else { return Ok(()) };
-    match check(tx, &papers.policy, &papers.change.body, now) {
+    let change = &papers.change.body;
+    let allowed = check(tx, &papers.policy, change, now);
+    match allowed.and_then(|()| conflicts::check(tx, &papers.policy, change, None, now)) {
         Ok(()) => {}
         Err(Error::Refusal(refusal)) => return told(&row, &refusal),
         Err(other) => return Err(other),

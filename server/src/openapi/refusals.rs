@@ -85,6 +85,7 @@ const CODES: &[(u16, &[&str])] = &[
             "feed.too_many",
             "chain.fork",
             "chain.gap",
+            "change.conflict",
             "change.finding_taken",
             "change.moved",
             "change.no_revision",

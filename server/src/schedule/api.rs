@@ -2,6 +2,7 @@
 
 use super::{feed, store};
 use crate::audit::{self, Action};
+use crate::changes;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
@@ -14,11 +15,12 @@ use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shared::conflict::Conflict;
 use shared::digest::Digest;
 use shared::ids::ChangeId;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
-use shared::wire::{Conflict, FreeTimes};
+use shared::wire::FreeTimes;
 
 /// How far ahead free times are looked for.
 const FURTHEST: i64 = 400 * 86_400;
@@ -40,7 +42,7 @@ async fn conflicts(
     clock: Data<Clock>,
 ) -> Result<Json<Vec<Conflict>>, Error> {
     let (id, now) = (id.into_inner(), clock.now());
-    Ok(Json(db.read("schedule.conflicts", move |tx| store::conflicts(tx, &id, now)).await?))
+    Ok(Json(db.read("schedule.conflicts", move |tx| changes::conflicts(tx, &id, now)).await?))
 }
 
 /// Under which secret a calendar reads the schedule.

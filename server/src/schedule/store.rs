@@ -1,23 +1,19 @@
 //! Brings changes and calendars together, and keeps the addresses of feeds.
 
-use super::model;
-use crate::budgets::Standing;
 use crate::calendars;
 use crate::changes;
-use crate::cmdb;
 use crate::each;
 use crate::fleet::{self, Chosen, Scope};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::people;
 use diesel::prelude::*;
-use shared::change::{Change, ChangeType};
+use shared::change::ChangeType;
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId, PersonId};
-use shared::lifecycle::State;
+use shared::ids::{AgentId, PersonId};
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
-use shared::wire::{CalendarMode, Conflict, FreeTimes};
+use shared::wire::{CalendarMode, FreeTimes};
 use std::collections::BTreeSet;
 
 diesel::table! {
@@ -29,8 +25,6 @@ diesel::table! {
     }
 }
 
-/// Entries that are looked at to see what a change's hosts have to do with others.
-const RELATED: usize = 20_000;
 /// Feeds of one person that may be open: one for each of their devices.
 const FEEDS: i64 = 20;
 
@@ -76,46 +70,6 @@ pub(super) fn is_feed(tx: &mut Conn, secret: &Digest) -> Result<bool, Error> {
     })
 }
 
-/// What gets in the way of a change from now on, the worst first. Nothing for a change that is over or never runs.
-pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Conflict>, Error> {
-    let row = changes::get(tx, id)?;
-    if row.statement.is_none() || row.retroactive || matches!(row.state()?, State::Closed(_) | State::Review)
-    {
-        return Ok(Vec::new());
-    }
-    let mut change = changes::revision(tx, &row)?.body;
-    change.intervals.retain(|time| time.until > now);
-    let Some(until) = change.usable().map(|time| time.until).max() else { return Ok(Vec::new()) };
-    let span = Interval { from: now, until };
-    let mut found = Vec::new();
-    for mode in [CalendarMode::Hard, CalendarMode::Warn] {
-        found.extend(model::with_calendars(&change, mode, &calendars::between(tx, mode, span)?));
-    }
-    let related = related(tx, &change)?;
-    for other in changes::open(tx)? {
-        if other.change_id != change.change_id {
-            found.extend(model::with_change(&change, &other, &related));
-        }
-    }
-    let budgets = Standing::of(tx, now)?;
-    found
-        .extend(budgets.budgets().filter_map(|(notice, budget)| model::with_budget(&change, notice, budget)));
-    found.sort();
-    Ok(found)
-}
-
-/// Hosts that stand on those of a change, or that those stand on, as far as the CMDB declares it and it can be followed.
-fn related(tx: &mut Conn, change: &Change) -> Result<BTreeSet<AgentId>, Error> {
-    let hosts = fleet::list(tx)?;
-    let targets = model::hosts_of(change);
-    let starts: Vec<i64> =
-        hosts.iter().filter(|host| targets.contains(&host.agent)).map(|host| host.ci.0).collect();
-    let mut found: BTreeSet<i64> = BTreeSet::new();
-    found.extend(cmdb::serving(tx, &starts, RELATED)?.unwrap_or_default());
-    found.extend(cmdb::relying(tx, &starts, RELATED)?.unwrap_or_default());
-    Ok(hosts.iter().filter(|host| found.contains(&host.ci.0)).map(|host| host.agent).collect())
-}
-
 /// When hosts that have all these labels, that the search finds or that are named could be changed: of all hosts, when
 /// nothing is asked for.
 pub(super) fn free(
@@ -144,5 +98,5 @@ pub(super) fn free(
         }
     }
     let hosts = u32::try_from(agents.len()).unwrap_or(u32::MAX);
-    Ok(FreeTimes { hosts, free: model::without(span, taken) })
+    Ok(FreeTimes { hosts, free: span.without(taken) })
 }

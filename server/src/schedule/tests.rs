@@ -1,9 +1,7 @@
-//! Conflicts and free times on both databases, and the arithmetic of times.
+//! Free times and feeds on both databases.
 
-use super::model::without;
 use crate::changes::tests::world::{NOW, World};
 use crate::kernel::i18n::Language;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::time::{Interval, Timestamp};
@@ -17,103 +15,6 @@ fn calendar(mode: &str, times: &[Interval]) -> Value {
     let calendar =
         json!({ "title": "closing of the books", "mode": mode, "holds": ["normal"], "times": times });
     json!({ "after": 0, "reason": "asked for", "calendar": calendar })
-}
-
-fn told(conflicts: &Value) -> Vec<(String, String, u64)> {
-    let one = |conflict: &Value| {
-        let text = |key: &str| conflict[key].as_str().unwrap().to_owned();
-        (text("kind"), text("with"), conflict["hosts"].as_u64().unwrap())
-    };
-    conflicts.as_array().unwrap().iter().map(one).collect()
-}
-
-#[actix_web::test]
-async fn what_gets_in_the_way_of_a_change_is_listed_the_worst_first() {
-    for mut world in World::each(1, 2).await {
-        let base = world.publish("base", "1.0.0").await;
-        let window = vec![hours(1, 3)];
-        let open = |change: &mut shared::change::Change, times: &[Interval]| {
-            change.intervals = times.to_vec();
-            change.not_after = times.last().unwrap().until;
-        };
-        let first = world.in_review(&base, |change| open(change, &window)).await;
-        let second = world.in_review(&base, |change| open(change, &[hours(2, 4)])).await;
-        let third = world.in_review(&base, |change| open(change, &[hours(3, 5)])).await;
-        let id = |of: &crate::changes::tests::world::Reviewed| of.change.body.change_id.to_string();
-        let path = format!("/v1/changes/{}/conflicts", id(&first));
-        assert_eq!(told(&world.good("GET", &path, ()).await), [("same_hosts".into(), id(&second), 2)]);
-        assert_eq!(
-            told(&world.good("GET", &format!("/v1/changes/{}/conflicts", id(&third)), ()).await),
-            [("same_hosts".into(), id(&second), 2)],
-            "windows that only touch do not overlap"
-        );
-        world.good("PUT", "/v1/calendars/audit", calendar("warn", &[hours(0, 9)])).await;
-        world.good("PUT", "/v1/calendars/year-end", calendar("hard", &[hours(2, 9)])).await;
-        let all = world.good("GET", &path, ()).await;
-        assert_eq!(
-            told(&all),
-            [
-                ("blackout".into(), "year-end".into(), 2),
-                ("warning".into(), "audit".into(), 2),
-                ("same_hosts".into(), id(&second), 2)
-            ]
-        );
-        assert_eq!(all[0]["at"]["from"].as_str(), Some(hours(2, 3).from.to_string().as_str()));
-        assert_eq!(all[0]["at"]["until"].as_str(), Some(hours(2, 3).until.to_string().as_str()));
-        world.good("PUT", "/v1/calendars/all-day", calendar("hard", &[hours(0, 2), hours(2, 9)])).await;
-        assert_eq!(told(&world.good("GET", &path, ()).await)[0], ("closed".into(), "all-day".into(), 2));
-        world.good("POST", &format!("/v1/changes/{}/withdraw", id(&second)), json!({ "note": "no" })).await;
-        assert!(told(&world.good("GET", &path, ()).await).iter().all(|(kind, ..)| kind != "same_hosts"));
-        assert_eq!(world.code("GET", "/v1/changes/C-999/conflicts", ()).await, "change.unknown");
-    }
-}
-
-/// Another change on what these hosts stand on, and budgets that leave too few slots.
-#[actix_web::test]
-async fn relations_and_short_budgets_get_in_the_way_too() {
-    for mut world in World::each(1, 3).await {
-        let base = world.publish("base", "1.0.0").await;
-        let [guest, vm_host, other] = [0, 1, 2].map(|n: usize| world.hosts[n].agent());
-        let only = |agents: &'static [usize]| {
-            let keep: Vec<_> = agents.iter().map(|n| [guest, vm_host, other][*n]).collect();
-            move |change: &mut shared::change::Change| {
-                change.targets.retain(|target| keep.contains(&target.agent));
-                change.intervals = vec![hours(1, 3)];
-                change.not_after = hours(1, 3).until;
-            }
-        };
-        let first = world.in_review(&base, only(&[0])).await;
-        let below = world.in_review(&base, only(&[1])).await;
-        world.in_review(&base, only(&[2])).await;
-        let path = |of: &crate::changes::tests::world::Reviewed| {
-            format!("/v1/changes/{}/conflicts", of.change.body.change_id)
-        };
-        assert_eq!(
-            told(&world.good("GET", &path(&first), ()).await),
-            [],
-            "{}: nothing is declared",
-            world.engine
-        );
-        let to = format!("host:{}", world.hosts[1].name);
-        let guest = format!("host:{}", world.hosts[0].name);
-        let item = json!({ "item": guest, "relations": [{ "kind": "runs_on", "to": to }] });
-        world.good("POST", "/v1/declarations", json!({ "reason": "survey", "items": [item] })).await;
-        let named = |of: &crate::changes::tests::world::Reviewed| of.change.body.change_id.to_string();
-        for (one, other) in [(&first, &below), (&below, &first)] {
-            let found = told(&world.good("GET", &path(one), ()).await);
-            assert_eq!(found, [("related".into(), named(other), 1)], "{}", world.engine);
-        }
-        let all = world.in_review(&base, only(&[0, 1, 2])).await;
-        let short = vec![("slots".to_owned(), "few".to_owned(), 3)];
-        for (after, slots, expected) in [(0, 2, short), (1, 3, vec![])] {
-            let budget = json!({ "title": "few at a time", "slots": slots, "lease_s": 600 });
-            let put = json!({ "after": after, "reason": "agreed", "budget": budget });
-            world.good("PUT", "/v1/budgets/few", put).await;
-            let mut found = told(&world.good("GET", &path(&all), ()).await);
-            found.retain(|(kind, ..)| kind == "slots");
-            assert_eq!(found, expected, "{}", world.engine);
-        }
-    }
 }
 
 #[actix_web::test]
@@ -293,25 +194,5 @@ async fn addresses_of_feeds_are_not_tried_one_after_the_other() {
             world.engine
         );
         assert_eq!(get("wrong", "192.0.2.8").await.0, 404, "others are not held to that");
-    }
-}
-
-proptest! {
-    /// Each moment is either free or taken, free times do not touch, and order does not matter.
-    #[test]
-    fn free_and_taken_are_the_whole(taken in proptest::collection::vec((0..100i64, 0..20i64), 0..12)) {
-        let span = Interval { from: Timestamp(10), until: Timestamp(90) };
-        let times: Vec<_> =
-            taken.iter().map(|(from, length)| Interval { from: Timestamp(*from), until: Timestamp(from + length) }).collect();
-        let free = without(span, times.iter().copied());
-        for at in (10..90).map(Timestamp) {
-            let is_taken = times.iter().any(|time| time.contains(at));
-            prop_assert_eq!(free.iter().any(|time| time.contains(at)), !is_taken);
-        }
-        prop_assert!(free.windows(2).all(|pair| pair[0].until < pair[1].from));
-        prop_assert!(free.iter().all(|time| !time.is_empty() && time.from >= span.from && time.until <= span.until));
-        let mut turned = times;
-        turned.reverse();
-        prop_assert_eq!(without(span, turned), free);
     }
 }

@@ -31,6 +31,7 @@ pub use witnesses::Look;
 
 use crate::assessment::RiskRule;
 use crate::change::ChangeType;
+use crate::conflict::{ConflictKind, ConflictRules};
 use crate::digest::Digest;
 use crate::governance::{Holder, Keeper};
 use crate::ids::{GroupName, HostClass, ModelName, PersonId, SiteId};
@@ -222,6 +223,9 @@ pub struct Policy {
     /// reads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub risk_rules: Vec<RiskRule>,
+    /// Which conflicts keep a change from being approved; absent: none. No host reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<ConflictRules>,
     /// What standard changes may bring without an approval of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
@@ -374,6 +378,11 @@ impl Policy {
             most.is_some_and(|most| most >= rule.require.approvals as usize)
         };
         self.rules.iter().filter(|rule| !reached(rule)).collect()
+    }
+
+    /// Whether a change of this type is not approved while it has such a conflict.
+    pub fn blocks(&self, of: ChangeType, kind: ConflictKind) -> bool {
+        self.conflicts.as_ref().is_some_and(|rules| rules.blocks(of, kind))
     }
 
     pub fn model(&self, name: &ModelName) -> Option<&Model> {

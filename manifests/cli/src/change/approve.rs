@@ -1,6 +1,7 @@
 //! `assent approve`, `reject`, `withdraw`: a person's word, signed here after everything was verified here.
 
 use super::args::ApproveArgs;
+use super::conflicts;
 use super::forecast::{self, Forecast};
 use super::glass;
 use super::narrow;
@@ -51,6 +52,9 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     };
     show_hidden(session, &review, (args.diff_to.as_deref(), args.accept_unseen), facts)?;
     let agents = narrow::narrowed(&review, args, &session.profile.config.person)?;
+    if agents.is_none() && args.glass().is_none() {
+        conflicts::check(session, &args.change)?;
+    }
     let expires = match args.glass() {
         Some(_) => glass::expires(session, &site, args.expires.as_deref())?,
         None => {

@@ -1,12 +1,13 @@
 //! What gets in the way of a change: the server's word, beside what is signed.
 
 use super::review::Review;
-use crate::error::Done;
+use crate::error::{Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
-use shared::wire::{Conflict, ConflictKind};
+use shared::conflict::{Conflict, ConflictKind};
+use shared::ids::ChangeId;
 
 /// Prints the conflicts of a change that is not over, if there are any.
 pub fn tell(session: &Session, review: &Review) -> Done {
@@ -17,6 +18,24 @@ pub fn tell(session: &Session, review: &Review) -> Done {
     }
     let found = session.api.conflicts(&review.change.body.change_id)?;
     term::print(&lines(&found, session.lang, &window::zone(None)?))
+}
+
+/// Nobody signs in vain what the server does not take by the policy. It judges again, by the hosts that were approved.
+pub fn check(session: &Session, id: &ChangeId) -> Done {
+    let found = session.api.conflicts(id)?;
+    let blocking = |conflict: &&Conflict| conflict.blocks;
+    match found.iter().find(blocking) {
+        None => Ok(()),
+        Some(first) => {
+            let what = format!("{}: {}", first.kind.as_str(), text::clean(&first.with));
+            Err(Failure::refused(format!("the policy lets nobody approve {id} now"))
+                .why(format!(
+                    "{what} is in its way on {} hosts from {} to {}",
+                    first.hosts, first.at.from, first.at.until
+                ))
+                .remedy("wait until that is over, move a window, or leave those hosts out with --skip"))
+        }
+    }
 }
 
 fn lines(found: &[Conflict], lang: Lang, zone: &TimeZone) -> String {
@@ -36,7 +55,9 @@ fn lines(found: &[Conflict], lang: Lang, zone: &TimeZone) -> String {
         let told = lang.fill(word, &text::clean(&conflict.with));
         let [from, until] = [conflict.at.from, conflict.at.until].map(|at| window::local_in(lang, at, zone));
         let hosts = lang.word(Word::Hosts);
-        out.push_str(&format!("  {told} ({})\n", text::clean(&conflict.title)));
+        let blocks =
+            if conflict.blocks { format!("; {}", lang.word(Word::ConflictBlocks)) } else { String::new() };
+        out.push_str(&format!("  {told} ({}){blocks}\n", text::clean(&conflict.title)));
         out.push_str(&format!("    {from} .. {until}, {hosts}: {}\n", conflict.hosts));
     }
     out
@@ -58,6 +79,7 @@ mod tests {
             at: Interval { from, until: from.plus(3_600) },
             hosts: 3,
             some: vec![],
+            blocks: kind == ConflictKind::SameHosts,
         };
         assert_eq!(lines(&[], Lang::En, &zone), "");
         let found = [conflict(ConflictKind::Closed, "year-end"), conflict(ConflictKind::SameHosts, "C-8")];
@@ -71,6 +93,7 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("  C-8 may run on the same hosts at the same time"), "{told}");
+        assert_eq!(told.matches("the policy lets nobody approve the change").count(), 1, "{told}");
         assert!(!told.contains('\u{1b}'), "a title steers the terminal");
         assert!(lines(&found, Lang::De, &zone).contains("GESPERRT durch den Kalender year-end"));
     }

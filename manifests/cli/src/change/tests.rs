@@ -69,6 +69,7 @@ pub fn policy() -> Policy {
         delegations: Vec::new(),
         groups: Vec::new(),
         risk_rules: Vec::new(),
+        conflicts: None,
         models: Vec::new(),
         breakglass: None,
         governance: Vec::new(),

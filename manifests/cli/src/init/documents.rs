@@ -83,6 +83,7 @@ fn policy(site: &Site<'_>, id: &SiteId) -> Done<Policy> {
         delegations: Vec::new(),
         groups: Vec::new(),
         risk_rules: Vec::new(),
+        conflicts: None,
         models: Vec::new(),
         breakglass: None,
         governance: vec![

@@ -27,6 +27,14 @@ pub fn loosened(before: &Policy, after: &Policy) -> Vec<String> {
             ));
         }
     }
+    let rules = |policy: &Policy| policy.conflicts.clone().unwrap_or_default();
+    let (old, new) = (rules(before), rules(after));
+    for kind in old.block.difference(&new.block) {
+        lines.push(format!("conflicts of kind {} no longer keep changes from being approved", kind.as_str()));
+    }
+    if !old.block.is_empty() && !new.except.is_subset(&old.except) {
+        lines.push("more types of changes are approved in spite of conflicts; see the difference".into());
+    }
     if after.one_person && !before.one_person {
         lines.push("the site has one person: whoever breaks the glass may review that alone".into());
     }
@@ -84,6 +92,8 @@ pub fn warning(before: &Policy, after: &Policy) -> String {
 #[cfg(test)]
 mod tests {
     use super::loosened;
+    use shared::change::ChangeType;
+    use shared::conflict::{ConflictKind, ConflictRules};
     use shared::policy::{Assurance, DistinctFrom, Policy, Rule};
 
     fn policy() -> Policy {
@@ -130,6 +140,20 @@ mod tests {
         let told = loosened(&policy(), &larger);
         assert!(told.len() == 1 && told[0].contains("group owners: deputy may give its words"), "{told:?}");
         assert_eq!(loosened(&larger, &policy()), Vec::<String>::new());
+        let block = |kinds: &[ConflictKind], except: &[ChangeType]| {
+            let (block, except) = (kinds.iter().copied().collect(), except.iter().copied().collect());
+            Policy { conflicts: Some(ConflictRules { block, except }), ..policy() }
+        };
+        let both = block(&[ConflictKind::SameHosts, ConflictKind::Slots], &[]);
+        let one = block(&[ConflictKind::SameHosts], &[]);
+        let told = loosened(&both, &one);
+        assert!(told.len() == 1 && told[0].contains("kind slots no longer keep"), "{told:?}");
+        assert_eq!(loosened(&one, &both), Vec::<String>::new());
+        assert_eq!(loosened(&one, &policy()).len(), 1);
+        let excepted = block(&[ConflictKind::SameHosts], &[ChangeType::Emergency]);
+        let told = loosened(&one, &excepted);
+        assert!(told.len() == 1 && told[0].contains("more types of changes"), "{told:?}");
+        assert_eq!(loosened(&excepted, &one), Vec::<String>::new());
         let alone = Policy { one_person: true, ..policy() };
         assert_eq!(loosened(&policy(), &alone).len(), 1);
         assert_eq!(loosened(&alone, &policy()), Vec::<String>::new());

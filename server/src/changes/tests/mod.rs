@@ -1,6 +1,7 @@
 //! Changes from draft to end on both databases, with documents signed as people and hosts sign them.
 
 mod at_once;
+mod conflicts;
 mod glass;
 mod halts;
 mod invariants;

@@ -128,6 +128,7 @@ pub(super) const CHANGES: &[Route] = &[
         "change.no_revision",
         "change.state",
         "change.moved",
+        "change.conflict",
         "approval.refused",
         "approval.other_revision",
         "approval.other_plan_set",

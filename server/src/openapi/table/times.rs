@@ -137,7 +137,7 @@ pub(super) const SCHEDULE: &[Route] = &[
         "Lists what gets in the way of a change: blackouts, calendars that warn, other changes on the same hosts.",
     )
     .parts(&[part::<ChangeId>("id")])
-    .answers(&[answer(200, "the conflicts, the worst first", json::<Vec<wire::Conflict>>())])
+    .answers(&[answer(200, "the conflicts, the worst first", json::<Vec<shared::conflict::Conflict>>())])
     .refuses(&["change.unknown"]),
     route(
         ("GET", "/v1/changes/{id}/assessment"),

@@ -4,12 +4,13 @@ use super::{ApproveReply, LARGE, SMALL, escape};
 use crate::error::Done;
 use crate::net::{Client, Method, Request};
 use serde::{Deserialize, Serialize};
+use shared::conflict::Conflict;
 use shared::envelope::Envelope;
 use shared::ids::{ChangeId, SeriesName};
 use shared::note::ChangeNote;
 use shared::time::Interval;
 use shared::wire::{
-    Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, Conflict, Kpis, ProgressPage, Remark,
+    Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, Kpis, ProgressPage, Remark,
     SeriesLine, Waiting, Why,
 };
 

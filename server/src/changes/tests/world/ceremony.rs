@@ -102,6 +102,7 @@ pub fn policy(site: &SiteId, version: u64, approvals: u32) -> Policy {
         delegations: Vec::new(),
         groups: Vec::new(),
         risk_rules: Vec::new(),
+        conflicts: None,
         breakglass: None,
         governance: Vec::new(),
         models: vec![Model {
