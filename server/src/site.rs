@@ -150,6 +150,7 @@ impl Site {
     fn jobs(&self, kernel: &Kernel) -> Vec<Job> {
         let mut jobs = self.repository.jobs(&kernel.db, &kernel.objects);
         jobs.extend(fleet::jobs(&kernel.db));
+        jobs.extend(calendars::jobs(&kernel.db, &kernel.config, &kernel.clock));
         jobs.extend(changes::jobs(&kernel.db, &self.repository));
         jobs.extend(progress::jobs(&kernel.db));
         jobs.extend(findings::jobs(&kernel.db));

@@ -15,7 +15,10 @@ mod webhooks;
 
 pub use assessment::Assessment;
 pub use budgets::{Budget, BudgetFile, BudgetLine, BudgetStep, PutBudget};
-pub use calendars::{Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar};
+pub use calendars::{
+    AcceptCalendar, Calendar, CalendarFile, CalendarLine, CalendarMode, CalendarStep, PutCalendar,
+    PutSubscription, Subscription, WaitingCalendar,
+};
 pub use cmdb::{
     CiClass, CiPackage, CiRef, CiThen, Criticality, Declare, DeclareDone, Declared, DeclaredFile,
     DeclaredPage, Impact, ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, PutSearch, Relation,

@@ -1,6 +1,7 @@
-//! `assent inbox`: what waits for the person who asks.
+//! `assent inbox`: what waits for the person who asks, and for anybody.
 
 use crate::author::list::print_json;
+use crate::calendar::subscription;
 use crate::error::Done;
 use crate::lang::Word;
 use crate::session::Session;
@@ -13,10 +14,14 @@ pub fn show(session: &Session, json: bool) -> Done {
         return print_json(&items);
     }
     let (lang, zone) = (session.lang, window::zone(None)?);
-    if items.is_empty() {
+    let worries = subscription::worries(session)?;
+    if items.is_empty() && worries.is_empty() {
         return term::print(&format!("{}\n", lang.word(Word::NothingWaits)));
     }
-    let mut rows = vec![lang.heads(Word::HeadsOfInbox)];
+    let mut rows = match items.is_empty() {
+        true => Vec::new(),
+        false => vec![lang.heads(Word::HeadsOfInbox)],
+    };
     rows.extend(items.iter().map(|item: &InboxItem| {
         let what = lang.word(match item.kind {
             InboxKind::Approve => Word::ApprovalMissing,
@@ -27,5 +32,9 @@ pub fn show(session: &Session, json: bool) -> Done {
         let until = window::local_in(lang, item.due, &zone);
         vec![item.change.to_string(), what, until, text::clean(&item.title)]
     }));
-    term::print(&text::table(&rows))
+    let mut out = text::table(&rows);
+    for worry in worries {
+        out.push_str(&format!("{worry}\n"));
+    }
+    term::print(&out)
 }

@@ -1,46 +1,53 @@
 //! Calendars over HTTP.
 
-use super::{model, store};
+use super::{model, store, subscription};
 use crate::audit::{self, Action};
 use crate::fleet::{self, Chosen};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
-use crate::kernel::error::Error;
+use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::person::{Allowed, Operate, Read};
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{get, put};
-use shared::time::{Interval, Timestamp};
+use shared::time::Timestamp;
 use shared::windows::CalendarName;
 use shared::wire::{CalendarFile, CalendarLine, PutCalendar};
+use std::collections::BTreeSet;
 
 /// Times that are shown of one calendar.
 const SHOWN: usize = 50;
-/// How far ahead they are looked for.
-const AHEAD_SECS: i64 = 400 * 86_400;
 
 /// Routes for people.
 pub fn people(config: &mut ServiceConfig) {
     config.service(list).service(show).service(revise);
+    subscription::people(config);
 }
 
-fn ahead(now: Timestamp) -> Interval {
-    Interval { from: now, until: now.plus(AHEAD_SECS) }
-}
-
-/// Calendars that have not ended, by name.
+/// Calendars that have not ended or are subscribed to, by name.
 #[get("/v1/calendars")]
 async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json<Vec<CalendarLine>>, Error> {
     let now = clock.now();
     let read = move |tx: &mut Conn| {
         let (mut lines, mut chosen) = (Vec::new(), Chosen::default());
-        for (name, step) in store::list(tx)? {
-            let Some(calendar) = step.calendar else { continue };
+        let mut subscribed = subscription::list(tx, now)?;
+        let mut all = store::list(tx)?;
+        all.retain(|(name, step)| step.calendar.is_some() || subscribed.contains_key(name));
+        let known: BTreeSet<_> = all.iter().map(|(name, _)| name.clone()).collect();
+        let mut found: Vec<_> = all.into_iter().map(|(n, step)| (n, step.revision, step.calendar)).collect();
+        found.extend(subscribed.keys().filter(|name| !known.contains(name)).map(|n| (n.clone(), 0, None)));
+        found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        for (name, revision, calendar) in found {
+            let subscription = subscribed.remove(&name);
+            // Not read yet, or without times: it says what it will hold.
+            let scope = subscription.as_ref().map(|subscription| subscription.scope.clone());
+            let Some(calendar) = calendar.or(scope) else { continue };
             lines.push(CalendarLine {
                 name,
-                revision: step.revision,
+                revision,
+                subscription: subscription.map(|subscription| subscription.shown),
                 mode: calendar.mode,
                 hosts: chosen.of(tx, &calendar)?.map(|held| u32::try_from(held.len()).unwrap_or(u32::MAX)),
-                next: model::times(&calendar, ahead(now))?.first().copied(),
+                next: model::times(&calendar, model::ahead(now))?.first().copied(),
                 title: calendar.title,
             });
         }
@@ -49,12 +56,21 @@ async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json
     Ok(Json(db.read("calendars.list", read).await?))
 }
 
-fn file(tx: &mut Conn, name: CalendarName, now: Timestamp) -> Result<CalendarFile, Error> {
-    let history = store::history(tx, &name)?;
+/// # Errors
+/// `calendar.unknown` where there is neither a calendar nor a subscription of this name.
+pub(super) fn file(tx: &mut Conn, name: CalendarName, now: Timestamp) -> Result<CalendarFile, Error> {
+    let subscription = subscription::find(tx, &name, now)?.map(|subscription| subscription.shown);
+    let history = match store::history(tx, &name)? {
+        none if none.is_empty() && subscription.is_none() => {
+            return Err(Refusal::not_found("calendar.unknown").with("calendar", &name).into());
+        }
+        history => history,
+    };
     let current = history.first().and_then(|step| step.calendar.as_ref());
-    let mut upcoming = current.map_or(Ok(Vec::new()), |calendar| model::times(calendar, ahead(now)))?;
+    let mut upcoming =
+        current.map_or(Ok(Vec::new()), |calendar| model::times(calendar, model::ahead(now)))?;
     upcoming.truncate(SHOWN);
-    Ok(CalendarFile { name, history, upcoming })
+    Ok(CalendarFile { name, history, upcoming, subscription })
 }
 
 #[get("/v1/calendars/{calendar}")]
@@ -81,6 +97,7 @@ async fn revise(
     model::check(&wish, now)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.store", &name, &wish), now)?;
+        subscription::assert_none(tx, &name)?;
         let mut wish = wish.clone();
         if let Some(calendar) = &mut wish.calendar {
             calendar.search = fleet::spelt_out(tx, calendar.search.as_deref())?;

@@ -1,15 +1,17 @@
 //! Calendars of blackouts: when hosts start nothing, and of which times people are warned.
 //!
-//! Owns the calendars, revision by revision, and the times that come of them. Never starts anything: the hard ones get into
-//! the control file, which can only stop.
+//! Owns the calendars, revision by revision, the times that come of them, and the addresses that some are read from. Never starts
+//! anything: the hard ones get into the control file, which can only stop.
 
 mod api;
 mod model;
 mod store;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
 pub use api::people;
+pub use subscription::jobs;
 
 use crate::fleet::Chosen;
 use crate::kernel::db::Conn;

@@ -12,6 +12,8 @@ use shared::wire::{Calendar, PutCalendar};
 const TIMES: usize = 500;
 /// Hosts that one calendar names; more are chosen by labels.
 const HOSTS: usize = 2_000;
+/// How far ahead times are looked for that are shown or compared.
+const AHEAD_SECS: i64 = 400 * 86_400;
 /// Windows of one rule that are looked at: each day of two years.
 const OCCURRENCES: usize = 800;
 
@@ -20,50 +22,80 @@ const OCCURRENCES: usize = 800;
 /// # Errors
 /// `calendar.bad` with what is wrong.
 pub(super) fn check(put: &PutCalendar, now: Timestamp) -> Result<(), Refusal> {
-    let text = |text: &str, what: &str| match limits::is_text(text) {
-        true => Ok(()),
-        false => Err(bad(format!("{what} must be a text of 1 to {} bytes", limits::TEXT_BYTES))),
-    };
-    text(&put.reason, "the reason")?;
+    check_reason(&put.reason)?;
     let Some(calendar) = &put.calendar else { return Ok(()) };
-    text(&calendar.title, "the title")?;
+    check_scope(calendar).and_then(|()| check_times(calendar, now)).map_err(bad)
+}
+
+/// # Errors
+/// `calendar.bad`.
+pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
+    check_text(reason, "the reason").map_err(bad)
+}
+
+fn check_text(text: &str, what: &str) -> Result<(), String> {
+    match limits::is_text(text) {
+        true => Ok(()),
+        false => Err(format!("{what} must be a text of 1 to {} bytes", limits::TEXT_BYTES)),
+    }
+}
+
+/// Whom it holds and how.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn check_scope(calendar: &Calendar) -> Result<(), String> {
+    check_text(&calendar.title, "the title")?;
     if calendar.title.chars().any(char::is_control) {
-        return Err(bad("the title must be one line"));
+        return Err("the title must be one line".into());
     }
     if calendar.holds.is_empty() || calendar.holds.contains(&ChangeType::Retroactive) {
-        return Err(bad(
-            "it must hold standard, normal or emergency changes, and cannot hold retroactive ones",
-        ));
-    }
-    if calendar.rules.is_empty() && calendar.times.is_empty() {
-        return Err(bad("it has neither rules nor times"));
-    }
-    if calendar.rules.len() > limits::WINDOW_RULES || !calendar.rules.iter().all(WindowRule::length_fits) {
-        return Err(bad(format!("at most {} rules, each for a minute to a week", limits::WINDOW_RULES)));
-    }
-    if calendar.times.len() > TIMES || calendar.times.iter().any(|time| time.is_empty()) {
-        return Err(bad(format!("at most {TIMES} single times, and each ends after it begins")));
+        return Err(
+            "it must hold standard, normal or emergency changes, and cannot hold retroactive ones".into()
+        );
     }
     if calendar.hosts.len() > HOSTS {
-        return Err(bad(format!("at most {HOSTS} hosts by name; choose more of them by labels")));
+        return Err(format!("at most {HOSTS} hosts by name; choose more of them by labels"));
+    }
+    Ok(())
+}
+
+/// When it does so.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn check_times(calendar: &Calendar, now: Timestamp) -> Result<(), String> {
+    if calendar.rules.is_empty() && calendar.times.is_empty() {
+        return Err("it has neither rules nor times".into());
+    }
+    if calendar.rules.len() > limits::WINDOW_RULES || !calendar.rules.iter().all(WindowRule::length_fits) {
+        return Err(format!("at most {} rules, each for a minute to a week", limits::WINDOW_RULES));
+    }
+    if calendar.times.len() > TIMES || calendar.times.iter().any(|time| time.is_empty()) {
+        return Err(format!("at most {TIMES} single times, and each ends after it begins"));
     }
     for rule in &calendar.rules {
         let zone = zone(&rule.zone)
-            .ok_or_else(|| bad(format!("the server does not know the time zone {}", rule.zone)))?;
-        let found = rule.occurrences(&zone, now, 2).map_err(|why| bad(why.to_string()))?;
+            .ok_or_else(|| format!("the server does not know the time zone {}", rule.zone))?;
+        let found = rule.occurrences(&zone, now, 2).map_err(|why| why.to_string())?;
         if found.is_empty() {
-            return Err(bad(format!("the rule {} gives no time within eleven years", rule.rrule)));
+            return Err(format!("the rule {} gives no time within eleven years", rule.rrule));
         }
     }
     Ok(())
 }
 
-fn bad(why: impl Into<String>) -> Refusal {
-    Refusal::unprocessable("calendar.bad").with("why", why.into())
+pub(super) fn bad(why: String) -> Refusal {
+    Refusal::unprocessable("calendar.bad").with("why", why)
 }
 
-fn zone(name: &ZoneName) -> Option<TimeZone> {
+pub(super) fn zone(name: &ZoneName) -> Option<TimeZone> {
     TimeZone::get(name.as_str()).ok()
+}
+
+/// The time in which times are shown and compared.
+pub(super) fn ahead(now: Timestamp) -> Interval {
+    Interval { from: now, until: now.plus(AHEAD_SECS) }
 }
 
 /// All times that touch `span`, ascending; they may overlap.

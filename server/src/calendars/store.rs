@@ -21,15 +21,9 @@ pub(super) fn list(tx: &mut Conn) -> Result<Vec<(CalendarName, CalendarStep)>, E
     Ok(all.map(|(name, revision)| (name, step(revision))).collect())
 }
 
-/// Newest first.
-///
-/// # Errors
-/// `calendar.unknown`.
+/// Newest first; none when there is no such calendar.
 pub(super) fn history(tx: &mut Conn, name: &CalendarName) -> Result<Vec<CalendarStep>, Error> {
     let all = revisions::history(tx, (KIND, name.as_str()))?;
-    if all.is_empty() {
-        return Err(Refusal::not_found("calendar.unknown").with("calendar", name).into());
-    }
     Ok(all.into_iter().map(step).collect())
 }
 

@@ -76,7 +76,7 @@ pub struct Config {
     pub outgoing_ca: PathBuf,
     /// Where mail goes out; none is sent without.
     pub mail: Option<MailServer>,
-    /// Where webhooks may lead.
+    /// Where addresses may lead that people name: those of webhooks and calendars.
     pub reach: Reach,
     pub limits: Limits,
     /// Every setting with its value and origin, for `config explain`.
@@ -186,6 +186,7 @@ struct RawBackup {
 #[serde(deny_unknown_fields, default)]
 struct RawOutgoing {
     ca: Text,
+    networks: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -275,7 +276,7 @@ impl Reader<'_> {
             path => path.into(),
         };
         let mail = self.mail(raw.mail);
-        let networks = self.optional("webhooks.networks", raw.webhooks.networks, "");
+        let networks = self.networks(raw.outgoing.networks, raw.webhooks.networks);
         let reach = self.checked(Some(networks), str::parse::<Reach>);
         let limits = self.limits(raw.limits);
         Some(Config {
@@ -297,6 +298,20 @@ impl Reader<'_> {
             limits,
             settings: Vec::new(),
         })
+    }
+
+    /// By its former name too, which holds for the same.
+    fn networks(&mut self, networks: Text, former: Text) -> (String, Origin) {
+        let both = networks.is_some() && former.is_some();
+        let given = match (networks, former) {
+            (None, Some(former)) => self.optional("webhooks.networks", Some(former), ""),
+            (networks, _) => self.optional("outgoing.networks", networks, ""),
+        };
+        if both {
+            let what = "webhooks.networks is its former name; write only this one";
+            self.problem("outgoing.networks", given.1, &what);
+        }
+        given
     }
 
     fn database(&mut self, url: Text, environment: Option<String>, data_dir: &str) -> Option<String> {
@@ -585,6 +600,26 @@ mod tests {
             assert_eq!((shipped.name, &shipped.value), (written.name, &written.value));
         }
         assert_eq!(shipped.settings.len(), written.settings.len());
+    }
+
+    #[test]
+    fn networks_that_may_be_reached_have_a_name_and_a_former_one() {
+        let with = |more: &str| Config::parse("c.toml", &format!("{SMALLEST}{more}"), None);
+        let expected: Reach = "10.20.0.0/16".parse().unwrap();
+        for name in ["outgoing", "webhooks"] {
+            let config = with(&format!("[{name}]\nnetworks = \"10.20.0.0/16\"\n")).unwrap();
+            assert_eq!(config.reach, expected, "{name}");
+            let shown = format!("{name}.networks");
+            assert!(config.settings.iter().any(|setting| setting.name == shown), "{shown}");
+            let BadConfig(problems) = with(&format!("[{name}]\nnetworks = \"10/8\"\n")).unwrap_err();
+            assert!(problems[0].starts_with(&format!("c.toml:7: {shown}: ")), "{problems:?}");
+        }
+        let both = "[outgoing]\nnetworks = \"10.20.0.0/16\"\n[webhooks]\nnetworks = \"10.0.0.0/8\"\n";
+        let BadConfig(problems) = with(both).unwrap_err();
+        assert!(
+            problems[0].contains("outgoing.networks") && problems[0].contains("former name"),
+            "{problems:?}"
+        );
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! Knows nothing of changes, agents' work or people; slices never reach around it.
 
 pub mod address;
+pub mod call;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod endpoint;
 pub mod error;
 pub mod files;
 pub mod generation;
@@ -19,8 +21,11 @@ pub mod mail;
 pub mod news;
 pub mod objects;
 pub mod outbox;
+pub mod pauses;
 pub mod random;
 pub mod reach;
 pub mod revisions;
 #[cfg(test)]
 pub mod testdb;
+#[cfg(test)]
+pub mod testpeer;

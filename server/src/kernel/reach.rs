@@ -1,4 +1,5 @@
-//! Which addresses the server connects to because somebody named them over the interface (webhooks).
+//! Which addresses the server connects to because somebody named them over the interface: webhooks,
+//! calendars.
 //!
 //! Whoever may do that is no administrator of the machine or its network: what answers only inside (databases, dashboards, metadata
 //! of clouds) is out of reach unless the configuration names its network, and link-local addresses always are.
@@ -61,6 +62,13 @@ impl Reach {
             Place::Nowhere => false,
         }
     }
+}
+
+/// Why an address inside is not connected to.
+pub fn out_of_reach(address: &str) -> String {
+    format!(
+        "{address} is inside of this network; outgoing.networks in server.toml names what may be reached there"
+    )
 }
 
 enum Place {

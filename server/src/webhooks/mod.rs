@@ -4,7 +4,6 @@
 //! news in their own transactions, and a subscriber that is slow or gone holds up nobody else. Order is not promised.
 
 mod api;
-mod endpoint;
 mod model;
 mod post;
 mod sender;

@@ -1,10 +1,9 @@
 //! What a subscription may say, and when what did not arrive is tried again.
 
-use super::endpoint::Endpoint;
+use crate::kernel::endpoint::Endpoint;
 use crate::kernel::error::Refusal;
-use crate::kernel::reach::Reach;
-use jiff::fmt::rfc2822::DateTimeParser;
-use shared::time::Timestamp;
+use crate::kernel::pauses;
+use crate::kernel::reach::{Reach, out_of_reach};
 use shared::webhook::WebhookSecret;
 use shared::wire::NewWebhook;
 
@@ -14,8 +13,6 @@ pub(super) const MOST: i64 = 50;
 pub(super) const GIVE_UP_SECS: i64 = 5 * 86_400;
 /// Deliveries that are over are shown for so long.
 pub(super) const KEPT_SECS: i64 = 30 * 86_400;
-/// A subscriber may ask for at most so much time.
-const LONGEST_WISH_SECS: i64 = 86_400;
 
 /// Pauses after the first, second … failed attempt of one delivery, seconds, as the specification suggests; the last one goes on.
 const PAUSES_SECS: [i64; 9] = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000];
@@ -38,43 +35,15 @@ pub(super) fn check(new: &NewWebhook, reach: &Reach) -> Result<Option<WebhookSec
     secret.transpose().map_err(|why| bad(why.to_string()))
 }
 
-/// Why nothing is sent to an address inside.
-pub(super) fn out_of_reach(address: &str) -> String {
-    format!(
-        "{address} is inside of this network; webhooks.networks in server.toml names what may be reached there"
-    )
-}
-
 /// Seconds until the next attempt of one delivery, after `attempts` of them. `spread` makes it up to a fifth longer, so that not
 /// all come back at once.
 pub(super) fn pause(attempts: i32, spread: u8) -> i64 {
-    spreaded(step(&PAUSES_SECS, attempts), spread)
+    pauses::pause(&PAUSES_SECS, attempts, spread)
 }
 
 /// Seconds until anything is tried again at a subscriber with so many failures in a row.
 pub(super) fn rest(failures: i32, spread: u8) -> i64 {
-    spreaded(step(&RESTS_SECS, failures), spread)
-}
-
-fn step(pauses: &[i64], number: i32) -> i64 {
-    let place = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
-    pauses.get(place).or(pauses.last()).copied().unwrap_or_default()
-}
-
-fn spreaded(secs: i64, spread: u8) -> i64 {
-    secs + secs * i64::from(spread) / (5 * 255)
-}
-
-/// Seconds that an answer asks to wait: a number, or a date (RFC 9110 §10.2.3).
-pub(super) fn retry_after(header: &str, now: Timestamp) -> Option<i64> {
-    let secs = match header.parse::<u32>() {
-        Ok(secs) => i64::from(secs),
-        Err(_) => {
-            let at = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(header).ok()?;
-            Timestamp(at.as_second()).since(now)
-        }
-    };
-    (secs > 0).then(|| secs.min(LONGEST_WISH_SECS))
+    pauses::pause(&RESTS_SECS, failures, spread)
 }
 
 #[cfg(test)]
@@ -93,24 +62,5 @@ mod tests {
         }
         assert!((1..=9).map(|attempts| pause(attempts, 255)).sum::<i64>() < GIVE_UP_SECS);
         assert_eq!((pause(0, 0), pause(i32::MAX, 0), rest(i32::MAX, 0)), (5, 72_000, 3_600));
-    }
-
-    #[test]
-    fn an_answer_asks_for_time_by_seconds_or_date() {
-        let now = Timestamp(784_111_777);
-        let table = [
-            ("120", Some(120)),
-            ("Sun, 06 Nov 1994 08:51:37 GMT", Some(120)),
-            ("999999999", Some(86_400)),
-            ("Sun, 06 Nov 2094 08:51:37 GMT", Some(86_400)),
-            ("0", None),
-            ("-5", None),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", None),
-            ("soon", None),
-            ("", None),
-        ];
-        for (header, expected) in table {
-            assert_eq!(retry_after(header, now), expected, "{header}");
-        }
     }
 }

@@ -3,12 +3,13 @@
 //! What is taken is hidden for a while, on all nodes; a process that dies in between leaves it to be sent again then. So a delivery
 //! is sent at least once, and by two nodes only where one of them slept for longer than the hold.
 
-use super::endpoint::Endpoint;
 use super::post::{Failed, Message, post};
 use super::store::{self, Due, Hook};
+use crate::kernel::call::Way;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::Db;
+use crate::kernel::endpoint::Endpoint;
 use crate::kernel::error::Error;
 use crate::kernel::http::tls;
 use crate::kernel::random::random;
@@ -100,11 +101,6 @@ async fn attempt(
     trust: &Result<Arc<ClientConfig>, Error>,
 ) -> Result<(), Failed> {
     let endpoint = Endpoint::parse(&hook.url)?;
-    let trust = match (endpoint.tls, trust) {
-        (true, Err(error)) => return Err(error.chain().into()),
-        (true, Ok(trust)) => Some(trust),
-        (false, _) => None,
-    };
     let message = Message { id: &one.event, body: &one.body, secret: &hook.secret, at: clock.now() };
-    post(&endpoint, &message, (trust, &config.reach)).await
+    post(&endpoint, &message, Way { trust, reach: &config.reach }).await
 }

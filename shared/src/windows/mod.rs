@@ -7,6 +7,8 @@ mod blackout;
 #[cfg(feature = "authoring")]
 mod expand;
 #[cfg(feature = "authoring")]
+pub mod ics;
+#[cfg(feature = "authoring")]
 mod phrase;
 #[cfg(test)]
 mod tests;

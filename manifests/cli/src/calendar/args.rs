@@ -53,9 +53,29 @@ pub enum CalendarCommand {
     },
     /// Take the times of an iCalendar file, such as holidays; the same file again changes nothing
     #[command(
-        after_help = "Example: assent calendar import holidays holidays.ics --title \"Public holidays\" --reason \"times of 2027\"\n         curl -s https://calendar.example/freeze.ics | assent calendar import freeze - --reason \"from the office calendar\""
+        after_help = "Example: assent calendar import holidays holidays.ics --title \"Public holidays\" --reason \"times of 2027\""
     )]
     Import(ImportArgs),
+    /// Have the server read a calendar from an address, again and again; the same again has it read at once
+    #[command(
+        after_help = "What is read replaces the times of the calendar as an import does. What cannot be read changes nothing, and what would open more than half of the times that are closed now, or one that has begun, waits for `assent calendar accept`. Addresses inside of the server's network must be in outgoing.networks of its server.toml.\nExample: assent calendar subscribe freeze https://calendar.example.org/freeze.ics --title \"Office freeze\" --reason \"kept by the office\""
+    )]
+    Subscribe(SubscribeArgs),
+    /// End a subscription: the calendar stays as it was last read
+    #[command(after_help = "Example: assent calendar unsubscribe freeze")]
+    Unsubscribe {
+        /// Name of the calendar
+        name: CalendarName,
+    },
+    /// Take what was read from the address and waits, because it would leave closed times open
+    #[command(after_help = "Example: assent calendar accept freeze --reason \"the freeze was called off\"")]
+    Accept {
+        /// Name of the calendar
+        name: CalendarName,
+        /// Why; kept with the calendar
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// Whom a calendar holds, and how.
@@ -114,6 +134,18 @@ pub struct ImportArgs {
     pub scope: Scope,
     /// The file, or - for standard input
     pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct SubscribeArgs {
+    #[command(flatten)]
+    pub scope: Scope,
+    /// Address of an iCalendar file (https://, with user:password@ before the host where it needs that), or - to read the
+    /// address from standard input; only its host is shown to others
+    pub url: String,
+    /// Time between two readings, from 15m to 1w
+    #[arg(long, value_name = "TIME", default_value = "6h")]
+    pub every: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 pub mod args;
 mod free;
-mod ics;
+pub mod subscription;
 
 use crate::author::list::print_json;
 use crate::change::hosts::{find, pairs};
@@ -17,11 +17,9 @@ use jiff::tz::TimeZone;
 use shared::change::ChangeType;
 use shared::digest::Digest;
 use shared::time::{Interval, Timestamp};
+use shared::windows::ics::{self, NotTaken, Zones};
 use shared::windows::{CalendarName, Phrase, WindowRule};
-use shared::wire::{Calendar, CalendarFile, CalendarMode, PutCalendar};
-
-/// Calendars of whole firms have a few megabytes.
-const LARGEST: usize = 8 << 20;
+use shared::wire::{Calendar, CalendarFile, CalendarMode, CalendarStep, PutCalendar};
 
 pub fn run(session: &Session, command: CalendarCommand) -> Done {
     match command {
@@ -49,6 +47,9 @@ pub fn run(session: &Session, command: CalendarCommand) -> Done {
             Ok(())
         }
         CalendarCommand::Import(args) => import(session, &args),
+        CalendarCommand::Subscribe(args) => subscription::subscribe(session, &args),
+        CalendarCommand::Unsubscribe { name } => subscription::unsubscribe(session, &name),
+        CalendarCommand::Accept { name, reason } => subscription::accept(session, &name, &reason),
     }
 }
 
@@ -65,7 +66,8 @@ fn list(session: &Session, json: bool) -> Done {
     rows.extend(lines.iter().map(|line| {
         let next = line.next.map_or("-".to_owned(), |next| span(session, next, &zone));
         let hosts = line.hosts.map_or_else(|| lang.word(Word::All).to_owned(), |hosts| hosts.to_string());
-        vec![line.name.to_string(), line.mode.as_str().into(), hosts, next, text::clean(&line.title)]
+        let read = subscription::cell(session, line, &zone);
+        vec![line.name.to_string(), line.mode.as_str().into(), hosts, next, read, text::clean(&line.title)]
     }));
     term::print(&text::table(&rows))
 }
@@ -107,8 +109,10 @@ fn print(session: &Session, file: &CalendarFile) -> Done {
                 out.push_str(&format!("  {}\n", lang.fill(Word::WindowRule, &every::told(rule))));
             }
         }
+        None if file.history.is_empty() => out.push_str(&format!("{}\n", file.name)),
         None => out.push_str(&format!("{}  {}\n", file.name, lang.word(Word::CalendarEnded))),
     }
+    out.push_str(&subscription::lines(session, file, &zone));
     for time in &file.upcoming {
         out.push_str(&format!("  {}  ({} .. {} UTC)\n", span(session, *time, &zone), time.from, time.until));
     }
@@ -183,10 +187,8 @@ fn days(text: &str, zone: &TimeZone) -> Done<Interval> {
     }
 }
 
-/// When the day begins there; where clocks jump over midnight, after the jump.
 fn midnight(day: Date, zone: &TimeZone) -> Done<Timestamp> {
-    let begins = day.to_zoned(zone.clone()).or_usage(format!("{day} is out of range"))?;
-    Ok(Timestamp(begins.timestamp().as_second()))
+    ics::midnight(day, zone).ok_or_else(|| Failure::usage(format!("{day} is out of range")))
 }
 
 fn calendar(
@@ -234,7 +236,11 @@ fn store(
     calendar: Option<Calendar>,
 ) -> Done {
     let newest = before.and_then(|file| file.history.first());
-    if newest.is_some_and(|step| says_the_same(step.calendar.as_ref(), calendar.as_ref(), session.now)) {
+    let same = |step: &CalendarStep| match (&step.calendar, &calendar) {
+        (Some(old), Some(new)) => old.says_the_same(new, session.now),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if newest.is_some_and(same) {
         return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
     }
     let after = newest.map_or(0, |step| step.revision);
@@ -242,19 +248,14 @@ fn store(
     print(session, &stored)
 }
 
-/// Whether the new one says nothing else: times that are over by now make no difference.
-fn says_the_same(old: Option<&Calendar>, new: Option<&Calendar>, now: Timestamp) -> bool {
-    let coming = |calendar: &Calendar| {
-        let mut calendar = calendar.clone();
-        calendar.times.retain(|time| time.until > now);
-        calendar
-    };
-    old.map(coming) == new.map(coming)
-}
-
 fn import(session: &Session, args: &ImportArgs) -> Done {
     let zone = window::zone(args.scope.zone.as_deref())?;
-    let read = ics::read(&files::read_text_or_input(&args.file, LARGEST)?, &zone, session.now)?;
+    let text = files::read_text_or_input(&args.file, ics::LARGEST)?;
+    let zones = Zones { own: &zone, find: |name| TimeZone::get(name).ok() };
+    let read = ics::read(&text, zones, session.now).map_err(not_taken)?;
+    if read.rules.is_empty() && read.times.is_empty() {
+        return Err(Failure::usage("the calendar has no event that is not over"));
+    }
     for note in &read.left_out {
         term::note(&format!("note: {note}\n"));
     }
@@ -263,34 +264,23 @@ fn import(session: &Session, args: &ImportArgs) -> Done {
     store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
 }
 
+fn not_taken(not: NotTaken) -> Failure {
+    match not {
+        NotTaken::NoCalendar(why) => Failure::usage("this is not an iCalendar file")
+            .why(why)
+            .remedy("export the calendar as .ics (RFC 5545)"),
+        NotTaken::Nested => Failure::usage(not.to_string()).remedy("export only what is needed"),
+        NotTaken::Event { summary, why } => {
+            Failure::usage(format!("{summary:?} of this calendar cannot be taken"))
+                .why(why)
+                .remedy("take it out of the file and give its times with `assent calendar set`")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_same_file_again_says_nothing_new_also_when_some_of_it_is_over() {
-        let time = |from: i64| Interval { from: Timestamp(from), until: Timestamp(from + 100) };
-        let calendar = |times: &[i64]| Calendar {
-            title: "x".into(),
-            mode: CalendarMode::Hard,
-            labels: [].into_iter().collect(),
-            hosts: [].into(),
-            search: None,
-            holds: [ChangeType::Normal].into(),
-            rules: vec![],
-            times: times.iter().map(|from| time(*from)).collect(),
-        };
-        let same = |old: &[i64], new: &[i64], now| {
-            says_the_same(Some(&calendar(old)), Some(&calendar(new)), Timestamp(now))
-        };
-        assert!(same(&[0, 500], &[0, 500], 50));
-        assert!(same(&[0, 500], &[500], 100), "what is over makes no difference");
-        assert!(!same(&[0, 500], &[500], 99) && !same(&[500], &[500, 900], 100));
-        assert!(!says_the_same(None, Some(&calendar(&[])), Timestamp(0)));
-        assert!(says_the_same(None, None, Timestamp(0)), "it has ended already");
-        let other = Calendar { title: "y".into(), ..calendar(&[500]) };
-        assert!(!says_the_same(Some(&calendar(&[500])), Some(&other), Timestamp(0)));
-    }
 
     #[test]
     fn days_are_whole_days_there() {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum WebhookCommand {
     /// Have news of the site sent to a program, signed with a secret that it shares with the server
     #[command(
-        after_help = "The secret is made here, and shown or written once. Deliveries follow the Standard Webhooks specification: at least once, in no promised order. Addresses inside of the server's network must be in webhooks.networks of its server.toml.\nExample: assent webhook add chat https://chat.example.org/hooks/assent --kind change.approved --kind change.halted --out chat.secret"
+        after_help = "The secret is made here, and shown or written once. Deliveries follow the Standard Webhooks specification: at least once, in no promised order. Addresses inside of the server's network must be in outgoing.networks of its server.toml.\nExample: assent webhook add chat https://chat.example.org/hooks/assent --kind change.approved --kind change.halted --out chat.secret"
     )]
     Add {
         /// Name of the webhook: lower-case letters, digits and hyphens

@@ -21,7 +21,7 @@ pub(super) const CALENDARS: &[Route] = &[
         ("GET", "/v1/calendars"),
         "listCalendars",
         may::<Read>(),
-        "Lists the calendars of blackouts that have not ended, by name.",
+        "Lists the calendars of blackouts that have not ended or are read from an address, by name.",
     )
     .answers(&[answer(200, "the calendars", json::<Vec<wire::CalendarLine>>())]),
     route(
@@ -45,11 +45,48 @@ pub(super) const CALENDARS: &[Route] = &[
     .refuses(&[
         "calendar.bad",
         "calendar.moved",
+        "calendar.subscribed",
         "ci.bad_search",
         "ci.search_circle",
         "ci.search_unknown",
         "ci.search_wide",
     ]),
+    route(
+        ("PUT", "/v1/calendars/{calendar}/subscription"),
+        "subscribeCalendar",
+        may::<Operate>(),
+        "Says from which address a calendar is read again and again; the same again has it read at once.",
+    )
+    .parts(&[part::<CalendarName>("calendar")])
+    .takes(json::<wire::PutSubscription>())
+    .answers(&[answer(200, "the calendar, not read yet", json::<wire::CalendarFile>())])
+    .refuses(&[
+        "calendar.bad",
+        "calendar.too_many_subscriptions",
+        "ci.bad_search",
+        "ci.search_circle",
+        "ci.search_unknown",
+        "ci.search_wide",
+    ]),
+    route(
+        ("DELETE", "/v1/calendars/{calendar}/subscription"),
+        "unsubscribeCalendar",
+        may::<Operate>(),
+        "Ends a subscription; the calendar stays as it was last read.",
+    )
+    .parts(&[part::<CalendarName>("calendar")])
+    .answers(DONE)
+    .refuses(&["calendar.not_subscribed"]),
+    route(
+        ("POST", "/v1/calendars/{calendar}/accept"),
+        "acceptCalendar",
+        may::<Operate>(),
+        "Takes what was read from the address and waits for a person's word, because it would leave closed times open.",
+    )
+    .parts(&[part::<CalendarName>("calendar")])
+    .takes(json::<wire::AcceptCalendar>())
+    .answers(&[answer(200, "the calendar afterwards", json::<wire::CalendarFile>())])
+    .refuses(&["calendar.bad", "calendar.not_subscribed", "calendar.nothing_waits"]),
 ];
 
 pub(super) const BUDGETS: &[Route] = &[

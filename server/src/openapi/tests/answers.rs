@@ -199,6 +199,12 @@ async fn people_get_what_is_described() {
     let budget = json!({ "title": "x", "slots": 1, "lease_s": 600 });
     let budget = json!({ "after": 0, "reason": "x", "budget": budget });
     let calendar = json!({ "after": 0, "reason": "x", "calendar": calendar });
+    let of_office = calendar.clone();
+    let scope = json!({ "title": "x", "mode": "hard", "holds": ["normal"] });
+    let subscription = json!({
+        "url": "https://a.example/x.ics", "every_s": 3_600, "zone": "UTC", "reason": "x", "calendar": scope,
+    });
+    let accept = json!({ "sha256": Digest::of(b"x"), "reason": "x" });
     let again = shared::strict::to_json(&world.approving(&of, "peer", Decision::Approve));
     let revision =
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
@@ -265,7 +271,13 @@ async fn people_get_what_is_described() {
         ("GET", format!("/v1/changes/{id}/revisions/9"), vec![], 404),
         ("POST", "/v1/exports".into(), json(json!({ "change_id": id })), 200),
         ("PUT", "/v1/calendars/year-end".into(), json(calendar), 200),
+        ("PUT", "/v1/calendars/office/subscription".into(), json(subscription), 200),
+        ("PUT", "/v1/calendars/office".into(), json(of_office), 409),
+        ("POST", "/v1/calendars/office/accept".into(), json(accept), 409),
         ("GET", "/v1/calendars".into(), vec![], 200),
+        ("GET", "/v1/calendars/office".into(), vec![], 200),
+        ("DELETE", "/v1/calendars/office/subscription".into(), vec![], 204),
+        ("DELETE", "/v1/calendars/office/subscription".into(), vec![], 404),
         ("GET", "/v1/calendars/year-end".into(), vec![], 200),
         ("PUT", "/v1/budgets/db".into(), json(budget), 200),
         ("GET", "/v1/budgets".into(), vec![], 200),
@@ -341,6 +353,7 @@ async fn people_get_what_is_described() {
             "renewHost",
             "publishPolicy",
             "findArtifact",
+            "acceptCalendar",
             "lockFleet",
             "unlockFleet",
             "closeChange",

@@ -9,7 +9,10 @@ use shared::ids::BudgetName;
 use shared::strict;
 use shared::time::Interval;
 use shared::windows::CalendarName;
-use shared::wire::{BudgetFile, BudgetLine, CalendarFile, CalendarLine, FreeTimes, PutBudget, PutCalendar};
+use shared::wire::{
+    AcceptCalendar, BudgetFile, BudgetLine, CalendarFile, CalendarLine, FreeTimes, PutBudget, PutCalendar,
+    PutSubscription,
+};
 
 impl Client {
     pub fn budgets(&self) -> Done<Vec<BudgetLine>> {
@@ -47,6 +50,22 @@ impl Client {
     pub fn put_calendar(&self, name: &CalendarName, put: &PutCalendar) -> Done<CalendarFile> {
         let path = format!("/v1/calendars/{name}");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
+        self.read("the calendar", &Request { again: false, ..request })
+    }
+
+    pub fn subscribe_calendar(&self, name: &CalendarName, put: &PutSubscription) -> Done<CalendarFile> {
+        let path = format!("/v1/calendars/{name}/subscription");
+        self.read("the calendar", &Request::json(Method::PUT, &path, strict::to_json(put), LARGE))
+    }
+
+    pub fn unsubscribe_calendar(&self, name: &CalendarName) -> Done {
+        let path = format!("/v1/calendars/{name}/subscription");
+        self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
+    }
+
+    pub fn accept_calendar(&self, name: &CalendarName, accept: &AcceptCalendar) -> Done<CalendarFile> {
+        let path = format!("/v1/calendars/{name}/accept");
+        let request = Request::json(Method::POST, &path, strict::to_json(accept), LARGE);
         self.read("the calendar", &Request { again: false, ..request })
     }
 

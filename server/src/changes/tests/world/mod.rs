@@ -239,6 +239,7 @@ impl World {
             .app_data(Data::new(people::gate(&node.db)))
             .configure(edge::extractors(self.config.limits.body))
             .configure(ledger::routes)
+            .configure(crate::audit::routes)
             .configure(fleet::people_routes)
             .configure(manifests::people)
             .configure(changes::people)

@@ -1,7 +1,5 @@
 //! Webhooks on both databases, with real subscribers on loopback.
 
-mod receiver;
-
 use super::model::GIVE_UP_SECS;
 use super::sender::Sender;
 use super::{spread, store};
@@ -9,7 +7,7 @@ use crate::changes::tests::world::World;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::kernel::news;
-use receiver::{Answer, Got, Receiver};
+use crate::kernel::testpeer::{Answer, Got, Receiver};
 use serde_json::{Value, json};
 use shared::news::{About, NewsKind};
 use shared::receipt::HostOutcome;

@@ -1,16 +1,40 @@
 //! Times out of iCalendar files (RFC 5545): events, whole days, and the rules that a calendar can say.
+//!
+//! The same for a file that a person brings and for an address that the server reads. Zones are an argument.
 
-use super::midnight;
-use crate::error::{Done, Failure};
-use crate::text;
+use super::{RuleEnd, WallTime, WindowRule, ZoneName};
+use crate::time::{Interval, Timestamp};
+use crate::{strict, visible};
 use icalendar::parser::{Component, Property, read_calendar, unfold};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use shared::time::{Interval, Timestamp};
-use shared::windows::{RuleEnd, WallTime, WindowRule, ZoneName};
 
+/// Bytes of one file: calendars of whole firms have a few megabytes.
+pub const LARGEST: usize = 8 << 20;
 /// Components within components.
 const DEEPEST: i32 = 8;
+
+/// The time zones that a file may name.
+#[derive(Clone, Copy)]
+pub struct Zones<'a> {
+    /// Of whole days, and of times that name none.
+    pub own: &'a TimeZone,
+    /// From the database of this machine.
+    pub find: fn(&str) -> Option<TimeZone>,
+}
+
+/// Why a file, or an event of it, cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// With the words of the parser, which may hold some of the text.
+    #[error("this is not an iCalendar file")]
+    NoCalendar(String),
+    #[error("the calendar has components within components, more than {DEEPEST} deep")]
+    Nested,
+    /// To leave one out silently would leave a time open.
+    #[error("{summary:?} of this calendar cannot be taken: {why}")]
+    Event { summary: String, why: String },
+}
 
 /// What a file gives.
 #[derive(Debug, Default)]
@@ -23,33 +47,25 @@ pub struct Taken {
     pub left_out: Vec<String>,
 }
 
-/// Reads all events that are not over at `now`. `zone` is that of whole days and of times that name none.
+/// Reads all events that are not over at `now`; there may be none.
 ///
 /// # Errors
-/// Not a calendar; or an event that cannot be understood, by its name: to leave one out silently would leave a time open.
-pub fn read(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Taken> {
+/// Not a calendar; or an event that cannot be understood, by its name.
+pub fn read(text: &str, zones: Zones<'_>, now: Timestamp) -> Result<Taken, NotTaken> {
     let unfolded = unfold(text);
     check_nesting(&unfolded)?;
-    let calendar = read_calendar(&unfolded).map_err(|why| {
-        Failure::usage("this is not an iCalendar file")
-            .why(shared::strict::shorten(&why))
-            .remedy("export the calendar as .ics (RFC 5545)")
-    })?;
+    let calendar =
+        read_calendar(&unfolded).map_err(|why| NotTaken::NoCalendar(strict::shorten(&why.to_string())))?;
     let name = calendar.properties.iter().find(|property| property.name.as_ref() == "X-WR-CALNAME");
-    let mut taken = Taken { name: name.map(|name| text::clean(name.val.as_ref())), ..Taken::default() };
+    let mut taken = Taken { name: name.map(|name| visible::line(name.val.as_ref())), ..Taken::default() };
     let (mut over, mut cancelled) = (0, 0);
     for event in calendar.components.iter().filter(|component| component.name == "VEVENT") {
         if value(event, "STATUS").is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED")) {
             cancelled += 1;
             continue;
         }
-        let summary = text::clean(value(event, "SUMMARY").unwrap_or("an event without a name"));
-        let found = one(event, zone).map_err(|why| {
-            Failure::usage(format!("{summary:?} of this calendar cannot be taken"))
-                .why(why)
-                .remedy("take it out of the file and give its times with `assent calendar set`")
-        })?;
-        match found {
+        let summary = visible::line(value(event, "SUMMARY").unwrap_or("an event without a name"));
+        match one(event, zones).map_err(|why| NotTaken::Event { summary, why })? {
             Found::Rule(rule) => taken.rules.push(rule),
             Found::Time(time) if time.until <= now => over += 1,
             Found::Time(time) => taken.times.push(time),
@@ -62,24 +78,18 @@ pub fn read(text: &str, zone: &TimeZone, now: Timestamp) -> Done<Taken> {
     };
     told(over, "events are over and were left out");
     told(cancelled, "events are cancelled and were left out");
-    if taken.rules.is_empty() && taken.times.is_empty() {
-        return Err(Failure::usage("the calendar has no event that is not over"));
-    }
     Ok(taken)
 }
 
 /// The parser goes down with each component within another one, and real calendars have three levels.
-fn check_nesting(text: &str) -> Done {
+fn check_nesting(text: &str) -> Result<(), NotTaken> {
     let mut depth = 0i32;
     for line in text.lines() {
         let begins =
             |word: &str| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
         depth += i32::from(begins("BEGIN:")) - i32::from(begins("END:"));
         if depth > DEEPEST {
-            return Err(Failure::usage(format!(
-                "the calendar has components within components, more than {DEEPEST} deep"
-            ))
-            .remedy("export only what is needed"));
+            return Err(NotTaken::Nested);
         }
     }
     Ok(())
@@ -106,7 +116,7 @@ enum At {
 }
 
 impl At {
-    fn read(property: &Property<'_>, zone: &TimeZone) -> Result<Self, String> {
+    fn read(property: &Property<'_>, zones: Zones<'_>) -> Result<Self, String> {
         let text = property.val.as_ref();
         let parameter = |name: &str| {
             let found =
@@ -115,7 +125,7 @@ impl At {
                 .and_then(|parameter| parameter.val.as_ref())
                 .map(|value| value.as_ref().trim_matches('"').to_owned())
         };
-        let not = || format!("{:?} is not a time of RFC 5545", shared::strict::shorten(text));
+        let not = || format!("{:?} is not a time of RFC 5545", strict::shorten(text));
         if text.len() == 8 {
             return Date::strptime("%Y%m%d", text).map(Self::Day).map_err(|_| not());
         }
@@ -124,9 +134,9 @@ impl At {
         let zone = match parameter("TZID") {
             _ if utc => TimeZone::UTC,
             Some(name) => {
-                TimeZone::get(&name).map_err(|_| format!("its time zone {name:?} is not known here"))?
+                (zones.find)(&name).ok_or_else(|| format!("its time zone {name:?} is not known here"))?
             }
-            None => zone.clone(),
+            None => zones.own.clone(),
         };
         Ok(Self::Wall(local, zone))
     }
@@ -134,7 +144,7 @@ impl At {
     fn moment(&self, zone: &TimeZone) -> Result<Timestamp, String> {
         let far = || "its time is out of range".to_owned();
         match self {
-            Self::Day(day) => midnight(*day, zone).map_err(|_| far()),
+            Self::Day(day) => midnight(*day, zone).ok_or_else(far),
             Self::Wall(local, zone) => {
                 let at = zone.to_ambiguous_zoned(*local).compatible().map_err(|_| far())?;
                 Ok(Timestamp(at.timestamp().as_second()))
@@ -143,12 +153,18 @@ impl At {
     }
 }
 
-fn one(event: &Component<'_>, zone: &TimeZone) -> Result<Found, String> {
+/// When the day begins there; where clocks jump over midnight, after the jump.
+pub fn midnight(day: Date, zone: &TimeZone) -> Option<Timestamp> {
+    day.to_zoned(zone.clone()).ok().map(|begins| Timestamp(begins.timestamp().as_second()))
+}
+
+fn one(event: &Component<'_>, zones: Zones<'_>) -> Result<Found, String> {
+    let zone = zones.own;
     let start = property(event, "DTSTART").ok_or("it has no start")?;
-    let start = At::read(start, zone)?;
+    let start = At::read(start, zones)?;
     let from = start.moment(zone)?;
     let until = match (property(event, "DTEND"), value(event, "DURATION"), &start) {
-        (Some(end), ..) => At::read(end, zone)?.moment(zone)?,
+        (Some(end), ..) => At::read(end, zones)?.moment(zone)?,
         (None, Some(length), _) => from.plus(duration(length)?),
         (None, None, At::Day(day)) => {
             At::Day(day.tomorrow().map_err(|_| "its day is out of range")?).moment(zone)?
@@ -197,9 +213,8 @@ fn length(time: Interval) -> Result<u32, String> {
 
 /// RFC 5545 §3.3.6, in seconds.
 fn duration(text: &str) -> Result<i64, String> {
-    let span: jiff::Span = text
-        .parse()
-        .map_err(|_| format!("{:?} is not a length of RFC 5545", shared::strict::shorten(text)))?;
+    let span: jiff::Span =
+        text.parse().map_err(|_| format!("{:?} is not a length of RFC 5545", strict::shorten(text)))?;
     let days = jiff::SpanRelativeTo::days_are_24_hours();
     span.total((jiff::Unit::Second, days))
         .ok()
@@ -228,9 +243,15 @@ mod tests {
     }
 
     fn taken(events: &[&str]) -> Result<Taken, String> {
-        let zone = crate::window::zone(Some("Europe/Berlin")).unwrap();
-        read(&file(events), &zone, NOW).map_err(|failure| failure.to_string())
+        let own = find("Europe/Berlin").unwrap();
+        read(&file(events), Zones { own: &own, find }, NOW).map_err(|not| not.to_string())
     }
+
+    fn find(name: &str) -> Option<TimeZone> {
+        TimeZone::get(name).ok()
+    }
+
+    const UTC: Zones<'_> = Zones { own: &TimeZone::UTC, find };
 
     #[test]
     fn events_become_times() {
@@ -281,12 +302,13 @@ mod tests {
             "DTSTART;TZID=Europe/Berlin:20261120T220000\r\nDTEND;TZID=Europe/Berlin:20261121T020000\r\nRRULE:FREQ=MONTHLY;BYDAY=2TU",
         ])
         .unwrap();
-        let told: Vec<_> = taken.rules.iter().map(crate::window::every::told).collect();
+        let told: Vec<_> =
+            taken.rules.iter().map(|rule| format!("{} {} {}", rule.rrule, rule.first, rule.zone)).collect();
         assert_eq!(
             told,
             [
-                "FREQ=YEARLY, from 2020-12-24T00:00, Europe/Berlin",
-                "FREQ=MONTHLY;BYDAY=2TU, from 2026-11-20T22:00, Europe/Berlin"
+                "FREQ=YEARLY 2020-12-24T00:00 Europe/Berlin",
+                "FREQ=MONTHLY;BYDAY=2TU 2026-11-20T22:00 Europe/Berlin"
             ]
         );
         assert_eq!(taken.rules[0].end, RuleEnd::At("00:00".parse().unwrap()));
@@ -323,12 +345,12 @@ mod tests {
             &"A:b\r\n".repeat(1_000_000),
             &" ".repeat(7 << 20),
         ] {
-            assert!(read(long, &TimeZone::UTC, NOW).is_err());
+            assert!(read(long, UTC, NOW).is_err());
         }
-        assert!(taken(&["DTSTART;VALUE=DATE:20200101"]).unwrap_err().contains("not over"));
+        let over = taken(&["DTSTART;VALUE=DATE:20200101"]).unwrap();
+        assert!(over.times.is_empty() && over.rules.is_empty() && over.left_out.len() == 1);
         for bad in ["", "BEGIN:VCARD\r\nEND:VCARD\r\n", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", "\u{0}"] {
-            let zone = TimeZone::UTC;
-            assert!(read(bad, &zone, NOW).is_err(), "{bad:?}");
+            assert!(read(bad, UTC, NOW).is_err(), "{bad:?}");
         }
     }
 }

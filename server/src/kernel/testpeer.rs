@@ -1,4 +1,4 @@
-//! A subscriber for tests: a real listener on loopback that notes what it gets and answers as it is told.
+//! Somebody whom the server calls, for tests: a real listener on loopback that notes what it gets and answers as it is told.
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -38,12 +38,21 @@ impl Got {
 #[derive(Clone, Debug)]
 pub enum Answer {
     Status(String),
+    /// All of it, and then the end of the connection.
+    Raw(Vec<u8>),
     Silence,
     /// Success, and then a body without an end.
     Endless,
 }
 
 impl Answer {
+    /// A file, with these headers.
+    pub fn file(headers: &[(&str, &str)], body: &str) -> Self {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        Self::Raw(format!("HTTP/1.1 200 OK\r\n{headers}content-length: {length}\r\n\r\n{body}").into())
+    }
+
     pub fn ok() -> Self {
         Self::Status("204 No Content".into())
     }
@@ -74,7 +83,7 @@ impl Receiver {
     pub async fn tls(dir: &Path) -> Self {
         let certificate = CertificateDer::from_pem_file(dir.join("tls/people.crt")).unwrap();
         let key = PrivateKeyDer::from_pem_file(dir.join("tls/people.key")).unwrap();
-        let builder = ServerConfig::builder_with_provider(crate::kernel::http::tls::provider());
+        let builder = ServerConfig::builder_with_provider(super::http::tls::provider());
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
         let config = builder.with_single_cert(vec![certificate], key).unwrap();
         Self::start(Some(TlsAcceptor::from(Arc::new(config)))).await
@@ -128,6 +137,7 @@ async fn serve(
     let answer = answer.lock().unwrap().clone();
     let written = match answer {
         Answer::Status(status) => stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await,
+        Answer::Raw(bytes) => stream.write_all(&bytes).await,
         Answer::Silence => {
             std::future::pending::<()>().await;
             Ok(())

@@ -1,5 +1,7 @@
 //! Calendars on both databases: what is stored, what hosts are told, and what stands in a host's way.
 
+mod subscription;
+
 use crate::changes;
 use crate::changes::tests::world::{NOW, World};
 use serde_json::{Value, json};
@@ -231,7 +233,8 @@ fn a_rule_of_a_calendar_gives_the_times_that_touch_a_span() {
     .unwrap();
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let times = |from: &str, until: &str| {
-        let found = super::model::times(&calendar, Interval { from: at(from), until: at(until) }).unwrap();
+        let found =
+            crate::calendars::model::times(&calendar, Interval { from: at(from), until: at(until) }).unwrap();
         found.iter().map(|one| one.from.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(
