@@ -1,9 +1,10 @@
-//! A server that lies by leaving out, or shows a person something else than hosts get (research/trust.md §7, 2, 31, 35, 45).
+//! A server that lies by leaving out, or shows a person something else than hosts get (research/trust.md §7, 1, 2, 31, 35, 45).
 
 use shared::approval::Decision;
 use shared::bundle::Bundle;
 use shared::refusal::Code;
 use shared::statement::Statement;
+use shared::tuf::Snapshot;
 use std::sync::{Arc, Mutex};
 use tests::World;
 use tests::forge::target;
@@ -84,7 +85,7 @@ on_both! {
 }
 
 on_both! {
-    /// 2: everything is as it was once and was correctly signed then; what came after it is kept back
+    /// 1, 2: everything is as it was once and was correctly signed then; what came after it is kept back
     fn a_repository_that_stands_still_stops_changes_and_not_the_agent(world) {
         let [mut bundle] = <[Bundle; 1]>::try_from(approved(world, &[("late", "now+26h..+4h")])).unwrap();
         // Good for longer than the files live that are kept back.
@@ -98,14 +99,17 @@ on_both! {
         assert!(said.all().contains("time.window"), "nothing but its window is missing: {said}");
         world.shift_clock(27 * HOUR);
         let until = world.now().plus(24 * HOUR);
-        for (what, files) in [
-            ("everything as it was", frozen.clone()),
-            ("a new timestamp over it", world.reseal(frozen.clone(), |_| ())),
-            ("a new timestamp and snapshot over it", world.reseal(frozen, |s| (s.version, s.expires) = (s.version + 1, until))),
+        let older = |s: &mut Snapshot| (s.version, s.expires) = (s.version - 1, until);
+        for (what, files, code) in [
+            ("everything as it was", frozen.clone(), "tuf.expired"),
+            ("a new timestamp over it", world.reseal(frozen.clone(), |_| ()), "tuf.expired"),
+            // What a host keeps is over by now; what it has seen is its floor all the same.
+            ("an older snapshot that is not over", world.reseal(frozen.clone(), older), "tuf.rollback"),
+            ("a new timestamp and snapshot over it", world.reseal(frozen, |s| (s.version, s.expires) = (s.version + 1, until)), "tuf.expired"),
         ] {
             world.take_over(files);
             let said = world.tick("a1");
-            assert!(said.all().contains("tuf.expired"), "{what}: {said}");
+            assert!(said.all().contains(code), "{what}: {said}");
             let host = &world.hosts["a1"];
             assert!(host.receipt(&id).is_none() && !host.path("/etc/late").exists(), "{what}: {said}");
             let line = world.get("/v1/hosts").json()[0].clone();
@@ -114,7 +118,9 @@ on_both! {
         }
         world.settle_spool("a1");
         let refusals = world.hosts["a1"].statements().refusals;
-        assert!(refusals.values().any(|r| r.body.reason.code == Code::TufExpired), "it is on record");
+        for code in [Code::TufExpired, Code::TufRollback] {
+            assert!(refusals.values().any(|r| r.body.reason.code == code), "{code} is on record");
+        }
         assert_eq!(world.hosts["a1"].spooled(), 0);
         world.take_over(world.forge(&[target(&bundle)]));
         assert_eq!(world.tick_until_receipt("a1", &id).body.outcome.as_str(), "applied");

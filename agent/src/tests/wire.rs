@@ -203,6 +203,7 @@ fn the_connection_is_kept_and_made_anew_when_the_server_closed_it() {
 
 #[test]
 fn endless_and_slow_answers_end_at_the_cap_and_the_deadline() {
+    const PACKED: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xec\xc1\x01\r\0\0\0\xc2\xa0\xf7O";
     let handler = |asked: &Asked, out: &mut dyn Write| match asked.line.split(' ').nth(1) {
         Some("/announced") => answer(out, "200 OK", &[b'x'; 5_000]),
         Some("/endless") => {
@@ -210,6 +211,15 @@ fn endless_and_slow_answers_end_at_the_cap_and_the_deadline() {
             loop {
                 write!(out, "400\r\n{}\r\n", "x".repeat(0x400))?;
             }
+        }
+        // The first bytes of what would be 4 GiB of zeros.
+        Some("/packed") => {
+            write!(
+                out,
+                "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+                PACKED.len()
+            )?;
+            out.write_all(PACKED)
         }
         Some("/slow") => {
             write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")?;
@@ -226,6 +236,8 @@ fn endless_and_slow_answers_end_at_the_cap_and_the_deadline() {
     };
     let served = serve(&Authority::new(), Box::new(handler));
     let mut link = link(&served, &Trust::Pinned(served.spki));
+    let packed = link.call(&Call::get("/packed", 1_000)).unwrap();
+    assert_eq!(packed.body, PACKED, "nothing is unpacked, whatever an answer says of itself");
     let mut fails = |path: &str| link.call(&Call::get(path, 1_000)).unwrap_err();
     assert!(matches!(fails("/announced"), NetError::TooLarge { limit: 1_000, .. }));
     assert!(matches!(fails("/endless"), NetError::TooLarge { limit: 1_000, .. }));
