@@ -31,9 +31,6 @@ pub struct Begun {
     pub at: Timestamp,
 }
 
-/// All receipts of a wave of 60 hosts are more than any file that hosts read may have.
-const NOTE_BYTES: usize = 100 << 10;
-
 /// Makes the receipt of a run when it ends.
 type Ending = Box<dyn FnOnce(&World, &mut Host, Timestamp) -> Statement<Receipt>>;
 
@@ -48,6 +45,8 @@ pub struct Sim {
     /// Ticks for which it does not reach the server.
     pub cut: usize,
     pub agent: AgentId,
+    /// How much its receipts have to tell.
+    note_bytes: usize,
     tag: Option<String>,
     told: u64,
     wishes: Vec<Envelope>,
@@ -70,7 +69,7 @@ pub struct Weather<'a> {
 }
 
 impl Sim {
-    pub fn new(host: Host, skew: i64, outcome: HostOutcome) -> Self {
+    pub fn new(host: Host, skew: i64, outcome: HostOutcome, note_bytes: usize) -> Self {
         Self {
             agent: host.agent(),
             host,
@@ -78,6 +77,7 @@ impl Sim {
             outcome,
             off: 0,
             cut: 0,
+            note_bytes,
             tag: None,
             told: 0,
             wishes: Vec::new(),
@@ -205,14 +205,14 @@ impl Sim {
         let (wave, outcome, started) = (turn.wave(), self.outcome, now);
         let (policy, set) = (view.policy.version, approved.plan_set());
         let (own, of) = (plan, approved.approvals().to_vec());
-        let interval = window.interval();
+        let (interval, note_bytes) = (window.interval(), self.note_bytes);
         self.begun.insert(id.clone());
         self.running = Some(Box::new(move |world, host, finished| {
             let mut header = world.header(host);
             header.at = finished;
             let mut receipt = world.receipt(header, &own, outcome);
             // As long as what real hosts have to say of many steps.
-            receipt.results[0].note = "x".repeat(NOTE_BYTES);
+            receipt.results[0].note = "x".repeat(note_bytes);
             let receipt = Receipt {
                 wave: u32::try_from(wave).unwrap(),
                 interval,

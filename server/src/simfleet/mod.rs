@@ -20,7 +20,7 @@ use shared::approval::Decision;
 use shared::change::{Change, Gate, ManifestUse, Wave};
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId};
-use shared::limits::CHANGE_TARGETS;
+use shared::limits::{CHANGE_TARGETS, GATE_BYTES};
 use shared::receipt::HostOutcome;
 use shared::statement::Statement;
 use shared::strict::Map;
@@ -78,7 +78,8 @@ impl Fleet {
                 2 => HostOutcome::Unchanged,
                 _ => HostOutcome::Applied,
             };
-            hosts.push(Sim::new(host, skew, outcome));
+            // Together more than any file that hosts read may have.
+            hosts.push(Sim::new(host, skew, outcome, 2 * GATE_BYTES / count));
         }
         Self {
             world,
@@ -258,10 +259,10 @@ impl Fleet {
     }
 }
 
-/// The last third of the fleet has a change of its own, of which a wave goes wrong.
+/// The last third of the fleet, or as many hosts of it as a change may have, has a change of its own, of which a wave goes wrong.
 async fn go_through(world: World, count: usize, seed: u64) {
     let mut fleet = Fleet::enrol(world, count, Dice::new(seed)).await;
-    let good = count - count / 3;
+    let good = count - (count / 3).min(CHANGE_TARGETS);
     let mut ranges: Vec<_> =
         (0..good).step_by(CHANGE_TARGETS).map(|at| at..good.min(at + CHANGE_TARGETS)).collect();
     ranges.push(good..count);
