@@ -292,8 +292,7 @@ pub fn prune_cache(state: &mut State, trusted: &Trusted) -> Result<(), StateErro
         listed.insert(file.hashes.sha256.hex());
     };
     trusted.policy().into_iter().for_each(&mut keep);
-    trusted.changes().into_iter().flatten().for_each(|(_, _, file)| keep(file));
-    trusted.find(&TargetName::Control).into_iter().flatten().for_each(&mut keep);
+    trusted.active().into_iter().flatten().for_each(|(_, file)| keep(file));
     for (team, _) in trusted.teams() {
         trusted.manifests(team).into_iter().flatten().for_each(|(_, _, file)| keep(file));
     }

@@ -69,6 +69,19 @@ fn a_later_wave_begins_by_what_earlier_hosts_signed_for_its_gate() {
             report.lines
         );
     }
+    // As long as it is watched the file is fetched once, whatever else is new.
+    let fetched = |bench: &Bench| {
+        let fetched = std::mem::take(&mut bench.site.0.borrow_mut().fetched);
+        fetched.iter().filter(|name| name.ends_with(".gate.C-1.1.1.json")).count()
+    };
+    let late = canary_said(change, HostOutcome::Applied, NOW.plus(-30));
+    bench.site.show_gate(&change.body, 1, &file(vec![late]));
+    fetched(&bench);
+    for _ in 0..3 {
+        bench.site.list(&bundle);
+        assert_eq!(bench.tick().ran, []);
+    }
+    assert_eq!(fetched(&bench), 1);
     bench.site.show_gate(&change.body, 1, &file(vec![good]));
     bench.site.list(&bundle);
     let report = bench.tick();

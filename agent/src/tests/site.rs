@@ -181,6 +181,8 @@ pub struct Held {
     pub bundles: BTreeMap<TargetName, Vec<u8>>,
     pub control: Control,
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Files of the repository in the order in which they were asked for.
+    pub fetched: Vec<String>,
     pub versions: u64,
     snapshot: Option<Snapshot>,
     pub wishes: Vec<Envelope>,
@@ -276,6 +278,7 @@ impl TestSite {
             bundles: BTreeMap::new(),
             control: Control::default(),
             files: BTreeMap::new(),
+            fetched: Vec::new(),
             versions: 0,
             snapshot: None,
             wishes: vec![],
@@ -684,6 +687,7 @@ impl Server for TestSite {
 
     fn repository_file(&mut self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, NetError> {
         self.0.borrow_mut().answer(|held| {
+            held.fetched.push(name.to_owned());
             let bytes = held.files.get(name).cloned();
             match bytes {
                 Some(bytes) if bytes.len() as u64 > max_bytes => {

@@ -67,10 +67,15 @@ impl Trusted {
             .collect())
     }
 
+    /// All that the server lists: bundles, what gates are judged by, and stop orders.
+    pub fn active(&self) -> Result<impl Iterator<Item = (&TargetName, &TargetFile)>, TufError> {
+        Ok(self.role(&Role::Changes)?.into_iter().flat_map(|targets| targets.targets.iter()))
+    }
+
     /// All listed change bundles, by change and revision.
     pub fn changes(&self) -> Result<Vec<(&ChangeId, u32, &TargetFile)>, TufError> {
-        let listed = self.role(&Role::Changes)?.into_iter().flat_map(|targets| targets.targets.iter());
-        Ok(listed
+        Ok(self
+            .active()?
             .filter_map(|(target, file)| match target {
                 TargetName::Change { id, revision } => Some((id, *revision, file)),
                 _ => None,
