@@ -54,6 +54,10 @@ pub struct Taken {
 pub fn read(text: &str, zones: Zones<'_>, now: Timestamp) -> Result<Taken, NotTaken> {
     let unfolded = unfold(text);
     check_nesting(&unfolded)?;
+    // The parser takes any component, and one of another kind would be a calendar without events.
+    if !unfolded.trim_start().get(..15).is_some_and(|start| start.eq_ignore_ascii_case("BEGIN:VCALENDAR")) {
+        return Err(NotTaken::NoCalendar("it does not begin with BEGIN:VCALENDAR".into()));
+    }
     let calendar =
         read_calendar(&unfolded).map_err(|why| NotTaken::NoCalendar(strict::shorten(&why.to_string())))?;
     let name = calendar.properties.iter().find(|property| property.name.as_ref() == "X-WR-CALNAME");
