@@ -237,7 +237,7 @@ words! {
     ChangedAt: "changed {}", "geändert {}";
     ReadNext: "is read next {}", "wird wieder gelesen {}";
     FailingSince: "not readable since {}", "nicht lesbar seit {}";
-    WaitsForAWord: "waits for a word", "wartet auf ein Wort";
+    AwaitsConsent: "waits for a word", "wartet auf ein Wort";
     CalendarWaits: "what was read for the calendar {} waits for a word: `assent calendar show` says what, `assent calendar accept` takes it", "das für den Kalender {} Gelesene wartet auf ein Wort: `assent calendar show` zeigt es, `assent calendar accept` nimmt es an";
     CalendarIsOld: "the calendar {} could not be read for long: what it says may be old", "der Kalender {} konnte lange nicht gelesen werden: was er sagt, ist vielleicht veraltet";
     TimesOpened: "of the times that are closed now it would open, wholly or in part: {}", "von den jetzt gesperrten Zeiten würde es ganz oder teilweise öffnen: {}";

@@ -275,7 +275,10 @@ async fn a_silent_subscriber_holds_up_nobody_and_an_endless_answer_is_not_read()
             }
         }
         later(&world, 400);
-        assert!(sender.send().await.unwrap().len() < 3, "no second task for the one that is still under way");
+        let again = sender.send().await.unwrap().len();
+        // On a machine that is busy enough the silent one was given up meanwhile.
+        let under_way = begun.elapsed() < Duration::from_secs(15);
+        assert!(again < 3 || !under_way, "no second task for the one that is still under way");
         for task in tasks {
             task.await.unwrap();
         }

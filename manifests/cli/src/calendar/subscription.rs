@@ -72,7 +72,7 @@ pub fn cell(session: &Session, line: &CalendarLine, zone: &TimeZone) -> String {
     let Some(subscription) = &line.subscription else { return "-".into() };
     let at = |word, at| lang.fill(word, &window::local_in(lang, at, zone));
     match subscription {
-        Subscription { waiting: Some(_), .. } => lang.word(Word::WaitsForAWord).to_owned(),
+        Subscription { waiting: Some(_), .. } => lang.word(Word::AwaitsConsent).to_owned(),
         Subscription { failing_since: Some(since), .. } => at(Word::FailingSince, *since),
         Subscription { read: Some(read), .. } => at(Word::ReadAt, *read),
         Subscription { read: None, .. } => lang.word(Word::NotReadYet).to_owned(),
