@@ -72,6 +72,8 @@ pub const TEXT_BYTES: usize = 4 << 10;
 
 /// What names a record elsewhere, or a file: an address with its query.
 pub const REFERENCE_BYTES: usize = 512;
+/// An address that the server connects to; longer ones carry more than a place.
+pub const URL_BYTES: usize = 2_048;
 /// One note on a change: the longest is a review, with a reason for each of up to 2,000 hosts that did not succeed.
 pub const CHANGE_NOTE_BYTES: usize = ENVELOPE_BYTES;
 /// Notes on one change: people must be able to read them all.

@@ -1,6 +1,7 @@
 //! What persons do on the command line beside the one path: trying manifests on a host, reading alarms, answering
 //! at a terminal, going on after an interruption; and each command that other suites do not need, once.
 
+use shared::conflict::{ConflictKind, ConflictRules};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use tests::http::Message;
@@ -25,6 +26,29 @@ on_both! {
         }
         assert_eq!(world.hosts["a1"].read("etc/motd"), None);
         plan(yaml).refused("assent lint FILE.yaml --out FILE.json");
+    }
+}
+
+on_both! {
+    /// Where the policy lets nobody approve it, a person is told before anything is signed.
+    fn nothing_is_signed_for_a_change_that_another_one_keeps_back(world) {
+        world.join("a1", "production");
+        world.join("a2", "production");
+        let mut policy = world.policy();
+        policy.version += 1;
+        policy.conflicts = Some(ConflictRules { block: [ConflictKind::SameHosts].into(), except: [].into() });
+        world.publish_policy(&policy);
+        world.publish("motd", "1.0.0", "resources:\n- file: { path: /etc/motd, content: \"hello\\n\" }\n").ok();
+        let new = NewChange { manifests: &["motd@1.0.0"], ..NewChange::default() };
+        let first = world.request_and_approve(&NewChange { targets: &["a1"], ..new.clone() });
+        let second = world.request(&new);
+        let told = world.assent(&["change", "show", &second]).ok();
+        assert!(told.out.contains("the policy lets nobody approve the change while that stands"), "{told}");
+        let said = world.approve(&second).refused(&format!("the policy lets nobody approve {second} now"));
+        assert!(said.all().contains(&format!("same_hosts: {first}")) && said.all().contains("--skip"), "{said}");
+        assert!(world.change_file(&second).approvals.is_empty(), "nothing was signed");
+        world.assent(&["approve", &second, "--yes", "--skip", "a1", "--comment", "has its own change"]).ok();
+        assert_eq!(world.change_file(&second).approvals.len(), 1);
     }
 }
 

@@ -11,8 +11,8 @@ use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{get, put};
 use shared::time::Timestamp;
 use shared::windows::CalendarName;
-use shared::wire::{CalendarFile, CalendarLine, PutCalendar};
-use std::collections::BTreeSet;
+use shared::wire::{CalendarFile, CalendarLine, CalendarStep, PutCalendar};
+use std::collections::BTreeMap;
 
 /// Times that are shown of one calendar.
 const SHOWN: usize = 50;
@@ -30,17 +30,18 @@ async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json
     let read = move |tx: &mut Conn| {
         let (mut lines, mut chosen) = (Vec::new(), Chosen::default());
         let mut subscribed = subscription::list(tx, now)?;
-        let mut all = store::list(tx)?;
-        all.retain(|(name, step)| step.calendar.is_some() || subscribed.contains_key(name));
-        let known: BTreeSet<_> = all.iter().map(|(name, _)| name.clone()).collect();
-        let mut found: Vec<_> = all.into_iter().map(|(n, step)| (n, step.revision, step.calendar)).collect();
-        found.extend(subscribed.keys().filter(|name| !known.contains(name)).map(|n| (n.clone(), 0, None)));
-        found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
-        for (name, revision, calendar) in found {
+        // Not read yet, or without times, a subscription says what it will hold.
+        let mut all = BTreeMap::new();
+        for (name, listed) in &subscribed {
+            all.insert(name.clone(), (0, Some(listed.scope.clone())));
+        }
+        for (name, CalendarStep { revision, calendar, .. }) in store::list(tx)? {
+            let scope = all.get(&name).and_then(|(_, scope)| scope.clone());
+            all.insert(name, (revision, calendar.or(scope)));
+        }
+        for (name, (revision, calendar)) in all {
+            let Some(calendar) = calendar else { continue };
             let subscription = subscribed.remove(&name);
-            // Not read yet, or without times: it says what it will hold.
-            let scope = subscription.as_ref().map(|subscription| subscription.scope.clone());
-            let Some(calendar) = calendar.or(scope) else { continue };
             lines.push(CalendarLine {
                 name,
                 revision,

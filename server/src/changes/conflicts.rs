@@ -10,6 +10,7 @@ use crate::cmdb;
 use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use crate::manifests;
 use shared::budgets::BudgetNotice;
 use shared::change::Change;
 use shared::conflict::{Conflict, ConflictKind};
@@ -33,7 +34,7 @@ pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Con
     {
         return Ok(Vec::new());
     }
-    let policy = crate::manifests::policy(tx)?.policy;
+    let policy = manifests::policy(tx)?.policy;
     let change = view::revision(tx, &row)?.body;
     of(tx, &policy, change, now)
 }
@@ -53,10 +54,10 @@ pub(super) fn check(
     if rules.is_none_or(|rules| rules.block.is_empty()) {
         return Ok(());
     }
-    let mut change = change.clone();
-    change.targets.retain(|target| only.is_none_or(|only| only.contains(&target.agent)));
+    let mut part = change.clone();
+    part.targets.retain(|target| only.is_none_or(|only| only.contains(&target.agent)));
     let blocking: Vec<Conflict> =
-        of(tx, policy, change.clone(), now)?.into_iter().filter(|found| found.blocks).collect();
+        of(tx, policy, part, now)?.into_iter().filter(|found| found.blocks).collect();
     let Some(first) = blocking.first() else { return Ok(()) };
     let refusal = Refusal::conflict("change.conflict").with("change", &change.change_id);
     let refusal = refusal.with("kind", first.kind.as_str()).with("with", &first.with);

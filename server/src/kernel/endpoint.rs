@@ -2,11 +2,9 @@
 
 use super::address;
 use hyper::Uri;
+use shared::limits::URL_BYTES;
 use std::fmt;
 use std::net::IpAddr;
-
-/// Characters of an address; longer ones carry more than a place.
-const URL_BYTES: usize = 2_048;
 
 /// Name and password before the host, with a colon between them, as they are sent (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]

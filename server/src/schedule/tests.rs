@@ -1,21 +1,11 @@
 //! Free times and feeds on both databases.
 
-use crate::changes::tests::world::{NOW, World};
+use crate::changes::tests::world::{NOW, World, calendar, hours};
 use crate::kernel::i18n::Language;
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::time::{Interval, Timestamp};
 use std::collections::BTreeMap;
-
-fn hours(from: i64, until: i64) -> Interval {
-    Interval { from: NOW.plus(from * 3_600), until: NOW.plus(until * 3_600) }
-}
-
-fn calendar(mode: &str, times: &[Interval]) -> Value {
-    let calendar =
-        json!({ "title": "closing of the books", "mode": mode, "holds": ["normal"], "times": times });
-    json!({ "after": 0, "reason": "asked for", "calendar": calendar })
-}
 
 #[actix_web::test]
 async fn free_times_are_what_blackouts_and_changes_leave() {

@@ -9,12 +9,10 @@ use crate::session::Session;
 use crate::window::{self, every};
 use crate::{term, text};
 use jiff::tz::TimeZone;
+use shared::limits::URL_BYTES;
 use shared::windows::CalendarName;
 use shared::wire::{AcceptCalendar, CalendarFile, CalendarLine, PutSubscription, Subscription};
 use std::path::Path;
-
-/// Bytes of an address.
-const URL_BYTES: usize = 2_048;
 
 pub fn subscribe(session: &Session, args: &SubscribeArgs) -> Done {
     let zone = window::zone(args.scope.zone.as_deref())?;

@@ -26,39 +26,20 @@ impl Losses {
 
 /// Of the times `old`, those that `new` does not close from `now` on.
 pub(super) fn losses(old: &[Interval], new: &[Interval], now: Timestamp) -> Losses {
-    let closed = merged(new);
+    let length = |time: &Interval| time.until.since(time.from);
     let mut found = Losses::default();
     for time in old.iter().filter(|time| time.until > now && !time.is_empty()) {
         let coming = Interval { from: time.from.max(now), until: time.until };
-        let length = coming.until.since(coming.from);
-        let kept: i64 = closed.iter().map(|one| overlap(*one, coming)).sum();
+        let open: i64 = coming.without(new.iter().copied()).iter().map(length).sum();
         found.of += 1;
-        found.closed_secs += length;
-        if kept < length {
-            found.open_secs += length - kept;
+        found.closed_secs += length(&coming);
+        if open > 0 {
+            found.open_secs += open;
             found.running |= time.from <= now;
             found.lost.push(*time);
         }
     }
     found
-}
-
-fn overlap(one: Interval, other: Interval) -> i64 {
-    one.until.min(other.until).since(one.from.max(other.from)).max(0)
-}
-
-/// Ascending, without overlaps.
-fn merged(times: &[Interval]) -> Vec<Interval> {
-    let mut times = times.to_vec();
-    times.sort_by_key(|time| time.from);
-    let mut merged: Vec<Interval> = Vec::new();
-    for time in times {
-        match merged.last_mut() {
-            Some(last) if time.from <= last.until => last.until = last.until.max(time.until),
-            _ => merged.push(time),
-        }
-    }
-    merged
 }
 
 #[cfg(test)]

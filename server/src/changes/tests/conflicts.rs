@@ -1,6 +1,6 @@
 //! What gets in the way of a change, and what the policy lets nobody approve, on both databases.
 
-use super::world::{NOW, Reviewed, TOKEN, World, approver, key};
+use super::world::{Reviewed, TOKEN, World, approver, calendar, hours, key};
 use serde_json::{Value, json};
 use shared::approval::Decision;
 use shared::change::{Change, ChangeType};
@@ -10,16 +10,6 @@ use shared::statement::Statement;
 use shared::strict;
 use shared::time::Interval;
 use shared::wire::Approve;
-
-fn hours(from: i64, until: i64) -> Interval {
-    Interval { from: NOW.plus(from * 3_600), until: NOW.plus(until * 3_600) }
-}
-
-fn calendar(mode: &str, times: &[Interval]) -> Value {
-    let calendar =
-        json!({ "title": "closing of the books", "mode": mode, "holds": ["normal"], "times": times });
-    json!({ "after": 0, "reason": "asked for", "calendar": calendar })
-}
 
 fn told(conflicts: &Value) -> Vec<(String, String, u64)> {
     let one = |conflict: &Value| {

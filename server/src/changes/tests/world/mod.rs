@@ -7,7 +7,7 @@ mod work;
 
 pub use accepting::{WEEK, door};
 pub use ceremony::{NOW, PUBLISHER, TOKEN, approver, content, key, policy, root, targets};
-pub use work::{Reviewed, answer, in_waves};
+pub use work::{Reviewed, answer, calendar, hours, in_waves};
 
 use crate::changes;
 use crate::compliance::{self, Exporter};

@@ -468,6 +468,19 @@ pub fn in_waves(change: &mut Change) {
         .collect();
 }
 
+/// So many hours after the test begins.
+pub fn hours(from: i64, until: i64) -> Interval {
+    Interval { from: NOW.plus(from * 3_600), until: NOW.plus(until * 3_600) }
+}
+
+/// The first revision of a calendar that holds normal changes at these times.
+pub fn calendar(mode: &str, times: &[Interval]) -> serde_json::Value {
+    let calendar = serde_json::json!({
+        "title": "closing of the books", "mode": mode, "holds": ["normal"], "times": times
+    });
+    serde_json::json!({ "after": 0, "reason": "asked for", "calendar": calendar })
+}
+
 /// A change in review with the plans of its hosts.
 pub struct Reviewed {
     pub id: ChangeId,
