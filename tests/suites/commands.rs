@@ -39,7 +39,7 @@ on_both! {
         policy.conflicts = Some(ConflictRules { block: [ConflictKind::SameHosts].into(), except: [].into() });
         world.publish_policy(&policy);
         world.publish("motd", "1.0.0", "resources:\n- file: { path: /etc/motd, content: \"hello\\n\" }\n").ok();
-        let new = NewChange { manifests: &["motd@1.0.0"], ..NewChange::default() };
+        let new = NewChange { manifests: &["motd@1.0.0"], window: "now+1h..+2h", ..NewChange::default() };
         let first = world.request_and_approve(&NewChange { targets: &["a1"], ..new.clone() });
         let second = world.request(&new);
         let told = world.assent(&["change", "show", &second]).ok();
