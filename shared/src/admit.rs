@@ -178,7 +178,7 @@ pub fn admit_policy(bytes: &[u8], site: &crate::ids::SiteId, last_version: u64) 
     Ok(policy)
 }
 
-/// Steps 5 to 7: nothing retroactive, well-formed, this site, author of the policy, names this host by its key.
+/// Steps 5 to 7: nothing that only puts on record, well-formed, this site, author of the policy, names this host by its key.
 pub fn address(
     policy: &Policy,
     change: Statement<Change>,
@@ -186,10 +186,13 @@ pub fn address(
     now: Timestamp,
 ) -> Result<Addressed, Refused> {
     let body = &change.body;
-    // Before anything else, and whoever approved it: what is accepted afterwards is no way to apply something.
-    if body.is_retroactive() {
-        let message =
-            format!("{} is retroactive: it accepts what was found, and no host runs it", body.change_id);
+    // Before anything else, and whoever approved it: what only puts on record is no way to apply something.
+    if body.is_record() {
+        let what = match body.is_retirement() {
+            true => "takes hosts out of the register",
+            false => "is retroactive: it accepts what was found",
+        };
+        let message = format!("{} {what}, and no host runs it", body.change_id);
         return Err(Refused::new(Code::ChangeRetroactive, message));
     }
     check_author(policy, &change, now)?;

@@ -149,6 +149,32 @@ pub struct Accepted {
     pub finding: Digest,
 }
 
+/// A host as it joined: its id and the digest of its signed enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    pub agent: AgentId,
+    pub enrolment: Digest,
+}
+
+/// A host that leaves the site for good: its key opens no door any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retirement {
+    pub host: Enrolled,
+    /// The same machine under a newer key (reinstalled, key replaced, a clone sorted out): it goes on under the entry of
+    /// the host that leaves. None when the machine itself is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Enrolled>,
+}
+
+impl Retirement {
+    /// The host that leaves, and the one that goes on in its place.
+    pub fn hosts(&self) -> impl Iterator<Item = Enrolled> {
+        std::iter::once(self.host).chain(self.successor)
+    }
+}
+
 /// What must hold of the earlier waves before this one may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -232,6 +258,10 @@ pub struct Change {
     /// Of a retroactive change: the findings that it accepts, sorted, and its targets are their hosts. Of any other: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepts: Vec<Accepted>,
+    /// Of a change of the register: the hosts that leave the site, sorted, and its targets are they and their successors.
+    /// Of any other: none. No host ever runs such a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retires: Vec<Retirement>,
 }
 
 impl Predicate for Change {
@@ -244,13 +274,32 @@ impl Predicate for Change {
             .map(|m| Subject::new(format!("manifest:{}/{}", m.team, m.label()), m.sha256));
         let targets = self.targets.iter().map(|t| Subject::new(format!("agent:{}", t.agent), t.key));
         let findings = self.accepts.iter().map(|a| Subject::new(format!("finding:{}", a.agent), a.finding));
-        manifests.chain(targets).chain(findings).collect()
+        let hosts = self.retires.iter().flat_map(Retirement::hosts);
+        let enrolments = hosts.map(|host| Subject::new(format!("enrolment:{}", host.agent), host.enrolment));
+        manifests.chain(targets).chain(findings).chain(enrolments).collect()
     }
 }
 
 impl Change {
     pub fn is_retroactive(&self) -> bool {
         self.change_type == ChangeType::Retroactive
+    }
+
+    /// It takes hosts out of the register.
+    pub fn is_retirement(&self) -> bool {
+        !self.retires.is_empty()
+    }
+
+    /// It brings nothing to hosts, and its review is the approval: it accepts findings, or takes hosts out of the register.
+    pub fn is_record(&self) -> bool {
+        self.is_retroactive() || self.is_retirement()
+    }
+
+    /// What hosts have signed that a record is about, by digest and in its order.
+    pub fn grounds(&self) -> Vec<Digest> {
+        let findings = self.accepts.iter().map(|accepted| accepted.finding);
+        let hosts = self.retires.iter().flat_map(Retirement::hosts);
+        findings.chain(hosts.map(|host| host.enrolment)).collect()
     }
 
     /// The same words about these findings of hosts: a retroactive change, without anything that a host would run.
@@ -260,8 +309,32 @@ impl Change {
             |(target, finding): (Target, Digest)| (target, Accepted { agent: target.agent, finding });
         let (targets, accepts): (BTreeSet<Target>, BTreeSet<Accepted>) =
             found.into_iter().map(accepted).unzip();
+        let accepts = accepts.into_iter().collect();
+        Self { change_type: ChangeType::Retroactive, accepts, ..self.record(targets) }
+    }
+
+    /// The same words about hosts that leave, each with its successor if it has one: a change of the register, without
+    /// anything that a host would run. Each host is given with the digest of its enrolment.
+    #[must_use]
+    pub fn retiring(
+        self,
+        hosts: impl IntoIterator<Item = ((Target, Digest), Option<(Target, Digest)>)>,
+    ) -> Self {
+        let (mut targets, mut retires) = (BTreeSet::new(), BTreeSet::new());
+        let mut named = |(target, enrolment): (Target, Digest)| {
+            targets.insert(target);
+            Enrolled { agent: target.agent, enrolment }
+        };
+        for (host, successor) in hosts {
+            retires.insert(Retirement { host: named(host), successor: successor.map(&mut named) });
+        }
+        let retires = retires.into_iter().collect();
+        Self { change_type: ChangeType::Normal, retires, ..self.record(targets) }
+    }
+
+    /// The same words without anything that a host would run.
+    fn record(self, targets: BTreeSet<Target>) -> Self {
         Self {
-            change_type: ChangeType::Retroactive,
             model: None,
             manifests: Vec::new(),
             targets: targets.into_iter().collect(),
@@ -278,7 +351,8 @@ impl Change {
             correct_until: None,
             halt_above: None,
             series: None,
-            accepts: accepts.into_iter().collect(),
+            accepts: Vec::new(),
+            retires: Vec::new(),
             ..self
         }
     }

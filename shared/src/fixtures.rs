@@ -13,7 +13,7 @@ use crate::policy::{
     Assurance, ClockRules, DistinctFrom, LogRules, Match, Person, PersonKey, Policy, Require, Role, Rule,
     SCHEMA,
 };
-use crate::receipt::{Header, HostOutcome, Receipt, TufVersions};
+use crate::receipt::{Enrolment, Header, HostOutcome, Receipt, TufVersions};
 use crate::risk::ActionClass;
 use crate::signature::KeyKind;
 use crate::statement::Statement;
@@ -125,6 +125,7 @@ pub fn change_body() -> Change {
         series: None,
         supersedes: None,
         accepts: vec![],
+        retires: vec![],
     }
 }
 
@@ -311,6 +312,23 @@ pub fn accepting(findings: &[Statement<Finding>]) -> Change {
         (Target { agent: header.agent_id, key: header.key.digest() }, finding.digest)
     };
     change_body().accepting(findings.iter().map(named))
+}
+
+/// How `host` joined.
+pub fn enrolment(host: &SigningKey, hostname: &str) -> Statement<Enrolment> {
+    let header = Header { seq: 1, prev: None, ..finding(host, 1).body.header };
+    let (hostname, token) = (hostname.into(), Digest::of(b"token"));
+    let body = Enrolment { header, hostname, token, csr: "csr".into(), recipient: None, came_from: None };
+    Statement::sign(body, host)
+}
+
+/// A change that retires the first host of each pair, and names the second one as its successor.
+pub fn retiring(hosts: &[(&Statement<Enrolment>, Option<&Statement<Enrolment>>)]) -> Change {
+    let named = |joined: &Statement<Enrolment>| {
+        let header = &joined.body.header;
+        (Target { agent: header.agent_id, key: header.key.digest() }, joined.digest)
+    };
+    change_body().retiring(hosts.iter().map(|(host, successor)| (named(host), successor.map(named))))
 }
 
 /// From `from` on, for a day, nothing of any type may start anywhere.

@@ -3,7 +3,7 @@
 //! `draft → in_review → approved → running ⇄ halted → review → closed`; the outcome stands beside the state
 //! only where the change is closed. Who resumes each state after a crash is said at the state.
 //!
-//! A retroactive change brings nothing to hosts: `draft → review → closed`, and its review is the approval.
+//! A change that only puts something on record (retroactive, or of the register) brings nothing to hosts: `draft → review → closed`, and its review is the approval.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -33,8 +33,8 @@ pub enum State {
     Running,
     /// An operator stopped it; resumed or closed by an operator.
     Halted,
-    /// Every host has reported or the time is over; a person looks at it and closes it. Of a retroactive change: approvals
-    /// arrive, and the quorum closes it. The scheduler expires it.
+    /// Every host has reported or the time is over; a person looks at it and closes it. Of one that brings nothing
+    /// to hosts: approvals arrive, and the quorum closes it. The scheduler expires it.
     Review,
     Closed(Outcome),
 }
@@ -135,11 +135,11 @@ impl State {
         }
     }
 
-    /// The same for a retroactive change: nothing is planned or run, so nothing else leads to `successful` than the quorum.
+    /// The same for a change that brings nothing to hosts: nothing is planned or run, so nothing else leads to `successful` than the quorum.
     ///
     /// # Errors
     /// The event does not fit the state of such a change.
-    pub fn on_retroactive(self, event: Event) -> Result<State, Unfit> {
+    pub fn on_record(self, event: Event) -> Result<State, Unfit> {
         use State::{Closed, Draft, Review};
         let unfit = |needed| Err(Unfit { state: self, event, needed });
         match event {
@@ -152,16 +152,16 @@ impl State {
             Event::QuorumReached if self == Review => Ok(Closed(Outcome::Successful)),
             Event::Reject if self == Review => Ok(Closed(Outcome::Rejected)),
             Event::Close(Outcome::Failed) if self == Review => Ok(Closed(Outcome::Failed)),
-            Event::Close(outcome) if outcome != Outcome::Failed => {
-                unfit("the outcome failed: only an approval makes a retroactive change successful")
-            }
+            Event::Close(outcome) if outcome != Outcome::Failed => unfit(
+                "the outcome failed: only an approval makes a change successful that brings nothing to hosts",
+            ),
             Event::QuorumReached | Event::Reject | Event::Close(_) => unfit("review"),
             Event::Started
             | Event::Halt
             | Event::Resume
             | Event::Finished
             | Event::StopCorrecting
-            | Event::BrokenGlass => unfit("a change that is run; a retroactive one is not"),
+            | Event::BrokenGlass => unfit("a change that is run; this one brings nothing to hosts"),
         }
     }
 
@@ -284,12 +284,12 @@ mod tests {
         Event::BrokenGlass,
     ];
 
-    /// A retroactive change never gets to where hosts would run it, and only the quorum makes it successful.
+    /// A change that brings nothing to hosts never gets to where hosts would run it, and only the quorum makes it successful.
     #[test]
-    fn a_retroactive_change_is_reviewed_and_never_run() {
+    fn what_brings_nothing_to_hosts_is_reviewed_and_never_run() {
         for state in STATES {
             for event in EVENTS {
-                let Ok(next) = state.on_retroactive(event) else { continue };
+                let Ok(next) = state.on_record(event) else { continue };
                 assert!(matches!(next, State::Draft | State::Review | State::Closed(_)), "{state} {event}");
                 assert!(matches!(state, State::Draft | State::Review), "{state} {event}");
                 if next == State::Closed(Outcome::Successful) {
@@ -297,9 +297,9 @@ mod tests {
                 }
             }
         }
-        assert_eq!(State::Draft.on_retroactive(Event::Submit), Ok(State::Review));
+        assert_eq!(State::Draft.on_record(Event::Submit), Ok(State::Review));
         assert_eq!(
-            State::Review.on_retroactive(Event::Close(Outcome::Failed)),
+            State::Review.on_record(Event::Close(Outcome::Failed)),
             Ok(State::Closed(Outcome::Failed))
         );
     }

@@ -56,6 +56,10 @@ kinds! {
     HostHeld "host.held",
     HostDisabled "host.disabled",
     HostEnabled "host.enabled",
+    /// A change has taken it out of the register.
+    HostRetired "host.retired",
+    /// It goes on in the place of another host, as a change says.
+    HostSucceeded "host.succeeded",
     AlarmRaised "alarm.raised",
     /// Somebody tries a webhook.
     WebhookTest "webhook.test",

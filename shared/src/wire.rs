@@ -223,6 +223,9 @@ pub struct HostLine {
     pub held: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// The change with which it left for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_by: Option<ChangeId>,
 }
 
 /// A change in lists.
@@ -245,6 +248,9 @@ pub struct ChangeLine {
     /// It accepts findings; hosts never get it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retroactive: bool,
+    /// It takes hosts out of the register; hosts never get it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retires: bool,
     /// It was an emergency, a host failed, or somebody broke the glass: until then people look at what was done, and the
     /// change is not closed without a review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -313,6 +319,9 @@ pub struct ChangeFile {
     /// Of a retroactive change: the findings that it accepts, as their hosts signed them, in the change's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Envelope>,
+    /// Of a change that retires hosts: how each of them and of their successors joined, in the change's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enrolments: Vec<Envelope>,
     /// Six words for the revision and its plan set (the proposed one, or else all plans), to compare with what `assent change
     /// show` makes of the signed documents.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -509,7 +518,7 @@ pub struct CiEvent {
     pub at: Timestamp,
     /// `enrolled`, `disabled`, `enabled`, `labelled`, `held`, `facts`, `applied`, `unchanged`, `rolled_back`,
     /// `failed`, `pending_reboot`, `refused`, `differs`, `as_approved`, `by_others`, `health`, `corrected`,
-    /// `not_corrected`, `accepted`, `mismatch` or `trust_reset`.
+    /// `not_corrected`, `accepted`, `mismatch`, `trust_reset`, `retired` or `succeeded`.
     pub kind: String,
     pub summary: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

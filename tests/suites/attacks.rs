@@ -263,7 +263,7 @@ on_both! {
 on_both! {
     /// Who may accept afterwards what was found must not get anything applied by that, however many have approved it
     fn a_retroactive_change_is_no_way_to_apply_something(world) {
-        let mut stage = Stage::new(world, 4);
+        let mut stage = Stage::new(world, 5);
         // Not even a plan is made for one.
         let id = stage.changes.pop().unwrap();
         let asked = stage.world.bundle(&id).change.body;
@@ -294,6 +294,16 @@ on_both! {
         bundle.plan_set.plans.clear();
         approved_anew(&mut stage, &mut bundle, body);
         stage.refused("a1", &bundle, "change.retroactive");
+        // Nor is one that retires hosts, whatever else is in it.
+        let mut bundle = stage.next();
+        let leaving = retiring(&bundle.change.body);
+        assert_eq!(leaving.problems(), Vec::<String>::new());
+        let body = Change { retires: leaving.retires.clone(), ..bundle.change.body.clone() };
+        approved_anew(&mut stage, &mut bundle, body);
+        stage.refused("a1", &bundle, "change.retroactive");
+        bundle.plan_set.plans.clear();
+        approved_anew(&mut stage, &mut bundle, leaving);
+        stage.refused("a1", &bundle, "change.retroactive");
         // What was refused was refused for its one fault.
         let good = stage.next();
         stage.applied("a1", &good);
@@ -311,6 +321,12 @@ fn approved_anew(stage: &mut Stage<'_>, bundle: &mut Bundle, body: Change) {
 fn retroactive(change: &Change) -> Change {
     let finding = shared::digest::Digest::of(b"what a host found");
     change.clone().accepting(change.targets.iter().map(|target| (*target, finding)))
+}
+
+/// A change that retires the same hosts.
+fn retiring(change: &Change) -> Change {
+    let enrolment = shared::digest::Digest::of(b"how a host joined");
+    change.clone().retiring(change.targets.iter().map(|target| ((*target, enrolment), None)))
 }
 
 /// Every metadata file that the server serves now.

@@ -36,6 +36,7 @@ mod independent;
 mod input;
 mod joining;
 mod killed;
+mod leaving;
 mod ledger;
 mod liar;
 mod packages;

@@ -430,6 +430,7 @@ impl TestSite {
             model: None,
             supersedes: None,
             accepts: Vec::new(),
+            retires: Vec::new(),
         }
     }
 

@@ -188,6 +188,7 @@ impl Site {
             model: None,
             supersedes: None,
             accepts: Vec::new(),
+            retires: Vec::new(),
         };
         Statement::sign(change, &self.person)
     }

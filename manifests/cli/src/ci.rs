@@ -5,6 +5,7 @@ pub mod compare;
 pub mod declared;
 pub mod facts;
 pub mod mismatch;
+pub mod retire;
 pub mod search;
 
 use crate::author::list::print_json;
@@ -28,7 +29,7 @@ pub fn list(session: &Session, labels: &[String], by: &args::ByFacts, json: bool
     if !query.is_empty() {
         let lines = session.api.cis("class:host", &query)?;
         let found = fitting.insert(lines.into_iter().map(|line| (line.ci, line.matched)).collect());
-        hosts.retain(|host| found.contains_key(&host.ci));
+        hosts.retain(|host| host.retired_by.is_none() && found.contains_key(&host.ci));
     }
     if json {
         return print_json(&hosts);
@@ -63,6 +64,10 @@ fn host_row(host: &HostLine, now: Timestamp, lang: Lang) -> Vec<String> {
     let ago = |at: Timestamp| lang.fill(Word::Ago, &text::span(now.since(at)));
     let seen = host.last_seen.map_or(lang.word(Word::Never).to_owned(), ago);
     let seen = match (host.enabled, &host.held) {
+        _ if host.retired_by.is_some() => {
+            let change = host.retired_by.as_ref().map(ToString::to_string).unwrap_or_default();
+            lang.fill(Word::RetiredBy, &change)
+        }
         (false, _) => lang.word(Word::Disabled).to_owned(),
         (true, Some(_)) => format!("{seen}, {}", lang.word(Word::Held)),
         (true, None) => seen,
@@ -257,7 +262,7 @@ fn history(events: &[CiEvent], lang: Lang, zone: &TimeZone) -> String {
 pub fn set_enabled(session: &Session, name: &str, enabled: bool) -> Done {
     let known = session.api.hosts(&[])?;
     let host = find_host(&known, name)?;
-    session.api.set_enabled(&host.ci, enabled)?;
+    session.api.set_enabled(&host.agent.to_string(), enabled)?;
     let state = if enabled { "enabled" } else { "disabled" };
     term::print(&format!("{}: {state}\n", text::clean(&host.hostname)))
 }
@@ -273,7 +278,7 @@ pub fn label(session: &Session, name: &str, changes: &[String]) -> Done {
             false => labels.insert(key, value),
         };
     }
-    session.api.set_labels(&host.ci, &labels)?;
+    session.api.set_labels(&host.agent.to_string(), &labels)?;
     let shown: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     term::print(&format!("{}: {}\n", text::clean(&host.hostname), text::clean(&shown.join(" "))))
 }

@@ -154,6 +154,15 @@ words! {
     MovedSince: "looks otherwise by now or is gone, according to the server; only what is shown is accepted", "sieht laut Server inzwischen anders aus oder ist behoben; angenommen wird nur, was gezeigt wird";
     SelfAccepted: "you are the author: your own approval counts at a one-person site only, and the evidence says so", "Sie sind selbst der Autor: Ihre eigene Genehmigung zählt nur an einem Ein-Personen-Standort, und die Nachweise vermerken es";
     VerifiedFindings: "Verified on this machine: author, and every finding by its host's own key.", "Auf diesem Rechner geprüft: Autor und jeder Befund mit dem eigenen Schlüssel seines Hosts.";
+    Retires: ", retires hosts", ", legt Hosts still";
+    RetiresHosts: "Takes out of the register, at once when it is approved, and for good:", "Legt still, sofort mit der Genehmigung und endgültig:";
+    Leaves: "leaves", "geht";
+    GoesOn: "goes on", "führt fort";
+    JoinedAt: "joined", "aufgenommen";
+    RetireTitle: "Retire {}", "Stilllegung von {}";
+    SucceedTitle: "{} goes on with a new key", "{} arbeitet mit neuem Schlüssel weiter";
+    RetiredBy: "left with {}", "stillgelegt mit {}";
+    VerifiedEnrolments: "Verified on this machine: author, and every host by its own signed enrolment.", "Auf diesem Rechner geprüft: Autor und jeder Host mit seiner eigenen signierten Anmeldung.";
     SixWords: "six words to compare", "sechs Wörter zum Vergleichen";
     Model: "model", "Muster";
     Counted: "What counts now", "Was derzeit zählt";

@@ -121,6 +121,8 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
         Do::Ci(CiCommand::Disable { host }) => ci::set_enabled(session, &host, false),
         Do::Ci(CiCommand::Enable { host }) => ci::set_enabled(session, &host, true),
+        Do::Ci(CiCommand::Retire(args)) => ci::retire::retire(session, &args),
+        Do::Ci(CiCommand::Succeed(args)) => ci::retire::succeed(session, &args),
         Do::Finding(command) => finding::run(session, &command),
         Do::Export { change, period, out } => {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)

@@ -137,7 +137,7 @@ async fn put_revision(
     with.write("change.revise", place, work).await
 }
 
-/// Asks the hosts for plans; a retroactive change waits for its review.
+/// Asks the hosts for plans; a change that brings them nothing waits for its review.
 #[post("/v1/changes/{id}/submit")]
 async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
     let place = id.clone();

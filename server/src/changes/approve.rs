@@ -5,9 +5,10 @@ use super::conflicts;
 use super::course::{By, is_listed, lock, stands, step, unfit};
 use super::judging::{Judged, Papers, judge_hosts, plan_set};
 use super::plans::plans_lock;
+use super::record;
 use super::reports::is_done;
-use super::retroactive;
 use super::store::{self, Row, papers};
+use crate::fleet;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger::{self, Document};
@@ -66,8 +67,8 @@ pub(super) fn approve(
 }
 
 fn judged(tx: &mut Conn, row: &Row, papers: &Papers, now: Timestamp) -> Result<Judged, Error> {
-    if row.retroactive {
-        let lines = retroactive::told(retroactive::judge(tx, papers, now)?);
+    if row.is_record() {
+        let lines = record::told(record::judge(tx, papers, now)?);
         return Ok(Judged { allowed: Vec::new(), lines });
     }
     match row.plan_set()? {
@@ -90,8 +91,8 @@ fn check(tx: &mut Conn, row: &Row, papers: &Papers, sent: &Sent, now: Timestamp)
         return Err(refusal.with("current", row.revision).with("signed", body.revision).into());
     }
     let state = row.state()?;
-    if row.retroactive {
-        return check_acceptance(papers, row, sent, now);
+    if row.is_record() {
+        return record::check(tx, papers, row, sent, || verify(papers, sent, now), now);
     }
     // While hosts may put things back, a person may still take the word back.
     let standing = body.decision != Decision::Approve && stands(row, now)?;
@@ -131,22 +132,6 @@ fn verify(papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Refusal> {
         return Err(refuse("approval.plan_set", "the plan set sent is not the one that was signed"));
     }
     Ok(())
-}
-
-/// A retroactive change is judged in its review and before its end, without plans.
-fn check_acceptance(papers: &Papers, row: &Row, sent: &Sent, now: Timestamp) -> Result<(), Error> {
-    if row.state()? != State::Review {
-        return Err(unfit(row, Event::QuorumReached, "review").into());
-    }
-    let end = papers.change.body.not_after;
-    if end <= now {
-        return Err(Refusal::conflict("change.over").with("change", &row.id).with("end", end).into());
-    }
-    verify(papers, sent, now)?;
-    match sent.plan_set.plans.is_empty() {
-        true => Ok(()),
-        false => Err(refuse("approval.plan_set", "a retroactive change has no plans").into()),
-    }
 }
 
 /// Whether a set holds all plans of the standing one and more, before anything is approved: whoever approves few hosts
@@ -203,10 +188,12 @@ pub(super) fn record(tx: &mut Conn, row: &Row, sent: &Sent, now: Timestamp) -> R
     Ok(())
 }
 
-/// The hosts of a plan set whose reports are waited for: those that somebody stands behind, or that have reported.
-fn awaited(tx: &mut Conn, papers: &Papers, set: &PlanSet, now: Timestamp) -> Result<i32, Error> {
+/// The hosts of a plan set whose reports are waited for: those that somebody stands behind and that have not left for good,
+/// or that have reported.
+pub(super) fn awaited(tx: &mut Conn, papers: &Papers, set: &PlanSet, now: Timestamp) -> Result<i32, Error> {
     let reach = papers.reach(Some(set.digest()), now);
-    let left_out = |agent: &AgentId| reach.leaves_out(*agent);
+    let retired = fleet::list_retired(tx, &set.plans.keys().copied().collect())?;
+    let left_out = |agent: &AgentId| reach.leaves_out(*agent) || retired.contains(agent);
     let mut awaited = set.plans.len();
     if set.plans.keys().any(left_out) {
         let targets = store::list_targets(tx, &papers.change.digest)?;
@@ -219,8 +206,8 @@ fn awaited(tx: &mut Conn, papers: &Papers, set: &PlanSet, now: Timestamp) -> Res
 
 /// What follows from the statement for the change itself.
 fn take(tx: &mut Conn, row: &mut Row, papers: &Papers, sent: &Sent, now: Timestamp) -> Result<(), Error> {
-    if row.retroactive {
-        return retroactive::take(tx, row, papers, sent, now);
+    if row.is_record() {
+        return record::take(tx, row, papers, sent, now);
     }
     let body = &sent.approval.body;
     let reason = body.breakglass.as_ref().map(|glass| format!("break-glass: {}", glass.reason));

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn list_waiting(tx: &mut Conn) -> Result<Vec<Row>, Error> {
     let mut rows = store::list_in(tx, &[State::InReview, State::Review])?;
     rows.retain(|row| {
-        !row.retroactive && (row.state == State::InReview.as_str() || row.review_due.is_some())
+        !row.is_record() && (row.state == State::InReview.as_str() || row.review_due.is_some())
     });
     Ok(rows)
 }

@@ -30,7 +30,7 @@ const RELATED: usize = 20_000;
 /// What gets in the way of a change from now on, the worst first. Nothing for a change that is over or never runs.
 pub fn conflicts(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Vec<Conflict>, Error> {
     let row = store::get(tx, id)?;
-    if row.statement.is_none() || row.retroactive || matches!(row.state()?, State::Closed(_) | State::Review)
+    if row.statement.is_none() || row.is_record() || matches!(row.state()?, State::Closed(_) | State::Review)
     {
         return Ok(Vec::new());
     }

@@ -51,7 +51,7 @@ pub(super) fn unfit(row: &Row, event: Event, needed: &'static str) -> Refusal {
 /// Where the event leads to.
 fn next(row: &Row, event: Event) -> Result<State, Error> {
     let state = row.state()?;
-    let moved = if row.retroactive { state.on_retroactive(event) } else { state.on(event) };
+    let moved = if row.is_record() { state.on_record(event) } else { state.on(event) };
     Ok(moved.map_err(|error| unfit(row, event, error.needed))?)
 }
 
@@ -91,7 +91,7 @@ pub(super) fn step(
             register.clone_from(&row.register);
         }
     }
-    if after == State::Review && before != State::Review && !row.retroactive {
+    if after == State::Review && before != State::Review && !row.is_record() {
         review::demand(tx, row, now)?;
     }
     let record = ChangeEvent {
@@ -208,7 +208,7 @@ pub(super) fn wish(
     lock(tx)?;
     let mut row = store::get(tx, id)?;
     let (event, there) = match wish {
-        Wish::Submit if row.retroactive => (Event::Submit, State::Review),
+        Wish::Submit if row.is_record() => (Event::Submit, State::Review),
         Wish::Submit => (Event::Submit, State::InReview),
         Wish::Halt => (Event::Halt, State::Halted),
         Wish::Resume => (Event::Resume, State::Running),
@@ -320,7 +320,7 @@ pub(super) fn tend(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<bool,
         State::Running => Event::Finished,
         State::Halted if reported => Event::Finished,
         State::Draft | State::InReview | State::Approved | State::Halted => Event::Expire,
-        State::Review if row.retroactive => Event::Expire,
+        State::Review if row.is_record() => Event::Expire,
         State::Review | State::Closed(_) => return Ok(false),
     };
     step(tx, &mut row, event, By::default(), now)?;

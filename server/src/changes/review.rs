@@ -93,8 +93,8 @@ fn check_waived(tx: &mut Conn, row: &Row, review: &Review) -> Result<(), Error> 
         let refusal = Refusal::unprocessable("change.waived_needlessly").with("change", &row.id);
         return Err(refusal.with("agent", agent).into());
     }
-    // Of a retroactive change nothing is run.
-    if review.outcome != Outcome::Successful || row.retroactive {
+    // Of a change that brings nothing to hosts nothing is run.
+    if review.outcome != Outcome::Successful || row.is_record() {
         return Ok(());
     }
     let left: Vec<String> =

@@ -2,6 +2,7 @@
 
 use super::course::{By, lock, step};
 use super::models;
+use super::retirement;
 use super::retroactive::{self, Claim};
 use super::store::{self, Row, accepts};
 use crate::fleet;
@@ -63,6 +64,7 @@ pub(super) fn revise(
     let policy = manifests::policy(tx)?.policy;
     check(tx, &policy, &row, change, now)?;
     retroactive::check_free(tx, id, claims)?;
+    retirement::check_free(tx, body)?;
     let document = Document::of_site(LeafKind::Change, change.digest, Some(id.clone()), change.to_bytes());
     let document = document.map_err(|error| Error::fault("recording a change", error))?;
     ledger::record_one(tx, &document, now)?;
@@ -91,8 +93,10 @@ fn check(
             .with("end", body.not_after)
             .into());
     }
-    if row.revision > 0 && body.is_retroactive() != row.retroactive {
-        return Err(odd("a change stays retroactive, or stays one that is run: make another one").into());
+    let kind = (body.is_retroactive(), body.is_retirement());
+    if row.revision > 0 && kind != (row.retroactive, row.retires) {
+        let why = "a change stays retroactive, one that retires hosts, or one that is run: make another one";
+        return Err(odd(why).into());
     }
     let before = row.statement.as_deref().map(store::digest).transpose()?;
     if body.supersedes.is_some() && body.supersedes != before {
@@ -106,7 +110,8 @@ fn check(
     }
     models::check(tx, policy, body, now)?;
     check_series(tx, body)?;
-    check_targets(tx, body)
+    check_targets(tx, body)?;
+    retirement::check(tx, body)
 }
 
 /// A series has one occurrence at a time: whoever makes them twice is told.
@@ -134,11 +139,12 @@ fn check_targets(tx: &mut Conn, body: &Change) -> Result<(), Error> {
             Some(host) if host.key.digest() != target.key => {
                 Some(format!("{} has another key than the change names", host.hostname))
             }
-            // What is only accepted does not reach the host.
-            Some(host) if !host.enabled && !body.is_retroactive() => {
-                Some(format!("{} is disabled", host.hostname))
-            }
-            Some(_) => None,
+            // What only puts on record does not reach the host.
+            Some(_) if body.is_record() => None,
+            Some(host) => match &host.retired {
+                Some(change) => Some(format!("{} has left for good, with {change}", host.hostname)),
+                None => (!host.enabled).then(|| format!("{} is disabled", host.hostname)),
+            },
         })
         .collect();
     match problems.len() {

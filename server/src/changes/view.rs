@@ -1,6 +1,7 @@
 //! Changes as people and tools read them.
 
 use super::notes;
+use super::retirement;
 use super::store::papers;
 use super::store::{self, Row};
 use crate::kernel::db::Conn;
@@ -63,6 +64,7 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 plan_classes: classes.unwrap_or_default().into_iter().map(small).collect(),
                 reported: small(reported),
                 retroactive: row.retroactive,
+                retires: row.retires,
                 review_due: row.review_due.map(Timestamp),
                 register: row.register.clone(),
                 objections: objections.get(&row.id).copied().unwrap_or_default(),
@@ -120,8 +122,12 @@ pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, 
         None => None,
     };
     let words = words(&row, &digest, plan_set.as_ref(), &targets)?;
-    let accepted = if row.retroactive { revision(tx, &row)?.body.accepts } else { Vec::new() };
-    let accepted: Vec<Digest> = accepted.into_iter().map(|accepted| accepted.finding).collect();
+    let (mut accepted, mut enrolments) = (Vec::new(), Vec::new());
+    if row.is_record() {
+        let body = revision(tx, &row)?.body;
+        accepted = body.accepts.iter().map(|accepted| accepted.finding).collect();
+        enrolments = retirement::enrolments(&body);
+    }
     Ok(ChangeFile {
         line: line(tx, &row, now)?,
         change: envelopes(tx, &[digest])?.pop().ok_or_else(|| store::damaged("a revision"))?,
@@ -131,6 +137,7 @@ pub fn file(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<ChangeFile, 
         approvals: envelopes(tx, &approvals)?,
         receipts: envelopes(tx, &receipts)?,
         findings: envelopes(tx, &accepted)?,
+        enrolments: envelopes(tx, &enrolments)?,
         words,
     })
 }
@@ -143,7 +150,7 @@ fn words(
     targets: &[store::Target],
 ) -> Result<String, Error> {
     let mut set = PlanSet::empty(*change);
-    if !row.retroactive {
+    if !row.is_record() {
         set.plans.extend(store::plans_of(targets)?);
     }
     Ok(words::of_approval(change, &proposed.unwrap_or(&set).digest()))
@@ -200,7 +207,7 @@ pub fn earlier(tx: &mut Conn, id: &ChangeId, revision: u32) -> Result<Envelope, 
 pub fn list_open(tx: &mut Conn) -> Result<Vec<Row>, Error> {
     let states = [State::InReview, State::Approved, State::Running, State::Halted];
     let mut rows = store::list_in(tx, &states)?;
-    rows.retain(|row| !row.retroactive);
+    rows.retain(|row| !row.is_record());
     Ok(rows)
 }
 
@@ -230,7 +237,7 @@ pub fn scheduled(tx: &mut Conn, since: Timestamp) -> Result<Vec<Scheduled>, Erro
         let events = store::list_events(tx, &row.id)?;
         let submit = Event::Submit.to_string();
         let was_submitted = events.iter().any(|event| event.event == submit);
-        if row.retroactive || row.statement.is_none() || !was_submitted {
+        if row.is_record() || row.statement.is_none() || !was_submitted {
             continue;
         }
         let mut earlier: Vec<Interval> = Vec::new();
@@ -283,6 +290,8 @@ pub fn count_failures(tx: &mut Conn, change: &Change, since: Timestamp) -> Resul
 #[derive(Debug, Clone, Copy)]
 pub struct Course {
     pub change_type: ChangeType,
+    /// It brought nothing to hosts.
+    pub record: bool,
     pub created: Timestamp,
     /// Of the revision that was approved, or the last one.
     pub submitted: Option<Timestamp>,
@@ -310,6 +319,7 @@ pub fn courses(tx: &mut Conn, period: Interval) -> Result<Vec<Course>, Error> {
             continue;
         }
         let mut course = Course {
+            record: row.is_record(),
             change_type: revision(tx, &row)?.body.change_type,
             created: Timestamp(row.created),
             submitted: None,

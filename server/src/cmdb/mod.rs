@@ -15,12 +15,14 @@ mod tests;
 
 pub use api::{Then, routes};
 pub use declared::{Far, Page, hosts as declared_hosts, reached, relying, serving};
-pub use model::{CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, one_line};
+pub use model::{
+    CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, Source, Succession, one_line,
+};
 pub use search::{
     Asked, Field, fitting_all, found, is_fitting, labels, observed, record as record_words, spelt_out,
 };
 pub use store::{
-    facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host, list_departures,
-    list_history, list_states, names, record_effect, record_facts, record_health, record_report,
-    record_states, states_are_kept, states_at,
+    check_unfollowed, facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host,
+    list_departures, list_history, list_states, names, record_effect, record_facts, record_health,
+    record_report, record_states, retire, states_are_kept, states_at, succeed,
 };

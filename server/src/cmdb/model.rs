@@ -78,6 +78,10 @@ pub enum EventKind {
     Mismatch,
     /// The host has left for another site.
     TrustReset,
+    /// A change has taken the host out of the register.
+    Retired,
+    /// A change says that the machine goes on with another key.
+    Succeeded,
 }
 
 impl EventKind {
@@ -105,6 +109,8 @@ impl EventKind {
             Self::Accepted => "accepted",
             Self::Mismatch => "mismatch",
             Self::TrustReset => "trust_reset",
+            Self::Retired => "retired",
+            Self::Succeeded => "succeeded",
         }
     }
 }
@@ -132,6 +138,7 @@ impl NewEvent {
 /// What a receipt says about one resource.
 #[derive(Debug, Clone)]
 pub struct NewState {
+    /// The entry that its host got when it joined.
     pub ci: CiId,
     pub resource: ResourceId,
     /// Absent when the host could not say what is there now.
@@ -155,6 +162,7 @@ pub struct NewState {
 /// A receipt says since when the software of an earlier one is in effect.
 #[derive(Debug, Clone)]
 pub struct NewEffect {
+    /// The entry that its host got when it joined.
     pub ci: CiId,
     /// The earlier one.
     pub receipt: Digest,
@@ -188,6 +196,24 @@ pub struct NewHost {
     pub name: String,
     pub agent: AgentId,
     pub host_class: HostClass,
+}
+
+/// The change from which something in the register follows, and its words.
+#[derive(Debug, Clone)]
+pub struct Source<'a> {
+    pub author: &'a PersonId,
+    pub change: (ChangeId, u32),
+    pub title: &'a str,
+}
+
+/// A machine goes on under its entry with another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Succession {
+    pub entry: CiId,
+    /// The entry that the successor got when it joined.
+    pub former: CiId,
+    pub predecessor: AgentId,
+    pub successor: AgentId,
 }
 
 /// Texts of hosts as they may stand in a line and in a database: no control characters, of bounded length.

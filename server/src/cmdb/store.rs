@@ -4,11 +4,14 @@ mod facts;
 mod health;
 mod past;
 mod states;
+mod succession;
 
 pub use facts::{facts_digests, find_facts, fitting, record_facts};
 pub use health::{record_health, record_report};
 pub use past::file_at;
 pub use states::{forget_states, list_states, record_effect, record_states, states_are_kept, states_at};
+pub(super) use succession::living;
+pub use succession::{check_unfollowed, retire, succeed};
 
 use super::model::{CiId, EventKind, NewEvent, NewHost, one_line, unknown};
 use super::{declared, search};
@@ -40,6 +43,7 @@ diesel::table! {
         arch -> Nullable<Text>,
         agent_version -> Nullable<Text>,
         sought -> Text,
+        ended -> Nullable<BigInt>,
     }
 }
 
@@ -95,6 +99,7 @@ pub(super) struct CiRow {
     kernel: Option<String>,
     arch: Option<String>,
     agent_version: Option<String>,
+    ended: Option<i64>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -173,7 +178,8 @@ pub fn place(tx: &mut Conn, id: CiId) -> Result<(String, i64), Error> {
     Ok((name, id.0))
 }
 
-/// The CI with this id or this name. A name that several have is refused with their ids.
+/// The CI with this id or this name; of those that have the name, one that has not ended. A name that several have is
+/// refused with their ids.
 pub fn get(tx: &mut Conn, name: &str) -> Result<CiLine, Error> {
     let rows: Vec<CiRow> = match name.parse::<CiId>() {
         Ok(id) => ci::table.find(id.0).select(CiRow::as_select()).load(tx)?,
@@ -182,6 +188,7 @@ pub fn get(tx: &mut Conn, name: &str) -> Result<CiLine, Error> {
             named.limit(20).select(CiRow::as_select()).load(tx)?
         }
     };
+    let rows = succession::living(rows, |row| row.ended.is_some());
     let shown = shared::strict::shorten(name);
     if rows.len() > 1 {
         let ids: Vec<_> = rows.iter().map(|row| CiId(row.id).to_string()).collect();

@@ -11,7 +11,7 @@ use crate::kernel::error::Error;
 use crate::ledger::{self, Question};
 use crate::manifests;
 use crate::receipts;
-use shared::change::Change;
+use shared::change::{Change, Retirement};
 use shared::digest::Digest;
 use shared::evidence::{Material, Query, Received, ServerChange, ServerWord, TableFacts};
 use shared::finding::Finding;
@@ -154,6 +154,7 @@ impl Found {
         for bytes in self.add(tx, &dossier.revisions)? {
             let change = Statement::<Change>::parse(&bytes).map_err(|_| missing("a readable revision"))?;
             targets.extend(change.body.targets.iter().map(|target| target.agent));
+            self.hosts.extend(change.body.retires.iter().flat_map(Retirement::hosts).map(|host| host.agent));
             let accepted: Vec<Digest> = change.body.accepts.iter().map(|accepted| accepted.finding).collect();
             for bytes in self.add(tx, &accepted)? {
                 self.host::<Finding>(&bytes)?;

@@ -27,7 +27,7 @@ pub const TOPIC: &str = "findings.said";
 /// Hears of receipts of corrections that were recorded.
 pub const CORRECTED: &str = "findings.corrected";
 
-/// Takes over what hosts said and what retroactive changes accept, and opens again what was ignored until now.
+/// Takes over what hosts said, what retroactive changes accept and which hosts left, and opens again what was ignored until now.
 pub fn jobs(db: &Db) -> Vec<Job> {
     let (heard, ended, compared) = (db.clone(), db.clone(), db.clone());
     let look = move |tick: Tick| {
@@ -61,6 +61,10 @@ pub(crate) async fn hear(db: &Db, now: shared::time::Timestamp) -> Result<(), Er
         store::accepted(tx, &message.key, now)
     })
     .await?
+        > 0
+    {}
+    while outbox::handle(db, changes::RETIRED, now, move |tx, message| store::left(tx, &message.key, now))
+        .await?
         > 0
     {}
     Ok(())

@@ -1,6 +1,7 @@
 //! Findings on both databases: what hosts say, what people make of it, and what opens it again.
 
 mod acceptance;
+mod retired;
 
 use super::model::{check_rule, covers};
 use super::store;

@@ -1,10 +1,10 @@
 //! The fleet over HTTP: joining and renewing, check-ins and facts of hosts, and what people do with hosts.
 
 use super::board::{Board, CheckIn};
-use super::join::{self, Door, ci_of};
+use super::join::{self, Door};
 use super::model::{Host, Labels, check_labels};
 use super::rates::Rates;
-use super::{about, store};
+use super::{about, left, store};
 use crate::audit::{self, Action};
 use crate::cmdb::{self, CiId, EventKind, Field, NewEvent};
 use crate::kernel::clock::Clock;
@@ -153,6 +153,7 @@ fn line(host: Host, board: &Board) -> HostLine {
         enabled: host.enabled,
         held: host.held,
         last_seen: host.last_seen.max(board.last_seen(host.agent)),
+        retired_by: host.retired,
     }
 }
 
@@ -170,9 +171,10 @@ async fn set_labels(
         pairs.join(", ")
     };
     db.write("fleet.labels", move |tx| {
-        let id = ci_of(tx, &ci)?;
+        let host = store::get(tx, &ci)?;
+        let id = host.ci;
         audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &labels), now)?;
-        store::update_labels(tx, id, &labels)?;
+        store::update_labels(tx, host.agent, &labels)?;
         cmdb::record_words(tx, id, &[Field::Label], &cmdb::labels(&labels), now)?;
         note(tx, NewEvent::new(id, now, EventKind::Labelled, text(&labels)), &by.person)
     })
@@ -215,10 +217,13 @@ async fn set_enabled(
     let (now, kind) = (clock.now(), if enabled { EventKind::Enabled } else { EventKind::Disabled });
     let name = if enabled { "fleet.enable" } else { "fleet.disable" };
     db.write("fleet.enabled", move |tx| {
-        let id = ci_of(tx, &ci)?;
+        let host = store::get(tx, &ci)?;
+        let id = host.ci;
+        if let Some(change) = &host.retired {
+            return Err(left(host.agent, change).into());
+        }
         audit::record(tx, &Action::by(&by, name, id, &enabled), now)?;
-        store::update_enabled(tx, id, enabled)?;
-        let host = store::get(tx, &id.to_string())?;
+        store::update_enabled(tx, host.agent, enabled)?;
         let about = About { person: Some(by.clone()), ..about(id, host.agent) };
         news::tell(tx, if enabled { NewsKind::HostEnabled } else { NewsKind::HostDisabled }, about, now)?;
         note(tx, NewEvent::new(id, now, kind, ""), &by)

@@ -2,13 +2,13 @@
 //!
 //! Both may be repeated after a lost reply and answer the same.
 
-use super::about;
 use super::authority::{Authority, Issued};
 use super::board::Board;
 use super::model::{check_hostname, check_labels};
 use super::store::{self, NewHost, Token};
+use super::{about, left};
 use crate::audit::{self, Action};
-use crate::cmdb::{self, CiId, EventKind, Field, NewEvent};
+use crate::cmdb::{self, EventKind, Field, NewEvent};
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
@@ -234,7 +234,10 @@ fn admit(
         None => {}
     }
     check_token(&token, body, now)?;
-    if store::find_certified(tx, agent)?.is_some() {
+    if let Some(known) = store::find_certified(tx, agent)? {
+        if let Some(change) = known.retired {
+            return Err(left(agent, change).into());
+        }
         return Err(Refusal::conflict("join.known_host").with("agent", agent).into());
     }
     store::update_token_used(tx, &body.token, &enrolment.digest, now)?;
@@ -330,6 +333,9 @@ fn replace(
 ) -> Result<String, Error> {
     let unknown = || Refusal::forbidden("renew.unknown_host").with("agent", agent);
     let host = store::find_certified(tx, agent)?.ok_or_else(unknown)?;
+    if let Some(change) = host.retired {
+        return Err(left(agent, change).into());
+    }
     if !host.enabled {
         return Err(Refusal::forbidden("agent.not_enabled").with("agent", agent).into());
     }
@@ -338,9 +344,4 @@ fn replace(
     }
     store::update_certificate(tx, agent, (&issued.pem, issued.not_after), (renewal, at))?;
     Ok(issued.pem.clone())
-}
-
-/// The id that a person means, whatever they call the host.
-pub(super) fn ci_of(tx: &mut Conn, name: &str) -> Result<CiId, Error> {
-    Ok(store::get(tx, name)?.ci)
 }

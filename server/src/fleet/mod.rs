@@ -29,12 +29,13 @@ pub use once::purge;
 pub use once::{jobs, once};
 pub use rates::Rates;
 pub use store::{
-    allow_gaps, chain_heads, extend_chains, find, first_certificate_end, get, list, repair_head,
+    allow_gaps, chain_heads, extend_chains, find, first_certificate_end, get, go_on, list, list_retired,
+    repair_head, retire,
 };
 
 use crate::cmdb::{self, CiId, EventKind, NewEvent};
 use crate::kernel::db::{Conn, Db};
-use crate::kernel::error::Error;
+use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::AgentGate;
 use crate::kernel::news;
 use shared::ids::AgentId;
@@ -64,8 +65,13 @@ pub fn hold(tx: &mut Conn, agent: AgentId, why: &str, now: Timestamp) -> Result<
     Ok(())
 }
 
+/// A host that has left for good; nothing brings this key back.
+pub(super) fn left(agent: AgentId, change: impl std::fmt::Display) -> Refusal {
+    Refusal::forbidden("host.retired").with("agent", agent).with("change", change)
+}
+
 /// The host as news name it.
-fn about(ci: CiId, agent: AgentId) -> About {
+pub fn about(ci: CiId, agent: AgentId) -> About {
     About { ci: Some(ci.to_string()), agent: Some(agent), ..About::default() }
 }
 

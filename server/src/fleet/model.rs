@@ -3,7 +3,7 @@
 use crate::cmdb::CiId;
 use crate::kernel::error::{Error, Refusal};
 use shared::digest::Digest;
-use shared::ids::{AgentId, HostClass, PersonId};
+use shared::ids::{AgentId, ChangeId, HostClass, PersonId};
 use shared::keys::PublicKey;
 use shared::strict::Map;
 use shared::time::Timestamp;
@@ -46,6 +46,8 @@ pub struct Host {
     pub agent: AgentId,
     pub key: PublicKey,
     pub ci: CiId,
+    /// The entry that it got when it joined; another one than `ci` when it follows another host.
+    pub joined_as: CiId,
     pub hostname: String,
     pub host_class: HostClass,
     pub labels: Labels,
@@ -58,6 +60,8 @@ pub struct Host {
     pub enrolled: Timestamp,
     pub not_after: Timestamp,
     pub last_seen: Option<Timestamp>,
+    /// The change with which it left for good.
+    pub retired: Option<ChangeId>,
 }
 
 impl Host {
@@ -71,6 +75,8 @@ impl Host {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainHead {
     pub ci: CiId,
+    /// As of [`Host`]: what its receipts put on record is filed there.
+    pub joined_as: CiId,
     /// Place of the last statement, from 1 (the enrolment).
     pub seq: u64,
     pub last: Digest,

@@ -10,11 +10,11 @@ use crate::kernel::generation::{self, generation as generations};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use shared::digest::Digest;
-use shared::ids::{AgentId, HostClass, PersonId};
+use shared::ids::{AgentId, ChangeId, HostClass, PersonId};
 use shared::keys::PublicKey;
 use shared::request::Request;
 use shared::time::Timestamp;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::str::FromStr;
 
 diesel::table! {
@@ -48,6 +48,8 @@ diesel::table! {
         renewed_at -> Nullable<BigInt>,
         renewal -> Nullable<Binary>,
         marked -> BigInt,
+        retired_by -> Nullable<Text>,
+        entry -> Nullable<BigInt>,
     }
 }
 
@@ -105,6 +107,8 @@ struct HostRow {
     enrolled: i64,
     enrolment: Vec<u8>,
     not_after: i64,
+    retired_by: Option<String>,
+    entry: Option<i64>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -171,6 +175,8 @@ pub(super) struct Certified {
     pub enabled: bool,
     pub certificate: String,
     pub renewal: Option<Digest>,
+    /// The change with which the host left for good.
+    pub retired: Option<String>,
 }
 
 fn damaged(what: &str, text: &str) -> Error {
@@ -346,19 +352,24 @@ pub fn extend_chains(tx: &mut Conn, links: &[(AgentId, u64, Digest)]) -> QueryRe
     Ok(())
 }
 
+/// The entry that a host got when it joined, and the one under which it goes on instead, if it follows another host.
+type Places = (i64, Option<i64>);
+const PLACES: (host::ci, host::entry) = (host::ci, host::entry);
+
 /// The ends of these hosts' chains; a host that is not here is left out.
 pub fn chain_heads(tx: &mut Conn, agents: &[AgentId]) -> Result<BTreeMap<AgentId, ChainHead>, Error> {
     let mut all = BTreeMap::new();
     let agents: Vec<String> = agents.iter().map(AgentId::to_string).collect();
     for some in agents.chunks(ROWS) {
-        let rows: Vec<(String, i64, i64, Vec<u8>, bool)> = host_head::table
+        let rows: Vec<(String, Places, i64, Vec<u8>, bool)> = host_head::table
             .inner_join(host::table)
             .filter(host::agent.eq_any(some))
-            .select((host::agent, host::ci, host_head::seq, host_head::statement, host_head::gap_allowed))
+            .select((host::agent, PLACES, host_head::seq, host_head::statement, host_head::gap_allowed))
             .load(tx)?;
-        for (agent, ci, seq, last, gap_allowed) in rows {
+        for (agent, (joined_as, entry), seq, last, gap_allowed) in rows {
             let (seq, last) = (seq.cast_unsigned(), digest(&last)?);
-            let head = ChainHead { ci: CiId(ci), seq, last, gap_allowed };
+            let (ci, joined_as) = (CiId(entry.unwrap_or(joined_as)), CiId(joined_as));
+            let head = ChainHead { ci, joined_as, seq, last, gap_allowed };
             all.insert(parse("agent id", &agent)?, head);
         }
     }
@@ -397,12 +408,12 @@ pub fn repair_head(tx: &mut Conn, agent: AgentId) -> Result<bool, Error> {
 
 /// Certificate, and what it was last renewed by.
 pub(super) fn find_certified(tx: &mut Conn, agent: AgentId) -> Result<Option<Certified>, Error> {
-    let columns = (host::enabled, host::certificate, host::renewal);
-    let row: Option<(bool, String, Option<Vec<u8>>)> =
+    let columns = (host::enabled, host::certificate, host::renewal, host::retired_by);
+    let row: Option<(bool, String, Option<Vec<u8>>, Option<String>)> =
         host::table.find(agent.to_string()).select(columns).first(tx).optional()?;
-    let Some((enabled, certificate, renewal)) = row else { return Ok(None) };
+    let Some((enabled, certificate, renewal, retired)) = row else { return Ok(None) };
     let renewal = renewal.as_deref().map(digest).transpose()?;
-    Ok(Some(Certified { enabled, certificate, renewal }))
+    Ok(Some(Certified { enabled, certificate, renewal, retired }))
 }
 
 /// Stores a new certificate unless a later renewal was faster.
@@ -426,9 +437,9 @@ pub(super) fn update_certificate(
     }
 }
 
-pub(super) fn update_enabled(tx: &mut Conn, ci: CiId, enabled: bool) -> Result<(), Error> {
+pub(super) fn update_enabled(tx: &mut Conn, agent: AgentId, enabled: bool) -> Result<(), Error> {
     let marked = next_mark(tx)?;
-    let row = host::table.filter(host::ci.eq(ci.0));
+    let row = host::table.find(agent.to_string()).filter(host::retired_by.is_null());
     let changed = if enabled {
         diesel::update(row)
             .set((host::enabled.eq(true), host::held.eq(None::<String>), host::marked.eq(marked)))
@@ -436,7 +447,43 @@ pub(super) fn update_enabled(tx: &mut Conn, ci: CiId, enabled: bool) -> Result<(
     } else {
         diesel::update(row).set((host::enabled.eq(false), host::marked.eq(marked))).execute(tx)?
     };
-    found(ci, changed)
+    found(agent, changed)
+}
+
+/// Shuts a host out for good.
+///
+/// # Errors
+/// `host.not_found` where no host with this id is left in the register.
+pub fn retire(tx: &mut Conn, agent: AgentId, change: &ChangeId) -> Result<(), Error> {
+    let marked = next_mark(tx)?;
+    let row = host::table.find(agent.to_string()).filter(host::retired_by.is_null());
+    let gone = (host::enabled.eq(false), host::retired_by.eq(change.as_str()), host::marked.eq(marked));
+    found(agent, diesel::update(row).set(gone).execute(tx)?)
+}
+
+/// Lets a host go on under the entry of the one that it follows, with its labels.
+///
+/// # Errors
+/// `host.not_found` where the host has followed another one before.
+pub fn go_on(tx: &mut Conn, agent: AgentId, before: &Host) -> Result<(), Error> {
+    let marked = next_mark(tx)?;
+    let row = host::table.find(agent.to_string()).filter(host::entry.is_null());
+    let labels = host::labels.eq(labels_text(&before.labels));
+    let place = (host::entry.eq(before.ci.0), labels, host::marked.eq(marked));
+    found(agent, diesel::update(row).set(place).execute(tx)?)
+}
+
+/// Those of these hosts that have left for good.
+pub fn list_retired(tx: &mut Conn, agents: &BTreeSet<AgentId>) -> Result<BTreeSet<AgentId>, Error> {
+    let agents: Vec<String> = agents.iter().map(AgentId::to_string).collect();
+    let mut retired = BTreeSet::new();
+    for some in agents.chunks(ROWS) {
+        let rows = host::table.filter(host::agent.eq_any(some)).filter(host::retired_by.is_not_null());
+        for agent in rows.select(host::agent).load::<String>(tx)? {
+            retired.insert(parse("agent id", &agent)?);
+        }
+    }
+    Ok(retired)
 }
 
 /// Gives the host no new work until someone enables it again. False if it was held already.
@@ -446,13 +493,13 @@ pub(super) fn update_held(tx: &mut Conn, agent: AgentId, why: &str) -> QueryResu
     Ok(diesel::update(row).set((host::held.eq(why), host::marked.eq(marked))).execute(tx)? == 1)
 }
 
-pub(super) fn update_labels(tx: &mut Conn, ci: CiId, labels: &Labels) -> Result<(), Error> {
-    let row = host::table.filter(host::ci.eq(ci.0));
-    found(ci, diesel::update(row).set(host::labels.eq(labels_text(labels))).execute(tx)?)
+pub(super) fn update_labels(tx: &mut Conn, agent: AgentId, labels: &Labels) -> Result<(), Error> {
+    let row = host::table.find(agent.to_string());
+    found(agent, diesel::update(row).set(host::labels.eq(labels_text(labels))).execute(tx)?)
 }
 
-fn found(ci: CiId, changed: usize) -> Result<(), Error> {
-    if changed == 1 { Ok(()) } else { Err(Refusal::not_found("host.not_found").with("name", ci).into()) }
+fn found(agent: AgentId, changed: usize) -> Result<(), Error> {
+    if changed == 1 { Ok(()) } else { Err(Refusal::not_found("host.not_found").with("name", agent).into()) }
 }
 
 /// Tells the board that something about this host changed which another slice stores.
@@ -463,15 +510,15 @@ pub(super) fn touch(tx: &mut Conn, agent: AgentId) -> QueryResult<()> {
 
 /// Hosts that changed after the generation `since`.
 pub(super) fn list_standings(tx: &mut Conn, since: i64) -> Result<Vec<Standing>, Error> {
-    let rows: Vec<(String, i64, bool, Option<String>, i64)> = host_head::table
+    let rows: Vec<(String, Places, bool, Option<String>, i64)> = host_head::table
         .inner_join(host::table)
         .filter(host::marked.gt(since))
-        .select((host::agent, host::ci, host::enabled, host::held, host_head::seq))
+        .select((host::agent, PLACES, host::enabled, host::held, host_head::seq))
         .load(tx)?;
-    let standing = |(agent, ci, enabled, held, seq): (String, i64, bool, Option<String>, i64)| {
+    let standing = |(agent, places, enabled, held, seq): (String, Places, bool, Option<String>, i64)| {
         Ok(Standing {
             agent: parse("agent id", &agent)?,
-            ci: CiId(ci),
+            ci: CiId(places.1.unwrap_or(places.0)),
             enabled,
             held: held.is_some(),
             next_seq: seq.cast_unsigned() + 1,
@@ -522,19 +569,26 @@ pub fn find(tx: &mut Conn, agent: AgentId) -> Result<Option<Host>, Error> {
     row.map(read_host).transpose()
 }
 
-/// The host with this CI id, agent id or name. A name that several have is refused with their ids.
+/// The host with this CI id, agent id or name: of several that have not left for good, if there is one. A name that
+/// several have is refused with their ids.
 pub fn get(tx: &mut Conn, name: &str) -> Result<Host, Error> {
     let rows = host::table.left_join(host_seen::table).into_boxed();
     let rows = match (name.parse::<CiId>(), name.parse::<AgentId>()) {
-        (Ok(ci), _) => rows.filter(host::ci.eq(ci.0)),
+        (Ok(ci), _) => {
+            let stays = host::ci.eq(ci.0).and(host::entry.is_null());
+            rows.filter(host::entry.eq(ci.0).or(stays))
+        }
         (_, Ok(agent)) => rows.filter(host::agent.eq(agent.to_string())),
         _ => rows.filter(host::hostname.eq(name.to_owned())),
     };
     let rows = rows.order(host::ci).limit(20).select((HostRow::as_select(), host_seen::at.nullable()));
-    let rows: Vec<(HostRow, Option<i64>)> = rows.load(tx)?;
+    let mut rows: Vec<(HostRow, Option<i64>)> = rows.load(tx)?;
+    if rows.iter().any(|(row, _)| row.retired_by.is_none()) {
+        rows.retain(|(row, _)| row.retired_by.is_none());
+    }
     let shown = shared::strict::shorten(name);
     if rows.len() > 1 {
-        let ids: Vec<_> = rows.iter().map(|(row, _)| CiId(row.ci).to_string()).collect();
+        let ids: Vec<_> = rows.iter().map(|(row, _)| row.place().to_string()).collect();
         let refusal = Refusal::conflict("ci.ambiguous").with("name", shown).with("ids", ids.join(", "));
         return Err(refusal.into());
     }
@@ -542,11 +596,18 @@ pub fn get(tx: &mut Conn, name: &str) -> Result<Host, Error> {
     read_host(row.ok_or_else(|| Refusal::not_found("host.not_found").with("name", shown))?)
 }
 
+impl HostRow {
+    fn place(&self) -> CiId {
+        CiId(self.entry.unwrap_or(self.ci))
+    }
+}
+
 fn read_host((row, seen): (HostRow, Option<i64>)) -> Result<Host, Error> {
     Ok(Host {
         agent: parse("agent id", &row.agent)?,
         key: parse("public key", &row.public_key)?,
-        ci: CiId(row.ci),
+        ci: row.place(),
+        joined_as: CiId(row.ci),
         hostname: row.hostname,
         host_class: parse("host class", &row.host_class)?,
         labels: read_labels(&row.labels)?,
@@ -557,6 +618,7 @@ fn read_host((row, seen): (HostRow, Option<i64>)) -> Result<Host, Error> {
         enrolled: Timestamp(row.enrolled),
         not_after: Timestamp(row.not_after),
         last_seen: seen.map(Timestamp),
+        retired: row.retired_by.map(|change| parse("change id", &change)).transpose()?,
     })
 }
 

@@ -145,8 +145,8 @@ async fn renewal_needs_the_hosts_own_key_only_and_works_long_after_expiry() {
         let foreign = Statement::sign(foreign.body, &Host::new(2).key).envelope;
         assert_eq!(code(renew(&foreign, late).await), "renew.bad_request");
 
-        let ci = node.db.read("host", |tx| get(tx, "host1")).await.unwrap().ci;
-        node.db.write("disable", move |tx| store::update_enabled(tx, ci, false)).await.unwrap();
+        let agent = host.agent();
+        node.db.write("disable", move |tx| store::update_enabled(tx, agent, false)).await.unwrap();
         assert_eq!(code(renew(&host.renewal(late.plus(60)), late.plus(60)).await), "agent.not_enabled");
     }
 }
@@ -216,8 +216,7 @@ async fn a_check_in_is_news_only_when_something_changed_and_all_nodes_agree() {
         node.db.write("hold", held).await.unwrap();
         refresh().await;
         assert_eq!(changed("a hold", &boards).await.plan_wishes.len(), 0);
-        let ci = node.db.read("host", |tx| get(tx, "host1")).await.unwrap().ci;
-        node.db.write("enable", move |tx| store::update_enabled(tx, ci, true)).await.unwrap();
+        node.db.write("enable", move |tx| store::update_enabled(tx, agent, true)).await.unwrap();
         refresh().await;
         assert_eq!(changed("the end of the hold", &boards).await.plan_wishes.len(), 1);
         bump(node, WISHES).await;
@@ -226,7 +225,7 @@ async fn a_check_in_is_news_only_when_something_changed_and_all_nodes_agree() {
         refresh().await;
         assert!(news(&boards[0], &host, Some(&tag)).is_none());
 
-        node.db.write("disable", move |tx| store::update_enabled(tx, ci, false)).await.unwrap();
+        node.db.write("disable", move |tx| store::update_enabled(tx, agent, false)).await.unwrap();
         assert!(boards[0].admits(agent), "memory only");
         refresh().await;
         assert!(!boards[0].admits(agent) && !boards[1].admits(agent), "{}", world.engine);

@@ -7,7 +7,7 @@ use shared::time::{Interval, Timestamp};
 use shared::wire::Figure;
 
 /// Grows when a definition changes.
-pub(super) const DEFINITIONS: u32 = 2;
+pub(super) const DEFINITIONS: u32 = 3;
 
 /// A figure with what was left out of it, by the word of the catalogue.
 pub(super) type Told = (&'static str, Figure, Vec<(&'static str, u32)>);
@@ -34,17 +34,16 @@ fn time(mut spans: Vec<i64>) -> Figure {
 /// All figures of the changes of a period, in the order in which they are shown. `confirmed` are the findings that people
 /// confirmed in it as changes that nobody had approved.
 pub(super) fn figures(all: &[Course], confirmed: u32, period: Interval) -> Vec<Told> {
-    // What accepts findings afterwards runs nowhere.
-    let retroactive = |course: &&Course| course.change_type == ChangeType::Retroactive;
+    // What accepts findings afterwards, or takes hosts out of the register, runs nowhere.
+    let record = |course: &&Course| course.record;
     let closed_in: Vec<&Course> =
         all.iter().filter(|course| course.closed.is_some_and(|(at, _)| period.contains(at))).collect();
-    let retro =
-        u32::try_from(closed_in.iter().copied().filter(|d| retroactive(d)).count()).unwrap_or(u32::MAX);
-    let closed: Vec<&Course> = closed_in.into_iter().filter(|course| !retroactive(course)).collect();
+    let records = count(&closed_in, |course| course.record);
+    let closed: Vec<&Course> = closed_in.into_iter().filter(|course| !record(course)).collect();
     let started: Vec<&Course> = closed.iter().copied().filter(|course| course.started.is_some()).collect();
     let not_started = count(&closed, |course| course.started.is_none());
     let with_issues = count(&started, |course| is(course, &[Outcome::SuccessfulWithIssues]));
-    let of_started = || vec![("kpi.not_started", not_started), ("kpi.retroactive", retro)];
+    let of_started = || vec![("kpi.not_started", not_started), ("kpi.records", records)];
     let share = |part: u32, of: usize| Figure::Share { part, of: u32::try_from(of).unwrap_or(u32::MAX) };
     let spans = |from: fn(&Course) -> Option<Timestamp>, to: fn(&Course) -> Option<Timestamp>| {
         let span = |course: &&Course| Some(to(course)?.since(from(course)?)).filter(|span| *span >= 0);
@@ -54,9 +53,9 @@ pub(super) fn figures(all: &[Course], confirmed: u32, period: Interval) -> Vec<T
     };
     let (to_approval, no_approval) = spans(|course| course.submitted, |course| course.approved);
     let (to_start, no_start) = spans(|course| course.approved, |course| course.started);
-    let new = all.iter().filter(|course| period.contains(course.created) && !retroactive(course)).count();
+    let new = all.iter().filter(|course| period.contains(course.created) && !record(course)).count();
     let open = all.iter().filter(|course| {
-        !retroactive(course)
+        !record(course)
             && course.created < period.until
             && course.closed.is_none_or(|(at, _)| at >= period.until)
     });
@@ -90,7 +89,7 @@ pub(super) fn figures(all: &[Course], confirmed: u32, period: Interval) -> Vec<T
         (
             "emergency",
             share(count(&closed, |course| course.change_type == ChangeType::Emergency), closed.len()),
-            vec![("kpi.retroactive", retro)],
+            vec![("kpi.records", records)],
         ),
         ("unauthorised", Figure::Share { part: confirmed, of: confirmed.saturating_add(ran) }, Vec::new()),
         ("lead_approval", to_approval, no_approval),
@@ -98,7 +97,7 @@ pub(super) fn figures(all: &[Course], confirmed: u32, period: Interval) -> Vec<T
         (
             "backlog_growth",
             Figure::Count { count: signed(new) - signed(closed.len()) },
-            vec![("kpi.retroactive", retro)],
+            vec![("kpi.records", records)],
         ),
         ("backlog", Figure::Count { count: signed(open.count()) }, Vec::new()),
         ("evidence_coverage", Figure::Share { part: reported, of: targets }, of_started()),

@@ -17,6 +17,7 @@ fn course(change_type: ChangeType, started: bool, closed: Option<(i64, Outcome)>
     Course {
         change_type,
         created: Timestamp(1_100),
+        record: false,
         submitted: Some(Timestamp(1_200)),
         approved: Some(Timestamp(1_260)),
         started: started.then_some(Timestamp(1_300)),
@@ -47,7 +48,9 @@ fn each_figure_counts_what_its_definition_says() {
         course(Normal, true, Some((1_999, RolledBack))),
         course(Normal, false, Some((1_500, Rejected))),
         course(Emergency, false, Some((1_500, Expired))),
-        course(Retroactive, false, Some((1_500, Successful))),
+        Course { record: true, ..course(Retroactive, false, Some((1_500, Successful))) },
+        // It took hosts out of the register.
+        Course { record: true, ..course(Normal, false, Some((1_500, Successful))) },
         // Outside of the period, at its very end and still open.
         course(Normal, true, Some((2_000, Failed))),
         course(Normal, true, None),
@@ -58,7 +61,7 @@ fn each_figure_counts_what_its_definition_says() {
     assert_eq!(told["change_success"].0, share(2, 5));
     assert_eq!(
         told["change_success"].1,
-        [("kpi.with_issues", 1), ("kpi.not_started", 2), ("kpi.retroactive", 1)]
+        [("kpi.with_issues", 1), ("kpi.not_started", 2), ("kpi.records", 2)]
     );
     assert_eq!(
         told["change_fail"].0,

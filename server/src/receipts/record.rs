@@ -66,8 +66,9 @@ pub(super) fn record(
         .zip(placed)
         .filter(|(_, placed)| placed.fresh)
         .filter_map(|(incoming, placed)| {
-            let ci = chains.heads.get(&incoming.header().agent_id)?.ci;
-            Some(Recorded { incoming, ci, index: placed.index })
+            let head = chains.heads.get(&incoming.header().agent_id)?;
+            let (ci, joined_as) = (head.ci, head.joined_as);
+            Some(Recorded { incoming, ci, joined_as, index: placed.index })
         })
         .collect();
     follow(tx, &fresh, topics, now)?;
@@ -167,7 +168,7 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
     let events: Vec<NewEvent> = fresh.iter().map(event).collect();
     cmdb::insert_events(tx, &events)?;
     let receipts = fresh.iter().filter_map(|recorded| match recorded.incoming {
-        Incoming::Receipt(statement, _) => Some((&**statement, recorded.ci, recorded.index)),
+        Incoming::Receipt(statement, _) => Some((&**statement, recorded.joined_as, recorded.index)),
         Incoming::Refusal(_) | Incoming::Finding(_) | Incoming::TrustReset(_) => None,
     });
     let receipts: Vec<_> = receipts.collect();

@@ -21,7 +21,7 @@ const PASSING: [&str; 3] = ["hook:", "services:", "host:"];
 /// Receipts that are read from the ledger at once.
 const READ: usize = 500;
 
-/// A receipt, whose host it is, and its place in the ledger.
+/// A receipt, the entry that its host got when it joined, and its place in the ledger.
 pub(super) type Taken<'r> = (&'r Statement<Receipt>, CiId, u64);
 
 /// Puts on record what receipts say of resources, in their order.
@@ -67,7 +67,7 @@ pub(super) fn replay(tx: &mut Conn, now: Timestamp) -> Result<(), Error> {
                 .map_err(|error| Error::fault("reading a receipt of the ledger", error))?;
             let agent = statement.body.header.agent_id;
             if let std::collections::btree_map::Entry::Vacant(place) = hosts.entry(agent) {
-                place.insert(fleet::find(tx, agent)?.map(|host| host.ci));
+                place.insert(fleet::find(tx, agent)?.map(|host| host.joined_as));
             }
             if let Some(Some(ci)) = hosts.get(&agent) {
                 taken.push((statement, *ci, leaf.place.1));

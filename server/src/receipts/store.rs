@@ -139,6 +139,8 @@ struct FindingRow {
 pub(super) struct Recorded<'a> {
     pub incoming: &'a Incoming,
     pub ci: CiId,
+    /// The entry that its host got when it joined.
+    pub joined_as: CiId,
     pub index: u64,
 }
 

@@ -14,7 +14,11 @@ pub(super) struct Facts {
     pub state: State,
     /// It accepts findings: no host ever runs it.
     pub retroactive: bool,
+    /// It takes hosts out of the register: no host ever runs it.
+    pub retires: bool,
     pub target: Option<Target>,
+    /// The host has left for good.
+    pub retired: bool,
     pub enabled: bool,
     pub held: bool,
     pub last_seen: Option<Timestamp>,
@@ -147,6 +151,12 @@ pub(super) fn because(facts: &Facts, now: Timestamp) -> Because {
     }
     if facts.retroactive {
         return Because::new(Standing::Refused, Code::ChangeRetroactive.as_str());
+    }
+    if facts.retires {
+        return Because::new(Standing::Refused, "change.retires");
+    }
+    if facts.retired {
+        return Because::new(Standing::Refused, "host.retired");
     }
     match facts.state {
         State::Draft => Because::waiting("change.draft"),

@@ -73,6 +73,7 @@ pub fn why(
 struct Known {
     state: State,
     retroactive: bool,
+    retires: bool,
     change: Statement<Change>,
     targets: BTreeMap<AgentId, Target>,
     /// Of hosts in the plan set, where the answer counts: it verifies every approval.
@@ -136,8 +137,20 @@ impl Known {
         }
         let blackouts = calendars::published(tx, now)?;
         let budgets = budgets::Standing::of(tx, now)?;
-        let (waves, retroactive) = (waves(&change.body), row.retroactive);
-        Ok(Self { state, retroactive, change, targets, carried, refusals, blackouts, budgets, waves, turns })
+        let (waves, retroactive, retires) = (waves(&change.body), row.retroactive, row.retires);
+        Ok(Self {
+            state,
+            retroactive,
+            retires,
+            change,
+            targets,
+            carried,
+            refusals,
+            blackouts,
+            budgets,
+            waves,
+            turns,
+        })
     }
 
     fn facts(&self, host: &fleet::Host, last_seen: Option<Timestamp>, now: Timestamp) -> Facts {
@@ -147,6 +160,8 @@ impl Known {
         Facts {
             state: self.state,
             retroactive: self.retroactive,
+            retires: self.retires,
+            retired: host.retired.is_some(),
             target: self.targets.get(&agent).copied(),
             enabled: host.enabled,
             held: host.held.is_some(),

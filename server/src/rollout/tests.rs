@@ -15,6 +15,8 @@ fn ready() -> Facts {
     Facts {
         state: State::Approved,
         retroactive: false,
+        retires: false,
+        retired: false,
         target: Some(Target { planned: true, approved: true, report: None }),
         enabled: true,
         held: false,

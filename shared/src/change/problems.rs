@@ -1,6 +1,6 @@
 //! What is wrong with a revision, judged from itself alone.
 
-use super::{Change, ChangeType, Missed, PlanBinding, Reboot};
+use super::{Change, ChangeType, Missed, PlanBinding, Reboot, Retirement};
 use crate::ids::AgentId;
 use crate::limits;
 use crate::windows::WindowRule;
@@ -24,6 +24,7 @@ impl Change {
         let mut problems = Problems::default();
         self.words(&mut problems);
         match self.change_type {
+            _ if self.is_retirement() => self.retirement(&mut problems),
             ChangeType::Standard | ChangeType::Normal | ChangeType::Emergency => self.planned(&mut problems),
             ChangeType::Retroactive => self.retroactive(&mut problems),
         }
@@ -122,27 +123,57 @@ impl Change {
             hosts == self.agents(),
             "the targets of a retroactive change are exactly the hosts whose findings it accepts",
         );
-        problems.need(self.manifests.is_empty(), "a retroactive change brings no manifests");
-        problems.need(self.intervals.is_empty(), "a retroactive change has no intervals: nothing is run");
-        problems.need(self.window_rules.is_empty(), "a retroactive change has no windows: nothing is run");
-        problems.need(self.waves.is_empty(), "a retroactive change has no waves: nothing is run");
-        problems.need(self.correct_until.is_none(), "a retroactive change asks for no corrections");
-        problems.need(self.model.is_none(), "a retroactive change names no model");
-        problems.need(self.series.is_none(), "a retroactive change is of no series: nothing is run");
-        problems.need(self.halt_above.is_none(), "a retroactive change halts nowhere: nothing is run");
+        self.record_only("a retroactive change", problems);
+    }
+
+    /// What a change needs that takes hosts out of the register: them, and nothing that could ever be run.
+    fn retirement(&self, problems: &mut Problems) {
+        let hosts: Vec<AgentId> =
+            self.retires.iter().flat_map(Retirement::hosts).map(|host| host.agent).collect();
+        let distinct: BTreeSet<AgentId> = hosts.iter().copied().collect();
+        problems.need(
+            self.change_type == ChangeType::Normal,
+            "only a normal change retires hosts: `disable` shuts one out at once, and nothing is approved afterwards",
+        );
+        problems.need(
+            self.retires.is_sorted_by(|a, b| a.host.agent < b.host.agent) && distinct.len() == hosts.len(),
+            "the hosts that a change retires must be sorted, and each host is named once, as one that leaves or as a successor",
+        );
+        problems.need(
+            distinct == self.agents(),
+            "the targets of a change that retires hosts are exactly these hosts and their successors",
+        );
+        problems.need(self.accepts.is_empty(), "a change that retires hosts accepts no findings");
+        self.record_only("a change that retires hosts", problems);
+    }
+
+    /// Nothing that a host could ever run.
+    fn record_only(&self, what: &str, problems: &mut Problems) {
         let nothing = self.action_classes.is_empty()
             && self.reboot == Reboot::Never
             && !self.undo.automatic
             && !self.downgrade
             && !self.lift_quarantine;
-        problems.need(
-            nothing,
-            "a retroactive change allows hosts nothing: no effects, reboots, automatic undo, downgrades, or lifted quarantine",
-        );
-        problems.need(
-            self.missed == Missed::Skip && self.plan_binding == PlanBinding::Exact,
-            "a retroactive change says missed skip and binding exact",
-        );
+        for (ok, why) in [
+            (self.manifests.is_empty(), "brings no manifests"),
+            (self.intervals.is_empty(), "has no intervals: nothing is run"),
+            (self.window_rules.is_empty(), "has no windows: nothing is run"),
+            (self.waves.is_empty(), "has no waves: nothing is run"),
+            (self.correct_until.is_none(), "asks for no corrections"),
+            (self.model.is_none(), "names no model"),
+            (self.series.is_none(), "is of no series: nothing is run"),
+            (self.halt_above.is_none(), "halts nowhere: nothing is run"),
+            (
+                nothing,
+                "allows hosts nothing: no effects, reboots, automatic undo, downgrades, or lifted quarantine",
+            ),
+            (
+                self.missed == Missed::Skip && self.plan_binding == PlanBinding::Exact,
+                "says missed skip and binding exact",
+            ),
+        ] {
+            problems.need(ok, &format!("{what} {why}"));
+        }
     }
 
     fn agents(&self) -> BTreeSet<AgentId> {

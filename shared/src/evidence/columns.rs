@@ -65,6 +65,7 @@ pub(super) const CHANGES: &[&str] = &[
     "deviation",
     "lessons",
     "waived",
+    "retires",
 ];
 
 pub(super) const APPLICATIONS: &[&str] = &[

@@ -23,9 +23,9 @@ pub(super) fn approvals_required(contents: &Contents, change: &Statement<Change>
     let approvals = approvals.filter(|a| a.change == change.digest && a.decision == Decision::Approve);
     let at = approvals.map(|a| a.at).max().unwrap_or(body.created);
     let Some(policy) = policy_at(contents, at) else { return String::new() };
-    if body.is_retroactive() {
-        let findings = accepted::findings(contents, body);
-        return text(findings.ok().and_then(|found| required_persons(policy, change, &found)));
+    if body.is_record() {
+        let grounds = accepted::grounds(contents, body);
+        return text(grounds.ok().and_then(|found| required_persons(policy, change, &found)));
     }
     let needed = standing::each_plan(contents, policy, change, at, |case| required(policy, case));
     let needed = needed.into_iter().flatten();
@@ -42,7 +42,7 @@ pub(super) fn affected_services(contents: &Contents, change: &Statement<Change>)
 
 /// `1:n=2 2:n=8,min_success=2,max_fail=0,soak_s=600`: how many hosts, and what must hold before.
 pub(super) fn waves(change: &Change) -> String {
-    if change.is_retroactive() {
+    if change.is_record() {
         return String::new();
     }
     if change.waves.is_empty() {
@@ -96,9 +96,9 @@ pub(super) fn last_step<'c>(contents: &'c Contents, change: &Change, event: &str
     contents.events.values().filter(of_this).max_by_key(|e| e.version)
 }
 
-/// The step with which people said how it went: they close a change, or the last one needed accepts a retroactive one.
+/// The step with which people said how it went: they close a change, or the last one needed accepts one that brings nothing to hosts.
 pub(super) fn review<'c>(contents: &'c Contents, change: &Change) -> Option<&'c ChangeEvent> {
-    let quorum = || last_step(contents, change, "the quorum").filter(|_| change.is_retroactive());
+    let quorum = || last_step(contents, change, "the quorum").filter(|_| change.is_record());
     last_step(contents, change, "close").or_else(quorum)
 }
 

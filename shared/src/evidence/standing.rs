@@ -25,7 +25,7 @@ pub(super) fn decision(contents: &Contents, change: &Statement<Change>) -> Vec<S
             }
         }
     };
-    if change.body.is_retroactive() {
+    if change.body.is_record() {
         add(accepted::decision(contents, change));
         return lines;
     }

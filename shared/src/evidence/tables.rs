@@ -160,7 +160,7 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         derived::waves(body),
         text(receipts.iter().map(|r| r.body.started).min()),
         text(receipts.iter().map(|r| r.body.finished).max()),
-        match body.is_retroactive() {
+        match body.is_record() {
             true => accepted::result(contents, change).into(),
             false => result_of(&receipts, body.targets.len()).into(),
         },
@@ -191,12 +191,13 @@ fn change_row(contents: &Contents, change: &Statement<Change>) -> Vec<String> {
         text(notes.review().map(|r| r.deviation.clone())),
         text(notes.review().map(|r| r.lessons.clone())),
         notes.waived(),
+        accepted::retired(body),
     ]
 }
 
-/// Hosts of which no receipt is there; what is only accepted waits for nobody.
+/// Hosts of which no receipt is there; what only puts on record waits for nobody.
 fn pending(change: &Change, reported: usize) -> usize {
-    if change.is_retroactive() { 0 } else { change.targets.len().saturating_sub(reported) }
+    if change.is_record() { 0 } else { change.targets.len().saturating_sub(reported) }
 }
 
 /// How a change went, judged from the hosts' receipts alone.

@@ -2,7 +2,7 @@
 //!
 //! Owns what such a word is held to, whoever judges it. Everything else holds as for any approval: the author, the
 //! revision, the plan set, the host, a rule for every class of actions and the assurance that it asks for, a rejection.
-//! Never: corrections, models, retroactive changes, or a voice in a quorum.
+//! Never: corrections, models, changes that bring nothing to hosts, or a voice in a quorum.
 
 use super::{
     Case, Hearing, Judgement, PersonKey, Policy, Purpose, Role, Rule, Verdict, VerifiedApproval, Voice,
@@ -105,7 +105,7 @@ fn stands(rules: &[&Rule], case: &Case<'_>, word: &VerifiedApproval) -> bool {
     let body = word.body();
     body.breakglass.is_some()
         && case.purpose == Purpose::Start
-        && !case.change.is_retroactive()
+        && !case.change.is_record()
         && body.saw.plan_set == case.plan_set
         && body.agents.as_ref().is_none_or(|agents| agents.contains(&case.agent))
         && rules.iter().all(|rule| word.assurance() >= rule.require.min_assurance)

@@ -49,7 +49,7 @@ pub fn each(session: &Session, ids: &[ChangeId], action: &str, note: &str) -> Do
 fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
     let line = session.api.act(id, action, &Note { note })?;
     let next = match action {
-        "submit" if line.retroactive => format!(
+        "submit" if line.retroactive || line.retires => format!(
             "next: somebody else looks at it and decides: assent approve {id}, or assent reject {id}\n"
         ),
         "submit" => format!(

@@ -42,7 +42,7 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     let review = review;
     print(session, &site, &review)?;
     review.check_approvable()?;
-    if review.change.body.is_retroactive() {
+    if review.change.body.is_record() {
         return accept(session, &site, &review, args);
     }
     // A host whose facts cannot be had only leaves its contents unseen.
@@ -76,14 +76,16 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     term::print(&told(session, &review, &forecast))
 }
 
-/// The same for a change that only accepts what was found: as a whole, and for nothing that hosts would do.
+/// The same for a change that brings nothing to hosts: as a whole, and for nothing that hosts would do.
 fn accept(session: &Session, site: &Site, review: &Review, args: &ApproveArgs) -> Done {
     if !args.only.is_empty() || !args.class.is_empty() || !args.skip.is_empty() {
-        return Err(Failure::usage("a retroactive change is accepted as a whole, not for some hosts")
-            .remedy("reject it, and let its author leave findings out"));
+        return Err(Failure::usage(
+            "a change that brings nothing to hosts is accepted as a whole, not for some",
+        )
+        .remedy("reject it, and let its author leave out what you do not accept"));
     }
     if args.glass().is_some() {
-        return Err(Failure::usage("a retroactive change runs nowhere; there is no glass to break for it"));
+        return Err(Failure::usage("this change runs nowhere; there is no glass to break for it"));
     }
     let (id, lang) = (&review.change.body.change_id, session.lang);
     let expires = expires(review, args.expires.as_deref(), session.now)?;

@@ -13,7 +13,7 @@ const SHOWN: usize = 8;
 /// Prints the assessment of a change that somebody may still decide about.
 pub fn tell(session: &Session, review: &Review) -> Done {
     let open = matches!(review.line.state.as_str(), "draft" | "in_review" | "approved" | "halted");
-    if !open || review.change.body.is_retroactive() {
+    if !open || review.change.body.is_record() {
         return Ok(());
     }
     let told = session.api.assessment(&review.change.body.change_id)?;

@@ -83,8 +83,8 @@ fn check(site: &Site, review: &Review) -> Done {
     review.check_approvable()?;
     let body = &review.change.body;
     let id = &body.change_id;
-    if body.is_retroactive() {
-        return Err(Failure::refused(format!("{id} accepts what was found, and no host runs it")));
+    if body.is_record() {
+        return Err(Failure::refused(format!("{id} brings nothing to hosts, and no host runs it")));
     }
     if let Some(model) = &body.model {
         let failure =

@@ -13,7 +13,7 @@ use shared::ids::ChangeId;
 pub fn tell(session: &Session, review: &Review) -> Done {
     let open =
         matches!(review.line.state.as_str(), "draft" | "in_review" | "approved" | "running" | "halted");
-    if !open || review.change.body.is_retroactive() {
+    if !open || review.change.body.is_record() {
         return Ok(());
     }
     let found = session.api.conflicts(&review.change.body.change_id)?;

@@ -51,12 +51,12 @@ impl Forecast {
     }
 }
 
-/// What the approvals of a retroactive change would come to, with a statement that the server may not have yet.
+/// What the approvals would come to of a change that brings nothing to hosts, with a statement that the server may not have yet.
 pub fn acceptance(policy: &Policy, review: &Review, new: &Statement<Approval>, now: Timestamp) -> Acceptance {
     let known = review.approvals.iter().map(|spoken| &spoken.statement);
     let all = known.filter(|known| known.digest != new.digest).chain([new]);
     let heard = Hearing::of(policy, &review.change, all, now);
-    judge_acceptance(policy, &review.change, &review.findings, &heard, now)
+    judge_acceptance(policy, &review.change, &review.grounds, &heard, now)
 }
 
 fn admitted(

@@ -3,6 +3,7 @@
 use crate::ci::search;
 use crate::error::{Context as _, Done, Failure};
 use crate::net::Client;
+use crate::session::Session;
 use shared::change::Target;
 use shared::ids::SiteId;
 use shared::receipt::{Enrolment, open_chained};
@@ -62,22 +63,27 @@ pub fn choose(api: &Client, site: &SiteId, choice: &Choice<'_>) -> Done<Vec<Chos
     }
     let mut hosts: Vec<_> = chosen.into_values().collect();
     hosts.sort_by(|a, b| (&a.hostname, a.agent).cmp(&(&b.hostname, b.agent)));
-    hosts
-        .into_iter()
-        .map(|host| {
-            let enrolment = verified(site, host, &api.enrolment(&host.ci)?)?;
-            let target = Target { agent: host.agent, key: host.agent_key.digest() };
-            Ok(Chosen { host: host.clone(), target, enrolment })
-        })
-        .collect()
+    hosts.into_iter().map(|host| chosen_one(api, site, host)).collect()
 }
 
-/// One host by CI, host name or agent id.
+/// One host, whether or not it is let in, verified.
+pub fn proven(session: &Session, host: &HostLine) -> Done<Chosen> {
+    chosen_one(&session.api, &session.profile.config.site, host)
+}
+
+fn chosen_one(api: &Client, site: &SiteId, host: &HostLine) -> Done<Chosen> {
+    // By its own id: an entry may have gone on with another host.
+    let enrolment = verified(site, host, &api.enrolment(&host.agent.to_string())?)?;
+    let target = Target { agent: host.agent, key: host.agent_key.digest() };
+    Ok(Chosen { host: host.clone(), target, enrolment })
+}
+
+/// One host by CI, host name or agent id; of several one that has not left for good, if there is one.
 pub fn find<'h>(known: &'h [HostLine], name: &str) -> Done<&'h HostLine> {
-    let matching: Vec<_> = known
-        .iter()
-        .filter(|host| host.ci == name || host.hostname == name || host.agent.to_string() == name)
-        .collect();
+    let named = |host: &&HostLine| host.ci == name || host.hostname == name || host.agent.to_string() == name;
+    let (here, left): (Vec<_>, Vec<_>) =
+        known.iter().filter(named).partition(|host| host.retired_by.is_none());
+    let matching = if here.is_empty() { left } else { here };
     match matching.as_slice() {
         [host] => Ok(host),
         [] => Err(Failure::refused(format!("there is no host {name}")).remedy("see `assent ci list`")),
@@ -153,6 +159,7 @@ mod tests {
             enabled: true,
             held: None,
             last_seen: None,
+            retired_by: None,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod new;
 pub mod notes;
 mod page;
 mod params;
+pub mod record;
 pub mod render;
 pub mod review;
 pub mod series;
@@ -28,4 +29,3 @@ mod waves;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};
-pub use new::previous;

@@ -4,6 +4,7 @@ use super::args::NewArgs;
 use super::effects;
 use super::hosts::{Choice, choose};
 use super::params::{self, Used};
+use super::record::{Kind, kind_of};
 use super::series;
 use super::waves;
 use crate::error::{Context as _, Done, Failure};
@@ -30,12 +31,13 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     let before = args.revise.as_ref().map(|id| previous(session, id)).transpose()?;
     let base = base(session, args, before.as_ref())?;
     let old = base.as_ref();
-    if let Some(old) = old.filter(|old| old.is_retroactive()) {
-        return Err(Failure::refused(format!(
-            "{} is retroactive: it accepts findings and brings nothing",
-            old.change_id
-        ))
-        .remedy(format!("assent finding accept --retroactive --revise {}", old.change_id)));
+    if let Some((old, kind)) = old.and_then(|old| Some((old, kind_of(old)?))) {
+        let command = match kind {
+            Kind::Retroactive => "finding accept --retroactive",
+            Kind::Retirement => "ci retire",
+        };
+        let message = format!("{} brings nothing to hosts, and stays so", old.change_id);
+        return Err(Failure::refused(message).remedy(format!("assent {command} --revise {}", old.change_id)));
     }
     let (hosts, targets) = targets(session, args, old)?;
     let names = hosts.iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
@@ -153,6 +155,7 @@ pub(super) fn written(
         series: args.series.clone().or(old.filter(|_| args.revise.is_some()).and_then(|o| o.series.clone())),
         supersedes: None,
         accepts: Vec::new(),
+        retires: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a change does, as text for the person who decides. Everything about hosts comes from verified plans.
 
+mod retirement;
 mod retroactive;
 
 use super::page::Page;
@@ -39,6 +40,9 @@ pub fn render(review: &Review, policy: &Policy, style: &Style<'_>) -> String {
     view.head(&mut page);
     if review.change.body.is_retroactive() {
         return view.retroactive(page);
+    }
+    if review.change.body.is_retirement() {
+        return view.retirement(page);
     }
     view.effects(&mut page);
     view.windows(&mut page);

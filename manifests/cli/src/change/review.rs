@@ -5,13 +5,12 @@
 
 use crate::error::{Context as _, Done, Failure};
 use crate::text::clean;
-use shared::acceptance;
+use shared::acceptance::Grounds;
 use shared::admit::{Sources, Verified, check_author};
 use shared::approval::Approval;
 use shared::change::{Change, ManifestUse};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::finding::Finding;
 use shared::ids::{AgentId, ChangeId};
 use shared::manifest::Manifest;
 use shared::plan::{Plan, PlanSet, open_plan};
@@ -36,8 +35,8 @@ pub struct Review {
     pub refusals: BTreeMap<AgentId, Statement<Refusal>>,
     pub approvals: Vec<Spoken>,
     pub receipts: BTreeMap<AgentId, Statement<Receipt>>,
-    /// What a retroactive change accepts, signed by the hosts that it names, in its order.
-    pub findings: Vec<Statement<Finding>>,
+    /// What a change is about that brings nothing to hosts, signed by the hosts that it names, in its order.
+    pub grounds: Grounds,
     /// Why this may be shown but not approved now: author or manifests are not (or no longer) accepted.
     pub doubts: Vec<Failure>,
 }
@@ -67,7 +66,9 @@ impl Review {
         manifest: impl FnMut(&ManifestUse) -> Done<Verified<Manifest>>,
         now: Timestamp,
     ) -> Done<Self> {
-        let ChangeFile { line, change, plans, refusals, plan_set, approvals, receipts, findings, .. } = file;
+        let ChangeFile { line, change, plans, refusals, plan_set, approvals, receipts, .. } = file;
+        let mut said = file.findings;
+        said.extend(file.enrolments);
         let change = opened(asked, &line, change)?;
         let mut doubts: Vec<Failure> = Vec::new();
         doubts.extend(
@@ -82,7 +83,7 @@ impl Review {
             }
         }
         let plans = checked_plans(&change, plans)?;
-        let findings = checked_findings(&change, &findings)?;
+        let grounds = checked_grounds(&change, &said)?;
         let set = match plan_set {
             Some(set) => checked_set(&change, &plans, set)?,
             None => PlanSet {
@@ -94,7 +95,7 @@ impl Review {
             approvals.into_iter().map(|a| spoken(policy, &change, a, now)).collect::<Done<_>>()?;
         let refusals = checked_refusals(&change, refusals)?;
         let receipts = checked_receipts(&change, receipts)?;
-        Ok(Self { line, change, manifests, plans, set, refusals, approvals, receipts, findings, doubts })
+        Ok(Self { line, change, manifests, plans, set, refusals, approvals, receipts, grounds, doubts })
     }
 
     /// Covers all plans instead of those that somebody has proposed; true when that is more. Approvals of the smaller
@@ -142,7 +143,7 @@ impl Review {
             return Err(doubt.clone());
         }
         let id = &self.change.body.change_id;
-        if self.change.body.is_retroactive() {
+        if self.change.body.is_record() {
             return self.check_acceptable();
         }
         if !matches!(self.line.state.as_str(), "in_review" | "approved" | "running" | "halted") {
@@ -227,11 +228,11 @@ fn checked_plans(
     Ok(plans)
 }
 
-/// What is accepted is exactly what is shown.
-fn checked_findings(change: &Statement<Change>, envelopes: &[Envelope]) -> Done<Vec<Statement<Finding>>> {
+/// What is accepted, and who leaves, is exactly what is shown.
+fn checked_grounds(change: &Statement<Change>, envelopes: &[Envelope]) -> Done<Grounds> {
     let sent: BTreeMap<Digest, &Envelope> = envelopes.iter().map(|e| (e.digest(), e)).collect();
-    acceptance::findings(&change.body, |digest| sent.get(digest).map(|envelope| envelope.to_bytes()))
-        .or_refuse("the server did not send the findings that the change accepts")
+    Grounds::of(&change.body, |digest| sent.get(digest).map(|envelope| envelope.to_bytes()))
+        .or_refuse("the server did not send what hosts signed that the change is about")
 }
 
 /// A proposed set is approved only if every plan in it is the one that is shown here.

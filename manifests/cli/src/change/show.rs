@@ -49,7 +49,7 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
 /// What the policy makes of the approvals now, in the words of the hosts' own check.
 pub(super) fn tell_what_counts(session: &Session, site: &Site, review: &Review) -> Done {
     let open = matches!(review.line.state.as_str(), "in_review" | "approved" | "running" | "halted");
-    if !open || review.change.body.is_retroactive() || review.plans.is_empty() {
+    if !open || review.change.body.is_record() || review.plans.is_empty() {
         return Ok(());
     }
     let forecast = Forecast::of(&site.policy, review, None, session.now);
@@ -65,12 +65,13 @@ fn tell_what_moved(session: &Session, review: &Review) -> Done {
     if !matches!(review.line.state.as_str(), "draft" | "review") {
         return Ok(());
     }
-    let prints: BTreeSet<Digest> = review.findings.iter().map(|found| found.body.fingerprint()).collect();
+    let prints: BTreeSet<Digest> =
+        review.grounds.findings.iter().map(|found| found.body.fingerprint()).collect();
     for fingerprint in prints {
         let asked = BTreeMap::from([("fingerprint", fingerprint.to_string()), ("current", "true".into())]);
         let still: BTreeSet<AgentId> =
             session.api.findings(&asked)?.into_iter().map(|line| line.agent).collect();
-        let alike = review.findings.iter().filter(|found| found.body.fingerprint() == fingerprint);
+        let alike = review.grounds.findings.iter().filter(|found| found.body.fingerprint() == fingerprint);
         for found in alike.filter(|found| !still.contains(&found.body.header.agent_id)) {
             let (agent, what) = (found.body.header.agent_id, text::clean(&found.body.named()));
             let moved = session.lang.word(Word::MovedSince);
@@ -102,8 +103,12 @@ fn row(line: &ChangeLine, lang: Lang, zone: &jiff::tz::TimeZone, now: Timestamp)
     let outcome = line.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
     let next =
         line.next_interval.map_or("-".to_owned(), |interval| window::local_in(lang, interval.from, zone));
-    let counted = |text: String| if line.retroactive { "-".to_owned() } else { text };
-    let kind = if line.retroactive { ", retroactive" } else { "" };
+    let counted = |text: String| if line.retroactive || line.retires { "-".to_owned() } else { text };
+    let kind = match (line.retroactive, line.retires) {
+        (true, _) => ", retroactive",
+        (_, true) => lang.word(Word::Retires),
+        (false, false) => "",
+    };
     let due = review_due(line, lang, zone, now).map(|due| format!(", {due}")).unwrap_or_default();
     let open = match line.objections {
         0 => String::new(),

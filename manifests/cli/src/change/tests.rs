@@ -1,6 +1,7 @@
 //! What the approver sees, and what is refused before anybody is asked: forged, foreign and altered plans.
 
 mod narrow;
+mod retired;
 mod retroactive;
 
 use super::forecast::Forecast;
@@ -135,6 +136,7 @@ pub fn change() -> Statement<Change> {
         model: None,
         supersedes: None,
         accepts: Vec::new(),
+        retires: Vec::new(),
     };
     Statement::sign(body, &key(1))
 }
@@ -247,6 +249,7 @@ pub fn line() -> ChangeLine {
         plans: 3,
         reported: 0,
         retroactive: false,
+        retires: false,
         review_due: None,
         register: None,
         objections: 0,
@@ -267,6 +270,7 @@ fn file(plans: Vec<Statement<Plan>>) -> ChangeFile {
         approvals: vec![],
         receipts: vec![],
         findings: vec![],
+        enrolments: vec![],
         words: String::new(),
     }
 }

@@ -35,9 +35,9 @@ pub fn run(session: &Session, id: &ChangeId, until: Until, timeout: &str) -> Don
 /// What is waited for cannot come any more.
 fn answer(line: &ChangeLine, until: Until) -> Done<Option<String>> {
     let state = text::clean(&line.state);
-    if line.retroactive {
-        return Err(Failure::refused(format!("{} is retroactive: no host plans or runs it", line.change_id))
-            .remedy(format!("assent change show {}", line.change_id)));
+    if line.retroactive || line.retires {
+        let message = format!("{} brings nothing to hosts: no host plans or runs it", line.change_id);
+        return Err(Failure::refused(message).remedy(format!("assent change show {}", line.change_id)));
     }
     let over = matches!(line.state.as_str(), "review" | "closed");
     match until {
@@ -82,7 +82,10 @@ mod tests {
         assert!(told("review", 3, 3, Until::Receipts).unwrap().unwrap().contains("all 3 hosts"));
         assert!(told("closed", 3, 2, Until::Receipts).unwrap_err().contains("2 of 3 hosts have reported"));
         let retroactive = ChangeLine { retroactive: true, ..line("review", 0, 0) };
-        assert!(answer(&retroactive, Until::Receipts).unwrap_err().to_string().contains("no host"));
+        let retires = ChangeLine { retires: true, ..line("review", 0, 0) };
+        for of in [retroactive, retires] {
+            assert!(answer(&of, Until::Receipts).unwrap_err().to_string().contains("no host"));
+        }
         assert!(told("closed", 1, 0, Until::Plans).unwrap_err().contains("1 of 3 hosts have sent a plan"));
     }
 }

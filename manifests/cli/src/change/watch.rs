@@ -35,8 +35,8 @@ pub fn run(session: &Session, wanted: &Wanted<'_>) -> Done {
     let file = session.api.change(wanted.change)?;
     let change =
         Statement::<Change>::open(file.change.clone()).or_refuse("the server's change is not valid")?;
-    if change.body.is_retroactive() {
-        return Err(Failure::refused(format!("{} is retroactive: no host runs it", wanted.change)));
+    if change.body.is_record() {
+        return Err(Failure::refused(format!("{} brings nothing to hosts: none runs it", wanted.change)));
     }
     let known = session.api.hosts(&[])?;
     let only = wanted.host.map(|name| super::find_host(&known, name)).transpose()?.map(|host| host.agent);

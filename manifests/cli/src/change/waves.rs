@@ -160,6 +160,7 @@ mod tests {
             enabled: true,
             held: None,
             last_seen: None,
+            retired_by: None,
         }
     }
 

@@ -90,6 +90,60 @@ pub enum CiCommand {
         /// Host name, CI or agent id
         host: String,
     },
+    /// Make a draft of a change with which hosts leave for good
+    #[command(
+        after_help = "Hosts never get such a change; it is decided by its review. With the last approval the hosts are out at once, and nothing\nbrings their keys back. `assent ci disable` shuts a host out without a change, until somebody enables it again.\n\nExample: assent ci retire web1 web2 --reason \"replaced by the new cluster\""
+    )]
+    Retire(Retire),
+    /// Make a draft of a change with which a machine goes on under its entry with another key
+    #[command(
+        after_help = "For a machine that was installed anew, got a new key, or had a double: it joins as a new host of the same class first. With the\nlast approval the old host is out at once; its entry goes on with the new one, and the entry that the new one had ends.\n\nExample: assent ci succeed CI-7 CI-31 --reason \"installed anew after the disk failed\""
+    )]
+    Succeed(Succeed),
+}
+
+/// Which hosts leave.
+#[derive(Debug, Args)]
+pub struct Retire {
+    /// Host names, CIs or agent ids
+    #[arg(required = true, value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub wording: Wording,
+}
+
+/// Which host leaves, and which one goes on in its place.
+#[derive(Debug, Args)]
+pub struct Succeed {
+    /// The host that leaves: name, CI or agent id
+    pub old: String,
+    /// The host that goes on in its place: name, CI or agent id
+    pub new: String,
+    #[command(flatten)]
+    pub wording: Wording,
+}
+
+/// What such a change says besides its hosts.
+#[derive(Debug, Args)]
+pub struct Wording {
+    /// Why
+    #[arg(long)]
+    pub reason: String,
+    /// One line that says what is done (default: from the names of the hosts)
+    #[arg(long)]
+    pub title: Option<String>,
+    /// How it would be taken back (default: the machine joins again and follows the old host)
+    #[arg(long)]
+    pub undo: Option<String>,
+    /// When somebody must have decided, else it expires: a time, or so long from now on (s, m, h, d, w; at most 90d)
+    #[arg(long, value_name = "TIME", default_value = "14d")]
+    pub review_by: String,
+    /// Make the next revision of this change; it is about the hosts that are named now
+    #[arg(long, value_name = "ID")]
+    pub revise: Option<shared::ids::ChangeId>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which hosts, by the facts that they reported last.

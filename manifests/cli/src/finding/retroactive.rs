@@ -3,53 +3,39 @@
 
 use super::args::{Draft, Judgement};
 use super::{checked, chosen};
-use crate::change;
-use crate::error::{Context as _, Done, Failure};
-use crate::profile::KeyUse;
+use crate::change::record::{self, Kind, Words};
+use crate::error::{Done, Failure};
 use crate::session::Session;
-use crate::{term, text, window};
-use shared::admit::check_author;
-use shared::change::{Change, ChangeType, Missed, PlanBinding, Reboot, Target, UndoPlan};
+use crate::{term, text};
+use shared::change::{Change, Target};
 use shared::finding::Finding;
-use shared::ids::ChangeId;
 use shared::limits;
 use shared::statement::Statement;
-use shared::time::Timestamp;
 use shared::wire::{ChangeLine, FindingLine};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const UNDO: &str = "hosts run nothing for this; a change of its own brings the approved state back";
 const NOTE: &str = "note: manifests stay as they are: the next run of one brings its own state again, and hosts that correct \
 go on doing so, until a version says what is there now\n";
 
 pub fn draft(session: &Session, judgement: &Judgement, draft: &Draft) -> Done {
-    let site = session.site()?;
-    let before = draft.revise.as_ref().map(|id| change::previous(session, id)).transpose()?;
-    if let Some(other) = before.as_ref().filter(|before| !before.body.is_retroactive()) {
-        return Err(Failure::refused(format!("{} is not retroactive", other.body.change_id))
-            .remedy("leave --revise out, and a new change is made"));
-    }
-    let not_after = window::end(&draft.review_by, &window::zone(None)?, session.now)?;
     let found = found(session, judgement)?;
-    // The number is asked for last: a mistake above must not use one up.
-    let change_id = match &before {
-        Some(before) => before.body.change_id.clone(),
-        None => session.api.new_change()?,
+    let words = Words {
+        title: draft.title.as_deref().unwrap_or_default(),
+        reason: &judgement.reason,
+        undo: draft.undo.as_deref().unwrap_or(UNDO),
+        review_by: &draft.review_by,
+        revise: draft.revise.as_ref(),
     };
-    let mut change = written(session, (judgement, draft), &found, change_id, not_after);
-    if let Some(before) = &before {
-        change.revision = before.body.revision.saturating_add(1);
-        change.supersedes = Some(before.digest);
-    }
-    if let Some(problem) = change.problems().into_iter().next() {
-        return Err(Failure::usage(format!("this change would be refused: {problem}")));
-    }
-    let statement = Statement::sign(change, &session.key(KeyUse::Approver)?);
-    check_author(&site.policy, &statement, session.now).or_refuse("your signature would not be accepted")?;
-    let body = &statement.body;
-    let line = session.api.put_retroactive(&body.change_id, body.revision, &statement.envelope)?;
+    let target = |said: &Statement<Finding>| {
+        let header = &said.body.header;
+        Target { agent: header.agent_id, key: header.key.digest() }
+    };
+    let about =
+        |change: Change| change.accepting(found.values().map(|(_, said)| (target(said), said.digest)));
+    let (change, line) = record::draft(session, Kind::Retroactive, &words, about)?;
     term::note(NOTE);
-    term::print(&told(body, &line, &found))
+    term::print(&told(&change, &line, &found))
 }
 
 /// Each finding as it is listed, and as its host signed it.
@@ -75,49 +61,6 @@ fn found(session: &Session, judgement: &Judgement) -> Done<Found> {
     Ok(found)
 }
 
-fn written(
-    session: &Session,
-    (judgement, draft): (&Judgement, &Draft),
-    found: &Found,
-    change_id: ChangeId,
-    not_after: Timestamp,
-) -> Change {
-    let target = |said: &Statement<Finding>| {
-        let header = &said.body.header;
-        Target { agent: header.agent_id, key: header.key.digest() }
-    };
-    let words = Change {
-        site: session.profile.config.site.clone(),
-        change_id,
-        revision: 1,
-        change_type: ChangeType::Retroactive,
-        title: draft.title.clone().unwrap_or_default(),
-        reason: judgement.reason.clone(),
-        author: session.profile.config.person.clone(),
-        created: session.now,
-        manifests: Vec::new(),
-        targets: Vec::new(),
-        intervals: Vec::new(),
-        window_rules: Vec::new(),
-        not_after,
-        missed: Missed::Skip,
-        waves: Vec::new(),
-        plan_binding: PlanBinding::Exact,
-        action_classes: BTreeSet::new(),
-        downgrade: false,
-        reboot: Reboot::Never,
-        undo: UndoPlan { text: draft.undo.clone().unwrap_or_else(|| UNDO.into()), automatic: false },
-        lift_quarantine: false,
-        correct_until: None,
-        halt_above: None,
-        series: None,
-        model: None,
-        supersedes: None,
-        accepts: Vec::new(),
-    };
-    words.accepting(found.values().map(|(_, said)| (target(said), said.digest)))
-}
-
 fn told(change: &Change, line: &ChangeLine, found: &Found) -> String {
     let id = &change.change_id;
     let (state, title) = (text::clean(&line.state), text::clean(&change.title));
@@ -127,8 +70,6 @@ fn told(change: &Change, line: &ChangeLine, found: &Found) -> String {
         out.push_str(&format!("  accepts   {number}: {host}: {what}\n"));
     }
     out.push_str(&format!("  until     {}\n", change.not_after));
-    out.push_str(&format!(
-        "next: assent change submit {id}; then somebody else decides: assent approve {id}\n"
-    ));
+    out.push_str(&record::next(id));
     out
 }

@@ -58,7 +58,7 @@ fn of_changes(session: &Session) -> Done<Vec<Expiry>> {
     let mut all = Vec::new();
     for line in lines
         .iter()
-        .filter(|line| open.contains(&line.state.as_str()) && !line.retroactive)
+        .filter(|line| open.contains(&line.state.as_str()) && !line.retroactive && !line.retires)
         .take(MOST_CHANGES)
     {
         let file = session.api.change(&line.change_id)?;

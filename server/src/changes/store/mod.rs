@@ -12,7 +12,7 @@ use shared::ids::{AgentId, ChangeId, PersonId, SeriesName};
 use shared::lifecycle::{Outcome, State};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 diesel::table! {
     change_number (id) {
@@ -52,6 +52,7 @@ diesel::table! {
         series -> Nullable<Text>,
         submit_at -> Nullable<BigInt>,
         submit_by -> Nullable<Text>,
+        retires -> Bool,
     }
 }
 
@@ -98,7 +99,7 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(change, change_revision);
+diesel::allow_tables_to_appear_in_same_query!(change, change_revision, change_target);
 
 /// Rows per statement: far below SQLite's 32,766 variables.
 const ROWS: usize = 1_000;
@@ -152,6 +153,8 @@ pub struct Row {
     /// When the draft is submitted by itself, and whose wish that is.
     pub submit_at: Option<i64>,
     pub submit_by: Option<String>,
+    /// It takes hosts out of the register and is never run.
+    pub retires: bool,
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -170,6 +173,11 @@ impl Row {
     pub fn state(&self) -> Result<State, Error> {
         State::from_parts(&self.state, self.outcome.as_deref())
             .ok_or_else(|| damaged("the state of a change"))
+    }
+
+    /// It brings nothing to hosts, and its review is the approval.
+    pub fn is_record(&self) -> bool {
+        self.retroactive || self.retires
     }
 
     pub fn revision(&self) -> u32 {
@@ -210,7 +218,7 @@ impl Row {
         self.halt_above = body.halt_above.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
         self.failed_known = 0;
         self.series = body.series.as_ref().map(ToString::to_string);
-        self.retroactive = body.is_retroactive();
+        (self.retroactive, self.retires) = (body.is_retroactive(), body.is_retirement());
         self.intervals = shared::strict::to_text(&intervals);
         self.gated = body.waves.iter().any(|wave| wave.gate.is_some());
         (self.plan_set, self.planned, self.submitted) = (None, 0, None);
@@ -301,7 +309,8 @@ pub(super) fn list_in(tx: &mut Conn, states: &[State]) -> QueryResult<Vec<Row>> 
 /// Changes that are still open although their time is over, or whose corrections have come to their end.
 pub(super) fn list_over(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String>> {
     let open = [State::Draft, State::InReview, State::Approved, State::Running, State::Halted];
-    let reviewed = change::retroactive.eq(true).and(change::state.eq(State::Review.as_str()));
+    let records = change::retroactive.eq(true).or(change::retires.eq(true));
+    let reviewed = records.and(change::state.eq(State::Review.as_str()));
     let open = change::state.eq_any(open.map(State::as_str)).or(reviewed);
     let over = change::not_after.le(now.0).and(open);
     let rows = change::table.filter(over.or(change::correct_until.le(now.0)));
@@ -313,6 +322,37 @@ pub(super) fn list_due(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String>
     let drafts = change::table.filter(change::state.eq(State::Draft.as_str()));
     let due = drafts.filter(change::submit_at.le(now.0)).order(change::number);
     due.select(change::id).limit(100).load(tx)
+}
+
+/// Another open change that is to retire one of the hosts of this one, or to let it follow another: with its state.
+pub(super) fn find_retiring(tx: &mut Conn, body: &Change) -> QueryResult<Option<(String, String, String)>> {
+    let agents: Vec<String> = body.targets.iter().map(|target| target.agent.to_string()).collect();
+    for some in agents.chunks(ROWS) {
+        let current = change::table.on(change::statement.eq(change_target::statement.nullable()));
+        let rows = change_target::table.inner_join(current).filter(change_target::agent.eq_any(some));
+        let rows = rows.filter(change::retires.eq(true)).filter(change::closed.is_null());
+        let rows = rows.filter(change::id.ne(body.change_id.as_str())).order(change::number);
+        let found = rows.select((change::id, change::state, change_target::agent)).first(tx).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Changes that may still run and have not heard of one of these hosts.
+pub(super) fn list_awaiting(tx: &mut Conn, agents: &BTreeSet<AgentId>) -> QueryResult<Vec<Row>> {
+    let states = [State::InReview, State::Approved, State::Running, State::Halted].map(State::as_str);
+    let agents: Vec<String> = agents.iter().map(AgentId::to_string).collect();
+    let mut found = BTreeMap::new();
+    for some in agents.chunks(ROWS) {
+        let waits = change_target::table.filter(change_target::agent.eq_any(some));
+        let waits = waits.filter(change_target::report.is_null()).select(change_target::statement.nullable());
+        let rows = change::table.filter(change::state.eq_any(states)).filter(change::retires.eq(false));
+        let rows = rows.filter(change::statement.eq_any(waits));
+        found.extend(rows.load::<Row>(tx)?.into_iter().map(|row| (row.number, row)));
+    }
+    Ok(found.into_values().collect())
 }
 
 /// Occurrences of a series that are not closed.

@@ -6,6 +6,7 @@ mod glass;
 mod halts;
 mod invariants;
 mod models;
+mod retired;
 mod series;
 mod twice;
 pub(crate) mod world;

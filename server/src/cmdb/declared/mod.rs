@@ -9,4 +9,5 @@ mod store;
 mod tests;
 
 pub use api::{Far, Page, reached, relying, routes, serving};
+pub(super) use store::insert;
 pub use store::{find, find_at, hosts, relations, relations_at};

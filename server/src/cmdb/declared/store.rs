@@ -3,7 +3,7 @@
 use super::graph::Edge;
 use crate::cmdb::model::{CiId, unknown};
 use crate::cmdb::search::{self, FOREVER};
-use crate::cmdb::store::{ROWS, ci};
+use crate::cmdb::store::{ROWS, ci, living};
 use crate::each;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -53,20 +53,26 @@ fn reference((id, kind, name): (i64, String, String)) -> Result<(i64, CiRef), Er
     Ok((id, CiRef { class, name }))
 }
 
-/// Items by class and name, as far as they are there.
+/// Items by class and name, as far as they are there: of several with one name those that have not ended.
 ///
 /// # Errors
 /// `ci.ambiguous` for a host whose name another one has as well.
 pub(super) fn resolve(tx: &mut Conn, wanted: &BTreeSet<&CiRef>) -> Result<BTreeMap<CiRef, i64>, Error> {
     let names: Vec<&str> = wanted.iter().map(|item| item.name.as_str()).collect();
-    let mut found = BTreeMap::new();
+    let mut all: BTreeMap<CiRef, Vec<(i64, bool)>> = BTreeMap::new();
     for some in names.chunks(ROWS) {
-        let rows = ci::table.filter(ci::name.eq_any(some)).order(ci::id).select((ci::id, ci::kind, ci::name));
-        for row in rows.load::<(i64, String, String)>(tx)? {
+        let rows = ci::table.filter(ci::name.eq_any(some)).order(ci::id);
+        let rows = rows.select(((ci::id, ci::kind, ci::name), ci::ended.is_not_null()));
+        for (row, ended) in rows.load::<((i64, String, String), bool)>(tx)? {
             let (id, item) = reference(row)?;
-            if !wanted.contains(&item) {
-                continue;
+            if wanted.contains(&item) {
+                all.entry(item).or_default().push((id, ended));
             }
+        }
+    }
+    let mut found = BTreeMap::new();
+    for (item, ids) in all {
+        for (id, _) in living(ids, |(_, ended)| *ended) {
             if let Some(first) = found.insert(item.clone(), id) {
                 let refusal = Refusal::conflict("ci.ambiguous").with("name", item);
                 return Err(refusal.with("ids", format!("CI-{first}, CI-{id}")).into());
@@ -141,7 +147,7 @@ pub(super) fn newest_number(tx: &mut Conn) -> QueryResult<u64> {
     Ok(last.map_or(0, i64::cast_unsigned))
 }
 
-pub(super) fn insert(
+pub(in crate::cmdb) fn insert(
     tx: &mut Conn,
     ci: i64,
     body: &Declared,

@@ -78,6 +78,22 @@ impl Field {
         Self::Serial,
         Self::Virtualisation,
     ];
+    /// What is known of a host by what it says and does, and its labels.
+    pub(in crate::cmdb) const OBSERVED: [Self; 13] = [
+        Self::Deb,
+        Self::Rpm,
+        Self::Os,
+        Self::Kernel,
+        Self::Arch,
+        Self::Agent,
+        Self::Service,
+        Self::Label,
+        Self::Local,
+        Self::Serial,
+        Self::Virtualisation,
+        Self::Manifest,
+        Self::Finding,
+    ];
     /// What a look at the past tells.
     pub(in crate::cmdb) const TOLD: [Self; 8] =
         [Self::Deb, Self::Rpm, Self::Os, Self::Kernel, Self::Arch, Self::Agent, Self::Service, Self::Label];

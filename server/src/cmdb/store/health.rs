@@ -122,6 +122,13 @@ fn upsert(tx: &mut Conn, ci: CiId, row: &Row) -> QueryResult<()> {
     .map(drop)
 }
 
+/// The checks of the host that goes on as `entry` are the ones of that entry now.
+pub(super) fn hand_over(tx: &mut Conn, former: CiId, entry: CiId) -> QueryResult<()> {
+    diesel::delete(ci_health::table.filter(ci_health::ci.eq(entry.0))).execute(tx)?;
+    let checks = ci_health::table.filter(ci_health::ci.eq(former.0));
+    diesel::update(checks).set(ci_health::ci.eq(entry.0)).execute(tx).map(drop)
+}
+
 /// What the checks of a CI said last, by name.
 pub(super) fn list(tx: &mut Conn, ci: CiId) -> Result<Vec<CiHealth>, Error> {
     let rows = ci_health::table.filter(ci_health::ci.eq(ci.0)).order(ci_health::name);

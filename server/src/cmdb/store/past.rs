@@ -1,5 +1,6 @@
 //! An entry as it was at a time.
 
+use super::succession::host_then;
 use super::{get, list_history, states_at};
 use crate::cmdb::declared;
 use crate::cmdb::model::{CiId, unknown};
@@ -24,6 +25,7 @@ pub fn file_at(tx: &mut Conn, name: &str, at: Timestamp, now: Timestamp) -> Resu
         return Err(refusal.with("from", line.created).with("until", now).into());
     }
     let id: CiId = line.ci.parse().map_err(|_| unknown("id", &line.ci))?;
+    line.agent = host_then(tx, id, at, line.agent)?;
     let known = search::past(tx, id, &Field::TOLD, at)?;
     let mut then = CiThen { at, packages: Vec::new(), services: Vec::new(), labels: Map::default() };
     (line.facts_at, line.facts) = (None, None);

@@ -1,5 +1,6 @@
 //! The as-recorded state of CIs: what the newest receipts say, and what they said at any time.
 
+use super::succession::{filed_under, told_of};
 use super::{ROWS, number, parse, read_digest, word};
 use crate::cmdb::model::{CiId, NewEffect, NewState, one_line};
 use crate::cmdb::search::{self, Field, Known};
@@ -91,7 +92,7 @@ struct StateRow {
 
 diesel::allow_tables_to_appear_in_same_query!(ci_state, ci_state_past);
 
-/// Keeps what receipts say: the newest for each resource of a CI, and all of it by its place in the host's chain.
+/// Keeps what receipts say, each filed under the entry that its host got when it joined: the newest for each resource of a CI, and all of it by its place in the host's chain.
 /// What is kept already stays as it is.
 pub fn record_states(tx: &mut Conn, states: &[NewState], now: Timestamp) -> Result<(), Error> {
     // One statement must not touch a row twice.
@@ -146,14 +147,17 @@ pub fn record_states(tx: &mut Conn, states: &[NewState], now: Timestamp) -> Resu
             .execute(c))?;
     }
     for ci in states.iter().map(|state| state.ci).collect::<BTreeSet<_>>() {
-        record_manifests(tx, ci, now)?;
+        let entry = told_of(tx, ci)?;
+        record_manifests(tx, entry, now)?;
     }
     Ok(())
 }
 
 /// The manifests of which something is on record, for searches.
-fn record_manifests(tx: &mut Conn, id: CiId, now: Timestamp) -> Result<(), Error> {
-    let all = ci_state::table.filter(ci_state::ci.eq(id.0)).select(ci_state::manifests).distinct();
+pub(super) fn record_manifests(tx: &mut Conn, id: CiId, now: Timestamp) -> Result<(), Error> {
+    let filed = filed_under(tx, id, Timestamp(i64::MAX))?;
+    let all =
+        ci_state::table.filter(ci_state::ci.nullable().eq(filed)).select(ci_state::manifests).distinct();
     let all: Vec<String> = all.load(tx)?;
     let pairs = all.iter().flat_map(|some| some.split(' ')).filter_map(|one| one.split_once('@'));
     let known = pairs.map(|(name, version)| Known::new(Field::Manifest, name, version)).collect();
@@ -204,13 +208,15 @@ pub fn record_effect(tx: &mut Conn, effect: &NewEffect) -> QueryResult<()> {
 
 /// As recorded by receipts, by resource.
 pub fn list_states(tx: &mut Conn, id: CiId) -> Result<Vec<CiState>, Error> {
-    let rows = ci_state::table.filter(ci_state::ci.eq(id.0)).order(ci_state::resource);
+    let Some(filed) = filed_under(tx, id, Timestamp(i64::MAX))? else { return Ok(Vec::new()) };
+    let rows = ci_state::table.filter(ci_state::ci.eq(filed)).order(ci_state::resource);
     rows.select(StateRow::as_select()).load(tx)?.into_iter().map(read).collect()
 }
 
 /// As receipts say that it was at a time: for each resource the last one of the host's chain that was done by then.
 pub fn states_at(tx: &mut Conn, id: CiId, at: Timestamp) -> Result<Vec<CiState>, Error> {
-    let rows = ci_state_past::table.filter(ci_state_past::ci.eq(id.0));
+    let Some(filed) = filed_under(tx, id, at)? else { return Ok(Vec::new()) };
+    let rows = ci_state_past::table.filter(ci_state_past::ci.eq(filed));
     let rows = rows.filter(ci_state_past::applied_at.le(at.0)).order(ci_state_past::seq);
     let columns = (
         ci_state_past::ci,
@@ -233,7 +239,7 @@ pub fn states_at(tx: &mut Conn, id: CiId, at: Timestamp) -> Result<Vec<CiState>,
     let rows: Vec<StateRow> = rows.select(columns).load(tx)?;
     let mut last: BTreeMap<String, StateRow> =
         rows.into_iter().map(|row| (row.resource.clone(), row)).collect();
-    let effects = ci_effect_past::table.filter(ci_effect_past::ci.eq(id.0));
+    let effects = ci_effect_past::table.filter(ci_effect_past::ci.eq(filed));
     let effects = effects.filter(ci_effect_past::at.le(at.0)).order(ci_effect_past::seq);
     let columns = (ci_effect_past::receipt, ci_effect_past::effective_at, ci_effect_past::verified_at);
     for (receipt, effective, verified) in

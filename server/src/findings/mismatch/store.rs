@@ -99,7 +99,8 @@ fn keep(tx: &mut Conn, found: Mismatches, now: Timestamp) -> Result<(), Error> {
 
 fn entries(tx: &mut Conn) -> Result<BTreeMap<i64, Entry>, Error> {
     let mut entries = BTreeMap::new();
-    for host in fleet::list(tx)? {
+    // Who has left for good is nobody's double, and is missed by nobody.
+    for host in fleet::list(tx)?.into_iter().filter(|host| host.retired.is_none()) {
         let entry = Entry {
             name: host.hostname,
             enabled: host.enabled,

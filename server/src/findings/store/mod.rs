@@ -302,9 +302,32 @@ fn step(tx: &mut Conn, id: i64, step: &Step<'_>, now: Timestamp) -> Result<(), E
     record_found(tx, id, now)
 }
 
+/// A change took hosts out of the register: what they found is not there any more, and what a successor found is of the entry
+/// under which it goes on.
+pub(super) fn left(tx: &mut Conn, id: &str, now: Timestamp) -> Result<(), Error> {
+    tx.lock("findings")?;
+    for (agent, successor) in changes::retired_by(tx, &parse(id)?)? {
+        let Some(host) = fleet::find(tx, agent)? else { continue };
+        let theirs = finding::table.filter(finding::agent.eq(agent.to_string()));
+        let theirs = theirs.filter(finding::presence.eq(Presence::There.as_str()));
+        let gone = (finding::presence.eq(Presence::Gone.as_str()), finding::last_seen.eq(now.0));
+        diesel::update(theirs).set(gone).execute(tx)?;
+        if let Some(successor) = successor {
+            let theirs = finding::table.filter(finding::agent.eq(successor.to_string()));
+            diesel::update(theirs).set(finding::ci.eq(host.ci.0)).execute(tx)?;
+        }
+        record_found_of(tx, host.ci.0, now)?;
+    }
+    Ok(())
+}
+
 /// Says in the CMDB how the findings of this one's host stand, for searches.
 fn record_found(tx: &mut Conn, id: i64, now: Timestamp) -> Result<(), Error> {
     let ci: i64 = finding::table.find(id).select(finding::ci).first(tx)?;
+    record_found_of(tx, ci, now)
+}
+
+fn record_found_of(tx: &mut Conn, ci: i64, now: Timestamp) -> Result<(), Error> {
     let there =
         finding::table.filter(finding::ci.eq(ci)).filter(finding::presence.ne(Presence::Gone.as_str()));
     let said: Vec<String> = there.select(finding::disposition).distinct().load(tx)?;

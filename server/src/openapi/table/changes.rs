@@ -64,8 +64,12 @@ pub(super) const CHANGES: &[Route] = &[
         "change.over",
         "change.manifest_unknown",
         "change.bad_targets",
+        "change.host_taken",
         "change.retroactive",
         "change.series_taken",
+        "change.successor",
+        "host.followed",
+        "host.retired",
     ]),
     route(
         ("POST", "/v1/changes/{id}/submit-later"),
@@ -101,7 +105,7 @@ pub(super) const CHANGES: &[Route] = &[
         ("POST", "/v1/changes/{id}/submit"),
         "submitChange",
         may::<Propose>(),
-        "Asks the hosts for plans; a retroactive change waits for its review.",
+        "Asks the hosts for plans; a change that brings them nothing waits for its review.",
     )
     .parts(&[part::<ChangeId>("id")])
     .headers(MATCH)
@@ -133,6 +137,11 @@ pub(super) const CHANGES: &[Route] = &[
         "approval.other_revision",
         "approval.other_plan_set",
         "approval.stale_plans",
+        "change.over",
+        "change.refused",
+        "change.successor",
+        "host.followed",
+        "host.retired",
     ]),
     route(
         ("POST", "/v1/changes/{id}/halt"),

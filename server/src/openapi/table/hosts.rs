@@ -37,6 +37,7 @@ pub(super) const FLEET: &[Route] = &[
         "join.token_expired",
         "join.host_class",
         "join.known_host",
+        "host.retired",
     ]),
     route(("POST", "/v1/renew"), "renewHost", PUBLIC, "Gives a host a new certificate, by a signed renewal.")
         .takes(json::<wire::Renew>())
@@ -48,6 +49,7 @@ pub(super) const FLEET: &[Route] = &[
             "renew.unknown_host",
             "renew.stale",
             "agent.not_enabled",
+            "host.retired",
             "join.bad_csr",
         ]),
     route(
@@ -80,7 +82,7 @@ pub(super) const FLEET: &[Route] = &[
     )
     .parts(&[text("ci")])
     .answers(DONE)
-    .refuses(NAMED),
+    .refuses(&["host.not_found", "ci.ambiguous", "host.retired"]),
     route(
         ("POST", "/v1/hosts/{ci}/enable"),
         "enableHost",
@@ -89,7 +91,7 @@ pub(super) const FLEET: &[Route] = &[
     )
     .parts(&[text("ci")])
     .answers(DONE)
-    .refuses(NAMED),
+    .refuses(&["host.not_found", "ci.ambiguous", "host.retired"]),
     route(
         ("GET", "/v1/hosts/{ci}/enrolment"),
         "showEnrolment",

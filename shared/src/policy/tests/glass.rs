@@ -1,6 +1,7 @@
 //! Breaking the glass: one person for quorum and window, and nothing else that an approval is held to.
 
 use super::*;
+use crate::acceptance::{Grounds, judge_acceptance};
 use crate::admit::{self, Sources};
 use crate::approval::BreakGlass;
 use crate::time::Interval;
@@ -185,18 +186,27 @@ fn a_host_starts_outside_of_windows_and_without_contact_but_not_after_the_end() 
     assert_eq!(started(change_body(), end, |_| {}), Err(Code::TimeOver));
     let retroactive = fix::accepting(&[fix::finding(&fix::host(), 2)]);
     assert_eq!(started(retroactive, between, |_| {}), Err(Code::ChangeRetroactive));
+    let retiring = fix::retiring(&[(&fix::enrolment(&fix::host(), "web1"), None)]);
+    assert_eq!(started(retiring, between, |_| {}), Err(Code::ChangeRetroactive));
     let unsigned: fn(&mut Approval) = |a| a.change = crate::digest::Digest::of(b"another change");
     assert_eq!(started(change_body(), between, unsigned), Err(Code::ApprovalOther));
 }
 
 #[test]
-fn a_retroactive_change_is_no_case_for_it() {
+fn what_brings_nothing_to_hosts_is_no_case_for_it() {
     let found = fix::finding(&fix::host(), 2);
-    let change = Statement::sign(fix::accepting(std::slice::from_ref(&found)), &key(1));
-    let mut fixture = Fixture::of(change.body.clone());
-    fixture.bundle.plan_set = crate::plan::PlanSet::empty(change.digest);
-    let word = Statement::sign(broken(&fixture), &key(2));
-    let heard = Hearing::of(&site(), &change, [&word], NOW);
-    let judged = crate::acceptance::judge_acceptance(&site(), &change, &[found], &heard, NOW);
-    assert!(judged.verdict.is_err(), "{:?}", judged.lines);
+    let joined = fix::enrolment(&fix::host(), "web1");
+    let (accepting, retiring) =
+        (fix::accepting(std::slice::from_ref(&found)), fix::retiring(&[(&joined, None)]));
+    let findings = Grounds { findings: vec![found], enrolments: vec![] };
+    let enrolments = Grounds { findings: vec![], enrolments: vec![joined] };
+    for (body, grounds) in [(accepting, findings), (retiring, enrolments)] {
+        let change = Statement::sign(body, &key(1));
+        let mut fixture = Fixture::of(change.body.clone());
+        fixture.bundle.plan_set = crate::plan::PlanSet::empty(change.digest);
+        let word = Statement::sign(broken(&fixture), &key(2));
+        let heard = Hearing::of(&site(), &change, [&word], NOW);
+        let judged = judge_acceptance(&site(), &change, &grounds, &heard, NOW);
+        assert!(judged.verdict.is_err(), "{:?}", judged.lines);
+    }
 }

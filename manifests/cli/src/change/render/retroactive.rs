@@ -33,7 +33,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
     /// Equal findings once, with all hosts that have them.
     fn alike(&self) -> Vec<Vec<&Finding>> {
         let mut groups: Vec<(Digest, Vec<&Finding>)> = Vec::new();
-        for said in &self.review.findings {
+        for said in &self.review.grounds.findings {
             let print = said.body.fingerprint();
             match groups.iter_mut().find(|(known, _)| *known == print) {
                 Some((_, alike)) => alike.push(&said.body),

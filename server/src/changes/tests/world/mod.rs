@@ -3,6 +3,7 @@
 
 mod accepting;
 mod ceremony;
+mod retiring;
 mod work;
 
 pub use accepting::{WEEK, door};
@@ -36,7 +37,7 @@ use ceremony::{LOG, ONLINE, certificates, write};
 use rcgen::{CertificateParams, KeyPair};
 use shared::change::Target;
 use shared::digest::{Digest, hex};
-use shared::ids::{HostClass, SiteId};
+use shared::ids::SiteId;
 use shared::keys::SigningKey;
 use shared::ledger::Leaf;
 use shared::policy::Policy;
@@ -45,10 +46,13 @@ use shared::statement::Statement;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::tuf::{TargetFile, TargetName};
-use shared::wire::{Invitation, Invite, Join};
+use shared::wire::{Invitation, Join};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// The class of hosts, if nothing else is said.
+const CLASS: &str = "production";
 
 /// One server process with its memory.
 pub struct Node {
@@ -96,6 +100,11 @@ impl Host {
         seed[..8].copy_from_slice(&n.to_le_bytes());
         let key = u8::try_from(100 + n).map_or_else(|_| SigningKey::from_seed(&seed), key);
         Self { key, name: format!("web{}", n + 1), seq: 0, prev: None }
+    }
+
+    /// The same machine with another name.
+    pub fn named(n: usize, name: &str) -> Self {
+        Self { name: name.into(), ..Self::new(n) }
     }
 
     /// A machine that nobody let in.
@@ -363,21 +372,18 @@ impl World {
 
     /// Lets a new machine in through the join command's interface.
     async fn join(&mut self, n: usize) {
-        let class: HostClass = "production".parse().unwrap();
-        let invite = Invite { host_class: class.clone(), labels: Map::default(), minutes: 10 };
-        let invitation: Invitation =
-            serde_json::from_value(self.good("POST", "/v1/join-tokens", invite).await).unwrap();
-        let mut host = Host::new(n);
-        let join = self.joining(&mut host, invitation);
-        self.good("POST", "/v1/join", join).await;
-        self.hosts.push(host);
+        self.join_as(Host::new(n), CLASS).await;
     }
 
     /// The request with which the host joins; its chain begins with it.
     pub fn joining(&self, host: &mut Host, invitation: Invitation) -> Join {
+        self.joining_as(host, invitation, CLASS)
+    }
+
+    fn joining_as(&self, host: &mut Host, invitation: Invitation, class: &str) -> Join {
         let csr = CertificateParams::new(Vec::new()).unwrap();
         let csr = csr.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
-        let header = self.header(host);
+        let header = Header { host_class: class.parse().unwrap(), ..self.header(host) };
         let token = Digest::of(invitation.token.as_bytes());
         let body =
             Enrolment { header, hostname: host.name.clone(), token, csr, recipient: None, came_from: None };
@@ -393,7 +399,7 @@ impl World {
             site: self.site.clone(),
             agent_id: host.agent(),
             key: host.key.public(),
-            host_class: "production".parse().unwrap(),
+            host_class: CLASS.parse().unwrap(),
             seq: host.seq,
             prev: host.prev,
             at: self.now(),

@@ -114,6 +114,7 @@ impl World {
             model: None,
             supersedes: None,
             accepts: Vec::new(),
+            retires: Vec::new(),
         }
     }
 
