@@ -71,6 +71,32 @@ fn is_kind(kind: &str) -> bool {
         && bytes.last().is_some_and(|c| is_word(*c))
 }
 
+fn is_year_number(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let (Some("S" | "N" | "E" | "R"), Some(year), Some(number), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let is_number = |digits: &str| digits.bytes().all(|c| c.is_ascii_digit());
+    // Filled up to four digits and never further, so that each number is written in one way.
+    let filled = number.len() == 4 || !number.starts_with('0');
+    year.len() == 4
+        && is_number(year)
+        && (4..=9).contains(&number.len())
+        && is_number(number)
+        && number != "0000"
+        && filled
+}
+
+impl YearNumber {
+    /// Kind and year, such as `N` and 2026.
+    pub fn of_kind(&self) -> (&str, u16) {
+        let year = self.0.get(2..6).and_then(|year| year.parse().ok());
+        (self.0.get(..1).unwrap_or_default(), year.unwrap_or_default())
+    }
+}
+
 fn is_resource(text: &str) -> bool {
     let printable = || text.bytes().all(|c| (0x20..0x7f).contains(&c)) || !text.chars().any(char::is_control);
     text.len() <= 300
@@ -156,6 +182,12 @@ name_id!(
     })
 );
 name_id!(
+    /// A number of the year: S, N, E or R (standard, normal, emergency, retroactive), the year, and a number without gaps.
+    YearNumber, "number of the year", "S, N, E or R, the year and a number of four digits or more, such as N-2026-0014",
+    { "pattern": "^[SNER]-[0-9]{4}-(0{3}[1-9]|0{2}[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3,8})$" },
+    is_year_number
+);
+name_id!(
     /// A resource within a manifest: `kind:what`, such as `file:/etc/motd`.
     ResourceId, "resource id", "kind:what, at most 300 characters, no control characters",
     {
@@ -163,6 +195,49 @@ name_id!(
         "maxLength": 300
     },
     is_resource
+);
+
+/// A change as people name it: by its id, or by its number of the year. No text is both. What is signed has the id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChangeRef {
+    Id(ChangeId),
+    Number(YearNumber),
+}
+
+impl FromStr for ChangeRef {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let id = text.parse().map(Self::Id);
+        id.or_else(|_| text.parse().map(Self::Number)).map_err(|_: NotAnId| NotAnId {
+            kind: "change",
+            rule: "its id, such as C-114, or its number of the year, such as N-2026-0014",
+            text: strict::shorten(text),
+        })
+    }
+}
+
+impl fmt::Display for ChangeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+impl From<ChangeId> for ChangeRef {
+    fn from(id: ChangeId) -> Self {
+        Self::Id(id)
+    }
+}
+
+strict::text_serde!(ChangeRef);
+strict::text_schema!(
+    ChangeRef,
+    "A change: its id, or its number of the year.",
+    {
+        "pattern": "^(C-[1-9][0-9]{0,11}|[SNER]-[0-9]{4}-(0{3}[1-9]|0{2}[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3,8}))$"
+    }
 );
 
 /// A host's identity: the first 128 bit of the SHA-256 of its own ed25519 public key (32 hex digits).
@@ -220,6 +295,33 @@ mod tests {
         for bad in ["", "C-", "C-0", "C-01", "c-1", "C-1/../x", "C-1234567890123"] {
             assert!(bad.parse::<ChangeId>().is_err(), "{bad}");
         }
+        for good in ["S-2026-0001", "N-2026-0014", "E-2026-9999", "R-2026-10000", "N-2026-123456789"] {
+            assert_eq!(good.parse::<YearNumber>().unwrap().as_str(), good);
+            assert_eq!(good.parse(), Ok(ChangeRef::Number(good.parse().unwrap())));
+            assert!(good.parse::<ChangeId>().is_err(), "{good}");
+        }
+        assert_eq!("R-2026-10000".parse::<YearNumber>().unwrap().of_kind(), ("R", 2026));
+        assert_eq!("C-114".parse(), Ok(ChangeRef::Id("C-114".parse().unwrap())));
+        for bad in [
+            "",
+            "N-2026-0000",
+            "N-2026-14",
+            "N-2026-00014",
+            "n-2026-0014",
+            "C-2026-0014",
+            "N-26-0014",
+            "N-2026",
+            "N-2026-0014-1",
+            " N-2026-0014",
+            "N-2026-001a",
+            "N-2026-1234567890",
+            "X-2026-0014",
+            "N2026-0014",
+        ] {
+            assert!(bad.parse::<YearNumber>().is_err(), "{bad}");
+            let told = bad.parse::<ChangeRef>().unwrap_err().to_string();
+            assert!(told.contains("C-114") && told.contains("N-2026-0014"), "{told}");
+        }
         for bad in ["", "Web", "web--base", "web-", "1web", "web.base", "wéb", &"a".repeat(65)] {
             assert!(bad.parse::<ManifestName>().is_err(), "{bad}");
         }
@@ -265,7 +367,10 @@ mod tests {
             "a".repeat(64),
             "a".repeat(65),
         ];
-        let texts = names.iter().chain(&more).chain(&resources).chain(&times).chain(&keys).copied();
+        let numbers =
+            ["N-2026-0014", "N-2026-0000", "N-2026-00014", "E-2026-10000", "C-2026-0014", "R-2026-0100"];
+        let texts =
+            names.iter().chain(&more).chain(&numbers).chain(&resources).chain(&times).chain(&keys).copied();
         for text in texts.chain(long.iter().map(String::as_str)) {
             for (name, (parsed, valid)) in [
                 ("site", both::<SiteId>(text)),
@@ -275,6 +380,8 @@ mod tests {
                 ("class", both::<HostClass>(text)),
                 ("model", both::<ModelName>(text)),
                 ("change", both::<ChangeId>(text)),
+                ("number", both::<YearNumber>(text)),
+                ("named", both::<ChangeRef>(text)),
                 ("resource", both::<ResourceId>(text)),
                 ("agent", both::<AgentId>(text)),
                 ("digest", both::<Digest>(text)),

@@ -164,7 +164,7 @@ impl Said {
             Self::Link { to, .. } => to
                 .parse::<ChangeId>()
                 .err()
-                .map(|_| ("to", "is not the number of a change, such as C-114".to_owned())),
+                .map(|_| ("to", "is no change, such as C-114 or N-2026-0014".to_owned())),
             Self::Attachment { name, .. } => line("name", name).or_else(|| {
                 name.contains(['/', '\\']).then(|| ("name", "is a file's name without a folder".to_owned()))
             }),

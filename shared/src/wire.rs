@@ -20,9 +20,9 @@ pub use calendars::{
     PutSubscription, Subscription, WaitingCalendar,
 };
 pub use cmdb::{
-    CiClass, CiPackage, CiRef, CiThen, Criticality, Declare, DeclareDone, Declared, DeclaredFile,
-    DeclaredPage, Impact, ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, PutSearch, Relation,
-    RelationKind, RelationLine, SavedSearch,
+    CiClass, CiPackage, CiRef, CiThen, Criticality, Declare, DeclareDone, DeclareItem, Declared,
+    DeclaredFile, DeclaredPage, Impact, ImpactLine, Item, ItemDiff, Lifecycle, Need, NotACiRef, PutSearch,
+    Relation, RelationKind, RelationLine, SavedSearch,
 };
 pub use findings::{
     Dispose, Disposition, FindingFile, FindingLine, FindingPage, FindingStep, IgnoreRule, NewIgnoreRule,

@@ -9,7 +9,7 @@ use crate::ssh::Place;
 use crate::window::every::WindowArgs;
 use clap::{Args, Parser, Subcommand};
 use shared::digest::Digest;
-use shared::ids::{ChangeId, HostClass, PersonId, Team};
+use shared::ids::{ChangeRef, HostClass, PersonId, Team};
 use shared::ledger::KeyName;
 use shared::windows::FORMS;
 use std::path::PathBuf;
@@ -181,8 +181,8 @@ pub enum OnlineCommand {
     /// Say no to a change, with your own key
     #[command(after_help = "Example: assent reject C-114 --comment \"not before the audit\"")]
     Reject {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Why; signed and kept
         #[arg(long)]
         comment: String,
@@ -192,8 +192,8 @@ pub enum OnlineCommand {
     /// Take your approval back
     #[command(after_help = "Example: assent withdraw C-114 --comment \"wrong window\"")]
     Withdraw {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Why; signed and kept
         #[arg(long, default_value = "")]
         comment: String,
@@ -205,14 +205,14 @@ pub enum OnlineCommand {
     Why {
         /// Host name, CI or agent id
         host: String,
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
     },
     /// What do hosts wait for? Counted, of one change or of all that are open
     #[command(after_help = "Example: assent waiting\n         assent waiting C-114")]
     Waiting {
-        /// The change, such as C-114 (default: all open ones)
-        change: Option<ChangeId>,
+        /// The change, such as C-114 or N-2026-0014 (default: all open ones)
+        change: Option<ChangeRef>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -233,7 +233,7 @@ pub enum OnlineCommand {
     Export {
         /// Everything about this change
         #[arg(long, value_name = "ID", required_unless_present = "period", conflicts_with = "period")]
-        change: Option<ChangeId>,
+        change: Option<ChangeRef>,
         /// FROM..TO, each a date or RFC 3339 time
         #[arg(long, value_name = "FROM..TO")]
         period: Option<String>,

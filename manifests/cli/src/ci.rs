@@ -10,13 +10,12 @@ pub mod search;
 
 use crate::author::list::print_json;
 use crate::change::{find_host, pairs};
-use crate::error::Done;
+use crate::error::{Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
 use shared::facts::Facts;
-use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::wire::{CiEvent, CiFile, CiHealth, CiState, HostLine};
 use std::collections::BTreeMap;
@@ -271,11 +270,12 @@ pub fn set_enabled(session: &Session, name: &str, enabled: bool) -> Done {
 pub fn label(session: &Session, name: &str, changes: &[String]) -> Done {
     let known = session.api.hosts(&[])?;
     let host = find_host(&known, name)?;
-    let mut labels: Map<String, String> = host.labels.clone();
+    let unknown = || Failure::refused(format!("the host {} is gone", text::clean(&host.hostname)));
+    let mut labels = session.api.labels(&host.ci)?.ok_or_else(unknown)?;
     for (key, value) in pairs(changes)? {
         match value.is_empty() {
-            true => labels.remove(&key),
-            false => labels.insert(key, value),
+            true => labels.it.remove(&key),
+            false => labels.it.insert(key, value),
         };
     }
     session.api.set_labels(&host.agent.to_string(), &labels)?;

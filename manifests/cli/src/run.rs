@@ -95,16 +95,21 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Calendar(command) => calendar::run(session, command),
         Do::Change(command) => run_change(session, command),
         Do::Approve(args) => approve::approve(session, &args),
-        Do::Glass(GlassCommand::Prepare { change, out }) => carry::prepare(session, &change, &out),
+        Do::Glass(GlassCommand::Prepare { change, out }) => {
+            carry::prepare(session, &session.change(&change)?, &out)
+        }
         Do::Glass(GlassCommand::Break(args)) => carry::break_glass(session, &args),
         Do::Reject { change, comment, ssh } => {
-            approve::refuse(session, &change, (Decision::Reject, &comment), ssh.place())
+            approve::refuse(session, &session.change(&change)?, (Decision::Reject, &comment), ssh.place())
         }
         Do::Withdraw { change, comment, ssh } => {
-            approve::refuse(session, &change, (Decision::Withdraw, &comment), ssh.place())
+            approve::refuse(session, &session.change(&change)?, (Decision::Withdraw, &comment), ssh.place())
         }
-        Do::Waiting { change, json } => why::overview(session, change.as_ref(), json),
-        Do::Why { host, change } => why::run(session, &host, &change),
+        Do::Waiting { change, json } => {
+            let change = change.map(|change| session.change(&change)).transpose()?;
+            why::overview(session, change.as_ref(), json)
+        }
+        Do::Why { host, change } => why::run(session, &host, &session.change(&change)?),
         Do::Secret(command) => secret::run(session, &command),
         Do::Ci(CiCommand::List { query, label, facts, json }) if query.is_empty() => {
             ci::list(session, &label, &facts, json)
@@ -125,6 +130,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::Succeed(args)) => ci::retire::succeed(session, &args),
         Do::Finding(command) => finding::run(session, &command),
         Do::Export { change, period, out } => {
+            let change = change.map(|change| session.change(&change)).transpose()?;
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
@@ -144,7 +150,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
 fn run_change(session: &Session, command: ChangeCommand) -> Done {
     match command {
         ChangeCommand::New(args) => new::run(session, &args),
-        ChangeCommand::Show { change } => show::show(session, &change),
+        ChangeCommand::Show { change } => show::show(session, &session.change(&change)?),
         ChangeCommand::List { state, series, json } => {
             show::list(session, (state.as_deref(), series.as_ref()), json)
         }
@@ -152,10 +158,12 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         ChangeCommand::Submit { change, at: Some(at) } => series::submit_later(session, &change, &at),
         ChangeCommand::Submit { change, at: None } => act::each(session, &change, "submit", ""),
         ChangeCommand::Watch { change, host, after, json } => {
-            let (change, host) = (&change, host.as_deref());
+            let (change, host) = (&session.change(&change)?, host.as_deref());
             watch::run(session, &watch::Wanted { change, host, after, json })
         }
-        ChangeCommand::Wait { change, until, timeout } => wait::run(session, &change, until, &timeout),
+        ChangeCommand::Wait { change, until, timeout } => {
+            wait::run(session, &session.change(&change)?, until, &timeout)
+        }
         ChangeCommand::Halt { change, note } => act::each(session, &change, "halt", &note),
         ChangeCommand::StopCorrecting { change, note } => {
             act::each(session, &[change], "stop-correcting", &note)

@@ -1,13 +1,14 @@
 //! The assessment of a change over HTTP.
 
 use super::facts;
+use crate::changes;
 use crate::kernel::clock::Clock;
-use crate::kernel::db::Db;
+use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
 use crate::kernel::http::person::{Allowed, Read};
 use actix_web::get;
 use actix_web::web::{Data, Json, Path, ServiceConfig};
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 use shared::wire::Assessment;
 
 /// Routes for people.
@@ -19,10 +20,14 @@ pub fn people(config: &mut ServiceConfig) {
 #[get("/v1/changes/{id}/assessment")]
 async fn assessment(
     _: Allowed<Read>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<Assessment>, Error> {
     let now = clock.now();
-    Ok(Json(db.read("assess.change", move |tx| facts::assess(tx, &id, now)).await?))
+    let read = move |tx: &mut Conn| {
+        let id = changes::named(tx, &id)?;
+        facts::assess(tx, &id, now)
+    };
+    Ok(Json(db.read("assess.change", read).await?))
 }

@@ -8,13 +8,14 @@ use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
+use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::person::{Allowed, Operate, Read};
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{get, post, put};
 use shared::budgets::{AskSlots, SlotWish, Slots};
 use shared::ids::{AgentId, BudgetName};
 use shared::time::Timestamp;
-use shared::wire::{BudgetFile, BudgetLine, PutBudget};
+use shared::wire::{BudgetFile, BudgetLine, BudgetStep, PutBudget};
 
 /// Routes for people, and for machines without an agent.
 pub fn people(config: &mut ServiceConfig) {
@@ -62,9 +63,16 @@ async fn show(
     name: Path<BudgetName>,
     db: Data<Db>,
     clock: Data<Clock>,
-) -> Result<Json<BudgetFile>, Error> {
+) -> Result<Tagged, Error> {
     let (name, now) = (name.into_inner(), clock.now());
-    Ok(Json(db.read("budgets.show", move |tx| file(tx, name.clone(), now)).await?))
+    let file = db.read("budgets.show", move |tx| file(tx, name.clone(), now)).await?;
+    Ok(Tagged::with(tag(&file.history), &file))
+}
+
+/// Of what people write. Slots come and go by themselves, many times a minute while changes run: with them nobody would get
+/// anything written.
+fn tag(history: &[BudgetStep]) -> Tag {
+    Tag::of(&history)
 }
 
 /// Stores the next revision of a budget, or its end.
@@ -73,14 +81,18 @@ async fn revise(
     person: Allowed<Operate>,
     name: Path<BudgetName>,
     wish: Json<PutBudget>,
-    db: Data<Db>,
-    clock: Data<Clock>,
+    condition: Condition,
+    (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<Json<BudgetFile>, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     model::check(&wish)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "budgets.store", &name, &wish), now)?;
         store::lock(tx)?;
+        condition.check(&name, || {
+            let history = store::find_history(tx, &name)?;
+            Ok((!history.is_empty()).then(|| tag(&history)))
+        })?;
         let mut wish = wish.clone();
         if let Some(budget) = &mut wish.budget {
             budget.search = fleet::spelt_out(tx, budget.search.as_deref())?;

@@ -60,16 +60,21 @@ pub(super) fn list(tx: &mut Conn) -> Result<Vec<(BudgetName, BudgetStep)>, Error
     Ok(all.map(|(name, revision)| (name, step(revision))).collect())
 }
 
+/// Newest first; none when there is no such budget.
+pub(super) fn find_history(tx: &mut Conn, name: &BudgetName) -> Result<Vec<BudgetStep>, Error> {
+    let all = revisions::history(tx, (KIND, name.as_str()))?;
+    Ok(all.into_iter().map(step).collect())
+}
+
 /// Newest first.
 ///
 /// # Errors
 /// `budget.unknown`.
 pub(super) fn history(tx: &mut Conn, name: &BudgetName) -> Result<Vec<BudgetStep>, Error> {
-    let all = revisions::history(tx, (KIND, name.as_str()))?;
-    if all.is_empty() {
-        return Err(Refusal::not_found("budget.unknown").with("budget", name).into());
+    match find_history(tx, name)? {
+        none if none.is_empty() => Err(Refusal::not_found("budget.unknown").with("budget", name).into()),
+        history => Ok(history),
     }
-    Ok(all.into_iter().map(step).collect())
 }
 
 /// Stores the next revision. Two that follow the same one: the second is refused, whichever node they ask.

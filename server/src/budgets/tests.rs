@@ -107,8 +107,11 @@ async fn a_slot_is_one_hosts_until_it_gives_it_back_is_not_heard_of_or_is_no_lon
         world.good("PUT", DB, put(0, slots(1))).await;
         assert_eq!(world.wants(0, SlotWish::Look, of(1)).await, Slots::Free);
         assert_eq!(world.holders().await, [""; 0], "looking takes nothing");
+        let tag = async || world.if_match("GET", DB, None, ()).await.1;
+        let looked = tag().await;
         let Slots::Granted(lease) = world.takes(0, of(1)).await else { panic!("{}", world.engine) };
         assert_eq!((lease.budgets.len(), lease.until), (1, NOW.plus(600)));
+        assert_eq!(tag().await, looked, "slots that come and go keep nobody from writing");
         // The answer was lost, or the agent died: it asks again and has the same slot, since then.
         world.clock.set(NOW.plus(60));
         assert!(is_granted(&world.takes(0, of(1)).await));

@@ -6,6 +6,7 @@ use crate::fleet::{self, Chosen};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::person::{Allowed, Operate, Read};
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{get, put};
@@ -59,19 +60,31 @@ async fn list(_: Allowed<Read>, db: Data<Db>, clock: Data<Clock>) -> Result<Json
 
 /// # Errors
 /// `calendar.unknown` where there is neither a calendar nor a subscription of this name.
-pub(super) fn file(tx: &mut Conn, name: CalendarName, now: Timestamp) -> Result<CalendarFile, Error> {
-    let subscription = subscription::find(tx, &name, now)?.map(|subscription| subscription.shown);
-    let history = match store::history(tx, &name)? {
-        none if none.is_empty() && subscription.is_none() => {
-            return Err(Refusal::not_found("calendar.unknown").with("calendar", &name).into());
-        }
-        history => history,
-    };
+pub(super) fn file(tx: &mut Conn, name: &CalendarName, now: Timestamp) -> Result<CalendarFile, Error> {
+    let unknown = || Refusal::not_found("calendar.unknown").with("calendar", name);
+    find_file(tx, name, now)?.ok_or_else(|| unknown().into())
+}
+
+/// Whether a request may write, for what is shown of the calendar; the caller holds the locks of all who write it.
+pub(super) fn check(
+    tx: &mut Conn,
+    (condition, name): (&Condition, &CalendarName),
+    now: Timestamp,
+) -> Result<(), Error> {
+    condition.check(name, || Ok(find_file(tx, name, now)?.map(|file| Tag::of(&file))))
+}
+
+fn find_file(tx: &mut Conn, name: &CalendarName, now: Timestamp) -> Result<Option<CalendarFile>, Error> {
+    let subscription = subscription::find(tx, name, now)?.map(|subscription| subscription.shown);
+    let history = store::history(tx, name)?;
+    if history.is_empty() && subscription.is_none() {
+        return Ok(None);
+    }
     let current = history.first().and_then(|step| step.calendar.as_ref());
     let mut upcoming =
         current.map_or(Ok(Vec::new()), |calendar| model::times(calendar, model::ahead(now)))?;
     upcoming.truncate(SHOWN);
-    Ok(CalendarFile { name, history, upcoming, subscription })
+    Ok(Some(CalendarFile { name: name.clone(), history, upcoming, subscription }))
 }
 
 #[get("/v1/calendars/{calendar}")]
@@ -80,9 +93,9 @@ async fn show(
     name: Path<CalendarName>,
     db: Data<Db>,
     clock: Data<Clock>,
-) -> Result<Json<CalendarFile>, Error> {
+) -> Result<Tagged, Error> {
     let (name, now) = (name.into_inner(), clock.now());
-    Ok(Json(db.read("calendars.show", move |tx| file(tx, name.clone(), now)).await?))
+    Ok(Tagged::of(&db.read("calendars.show", move |tx| file(tx, &name, now)).await?))
 }
 
 /// Stores the next revision of a calendar, or its end.
@@ -91,20 +104,22 @@ async fn revise(
     person: Allowed<Operate>,
     name: Path<CalendarName>,
     wish: Json<PutCalendar>,
-    db: Data<Db>,
-    clock: Data<Clock>,
+    condition: Condition,
+    (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<Json<CalendarFile>, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     model::check(&wish, now)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.store", &name, &wish), now)?;
+        subscription::lock(tx)?;
+        check(tx, (&condition, &name), now)?;
         subscription::assert_none(tx, &name)?;
         let mut wish = wish.clone();
         if let Some(calendar) = &mut wish.calendar {
             calendar.search = fleet::spelt_out(tx, calendar.search.as_deref())?;
         }
         store::insert(tx, &name, &wish, &person.person, now)?;
-        file(tx, name.clone(), now)
+        file(tx, &name, now)
     };
     Ok(Json(db.write("calendars.store", write).await?))
 }

@@ -12,12 +12,11 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
+use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::once::Once;
 use crate::kernel::http::person::{Allowed, Approve, Operate, Propose, Read};
 use crate::ledger;
 use crate::manifests::Repository;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, EntityTag, Header as _, IfMatch};
 use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, post};
 use schemars::JsonSchema;
@@ -26,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use shared::change::Change;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::{AgentId, ChangeId, SeriesName};
+use shared::ids::{AgentId, ChangeId, ChangeRef, SeriesName, YearNumber};
 use shared::lifecycle::{Outcome, State};
 use shared::note::Review;
 use shared::statement::Statement;
@@ -122,7 +121,7 @@ async fn create(
 /// Stores a signed revision of a change that is run. Sending the same again answers the same.
 async fn put_revision(
     person: Allowed<Propose>,
-    place: Path<(ChangeId, u32)>,
+    place: Path<(ChangeRef, u32)>,
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
@@ -131,44 +130,49 @@ async fn put_revision(
     if change.body.is_retroactive() {
         return Err(Refusal::unprocessable("change.retroactive").with("change", id).into());
     }
-    let place = id.clone();
-    let work =
-        move |tx: &mut Conn, now| revise::revise(tx, (&id, revision), &change, &[], &person.person, now);
-    with.write("change.revise", place, work).await
+    let work = move |tx: &mut Conn, id: &ChangeId, now| {
+        revise::revise(tx, (id, revision), &change, &[], &person.person, now)
+    };
+    with.write("change.revise", id, work).await
 }
 
 /// Asks the hosts for plans; a change that brings them nothing waits for its review.
 #[post("/v1/changes/{id}/submit")]
-async fn submit(person: Allowed<Propose>, id: Path<ChangeId>, with: With) -> Result<Json<ChangeLine>, Error> {
-    let place = id.clone();
-    let work = move |tx: &mut Conn, now| course::wish(tx, &id, Wish::Submit, By::person(&person.person), now);
-    with.write("change.submit", place, work).await
+async fn submit(
+    person: Allowed<Propose>,
+    id: Path<ChangeRef>,
+    with: With,
+) -> Result<Json<ChangeLine>, Error> {
+    let work = move |tx: &mut Conn, id: &ChangeId, now| {
+        course::wish(tx, id, Wish::Submit, By::person(&person.person), now)
+    };
+    with.write("change.submit", id.into_inner(), work).await
 }
 
 /// Lets a draft be submitted by itself later.
 #[post("/v1/changes/{id}/submit-later")]
 async fn submit_later(
     person: Allowed<Propose>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
     let SubmitLater { at } = read("the wish", &body)?;
-    let place = id.clone();
-    let work = move |tx: &mut Conn, now| course::submit_later(tx, &id, Some(at), &person.person, now);
-    with.write("change.submit_later", place, work).await
+    let work =
+        move |tx: &mut Conn, id: &ChangeId, now| course::submit_later(tx, id, Some(at), &person.person, now);
+    with.write("change.submit_later", id.into_inner(), work).await
 }
 
 /// The draft is not submitted by itself any more.
 #[delete("/v1/changes/{id}/submit-later")]
 async fn keep_draft(
     person: Allowed<Propose>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
-    let place = id.clone();
-    let work = move |tx: &mut Conn, now| course::submit_later(tx, &id, None, &person.person, now);
-    with.write("change.keep_draft", place, work).await
+    let work =
+        move |tx: &mut Conn, id: &ChangeId, now| course::submit_later(tx, id, None, &person.person, now);
+    with.write("change.keep_draft", id.into_inner(), work).await
 }
 
 /// Why an operator steps in; kept with the step.
@@ -197,7 +201,7 @@ fn short(note: String) -> Result<String, Error> {
 #[post("/v1/changes/{id}/halt")]
 async fn halt(
     person: Allowed<Operate>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
@@ -207,7 +211,7 @@ async fn halt(
 #[post("/v1/changes/{id}/resume")]
 async fn resume(
     person: Allowed<Operate>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
@@ -217,7 +221,7 @@ async fn resume(
 #[post("/v1/changes/{id}/withdraw")]
 async fn withdraw(
     person: Allowed<Operate>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
@@ -227,7 +231,7 @@ async fn withdraw(
 #[post("/v1/changes/{id}/stop-correcting")]
 async fn stop_correcting(
     person: Allowed<Operate>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Bytes,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
@@ -259,7 +263,7 @@ pub(crate) struct Close {
 #[post("/v1/changes/{id}/close")]
 async fn close(
     person: Allowed<Operate>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Json<Close>,
     with: With,
 ) -> Result<Json<ChangeLine>, Error> {
@@ -271,18 +275,17 @@ async fn close(
             .into());
     }
     let review = Review { outcome, found: note, deviation, lessons, waived };
-    let place = id.clone();
-    let work = move |tx: &mut Conn, now| {
+    let work = move |tx: &mut Conn, id: &ChangeId, now| {
         let wish = review::Wish { review: review.clone(), follow_ups: follow_ups.clone() };
-        course::close(tx, &id, wish, &person.person, now)
+        course::close(tx, id, wish, &person.person, now)
     };
-    with.write("change.close", place, work).await
+    with.write("change.close", id.into_inner(), work).await
 }
 
 /// Records an approval, rejection or withdrawal. Sending the same again changes nothing.
 async fn post_approval(
     _: Allowed<Approve>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Bytes,
     with: With,
 ) -> Result<Json<Answer>, Error> {
@@ -290,7 +293,10 @@ async fn post_approval(
     let approval = Statement::open(approval).map_err(Refusal::bad_json)?;
     let sent = approve::Sent { plan_set, approval };
     let (online, now) = (with.repository.online.clone(), with.clock.now());
-    let work = move |tx: &mut Conn| approve::approve(tx, &online, &id, &sent, now);
+    let work = move |tx: &mut Conn| {
+        let id = store::named(tx, &id)?;
+        approve::approve(tx, &online, &id, &sent, now)
+    };
     let answer = with.db.write("change.approve", work).await?;
     with.told().await;
     Ok(Json(answer))
@@ -302,8 +308,10 @@ pub(crate) struct Which {
     state: Option<String>,
     /// Only occurrences of this series.
     series: Option<SeriesName>,
-    /// Only changes with a lower number.
-    before: Option<ChangeId>,
+    /// Only the one with this number of the year.
+    number: Option<YearNumber>,
+    /// Only those made before this one.
+    before: Option<ChangeRef>,
 }
 
 /// Newest first, at most 200.
@@ -314,16 +322,22 @@ async fn list(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<Vec<ChangeLine>>, Error> {
-    let Which { state, series, before } = which.into_inner();
+    let Which { state, series, number, before } = which.into_inner();
     let known = |state: &String| State::from_parts(state, None).is_some() || state == "closed";
     if let Some(unknown) = state.as_ref().filter(|state| !known(state)) {
         let refusal = Refusal::bad_request("change.unknown_state");
         return Err(refusal.with("state", strict::shorten(unknown)).into());
     }
-    let before = before.and_then(|id| id.as_str().strip_prefix("C-")?.parse().ok());
+    let number = number.map(ChangeRef::Number);
     let now = clock.now();
     let read = move |tx: &mut Conn| {
-        let rows = store::list(tx, state.as_deref(), series.as_ref(), before, PAGE)?;
+        let only = number.as_ref().map(|number| store::named(tx, number)).transpose()?;
+        let before = before.as_ref().map(|before| store::named(tx, before)).transpose()?;
+        let before = before.and_then(|id| id.as_str().strip_prefix("C-")?.parse().ok());
+        let rows = match only {
+            Some(id) => vec![store::get(tx, &id)?],
+            None => store::list(tx, state.as_deref(), series.as_ref(), before, PAGE)?,
+        };
         view::lines(tx, &rows, now)
     };
     Ok(Json(db.read("change.list", read).await?))
@@ -339,32 +353,41 @@ async fn list_series(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<SeriesLi
 #[get("/v1/changes/{id}")]
 async fn show(
     _: Allowed<Read>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     db: Data<Db>,
     clock: Data<Clock>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Tagged, Error> {
     let now = clock.now();
     let read = move |tx: &mut Conn| {
-        let tag = Expected::tag(&store::get(tx, &id)?);
+        let id = store::named(tx, &id)?;
+        let tag = tag(&store::get(tx, &id)?);
         Ok::<_, Error>((tag, view::file(tx, &id, now)?))
     };
     let (tag, file) = db.read("change.show", read).await?;
-    Ok(HttpResponse::Ok().insert_header(tag).json(file))
+    Ok(Tagged::with(tag, &file))
 }
 
 /// One revision, the current or an earlier one.
 async fn show_revision(
     _: Allowed<Read>,
-    place: Path<(ChangeId, u32)>,
+    place: Path<(ChangeRef, u32)>,
     db: Data<Db>,
 ) -> Result<Json<Envelope>, Error> {
     let (id, revision) = place.into_inner();
-    Ok(Json(db.read("change.revision", move |tx| view::earlier(tx, &id, revision)).await?))
+    let read = move |tx: &mut Conn| {
+        let id = store::named(tx, &id)?;
+        view::earlier(tx, &id, revision)
+    };
+    Ok(Json(db.read("change.revision", read).await?))
 }
 
 #[get("/v1/changes/{id}/course")]
-async fn show_course(_: Allowed<Read>, id: Path<ChangeId>, db: Data<Db>) -> Result<Json<Vec<Step>>, Error> {
-    Ok(Json(db.read("change.course", move |tx| view::course(tx, &id)).await?))
+async fn show_course(_: Allowed<Read>, id: Path<ChangeRef>, db: Data<Db>) -> Result<Json<Vec<Step>>, Error> {
+    let read = move |tx: &mut Conn| {
+        let id = store::named(tx, &id)?;
+        view::course(tx, &id)
+    };
+    Ok(Json(db.read("change.course", read).await?))
 }
 
 /// Takes in a plan. Sending the same again changes nothing.
@@ -409,30 +432,9 @@ async fn plan_again(agent: Agent, digest: Path<Digest>, db: Data<Db>) -> Result<
     Ok(HttpResponse::Ok().content_type("application/json").body(bytes))
 }
 
-/// `If-Match` (RFC 9110 §13.1.1): nobody else has moved the change since it was looked at.
-#[derive(Debug, Clone)]
-struct Expected(Option<IfMatch>);
-
-impl Expected {
-    fn of(req: &actix_web::HttpRequest) -> Option<Self> {
-        // A header that cannot be read matches nothing: what was asked for with a condition is not done without one.
-        req.headers().contains_key(header::IF_MATCH).then(|| Self(IfMatch::parse(req).ok()))
-    }
-
-    fn tag(row: &Row) -> header::ETag {
-        header::ETag(EntityTag::new_strong(format!("{}.{}", row.id, row.version)))
-    }
-
-    fn check(&self, row: &Row) -> Result<(), Error> {
-        let header::ETag(now) = Self::tag(row);
-        let holds = match &self.0 {
-            Some(IfMatch::Any) => true,
-            Some(IfMatch::Items(tags)) => tags.iter().any(|tag| tag.strong_eq(&now)),
-            None => false,
-        };
-        let refusal = || Refusal::new("change.other_version", StatusCode::PRECONDITION_FAILED);
-        if holds { Ok(()) } else { Err(refusal().with("change", &row.id).with("tag", now).into()) }
-    }
+/// Grows with every step.
+fn tag(row: &Row) -> Tag {
+    Tag::numbered(&row.id, row.version)
 }
 
 /// What a handler needs that writes and then tells this node's memory.
@@ -442,7 +444,7 @@ struct With {
     repository: Data<Repository>,
     board: Data<Board>,
     /// The request is meant for the change as it was then.
-    expected: Option<Expected>,
+    condition: Condition,
 }
 
 impl actix_web::FromRequest for With {
@@ -456,7 +458,7 @@ impl actix_web::FromRequest for With {
                 clock: req.app_data::<Data<Clock>>()?.clone(),
                 repository: req.app_data::<Data<Repository>>()?.clone(),
                 board: req.app_data::<Data<Board>>()?.clone(),
-                expected: Expected::of(req),
+                condition: Condition::of(req),
             })
         })();
         std::future::ready(
@@ -470,17 +472,18 @@ impl With {
     async fn write(
         self,
         name: &'static str,
-        id: ChangeId,
-        work: impl Fn(&mut Conn, Timestamp) -> Result<Row, Error> + Send + 'static,
+        named: ChangeRef,
+        work: impl Fn(&mut Conn, &ChangeId, Timestamp) -> Result<Row, Error> + Send + 'static,
     ) -> Result<Json<ChangeLine>, Error> {
         let (online, now) = (self.repository.online.clone(), self.clock.now());
-        let expected = self.expected.clone();
+        let condition = self.condition.clone();
         let write = move |tx: &mut Conn| {
-            if let Some(expected) = &expected {
+            let id = store::named(tx, &named)?;
+            condition.check(&id, || {
                 course::lock(tx)?;
-                expected.check(&store::get(tx, &id)?)?;
-            }
-            let mut row = work(tx, now)?;
+                Ok(Some(tag(&store::get(tx, &id)?)))
+            })?;
+            let mut row = work(tx, &id, now)?;
             bundle::refresh(tx, &online, std::slice::from_mut(&mut row), now)?;
             view::line(tx, &row, now)
         };
@@ -492,16 +495,15 @@ impl With {
     async fn wish(
         self,
         person: Allowed<Operate>,
-        id: ChangeId,
+        id: ChangeRef,
         wish: Wish,
         note: String,
     ) -> Result<Json<ChangeLine>, Error> {
-        let place = id.clone();
-        let work = move |tx: &mut Conn, now| {
+        let work = move |tx: &mut Conn, id: &ChangeId, now| {
             let by = By { person: Some(&person.person), note: &note };
-            course::wish(tx, &id, wish, by, now)
+            course::wish(tx, id, wish, by, now)
         };
-        self.write("change.wish", place, work).await
+        self.write("change.wish", id, work).await
     }
 
     /// This node shows at once what it has just written; the others notice within a second.

@@ -8,6 +8,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::generation;
 use crate::kernel::news;
+use crate::kernel::register;
 use crate::ledger::{self, Document};
 use crate::manifests;
 use shared::change::ChangeType;
@@ -87,7 +88,7 @@ pub(super) fn step(
         row.submitted = Some(now.0);
         if row.register.is_none() {
             let kind = register_kind(view::revision(tx, row)?.body.change_type);
-            row.register = Some(store::next_register(tx, kind, now)?);
+            row.register = Some(register::give(tx, kind, &row.id, now)?.to_string());
             register.clone_from(&row.register);
         }
     }

@@ -52,7 +52,7 @@ use crate::manifests::{self, Online, Repository};
 use shared::bundle::Control;
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId, PersonId};
+use shared::ids::{AgentId, ChangeId, ChangeRef, PersonId};
 use shared::lifecycle::{Event, State};
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -161,6 +161,14 @@ pub fn hold_all(tx: &mut Conn, online: &Online, skip: u32, now: Timestamp) -> Re
     }
     bundle::refresh(tx, online, &mut rows, now)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// The change that a person names.
+///
+/// # Errors
+/// `number.unknown`, `number.none`.
+pub fn named(tx: &mut Conn, named: &ChangeRef) -> Result<ChangeId, Error> {
+    store::named(tx, named)
 }
 
 /// The change with this id.

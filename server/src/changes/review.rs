@@ -9,7 +9,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::news;
 use shared::change::ChangeType;
-use shared::ids::{ChangeId, PersonId};
+use shared::ids::{ChangeRef, PersonId};
 use shared::lifecycle::{Event, Outcome, State};
 use shared::news::{About, NewsKind};
 use shared::note::{LinkKind, Review, Said};
@@ -116,7 +116,7 @@ pub(super) fn record(
     now: Timestamp,
 ) -> Result<(), Error> {
     for to in wish.follow_ups {
-        let relation = if to.parse::<ChangeId>().is_ok() { LinkKind::FollowUp } else { LinkKind::External };
+        let relation = if to.parse::<ChangeRef>().is_ok() { LinkKind::FollowUp } else { LinkKind::External };
         notes::add(tx, row, Said::Link { relation, to }, person, now)?;
     }
     notes::add(tx, row, Said::Review(wish.review), person, now).map(drop)

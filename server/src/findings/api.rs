@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 use shared::limits;
 use shared::statement::Statement;
 use shared::wire::{ChangeLine, Dispose, Disposition, FindingFile, FindingPage, IgnoreRule, NewIgnoreRule};
@@ -135,7 +135,7 @@ async fn withdraw_rule(
 /// Stores a signed revision of a change that accepts findings. Sending the same again answers the same.
 async fn put_revision(
     person: Allowed<Propose>,
-    place: Path<(ChangeId, u32)>,
+    place: Path<(ChangeRef, u32)>,
     body: Bytes,
     db: Data<Db>,
     clock: Data<Clock>,
@@ -143,6 +143,7 @@ async fn put_revision(
     let change = Statement::<Change>::parse(&body).map_err(Refusal::bad_json)?;
     let ((id, revision), now) = (place.into_inner(), clock.now());
     let revise = move |tx: &mut Conn| {
+        let id = changes::named(tx, &id)?;
         let row = store::revise(tx, (&id, revision), &change, &person.person, now)?;
         changes::line(tx, &row, now)
     };

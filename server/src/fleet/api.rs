@@ -12,6 +12,7 @@ use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
+use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::edge;
 use crate::kernel::http::person::{Allowed, ManageHosts, Read};
 use crate::kernel::http::tries::{Source, Tries};
@@ -50,7 +51,8 @@ impl Strangers {
 /// Routes for people. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
 pub fn people_routes(config: &mut ServiceConfig) {
     config.configure(strangers_routes).service(invite_host);
-    config.service(hosts).service(set_labels).service(disable).service(enable).service(show_enrolment);
+    config.service(hosts).service(show_labels).service(set_labels);
+    config.service(disable).service(enable).service(show_enrolment);
 }
 
 /// What hosts ask before they can prove who they are. Needs `Data` of `Board`, `Door`, `Log` and `Strangers`.
@@ -157,12 +159,21 @@ fn line(host: Host, board: &Board) -> HostLine {
     }
 }
 
+/// The labels of a host, as they are replaced.
+#[get("/v1/hosts/{ci}/labels")]
+async fn show_labels(_: Allowed<Read>, ci: Path<String>, db: Data<Db>) -> Result<Tagged, Error> {
+    let ci = ci.into_inner();
+    let host = db.read("fleet.show_labels", move |tx| store::get(tx, &ci)).await?;
+    Ok(Tagged::of(&Map(host.labels)))
+}
+
 /// Replaces the labels of a host.
 #[put("/v1/hosts/{ci}/labels")]
 async fn set_labels(
     by: Allowed<ManageHosts>,
     (db, clock): (Data<Db>, Data<Clock>),
     ci: Path<String>,
+    condition: Condition,
     body: Json<Map<String, String>>,
 ) -> Result<HttpResponse, Error> {
     let (labels, now, ci) = (check_labels(body.into_inner())?, clock.now(), ci.into_inner());
@@ -174,6 +185,11 @@ async fn set_labels(
         let host = store::get(tx, &ci)?;
         let id = host.ci;
         audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &labels), now)?;
+        let before = store::get(tx, &host.agent.to_string())?.labels;
+        // Sent again because its answer was lost, it finds its own work.
+        if before != labels {
+            condition.check(id, || Ok(Some(Tag::of(&Map(before)))))?;
+        }
         store::update_labels(tx, host.agent, &labels)?;
         cmdb::record_words(tx, id, &[Field::Label], &cmdb::labels(&labels), now)?;
         note(tx, NewEvent::new(id, now, EventKind::Labelled, text(&labels)), &by.person)

@@ -24,6 +24,7 @@ pub mod outbox;
 pub mod pauses;
 pub mod random;
 pub mod reach;
+pub mod register;
 pub mod revisions;
 #[cfg(test)]
 pub mod testdb;

@@ -59,6 +59,8 @@ const CODES: &[(u16, &[&str])] = &[
             "ledger.no_tile",
             "ledger.unknown_statement",
             "mismatch.unknown",
+            "number.none",
+            "number.unknown",
             "object.not_found",
             "person.no_such_token",
             "person.not_found",
@@ -134,7 +136,7 @@ const CODES: &[(u16, &[&str])] = &[
         ],
     ),
     (408, &["request.too_slow"]),
-    (412, &["change.other_version"]),
+    (412, &["request.exists", "request.not_there", "request.other_version"]),
     (413, &["change.bundle_too_large", "note.attachment_too_large", "object.too_large", "request.too_large"]),
     (416, &["object.bad_range"]),
     (

@@ -2,6 +2,7 @@
 
 use crate::kernel::http::person::{Access, Permission};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use shared::ids::ChangeRef;
 
 /// Adds a type to the schemas of the document and gives a reference to it.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -58,14 +59,31 @@ pub struct Part {
     pub schema: SchemaOf,
     /// Texts that are looked up as they are cannot be malformed.
     pub parsed: bool,
+    /// Codes of refusals that come of it.
+    refusals: &'static [&'static str],
+}
+
+impl Part {
+    /// Whether it names a change.
+    pub fn is_change(&self) -> bool {
+        self.refusals == NUMBERED
+    }
 }
 
 pub const fn part<T: JsonSchema>(name: &'static str) -> Part {
-    Part { name, schema: schema::<T>, parsed: true }
+    Part { name, schema: schema::<T>, parsed: true, refusals: &[] }
+}
+
+/// Of changes that are named by their number of the year.
+const NUMBERED: &[&str] = &["number.none", "number.unknown"];
+
+/// A change, by its id or its number of the year.
+pub const fn change(name: &'static str) -> Part {
+    Part { refusals: NUMBERED, ..part::<ChangeRef>(name) }
 }
 
 pub const fn text(name: &'static str) -> Part {
-    Part { name, schema: schema::<String>, parsed: false }
+    Part { name, schema: schema::<String>, parsed: false, refusals: &[] }
 }
 
 #[derive(Clone, Copy)]
@@ -166,6 +184,12 @@ impl Route {
         }
         if self.query.is_some() || self.parts.iter().any(|part| part.parsed) {
             codes.push("request.bad_parameter");
+        }
+        if self.parts.iter().any(Part::is_change) {
+            codes.extend(NUMBERED);
+        }
+        if self.headers.iter().any(|(name, _)| *name == "If-Match") {
+            codes.extend(["request.exists", "request.not_there", "request.other_version"]);
         }
         // Some of these a signed request may get from its signature already.
         codes.extend(self.refusals.iter().filter(|code| self.who != Who::Host || !SIGNED.contains(code)));

@@ -1,6 +1,7 @@
 //! Progress over HTTP: hosts tell, people watch.
 
 use super::store;
+use crate::changes;
 use crate::fleet::{self, Rates};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
@@ -12,7 +13,7 @@ use actix_web::web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, Servic
 use actix_web::{HttpResponse, get};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 use shared::limits::PROGRESS_BYTES;
 use shared::progress::open_progress;
 use shared::wire::ProgressPage;
@@ -63,13 +64,14 @@ pub(crate) struct Wanted {
 #[get("/v1/changes/{id}/progress")]
 async fn watch(
     _: Allowed<Read>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     wanted: Query<Wanted>,
     db: Data<Db>,
 ) -> Result<Json<ProgressPage>, Error> {
     let (id, Wanted { after, host }) = (id.into_inner(), wanted.into_inner());
     let read = move |tx: &mut Conn| {
         let host = host.as_deref().map(|name| fleet::get(tx, name)).transpose()?;
+        let id = changes::named(tx, &id)?;
         store::page(tx, &id, after, host.map(|host| host.agent))
     };
     Ok(Json(db.read("progress.watch", read).await?))

@@ -1,6 +1,7 @@
 //! "Why not yet?" over HTTP.
 
 use super::store;
+use crate::changes;
 use crate::fleet::Board;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
@@ -11,7 +12,7 @@ use actix_web::get;
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 use shared::wire::{Waiting, Why};
 
 /// Routes for people. Needs `Data<Board>`.
@@ -22,7 +23,7 @@ pub fn people(config: &mut ServiceConfig) {
 #[get("/v1/why/{host}/{change}")]
 async fn why(
     _: Allowed<Read>,
-    place: Path<(String, ChangeId)>,
+    place: Path<(String, ChangeRef)>,
     language: Language,
     db: Data<Db>,
     clock: Data<Clock>,
@@ -31,6 +32,7 @@ async fn why(
     let (host, change) = place.into_inner();
     let now = clock.now();
     let read = move |tx: &mut crate::kernel::db::Conn| {
+        let change = changes::named(tx, &change)?;
         store::why(tx, (&host, &change), |agent| board.last_seen(agent), language, now)
     };
     Ok(Json(db.read("rollout.why", read).await?))
@@ -40,7 +42,7 @@ async fn why(
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Of {
-    change: Option<ChangeId>,
+    change: Option<ChangeRef>,
 }
 
 /// What hosts wait for, counted.
@@ -55,6 +57,7 @@ async fn waiting(
 ) -> Result<Json<Vec<Waiting>>, Error> {
     let (of, now) = (of.into_inner().change, clock.now());
     let read = move |tx: &mut crate::kernel::db::Conn| {
+        let of = of.as_ref().map(|of| changes::named(tx, of)).transpose()?;
         store::waiting(tx, of.as_ref(), |agent| board.last_seen(agent), language, now)
     };
     Ok(Json(db.read("rollout.waiting", read).await?))

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::conflict::Conflict;
 use shared::digest::Digest;
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::FreeTimes;
@@ -37,12 +37,16 @@ pub fn people(config: &mut ServiceConfig) {
 #[get("/v1/changes/{id}/conflicts")]
 async fn conflicts(
     _: Allowed<Read>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<Vec<Conflict>>, Error> {
     let (id, now) = (id.into_inner(), clock.now());
-    Ok(Json(db.read("schedule.conflicts", move |tx| changes::conflicts(tx, &id, now)).await?))
+    let read = move |tx: &mut Conn| {
+        let id = changes::named(tx, &id)?;
+        changes::conflicts(tx, &id, now)
+    };
+    Ok(Json(db.read("schedule.conflicts", read).await?))
 }
 
 /// Under which secret a calendar reads the schedule.

@@ -203,21 +203,20 @@ impl Query {
         }
     }
 
-    /// Puts what `of` gives for each saved search in its place.
+    /// Puts what `of` gives for each term in its place.
     ///
     /// # Errors
     /// The first one of `of`.
-    pub fn with_saved<E>(self, of: &mut impl FnMut(&str) -> Result<Self, E>) -> Result<Self, E> {
+    pub fn with_terms<E>(self, of: &mut impl FnMut(Term) -> Result<Self, E>) -> Result<Self, E> {
         Ok(match self {
             Self::All(all) => {
-                Self::All(all.into_iter().map(|query| query.with_saved(of)).collect::<Result<_, E>>()?)
+                Self::All(all.into_iter().map(|query| query.with_terms(of)).collect::<Result<_, E>>()?)
             }
             Self::Any(all) => {
-                Self::Any(all.into_iter().map(|query| query.with_saved(of)).collect::<Result<_, E>>()?)
+                Self::Any(all.into_iter().map(|query| query.with_terms(of)).collect::<Result<_, E>>()?)
             }
-            Self::Not(query) => Self::Not(Box::new(query.with_saved(of)?)),
-            Self::Term(term) if term.key == Key::Saved => of(term.want.word.as_str())?,
-            Self::Term(term) => Self::Term(term),
+            Self::Not(query) => Self::Not(Box::new(query.with_terms(of)?)),
+            Self::Term(term) => of(term)?,
         })
     }
 }

@@ -139,9 +139,13 @@ fn a_star_stands_for_any_text() {
 fn saved_searches_are_put_in() {
     let uses = query("a -(saved:x OR saved:y)");
     assert_eq!(uses.saved(), ["x", "y"]);
-    let mut of = |name: &str| if name == "x" { Ok(query("b c")) } else { Err(name.to_owned()) };
-    assert_eq!(uses.with_saved(&mut of), Err("y".to_owned()));
-    assert_eq!(query("-saved:x").with_saved(&mut of), Ok(query("-(b c)")));
+    let mut of = |term: Term| match (term.key, term.want.word.as_str()) {
+        (Key::Saved, "x") => Ok(query("b c")),
+        (Key::Saved, name) => Err(name.to_owned()),
+        _ => Ok(Query::Term(term)),
+    };
+    assert_eq!(uses.with_terms(&mut of), Err("y".to_owned()));
+    assert_eq!(query("-saved:x os:a").with_terms(&mut of), Ok(query("-(b c) os:a")));
 }
 
 fn words() -> impl Strategy<Value = String> {

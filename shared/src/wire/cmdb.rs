@@ -269,6 +269,23 @@ pub struct Declare {
     pub items: Vec<Item>,
 }
 
+/// Brings one item to what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeclareItem {
+    /// Why; kept in its history.
+    pub reason: String,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+    #[serde(default)]
+    pub declared: Declared,
+    /// All relations that begin at it; absent: they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relations: Option<BTreeSet<Relation>>,
+}
+
 /// What a declaration does to one item. Items that stay as they are have no line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

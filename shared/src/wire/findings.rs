@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::finding::{About, Presence};
-use crate::ids::{AgentId, ChangeId, PersonId};
+use crate::ids::{AgentId, ChangeId, ChangeRef, PersonId};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ pub struct Dispose {
     pub reason: String,
     /// Needed for `accepted`; allowed for `reverted` and `confirmed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub change: Option<ChangeId>,
+    pub change: Option<ChangeRef>,
     /// Needed for `ignored`, within a year.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,

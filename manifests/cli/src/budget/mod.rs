@@ -6,6 +6,7 @@ use crate::author::list::print_json;
 use crate::change::hosts::{find, pairs};
 use crate::error::{Done, Failure};
 use crate::lang::Word;
+use crate::net::Seen;
 use crate::session::Session;
 use crate::{clock, term, text, window};
 use args::{BudgetCommand, SetArgs};
@@ -18,11 +19,11 @@ pub fn run(session: &Session, command: BudgetCommand) -> Done {
         BudgetCommand::List { json } => list(session, json),
         BudgetCommand::Show { name, json } => {
             let file = known(session, &name)?;
-            if json { print_json(&file) } else { print(session, &file) }
+            if json { print_json(&file.it) } else { print(session, &file) }
         }
         BudgetCommand::Set(args) => {
             let before = session.api.budget(&args.name)?;
-            let budget = budget(session, &args, before.as_ref())?;
+            let budget = budget(session, &args, before.as_deref())?;
             store(session, &args.name, before.as_ref(), args.reason, Some(budget))
         }
         BudgetCommand::End { name, reason } => {
@@ -51,7 +52,7 @@ fn settings(people_url: &str, secret: &str, name: &BudgetName) -> String {
     )
 }
 
-fn known(session: &Session, name: &BudgetName) -> Done<BudgetFile> {
+fn known(session: &Session, name: &BudgetName) -> Done<Seen<BudgetFile>> {
     session.api.budget(name)?.ok_or_else(|| {
         Failure::refused(format!("there is no budget {name}")).remedy("see `assent budget list`")
     })
@@ -138,7 +139,7 @@ fn budget(session: &Session, args: &SetArgs, before: Option<&BudgetFile>) -> Don
 fn store(
     session: &Session,
     name: &BudgetName,
-    before: Option<&BudgetFile>,
+    before: Option<&Seen<BudgetFile>>,
     reason: String,
     budget: Option<Budget>,
 ) -> Done {
@@ -147,7 +148,7 @@ fn store(
         return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
     }
     let after = newest.map_or(0, |step| step.revision);
-    let stored = session.api.put_budget(name, &PutBudget { after, reason, budget })?;
+    let stored = session.api.put_budget(name, &PutBudget { after, reason, budget }, Seen::only(before))?;
     print(session, &stored)
 }
 

@@ -8,6 +8,7 @@ use crate::author::list::print_json;
 use crate::change::hosts::{find, pairs};
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::Word;
+use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
 use crate::{clock, files, term, text};
@@ -81,7 +82,7 @@ fn show(session: &Session, name: &CalendarName, json: bool) -> Done {
     let file = session.api.calendar(name)?.ok_or_else(|| {
         Failure::refused(format!("there is no calendar {name}")).remedy("see `assent calendar list`")
     })?;
-    if json { print_json(&file) } else { print(session, &file) }
+    if json { print_json(&file.it) } else { print(session, &file) }
 }
 
 fn print(session: &Session, file: &CalendarFile) -> Done {
@@ -164,7 +165,7 @@ fn set(session: &Session, args: &SetArgs) -> Done {
             .remedy("give --rule \"every weekday 08:00..18:00\", --time FROM..UNTIL or --day DATE"));
     }
     let before = session.api.calendar(&args.scope.name)?;
-    let calendar = calendar(session, &args.scope, before.as_ref(), None, (rules, times))?;
+    let calendar = calendar(session, &args.scope, before.as_deref(), None, (rules, times))?;
     store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
 }
 
@@ -231,7 +232,7 @@ fn calendar(
 fn store(
     session: &Session,
     name: &CalendarName,
-    before: Option<&CalendarFile>,
+    before: Option<&Seen<CalendarFile>>,
     reason: String,
     calendar: Option<Calendar>,
 ) -> Done {
@@ -244,7 +245,8 @@ fn store(
         return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
     }
     let after = newest.map_or(0, |step| step.revision);
-    let stored = session.api.put_calendar(name, &PutCalendar { after, reason, calendar })?;
+    let stored =
+        session.api.put_calendar(name, &PutCalendar { after, reason, calendar }, Seen::only(before))?;
     print(session, &stored)
 }
 
@@ -260,7 +262,7 @@ fn import(session: &Session, args: &ImportArgs) -> Done {
         term::note(&format!("note: {note}\n"));
     }
     let before = session.api.calendar(&args.scope.name)?;
-    let calendar = calendar(session, &args.scope, before.as_ref(), read.name, (read.rules, read.times))?;
+    let calendar = calendar(session, &args.scope, before.as_deref(), read.name, (read.rules, read.times))?;
     store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
 }
 

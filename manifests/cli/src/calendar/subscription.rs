@@ -5,6 +5,7 @@ use super::{calendar, print, span};
 use crate::error::{Done, Failure};
 use crate::files;
 use crate::lang::Word;
+use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
 use crate::{term, text};
@@ -28,9 +29,9 @@ pub fn subscribe(session: &Session, args: &SubscribeArgs) -> Done {
         every_s,
         zone: every::name_of(&zone)?,
         reason: args.scope.reason.clone(),
-        calendar: calendar(session, &args.scope, before.as_ref(), None, (Vec::new(), Vec::new()))?,
+        calendar: calendar(session, &args.scope, before.as_deref(), None, (Vec::new(), Vec::new()))?,
     };
-    let stored = session.api.subscribe_calendar(&args.scope.name, &put)?;
+    let stored = session.api.subscribe_calendar(&args.scope.name, &put, Seen::only(before.as_ref()))?;
     print(session, &stored)?;
     let hint = session.lang.fill(Word::CalendarReadSoon, args.scope.name.as_str());
     term::note(&format!("{hint}\n"));

@@ -6,7 +6,7 @@ use crate::error::{Done, Failure};
 use crate::session::Session;
 use crate::{term, text};
 use serde::Serialize;
-use shared::ids::{AgentId, ChangeId};
+use shared::ids::{AgentId, ChangeId, ChangeRef};
 use shared::strict::Map;
 
 #[derive(Serialize)]
@@ -27,21 +27,22 @@ struct Close<'a> {
 
 /// Asks for the same of each change. `action` is the last part of the endpoint's path. One that is refused does not keep the
 /// others from being tried.
-pub fn each(session: &Session, ids: &[ChangeId], action: &str, note: &str) -> Done {
+pub fn each(session: &Session, named: &[ChangeRef], action: &str, note: &str) -> Done {
     let mut failed = Vec::new();
-    for id in ids {
-        if let Err(failure) = act(session, id, action, note) {
-            failed.push((id, failure));
+    for each in named {
+        let acted = session.change(each).and_then(|id| act(session, &id, action, note));
+        if let Err(failure) = acted {
+            failed.push((each, failure));
         }
     }
     match failed.len() {
         0 => Ok(()),
-        1 if ids.len() == 1 => failed.pop().map_or(Ok(()), |(_, failure)| Err(failure)),
+        1 if named.len() == 1 => failed.pop().map_or(Ok(()), |(_, failure)| Err(failure)),
         count => {
             for (id, failure) in &failed {
                 term::note(&format!("{id}: {failure}\n"));
             }
-            Err(Failure::refused(format!("{count} of {} changes did not {action}", ids.len())))
+            Err(Failure::refused(format!("{count} of {} changes did not {action}", named.len())))
         }
     }
 }
@@ -77,6 +78,7 @@ pub fn close(session: &Session, args: &CloseArgs) -> Done {
         follow_ups: &args.follow_up,
         waived,
     };
-    let line = session.api.act(&args.change, "close", &body)?;
-    term::print(&format!("{} is {} ({})\n", args.change, text::clean(&line.state), args.outcome.as_str()))
+    let id = session.change(&args.change)?;
+    let line = session.api.act(&id, "close", &body)?;
+    term::print(&format!("{id} is {} ({})\n", text::clean(&line.state), args.outcome.as_str()))
 }

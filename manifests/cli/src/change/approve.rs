@@ -19,7 +19,7 @@ use crate::{files, term, text, window};
 use shared::approval::{Approval, BreakGlass, Decision, Saw};
 use shared::digest::hex;
 use shared::facts::Facts;
-use shared::ids::{AgentId, ChangeId};
+use shared::ids::{AgentId, ChangeId, ChangeRef};
 use shared::limits;
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -35,7 +35,8 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
         Some(reason) => glass::check(session, &site, reason)?,
         None => check_role(session, &site)?,
     }
-    let mut review = fetch(session, &site, &args.change)?;
+    let id = named(session, args)?;
+    let mut review = fetch(session, &site, &id)?;
     if args.all_plans && review.widen() {
         term::note(&format!("note: {}\n", session.lang.word(Word::Widened)));
     }
@@ -53,7 +54,7 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     show_hidden(session, &review, (args.diff_to.as_deref(), args.accept_unseen), facts)?;
     let agents = narrow::narrowed(&review, args, &session.profile.config.person)?;
     if agents.is_none() && args.glass().is_none() {
-        conflicts::check(session, &args.change)?;
+        conflicts::check(session, &id)?;
     }
     let expires = match args.glass() {
         Some(_) => glass::expires(session, &site, args.expires.as_deref())?,
@@ -67,13 +68,25 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", session.lang.word(Word::SelfApproved)));
     }
-    term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), args.change.as_str(), args.yes)?;
+    term::confirm(&format!("{}:", session.lang.word(Word::TypeToApprove)), id.as_str(), args.yes)?;
     let breakglass = args.glass().map(|reason| BreakGlass { reason: reason.to_owned(), by_hand: false });
     let said = Said { decision: Decision::Approve, expires, agents, comment: &args.comment, breakglass };
     let statement = signed(session, &site, &review, said, args.ssh.place())?;
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
     term::print(&told(session, &review, &forecast))
+}
+
+/// Whoever does not look at the page that is signed must not leave it to the server which change that is.
+fn named(session: &Session, args: &ApproveArgs) -> Done<ChangeId> {
+    match &args.change {
+        ChangeRef::Number(number) if args.yes => {
+            Err(Failure::usage(format!("with --yes the change is named by its own id, not as {number}"))
+                .why("which change has a number of the year is only the server's word; the id is signed")
+                .remedy(format!("leave --yes out, or see `assent change show {number}` for the id")))
+        }
+        named => session.change(named),
+    }
 }
 
 /// The same for a change that brings nothing to hosts: as a whole, and for nothing that hosts would do.
@@ -92,7 +105,7 @@ fn accept(session: &Session, site: &Site, review: &Review, args: &ApproveArgs) -
     if review.change.body.author == session.profile.config.person {
         term::note(&format!("note: {}\n", lang.word(Word::SelfAccepted)));
     }
-    term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), args.change.as_str(), args.yes)?;
+    term::confirm(&format!("{}:", lang.word(Word::TypeToApprove)), id.as_str(), args.yes)?;
     let said =
         Said { decision: Decision::Approve, expires, agents: None, comment: &args.comment, breakglass: None };
     let statement = signed(session, site, review, said, args.ssh.place())?;

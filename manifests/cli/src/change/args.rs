@@ -5,7 +5,7 @@ pub use crate::change::notes::args::NoteCommand;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::rollout::Preset;
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
-use shared::ids::{ChangeId, ModelName, SeriesName};
+use shared::ids::{ChangeRef, ModelName, SeriesName};
 use shared::risk::ActionClass;
 use std::path::PathBuf;
 
@@ -18,9 +18,9 @@ pub enum ChangeCommand {
         after_help = "Example: assent change submit C-114\n         assent change submit C-115 --at 2026-12-05"
     )]
     Submit {
-        /// The changes, such as C-114
+        /// The changes, such as C-114 or N-2026-0014
         #[arg(required = true)]
-        change: Vec<ChangeId>,
+        change: Vec<ChangeRef>,
         /// Not now but by itself at this time; "never" takes that back
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
@@ -35,8 +35,8 @@ pub enum ChangeCommand {
     /// Show what a change does, from statements verified here
     #[command(after_help = "Example: assent change show C-114")]
     Show {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
     },
     /// List changes
     #[command(after_help = "Example: assent change list --state in_review")]
@@ -54,8 +54,8 @@ pub enum ChangeCommand {
     /// Wait until all hosts have planned, or have reported
     #[command(after_help = "Example: assent change wait C-114 --for plans --timeout 5m")]
     Wait {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// What to wait for
         #[arg(long = "for", value_enum, value_name = "WHAT", default_value = "receipts")]
         until: Until,
@@ -68,8 +68,8 @@ pub enum ChangeCommand {
         after_help = "Ends when all hosts have reported, or when nothing more can come: exit code 0 if all succeeded, else 1.\nExample: assent change watch C-114\n         assent change watch C-114 --host web1 --json"
     )]
     Watch {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Only this host: name, CI or agent id
         #[arg(long, value_name = "HOST")]
         host: Option<String>,
@@ -83,9 +83,9 @@ pub enum ChangeCommand {
     /// Stop a change: nothing starts, and hosts stop before their next step
     #[command(after_help = "Example: assent change halt C-114 --note \"the shop is down\"")]
     Halt {
-        /// The changes, such as C-114
+        /// The changes, such as C-114 or N-2026-0014
         #[arg(required = true)]
-        change: Vec<ChangeId>,
+        change: Vec<ChangeRef>,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
@@ -93,9 +93,9 @@ pub enum ChangeCommand {
     /// Let a halted change go on
     #[command(after_help = "Example: assent change resume C-114")]
     Resume {
-        /// The changes, such as C-114
+        /// The changes, such as C-114 or N-2026-0014
         #[arg(required = true)]
-        change: Vec<ChangeId>,
+        change: Vec<ChangeRef>,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
@@ -105,8 +105,8 @@ pub enum ChangeCommand {
         after_help = "Example: assent change stop-correcting C-114 --note \"the vendor changes it now\""
     )]
     StopCorrecting {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
@@ -114,9 +114,9 @@ pub enum ChangeCommand {
     /// Give changes up before they run; each is tried, whatever becomes of the others
     #[command(after_help = "Example: assent change withdraw C-114 C-115 --note \"the vendor took it back\"")]
     Withdraw {
-        /// The changes, such as C-114
+        /// The changes, such as C-114 or N-2026-0014
         #[arg(required = true)]
-        change: Vec<ChangeId>,
+        change: Vec<ChangeRef>,
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
@@ -132,8 +132,8 @@ pub enum ChangeCommand {
 
 #[derive(Debug, Args)]
 pub struct CloseArgs {
-    /// The change, such as C-114
-    pub change: ChangeId,
+    /// The change, such as C-114 or N-2026-0014
+    pub change: ChangeRef,
     /// How it ended, as people judge it
     #[arg(long, value_enum)]
     pub outcome: CloseOutcome,
@@ -156,8 +156,8 @@ pub struct CloseArgs {
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
-    /// The change, such as C-114
-    pub change: ChangeId,
+    /// The change, such as C-114 or N-2026-0014
+    pub change: ChangeRef,
     /// The approval is good for this long, or until the last window ends (s, m, h, d, w)
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
@@ -210,8 +210,8 @@ pub enum GlassCommand {
         after_help = "The file is good as long as the change, and lets nothing start by itself. Nothing in it is secret.\nExample: assent glass prepare C-114 --out c-114.prepared"
     )]
     Prepare {
-        /// The change, such as C-114, with plans of its hosts
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014, with plans of its hosts
+        change: ChangeRef,
         /// New file
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -362,13 +362,13 @@ pub struct NewArgs {
     pub lift_quarantine: bool,
     /// Make the next revision of this change; what is not given stays as it was
     #[arg(long, value_name = "ID")]
-    pub revise: Option<ChangeId>,
+    pub revise: Option<ChangeRef>,
     /// With --revise: what is not given is as in this earlier revision, so that the change goes back to it
     #[arg(long, value_name = "N", requires = "revise")]
     pub from_revision: Option<u32>,
     /// Make a new change like this one; what is not given is as there, but for the windows
     #[arg(long, value_name = "ID", conflicts_with = "revise")]
-    pub like: Option<ChangeId>,
+    pub like: Option<ChangeRef>,
 }
 
 pub fn action_class(text: &str) -> Result<ActionClass, String> {

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 pub fn run(session: &Session, args: &NewArgs) -> Done {
     let site = session.site()?;
-    let before = args.revise.as_ref().map(|id| previous(session, id)).transpose()?;
+    let before = args.revise.as_ref().map(|named| previous(session, &session.change(named)?)).transpose()?;
     let base = base(session, args, before.as_ref())?;
     let old = base.as_ref();
     if let Some((old, kind)) = old.and_then(|old| Some((old, kind_of(old)?))) {
@@ -56,8 +56,8 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
         return series::make(session, &site, (name, args, old), &parts);
     }
     // The number is asked for last: a mistake above must not use one up.
-    let change_id = match &args.revise {
-        Some(id) => id.clone(),
+    let change_id = match &before {
+        Some(before) => before.body.change_id.clone(),
         None => session.api.new_change()?,
     };
     let corrects = parts.manifests.iter().any(|(_, manifest)| manifest.get().corrects());
@@ -226,8 +226,8 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
 
 /// What counts where nothing is given: the last revision, an earlier one, or that of another change without its time.
 fn base(session: &Session, args: &NewArgs, before: Option<&Statement<Change>>) -> Done<Option<Change>> {
-    if let Some(id) = &args.like {
-        let other = previous(session, id)?.body;
+    if let Some(named) = &args.like {
+        let other = previous(session, &session.change(named)?)?.body;
         let (intervals, window_rules) = Default::default();
         return Ok(Some(Change { revision: 0, intervals, window_rules, correct_until: None, ..other }));
     }

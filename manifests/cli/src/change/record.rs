@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::window;
 use shared::admit::check_author;
 use shared::change::{Change, ChangeType, Missed, PlanBinding, Reboot, UndoPlan};
-use shared::ids::ChangeId;
+use shared::ids::{ChangeId, ChangeRef};
 use shared::statement::Statement;
 use shared::wire::ChangeLine;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub struct Words<'a> {
     /// When somebody must have decided.
     pub review_by: &'a str,
     /// The change of which this is the next revision.
-    pub revise: Option<&'a ChangeId>,
+    pub revise: Option<&'a ChangeRef>,
 }
 
 /// Signs the draft and stores it; `about` adds to its words what it is about.
@@ -37,7 +37,7 @@ pub fn draft(
     about: impl FnOnce(Change) -> Change,
 ) -> Done<(Change, ChangeLine)> {
     let site = session.site()?;
-    let before = words.revise.map(|id| previous(session, id)).transpose()?;
+    let before = words.revise.map(|named| previous(session, &session.change(named)?)).transpose()?;
     if let Some(other) = before.as_ref().filter(|before| kind_of(&before.body) != Some(kind)) {
         let what = match kind {
             Kind::Retroactive => "is not retroactive",

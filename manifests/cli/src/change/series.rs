@@ -10,7 +10,7 @@ use crate::trust::Site;
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
 use shared::change::Change;
-use shared::ids::{ChangeId, SeriesName};
+use shared::ids::{ChangeRef, SeriesName};
 use shared::limits;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeLine, SubmitLater};
@@ -97,7 +97,7 @@ fn day(at: Timestamp, zone: &TimeZone) -> Done<jiff::civil::Date> {
 }
 
 /// `assent change submit --at`.
-pub fn submit_later(session: &Session, ids: &[ChangeId], at: &str) -> Done {
+pub fn submit_later(session: &Session, named: &[ChangeRef], at: &str) -> Done {
     let zone = window::zone(None)?;
     let at = match at {
         "never" => None,
@@ -106,10 +106,11 @@ pub fn submit_later(session: &Session, ids: &[ChangeId], at: &str) -> Done {
     if at.is_some_and(|at| at <= session.now) {
         return Err(Failure::usage("--at is over").remedy("leave it out to submit now"));
     }
-    for id in ids {
+    for each in named {
+        let id = session.change(each)?;
         match at {
-            Some(at) => session.api.act(id, "submit-later", &SubmitLater { at })?,
-            None => session.api.keep_draft(id)?,
+            Some(at) => session.api.act(&id, "submit-later", &SubmitLater { at })?,
+            None => session.api.keep_draft(&id)?,
         };
         let when = at.map_or("not submitted by itself".to_owned(), |at| {
             format!("submitted by itself {}", window::local(at, &zone))

@@ -140,7 +140,7 @@ pub struct Wording {
     pub review_by: String,
     /// Make the next revision of this change; it is about the hosts that are named now
     #[arg(long, value_name = "ID")]
-    pub revise: Option<shared::ids::ChangeId>,
+    pub revise: Option<shared::ids::ChangeRef>,
     /// As JSON
     #[arg(long)]
     pub json: bool,

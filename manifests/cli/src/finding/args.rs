@@ -1,7 +1,7 @@
 //! Arguments of `assent finding …`.
 
 use clap::{ArgGroup, Args, Subcommand};
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 
 #[derive(Debug, Subcommand)]
 pub enum FindingCommand {
@@ -27,7 +27,7 @@ pub enum FindingCommand {
         judgement: Judgement,
         /// The change that approves it afterwards
         #[arg(long)]
-        change: Option<ChangeId>,
+        change: Option<ChangeRef>,
         /// Make a draft of a retroactive change that accepts all these findings
         #[arg(long, requires = "title")]
         retroactive: bool,
@@ -43,7 +43,7 @@ pub enum FindingCommand {
         judgement: Judgement,
         /// The change that brings it back, if one does
         #[arg(long)]
-        change: Option<ChangeId>,
+        change: Option<ChangeRef>,
     },
     /// Somebody changed what nobody had approved
     #[command(after_help = "Example: assent finding confirm 17 --reason \"nobody knows who did it\"")]
@@ -52,7 +52,7 @@ pub enum FindingCommand {
         judgement: Judgement,
         /// A change that has to do with it
         #[arg(long)]
-        change: Option<ChangeId>,
+        change: Option<ChangeRef>,
     },
     /// It does not matter until a time
     #[command(after_help = "Example: assent finding ignore 17 --until 30d --reason \"the vendor writes it\"")]
@@ -111,7 +111,7 @@ pub struct Draft {
     pub review_by: String,
     /// Make the next revision of this retroactive change; it accepts the findings that are named now
     #[arg(long, requires = "retroactive", value_name = "ID")]
-    pub revise: Option<ChangeId>,
+    pub revise: Option<ChangeRef>,
 }
 
 /// Which findings are judged, and why.

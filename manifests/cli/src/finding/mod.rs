@@ -216,7 +216,7 @@ fn judge(
     session: &Session,
     judgement: &Judgement,
     disposition: Disposition,
-    change: Option<&shared::ids::ChangeId>,
+    change: Option<&shared::ids::ChangeRef>,
     until: Option<Timestamp>,
 ) -> Done {
     let findings = chosen(session, judgement)?;

@@ -8,7 +8,9 @@ use crate::profile::{Profile, SMALL};
 use http_body_util::{BodyExt as _, Full};
 use hyper::Response;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::header::{
+    ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER,
+};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -42,15 +44,49 @@ pub struct Request<'a> {
     /// Most bytes accepted as answer.
     pub cap: u64,
     pub again: bool,
+    pub only: Only,
+}
+
+/// What of the server's state a request is meant for.
+#[derive(Clone, Debug, Default)]
+pub enum Only {
+    #[default]
+    Whatever,
+    /// What had this tag when it was looked at.
+    Same(String),
+    /// Something that is not there yet.
+    New,
+}
+
+/// What was read, and what a request says that writes it back.
+#[derive(Clone, Debug)]
+pub struct Seen<T> {
+    pub it: T,
+    pub only: Only,
+}
+
+impl<T> std::ops::Deref for Seen<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.it
+    }
+}
+
+impl<T> Seen<T> {
+    /// What a request says that writes what was read, or makes it.
+    pub fn only(seen: Option<&Self>) -> Only {
+        seen.map_or(Only::New, |seen| seen.only.clone())
+    }
 }
 
 impl<'a> Request<'a> {
     pub fn get(path: &'a str, cap: u64) -> Self {
-        Self { method: Method::GET, path, body: Vec::new(), content_type: JSON, cap, again: true }
+        Self::json(Method::GET, path, Vec::new(), cap)
     }
 
     pub fn json(method: Method, path: &'a str, body: Vec<u8>, cap: u64) -> Self {
-        Self { method, path, body, content_type: JSON, cap, again: true }
+        Self { method, path, body, content_type: JSON, cap, again: true, only: Only::Whatever }
     }
 }
 
@@ -60,6 +96,7 @@ pub const JSON: &str = "application/json";
 pub struct Reply {
     pub status: u16,
     pub body: Vec<u8>,
+    pub etag: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo of the server's certificate, as seen on this connection.
     pub server_spki: Digest,
 }
@@ -163,9 +200,13 @@ impl Client {
             .header(AUTHORIZATION, format!("Bearer {}", *self.token))
             .header(CONTENT_TYPE, request.content_type)
             .header(ACCEPT_LANGUAGE, self.lang.as_str())
-            .header("idempotency-key", key)
-            .body(Full::new(Bytes::from(request.body.clone())))
-            .map_err(broken)?;
+            .header("idempotency-key", key);
+        let message = match &request.only {
+            Only::Whatever => message,
+            Only::Same(tag) => message.header(IF_MATCH, tag),
+            Only::New => message.header(IF_NONE_MATCH, "*"),
+        };
+        let message = message.body(Full::new(Bytes::from(request.body.clone()))).map_err(broken)?;
         let response = timeout(SILENCE, sender.send_request(message)).await;
         let response = response.map_err(|_| Broken("no answer within 2 minutes".into()))?.map_err(broken)?;
         Ok((response, spki))
@@ -179,6 +220,7 @@ impl Client {
         sink: &mut dyn FnMut(&[u8]) -> Done,
     ) -> Done<Reply> {
         let status = response.status().as_u16();
+        let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let mut incoming = response.into_body();
         let success = status < 300;
         let cap = if success { request.cap } else { PROBLEM_BYTES };
@@ -198,7 +240,7 @@ impl Client {
             }
             if success { sink(piece)? } else { problem.extend_from_slice(piece) }
         }
-        Ok(Reply { status, body: problem, server_spki })
+        Ok(Reply { status, body: problem, etag, server_spki })
     }
 }
 
@@ -265,7 +307,8 @@ mod tests {
     #[test]
     fn a_problem_of_the_server_is_told_and_one_of_somebody_else_only_counted() {
         let told = |status: u16, body: &[u8]| {
-            let failure = Reply { status, body: body.to_vec(), server_spki: Digest::of(b"") }.failure();
+            let failure =
+                Reply { status, body: body.to_vec(), etag: None, server_spki: Digest::of(b"") }.failure();
             (failure.to_string(), failure.exit_code())
         };
         let problem = |code: &str, status| {

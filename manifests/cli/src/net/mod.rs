@@ -5,4 +5,4 @@
 pub mod api;
 mod client;
 
-pub use client::{Client, Method, Reply, Request};
+pub use client::{Client, Method, Only, Reply, Request, Seen};

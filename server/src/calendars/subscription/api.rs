@@ -2,13 +2,14 @@
 
 use super::{model, store};
 use crate::audit::{self, Action};
-use crate::calendars::api::file;
+use crate::calendars::api::{check, file};
 use crate::calendars::model::check_reason;
 use crate::fleet;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
+use crate::kernel::http::condition::Condition;
 use crate::kernel::http::person::{Allowed, Operate};
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{HttpResponse, delete, post, put};
@@ -26,17 +27,19 @@ async fn subscribe(
     person: Allowed<Operate>,
     name: Path<CalendarName>,
     wish: Json<PutSubscription>,
-    config: Data<Config>,
+    (config, condition): (Data<Config>, Condition),
     (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<Json<CalendarFile>, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     model::check(&wish, &config.reach)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.subscribe", &name, &wish), now)?;
+        store::lock(tx)?;
+        check(tx, (&condition, &name), now)?;
         let mut wish = wish.clone();
         wish.calendar.search = fleet::spelt_out(tx, wish.calendar.search.as_deref())?;
         store::insert(tx, &name, &wish, &person.person, now)?;
-        file(tx, name.clone(), now)
+        file(tx, &name, now)
     };
     Ok(Json(db.write("calendars.subscribe", write).await?))
 }
@@ -46,12 +49,14 @@ async fn subscribe(
 async fn unsubscribe(
     person: Allowed<Operate>,
     name: Path<CalendarName>,
-    db: Data<Db>,
-    clock: Data<Clock>,
+    condition: Condition,
+    (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<HttpResponse, Error> {
     let (name, now) = (name.into_inner(), clock.now());
     db.write("calendars.unsubscribe", move |tx| {
         audit::record(tx, &Action::by(&person.person, "calendars.unsubscribe", &name, &()), now)?;
+        store::lock(tx)?;
+        check(tx, (&condition, &name), now)?;
         store::end(tx, &name)
     })
     .await?;
@@ -64,15 +69,17 @@ async fn accept(
     person: Allowed<Operate>,
     name: Path<CalendarName>,
     wish: Json<AcceptCalendar>,
-    db: Data<Db>,
-    clock: Data<Clock>,
+    condition: Condition,
+    (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<Json<CalendarFile>, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     check_reason(&wish.reason)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.accept", &name, &wish), now)?;
+        store::lock(tx)?;
+        check(tx, (&condition, &name), now)?;
         store::accept(tx, &name, &wish, &person.person, now)?;
-        file(tx, name.clone(), now)
+        file(tx, &name, now)
     };
     Ok(Json(db.write("calendars.accept", write).await?))
 }

@@ -14,7 +14,7 @@ pub(super) use api::people;
 pub(super) use reader::{Brought, Failed, Reader};
 #[cfg(test)]
 pub(super) use store::{Taken, record, take};
-pub(super) use store::{assert_none, find, list};
+pub(super) use store::{assert_none, find, list, lock};
 
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;

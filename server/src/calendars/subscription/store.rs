@@ -52,7 +52,6 @@ use calendar_subscription as table;
 const HOLD_SECS: i64 = 120;
 /// Lost times that are shown.
 const SHOWN: usize = 50;
-/// Taken by everything that changes a subscription or a subscribed calendar.
 const LOCK: &str = "calendar subscriptions";
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -191,12 +190,17 @@ pub(in crate::calendars) fn list(
     rows.into_iter().map(|row| Ok((row.name()?, row.listed(tx, now)?))).collect()
 }
 
+/// From here to the end of the transaction nobody else changes a subscription or a subscribed calendar, on any node.
+pub(in crate::calendars) fn lock(tx: &mut Conn) -> QueryResult<()> {
+    tx.lock(LOCK)
+}
+
 /// For what a person writes by hand.
 ///
 /// # Errors
 /// `calendar.subscribed`.
 pub(in crate::calendars) fn assert_none(tx: &mut Conn, name: &CalendarName) -> Result<(), Error> {
-    tx.lock(LOCK)?;
+    lock(tx)?;
     match row(tx, name)? {
         Some(_) => Err(Refusal::conflict("calendar.subscribed").with("calendar", name).into()),
         None => Ok(()),
@@ -215,7 +219,7 @@ pub(super) fn insert(
     person: &PersonId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.lock(LOCK)?;
+    lock(tx)?;
     let scope = strict::to_text(&put.calendar);
     if let Some(old) = row(tx, name)? {
         let of = table::table.find(old.id);
@@ -251,7 +255,7 @@ pub(super) fn insert(
 /// # Errors
 /// `calendar.not_subscribed`.
 pub(super) fn end(tx: &mut Conn, name: &CalendarName) -> Result<(), Error> {
-    tx.lock(LOCK)?;
+    lock(tx)?;
     let row = get(tx, name)?;
     Ok(diesel::delete(table::table.find(row.id)).execute(tx).map(drop)?)
 }
@@ -264,7 +268,7 @@ pub(super) fn list_due(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<i64>> {
 
 /// Takes one that is due and hides it from all nodes; none where another one was faster.
 pub(in crate::calendars) fn take(tx: &mut Conn, id: i64, now: Timestamp) -> Result<Option<Taken>, Error> {
-    tx.lock(LOCK)?;
+    lock(tx)?;
     let due = table::next_at.le(now.0).or(table::tried_at.gt(now.0));
     let row: Option<Row> = table::table.find(id).filter(due).select(Row::as_select()).first(tx).optional()?;
     let Some(row) = row else { return Ok(None) };
@@ -286,7 +290,7 @@ pub(in crate::calendars) fn record(
     spread: u8,
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.lock(LOCK)?;
+    lock(tx)?;
     let row = table::table.find(taken.id).filter(table::attempt.eq(taken.attempt));
     let Some(row) = row.select(Row::as_select()).first(tx).optional()? else { return Ok(()) };
     match brought {
@@ -377,7 +381,7 @@ pub(super) fn accept(
     person: &PersonId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.lock(LOCK)?;
+    lock(tx)?;
     let row = get(tx, name)?;
     let waiting = row.waiting.filter(|text| Digest::of(text.as_bytes()) == accept.sha256);
     let none = || Refusal::conflict("calendar.nothing_waits").with("calendar", name);

@@ -71,6 +71,11 @@ async fn read_next(world: &World, receiver: &Receiver, events: &[(i64, i64)]) ->
     world.good("GET", PATH, ()).await
 }
 
+/// Of the calendar as it is shown now.
+async fn tag(world: &World) -> String {
+    world.if_match("GET", PATH, None, ()).await.1.unwrap()
+}
+
 fn upcoming(shown: &Value) -> Vec<Interval> {
     serde_json::from_value(shown["upcoming"].clone()).unwrap()
 }
@@ -225,6 +230,8 @@ async fn what_would_open_closed_times_waits_for_a_persons_word() {
         let all = [(50, 52), (60, 62), (70, 72), (80, 82)];
         read_next(&world, &receiver, &all).await;
         let few = [(80, 82), (90, 92)];
+        let looked = tag(&world).await;
+        assert_eq!(tag(&world).await, looked);
         let shown = read_next(&world, &receiver, &few).await;
         let waiting = &shown["subscription"]["waiting"];
         assert_eq!((&waiting["of"], &waiting["lost"]), (&json!(4), &json!(3)), "{}: {waiting}", world.engine);
@@ -240,6 +247,11 @@ async fn what_would_open_closed_times_waits_for_a_persons_word() {
         let accept =
             |waiting: &Value| json!({ "sha256": waiting["sha256"], "reason": "the freeze was called off" });
         let seen = accept(waiting);
+        // Whoever looked before it waited takes nothing, and ends nothing.
+        for (method, path, body) in [("POST", ACCEPT, seen.clone()), ("DELETE", SUBSCRIPTION, Value::Null)] {
+            let (status, _, answer) = world.if_match(method, path, Some(&looked), body).await;
+            assert_eq!((status, &answer["code"]), (412, &json!("request.other_version")), "{method} {path}");
+        }
         let shown = read_next(&world, &receiver, &[]).await;
         let empty = &shown["subscription"]["waiting"];
         assert_eq!((&empty["lost"], &empty["since"]), (&json!(4), &since), "nothing at all is the same");
@@ -250,8 +262,10 @@ async fn what_would_open_closed_times_waits_for_a_persons_word() {
         assert_eq!(shown["history"].as_array().unwrap().len(), 1);
         assert_eq!(world.code("POST", ACCEPT, accept(empty)).await, "calendar.nothing_waits");
         let shown = read_next(&world, &receiver, &few).await;
-        let done = world.good("POST", ACCEPT, accept(&shown["subscription"]["waiting"])).await;
-        assert_eq!(upcoming(&done), hours(&few));
+        let wish = accept(&shown["subscription"]["waiting"]);
+        let looked = tag(&world).await;
+        let (status, _, done) = world.if_match("POST", ACCEPT, Some(&looked), wish).await;
+        assert_eq!((status, upcoming(&done)), (200, hours(&few)), "{}", world.engine);
         assert_eq!(done["history"][0]["reason"], "the freeze was called off");
         assert!(done["subscription"]["waiting"].is_null());
         let recorded = world.good("GET", "/v1/audit?action=calendars.accept", ()).await;

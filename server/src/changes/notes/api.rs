@@ -10,7 +10,7 @@ use crate::kernel::http::person::{Allowed, Comment, Propose, Read};
 use crate::kernel::objects::Objects;
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{get, post};
-use shared::ids::{ChangeId, PersonId};
+use shared::ids::{ChangeRef, PersonId};
 use shared::limits;
 use shared::note::{ChangeNote, Said};
 use shared::wire::{Addition, ChangeNotes, Remark};
@@ -21,15 +21,19 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 #[get("/v1/changes/{id}/notes")]
-async fn list(_: Allowed<Read>, id: Path<ChangeId>, db: Data<Db>) -> Result<Json<ChangeNotes>, Error> {
-    Ok(Json(db.read("change.notes", move |tx| super::all(tx, &id)).await?))
+async fn list(_: Allowed<Read>, id: Path<ChangeRef>, db: Data<Db>) -> Result<Json<ChangeNotes>, Error> {
+    let read = move |tx: &mut Conn| {
+        let id = changes::named(tx, &id)?;
+        super::all(tx, &id)
+    };
+    Ok(Json(db.read("change.notes", read).await?))
 }
 
 /// A comment, an objection or an answer: everybody may speak who sees the change.
 #[post("/v1/changes/{id}/comments")]
 async fn remark(
     person: Allowed<Comment>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Json<Remark>,
     once: Once,
     db: Data<Db>,
@@ -42,7 +46,7 @@ async fn remark(
 #[post("/v1/changes/{id}/notes")]
 async fn add(
     person: Allowed<Propose>,
-    id: Path<ChangeId>,
+    id: Path<ChangeRef>,
     body: Json<Addition>,
     once: Once,
     objects: Data<Objects>,
@@ -67,13 +71,14 @@ async fn add(
 async fn write(
     db: &Db,
     (clock, once): (&Clock, Once),
-    (id, person): (ChangeId, PersonId),
+    (named, person): (ChangeRef, PersonId),
     said: Said,
 ) -> Result<Json<ChangeNote>, Error> {
     let now = clock.now();
     let write = move |tx: &mut Conn| {
         once.run(tx, (&person, &said), now, |tx| {
             course::lock(tx)?;
+            let id = changes::named(tx, &named)?;
             let row = changes::get(tx, &id)?;
             super::add(tx, &row, said.clone(), &person, now)
         })

@@ -14,9 +14,10 @@ use super::store as changes;
 use super::store::Row;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::register;
 use crate::ledger::{self, Document};
 use shared::digest::Digest;
-use shared::ids::{ChangeId, PersonId};
+use shared::ids::{ChangeId, PersonId, YearNumber};
 use shared::ledger::LeafKind;
 use shared::limits;
 use shared::note::{ChangeNote, LinkKind, Said, is_settled};
@@ -34,6 +35,7 @@ pub(super) fn add(
     person: &PersonId,
     now: Timestamp,
 ) -> Result<ChangeNote, Error> {
+    let said = with_id(tx, said)?;
     if let Some((field, why)) = said.problem() {
         return Err(Refusal::unprocessable("note.text").with("field", field).with("why", why).into());
     }
@@ -62,6 +64,17 @@ pub(super) fn add(
     ledger::record_one(tx, &document, now)?;
     store::insert(tx, &note, &statement)?;
     Ok(note)
+}
+
+/// A note keeps the id of the change to which it leads.
+fn with_id(tx: &mut Conn, said: Said) -> Result<Said, Error> {
+    match said {
+        Said::Link { relation, to } if relation != LinkKind::External => match to.parse::<YearNumber>() {
+            Ok(number) => Ok(Said::Link { relation, to: register::get(tx, &number)? }),
+            Err(_) => Ok(Said::Link { relation, to }),
+        },
+        said => Ok(said),
+    }
 }
 
 /// What belongs to a change belongs to it once; words may be said twice.

@@ -5,10 +5,11 @@ pub(super) mod papers;
 
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::register;
 use diesel::prelude::*;
 use shared::change::Change;
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId, PersonId, SeriesName};
+use shared::ids::{AgentId, ChangeId, ChangeRef, PersonId, SeriesName};
 use shared::lifecycle::{Outcome, State};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
@@ -53,14 +54,6 @@ diesel::table! {
         submit_at -> Nullable<BigInt>,
         submit_by -> Nullable<Text>,
         retires -> Bool,
-    }
-}
-
-diesel::table! {
-    change_register (kind, year) {
-        kind -> Text,
-        year -> BigInt,
-        last -> BigInt,
     }
 }
 
@@ -243,32 +236,22 @@ pub(super) fn insert(tx: &mut Conn, owner: &PersonId, now: Timestamp) -> Result<
     Ok(id)
 }
 
-/// The next number of a year for changes of this kind, such as `N-2026-0014`. The caller holds the lock.
-pub(super) fn next_register(tx: &mut Conn, kind: &str, now: Timestamp) -> Result<String, Error> {
-    let year: i64 = now.to_string().get(..4).and_then(|year| year.parse().ok()).unwrap_or_default();
-    let row = change_register::table.find((kind, year));
-    let raised = diesel::update(row).set(change_register::last.eq(change_register::last + 1));
-    let last: Option<i64> = raised.returning(change_register::last).get_result(tx).optional()?;
-    let last = match last {
-        Some(last) => last,
-        None => {
-            let first = (
-                change_register::kind.eq(kind),
-                change_register::year.eq(year),
-                change_register::last.eq(1_i64),
-            );
-            diesel::insert_into(change_register::table).values(first).execute(tx)?;
-            1
+/// The change that a person names.
+///
+/// # Errors
+/// `number.unknown`, `number.none`.
+pub(super) fn named(tx: &mut Conn, named: &ChangeRef) -> Result<ChangeId, Error> {
+    match named {
+        ChangeRef::Id(id) => Ok(id.clone()),
+        ChangeRef::Number(number) => {
+            register::get(tx, number)?.parse().map_err(|_| damaged("the number of a change"))
         }
-    };
-    Ok(format!("{kind}-{year}-{last:04}"))
+    }
 }
 
 /// Leaves out the next so many numbers, also of those by year.
 pub(super) fn skip_numbers(tx: &mut Conn, count: u32) -> QueryResult<()> {
-    diesel::update(change_register::table)
-        .set(change_register::last.eq(change_register::last + i64::from(count)))
-        .execute(tx)?;
+    register::skip(tx, count)?;
     diesel::update(change_number::table.find(1))
         .set(change_number::last.eq(change_number::last + i64::from(count)))
         .execute(tx)

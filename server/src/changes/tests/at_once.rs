@@ -114,7 +114,7 @@ async fn two_nodes_that_halt_and_resume_at_once_lose_no_word() {
             said.extend(join_all(wishes).await);
             // Of halt and resume one always moves it, so the page that everybody looked at is an old one now.
             let late = wish(&world, &second, &of, ("halt", format!("{round}.late")), Some(&seen)).await;
-            assert_eq!((late.status, late.code()), (412, "change.other_version"), "{}", world.engine);
+            assert_eq!((late.status, late.code()), (412, "request.other_version"), "{}", world.engine);
             said.push(late);
         }
         let steps = accounted(&world, &of.id, &world.leaves(0).await).await;
@@ -134,7 +134,7 @@ async fn two_nodes_that_halt_and_resume_at_once_lose_no_word() {
                     }
                 }
                 (409, "change.state") => assert!(done.is_empty(), "{}: refused and done", said.note),
-                (412, "change.other_version") => {
+                (412, "request.other_version") => {
                     assert!(done.is_empty() && said.meant.is_some(), "{}: refused and done", said.note);
                 }
                 (status, _) => panic!("{} {}: {status} {}", world.engine, said.note, said.answer),

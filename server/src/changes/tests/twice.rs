@@ -98,7 +98,7 @@ async fn nobody_moves_a_change_that_somebody_else_has_moved_since() {
         };
         let seen = look().await;
         assert_eq!(look().await, seen, "looking changes nothing");
-        let refused = (412, "change.other_version".to_owned());
+        let refused = (412, "request.other_version".to_owned());
         for bad in ["\"C-9.1\"", "nonsense", &format!("W/{seen}"), "\"\""] {
             assert_eq!(act("halt", bad).await, refused, "{bad}");
         }

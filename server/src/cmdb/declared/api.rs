@@ -9,13 +9,17 @@ use crate::cmdb::store::get;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::person::{Allowed, Operate, Read};
 use actix_web::web::{Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig};
-use actix_web::{get, web};
+use actix_web::{get, put, web};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::ids::PersonId;
+use shared::time::Timestamp;
 use shared::wire::{
-    CiRef, Criticality, Declare, DeclareDone, Declared, DeclaredPage, Impact, ImpactLine, Item, Relation,
+    CiRef, Criticality, Declare, DeclareDone, DeclareItem, Declared, DeclaredPage, Impact, ImpactLine, Item,
+    Relation,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +34,7 @@ const LARGE: usize = 16 << 20;
 
 /// Routes for people.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(export).service(impact).service(
+    config.service(export).service(impact).service(show).service(put_item).service(
         web::resource("/v1/declarations").app_data(PayloadConfig::new(LARGE)).route(web::post().to(declare)),
     );
 }
@@ -78,6 +82,37 @@ fn list(tx: &mut Conn, page: &Page) -> Result<DeclaredPage, Error> {
     Ok(DeclaredPage { items, newest: store::newest_number(tx)?, next: next.map(i64::cast_unsigned) })
 }
 
+fn find(tx: &mut Conn, item: &CiRef) -> Result<Option<Item>, Error> {
+    let page = list(tx, &Page { from: 0, item: Some(item.clone()) })?;
+    Ok(page.items.into_iter().next())
+}
+
+/// What is declared of one entry; of a host perhaps nothing.
+#[get("/v1/declarations/{item}")]
+async fn show(_: Allowed<Read>, item: Path<CiRef>, db: Data<Db>) -> Result<Tagged, Error> {
+    let item = item.into_inner();
+    let read = move |tx: &mut Conn| {
+        let unknown = || Refusal::not_found("ci.not_found").with("name", &item);
+        find(tx, &item)?.ok_or_else(|| Error::from(unknown()))
+    };
+    Ok(Tagged::of(&db.read("cmdb.declaration", read).await?))
+}
+
+/// Brings one entry to what is said of it, if it is still as it was looked at.
+#[put("/v1/declarations/{item}")]
+async fn put_item(
+    person: Allowed<Operate>,
+    item: Path<CiRef>,
+    condition: Condition,
+    wish: Json<DeclareItem>,
+    (db, clock): (Data<Db>, Data<Clock>),
+) -> Result<Json<DeclareDone>, Error> {
+    let DeclareItem { reason, dry_run, declared, relations } = wish.into_inner();
+    let item = Item { item: item.into_inner(), declared, relations };
+    let wish = Declare { reason, dry_run, after: None, items: vec![item] };
+    bring(&db, wish, (&person.person, Some(condition)), clock.now()).await
+}
+
 /// Brings items to what is said of them, all or none; the same again changes nothing.
 async fn declare(
     person: Allowed<Operate>,
@@ -86,20 +121,40 @@ async fn declare(
     clock: Data<Clock>,
 ) -> Result<Json<DeclareDone>, Error> {
     let wish: Declare = serde_json::from_slice(&body).map_err(Refusal::bad_json)?;
-    let now = clock.now();
-    if wish.dry_run {
-        return Ok(Json(db.read("cmdb.declare_dry", move |tx| Work::of(tx, &wish).map(Work::done)).await?));
+    bring(&db, wish, (&person.person, None), clock.now()).await
+}
+
+/// `condition` is about each of the items that would change.
+async fn bring(
+    db: &Db,
+    wish: Declare,
+    (person, condition): (&PersonId, Option<Condition>),
+    now: Timestamp,
+) -> Result<Json<DeclareDone>, Error> {
+    let (person, dry_run) = (person.clone(), wish.dry_run);
+    let work_out = move |tx: &mut Conn, store: bool| {
+        let work = Work::of(tx, &wish)?;
+        let met = |condition: &Condition| {
+            let mut items = work.items();
+            items.try_for_each(|item| {
+                condition.check(item, || Ok(find(tx, item)?.map(|found| Tag::of(&found))))
+            })
+        };
+        condition.as_ref().map_or(Ok(()), met)?;
+        if store && !work.is_empty() {
+            let object = format!("{} items", work.len());
+            audit::record(tx, &Action::by(&person, "cmdb.declare", object, &wish), now)?;
+            work.store(tx, (&person, &wish.reason), now)?;
+        }
+        Ok::<_, Error>(work.done())
+    };
+    if dry_run {
+        return Ok(Json(db.read("cmdb.declare_dry", move |tx| work_out(tx, false)).await?));
     }
     let write = move |tx: &mut Conn| {
         // Takes the lock under which all declarations are made one after another.
         crate::ledger::lock(tx)?;
-        let work = Work::of(tx, &wish)?;
-        if !work.is_empty() {
-            let object = format!("{} items", work.len());
-            audit::record(tx, &Action::by(&person.person, "cmdb.declare", object, &wish), now)?;
-            work.store(tx, (&person.person, &wish.reason), now)?;
-        }
-        Ok::<_, Error>(work.done())
+        work_out(tx, true)
     };
     Ok(Json(db.write("cmdb.declare", write).await?))
 }

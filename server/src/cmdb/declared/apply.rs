@@ -117,6 +117,10 @@ impl<'d> Work<'d> {
         self.changed.len()
     }
 
+    pub(super) fn items(&self) -> impl Iterator<Item = &CiRef> {
+        self.changed.iter().map(|(_, diff)| &diff.item)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.changed.is_empty()
     }

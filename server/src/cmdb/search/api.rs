@@ -8,11 +8,13 @@ use crate::cmdb::store as entries;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::{Error, Refusal};
+use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::person::{Allowed, Operate, Read};
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, put};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::strict;
 use shared::time::Timestamp;
 use shared::wire::{CiLine, PutSearch, SavedSearch};
 
@@ -21,7 +23,7 @@ const PAGE: (u16, u16) = (1_000, 5_000);
 
 /// Routes for people.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list).service(searches).service(save).service(forget);
+    config.service(list).service(searches).service(show).service(save).service(forget);
 }
 
 /// Which entries are listed; all conditions hold together.
@@ -134,20 +136,32 @@ async fn searches(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<SavedSearch
     Ok(Json(db.read("cmdb.searches", store::list_saved).await?))
 }
 
+#[get("/v1/searches/{name}")]
+async fn show(_: Allowed<Read>, name: Path<String>, db: Data<Db>) -> Result<Tagged, Error> {
+    let name = name.into_inner();
+    Ok(Tagged::of(&db.read("cmdb.saved_search", move |tx| saved::get(tx, &name)).await?))
+}
+
+fn check(tx: &mut Conn, condition: &Condition, name: &str) -> Result<(), Error> {
+    condition.check(strict::shorten(name), || Ok(store::find_saved(tx, name)?.map(|saved| Tag::of(&saved))))
+}
+
 /// Saves a search, or changes it; the same again changes nothing.
 #[put("/v1/searches/{name}")]
 async fn save(
     person: Allowed<Operate>,
     name: Path<String>,
     wish: Json<PutSearch>,
-    db: Data<Db>,
-    clock: Data<Clock>,
+    condition: Condition,
+    (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<HttpResponse, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     let write = move |tx: &mut Conn| {
         // One after another, so that two together make no circle.
         crate::ledger::lock(tx)?;
-        if saved::put(tx, (&name, &wish), &person.person, now)? {
+        if !saved::is_same(tx, &name, &wish)? {
+            check(tx, &condition, &name)?;
+            saved::put(tx, (&name, &wish), &person.person, now)?;
             audit::record(tx, &Action::by(&person.person, "cmdb.save_search", &name, &wish), now)?;
         }
         Ok::<_, Error>(())
@@ -161,12 +175,13 @@ async fn save(
 async fn forget(
     person: Allowed<Operate>,
     name: Path<String>,
-    db: Data<Db>,
-    clock: Data<Clock>,
+    condition: Condition,
+    (db, clock): (Data<Db>, Data<Clock>),
 ) -> Result<HttpResponse, Error> {
     let (name, now) = (name.into_inner(), clock.now());
     let write = move |tx: &mut Conn| {
         crate::ledger::lock(tx)?;
+        check(tx, &condition, &name)?;
         saved::delete(tx, &name)?;
         audit::record(tx, &Action::by(&person.person, "cmdb.forget_search", &name, &name), now)
     };

@@ -4,9 +4,11 @@ use super::store;
 use crate::cmdb::model::CiId;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
-use shared::ids::PersonId;
+use crate::kernel::register;
+use shared::ids::{PersonId, YearNumber};
 use shared::limits;
-use shared::search::{Query, is_name};
+use shared::search::{Key, Pattern, Query, Term, is_name};
+use shared::strict;
 use shared::time::Timestamp;
 use shared::wire::{PutSearch, SavedSearch};
 use std::collections::BTreeSet;
@@ -17,7 +19,7 @@ const SAVED: usize = 1_000;
 /// A search as it was written, with the saved ones that it uses in their places.
 ///
 /// # Errors
-/// `ci.bad_search` with the place, `ci.search_unknown`, `ci.search_circle`.
+/// `ci.bad_search` with the place, `ci.search_unknown`, `ci.search_circle`; `number.unknown`, `number.none`.
 pub(super) fn resolved(tx: &mut Conn, text: &str) -> Result<Query, Error> {
     let query = put_in(tx, parse(text)?, &mut Vec::new())?;
     match query.size() > limits::SEARCH_TERMS {
@@ -67,22 +69,48 @@ fn put_in(tx: &mut Conn, query: Query, way: &mut Vec<String>) -> Result<Query, E
     if query.size() > limits::SEARCH_TERMS {
         return Err(bad(1, format!("more than {} terms", limits::SEARCH_TERMS)).into());
     }
-    query.with_saved(&mut |name| {
-        let circle = way.iter().any(|before| before == name);
-        way.push(name.to_owned());
-        if circle || way.len() > limits::SEARCH_DEPTH {
-            let refusal = Refusal::unprocessable("ci.search_circle").with("way", way.join(" -> "));
-            return Err(Error::from(refusal.with("limit", limits::SEARCH_DEPTH)));
-        }
-        let unknown = || Refusal::not_found("ci.search_unknown").with("name", name);
-        let text = store::find_saved(tx, name)?.ok_or_else(unknown)?.query;
-        let query = put_in(tx, parse(&text)?, way)?;
-        way.pop();
-        Ok(query)
+    query.with_terms(&mut |term| match term.key {
+        Key::Saved => put_in_saved(tx, term.want.word.as_str(), way),
+        Key::Change => Ok(Query::Term(with_id(tx, term)?)),
+        _ => Ok(Query::Term(term)),
     })
 }
 
-/// Saves a search under a name; false if it is saved like that already.
+fn put_in_saved(tx: &mut Conn, name: &str, way: &mut Vec<String>) -> Result<Query, Error> {
+    let circle = way.iter().any(|before| before == name);
+    way.push(name.to_owned());
+    if circle || way.len() > limits::SEARCH_DEPTH {
+        let refusal = Refusal::unprocessable("ci.search_circle").with("way", way.join(" -> "));
+        return Err(refusal.with("limit", limits::SEARCH_DEPTH).into());
+    }
+    let text = get(tx, name)?.query;
+    let query = put_in(tx, parse(&text)?, way)?;
+    way.pop();
+    Ok(query)
+}
+
+/// Histories name changes by their ids.
+fn with_id(tx: &mut Conn, mut term: Term) -> Result<Term, Error> {
+    if let Ok(number) = term.want.word.as_str().to_uppercase().parse::<YearNumber>() {
+        term.want.word = Pattern::new(&register::get(tx, &number)?);
+    }
+    Ok(term)
+}
+
+/// # Errors
+/// `ci.search_unknown`.
+pub(super) fn get(tx: &mut Conn, name: &str) -> Result<SavedSearch, Error> {
+    let unknown = || Refusal::not_found("ci.search_unknown").with("name", strict::shorten(name));
+    store::find_saved(tx, name)?.ok_or_else(|| unknown().into())
+}
+
+/// Whether it is saved like that already.
+pub(super) fn is_same(tx: &mut Conn, name: &str, wish: &PutSearch) -> Result<bool, Error> {
+    let before = store::find_saved(tx, name)?;
+    Ok(before.is_some_and(|before| before.query == wish.query && before.about == wish.about))
+}
+
+/// Saves a search under a name.
 ///
 /// # Errors
 /// What the search itself is refused for; `ci.bad_saved` for its name or description, or where there are too many.
@@ -91,7 +119,7 @@ pub(super) fn put(
     (name, wish): (&str, &PutSearch),
     by: &PersonId,
     now: Timestamp,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let refuse = |why: String| Refusal::unprocessable("ci.bad_saved").with("why", why);
     if !is_name(name) {
         return Err(refuse(format!(
@@ -109,12 +137,8 @@ pub(super) fn put(
     }
     // What it uses is there, and does not lead back to it.
     put_in(tx, query, &mut vec![name.to_owned()])?;
-    match store::find_saved(tx, name)? {
-        Some(before) if before.query == wish.query && before.about == wish.about => return Ok(false),
-        None if store::list_saved(tx)?.len() >= SAVED => {
-            return Err(refuse(format!("there are {SAVED} already")).into());
-        }
-        Some(_) | None => {}
+    if store::find_saved(tx, name)?.is_none() && store::list_saved(tx)?.len() >= SAVED {
+        return Err(refuse(format!("there are {SAVED} already")).into());
     }
     let saved = SavedSearch {
         name: name.to_owned(),
@@ -123,8 +147,7 @@ pub(super) fn put(
         by: by.clone(),
         at: now,
     };
-    store::record_saved(tx, &saved)?;
-    Ok(true)
+    Ok(store::record_saved(tx, &saved)?)
 }
 
 /// # Errors

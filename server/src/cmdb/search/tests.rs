@@ -395,7 +395,12 @@ async fn saved_searches_are_used_in_others_and_never_in_themselves() {
         let (path, body) = save("old-ssl", "package:openssl<3.0.17");
         world.good("PUT", &path, body).await;
         assert_eq!(world.code("DELETE", "/v1/searches/old-ssl", ()).await, "ci.search_used");
-        world.good("DELETE", "/v1/searches/mine", ()).await;
+        let mine = "/v1/searches/mine";
+        let looked = world.if_match("GET", mine, None, ()).await.1.unwrap();
+        let (status, _, answer) = world.if_match("DELETE", mine, Some("\"other\""), ()).await;
+        assert_eq!((status, &answer["code"]), (412, &json!("request.other_version")), "{}", world.engine);
+        assert_eq!(world.if_match("DELETE", mine, Some(&looked), ()).await.0, 204, "{}", world.engine);
+        assert_eq!(world.code("GET", mine, ()).await, "ci.search_unknown");
         world.good("DELETE", "/v1/searches/old-ssl", ()).await;
         assert_eq!(world.code("DELETE", "/v1/searches/old-ssl", ()).await, "ci.search_unknown");
         assert_eq!(world.code("GET", "/v1/cis?q=saved:mine", ()).await, "ci.search_unknown");

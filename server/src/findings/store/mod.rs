@@ -343,7 +343,8 @@ fn record_found_of(tx: &mut Conn, ci: i64, now: Timestamp) -> Result<(), Error> 
 pub(super) fn dispose(tx: &mut Conn, wish: &Dispose, by: &PersonId, now: Timestamp) -> Result<(), Error> {
     model::check(wish, now)?;
     tx.lock("findings")?;
-    if let Some(change) = &wish.change {
+    let change = wish.change.as_ref().map(|named| changes::named(tx, named)).transpose()?;
+    if let Some(change) = &change {
         changes::get(tx, change)?;
     }
     let mut rows = Vec::with_capacity(wish.findings.len());
@@ -356,7 +357,7 @@ pub(super) fn dispose(tx: &mut Conn, wish: &Dispose, by: &PersonId, now: Timesta
     }
     acceptance::check_unproposed(tx, &rows)?;
     for row in rows {
-        let Dispose { disposition, reason, change, until, .. } = wish;
+        let Dispose { disposition, reason, until, .. } = wish;
         let made = Step {
             by: Some(by),
             disposition: *disposition,

@@ -4,6 +4,7 @@
 //! Owns certificates, connection limits, request ids, errors as seen from outside. Knows no route of any slice.
 
 pub mod agent;
+pub mod condition;
 pub mod edge;
 pub mod listen;
 pub mod once;

@@ -1,18 +1,15 @@
 //! Routes of changes.
 
-use super::{DONE, LINE, ONCE};
+use super::{DONE, LINE, MATCH, ONCE};
 use crate::kernel::http::person::{Approve, Comment, Operate, Propose, Read};
-use crate::openapi::route::{HOST, Route, answer, json, may, part, route, text};
+use crate::openapi::route::{HOST, Route, answer, change, json, may, part, route, text};
 use crate::{changes, kpi, rollout};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::ids::ChangeId;
 use shared::wire;
 
-/// Of requests that move a change.
-const MATCH: &[(&str, &str)] = &[("If-Match", "the `ETag` of the change as it was looked at")];
 const KEYED: &[&str] = &["request.bad_key", "request.key_reused"];
-const MOVED: &[&str] = &["change.unknown", "change.state", "change.moved", "change.other_version"];
+const MOVED: &[&str] = &["change.unknown", "change.state", "change.moved"];
 
 pub(super) const CHANGES: &[Route] = &[
     route(("POST", "/v1/changes"), "createChange", may::<Propose>(), "Allots the number of a new change.")
@@ -23,15 +20,15 @@ pub(super) const CHANGES: &[Route] = &[
     route(("GET", "/v1/changes"), "listChanges", may::<Read>(), "Lists changes, newest first, at most 200.")
         .query::<changes::Which>()
         .answers(&[answer(200, "the changes", json::<Vec<wire::ChangeLine>>())])
-        .refuses(&["change.unknown_state"]),
+        .refuses(&["change.unknown", "change.unknown_state", "number.none", "number.unknown"]),
     route(
         ("GET", "/v1/changes/{id}"),
         "showChange",
         may::<Read>(),
         "Gives everything signed about the current revision.",
     )
-    .parts(&[part::<ChangeId>("id")])
-    .answers(&[answer(200, "the change", json::<wire::ChangeFile>())])
+    .parts(&[change("id")])
+    .answers(&[answer(200, "the change, with an `ETag`", json::<wire::ChangeFile>())])
     .refuses(&["change.unknown", "change.no_revision"]),
     route(
         ("GET", "/v1/changes/{id}/course"),
@@ -39,7 +36,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Read>(),
         "Lists the steps of a change so far.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .answers(&[answer(200, "the steps, oldest first", json::<Vec<changes::Step>>())])
     .refuses(&["change.unknown"]),
     route(
@@ -48,12 +45,11 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Propose>(),
         "Stores a Change that its author signed as the next revision.",
     )
-    .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .parts(&[change("id"), part::<u32>("revision")])
     .headers(MATCH)
     .takes(json::<Envelope>())
     .answers(LINE)
     .refuses(&[
-        "change.other_version",
         "change.unknown",
         "change.state",
         "change.moved",
@@ -77,7 +73,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Propose>(),
         "Lets a draft be submitted by itself at a time before it ends.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .takes(json::<wire::SubmitLater>())
     .answers(LINE)
@@ -86,7 +82,6 @@ pub(super) const CHANGES: &[Route] = &[
         "change.state",
         "change.moved",
         "change.no_revision",
-        "change.other_version",
         "change.submit_at",
     ]),
     route(
@@ -95,10 +90,10 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Propose>(),
         "The draft is not submitted by itself any more.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .answers(LINE)
-    .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision", "change.other_version"]),
+    .refuses(&["change.unknown", "change.state", "change.moved", "change.no_revision"]),
     route(("GET", "/v1/series"), "listSeries", may::<Read>(), "Lists changes that come again, each series as one.")
         .answers(&[answer(200, "the series, by name", json::<Vec<wire::SeriesLine>>())]),
     route(
@@ -107,7 +102,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Propose>(),
         "Asks the hosts for plans; a change that brings them nothing waits for its review.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .answers(LINE)
     .refuses(&[
@@ -115,7 +110,6 @@ pub(super) const CHANGES: &[Route] = &[
         "change.state",
         "change.moved",
         "change.no_revision",
-        "change.other_version",
         "change.over",
     ]),
     route(
@@ -124,7 +118,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Approve>(),
         "Records a signed approval, rejection or withdrawal.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .takes(json::<wire::Approve>())
     .answers(&[answer(200, "what counts now for which hosts", json::<changes::Answer>())])
     .refuses(&[
@@ -149,7 +143,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Operate>(),
         "Stops a change: no host begins it any more.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .may_take(json::<changes::Note>())
     .answers(LINE)
@@ -160,13 +154,13 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Operate>(),
         "Lets a halted change go on.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .may_take(json::<changes::Note>())
     .answers(LINE)
     .refuses(MOVED),
     route(("POST", "/v1/changes/{id}/withdraw"), "withdrawChange", may::<Operate>(), "Ends a change undone.")
-        .parts(&[part::<ChangeId>("id")])
+        .parts(&[change("id")])
     .headers(MATCH)
         .may_take(json::<changes::Note>())
         .answers(LINE)
@@ -177,7 +171,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Operate>(),
         "Ends that hosts put back by themselves what the change has brought.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .may_take(json::<changes::Note>())
     .answers(LINE)
@@ -188,12 +182,11 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Operate>(),
         "Closes a reviewed change with a person's judgement of how it went.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(MATCH)
     .takes(json::<changes::Close>())
     .answers(LINE)
     .refuses(&[
-        "change.other_version",
         "change.unknown",
         "change.state",
         "change.moved",
@@ -212,7 +205,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Read>(),
         "Gives one revision as its author signed it.",
     )
-    .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .parts(&[change("id"), part::<u32>("revision")])
     .answers(&[answer(200, "the signed Change", json::<Envelope>())])
     .refuses(&["change.unknown", "change.unknown_revision"]),
     route(
@@ -221,7 +214,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Read>(),
         "Lists what people said of a change: comments, objections, links, attached files, reviews.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .answers(&[answer(200, "the notes", json::<wire::ChangeNotes>())])
     .refuses(&["change.unknown"]),
     route(
@@ -230,7 +223,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Comment>(),
         "Comments on a change, objects to it, or answers an objection. Nothing starts or stops by it.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(ONCE)
     .takes(json::<wire::Remark>())
     .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
@@ -249,7 +242,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Propose>(),
         "Links a change, ends a link, or attaches an uploaded file. What is there already is answered as it is.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .headers(ONCE)
     .takes(json::<wire::Addition>())
     .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
@@ -271,7 +264,7 @@ pub(super) const CHANGES: &[Route] = &[
         may::<Read>(),
         "Says why a host is not changing yet, for one change.",
     )
-    .parts(&[text("host"), part::<ChangeId>("change")])
+    .parts(&[text("host"), change("change")])
     .answers(&[answer(200, "the first thing in the way", json::<wire::Why>())])
     .refuses(&["host.not_found", "ci.ambiguous", "change.unknown"]),
     route(
@@ -282,7 +275,7 @@ pub(super) const CHANGES: &[Route] = &[
     )
     .query::<rollout::Of>()
     .answers(&[answer(200, "hosts that wait for the same, most first", json::<Vec<wire::Waiting>>())])
-    .refuses(&["change.unknown"]),
+    .refuses(&["change.unknown", "number.none", "number.unknown"]),
     route(("POST", "/agent/v1/plans"), "sendPlan", HOST, "Takes in a Plan that its host signed.")
         .takes(json::<Envelope>())
         .answers(DONE)

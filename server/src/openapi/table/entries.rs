@@ -1,9 +1,9 @@
 //! Routes of the CMDB.
 
-use super::DONE;
+use super::{DONE, MATCH, MATCH_OR_NEW};
 use crate::cmdb;
 use crate::kernel::http::person::{Operate, Read};
-use crate::openapi::route::{Route, answer, json, may, route, text};
+use crate::openapi::route::{Route, answer, json, may, part, route, text};
 use shared::wire;
 
 const SEARCH: &[&str] = &[
@@ -13,6 +13,8 @@ const SEARCH: &[&str] = &[
     "ci.search_circle",
     "ci.search_unknown",
     "ci.search_wide",
+    "number.none",
+    "number.unknown",
 ];
 
 pub(super) const CMDB: &[Route] = &[
@@ -27,6 +29,10 @@ pub(super) const CMDB: &[Route] = &[
     .refuses(SEARCH),
     route(("GET", "/v1/searches"), "listSearches", may::<Read>(), "Lists saved searches by name.")
         .answers(&[answer(200, "the searches", json::<Vec<wire::SavedSearch>>())]),
+    route(("GET", "/v1/searches/{name}"), "showSearch", may::<Read>(), "Shows a saved search.")
+        .parts(&[text("name")])
+        .answers(&[answer(200, "the search, with an `ETag`", json::<wire::SavedSearch>())])
+        .refuses(&["ci.search_unknown"]),
     route(
         ("PUT", "/v1/searches/{name}"),
         "saveSearch",
@@ -34,9 +40,10 @@ pub(super) const CMDB: &[Route] = &[
         "Saves a search under a name, for `saved:NAME` in others.",
     )
     .parts(&[text("name")])
+    .headers(MATCH_OR_NEW)
     .takes(json::<wire::PutSearch>())
     .answers(DONE)
-    .refuses(&["ci.bad_saved", "ci.bad_search", "ci.search_circle", "ci.search_unknown"]),
+    .refuses(&["ci.bad_saved", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "number.none", "number.unknown"]),
     route(
         ("DELETE", "/v1/searches/{name}"),
         "forgetSearch",
@@ -44,6 +51,7 @@ pub(super) const CMDB: &[Route] = &[
         "Removes a saved search that no other one uses.",
     )
     .parts(&[text("name")])
+    .headers(MATCH)
     .answers(DONE)
     .refuses(&["ci.search_unknown", "ci.search_used"]),
     route(
@@ -77,6 +85,26 @@ pub(super) const DECLARED: &[Route] = &[
     .takes(json::<wire::Declare>())
     .answers(&[answer(200, "what changed, or would", json::<wire::DeclareDone>())])
     .refuses(&["ci.ambiguous", "ci.bad_declaration", "ci.circle", "ci.moved", "ci.unknown_item"]),
+    route(
+        ("GET", "/v1/declarations/{item}"),
+        "showDeclaration",
+        may::<Read>(),
+        "Shows what is declared of one entry, and how it belongs to others.",
+    )
+    .parts(&[part::<wire::CiRef>("item")])
+    .answers(&[answer(200, "the entry, with an `ETag`", json::<wire::Item>())])
+    .refuses(&["ci.ambiguous", "ci.not_found"]),
+    route(
+        ("PUT", "/v1/declarations/{item}"),
+        "declareItem",
+        may::<Operate>(),
+        "Brings one entry to what is said of it, or only says what would change.",
+    )
+    .parts(&[part::<wire::CiRef>("item")])
+    .headers(MATCH_OR_NEW)
+    .takes(json::<wire::DeclareItem>())
+    .answers(&[answer(200, "what changed, or would", json::<wire::DeclareDone>())])
+    .refuses(&["ci.ambiguous", "ci.bad_declaration", "ci.circle", "ci.unknown_item"]),
     route(
         ("GET", "/v1/cis/{name}/impact"),
         "showImpact",

@@ -3,9 +3,8 @@
 use super::{DONE, LINE, NAMED, ONCE};
 use crate::findings;
 use crate::kernel::http::person::{Operate, Propose, Read};
-use crate::openapi::route::{Route, answer, json, may, part, route};
+use crate::openapi::route::{Route, answer, change, json, may, part, route};
 use shared::envelope::Envelope;
-use shared::ids::ChangeId;
 use shared::wire;
 
 pub(super) const FINDINGS: &[Route] = &[
@@ -64,6 +63,8 @@ pub(super) const FINDINGS: &[Route] = &[
     .refuses(&[
         "finding.count",
         "finding.end",
+        "number.none",
+        "number.unknown",
         "finding.in_review",
         "finding.incomplete",
         "finding.moved",
@@ -103,7 +104,7 @@ pub(super) const FINDINGS: &[Route] = &[
         may::<Propose>(),
         "Stores a Change of type retroactive, which accepts findings, that its author signed as the next revision.",
     )
-    .parts(&[part::<ChangeId>("id"), part::<u32>("revision")])
+    .parts(&[change("id"), part::<u32>("revision")])
     .takes(json::<Envelope>())
     .answers(LINE)
     .refuses(&[

@@ -1,12 +1,11 @@
 //! Routes of hosts: how they join, are managed, and what they hand in.
 
-use super::{DONE, NAMED};
+use super::{DONE, MATCH, NAMED};
 use crate::kernel::http::person::{ManageHosts, Read};
-use crate::openapi::route::{Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
+use crate::openapi::route::{Content, HOST, PUBLIC, Route, answer, change, json, may, route, text};
 use crate::{progress, receipts};
 use schemars::JsonSchema;
 use shared::envelope::Envelope;
-use shared::ids::ChangeId;
 use shared::strict::Map;
 use shared::wire;
 
@@ -64,6 +63,10 @@ pub(super) const FLEET: &[Route] = &[
     route(("GET", "/v1/hosts"), "listHosts", may::<Read>(), "Lists the hosts by name.")
         .query::<Hosts>()
         .answers(&[answer(200, "the hosts", json::<Vec<wire::HostLine>>())]),
+    route(("GET", "/v1/hosts/{ci}/labels"), "showLabels", may::<Read>(), "Shows the labels of a host.")
+        .parts(&[text("ci")])
+        .answers(&[answer(200, "the labels, with an `ETag`", json::<Map<String, String>>())])
+        .refuses(NAMED),
     route(
         ("PUT", "/v1/hosts/{ci}/labels"),
         "labelHost",
@@ -71,6 +74,7 @@ pub(super) const FLEET: &[Route] = &[
         "Replaces the labels of a host.",
     )
     .parts(&[text("ci")])
+    .headers(MATCH)
     .takes(json::<Map<String, String>>())
     .answers(DONE)
     .refuses(&["host.not_found", "ci.ambiguous", "host.bad_label", "host.too_many_labels"]),
@@ -138,7 +142,7 @@ pub(super) const PROGRESS: &[Route] = &[
         may::<Read>(),
         "Gives what hosts told of the current revision while it runs, behind a place.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .query::<progress::Wanted>()
     .answers(&[answer(200, "a page of messages, and where the hosts stand", json::<wire::ProgressPage>())])
     .refuses(&["change.unknown", "host.not_found", "ci.ambiguous"]),

@@ -18,6 +18,12 @@ const ONCE: &[(&str, &str)] = &[(
     crate::kernel::http::once::HEADER,
     "a word of the client's: the same request with the same one, within a day, is done once and answered the same",
 )];
+/// Of requests that write what somebody has looked at.
+const MATCH: &[(&str, &str)] =
+    &[("If-Match", "the `ETag` of what was looked at: done only if it is still so")];
+/// The same, of those that may make it as well.
+const MATCH_OR_NEW: &[(&str, &str)] =
+    &[MATCH[0], ("If-None-Match", "`*`: done only if there is none of this name yet")];
 const NAMED: &[&str] = &["host.not_found", "ci.ambiguous"];
 
 /// By the part of the server that answers.

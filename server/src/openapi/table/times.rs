@@ -1,11 +1,11 @@
 //! Routes of what holds changes up or warns of it: calendars, budgets, the schedule.
 
-use super::DONE;
+use super::{DONE, MATCH, MATCH_OR_NEW};
 use crate::kernel::http::person::{Operate, Read};
-use crate::openapi::route::{Content, HOST, PUBLIC, Route, answer, json, may, part, route, text};
+use crate::openapi::route::{Content, HOST, PUBLIC, Route, answer, change, json, may, part, route, text};
 use crate::{budgets, schedule};
 use schemars::JsonSchema;
-use shared::ids::{BudgetName, ChangeId};
+use shared::ids::BudgetName;
 use shared::windows::CalendarName;
 use shared::wire;
 
@@ -31,7 +31,7 @@ pub(super) const CALENDARS: &[Route] = &[
         "Shows a calendar with its history and the times that come.",
     )
     .parts(&[part::<CalendarName>("calendar")])
-    .answers(&[answer(200, "the calendar", json::<wire::CalendarFile>())])
+    .answers(&[answer(200, "the calendar, with an `ETag`", json::<wire::CalendarFile>())])
     .refuses(&["calendar.unknown"]),
     route(
         ("PUT", "/v1/calendars/{calendar}"),
@@ -40,6 +40,7 @@ pub(super) const CALENDARS: &[Route] = &[
         "Stores the next revision of a calendar, or its end.",
     )
     .parts(&[part::<CalendarName>("calendar")])
+    .headers(MATCH_OR_NEW)
     .takes(json::<wire::PutCalendar>())
     .answers(&[answer(200, "the calendar afterwards", json::<wire::CalendarFile>())])
     .refuses(&[
@@ -50,6 +51,8 @@ pub(super) const CALENDARS: &[Route] = &[
         "ci.search_circle",
         "ci.search_unknown",
         "ci.search_wide",
+        "number.none",
+        "number.unknown",
     ]),
     route(
         ("PUT", "/v1/calendars/{calendar}/subscription"),
@@ -58,6 +61,7 @@ pub(super) const CALENDARS: &[Route] = &[
         "Says from which address a calendar is read again and again; the same again has it read at once.",
     )
     .parts(&[part::<CalendarName>("calendar")])
+    .headers(MATCH_OR_NEW)
     .takes(json::<wire::PutSubscription>())
     .answers(&[answer(200, "the calendar, not read yet", json::<wire::CalendarFile>())])
     .refuses(&[
@@ -67,6 +71,8 @@ pub(super) const CALENDARS: &[Route] = &[
         "ci.search_circle",
         "ci.search_unknown",
         "ci.search_wide",
+        "number.none",
+        "number.unknown",
     ]),
     route(
         ("DELETE", "/v1/calendars/{calendar}/subscription"),
@@ -75,6 +81,7 @@ pub(super) const CALENDARS: &[Route] = &[
         "Ends a subscription; the calendar stays as it was last read.",
     )
     .parts(&[part::<CalendarName>("calendar")])
+    .headers(MATCH)
     .answers(DONE)
     .refuses(&["calendar.not_subscribed"]),
     route(
@@ -84,6 +91,7 @@ pub(super) const CALENDARS: &[Route] = &[
         "Takes what was read from the address and waits for a person's word, because it would leave closed times open.",
     )
     .parts(&[part::<CalendarName>("calendar")])
+    .headers(MATCH)
     .takes(json::<wire::AcceptCalendar>())
     .answers(&[answer(200, "the calendar afterwards", json::<wire::CalendarFile>())])
     .refuses(&["calendar.bad", "calendar.not_subscribed", "calendar.nothing_waits"]),
@@ -104,7 +112,7 @@ pub(super) const BUDGETS: &[Route] = &[
         "Shows a disruption budget with its history and whoever has a slot of it.",
     )
     .parts(&[part::<BudgetName>("budget")])
-    .answers(&[answer(200, "the budget", json::<wire::BudgetFile>())])
+    .answers(&[answer(200, "the budget, with an `ETag`", json::<wire::BudgetFile>())])
     .refuses(&["budget.unknown"]),
     route(
         ("PUT", "/v1/budgets/{budget}"),
@@ -113,9 +121,10 @@ pub(super) const BUDGETS: &[Route] = &[
         "Stores the next revision of a disruption budget, or its end.",
     )
     .parts(&[part::<BudgetName>("budget")])
+    .headers(MATCH_OR_NEW)
     .takes(json::<wire::PutBudget>())
     .answers(&[answer(200, "the budget afterwards", json::<wire::BudgetFile>())])
-    .refuses(&["budget.bad", "budget.moved", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "ci.search_wide"]),
+    .refuses(&["budget.bad", "budget.moved", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "ci.search_wide", "number.none", "number.unknown"]),
     route(
         ("POST", "/v1/budgets/{budget}/addresses"),
         "openBudgetAddress",
@@ -173,7 +182,7 @@ pub(super) const SCHEDULE: &[Route] = &[
         may::<Read>(),
         "Lists what gets in the way of a change: blackouts, calendars that warn, other changes on the same hosts.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .answers(&[answer(200, "the conflicts, the worst first", json::<Vec<shared::conflict::Conflict>>())])
     .refuses(&["change.unknown"]),
     route(
@@ -182,7 +191,7 @@ pub(super) const SCHEDULE: &[Route] = &[
         may::<Read>(),
         "Says how much may go wrong with a change and why, what an outage of its hosts would reach, and whom to ask.",
     )
-    .parts(&[part::<ChangeId>("id")])
+    .parts(&[change("id")])
     .answers(&[answer(200, "for people to look at: nothing is decided by it", json::<wire::Assessment>())])
     .refuses(&["change.unknown", "change.no_revision"]),
     route(
@@ -193,7 +202,7 @@ pub(super) const SCHEDULE: &[Route] = &[
     )
     .query::<schedule::Asked>()
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])
-    .refuses(&["host.not_found", "ci.ambiguous", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "ci.search_wide"]),
+    .refuses(&["host.not_found", "ci.ambiguous", "ci.bad_search", "ci.search_circle", "ci.search_unknown", "ci.search_wide", "number.none", "number.unknown"]),
     route(
         ("POST", "/v1/feeds"),
         "openFeed",

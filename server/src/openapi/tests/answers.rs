@@ -193,6 +193,7 @@ async fn people_get_what_is_described() {
         { "item": "data:orders", "declared": { "confidentiality": "very_high" } },
     ]);
     let items = json!({ "reason": "x", "items": items });
+    let one_item = json!({ "reason": "x", "declared": { "owner": "it" }, "relations": [] });
     let window = &of.change.body.intervals[..1];
     let calendar = json!({ "title": "x", "mode": "hard", "holds": ["normal"], "times": window });
     let webhook = json!({ "name": "chat", "url": "https://chat.example/x", "kinds": ["webhook.test"] });
@@ -291,9 +292,14 @@ async fn people_get_what_is_described() {
         ("GET", "/v1/free-times?label=role=web&until=2027-06-01T00:00:00Z".into(), vec![], 200),
         ("POST", "/v1/declarations".into(), json(items), 200),
         ("GET", "/v1/declarations".into(), vec![], 200),
+        ("GET", "/v1/declarations/service:shop".into(), vec![], 200),
+        ("GET", "/v1/declarations/service:none".into(), vec![], 404),
+        ("PUT", "/v1/declarations/service:shop".into(), json(one_item), 200),
+        ("GET", "/v1/hosts/web2/labels".into(), vec![], 200),
         ("GET", "/v1/cis/shop/impact?depth=3".into(), vec![], 200),
         ("PUT", "/v1/searches/mine".into(), json(json!({ "query": "class:service" })), 204),
         ("GET", "/v1/searches".into(), vec![], 200),
+        ("GET", "/v1/searches/mine".into(), vec![], 200),
         ("GET", "/v1/mismatches?current=true".into(), vec![], 200),
         ("GET", "/v1/cis?q=saved:mine&limit=1".into(), vec![], 200),
         ("DELETE", "/v1/searches/mine".into(), vec![], 204),

@@ -27,6 +27,7 @@ const TRAIL: &[(&str, Result<&str, &str>)] = &[
     ("beginUpload", Ok("upload.begin")),
     ("continueUpload", Err("bytes of an upload that was recorded when it began, bound to its digest")),
     ("declare", Ok("cmdb.declare")),
+    ("declareItem", Ok("cmdb.declare")),
     ("saveSearch", Ok("cmdb.save_search")),
     ("forgetSearch", Ok("cmdb.forget_search")),
     ("openFeed", Ok("schedule.open_feed")),

@@ -1,7 +1,7 @@
 //! Options of what people say of changes.
 
 use clap::{Subcommand, ValueEnum};
-use shared::ids::ChangeId;
+use shared::ids::ChangeRef;
 use shared::note::LinkKind;
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ pub enum NoteCommand {
     /// What people said of a change: comments, objections, links, attached files, reviews
     #[command(after_help = "Example: assent change notes C-114")]
     Notes {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -19,8 +19,8 @@ pub enum NoteCommand {
     /// Say something about a change
     #[command(after_help = "Example: assent change comment C-114 \"tested on the reference host\"")]
     Comment {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// What is said
         text: String,
     },
@@ -29,8 +29,8 @@ pub enum NoteCommand {
         after_help = "Example: assent change object C-114 \"the shop has its sale then\" --for service:shop"
     )]
     Object {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Why it should not be so
         text: String,
         /// The CMDB entry for which you speak
@@ -40,8 +40,8 @@ pub enum NoteCommand {
     /// Answer an objection: it was dealt with, or is taken back
     #[command(after_help = "Example: assent change answer C-114 2 \"moved to the next window\"")]
     Answer {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Number of the objection, as `assent change notes` shows it
         objection: u32,
         /// What became of it
@@ -52,8 +52,8 @@ pub enum NoteCommand {
         after_help = "Example: assent change link C-114 fixes C-101\n         assent change link C-114 causes INC-2026-0815\n         assent change link C-114 external https://tickets.example.org/4711"
     )]
     Link {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// How it belongs to the other one
         #[arg(value_enum)]
         relation: RelationArg,
@@ -63,8 +63,8 @@ pub enum NoteCommand {
     /// End a link
     #[command(after_help = "Example: assent change unlink C-114 3 \"was another ticket\"")]
     Unlink {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Number of the link, as `assent change notes` shows it
         link: u32,
         /// Why it does not hold any more
@@ -73,22 +73,38 @@ pub enum NoteCommand {
     /// Attach a file, such as the record of a test, at most 10 MiB; its digest goes into the ledger
     #[command(after_help = "Example: assent change attach C-114 test-report.pdf")]
     Attach {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// The file
         file: PathBuf,
     },
     /// Fetch an attached file, checked against its digest
     #[command(after_help = "Example: assent change attachment C-114 4 --out test-report.pdf")]
     Attachment {
-        /// The change, such as C-114
-        change: ChangeId,
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
         /// Number of the note, as `assent change notes` shows it
         number: u32,
         /// New file
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+impl NoteCommand {
+    /// The change that it is about.
+    pub fn change(&self) -> &ChangeRef {
+        match self {
+            Self::Notes { change, .. }
+            | Self::Comment { change, .. }
+            | Self::Object { change, .. }
+            | Self::Answer { change, .. }
+            | Self::Link { change, .. }
+            | Self::Unlink { change, .. }
+            | Self::Attach { change, .. }
+            | Self::Attachment { change, .. } => change,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

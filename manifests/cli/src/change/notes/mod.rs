@@ -21,28 +21,29 @@ use std::path::Path;
 pub fn run(session: &Session, command: &NoteCommand) -> Done {
     use NoteCommand as Do;
     let said = |text: &String| text.clone();
+    let change = &session.change(command.change())?;
     match command {
-        Do::Notes { change, json: true } => print_json(&session.api.notes(change)?),
-        Do::Notes { change, json: false } => {
+        Do::Notes { json: true, .. } => print_json(&session.api.notes(change)?),
+        Do::Notes { json: false, .. } => {
             let notes = session.api.notes(change)?;
             term::print(&page(&notes, session.lang, &window::zone(None)?))
         }
-        Do::Comment { change, text } => remark(session, change, &Remark::Comment { text: said(text) }),
-        Do::Object { change, text, speaks_for } => {
+        Do::Comment { text, .. } => remark(session, change, &Remark::Comment { text: said(text) }),
+        Do::Object { text, speaks_for, .. } => {
             let speaks_for = speaks_for.clone();
             remark(session, change, &Remark::Objection { text: said(text), speaks_for })
         }
-        Do::Answer { change, objection, text } => {
+        Do::Answer { objection, text, .. } => {
             remark(session, change, &Remark::Answer { to: *objection, text: said(text) })
         }
-        Do::Link { change, relation, to } => {
+        Do::Link { relation, to, .. } => {
             add(session, change, &Addition::Link { relation: (*relation).into(), to: to.clone() })
         }
-        Do::Unlink { change, link, text } => {
+        Do::Unlink { link, text, .. } => {
             add(session, change, &Addition::Unlink { link: *link, text: said(text) })
         }
-        Do::Attach { change, file } => attach(session, change, file),
-        Do::Attachment { change, number, out } => fetch(session, change, *number, out),
+        Do::Attach { file, .. } => attach(session, change, file),
+        Do::Attachment { number, out, .. } => fetch(session, change, *number, out),
     }
 }
 

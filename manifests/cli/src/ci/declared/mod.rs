@@ -7,11 +7,14 @@ use crate::author::list::print_json;
 use crate::change::pairs;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
+use crate::net::Seen;
 use crate::session::Session;
 use crate::{files, term, text, window};
 use args::{DeclareArgs, DeclaredCommand, ImportArgs};
 use jiff::tz::TimeZone;
-use shared::wire::{CiFile, Declare, DeclareDone, Impact, ImpactLine, Item, Relation, RelationKind};
+use shared::wire::{
+    CiFile, Declare, DeclareDone, DeclareItem, Impact, ImpactLine, Item, Relation, RelationKind,
+};
 use std::collections::BTreeSet;
 
 /// As much as the server takes in one request.
@@ -32,9 +35,11 @@ pub fn run(session: &Session, command: DeclaredCommand) -> Done {
     }
 }
 
-/// What it says now with what is given laid over it, sent with the number of what was seen.
+/// What it says now with what is given laid over it, for what was seen and nothing else.
 fn declare(session: &Session, args: DeclareArgs) -> Done {
-    let (old, newest) = session.api.declaration(&args.entry)?;
+    let seen = session.api.declaration(&args.entry)?;
+    let only = Seen::only(seen.as_ref());
+    let old = seen.map(|seen| seen.it);
     let mut declared = old.as_ref().map(|old| old.declared.clone()).unwrap_or_default();
     let mut relations = old.and_then(|old| old.relations).unwrap_or_default();
     let over = |old: &mut Option<String>, new: Option<String>| {
@@ -71,9 +76,9 @@ fn declare(session: &Session, args: DeclareArgs) -> Done {
     for (kind, others) in kinds {
         relations.extend(others.into_iter().map(|to| Relation { kind, to }));
     }
-    let item = Item { item: args.entry, declared, relations: Some(relations) };
-    let wish = Declare { reason: args.reason, dry_run: args.dry_run, after: Some(newest), items: vec![item] };
-    tell(session, &session.api.declare(&wish)?, args.dry_run)
+    let (reason, dry_run) = (args.reason, args.dry_run);
+    let wish = DeclareItem { reason, dry_run, declared, relations: Some(relations) };
+    tell(session, &session.api.declare_item(&args.entry, &wish, only)?, dry_run)
 }
 
 fn import(session: &Session, args: &ImportArgs) -> Done {

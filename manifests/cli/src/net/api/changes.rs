@@ -1,12 +1,12 @@
 //! Changes: revisions, steps, what people say of them, and what hosts wait for.
 
 use super::{ApproveReply, LARGE, SMALL, escape};
-use crate::error::Done;
+use crate::error::{Done, Failure};
 use crate::net::{Client, Method, Request};
 use serde::{Deserialize, Serialize};
 use shared::conflict::Conflict;
 use shared::envelope::Envelope;
-use shared::ids::{ChangeId, SeriesName};
+use shared::ids::{ChangeId, SeriesName, YearNumber};
 use shared::note::ChangeNote;
 use shared::time::Interval;
 use shared::wire::{
@@ -56,6 +56,13 @@ impl Client {
         let query: Vec<String> = state.into_iter().chain(series).collect();
         let path = format!("/v1/changes?{}", query.join("&"));
         self.read("the list of changes", &Request::get(path.trim_end_matches('?'), LARGE))
+    }
+
+    /// The change that has this number of the year.
+    pub fn numbered(&self, number: &YearNumber) -> Done<ChangeLine> {
+        let path = format!("/v1/changes?number={number}");
+        let found: Vec<ChangeLine> = self.read("the change", &Request::get(&path, SMALL))?;
+        found.into_iter().next().ok_or_else(|| Failure::refused(format!("there is no change {number}")))
     }
 
     pub fn series(&self) -> Done<Vec<SeriesLine>> {

@@ -2,14 +2,14 @@
 
 use super::{LARGE, SMALL, escape};
 use crate::error::Done;
-use crate::net::{Client, Method, Request};
+use crate::net::{Client, Method, Only, Request, Seen};
 use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
-    CiFile, CiLine, CiRef, Declare, DeclareDone, DeclaredPage, Dispose, DisposeMismatches, FindingFile,
-    FindingLine, FindingPage, HostLine, IgnoreRule, Impact, Item, MismatchLine, MismatchPage, NewIgnoreRule,
-    PutSearch, SavedSearch,
+    CiFile, CiLine, CiRef, Declare, DeclareDone, DeclareItem, DeclaredPage, Dispose, DisposeMismatches,
+    FindingFile, FindingLine, FindingPage, HostLine, IgnoreRule, Impact, Item, MismatchLine, MismatchPage,
+    NewIgnoreRule, PutSearch, SavedSearch,
 };
 use std::collections::BTreeMap;
 
@@ -26,10 +26,14 @@ impl Client {
         Ok(self.send(&Request::get(&path, limits::ENVELOPE_BYTES as u64))?.good()?.body)
     }
 
-    pub fn set_labels(&self, ci: &str, labels: &Map<String, String>) -> Done {
+    pub fn labels(&self, ci: &str) -> Done<Option<Seen<Map<String, String>>>> {
+        self.see("the labels", &Request::get(&format!("/v1/hosts/{}/labels", escape(ci)), SMALL))
+    }
+
+    pub fn set_labels(&self, ci: &str, labels: &Seen<Map<String, String>>) -> Done {
         let path = format!("/v1/hosts/{}/labels", escape(ci));
-        self.send(&Request::json(Method::PUT, &path, strict::to_json(labels), SMALL))?.good()?;
-        Ok(())
+        let request = Request::json(Method::PUT, &path, strict::to_json(&labels.it), SMALL);
+        self.send(&Request { only: labels.only.clone(), ..request })?.good().map(drop)
     }
 
     pub fn set_enabled(&self, ci: &str, enabled: bool) -> Done {
@@ -118,11 +122,16 @@ impl Client {
         }
     }
 
-    /// What is declared of one entry, and the number of the newest record of all.
-    pub fn declaration(&self, item: &CiRef) -> Done<(Option<Item>, u64)> {
-        let path = format!("/v1/declarations?item={}", escape(&item.to_string()));
-        let page: DeclaredPage = self.read("what is declared", &Request::get(&path, SMALL))?;
-        Ok((page.items.into_iter().find(|found| found.item == *item), page.newest))
+    /// What is declared of one entry; `None` when there is no such entry.
+    pub fn declaration(&self, item: &CiRef) -> Done<Option<Seen<Item>>> {
+        let path = format!("/v1/declarations/{}", escape(&item.to_string()));
+        self.see("what is declared", &Request::get(&path, SMALL))
+    }
+
+    pub fn declare_item(&self, item: &CiRef, wish: &DeclareItem, only: Only) -> Done<DeclareDone> {
+        let path = format!("/v1/declarations/{}", escape(&item.to_string()));
+        let request = Request::json(Method::PUT, &path, strict::to_json(wish), SMALL);
+        self.read("the outcome", &Request { only, ..request })
     }
 
     pub fn declare(&self, wish: &Declare) -> Done<DeclareDone> {

@@ -6,7 +6,7 @@ mod times;
 mod webhooks;
 
 use super::client::JSON;
-use super::{Client, Method, Reply, Request};
+use super::{Client, Method, Only, Reply, Request, Seen};
 use crate::alarms::Alarm;
 use crate::error::{Done, Failure};
 use serde::de::DeserializeOwned;
@@ -153,6 +153,17 @@ pub struct ApproveReply {
 impl Client {
     fn read<T: DeserializeOwned>(&self, what: &'static str, request: &Request<'_>) -> Done<T> {
         decode(what, &self.send(request)?.good()?)
+    }
+
+    /// What is to be written back; `None` when it is not there.
+    fn see<T: DeserializeOwned>(&self, what: &'static str, request: &Request<'_>) -> Done<Option<Seen<T>>> {
+        let reply = self.send(request)?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        let reply = reply.good()?;
+        let only = reply.etag.clone().map_or(Only::Whatever, Only::Same);
+        Ok(Some(Seen { it: decode(what, &reply)?, only }))
     }
 
     fn post<T: DeserializeOwned>(&self, what: &'static str, path: &str, body: &impl Serialize) -> Done<T> {

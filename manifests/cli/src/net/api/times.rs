@@ -1,8 +1,8 @@
 //! What holds changes up or warns of it: calendars, budgets, the schedule and its addresses.
 
-use super::{LARGE, SMALL, decode, escape};
+use super::{LARGE, SMALL, escape};
 use crate::error::Done;
-use crate::net::{Client, Method, Request};
+use crate::net::{Client, Method, Only, Request, Seen};
 use serde::Serialize;
 use shared::digest::Digest;
 use shared::ids::BudgetName;
@@ -20,18 +20,14 @@ impl Client {
     }
 
     /// `None` when there is none of this name, and never was.
-    pub fn budget(&self, name: &BudgetName) -> Done<Option<BudgetFile>> {
-        let reply = self.send(&Request::get(&format!("/v1/budgets/{name}"), LARGE))?;
-        if reply.status == 404 {
-            return Ok(None);
-        }
-        decode("the budget", &reply.good()?).map(Some)
+    pub fn budget(&self, name: &BudgetName) -> Done<Option<Seen<BudgetFile>>> {
+        self.see("the budget", &Request::get(&format!("/v1/budgets/{name}"), LARGE))
     }
 
-    pub fn put_budget(&self, name: &BudgetName, put: &PutBudget) -> Done<BudgetFile> {
+    pub fn put_budget(&self, name: &BudgetName, put: &PutBudget, only: Only) -> Done<BudgetFile> {
         let path = format!("/v1/budgets/{name}");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
-        self.read("the budget", &Request { again: false, ..request })
+        self.read("the budget", &Request { again: false, only, ..request })
     }
 
     pub fn calendars(&self) -> Done<Vec<CalendarLine>> {
@@ -39,23 +35,25 @@ impl Client {
     }
 
     /// `None` when there is none of this name, and never was.
-    pub fn calendar(&self, name: &CalendarName) -> Done<Option<CalendarFile>> {
-        let reply = self.send(&Request::get(&format!("/v1/calendars/{name}"), LARGE))?;
-        if reply.status == 404 {
-            return Ok(None);
-        }
-        decode("the calendar", &reply.good()?).map(Some)
+    pub fn calendar(&self, name: &CalendarName) -> Done<Option<Seen<CalendarFile>>> {
+        self.see("the calendar", &Request::get(&format!("/v1/calendars/{name}"), LARGE))
     }
 
-    pub fn put_calendar(&self, name: &CalendarName, put: &PutCalendar) -> Done<CalendarFile> {
+    pub fn put_calendar(&self, name: &CalendarName, put: &PutCalendar, only: Only) -> Done<CalendarFile> {
         let path = format!("/v1/calendars/{name}");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
-        self.read("the calendar", &Request { again: false, ..request })
+        self.read("the calendar", &Request { again: false, only, ..request })
     }
 
-    pub fn subscribe_calendar(&self, name: &CalendarName, put: &PutSubscription) -> Done<CalendarFile> {
+    pub fn subscribe_calendar(
+        &self,
+        name: &CalendarName,
+        put: &PutSubscription,
+        only: Only,
+    ) -> Done<CalendarFile> {
         let path = format!("/v1/calendars/{name}/subscription");
-        self.read("the calendar", &Request::json(Method::PUT, &path, strict::to_json(put), LARGE))
+        let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
+        self.read("the calendar", &Request { again: false, only, ..request })
     }
 
     pub fn unsubscribe_calendar(&self, name: &CalendarName) -> Done {

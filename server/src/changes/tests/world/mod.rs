@@ -325,6 +325,22 @@ impl World {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
+    /// A request for what has this tag: status, tag and answer.
+    pub async fn if_match(
+        &self,
+        method: &str,
+        path: &str,
+        tag: Option<&str>,
+        body: impl serde::Serialize,
+    ) -> (u16, Option<String>, serde_json::Value) {
+        let token = format!("Bearer {TOKEN}");
+        let headers = [("authorization", token.as_str())].into_iter().chain(tag.map(|tag| ("if-match", tag)));
+        let headers: Vec<_> = headers.collect();
+        let (status, tag, bytes) =
+            self.send_on(&self.node, (method, path), &headers, strict::to_json(&body)).await;
+        (status, tag, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
     /// A request that must succeed.
     pub async fn good(&self, method: &str, path: &str, body: impl serde::Serialize) -> serde_json::Value {
         let (status, answer) = self.call(method, path, body).await;

@@ -1,0 +1,9 @@
+-- What a number of the year belongs to, for whoever names it.
+CREATE TABLE year_number (
+    number TEXT PRIMARY KEY NOT NULL,
+    object TEXT NOT NULL
+);
+INSERT INTO year_number (number, object) SELECT register, id FROM change WHERE register IS NOT NULL;
+
+-- When people were told that a subscribed calendar is old; once until it is read again.
+ALTER TABLE calendar_subscription ADD COLUMN told_old BIGINT;
