@@ -44,6 +44,11 @@ impl Refusal {
         Self::new(code, StatusCode::CONFLICT)
     }
 
+    /// A condition of the request does not hold.
+    pub fn precondition(code: &'static str) -> Self {
+        Self::new(code, StatusCode::PRECONDITION_FAILED)
+    }
+
     pub fn too_large(code: &'static str) -> Self {
         Self::new(code, StatusCode::PAYLOAD_TOO_LARGE)
     }

@@ -65,11 +65,11 @@ pub fn get(tx: &mut Conn, number: &YearNumber) -> Result<String, Error> {
     let (kind, year) = number.of_kind();
     let last = change_register::table.find((kind, i64::from(year))).select(change_register::last);
     let last: Option<i64> = last.first(tx).optional()?;
-    let refusal = |code| Refusal::not_found(code).with("number", number).with("year", year);
-    Err(match last {
-        Some(last) => refusal("number.unknown").with("last", written(kind, year.into(), last)).into(),
-        None => refusal("number.none").with("kind", kind).into(),
-    })
+    let refusal = match last {
+        Some(last) => Refusal::not_found("number.unknown").with("last", written(kind, year.into(), last)),
+        None => Refusal::not_found("number.none").with("kind", kind),
+    };
+    Err(refusal.with("number", number).with("year", year).into())
 }
 
 /// Leaves out the next so many numbers of each kind and year.

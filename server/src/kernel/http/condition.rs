@@ -6,7 +6,6 @@
 use crate::kernel::error::{Error, Refusal};
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ContentType, EntityTag, Header as _, IfMatch, IfNoneMatch};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
@@ -83,7 +82,13 @@ impl Condition {
     pub fn of(req: &HttpRequest) -> Self {
         let said = |name| req.headers().contains_key(name);
         let same = said(header::IF_MATCH).then(|| IfMatch::parse(req).map_err(|_| Unreadable));
-        let none = said(header::IF_NONE_MATCH).then(|| IfNoneMatch::parse(req).map_err(|_| Unreadable));
+        // The framework reads what is no tag as none at all.
+        let tags = |none: IfNoneMatch| match none {
+            IfNoneMatch::Items(tags) if tags.is_empty() => Err(Unreadable),
+            none => Ok(none),
+        };
+        let none = said(header::IF_NONE_MATCH)
+            .then(|| IfNoneMatch::parse(req).map_err(|_| Unreadable).and_then(tags));
         Self { same, none }
     }
 
@@ -107,20 +112,19 @@ impl Condition {
     }
 
     fn refusal(&self, now: Option<&Tag>) -> Option<Refusal> {
-        let refusal = |code| Some(Refusal::new(code, StatusCode::PRECONDITION_FAILED));
         let same = match (&self.same, now) {
             (None, _) | (Some(Ok(IfMatch::Any)), Some(_)) => true,
-            (Some(_), None) => return refusal("request.not_there"),
+            (Some(_), None) => return Some(Refusal::precondition("request.not_there")),
             (Some(Ok(IfMatch::Items(tags))), Some(Tag(now))) => tags.iter().any(|tag| tag.strong_eq(now)),
             (Some(Err(Unreadable)), Some(_)) => false,
         };
         let none = match (&self.none, now) {
             (None, _) | (Some(Ok(_)), None) => true,
-            (Some(Ok(IfNoneMatch::Any)), Some(_)) => return refusal("request.exists"),
+            (Some(Ok(IfNoneMatch::Any)), Some(_)) => return Some(Refusal::precondition("request.exists")),
             (Some(Ok(IfNoneMatch::Items(tags))), Some(Tag(now))) => !tags.iter().any(|tag| tag.weak_eq(now)),
             (Some(Err(Unreadable)), _) => false,
         };
-        if same && none { None } else { refusal("request.other_version") }
+        (!same || !none).then(|| Refusal::precondition("request.other_version"))
     }
 }
 

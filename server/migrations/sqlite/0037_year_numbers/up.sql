@@ -4,6 +4,3 @@ CREATE TABLE year_number (
     object TEXT NOT NULL
 );
 INSERT INTO year_number (number, object) SELECT register, id FROM change WHERE register IS NOT NULL;
-
--- When people were told that a subscribed calendar is old; once until it is read again.
-ALTER TABLE calendar_subscription ADD COLUMN told_old BIGINT;
