@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::ids::{AgentId, HostClass, PersonId};
 use crate::plan::PlanSet;
-use crate::policy::{Case, DistinctFrom, Hearing, Policy, Purpose, Verdict, judge, required};
+use crate::policy::{self, Case, DistinctFrom, Hearing, Policy, Purpose, Verdict, judge, required};
 use crate::receipt::{Chained, Enrolment, open_chained};
 use crate::refusal::Refused;
 use crate::risk::Risk;
@@ -142,6 +142,21 @@ pub fn required_persons(policy: &Policy, change: &Statement<Change>, grounds: &G
         .into_iter()
         .map(|(agent, class)| case(change, agent, &class, |case| required(policy, case)));
     needed.collect::<Option<Vec<u32>>>()?.into_iter().max()
+}
+
+/// Whose approval would count now.
+pub fn asked(
+    policy: &Policy,
+    change: &Statement<Change>,
+    grounds: &Grounds,
+    hearing: &Hearing,
+    now: crate::time::Timestamp,
+) -> BTreeSet<PersonId> {
+    let policy = four_eyes(policy);
+    let of_one = |(agent, class): (AgentId, HostClass)| {
+        case(change, agent, &class, |case| policy::asked(&policy, case, hearing, now))
+    };
+    grounds.hosts().into_iter().flat_map(of_one).collect()
 }
 
 fn four_eyes(policy: &Policy) -> Policy {
@@ -315,6 +330,13 @@ mod tests {
         assert_eq!(verdict(&lax, &[("author", 1)]), Ok(1));
         assert_eq!(verdict(&policy(2), &[("first", 2)]), Err(Code::ApprovalQuorum));
         assert_eq!(verdict(&policy(2), &[("first", 2), ("second", 4)]), Ok(2));
+        // Those are asked whose word would count and is not there yet; the author is none of them.
+        for (change, grounds) in [accepting(), retiring()] {
+            let said = [yes(&change, "first", 2)];
+            let hearing = Hearing::of(&policy(2), &change, &said, NOW);
+            let missing = asked(&policy(2), &change, &grounds, &hearing, NOW);
+            assert_eq!(missing, [fix::person_id("second")].into());
+        }
     }
 
     /// Nothing tells how much was changed, so rules for what is dangerous hold as well.
@@ -343,6 +365,7 @@ mod tests {
         let hearing = Hearing::of(&policy(1), &change, &both, NOW);
         let acceptance = judge_acceptance(&policy(1), &change, &findings, &hearing, NOW);
         assert_eq!(acceptance.verdict.unwrap_err().code, Code::ApprovalWithdrawn);
+        assert_eq!(asked(&policy(1), &change, &findings, &hearing, NOW), BTreeSet::new());
         let mut later = change.body.clone();
         later.revision = 2;
         let later = Statement::sign(later, &key(1));

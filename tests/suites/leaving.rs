@@ -77,5 +77,13 @@ on_both! {
         world.assent(&["export", "--change", &id, "--out", &out]).ok();
         let said = world.assent(&["verify", &out]).ok();
         assert!(said.out.contains("changes that retire hosts"), "{said}");
+
+        // The machine itself goes: refused where it cannot be meant, else a draft that says who leaves.
+        let said = world.assent(&["ci", "retire", &old.to_string(), "--reason", "again"]);
+        assert!(said.code == 1 && said.all().contains(&format!("has left already, with {id}")), "{said}");
+        let said = world.assent(&["ci", "succeed", "b1", "b1", "--reason", "mistaken"]);
+        assert!(said.code == 2 && said.all().contains("are the same host"), "{said}");
+        let said = world.assent(&["ci", "retire", "b1", "--reason", "sold"]).ok();
+        assert!(said.out.contains("is draft: Retire b1\n  leaves    b1 ("), "{said}");
     }
 }

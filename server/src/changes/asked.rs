@@ -1,6 +1,7 @@
 //! For whom a change waits: whose word the policy still asks for, and who reviews it.
 
 use super::judging::{Papers, case_of};
+use super::record;
 use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -12,12 +13,10 @@ use shared::policy::{self, Purpose};
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Changes in review, and those whose review at the end has to be done.
+/// Changes in review, those that bring nothing to hosts included, and those whose review at the end has to be done.
 pub fn list_waiting(tx: &mut Conn) -> Result<Vec<Row>, Error> {
     let mut rows = store::list_in(tx, &[State::InReview, State::Review])?;
-    rows.retain(|row| {
-        !row.is_record() && (row.state == State::InReview.as_str() || row.review_due.is_some())
-    });
+    rows.retain(|row| row.is_record() || row.state == State::InReview.as_str() || row.review_due.is_some());
     Ok(rows)
 }
 
@@ -31,6 +30,7 @@ pub fn waits(tx: &mut Conn, row: &Row, now: Timestamp) -> Result<(Change, BTreeS
     let papers = Papers::load(tx, row)?;
     let persons = match row.review_due {
         Some(_) => reviewers(&papers, now),
+        None if row.is_record() => record::asked(tx, &papers, now)?,
         None => asked(tx, row, &papers, now)?,
     };
     Ok((papers.change.body, persons))

@@ -9,11 +9,13 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::kernel::outbox;
 use crate::ledger;
-use shared::acceptance::{Acceptance, Grounds, judge_acceptance};
+use shared::acceptance::{self, Acceptance, Grounds, judge_acceptance};
 use shared::approval::Decision;
 use shared::change::Change;
+use shared::ids::PersonId;
 use shared::lifecycle::{Event, State};
 use shared::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// What hosts have signed that the change is about; or why it is not what the author says.
 pub(super) fn grounds(tx: &mut Conn, change: &Change) -> Result<Result<Grounds, String>, Error> {
@@ -26,6 +28,12 @@ pub(super) fn judge(tx: &mut Conn, papers: &Papers, now: Timestamp) -> Result<Ac
     let grounds = grounds(tx, &papers.change.body)?;
     let grounds = grounds.map_err(|why| Error::fault("reading what a change is about", why))?;
     Ok(judge_acceptance(&papers.policy, &papers.change, &grounds, &papers.heard(now), now))
+}
+
+/// Whose approval would count now.
+pub(super) fn asked(tx: &mut Conn, papers: &Papers, now: Timestamp) -> Result<BTreeSet<PersonId>, Error> {
+    let Ok(grounds) = grounds(tx, &papers.change.body)? else { return Ok(BTreeSet::new()) };
+    Ok(acceptance::asked(&papers.policy, &papers.change, &grounds, &papers.heard(now), now))
 }
 
 /// The lines of a judgement, with what they come to.

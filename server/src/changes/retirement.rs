@@ -8,7 +8,7 @@ use super::course::{By, step};
 use super::judging::{Papers, plan_set};
 use super::record;
 use super::reports::is_done;
-use super::store::{self, Row};
+use super::store::{self, Row, leaving};
 use crate::cmdb::{self, Source, Succession};
 use crate::fleet::{self, Host};
 use crate::kernel::db::Conn;
@@ -38,7 +38,7 @@ pub(super) fn check_free(tx: &mut Conn, body: &Change) -> Result<(), Error> {
     if !body.is_retirement() {
         return Ok(());
     }
-    match store::find_retiring(tx, body)? {
+    match leaving::find_retiring(tx, body)? {
         None => Ok(()),
         Some((change, state, agent)) => {
             let refusal = Refusal::conflict("change.host_taken").with("change", change);
@@ -114,7 +114,7 @@ pub(super) fn carry_out(tx: &mut Conn, body: &Change, now: Timestamp) -> Result<
         }
     }
     let gone: BTreeSet<AgentId> = body.retires.iter().map(|retirement| retirement.host.agent).collect();
-    for mut row in store::list_awaiting(tx, &gone)? {
+    for mut row in leaving::list_awaiting(tx, &gone)? {
         stop_waiting(tx, &mut row, now)?;
     }
     Ok(())

@@ -75,7 +75,7 @@ impl Chosen {
         let found = scope.search.map(|search| cmdb::fitting_all(tx, search)).transpose()?.unwrap_or_default();
         let hosts = match self.0.take() {
             Some(hosts) => hosts,
-            None => list(tx)?,
+            None => list(tx)?.into_iter().filter(|host| host.retired.is_none()).collect(),
         };
         let meant = hosts.iter().filter(|host| scope.names(host) || found.contains(&host.ci));
         agents.extend(meant.map(|host| host.agent));

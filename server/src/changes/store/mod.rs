@@ -1,6 +1,7 @@
 //! All SQL of changes: the change and its revisions here, what hosts and people said about them in `papers`.
 
 pub(super) mod accepts;
+pub(super) mod leaving;
 pub(super) mod papers;
 
 use crate::kernel::db::Conn;
@@ -13,7 +14,7 @@ use shared::ids::{AgentId, ChangeId, ChangeRef, PersonId, SeriesName};
 use shared::lifecycle::{Outcome, State};
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 diesel::table! {
     change_number (id) {
@@ -305,37 +306,6 @@ pub(super) fn list_due(tx: &mut Conn, now: Timestamp) -> QueryResult<Vec<String>
     let drafts = change::table.filter(change::state.eq(State::Draft.as_str()));
     let due = drafts.filter(change::submit_at.le(now.0)).order(change::number);
     due.select(change::id).limit(100).load(tx)
-}
-
-/// Another open change that is to retire one of the hosts of this one, or to let it follow another: with its state.
-pub(super) fn find_retiring(tx: &mut Conn, body: &Change) -> QueryResult<Option<(String, String, String)>> {
-    let agents: Vec<String> = body.targets.iter().map(|target| target.agent.to_string()).collect();
-    for some in agents.chunks(ROWS) {
-        let current = change::table.on(change::statement.eq(change_target::statement.nullable()));
-        let rows = change_target::table.inner_join(current).filter(change_target::agent.eq_any(some));
-        let rows = rows.filter(change::retires.eq(true)).filter(change::closed.is_null());
-        let rows = rows.filter(change::id.ne(body.change_id.as_str())).order(change::number);
-        let found = rows.select((change::id, change::state, change_target::agent)).first(tx).optional()?;
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
-}
-
-/// Changes that may still run and have not heard of one of these hosts.
-pub(super) fn list_awaiting(tx: &mut Conn, agents: &BTreeSet<AgentId>) -> QueryResult<Vec<Row>> {
-    let states = [State::InReview, State::Approved, State::Running, State::Halted].map(State::as_str);
-    let agents: Vec<String> = agents.iter().map(AgentId::to_string).collect();
-    let mut found = BTreeMap::new();
-    for some in agents.chunks(ROWS) {
-        let waits = change_target::table.filter(change_target::agent.eq_any(some));
-        let waits = waits.filter(change_target::report.is_null()).select(change_target::statement.nullable());
-        let rows = change::table.filter(change::state.eq_any(states)).filter(change::retires.eq(false));
-        let rows = rows.filter(change::statement.eq_any(waits));
-        found.extend(rows.load::<Row>(tx)?.into_iter().map(|row| (row.number, row)));
-    }
-    Ok(found.into_values().collect())
 }
 
 /// Occurrences of a series that are not closed.

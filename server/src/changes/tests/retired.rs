@@ -2,12 +2,16 @@
 //! what is refused.
 
 use super::world::{Host, NOW, Node, Reviewed, TOKEN, World, answer, key};
+use crate::kernel::db::Conn;
+use crate::kernel::{news, outbox};
 use crate::{cmdb, fleet, receipts};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use shared::approval::Decision;
 use shared::digest::Digest;
 use shared::facts::Facts;
+use shared::ids::AgentId;
+use shared::news::{News, NewsKind};
 use shared::receipt::{HostOutcome, Renewal};
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -63,7 +67,17 @@ async fn a_host_that_leaves_is_out_at_once_and_for_good_by_the_word_of_a_second_
         assert!(told.lines.iter().any(|line| line.contains("is the author")), "{:?}", told.lines);
         assert!(world.node.board.admits(agent) && host(&world, 1).await.retired.is_none());
 
+        assert_eq!(world.good("GET", "/v1/inbox", ()).await, json!([]), "{}: nor is it asked", world.engine);
+        let peer = world.token("peer", "member").await;
+        let inbox = async || {
+            let (_, inbox) = world.call_on(&world.node, ("GET", "/v1/inbox"), &peer, vec![]).await;
+            serde_json::from_slice::<Value>(&inbox).unwrap()
+        };
+        let item = inbox().await[0].clone();
+        assert_eq!((&item["kind"], &item["change"]), (&json!("approve"), &json!(id)), "{}", world.engine);
+
         let told = answer(&world.approve(&of, "peer").await);
+        assert_eq!(inbox().await, json!([]));
         assert_eq!(
             (told.state.as_str(), world.node.board.admits(agent)),
             ("closed", false),
@@ -122,6 +136,26 @@ async fn receipts_of(world: &World, name: &str) -> Vec<Digest> {
     states.map(|state| state["receipt"].as_str().unwrap().parse().unwrap()).collect()
 }
 
+/// What the outside hears of hosts that leave and go on, all under the entry that goes on.
+async fn told(world: &World) -> Vec<(NewsKind, AgentId)> {
+    let now = world.now();
+    let take = move |tx: &mut Conn| {
+        let all = outbox::take_due(tx, news::TOPIC, now, 60, 100)?;
+        Ok(all.into_iter().map(|message| message.body).collect::<Vec<_>>())
+    };
+    let bodies = world.write(take).await.unwrap();
+    let all = bodies.iter().map(|body| serde_json::from_str::<News>(body).unwrap());
+    let left = all.filter(|news| matches!(news.kind, NewsKind::HostRetired | NewsKind::HostSucceeded));
+    left.map(|news| {
+        assert_eq!(
+            (news.about.ci.as_deref(), news.about.person),
+            (Some("CI-1"), Some("lead".parse().unwrap()))
+        );
+        (news.kind, news.about.agent.unwrap())
+    })
+    .collect()
+}
+
 #[actix_web::test]
 async fn a_machine_goes_on_under_its_entry_with_another_key_and_the_past_stays_as_it_was() {
     for mut world in World::each(1, 1).await {
@@ -157,6 +191,7 @@ async fn a_machine_goes_on_under_its_entry_with_another_key_and_the_past_stays_a
         assert!(!world.node.board.admits(old) && world.node.board.admits(new), "{}", world.engine);
         assert_eq!((world.entry_of(new).await, world.entry_of(old).await), ("CI-1".into(), "CI-1".into()));
         assert_eq!(host(&world, 1).await.labels, host(&world, 0).await.labels, "labels choose targets");
+        assert_eq!(told(&world).await, [(NewsKind::HostRetired, old), (NewsKind::HostSucceeded, new)]);
         // The name means the entry that goes on, and nothing else.
         let file = entry(&world, "web1").await;
         assert_eq!((&file["line"]["ci"], &file["line"]["agent"]), (&json!("CI-1"), &json!(new)));
