@@ -126,7 +126,7 @@ pub struct Succeed {
 /// What such a change says besides its hosts.
 #[derive(Debug, Args)]
 pub struct Wording {
-    /// Why
+    /// Why; signed with the change
     #[arg(long)]
     pub reason: String,
     /// One line that says what is done (default: from the names of the hosts)
