@@ -61,6 +61,7 @@ pub struct Job<'a> {
 
 /// What a run asks outside: what may end it between two steps, and whether the server is there.
 pub struct Watch<'a> {
+    /// Never behind what has passed since the admission, however the clock is set.
     pub now: &'a dyn Fn() -> Timestamp,
     /// True when an operator has halted the change.
     pub halted: &'a dyn Fn() -> bool,

@@ -3,7 +3,7 @@
 use shared::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Shifts the clock of a test installation, in seconds; never set on a real one.
 pub const OFFSET: &str = "ASSENT_TEST_CLOCK_OFFSET_SECS";
@@ -51,6 +51,26 @@ impl Clock {
             Source::Set(seconds) => Timestamp(seconds.load(Ordering::SeqCst)),
         }
     }
+
+    /// From now on, never behind what has really passed.
+    pub fn steady(&self) -> Steady {
+        Steady { clock: self.clone(), from: self.now(), began: Instant::now() }
+    }
+}
+
+/// The wall clock since a moment. Setting it back gives no more time until an end; setting it ahead takes time away.
+#[derive(Debug, Clone)]
+pub struct Steady {
+    clock: Clock,
+    from: Timestamp,
+    began: Instant,
+}
+
+impl Steady {
+    pub fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.clock.now().max(self.from.plus(passed))
+    }
 }
 
 /// TLS judges certificates by the same clock as everything else.
@@ -66,5 +86,27 @@ fn system_seconds() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steady_time_goes_on_whatever_the_clock_says() {
+        let (noon, clock) = (Timestamp(1_000_000), Clock::fixed(Timestamp(1_000_000)));
+        let mut time = clock.steady();
+        assert_eq!(time.now(), noon);
+        for (set, shown) in [(-1, 0), (-86_400, 0), (30, 30), (0, 0)] {
+            clock.set(noon.plus(set));
+            assert_eq!(time.now(), noon.plus(shown), "{set}");
+        }
+        // A minute and a half has passed.
+        time.began = time.began.checked_sub(Duration::from_secs(90)).unwrap();
+        for (set, shown) in [(-86_400, 90), (0, 90), (89, 90), (91, 91)] {
+            clock.set(noon.plus(set));
+            assert_eq!(time.now(), noon.plus(shown), "{set}");
+        }
     }
 }

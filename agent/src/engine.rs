@@ -154,7 +154,8 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
     }
 
     fn apply(&mut self, order: Order, watch: &Watch<'_>) -> Result<Progress, Refused> {
-        let Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction } = order;
+        let Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, time: _, correction } =
+            order;
         let (facts, correction) = match correction {
             Some(Correction { number, facts }) => (facts, Some(number)),
             None => (self.view()?, None),

@@ -4,6 +4,7 @@
 //! network, the repository or the agent's chain of statements.
 
 use crate::apply::{Followed, Progress, Watch};
+use crate::clock::Steady;
 use crate::drift::{ApprovedState, Depth, Deviation, Surroundings, Upheld};
 use crate::host::{PackageEvent, Place};
 use crate::plan::Planned;
@@ -37,6 +38,8 @@ pub struct Order {
     pub own_plan: Statement<Plan>,
     /// What is to be done at this moment; within the approved plan.
     pub plan: Plan,
+    /// The time since the admission began.
+    pub time: Steady,
     /// Present when this only puts back what the change brought before.
     pub correction: Option<Correction>,
 }

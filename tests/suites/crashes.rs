@@ -175,6 +175,43 @@ on_both! {
 }
 
 on_both! {
+    /// 44: a host that has lost a statement of its own chain
+    fn a_gap_in_a_hosts_chain_is_an_alarm_and_what_follows_it_counts_when_it_is_filled(world) {
+        world.join("a1", "production");
+        let first = approved(world, STEPS);
+        world.hook(Arc::new(|request: Message, ask: &dyn Fn(Message) -> Message| {
+            (request.path() != "/agent/v1/statements").then(|| ask(request))
+        }));
+        world.publish("more", "1.0.0", "resources:\n  - file: {path: /etc/more, content: \"more\\n\"}\n").ok();
+        let second = world.request_and_approve(&NewChange { manifests: &["more@1.0.0"], ..NewChange::default() });
+        let spool = world.hosts["a1"].path("/var/lib/assent/spool");
+        let waiting: Vec<_> = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let ([gone], aside) = (&*waiting, world.hosts["a1"].path("/aside.json")) else { panic!("{waiting:?}") };
+        let next = 1 + gone.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+        std::fs::rename(gone, &aside).unwrap();
+        world.proxy.through();
+        for (minutes, alarms) in [(0, 0), (9, 0), (3, 1), (5, 1)] {
+            world.shift_clock(minutes * 60);
+            let said = world.tick_unchecked("a1");
+            assert!(said.all().contains(&format!("the server misses statements before {next}")), "{said}");
+            let told = world.assent(&["site", "alarms"]).ok().out;
+            assert_eq!(told.matches("chain_gap  ").count(), alarms, "{told}");
+            assert!(alarms == 0 || told.contains("a1"), "{told}");
+            assert!(world.change_file(&second).receipts.is_empty(), "nothing counts that comes too early");
+        }
+        std::fs::rename(&aside, gone).unwrap();
+        world.tick("a1");
+        world.tick("a1");
+        assert_eq!(world.hosts["a1"].spooled(), 0);
+        for id in [&first, &second] {
+            assert_eq!(world.change_file(id).receipts.len(), 1);
+        }
+        assert!(world.assent(&["site", "alarms"]).ok().out.contains("chain_gap"), "it stays on record");
+        world.check();
+    }
+}
+
+on_both! {
     fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(world) {
         for host in ["a1", "a2", "a3"] {
             world.join(host, "production");

@@ -139,14 +139,19 @@ on_both! {
         let before = std::fs::read(&file).unwrap();
         world.tick("a1");
         assert_eq!(std::fs::read(&file).unwrap(), before, "a fresh one is left alone");
+        let (old, ask) = (world.as_host("a1"), || Message::request("GET", "/agent/v1/work", b""));
+        assert_eq!(old.send(ask()).status(), 200);
         // Agent certificates live 90 days; the server's own still holds.
         world.shift_clock(120 * 86_400);
+        assert!(old.try_send(ask()).is_err(), "who has only the old one is not heard");
         world.tick("a1");
         let said = world.tick("a1").ok();
         assert_ne!(std::fs::read(&file).unwrap(), before, "{said}");
         let line = world.get("/v1/hosts").json()[0].clone();
         let seen = line["last_seen"].as_str().unwrap().parse::<Timestamp>().unwrap();
         assert!(world.now().since(seen) < 300, "it is let in with the new one: {line}");
+        assert!(old.try_send(ask()).is_err(), "the old one stays out");
+        assert_eq!(world.as_host("a1").send(ask()).status(), 200);
     }
 }
 

@@ -35,7 +35,6 @@ pub struct Run<'a, H, D> {
     downgrade: bool,
     job: &'a Job<'a>,
     watch: &'a Watch<'a>,
-    began: Instant,
     host: &'a mut H,
     journal: &'a mut Journal<D>,
     /// Resources that this run has changed.
@@ -74,7 +73,6 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             downgrade: ask.downgrade,
             job,
             watch,
-            began: Instant::now(),
             host,
             journal,
             changed: BTreeSet::new(),

@@ -72,7 +72,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         finding: u64,
         tick: &mut Tick,
     ) -> Result<Result<Option<Ready>, Refused>, StateError> {
-        let now = self.clock.now();
+        let time = self.clock.steady();
+        let now = time.now();
         let Some((state, found)) = self.difference(finding)? else { return Ok(Ok(None)) };
         let mut corrections = Corrections::load(&self.state, now)?;
         let resources = match allowed(&corrections, &found) {
@@ -126,7 +127,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let correction = Some(Correction { number, facts: state.facts });
         // A correction brings no program of the agent.
         let vendor = None;
-        let order = Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction };
+        let order =
+            Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, time, correction };
         Ok(Ok(Some(Ready { order, running, corrections })))
     }
 

@@ -96,7 +96,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
             },
         };
         let subject = subject_of_bundle(&bytes);
-        let began = self.clock.now();
+        let time = self.clock.steady();
+        let began = time.now();
         let mut admitted = match self.admitted(key, origin, &bytes, tick, began)? {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err((subject, refused))),
@@ -105,7 +106,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(plan) => plan,
             Err(refused) => return Ok(Err((subject, refused))),
         };
-        let mut now = self.clock.now();
+        let mut now = time.now();
         if is_long_ago(began, now) {
             admitted = match self.admitted(key, origin, &bytes, tick, now)? {
                 Ok(admitted) => admitted,
@@ -120,7 +121,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             Ok(turn) => turn,
             Err(refused) => return Ok(Err((subject, refused))),
         };
-        now = self.clock.now();
+        now = time.now();
         if is_long_ago(asked, now) {
             let again = self.admitted(key, origin, &bytes, tick, now)?;
             let in_time = |admitted: Admitted| self.has_time(&admitted, &plan, now).map(|()| admitted);
@@ -139,7 +140,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let Admitted { manifests, approved, logged, window, gate: _, own_plan } = admitted;
         let vendor = repository.policy.vendor.clone();
         let correction = None;
-        let order = Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, correction };
+        let order =
+            Order { manifests, approved, logged, window, turn, vendor, own_plan, plan, time, correction };
         Ok(Ok((order, running)))
     }
 
@@ -273,9 +275,10 @@ impl<H: Hands, S: Server> Agent<H, S> {
         running: &Running,
         teller: Option<&Teller>,
     ) -> Result<Progress, Refused> {
-        let Self { hands, state, server, clock, .. } = self;
+        let Self { hands, state, server, .. } = self;
         let doors = RefCell::new((state, server, Instant::now()));
-        let now = || clock.now();
+        let time = order.time.clone();
+        let now = || time.now();
         let halted = || {
             let (state, server, looked) = &mut *doors.borrow_mut();
             let due = teller.map_or_else(|| looked.elapsed() >= LOOK_EVERY, Teller::has_news);
@@ -284,7 +287,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             }
             *looked = Instant::now();
             // Best effort: a server that cannot be asked does not stop a run.
-            let repository = pull::repository(state, *server, clock.now());
+            let repository = pull::repository(state, *server, now());
             repository.is_ok_and(|r| r.control.halted.contains(&running.change_id))
         };
         let reach = |within| {

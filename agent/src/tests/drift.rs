@@ -14,7 +14,7 @@ fn read(text: &serde_json::Value) -> Manifest {
 }
 
 /// A manifest of these resources that runs nothing.
-fn manifest(name: &str, version: &str, resources: &serde_json::Value) -> Manifest {
+pub(super) fn manifest(name: &str, version: &str, resources: &serde_json::Value) -> Manifest {
     read(
         &serde_json::json!({ "manifest": name, "version": version, "team": "main", "title": "t", "resources": resources }),
     )

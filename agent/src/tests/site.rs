@@ -2,6 +2,7 @@
 //!
 //! Tests bend single parts of it; everything else stays validly signed.
 
+use crate::clock::Clock;
 use crate::net::{NetError, Sink};
 use crate::server::{CheckIn, Server};
 use crate::tls::Trust;
@@ -205,6 +206,8 @@ pub struct Held {
     pub asked: Vec<AskSlots>,
     /// The budget that has none left.
     pub used_up: Option<UsedUp>,
+    /// A host that takes a slot finds its clock set to this.
+    pub sets_clock: Option<(Clock, Timestamp)>,
     /// False: nobody answers.
     pub online: bool,
     /// The answer to the next statement is lost after it was recorded.
@@ -295,6 +298,7 @@ impl TestSite {
             refuse_words: false,
             asked: vec![],
             used_up: None,
+            sets_clock: None,
             online: true,
             lose_answer: false,
             too_much: None,
@@ -717,6 +721,9 @@ impl Server for TestSite {
     fn slots(&mut self, ask: &AskSlots) -> Result<Slots, NetError> {
         self.0.borrow_mut().answer(|held| {
             held.asked.push(*ask);
+            if let (SlotWish::Take, Some((clock, to))) = (ask.wish, &held.sets_clock) {
+                clock.set(*to);
+            }
             Ok(match (ask.wish, &held.used_up) {
                 (SlotWish::GiveBack, _) => Slots::Returned,
                 (SlotWish::Look | SlotWish::Take | SlotWish::Keep, Some(used)) => Slots::Held(used.clone()),

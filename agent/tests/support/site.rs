@@ -1,6 +1,7 @@
 //! A site with one person whose approvals are real: every token comes from `shared::admit`.
 
 use agent::apply::{self, Job, Progress, Stopped, Warrant, Watch};
+use agent::clock::Clock;
 use agent::disk::Disk;
 use agent::host::{Fault, Host};
 use agent::journal::{Journal, Outcome};
@@ -310,11 +311,12 @@ impl Site {
         let (vault, artifacts) = (&self.vault, &self.artifacts);
         let (approved, facts, vendor, correction) = (&approved, &facts, None, None);
         let job = Job { plan: &now.body, approved, facts, vault, vendor, artifacts, correction };
-        let (clock, asked) = (Cell::new(NOW), Cell::new(0));
+        let (clock, asked) = (Clock::fixed(NOW), Cell::new(0));
+        let time = clock.steady();
         let watch = Watch {
             now: &|| {
-                clock.set(clock.get().plus(self.tick_secs.get()));
-                clock.get()
+                clock.set(clock.now().plus(self.tick_secs.get()));
+                time.now()
             },
             halted: &|| {
                 asked.set(asked.get() + 1);

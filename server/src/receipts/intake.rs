@@ -3,10 +3,8 @@
 //! While one batch becomes durable, the next one gathers. Nothing is answered before it is durable;
 //! a host that does not get the answer sends again and gets the same.
 
-use super::gaps::Gaps;
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict};
-use super::record::{Topics, record};
-use super::store;
+use super::record::{Topics, raise as raise_in, record};
 use crate::fleet::Board;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::Db;
@@ -43,7 +41,6 @@ struct Worker {
     board: Board,
     clock: Clock,
     topics: Topics,
-    gaps: Gaps,
 }
 
 impl Intake {
@@ -51,7 +48,7 @@ impl Intake {
     pub fn start(db: &Db, log: &Log, board: &Board, clock: &Clock, topics: Topics) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (db, log, board, clock) = (db.clone(), log.clone(), board.clone(), clock.clone());
-        tokio::spawn(Worker { db, log, board, clock, topics, gaps: Gaps::default() }.run(jobs));
+        tokio::spawn(Worker { db, log, board, clock, topics }.run(jobs));
         Self { queue }
     }
 
@@ -108,12 +105,6 @@ impl Worker {
     async fn answer(self, jobs: Vec<Job>, verdicts: Vec<Verdict>, now: Timestamp) {
         let mut proven = Vec::with_capacity(jobs.len());
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
-            if let Verdict::Gap { expected } = verdict
-                && let Err(error) = self.note_gap(&job.incoming, expected, now).await
-            {
-                reply(job.reply, Err(error));
-                continue;
-            }
             match refused(&job.incoming, &verdict) {
                 Some(refusal) => reply(job.reply, Err(refusal.into())),
                 None => proven.push(job),
@@ -157,18 +148,6 @@ impl Worker {
         self.db.read("receipts.prove", move |tx| log.prove(tx, &questions)).await
     }
 
-    /// Something before the statement is missing. When that lasts, somebody is told, once for each place.
-    async fn note_gap(&self, incoming: &Incoming, expected: u64, now: Timestamp) -> Result<(), Error> {
-        let header = incoming.header();
-        let agent = header.agent_id;
-        let Some(since) = self.gaps.missing(agent, expected, now) else { return Ok(()) };
-        let detail =
-            format!("it goes on at {}, and statement {expected} has been missing since {since}", header.seq);
-        let evidence = Digest::of(format!("{agent} {expected}").as_bytes());
-        raise(&self.db, NewAlarm { kind: AlarmKind::ChainGap, agent, detail, evidence, held: None }, now)
-            .await
-    }
-
     /// The fleet is the witness of the ledger: what it saw otherwise is kept, whatever we answer.
     async fn note_contradiction(
         &self,
@@ -204,13 +183,7 @@ fn refused(incoming: &Incoming, verdict: &Verdict) -> Option<Refusal> {
 
 /// Keeps an alarm; the same one is kept once.
 pub(super) async fn raise(db: &Db, alarm: NewAlarm, now: Timestamp) -> Result<(), Error> {
-    let (kind, agent, detail) = (alarm.kind, alarm.agent, alarm.detail.clone());
-    let new =
-        db.write("receipts.alarm", move |tx| Ok::<_, Error>(store::record_alarm(tx, &alarm, now)?)).await?;
-    if new {
-        tracing::warn!(kind = kind.as_str(), %agent, detail, "alarm");
-    }
-    Ok(())
+    db.write("receipts.alarm", move |tx| raise_in(tx, &alarm, now)).await
 }
 
 /// A statement that is not this host's own, or not signed by it.

@@ -3,6 +3,7 @@
 //! Everything that follows from a statement happens with it or not at all. A statement that comes again
 //! changes nothing; one that contradicts the chain is kept as evidence beside it and raises an alarm.
 
+use super::gaps;
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
 use super::states::{self, Context};
 use super::store::{self, Recorded};
@@ -123,7 +124,19 @@ impl Chains {
                 alarm(tx, AlarmKind::ChainFork, incoming, detail.clone(), Some(incoming.to_bytes()), now)?;
                 fleet::hold(tx, agent, &detail, now)?;
             }
-            Verdict::Again | Verdict::Gap { .. } | Verdict::Unknown => {}
+            Verdict::Gap { expected } => {
+                if let Some(since) = gaps::note(tx, agent, *expected, now)? {
+                    let detail = format!(
+                        "it goes on at {}, and statement {expected} has been missing since {since}",
+                        header.seq
+                    );
+                    // Once for each place, whatever comes after it.
+                    let evidence = Digest::of(format!("{agent} {expected}").as_bytes());
+                    let kind = AlarmKind::ChainGap;
+                    raise(tx, &NewAlarm { kind, agent, detail, evidence, held: None }, now)?;
+                }
+            }
+            Verdict::Again | Verdict::Unknown => {}
         }
         Ok(verdict)
     }
@@ -148,8 +161,13 @@ fn alarm(
 ) -> Result<(), Error> {
     let agent = incoming.header().agent_id;
     let new = NewAlarm { kind, agent, detail, evidence: incoming.digest(), held };
-    if store::record_alarm(tx, &new, now)? {
-        tracing::warn!(kind = kind.as_str(), %agent, detail = new.detail, "alarm");
+    raise(tx, &new, now)
+}
+
+/// Keeps an alarm; the same one is kept once.
+pub(super) fn raise(tx: &mut Conn, new: &NewAlarm, now: Timestamp) -> Result<(), Error> {
+    if store::record_alarm(tx, new, now)? {
+        tracing::warn!(kind = new.kind.as_str(), agent = %new.agent, detail = new.detail, "alarm");
     }
     Ok(())
 }
