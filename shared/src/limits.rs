@@ -22,6 +22,8 @@ pub const WINDOW_RULES: usize = 16;
 pub const RECURRENCE_BYTES: usize = 256;
 /// The longest name of the time zone database has 32.
 pub const ZONE_BYTES: usize = 64;
+/// Windows of one rule of a calendar that are taken out.
+pub const RULE_EXCEPTIONS: usize = 500;
 /// One window of a rule, in seconds: a week. What takes longer is not a window but a period.
 pub const WINDOW_SECONDS: u32 = 7 * 86_400;
 /// Days between creation of a change and its end.

@@ -5,6 +5,7 @@ use crate::digest::{Digest, hex};
 use crate::ids::{AgentId, ChangeId, PersonId, SiteId};
 use crate::strict;
 use crate::time::Timestamp;
+use crate::windows::CalendarName;
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -50,6 +51,10 @@ kinds! {
     ApprovalReminder "approval.reminder",
     /// A review that had to be done by now.
     ReviewOverdue "review.overdue",
+    /// A subscribed calendar could not be read for long.
+    CalendarOld "calendar.old",
+    /// What was read from an address would open closed times, and waits for a word.
+    CalendarWaits "calendar.waits",
     FindingOpened "finding.opened",
     HostJoined "host.joined",
     /// The server gives it no new work until somebody enables it again.
@@ -108,6 +113,9 @@ pub struct About {
     pub ci: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Name of a calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarName>,
     /// Kind of an alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
@@ -173,6 +181,7 @@ fn place(kind: NewsKind, about: &About) -> String {
     match about {
         About { change: Some(change), .. } => format!("/v1/changes/{change}"),
         About { finding: Some(finding), .. } => format!("/v1/findings/{finding}"),
+        About { calendar: Some(calendar), .. } => format!("/v1/calendars/{calendar}"),
         About { ci: Some(ci), .. } => format!("/v1/cis/{ci}"),
         _ => "/v1/site".into(),
     }

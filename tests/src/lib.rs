@@ -10,6 +10,7 @@
 pub mod anyrepo;
 pub mod apt;
 pub mod check;
+pub mod feed;
 pub mod forge;
 pub mod http;
 pub mod machine;

@@ -5,8 +5,10 @@
 
 use crate::apt::{Package, Repository};
 use crate::check;
+use crate::feed::Feed;
 use crate::programs::Said;
 use crate::world::{NewChange, Second, World};
+use shared::time::{Interval, Timestamp};
 use std::collections::BTreeMap;
 
 /// One line of a scenario.
@@ -23,6 +25,8 @@ struct Run<'w> {
     changes: BTreeMap<String, String>,
     repository: Option<Repository>,
     second: Option<Second>,
+    /// With the time from which its times count.
+    feed: Option<(Feed, Timestamp)>,
 }
 
 /// Plays a scenario on a new world.
@@ -30,7 +34,7 @@ struct Run<'w> {
 /// # Panics
 /// At the first step that does not end as written; the message has its line.
 pub fn play(name: &str, text: &str, world: &mut World) {
-    let mut run = Run { world, changes: BTreeMap::new(), repository: None, second: None };
+    let mut run = Run { world, changes: BTreeMap::new(), repository: None, second: None, feed: None };
     for step in parse(text) {
         let at = format!("{name}:{}: {}", step.line, step.words.join(" "));
         if let Err(why) = run.step(&step.words, &step.block) {
@@ -84,6 +88,7 @@ impl Run<'_> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match *words.as_slice() {
             ["repository"] => self.repository(block),
+            ["feed"] => self.feed(block),
             ["hosts", ref names @ ..] => self.hosts(names),
             ["corrections", hours] => {
                 self.world.let_corrections_stand(hours.parse().unwrap());
@@ -134,7 +139,10 @@ impl Run<'_> {
 
     /// `approve C1`, `reject C1 WHY`, and everything that begins with `assent` or is a subcommand of change.
     fn command(&self, words: &[&str]) -> Vec<String> {
-        let id = |alias: &str| self.changes.get(alias).cloned().unwrap_or_else(|| alias.to_owned());
+        let id = |alias: &str| match (alias, &self.feed) {
+            ("FEED", Some((feed, _))) => feed.url.clone(),
+            _ => self.changes.get(alias).cloned().unwrap_or_else(|| alias.to_owned()),
+        };
         let all: Vec<String> = match *words {
             ["approve", alias] => {
                 vec!["approve".into(), id(alias), "--yes".into(), "--expires".into(), "24h".into()]
@@ -166,6 +174,22 @@ impl Run<'_> {
             }
         };
         ensure(said.code != 0 && said.all().contains(text), said)
+    }
+
+    /// A calendar of somebody else's, from now on with these times; its address is `FEED`.
+    fn feed(&mut self, block: &str) -> Outcome {
+        if self.feed.is_none() {
+            self.world.reach("127.0.0.0/8");
+        }
+        let (feed, now) = self.feed.get_or_insert_with(|| (Feed::open(), self.world.now()));
+        let at = |text: &str| if text == "now" { *now } else { now.plus(seconds(text)) };
+        let time = |line: &str| {
+            let (from, until) = line.split_once("..").expect("a time is written FROM..UNTIL");
+            Interval { from: at(from), until: at(until) }
+        };
+        let times: Vec<Interval> = block.lines().map(time).collect();
+        feed.say(&times);
+        Ok(())
     }
 
     fn repository(&mut self, block: &str) -> Outcome {
@@ -276,6 +300,7 @@ impl Run<'_> {
                 ensure(found == state, format!("{alias} is {found:?}"))
             }
             [alias, "has", number, "plan", "classes"] => self.plan_classes(alias, number),
+            ["calendar", name, ref texts @ ..] => self.calendar(name, texts),
             [host, "because", alias, ref why @ ..] => self.because(host, alias, why),
             [host, "receipt", alias, ref outcome @ ..] => {
                 let receipt = self.world.hosts[host].receipt(&self.changes[alias]);
@@ -335,6 +360,19 @@ impl Run<'_> {
         }
         let found = said.out.lines().any(|line| texts.iter().all(|text| line.contains(text)));
         ensure(found && said.code == 0, format!("{texts:?} is in no line of {said}"))
+    }
+
+    /// The server reads calendars in its own time.
+    fn calendar(&self, name: &str, texts: &[&str]) -> Outcome {
+        let mut said = self.world.assent(&["calendar", "show", name]);
+        for _ in 0..100 {
+            if texts.iter().all(|text| said.out.contains(text)) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            said = self.world.assent(&["calendar", "show", name]);
+        }
+        ensure(texts.iter().all(|text| said.out.contains(text)), format!("{texts:?} is not in {said}"))
     }
 
     /// The server heard of the host in the last minutes by this world's clock.

@@ -27,6 +27,7 @@ scenarios! {
     a_failing_health_check_takes_everything_back = "failing-health.txt",
     nothing_starts_outside_its_window = "windows.txt",
     nothing_starts_in_a_blackout = "blackouts.txt",
+    a_freeze_from_a_subscribed_calendar_holds_until_somebody_says_otherwise = "subscribed.txt",
     whatever_stops_a_change_stops_it_on_the_host = "stops.txt",
     a_host_that_would_do_more_than_approved_does_nothing = "drift.txt",
     a_program_that_was_exchanged_after_the_approval_is_not_run = "programs.txt",

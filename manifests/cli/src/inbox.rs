@@ -18,20 +18,22 @@ pub fn show(session: &Session, json: bool) -> Done {
     if items.is_empty() && worries.is_empty() {
         return term::print(&format!("{}\n", lang.word(Word::NothingWaits)));
     }
-    let mut rows = match items.is_empty() {
-        true => Vec::new(),
-        false => vec![lang.heads(Word::HeadsOfInbox)],
-    };
-    rows.extend(items.iter().map(|item: &InboxItem| {
+    let mut rows = Vec::new();
+    rows.extend(items.iter().filter_map(|item: &InboxItem| {
         let what = lang.word(match item.kind {
             InboxKind::Approve => Word::ApprovalMissing,
             InboxKind::Review => Word::ReviewMissing,
             InboxKind::Expired => Word::EndedUnapproved,
+            // Everybody is told of calendars, below.
+            InboxKind::CalendarOld | InboxKind::CalendarWaits => return None,
         });
         let what = if item.urgent { format!("{} {what}", lang.word(Word::Urgent)) } else { what.to_owned() };
         let until = window::local_in(lang, item.due, &zone);
-        vec![item.change.to_string(), what, until, text::clean(&item.title)]
+        Some(vec![item.change.as_ref()?.to_string(), what, until, text::clean(&item.title)])
     }));
+    if !rows.is_empty() {
+        rows.insert(0, lang.heads(Word::HeadsOfInbox));
+    }
     let mut out = text::table(&rows);
     for worry in worries {
         out.push_str(&format!("{worry}\n"));

@@ -11,7 +11,7 @@ mod subscription;
 mod tests;
 
 pub use api::people;
-pub use subscription::jobs;
+pub use subscription::{Worry, jobs, worries};
 
 use crate::fleet::Chosen;
 use crate::kernel::db::Conn;

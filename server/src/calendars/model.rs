@@ -12,6 +12,10 @@ use shared::wire::{Calendar, PutCalendar};
 const TIMES: usize = 500;
 /// Hosts that one calendar names; more are chosen by labels.
 const HOSTS: usize = 2_000;
+/// Rules of one calendar: the events that come again in a calendar of a whole firm.
+const RULES: usize = 100;
+/// One time of a rule, seconds: two months. Changes have shorter windows; what holds them may be long.
+const LONGEST_S: i64 = 62 * 86_400;
 /// How far ahead times are looked for that are shown or compared.
 const AHEAD_SECS: i64 = 400 * 86_400;
 /// Windows of one rule that are looked at: each day of two years.
@@ -68,8 +72,12 @@ pub(super) fn check_times(calendar: &Calendar, now: Timestamp) -> Result<(), Str
     if calendar.rules.is_empty() && calendar.times.is_empty() {
         return Err("it has neither rules nor times".into());
     }
-    if calendar.rules.len() > limits::WINDOW_RULES || !calendar.rules.iter().all(WindowRule::length_fits) {
-        return Err(format!("at most {} rules, each for a minute to a week", limits::WINDOW_RULES));
+    let lengths = calendar.rules.iter().map(WindowRule::longest_s);
+    if calendar.rules.len() > RULES || !lengths.into_iter().all(|length| (60..=LONGEST_S).contains(&length)) {
+        return Err(format!("at most {RULES} rules, each for a minute to two months"));
+    }
+    if calendar.rules.iter().any(|rule| rule.except.len() > limits::RULE_EXCEPTIONS) {
+        return Err(format!("at most {} exceptions of a rule", limits::RULE_EXCEPTIONS));
     }
     if calendar.times.len() > TIMES || calendar.times.iter().any(|time| time.is_empty()) {
         return Err(format!("at most {TIMES} single times, and each ends after it begins"));
@@ -77,7 +85,8 @@ pub(super) fn check_times(calendar: &Calendar, now: Timestamp) -> Result<(), Str
     for rule in &calendar.rules {
         let zone = zone(&rule.zone)
             .ok_or_else(|| format!("the server does not know the time zone {}", rule.zone))?;
-        let found = rule.occurrences(&zone, now, 2).map_err(|why| why.to_string())?;
+        // One that began before may still be open.
+        let found = rule.occurrences(&zone, now.plus(-rule.longest_s()), 2).map_err(|why| why.to_string())?;
         if found.is_empty() {
             return Err(format!("the rule {} gives no time within eleven years", rule.rrule));
         }
@@ -108,7 +117,7 @@ pub(super) fn times(calendar: &Calendar, span: Interval) -> Result<Vec<Interval>
         let damaged = |why: String| Error::fault(format!("working out the rule {}", rule.rrule), why);
         let zone = zone(&rule.zone).ok_or_else(|| damaged(format!("{} is not known here", rule.zone)))?;
         // One that began before may still be open.
-        let from = span.from.plus(-i64::from(limits::WINDOW_SECONDS));
+        let from = span.from.plus(-rule.longest_s());
         let windows = rule.occurrences(&zone, from, OCCURRENCES).map_err(|why| damaged(why.to_string()))?;
         found.extend(windows.into_iter().map(|window| window.interval));
     }

@@ -75,8 +75,10 @@ pub(super) async fn send(
 pub(super) fn write(items: &[InboxItem], language: Language, url: &str) -> Letter {
     let urgent = items.iter().any(|item| item.is_pressing());
     let count = items.len().to_string();
+    let calendars = items.iter().all(|item| item.calendar.is_some());
     let key = match (urgent, items) {
         (true, _) => "mail.subject_urgent",
+        (false, _) if calendars => "mail.subject_calendars",
         (false, [_]) => "mail.subject_one",
         (false, _) => "mail.subject",
     };
@@ -106,10 +108,14 @@ fn line(item: &InboxItem, language: Language) -> String {
     let number = item.register.as_ref().map(|number| format!(" ({number})")).unwrap_or_default();
     let urgent = if item.urgent { format!(" {}", language.text("mail.urgent")) } else { String::new() };
     let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &[("at", item.due.to_string())]);
+    let (change, calendar) = (&item.change, &item.calendar);
+    let change = change.as_ref().map(ToString::to_string);
+    let subject = change.or_else(|| calendar.as_ref().map(ToString::to_string)).unwrap_or_default();
     let command = match item.kind {
-        InboxKind::Approve => format!("assent approve {}", item.change),
-        InboxKind::Review => format!("assent change close {}", item.change),
-        InboxKind::Expired => format!("assent change show {}", item.change),
+        InboxKind::Approve => format!("assent approve {subject}"),
+        InboxKind::Review => format!("assent change close {subject}"),
+        InboxKind::Expired => format!("assent change show {subject}"),
+        InboxKind::CalendarOld | InboxKind::CalendarWaits => format!("assent calendar show {subject}"),
     };
-    format!("  {}{number}{urgent}: {title}\n    {due}\n    {command}\n", item.change)
+    format!("  {subject}{number}{urgent}: {title}\n    {due}\n    {command}\n")
 }

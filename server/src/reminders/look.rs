@@ -38,6 +38,8 @@ fn moments(item: &InboxItem) -> Vec<(NewsKind, &'static str, Timestamp)> {
         // The change's own news say so.
         InboxKind::Expired => Vec::new(),
         InboxKind::Review => vec![(NewsKind::ReviewOverdue, "overdue", item.due)],
+        InboxKind::CalendarOld => vec![(NewsKind::CalendarOld, "told", item.due)],
+        InboxKind::CalendarWaits => vec![(NewsKind::CalendarWaits, "told", item.due)],
         InboxKind::Approve => {
             let start = item.starts.map(|at| (NewsKind::ApprovalReminder, "start", at.plus(-AHEAD_SECS)));
             let end = (NewsKind::ApprovalReminder, "end", item.due.plus(-AHEAD_SECS));
@@ -50,7 +52,7 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
     let mut items: BTreeMap<String, (&InboxItem, Vec<PersonId>)> = BTreeMap::new();
     for (person, item) in all.iter().flat_map(|(person, items)| items.iter().map(move |item| (person, item)))
     {
-        let key = format!("{} {} {}", item.kind.as_str(), item.change, item.revision);
+        let key = format!("{} {}", item.kind.as_str(), item.subject());
         items.entry(key).or_insert((item, Vec::new())).1.push(person.clone());
     }
     for (key, (item, persons)) in items {
@@ -59,9 +61,10 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
                 continue;
             }
             let about = About {
-                change: Some(item.change.clone()),
+                change: item.change.clone(),
                 register: item.register.clone(),
-                revision: Some(item.revision),
+                revision: item.revision,
+                calendar: item.calendar.clone(),
                 due: Some(item.due),
                 asked: persons.clone(),
                 ..About::default()
@@ -70,6 +73,26 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether there is something that is told each day, or that was not told yet: of a calendar people hear once.
+fn is_to_be_told(
+    tx: &mut Conn,
+    person: &PersonId,
+    items: &[InboxItem],
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let mut told = false;
+    for item in items {
+        told |= match item.calendar {
+            Some(_) => {
+                let key = format!("mail {} {} {person}", item.kind.as_str(), item.subject());
+                store::record_said(tx, &key, now)?
+            }
+            None => true,
+        };
+    }
+    Ok(told)
 }
 
 /// One a day for each person with an address, and one at once for each emergency.
@@ -81,10 +104,11 @@ fn write_letters(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Err
         }
         let mut urgent = false;
         for item in items.iter().filter(|item| item.is_pressing()) {
-            urgent |=
-                store::record_said(tx, &format!("urgent {} {} {person}", item.change, item.revision), now)?;
+            urgent |= store::record_said(tx, &format!("urgent {} {person}", item.subject()), now)?;
         }
-        let daily = mailed < day(now) && now.0.rem_euclid(86_400) >= MORNING_SECS;
+        let daily = mailed < day(now)
+            && now.0.rem_euclid(86_400) >= MORNING_SECS
+            && is_to_be_told(tx, person, items, now)?;
         if daily || urgent {
             outbox::put(tx, TOPIC, person.as_str(), "{}", now)?;
         }

@@ -1,5 +1,7 @@
-//! What waits for whom: approvals that the policy still asks for, and reviews that have to be done.
+//! What waits for whom: approvals that the policy still asks for, reviews that have to be done, and subscribed calendars that
+//! somebody should look at.
 
+use crate::calendars::{self, Worry};
 use crate::changes::{self, Row};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -34,6 +36,14 @@ pub(super) fn waiting(tx: &mut Conn, now: Timestamp) -> Result<Waiting, Error> {
         let change = changes::revision(tx, &row)?.body;
         all.entry(change.author.clone()).or_default().push(item(InboxKind::Expired, &row, &change));
     }
+    for worry in calendars::worries(tx, now)? {
+        let Worry { calendar, title, subscriber, waits, since } = worry;
+        let kind = if waits { InboxKind::CalendarWaits } else { InboxKind::CalendarOld };
+        let (change, revision, register, starts) = Default::default();
+        let (calendar, urgent, due) = (Some(calendar), false, since);
+        let item = InboxItem { kind, change, revision, calendar, register, title, urgent, due, starts };
+        all.entry(subscriber).or_default().push(item);
+    }
     for items in all.values_mut() {
         items.sort_by_key(|item| (!item.urgent, item.due));
     }
@@ -43,8 +53,9 @@ pub(super) fn waiting(tx: &mut Conn, now: Timestamp) -> Result<Waiting, Error> {
 fn item(kind: InboxKind, row: &Row, change: &Change) -> InboxItem {
     InboxItem {
         kind,
-        change: change.change_id.clone(),
-        revision: change.revision,
+        change: Some(change.change_id.clone()),
+        revision: Some(change.revision),
+        calendar: None,
         register: row.register.clone(),
         title: change.title.clone(),
         urgent: false,

@@ -89,6 +89,10 @@ impl Change {
             "a change has at most 16 rules for windows, each of a minute to a week",
         );
         problems.need(
+            self.window_rules.iter().all(WindowRule::is_plain),
+            "rules for the windows of a change have neither exceptions nor an end: its intervals say which there are",
+        );
+        problems.need(
             self.correct_until.is_none_or(|at| at > self.created && at <= self.latest_end()),
             "corrections end after the change was created and at most 90 days later",
         );

@@ -66,23 +66,23 @@ impl WindowRule {
         from: Timestamp,
         most: usize,
     ) -> Result<Vec<Occurrence>, NoWindows> {
-        let contradiction =
-            |why: String| NoWindows::Contradiction(self.rrule.to_string(), crate::strict::shorten(&why));
-        let first = on_the_wall(self.first.civil()).ok_or_else(|| contradiction("its start".into()))?;
-        let rule: RRule<Unvalidated> =
-            self.rrule.as_str().parse().map_err(|e: rrule::RRuleError| contradiction(e.to_string()))?;
-        let rule = rule.validate(first).map_err(|e| contradiction(e.to_string()))?;
-        let days = RRuleSet::new(first).rrule(rule).limit();
+        let days = self.days()?;
         let end = from.plus(YEARS * 366 * DAY);
         let mut found: Vec<Occurrence> = Vec::new();
         for day in &days {
-            let Ok(wall) = jiff::Timestamp::from_second(day.timestamp()) else { break };
-            let Some(next) = self.occurrence(TimeZone::UTC.to_datetime(wall), zone) else { break };
+            let Some(wall) = off_the_wall(&day) else { break };
+            if self.last.is_some_and(|last| wall > last.civil()) {
+                break;
+            }
+            let Some(next) = self.occurrence(wall, zone) else { break };
             if next.interval.from < from {
                 continue;
             }
             if next.interval.from > end {
                 break;
+            }
+            if self.takes_out(&next, zone) {
+                continue;
             }
             if found.last().is_some_and(|last| last.interval.until > next.interval.from) {
                 return Err(NoWindows::Overlap(self.rrule.to_string()));
@@ -94,6 +94,37 @@ impl WindowRule {
             found.push(next);
         }
         Ok(found)
+    }
+
+    /// The start on the wall of its window of this number, from 1, whatever is taken out; `None` where there are fewer.
+    ///
+    /// # Errors
+    /// The rule can never be met by its own words.
+    pub fn nth(&self, number: usize) -> Result<Option<WallTime>, NoWindows> {
+        let days = self.days()?;
+        let mut days = days.into_iter().skip(number.saturating_sub(1));
+        Ok(days.next().and_then(|day| off_the_wall(&day)).map(WallTime::from))
+    }
+
+    /// The days of its windows, each with the time of day at which one starts, as if they were in UTC.
+    fn days(&self) -> Result<RRuleSet, NoWindows> {
+        let contradiction =
+            |why: String| NoWindows::Contradiction(self.rrule.to_string(), crate::strict::shorten(&why));
+        let first = on_the_wall(self.first.civil()).ok_or_else(|| contradiction("its start".into()))?;
+        let rule: RRule<Unvalidated> =
+            self.rrule.as_str().parse().map_err(|e: rrule::RRuleError| contradiction(e.to_string()))?;
+        let rule = rule.validate(first).map_err(|e| contradiction(e.to_string()))?;
+        Ok(RRuleSet::new(first).rrule(rule).limit())
+    }
+
+    /// Where clocks jump over a start, it is named by itself or by when the window really starts.
+    fn takes_out(&self, window: &Occurrence, zone: &TimeZone) -> bool {
+        let starts = || {
+            let at = jiff::Timestamp::from_second(window.interval.from.0).ok()?;
+            Some(WallTime::from(zone.to_datetime(at)))
+        };
+        !self.except.is_empty()
+            && (self.except.contains(&window.wall) || starts().is_some_and(|at| self.except.contains(&at)))
     }
 
     fn occurrence(&self, wall: DateTime, zone: &TimeZone) -> Option<Occurrence> {
@@ -175,6 +206,11 @@ impl Change {
         let differs = Differs { signed: without(&self.intervals, &now), now: without(&now, &self.intervals) };
         Ok((!differs.signed.is_empty() || !differs.now.is_empty()).then_some(differs))
     }
+}
+
+fn off_the_wall(day: &chrono::DateTime<rrule::Tz>) -> Option<DateTime> {
+    let at = jiff::Timestamp::from_second(day.timestamp()).ok()?;
+    Some(TimeZone::UTC.to_datetime(at))
 }
 
 /// The reading of a clock on the wall as if it were in UTC: only days are counted there, and UTC has no jumps.

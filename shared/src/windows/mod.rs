@@ -21,7 +21,9 @@ pub use phrase::{FORMS, NotARule, Phrase};
 
 use crate::limits;
 use crate::strict;
+use crate::time::Timestamp;
 use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -37,6 +39,12 @@ pub struct WindowRule {
     pub first: WallTime,
     pub end: RuleEnd,
     pub zone: ZoneName,
+    /// Starts, as the rule has them on the wall, at which there is no window.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub except: BTreeSet<WallTime>,
+    /// No window starts later on the wall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<WallTime>,
 }
 
 /// When each window of a rule ends.
@@ -227,5 +235,30 @@ impl WindowRule {
             RuleEnd::AfterS(seconds) => (60..=limits::WINDOW_SECONDS).contains(&seconds),
             RuleEnd::At(_) => true,
         }
+    }
+
+    /// Seconds that none of its windows is longer than.
+    pub fn longest_s(&self) -> i64 {
+        match self.end {
+            RuleEnd::AfterS(seconds) => i64::from(seconds),
+            // A day, and what clocks may be put back.
+            RuleEnd::At(_) => 86_400 + 3 * 3_600,
+        }
+    }
+
+    /// Whether it has neither exceptions nor an end, as authors of changes write them.
+    pub fn is_plain(&self) -> bool {
+        self.except.is_empty() && self.last.is_none()
+    }
+
+    /// Without the exceptions that are over, which make no difference any more.
+    #[must_use]
+    pub fn coming(mut self, now: Timestamp) -> Self {
+        // No zone is further from UTC than a day.
+        let still = now.plus(-self.longest_s() - 86_400);
+        let in_utc =
+            |at: &WallTime| TimeZone::UTC.to_timestamp(at.civil()).map(|at| Timestamp(at.as_second()));
+        self.except.retain(|at| in_utc(at).is_ok_and(|at| at > still));
+        self
     }
 }

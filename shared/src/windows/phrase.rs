@@ -40,7 +40,8 @@ impl Phrase {
             day = next;
         }
         let first = WallTime::from(day.to_datetime(self.start.civil()));
-        WindowRule { rrule: self.rrule, first, end: self.end, zone }
+        let (except, last) = Default::default();
+        WindowRule { rrule: self.rrule, first, end: self.end, zone, except, last }
     }
 }
 

@@ -56,11 +56,12 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// Whether `new` says nothing else: times that are over by now make no difference.
+    /// Whether `new` says nothing else: times and exceptions that are over by now make no difference.
     pub fn says_the_same(&self, new: &Self, now: Timestamp) -> bool {
         let coming = |calendar: &Self| {
             let mut calendar = calendar.clone();
             calendar.times.retain(|time| time.until > now);
+            calendar.rules = calendar.rules.into_iter().map(|rule| rule.coming(now)).collect();
             calendar
         };
         coming(self) == coming(new)

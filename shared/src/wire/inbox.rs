@@ -2,6 +2,7 @@
 
 use crate::ids::{ChangeId, PersonId};
 use crate::time::Timestamp;
+use crate::windows::CalendarName;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,16 +15,23 @@ pub enum InboxKind {
     Review,
     /// The person's own change has ended, because nobody approved it in time.
     Expired,
+    /// A calendar that the person has subscribed to was not read for long.
+    CalendarOld,
+    /// What was read for it would open closed times, and waits for a word.
+    CalendarWaits,
 }
 
 impl InboxKind {
-    pub const ALL: &'static [Self] = &[Self::Approve, Self::Review, Self::Expired];
+    pub const ALL: &'static [Self] =
+        &[Self::Approve, Self::Review, Self::Expired, Self::CalendarOld, Self::CalendarWaits];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approve => "approve",
             Self::Review => "review",
             Self::Expired => "expired",
+            Self::CalendarOld => "calendar_old",
+            Self::CalendarWaits => "calendar_waits",
         }
     }
 }
@@ -34,15 +42,19 @@ impl InboxKind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InboxItem {
     pub kind: InboxKind,
-    pub change: ChangeId,
-    pub revision: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarName>,
     /// Its number of the year.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<String>,
     pub title: String,
     /// An emergency.
     pub urgent: bool,
-    /// Until when it is of use, or when it ended.
+    /// Until when it is of use, when it ended, or since when a calendar is old or waits.
     pub due: Timestamp,
     /// When hosts could begin next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +65,15 @@ impl InboxItem {
     /// An emergency that the person's word is missing for.
     pub fn is_pressing(&self) -> bool {
         self.urgent && self.kind == InboxKind::Approve
+    }
+
+    /// What it is about, with what tells it from another time: `C-7 2`, or `freeze` and since when.
+    pub fn subject(&self) -> String {
+        match (&self.change, &self.calendar) {
+            (Some(change), _) => format!("{change} {}", self.revision.unwrap_or_default()),
+            (None, Some(calendar)) => format!("{calendar} {}", self.due),
+            (None, None) => self.due.to_string(),
+        }
     }
 }
 

@@ -131,6 +131,17 @@ impl World {
         self.nodes.iter_mut().for_each(Node::kill);
     }
 
+    /// The server may call these networks, once it starts again.
+    pub fn reach(&mut self, networks: &str) {
+        let text = std::fs::read_to_string(&self.nodes[0].config).unwrap();
+        let mut config: toml::Table = text.parse().unwrap();
+        let outgoing = config.entry("outgoing").or_insert_with(|| toml::Table::new().into());
+        outgoing.as_table_mut().unwrap().insert("networks".into(), networks.into());
+        std::fs::write(&self.nodes[0].config, toml::to_string(&config).unwrap()).unwrap();
+        self.stop_server();
+        self.start_server();
+    }
+
     /// A second server process on the same database and object store; agents go to both in turn.
     pub fn add_node(&mut self) {
         let number = self.nodes.len() + 1;

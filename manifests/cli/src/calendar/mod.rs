@@ -7,7 +7,7 @@ pub mod subscription;
 use crate::author::list::print_json;
 use crate::change::hosts::{find, pairs};
 use crate::error::{Context as _, Done, Failure};
-use crate::lang::Word;
+use crate::lang::{Lang, Word};
 use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
@@ -65,7 +65,7 @@ fn list(session: &Session, json: bool) -> Done {
     }
     let mut rows = vec![lang.heads(Word::HeadsOfCalendars)];
     rows.extend(lines.iter().map(|line| {
-        let next = line.next.map_or("-".to_owned(), |next| span(session, next, &zone));
+        let next = line.next.map_or("-".to_owned(), |next| span(lang, next, &zone));
         let hosts = line.hosts.map_or_else(|| lang.word(Word::All).to_owned(), |hosts| hosts.to_string());
         let read = subscription::cell(session, line, &zone);
         vec![line.name.to_string(), line.mode.as_str().into(), hosts, next, read, text::clean(&line.title)]
@@ -73,8 +73,8 @@ fn list(session: &Session, json: bool) -> Done {
     term::print(&text::table(&rows))
 }
 
-fn span(session: &Session, time: Interval, zone: &TimeZone) -> String {
-    let [from, until] = [time.from, time.until].map(|at| window::local_in(session.lang, at, zone));
+fn span(lang: Lang, time: Interval, zone: &TimeZone) -> String {
+    let [from, until] = [time.from, time.until].map(|at| window::local_in(lang, at, zone));
     format!("{from} .. {until}")
 }
 
@@ -86,7 +86,11 @@ fn show(session: &Session, name: &CalendarName, json: bool) -> Done {
 }
 
 fn print(session: &Session, file: &CalendarFile) -> Done {
-    let (lang, zone) = (session.lang, window::zone(None)?);
+    term::print(&page(session.lang, file, &window::zone(None)?))
+}
+
+/// What the calendar says, how reading it goes, its next times, and who changed it when.
+fn page(lang: Lang, file: &CalendarFile, zone: &TimeZone) -> String {
     let mut out = String::new();
     match file.history.first().and_then(|step| step.calendar.as_ref()) {
         Some(calendar) => {
@@ -113,12 +117,12 @@ fn print(session: &Session, file: &CalendarFile) -> Done {
         None if file.history.is_empty() => out.push_str(&format!("{}\n", file.name)),
         None => out.push_str(&format!("{}  {}\n", file.name, lang.word(Word::CalendarEnded))),
     }
-    out.push_str(&subscription::lines(session, file, &zone));
+    out.push_str(&subscription::lines(lang, file, zone));
     for time in &file.upcoming {
-        out.push_str(&format!("  {}  ({} .. {} UTC)\n", span(session, *time, &zone), time.from, time.until));
+        out.push_str(&format!("  {}  ({} .. {} UTC)\n", span(lang, *time, zone), time.from, time.until));
     }
     for step in &file.history {
-        let at = window::local_in(lang, step.at, &zone);
+        let at = window::local_in(lang, step.at, zone);
         let revision = lang.word(Word::Revision);
         out.push_str(&format!(
             "  {revision} {}  {at}  {}: {}\n",
@@ -127,7 +131,7 @@ fn print(session: &Session, file: &CalendarFile) -> Done {
             text::clean(&step.reason)
         ));
     }
-    term::print(&out)
+    out
 }
 
 fn word_of(held: ChangeType) -> &'static str {

@@ -4,7 +4,7 @@ use super::args::SubscribeArgs;
 use super::{calendar, print, span};
 use crate::error::{Done, Failure};
 use crate::files;
-use crate::lang::Word;
+use crate::lang::{Lang, Word};
 use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
@@ -12,7 +12,9 @@ use crate::{term, text};
 use jiff::tz::TimeZone;
 use shared::limits::URL_BYTES;
 use shared::windows::CalendarName;
-use shared::wire::{AcceptCalendar, CalendarFile, CalendarLine, PutSubscription, Subscription};
+use shared::wire::{
+    AcceptCalendar, CalendarFile, CalendarLine, PutSubscription, Subscription, WaitingCalendar,
+};
 use std::path::Path;
 
 pub fn subscribe(session: &Session, args: &SubscribeArgs) -> Done {
@@ -33,14 +35,30 @@ pub fn subscribe(session: &Session, args: &SubscribeArgs) -> Done {
     };
     let stored = session.api.subscribe_calendar(&args.scope.name, &put, Seen::only(before.as_ref()))?;
     print(session, &stored)?;
-    let hint = session.lang.fill(Word::CalendarReadSoon, args.scope.name.as_str());
-    term::note(&format!("{hint}\n"));
+    term::note(&read_soon(session.lang, &args.scope.name));
     Ok(())
 }
 
 pub fn unsubscribe(session: &Session, name: &CalendarName) -> Done {
     session.api.unsubscribe_calendar(name)?;
-    term::print(&format!("{}\n", session.lang.fill(Word::CalendarUnsubscribed, name.as_str())))
+    term::print(&unsubscribed(session.lang, name))
+}
+
+pub(super) fn read_soon(lang: Lang, name: &CalendarName) -> String {
+    format!("{}\n", lang.fill(Word::CalendarReadSoon, name.as_str()))
+}
+
+pub(super) fn unsubscribed(lang: Lang, name: &CalendarName) -> String {
+    format!("{}\n", lang.fill(Word::CalendarUnsubscribed, name.as_str()))
+}
+
+/// What would be open by what waits.
+pub(super) fn opening(lang: Lang, waiting: &WaitingCalendar, zone: &TimeZone) -> String {
+    let mut out = format!("{}\n", lost(lang, waiting.lost, waiting.of));
+    for time in &waiting.first {
+        out.push_str(&format!("  {}\n", span(lang, *time, zone)));
+    }
+    out
 }
 
 /// Takes what waits, as it is now; what would be open is shown first.
@@ -51,18 +69,13 @@ pub fn accept(session: &Session, name: &CalendarName, reason: &str) -> Done {
         return Err(Failure::refused(format!("nothing waits for a word about the calendar {name}"))
             .remedy(format!("see `assent calendar show {name}`")));
     };
-    let zone = window::zone(None)?;
-    let mut out = format!("{}\n", lost(session, waiting.lost, waiting.of));
-    for time in &waiting.first {
-        out.push_str(&format!("  {}\n", span(session, *time, &zone)));
-    }
-    term::note(&out);
+    term::note(&opening(session.lang, waiting, &window::zone(None)?));
     let accept = AcceptCalendar { sha256: waiting.sha256, reason: reason.to_owned() };
     print(session, &session.api.accept_calendar(name, &accept)?)
 }
 
-fn lost(session: &Session, lost: u32, of: u32) -> String {
-    session.lang.fill(Word::TimesOpened, &format!("{lost}/{of}"))
+fn lost(lang: Lang, lost: u32, of: u32) -> String {
+    lang.fill(Word::TimesOpened, &format!("{lost}/{of}"))
 }
 
 /// In one cell of a table: how reading it goes.
@@ -94,8 +107,7 @@ pub fn worries(session: &Session) -> Done<Vec<String>> {
 }
 
 /// The lines of `assent calendar show` about it.
-pub fn lines(session: &Session, file: &CalendarFile, zone: &TimeZone) -> String {
-    let lang = session.lang;
+pub(super) fn lines(lang: Lang, file: &CalendarFile, zone: &TimeZone) -> String {
     let Some(of) = &file.subscription else { return String::new() };
     let at = |at| window::local_in(lang, at, zone);
     let mut out = String::new();
@@ -121,10 +133,72 @@ pub fn lines(session: &Session, file: &CalendarFile, zone: &TimeZone) -> String 
     }
     if let Some(waiting) = &of.waiting {
         line(lang.fill(Word::CalendarWaits, file.name.as_str()));
-        line(lost(session, waiting.lost, waiting.of));
-        for time in &waiting.first {
-            line(format!("  {}", span(session, *time, zone)));
-        }
+        opening(lang, waiting, zone).lines().for_each(|each| line(each.to_owned()));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::page;
+    use super::*;
+    use crate::change::tests::check_golden;
+    use serde_json::json;
+
+    fn file(subscription: &serde_json::Value) -> CalendarFile {
+        let rules = json!([{
+            "rrule": "FREQ=WEEKLY;BYDAY=MO", "first": "2026-11-23T18:00", "end": { "after_s": 7_200 },
+            "zone": "Europe/Berlin", "except": ["2026-12-21T18:00", "2026-12-28T18:00"], "last": "2027-01-31T23:59",
+        }]);
+        let calendar = json!({
+            "title": "Office\u{1b}[2J freeze", "mode": "hard", "holds": ["standard", "normal"], "rules": rules,
+        });
+        let step = json!({
+            "revision": 1, "at": "2026-11-20T10:00:00Z", "by": "lead", "calendar": calendar,
+            "reason": "read from https://calendar.example.org/***",
+        });
+        let history = if subscription["read"].is_null() { json!([]) } else { json!([step]) };
+        let times = [json!({ "from": "2026-11-23T17:00:00Z", "until": "2026-11-23T19:00:00Z" })];
+        let upcoming = if subscription["read"].is_null() { json!([]) } else { json!(times) };
+        serde_json::from_value(json!({
+            "name": "freeze", "history": history, "upcoming": upcoming, "subscription": subscription,
+        }))
+        .unwrap()
+    }
+
+    fn subscription(more: &serde_json::Value) -> serde_json::Value {
+        let mut all = json!({
+            "from": "https://calendar.example.org/***", "every_s": 21_600, "zone": "Europe/Berlin", "by": "lead",
+            "since": "2026-11-20T09:59:00Z", "reason": "kept by the office", "next": "2026-11-20T09:59:00Z",
+            "stale": false,
+        });
+        for (key, value) in more.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        all
+    }
+
+    #[test]
+    fn what_the_commands_of_subscriptions_say() {
+        let zone = window::zone(Some("Europe/Berlin")).unwrap();
+        let name: CalendarName = "freeze".parse().unwrap();
+        let new = file(&subscription(&json!({})));
+        let first = [json!({ "from": "2026-11-23T17:00:00Z", "until": "2026-11-23T19:00:00Z" })];
+        let waiting = json!({
+            "sha256": "00".repeat(32), "since": "2026-11-20T10:00:00Z", "of": 3, "lost": 2, "first": first,
+        });
+        let old = file(&subscription(&json!({
+            "read": "2026-11-20T10:00:00Z", "changed": "2026-11-20T10:00:00Z", "next": "2026-11-24T10:00:00Z",
+            "failing_since": "2026-11-21T10:00:00Z", "last_error": "it answered with 500", "stale": true,
+            "waiting": waiting,
+        })));
+        for (lang, ending) in [(Lang::En, "en"), (Lang::De, "de")] {
+            let golden =
+                |what: &str, text: String| check_golden(&format!("calendar-{what}.{ending}.txt"), &text);
+            golden("subscribe", format!("{}{}", page(lang, &new, &zone), read_soon(lang, &name)));
+            golden("unsubscribe", unsubscribed(lang, &name));
+            let waits = old.subscription.as_ref().and_then(|of| of.waiting.as_ref()).unwrap();
+            golden("accept", format!("{}{}", opening(lang, waits, &zone), page(lang, &old, &zone)));
+        }
+    }
 }

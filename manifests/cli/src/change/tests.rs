@@ -299,7 +299,7 @@ fn approval(review: &Review, who: &str, n: u8) -> Statement<Approval> {
     Statement::sign(body, &key(n))
 }
 
-fn check_golden(name: &str, found: &str) {
+pub(crate) fn check_golden(name: &str, found: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, found).unwrap();

@@ -111,7 +111,10 @@ pub fn show(args: &WindowArgs, lang: Lang, now: Timestamp) -> Done {
 
 /// A rule for people: `FREQ=MONTHLY;BYDAY=2TU, from 2026-12-01T22:00, Europe/Berlin`.
 pub fn told(rule: &WindowRule) -> String {
-    format!("{}, from {}, {}", rule.rrule, rule.first, rule.zone)
+    let last = rule.last.map(|last| format!(" .. {last}")).unwrap_or_default();
+    let except: Vec<_> = rule.except.iter().map(ToString::to_string).collect();
+    let except = if except.is_empty() { String::new() } else { format!(", - {}", except.join(" - ")) };
+    format!("{}, from {}{last}, {}{except}", rule.rrule, rule.first, rule.zone)
 }
 
 /// Local time, UTC, and what the clocks do.

@@ -14,6 +14,7 @@ pub(super) use api::people;
 pub(super) use reader::{Brought, Failed, Reader};
 #[cfg(test)]
 pub(super) use store::{Taken, record, take};
+pub use store::{Worry, worries};
 pub(super) use store::{assert_none, find, list, lock};
 
 use crate::kernel::clock::Clock;

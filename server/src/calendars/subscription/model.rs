@@ -52,7 +52,12 @@ pub(super) fn shown(url: &str) -> String {
 
 /// Whether what was last read at `read` may be old by now.
 pub(super) fn is_stale(read: Timestamp, every_s: i64, now: Timestamp) -> bool {
-    now.since(read) > every_s.saturating_mul(4).max(STALE_SECS)
+    now > old_from(read, every_s)
+}
+
+/// When what was read at `read` becomes old.
+pub(super) fn old_from(read: Timestamp, every_s: i64) -> Timestamp {
+    read.plus(every_s.saturating_mul(4).max(STALE_SECS))
 }
 
 /// Seconds until it is read again, after so many failures in a row, or none. `wait` is what the other side asks for.

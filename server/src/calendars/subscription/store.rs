@@ -195,6 +195,32 @@ pub(in crate::calendars) fn lock(tx: &mut Conn) -> QueryResult<()> {
     tx.lock(LOCK)
 }
 
+/// A subscribed calendar that its subscriber should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worry {
+    pub calendar: CalendarName,
+    pub title: String,
+    pub subscriber: PersonId,
+    /// What was read waits for a word; otherwise nothing was read for long.
+    pub waits: bool,
+    pub since: Timestamp,
+}
+
+/// By the name of the calendar.
+pub fn worries(tx: &mut Conn, now: Timestamp) -> Result<Vec<Worry>, Error> {
+    let mut found = Vec::new();
+    for (calendar, Listed { shown, scope }) in list(tx, now)? {
+        let worry = |waits, since| {
+            let (calendar, title) = (calendar.clone(), scope.title.clone());
+            Worry { calendar, title, subscriber: shown.by.clone(), waits, since }
+        };
+        let read = shown.read.unwrap_or(shown.since);
+        found.extend(shown.stale.then(|| worry(false, model::old_from(read, shown.every_s.into()))));
+        found.extend(shown.waiting.as_ref().map(|waiting| worry(true, waiting.since)));
+    }
+    Ok(found)
+}
+
 /// For what a person writes by hand.
 ///
 /// # Errors

@@ -67,7 +67,8 @@ async fn a_calendar_that_says_nothing_usable_is_refused_with_what_is_wrong() {
             ("times", json!([]), "neither rules nor times"),
             ("times", json!([{ "from": NOW.to_string(), "until": NOW.to_string() }]), "ends after it begins"),
             ("rules", rule(yearly, "Europe/Entenhausen", 3_600), "does not know the time zone"),
-            ("rules", rule(yearly, "Europe/Berlin", 30), "a minute to a week"),
+            ("rules", rule(yearly, "Europe/Berlin", 30), "a minute to two months"),
+            ("rules", rule(yearly, "Europe/Berlin", 63 * 86_400), "a minute to two months"),
             ("rules", rule("FREQ=DAILY", "Europe/Berlin", 90_000), "overlap"),
             (
                 "rules",

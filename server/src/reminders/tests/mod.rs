@@ -75,7 +75,9 @@ async fn told(world: &World) -> Vec<News> {
     };
     let bodies = world.node.db.write("test", take).await.unwrap();
     let all = bodies.iter().map(|body| serde_json::from_str::<News>(body).unwrap());
-    all.filter(|news| matches!(news.kind, NewsKind::ApprovalReminder | NewsKind::ReviewOverdue)).collect()
+    let own =
+        [NewsKind::ApprovalReminder, NewsKind::ReviewOverdue, NewsKind::CalendarOld, NewsKind::CalendarWaits];
+    all.filter(|news| own.contains(&news.kind)).collect()
 }
 
 async fn waits(world: &World, token: &str) -> Vec<Value> {
@@ -400,5 +402,76 @@ async fn an_address_is_checked_set_and_ended() {
         let token = world.token("cora", "member").await;
         let reply = world.call_on(&world.node, ("GET", "/v1/mail-addresses"), &token, vec![]).await;
         assert_eq!(reply.0, 403, "addresses are nobody else's");
+    }
+}
+
+/// What a reading would have noted.
+async fn noted(world: &World, columns: String) {
+    use diesel::RunQueryDsl as _;
+    let text = format!("UPDATE calendar_subscription SET {columns}");
+    world.write(move |tx| Ok(diesel::sql_query(&text).execute(tx).map(drop)?)).await.unwrap();
+}
+
+#[actix_web::test]
+async fn of_a_calendar_that_is_old_or_waits_its_subscriber_hears_once() {
+    for mut world in World::each(1, 0).await {
+        let mail = with_mail(&mut world, Way::StartTls).await;
+        address(&world, "lead", "en").await;
+        let calendar = json!({ "title": "Office freeze", "mode": "hard", "holds": ["normal"] });
+        let wish = json!({
+            "url": "https://calendar.example.org/secret.ics", "every_s": 3_600, "zone": "UTC", "reason": "x",
+            "calendar": calendar,
+        });
+        world.good("PUT", "/v1/calendars/freeze/subscription", wish).await;
+        let morning = |days: i64| Timestamp((NOW.0.div_euclid(DAY) + days) * DAY + 6 * 3_600 + 1);
+        let turns = async |days: i64| {
+            world.clock.set(morning(days));
+            for _ in 0..3 {
+                turn(&world).await.unwrap();
+            }
+            let news: Vec<_> = told(&world).await.into_iter().map(|news| (news.kind, news.about)).collect();
+            (news, mail.take())
+        };
+        let inbox = async || world.good("GET", "/v1/inbox", ()).await;
+        assert_eq!(inbox().await, json!([]), "{}: it is not old yet", world.engine);
+        let (news, letters) = turns(2).await;
+        let [(NewsKind::CalendarOld, about)] = news.as_slice() else { panic!("{}: {news:?}", world.engine) };
+        assert_eq!(about.calendar.as_ref().map(|name| name.as_str()), Some("freeze"));
+        assert_eq!((about.asked.len(), about.due), (1, Some(NOW.plus(DAY))));
+        let item = inbox().await[0].clone();
+        assert_eq!((&item["kind"], &item["calendar"]), (&json!("calendar_old"), &json!("freeze")));
+        assert!(item.get("change").is_none(), "{item}");
+        let [letter] = letters.as_slice() else { panic!("{}: {}", world.engine, letters.len()) };
+        let text = read(letter);
+        assert!(
+            text.contains("freeze: Office freeze") && text.contains("assent calendar show freeze"),
+            "{text}"
+        );
+        assert!(!text.contains("secret") && letter.data.contains("a subscribed calendar"), "{}", letter.data);
+        // It goes on to be old, and nobody hears of it again.
+        let (news, letters) = turns(3).await;
+        assert_eq!((news.len(), letters.len()), (0, 0), "{}", world.engine);
+        assert_eq!(inbox().await[0]["kind"], "calendar_old");
+        // It was read, and grows old again.
+        noted(&world, format!("read_at = {}", morning(3).0)).await;
+        assert_eq!(inbox().await, json!([]));
+        let (news, letters) = turns(5).await;
+        assert_eq!((news.len(), letters.len()), (1, 1), "{}: another time", world.engine);
+        // What was read waits.
+        let waiting = r#"{"title":"x","mode":"hard","holds":["normal"]}"#;
+        let (read, since) = (morning(6).0, morning(6).0);
+        noted(&world, format!("read_at = {read}, waiting = '{waiting}', waiting_since = {since}")).await;
+        for letters in [1, 0] {
+            let (news, sent) = turns(7 - letters).await;
+            let kinds: Vec<_> = news.iter().map(|(kind, _)| *kind).collect();
+            let expected = vec![NewsKind::CalendarWaits; usize::try_from(letters).unwrap()];
+            assert_eq!(
+                (kinds, sent.len()),
+                (expected, usize::try_from(letters).unwrap()),
+                "{}",
+                world.engine
+            );
+        }
+        assert_eq!(inbox().await[0]["due"], json!(Timestamp(since)), "it waits on");
     }
 }
