@@ -408,9 +408,9 @@ pub fn repair_head(tx: &mut Conn, agent: AgentId) -> Result<bool, Error> {
 
 /// Certificate, and what it was last renewed by.
 pub(super) fn find_certified(tx: &mut Conn, agent: AgentId) -> Result<Option<Certified>, Error> {
+    type Columns = (bool, String, Option<Vec<u8>>, Option<String>);
     let columns = (host::enabled, host::certificate, host::renewal, host::retired_by);
-    let row: Option<(bool, String, Option<Vec<u8>>, Option<String>)> =
-        host::table.find(agent.to_string()).select(columns).first(tx).optional()?;
+    let row: Option<Columns> = host::table.find(agent.to_string()).select(columns).first(tx).optional()?;
     let Some((enabled, certificate, renewal, retired)) = row else { return Ok(None) };
     let renewal = renewal.as_deref().map(digest).transpose()?;
     Ok(Some(Certified { enabled, certificate, renewal, retired }))
