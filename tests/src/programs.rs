@@ -10,11 +10,22 @@ use std::process::{Command, Output, Stdio};
 /// # Panics
 /// It was not built.
 pub fn own(name: &str) -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let dir = here.parent().and_then(Path::parent).unwrap();
-    let path = dir.join(name);
+    let path = place(name);
     assert!(path.exists(), "{} is missing; run cargo build --workspace --bins first", path.display());
     path
+}
+
+/// Where it is: beside what runs, and for benches the agent as it is installed (profile `dist`).
+///
+/// # Panics
+/// The place of what runs is not known.
+pub fn place(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let dir = here.parent().and_then(Path::parent).unwrap();
+    if name == "assent-agent" && dir.ends_with("release") {
+        return dir.with_file_name("dist").join(name);
+    }
+    dir.join(name)
 }
 
 /// Whether a tool is installed; when it is not, the test is skipped under `name` (a failure when CI=true).

@@ -447,8 +447,9 @@ fn neither_a_package_that_restarts_the_agent_nor_a_kill_tears_a_transaction() {
 fn the_first_change_of_the_readme_works_as_it_is_written() {
     on_own_ground(|ground| {
         let machine = Machine::boot(ground, "m1", Disk::Volatile);
-        for name in ["assent", "assent-server", "assent-agent"] {
-            machine.copy(&tests::programs::own(name), &format!("/root/src/target/release/{name}"));
+        for (profile, name) in [("release", "assent"), ("release", "assent-server"), ("dist", "assent-agent")]
+        {
+            machine.copy(&tests::programs::own(name), &format!("/root/src/target/{profile}/{name}"));
         }
         let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for unit in [
