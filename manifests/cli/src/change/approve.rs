@@ -35,7 +35,8 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
         Some(reason) => glass::check(session, &site, reason)?,
         None => check_role(session, &site)?,
     }
-    let id = named(session, args)?;
+    check_named(args)?;
+    let id = session.change(&args.change)?;
     let mut review = fetch(session, &site, &id)?;
     if args.all_plans && review.widen() {
         term::note(&format!("note: {}\n", session.lang.word(Word::Widened)));
@@ -78,14 +79,14 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
 }
 
 /// Whoever does not look at the page that is signed must not leave it to the server which change that is.
-fn named(session: &Session, args: &ApproveArgs) -> Done<ChangeId> {
+fn check_named(args: &ApproveArgs) -> Done {
     match &args.change {
         ChangeRef::Number(number) if args.yes => {
             Err(Failure::usage(format!("with --yes the change is named by its own id, not as {number}"))
                 .why("which change has a number of the year is only the server's word; the id is signed")
                 .remedy(format!("leave --yes out, or see `assent change show {number}` for the id")))
         }
-        named => session.change(named),
+        ChangeRef::Number(_) | ChangeRef::Id(_) => Ok(()),
     }
 }
 
@@ -297,5 +298,31 @@ fn warn_about_age(site: &Site, review: &Review, now: Timestamp) {
         term::note(&format!(
             "note: approvals are good for {hours} hours at this site; yours ends before the first window\n"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Approve {
+        #[command(flatten)]
+        args: ApproveArgs,
+    }
+
+    #[test]
+    fn nobody_approves_unseen_what_only_the_server_says_the_number_is_of() {
+        for (words, allowed) in [
+            (&["x", "N-2026-0014", "--yes"][..], false),
+            (&["x", "N-2026-0014"], true),
+            (&["x", "C-114", "--yes"], true),
+        ] {
+            let Approve { args } = Approve::parse_from(words);
+            let checked = check_named(&args);
+            assert_eq!(checked.is_ok(), allowed, "{words:?}");
+            assert!(checked.err().is_none_or(|failure| failure.to_string().contains("its own id")));
+        }
     }
 }
