@@ -230,7 +230,7 @@ fn exceptions_take_out_what_they_name_and_nothing_else() {
         ("EXDATE;VALUE=DATE:20250101", vec![]),
         ("EXRULE:FREQ=DAILY", vec![]),
     ] {
-        let got = taken(&[&format!("{daily}\r\n{more}").trim_end()]).unwrap();
+        let got = taken(&[format!("{daily}\r\n{more}").trim_end()]).unwrap();
         let expected: Vec<_> =
             all.iter().enumerate().filter(|(n, _)| !without.contains(n)).map(|(_, from)| *from).collect();
         let found = closed(&got, 4);
