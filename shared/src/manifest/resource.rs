@@ -63,14 +63,15 @@ pub(super) use resource;
 #[cfg_attr(feature = "authoring", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
+    // A manifest may have ten thousand of these: what is large and rare lies elsewhere.
     File(File),
     Directory(Directory),
     Package(Package),
     Service(Service),
     Command(Command),
     Symlink(Symlink),
-    Line(Line),
-    Block(Block),
+    Line(Box<Line>),
+    Block(Box<Block>),
     Setting(Setting),
     Sysctl(Sysctl),
     Sudoers(Sudoers),
@@ -89,7 +90,7 @@ pub enum Resource {
     KernelModule(KernelModule),
     External(External),
     Acl(Acl),
-    Agent(AgentProgram),
+    Agent(Box<AgentProgram>),
 }
 
 /// The kind of a resource, without its contents.
@@ -590,9 +591,9 @@ impl Resource {
             Self::File(File { want: FileWant::Present { validate, .. }, .. }) => {
                 validate.as_ref().map(Cow::Borrowed)
             }
-            Self::Line(Line { validate, .. })
-            | Self::Block(Block { validate, .. })
-            | Self::Setting(Setting { validate, .. }) => validate.as_ref().map(Cow::Borrowed),
+            Self::Setting(Setting { validate, .. }) => validate.as_ref().map(Cow::Borrowed),
+            Self::Line(line) => line.validate.as_ref().map(Cow::Borrowed),
+            Self::Block(block) => block.validate.as_ref().map(Cow::Borrowed),
             Self::Sudoers(Sudoers { content: Some(_), .. }) => Some(Cow::Owned(Checker::visudo())),
             _ => None,
         }
