@@ -280,6 +280,60 @@ impl Predicate for Change {
     }
 }
 
+/// What every author says, whatever the change is about.
+#[derive(Clone, Debug)]
+pub struct Words {
+    pub site: SiteId,
+    pub change_id: ChangeId,
+    pub revision: u32,
+    pub title: String,
+    pub reason: String,
+    pub author: PersonId,
+    pub created: Timestamp,
+    pub not_after: Timestamp,
+    /// How it is taken back.
+    pub undo: String,
+    pub supersedes: Option<Digest>,
+}
+
+impl Words {
+    /// Them alone, about nothing yet.
+    pub fn alone(self) -> Change {
+        let Self { site, change_id, revision, title, reason, author, created, not_after, undo, supersedes } =
+            self;
+        Change {
+            site,
+            change_id,
+            revision,
+            change_type: ChangeType::Normal,
+            model: None,
+            title,
+            reason,
+            author,
+            created,
+            manifests: Vec::new(),
+            targets: Vec::new(),
+            intervals: Vec::new(),
+            window_rules: Vec::new(),
+            not_after,
+            missed: Missed::Skip,
+            waves: Vec::new(),
+            plan_binding: PlanBinding::Exact,
+            action_classes: BTreeSet::new(),
+            downgrade: false,
+            reboot: Reboot::Never,
+            undo: UndoPlan { text: undo, automatic: false },
+            lift_quarantine: false,
+            correct_until: None,
+            halt_above: None,
+            series: None,
+            supersedes,
+            accepts: Vec::new(),
+            retires: Vec::new(),
+        }
+    }
+}
+
 impl Change {
     pub fn is_retroactive(&self) -> bool {
         self.change_type == ChangeType::Retroactive
@@ -334,27 +388,23 @@ impl Change {
 
     /// The same words without anything that a host would run.
     fn record(self, targets: BTreeSet<Target>) -> Self {
-        Self {
-            model: None,
-            manifests: Vec::new(),
-            targets: targets.into_iter().collect(),
-            intervals: Vec::new(),
-            window_rules: Vec::new(),
-            missed: Missed::Skip,
-            waves: Vec::new(),
-            plan_binding: PlanBinding::Exact,
-            action_classes: BTreeSet::new(),
-            downgrade: false,
-            reboot: Reboot::Never,
-            undo: UndoPlan { automatic: false, ..self.undo },
-            lift_quarantine: false,
-            correct_until: None,
-            halt_above: None,
-            series: None,
-            accepts: Vec::new(),
-            retires: Vec::new(),
-            ..self
-        }
+        let Self {
+            site,
+            change_id,
+            revision,
+            title,
+            reason,
+            author,
+            created,
+            not_after,
+            undo,
+            supersedes,
+            ..
+        } = self;
+        let undo = undo.text;
+        let words =
+            Words { site, change_id, revision, title, reason, author, created, not_after, undo, supersedes };
+        Self { targets: targets.into_iter().collect(), ..words.alone() }
     }
 
     /// The wave of a host, counted from 0; `None` when the host is not a target.

@@ -3,7 +3,8 @@
 //! `draft → in_review → approved → running ⇄ halted → review → closed`; the outcome stands beside the state
 //! only where the change is closed. Who resumes each state after a crash is said at the state.
 //!
-//! A change that only puts something on record (retroactive, or of the register) brings nothing to hosts: `draft → review → closed`, and its review is the approval.
+//! A change that only puts something on record (retroactive, or of the register) brings nothing to hosts:
+//! `draft → review → closed`, and its review is the approval.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -135,7 +136,8 @@ impl State {
         }
     }
 
-    /// The same for a change that brings nothing to hosts: nothing is planned or run, so nothing else leads to `successful` than the quorum.
+    /// The same for a change that brings nothing to hosts: nothing is planned or run, so nothing else leads to `successful`
+    /// than the quorum.
     ///
     /// # Errors
     /// The event does not fit the state of such a change.

@@ -65,12 +65,13 @@ pub(super) fn file(tx: &mut Conn, name: &CalendarName, now: Timestamp) -> Result
     find_file(tx, name, now)?.ok_or_else(|| unknown().into())
 }
 
-/// Whether a request may write, for what is shown of the calendar; the caller holds the locks of all who write it.
+/// Whether a request may write, for what is shown of the calendar. Nobody else writes it until the end of the transaction.
 pub(super) fn check(
     tx: &mut Conn,
     (condition, name): (&Condition, &CalendarName),
     now: Timestamp,
 ) -> Result<(), Error> {
+    subscription::lock(tx)?;
     condition.check(name, || Ok(find_file(tx, name, now)?.map(|file| Tag::of(&file))))
 }
 
@@ -111,7 +112,6 @@ async fn revise(
     model::check(&wish, now)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.store", &name, &wish), now)?;
-        subscription::lock(tx)?;
         check(tx, (&condition, &name), now)?;
         subscription::assert_none(tx, &name)?;
         let mut wish = wish.clone();

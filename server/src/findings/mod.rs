@@ -27,7 +27,8 @@ pub const TOPIC: &str = "findings.said";
 /// Hears of receipts of corrections that were recorded.
 pub const CORRECTED: &str = "findings.corrected";
 
-/// Takes over what hosts said, what retroactive changes accept and which hosts left, and opens again what was ignored until now.
+/// Takes over what hosts said, what retroactive changes accept and which hosts left, and opens again what was ignored until
+/// now.
 pub fn jobs(db: &Db) -> Vec<Job> {
     let (heard, ended, compared) = (db.clone(), db.clone(), db.clone());
     let look = move |tick: Tick| {

@@ -185,6 +185,7 @@ async fn set_labels(
         let host = store::get(tx, &ci)?;
         let id = host.ci;
         audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &labels), now)?;
+        // As they are behind the lock that the trail takes.
         let before = store::get(tx, &host.agent.to_string())?.labels;
         // Sent again because its answer was lost, it finds its own work.
         if before != labels {

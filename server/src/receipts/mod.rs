@@ -4,7 +4,6 @@
 //! Never judges whether a host was right: it records what was signed, and what follows from it.
 
 mod api;
-mod gaps;
 mod intake;
 mod model;
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Everything that follows from a statement happens with it or not at all. A statement that comes again
 //! changes nothing; one that contradicts the chain is kept as evidence beside it and raises an alarm.
 
-use super::gaps;
 use super::model::{AlarmKind, Incoming, NewAlarm, Verdict, judge};
 use super::states::{self, Context};
 use super::store::{self, Recorded};
@@ -21,6 +20,9 @@ use shared::ids::AgentId;
 use shared::receipt::{HostOutcome, Receipt, StepStatus};
 use shared::time::Timestamp;
 use std::collections::{BTreeMap, HashSet};
+
+/// Hosts fill a gap with what they kept, a minute later. One that lasts this long means that a statement is lost, or held back.
+const LASTING_GAP_SECS: i64 = 600;
 
 /// Outbox topics of slices further up; each gets a message with the digest of the new statement as key.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +127,8 @@ impl Chains {
                 fleet::hold(tx, agent, &detail, now)?;
             }
             Verdict::Gap { expected } => {
-                if let Some(since) = gaps::note(tx, agent, *expected, now)? {
+                let since = store::record_gap(tx, agent, *expected, now)?;
+                if now.since(since) >= LASTING_GAP_SECS {
                     let detail = format!(
                         "it goes on at {}, and statement {expected} has been missing since {since}",
                         header.seq

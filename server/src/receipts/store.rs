@@ -77,6 +77,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    chain_gap (agent) {
+        agent -> Text,
+        place -> BigInt,
+        since -> BigInt,
+    }
+}
+
 /// Newest alarms in a list.
 const ALARMS: i64 = 500;
 /// Alarms of one kind about one host; it has long been looked at then.
@@ -217,6 +225,28 @@ fn finding_row(statement: &Statement<Finding>, recorded: &Recorded<'_>) -> Findi
         at: body.header.at.0,
         ledger_index: recorded.index.cast_signed(),
     }
+}
+
+/// Notes that `place` of a host's chain is missing; since when it has been.
+pub(super) fn record_gap(
+    tx: &mut Conn,
+    agent: AgentId,
+    place: u64,
+    now: Timestamp,
+) -> QueryResult<Timestamp> {
+    let (agent, place) = (agent.to_string(), place.cast_signed());
+    let known = chain_gap::table.find(&agent).filter(chain_gap::place.eq(place)).select(chain_gap::since);
+    if let Some(since) = known.first(tx).optional()? {
+        return Ok(Timestamp(since));
+    }
+    let missing = (chain_gap::place.eq(place), chain_gap::since.eq(now.0));
+    each!(tx, |c| diesel::insert_into(chain_gap::table)
+        .values((chain_gap::agent.eq(&agent), missing))
+        .on_conflict(chain_gap::agent)
+        .do_update()
+        .set(missing)
+        .execute(c))?;
+    Ok(now)
 }
 
 /// The same alarm about the same thing is kept once. True the first time. A host that floods fills its own share:

@@ -126,12 +126,13 @@ async fn a_gap_is_named_and_filled_from_there() {
         }
         assert_eq!(alarms(&world).await, [""; 0], "a gap that is filled is no alarm");
 
-        // One that stays is: after a while, and once, however often the host says what comes after it.
+        // One that stays is: after a while, and once, however often the host says what comes after it, and to whom.
         let (missing, later) = (host.receipt(|_| {}), [host.receipt(|_| {}), host.receipt(|_| {})]);
-        for (minute, expected) in [(0, 0), (9, 0), (11, 1), (12, 1)] {
+        let other = world.second_node().await;
+        for (minute, asked, expected) in [(0, node, 0), (9, node, 0), (11, &other, 1), (12, node, 1)] {
             world.clock.set(NOW.plus(minute * 60));
-            assert_eq!(code(node.send(&later[0]).await), "chain.gap");
-            assert_eq!(code(node.send(&later[1]).await), "chain.gap");
+            assert_eq!(code(asked.send(&later[0]).await), "chain.gap");
+            assert_eq!(code(asked.send(&later[1]).await), "chain.gap");
             assert_eq!(alarms(&world).await.len(), expected, "{}: minute {minute}", world.engine);
         }
         assert_eq!(alarms(&world).await, ["chain_gap"], "{}", world.engine);

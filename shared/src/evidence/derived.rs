@@ -96,7 +96,8 @@ pub(super) fn last_step<'c>(contents: &'c Contents, change: &Change, event: &str
     contents.events.values().filter(of_this).max_by_key(|e| e.version)
 }
 
-/// The step with which people said how it went: they close a change, or the last one needed accepts one that brings nothing to hosts.
+/// The step with which people said how it went: they close a change, or the last one needed accepts one that brings nothing
+/// to hosts.
 pub(super) fn review<'c>(contents: &'c Contents, change: &Change) -> Option<&'c ChangeEvent> {
     let quorum = || last_step(contents, change, "the quorum").filter(|_| change.is_record());
     last_step(contents, change, "close").or_else(quorum)

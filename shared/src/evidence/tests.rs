@@ -3,6 +3,7 @@
 mod accepted;
 mod audit;
 mod ledger;
+mod record;
 mod retired;
 mod years;
 

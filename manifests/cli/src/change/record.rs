@@ -6,11 +6,10 @@ use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::window;
 use shared::admit::check_author;
-use shared::change::{Change, ChangeType, Missed, PlanBinding, Reboot, UndoPlan};
+use shared::change::{self, Change};
 use shared::ids::{ChangeId, ChangeRef};
 use shared::statement::Statement;
 use shared::wire::ChangeLine;
-use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -52,36 +51,19 @@ pub fn draft(
         Some(before) => before.body.change_id.clone(),
         None => session.api.new_change()?,
     };
-    let change = about(Change {
+    let words = change::Words {
         site: session.profile.config.site.clone(),
         change_id,
         revision: before.as_ref().map_or(1, |before| before.body.revision.saturating_add(1)),
-        change_type: ChangeType::Retroactive,
         title: words.title.to_owned(),
         reason: words.reason.to_owned(),
         author: session.profile.config.person.clone(),
         created: session.now,
-        manifests: Vec::new(),
-        targets: Vec::new(),
-        intervals: Vec::new(),
-        window_rules: Vec::new(),
         not_after,
-        missed: Missed::Skip,
-        waves: Vec::new(),
-        plan_binding: PlanBinding::Exact,
-        action_classes: BTreeSet::new(),
-        downgrade: false,
-        reboot: Reboot::Never,
-        undo: UndoPlan { text: words.undo.to_owned(), automatic: false },
-        lift_quarantine: false,
-        correct_until: None,
-        halt_above: None,
-        series: None,
-        model: None,
+        undo: words.undo.to_owned(),
         supersedes: before.as_ref().map(|before| before.digest),
-        accepts: Vec::new(),
-        retires: Vec::new(),
-    });
+    };
+    let change = about(words.alone());
     if let Some(problem) = change.problems().into_iter().next() {
         return Err(Failure::usage(format!("this change would be refused: {problem}")));
     }

@@ -1,6 +1,7 @@
 //! What the approver sees, and what is refused before anybody is asked: forged, foreign and altered plans.
 
 mod narrow;
+mod record;
 mod retired;
 mod retroactive;
 

@@ -34,7 +34,6 @@ async fn subscribe(
     model::check(&wish, &config.reach)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.subscribe", &name, &wish), now)?;
-        store::lock(tx)?;
         check(tx, (&condition, &name), now)?;
         let mut wish = wish.clone();
         wish.calendar.search = fleet::spelt_out(tx, wish.calendar.search.as_deref())?;
@@ -55,7 +54,6 @@ async fn unsubscribe(
     let (name, now) = (name.into_inner(), clock.now());
     db.write("calendars.unsubscribe", move |tx| {
         audit::record(tx, &Action::by(&person.person, "calendars.unsubscribe", &name, &()), now)?;
-        store::lock(tx)?;
         check(tx, (&condition, &name), now)?;
         store::end(tx, &name)
     })
@@ -76,7 +74,6 @@ async fn accept(
     check_reason(&wish.reason)?;
     let write = move |tx: &mut Conn| {
         audit::record(tx, &Action::by(&person.person, "calendars.accept", &name, &wish), now)?;
-        store::lock(tx)?;
         check(tx, (&condition, &name), now)?;
         store::accept(tx, &name, &wish, &person.person, now)?;
         file(tx, &name, now)

@@ -190,7 +190,8 @@ pub(in crate::calendars) fn list(
     rows.into_iter().map(|row| Ok((row.name()?, row.listed(tx, now)?))).collect()
 }
 
-/// From here to the end of the transaction nobody else changes a subscription or a subscribed calendar, on any node.
+/// From here to the end of the transaction nobody else changes a subscription or a subscribed calendar, on any node. Whoever writes
+/// for a person holds it before anything is looked at.
 pub(in crate::calendars) fn lock(tx: &mut Conn) -> QueryResult<()> {
     tx.lock(LOCK)
 }
@@ -226,7 +227,6 @@ pub fn worries(tx: &mut Conn, now: Timestamp) -> Result<Vec<Worry>, Error> {
 /// # Errors
 /// `calendar.subscribed`.
 pub(in crate::calendars) fn assert_none(tx: &mut Conn, name: &CalendarName) -> Result<(), Error> {
-    lock(tx)?;
     match row(tx, name)? {
         Some(_) => Err(Refusal::conflict("calendar.subscribed").with("calendar", name).into()),
         None => Ok(()),
@@ -245,7 +245,6 @@ pub(super) fn insert(
     person: &PersonId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    lock(tx)?;
     let scope = strict::to_text(&put.calendar);
     if let Some(old) = row(tx, name)? {
         let of = table::table.find(old.id);
@@ -281,7 +280,6 @@ pub(super) fn insert(
 /// # Errors
 /// `calendar.not_subscribed`.
 pub(super) fn end(tx: &mut Conn, name: &CalendarName) -> Result<(), Error> {
-    lock(tx)?;
     let row = get(tx, name)?;
     Ok(diesel::delete(table::table.find(row.id)).execute(tx).map(drop)?)
 }
@@ -407,7 +405,6 @@ pub(super) fn accept(
     person: &PersonId,
     now: Timestamp,
 ) -> Result<(), Error> {
-    lock(tx)?;
     let row = get(tx, name)?;
     let waiting = row.waiting.filter(|text| Digest::of(text.as_bytes()) == accept.sha256);
     let none = || Refusal::conflict("calendar.nothing_waits").with("calendar", name);

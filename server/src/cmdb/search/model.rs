@@ -78,22 +78,6 @@ impl Field {
         Self::Serial,
         Self::Virtualisation,
     ];
-    /// What is known of a host by what it says and does, and its labels.
-    pub(in crate::cmdb) const OBSERVED: [Self; 13] = [
-        Self::Deb,
-        Self::Rpm,
-        Self::Os,
-        Self::Kernel,
-        Self::Arch,
-        Self::Agent,
-        Self::Service,
-        Self::Label,
-        Self::Local,
-        Self::Serial,
-        Self::Virtualisation,
-        Self::Manifest,
-        Self::Finding,
-    ];
     /// What a look at the past tells.
     pub(in crate::cmdb) const TOLD: [Self; 8] =
         [Self::Deb, Self::Rpm, Self::Os, Self::Kernel, Self::Arch, Self::Agent, Self::Service, Self::Label];
@@ -110,6 +94,11 @@ impl Field {
         Self::Lifecycle,
         Self::Description,
     ];
+
+    /// What is known of a host by what it says and does, and its labels.
+    pub(in crate::cmdb) fn observed() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|field| !Self::DECLARED.contains(field)).collect()
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {

@@ -92,8 +92,8 @@ struct StateRow {
 
 diesel::allow_tables_to_appear_in_same_query!(ci_state, ci_state_past);
 
-/// Keeps what receipts say, each filed under the entry that its host got when it joined: the newest for each resource of a CI, and all of it by its place in the host's chain.
-/// What is kept already stays as it is.
+/// Keeps what receipts say, each filed under the entry that its host got when it joined: the newest for each resource of a CI,
+/// and all of it by its place in the host's chain. What is kept already stays as it is.
 pub fn record_states(tx: &mut Conn, states: &[NewState], now: Timestamp) -> Result<(), Error> {
     // One statement must not touch a row twice.
     let last: BTreeMap<_, _> = states.iter().map(|state| ((state.ci, &state.resource), state)).collect();

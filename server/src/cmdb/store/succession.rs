@@ -88,7 +88,7 @@ fn hand_over_facts(tx: &mut Conn, former: CiId, entry: CiId, now: Timestamp) -> 
         (ci::arch.eq(None::<String>), ci::agent_version.eq(None::<String>)),
     );
     diesel::update(ci::table.find(former.0)).set(nothing).execute(tx)?;
-    search::record(tx, former, &Field::OBSERVED, &BTreeSet::new(), now)
+    search::record(tx, former, &Field::observed(), &BTreeSet::new(), now)
 }
 
 fn set_lifecycle(

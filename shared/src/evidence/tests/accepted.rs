@@ -1,8 +1,8 @@
 //! A retroactive change in a bundle: who accepted what is judged offline, whatever the server says.
 
+use super::record::{Said, decided};
 use super::*;
 use crate::change::Change;
-use crate::plan::PlanSet;
 
 /// What a test bends before it is signed.
 pub(super) struct Story {
@@ -24,7 +24,7 @@ fn told(story: &Story) -> Files {
 }
 
 /// The same at a site that the test has made.
-pub(super) fn told_at((mut site, log_key): (Site, SigningKey), story: &Story) -> Files {
+pub(super) fn told_at((site, log_key): (Site, SigningKey), story: &Story) -> Files {
     let enrolment = enrolled(&site);
     let mut found = fix::finding(&host(), 2).body;
     (found.header.site, found.header.prev) = (site.id.clone(), Some(enrolment.digest));
@@ -32,36 +32,10 @@ pub(super) fn told_at((mut site, log_key): (Site, SigningKey), story: &Story) ->
     let mut change = fix::accepting(std::slice::from_ref(&found));
     change.site = site.id.clone();
     (story.change)(&mut change);
-    let mut case = Case::of(change);
-    case.bundle.plan_set = PlanSet::empty(case.bundle.change.digest);
-    let (person, number) = story.approver;
-    let mut approval = case.approval(person);
-    approval.site = site.id.clone();
-    (approval.at, approval.expires) = (approval.at.plus(story.later), approval.expires.plus(story.later));
-    case.add(approval, number);
-    let Bundle { change, plan_set, approvals, .. } = case.bundle;
-    let approval = &approvals[0];
-    let mut log = Log::default();
-    log.add(LeafKind::Manifest, publication(site.id.clone()).digest, None);
-    log.add(LeafKind::Enrolment, enrolment.digest, Some(1));
-    log.add(LeafKind::Change, change.digest, None);
-    log.add(LeafKind::PlanSet, plan_set.digest(), None);
-    log.add(LeafKind::Approval, approval.digest, None);
-    let mut keep = vec![
-        (enrolment.digest, enrolment.to_bytes()),
-        (change.digest, change.to_bytes()),
-        (approval.digest, approval.to_bytes()),
-    ];
-    if !story.without_finding {
-        log.add(LeafKind::Finding, found.digest, Some(2));
-        keep.push((found.digest, found.to_bytes()));
-    }
-    site.material.statements.extend(keep);
-    site.material.plan_sets.insert(plan_set.digest(), plan_set.to_bytes());
-    let server =
-        ServerChange { state: "closed".into(), outcome: Some(story.outcome.into()), ..Default::default() };
-    site.material.server.changes.insert("C-1".parse().unwrap(), server);
-    sealed(site, (&log, 2), &[], &log_key)
+    let said =
+        Said { kind: LeafKind::Finding, by: host(), seq: 2, digest: found.digest, bytes: found.to_bytes() };
+    let said = (!story.without_finding).then_some(said);
+    decided((site, log_key), change, (story.approver, story.later, story.outcome), said)
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A change in a bundle that retires hosts: who left, who goes on, and who said so is judged offline.
 
+use super::record::{Said, decided};
 use super::*;
 use crate::change::Change;
-use crate::plan::PlanSet;
 
 /// What a test bends before it is signed.
 struct Story {
@@ -26,7 +26,7 @@ const GOOD: Story = Story {
 
 /// The machine of the host goes on under key 21.
 fn told(story: &Story) -> Files {
-    let (mut site, log_key) = site();
+    let (site, log_key) = site();
     let old = enrolled(&site);
     let mut new = fix::enrolment(&key(21), "web1").body;
     (new.header.site, new.header.host_class) = (site.id.clone(), story.class.parse().unwrap());
@@ -34,35 +34,10 @@ fn told(story: &Story) -> Files {
     let mut change = fix::retiring(&[(&old, Some(&new))]);
     change.site = site.id.clone();
     (story.change)(&mut change);
-    let mut case = Case::of(change);
-    case.bundle.plan_set = PlanSet::empty(case.bundle.change.digest);
-    let (person, number) = story.approver;
-    let mut approval = case.approval(person);
-    approval.site = site.id.clone();
-    case.add(approval, number);
-    let Bundle { change, plan_set, approvals, .. } = case.bundle;
-    let approval = &approvals[0];
-    let mut log = Log::default();
-    log.add(LeafKind::Manifest, publication(site.id.clone()).digest, None);
-    log.add(LeafKind::Enrolment, old.digest, Some(1));
-    log.add(LeafKind::Change, change.digest, None);
-    log.add(LeafKind::PlanSet, plan_set.digest(), None);
-    log.add(LeafKind::Approval, approval.digest, None);
-    let mut keep = vec![
-        (old.digest, old.to_bytes()),
-        (change.digest, change.to_bytes()),
-        (approval.digest, approval.to_bytes()),
-    ];
-    if !story.without_successor {
-        log.add_of(&key(21), LeafKind::Enrolment, new.digest, Some(1));
-        keep.push((new.digest, new.to_bytes()));
-    }
-    site.material.statements.extend(keep);
-    site.material.plan_sets.insert(plan_set.digest(), plan_set.to_bytes());
-    let server =
-        ServerChange { state: "closed".into(), outcome: Some(story.outcome.into()), ..Default::default() };
-    site.material.server.changes.insert("C-1".parse().unwrap(), server);
-    sealed(site, (&log, 2), &[], &log_key)
+    let said =
+        Said { kind: LeafKind::Enrolment, by: key(21), seq: 1, digest: new.digest, bytes: new.to_bytes() };
+    let said = (!story.without_successor).then_some(said);
+    decided((site, log_key), change, (story.approver, 0, story.outcome), said)
 }
 
 #[test]
