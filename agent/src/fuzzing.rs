@@ -30,8 +30,9 @@ pub fn apt(text: &str) {
     before.split("\n\n").for_each(|stanza| supposed.installed(stanza));
     let applied = supposed.apply(after);
     assert_eq!(supposed.apply(&applied), applied, "what is supposed is there already");
-    let mut events: Vec<_> = before.lines().filter_map(history::entry).map(|(_, event)| event).collect();
-    let all: Vec<_> = after.split("\n\n").filter_map(history::told).collect();
+    let mut events: Vec<_> =
+        before.lines().filter_map(|line| history::entry(line, "amd64")).map(|(_, event)| event).collect();
+    let all: Vec<_> = after.split("\n\n").filter_map(|block| history::told(block, "amd64")).collect();
     history::explain(&mut events, &all);
 }
 

@@ -588,6 +588,19 @@ mod tests {
     }
 
     #[test]
+    fn a_package_of_a_foreign_architecture_is_another_than_the_machine_s_own() {
+        let mut book = Book::default();
+        book.expect(vec![Own { name: "libc6:i386".into(), to: Some("2.36".into()) }]);
+        let at = "2026-11-20 17:00:00";
+        let events = ["libc6:i386", "libc6", "libz:i386", "libz"]
+            .map(|name| event(at, name, Some("2.35"), Some("2.36"), None))
+            .to_vec();
+        book.reconcile(events, Place::default(), Timestamp(100));
+        let told: Vec<&str> = book.entries()[0].differences.iter().map(|d| d.resource.as_str()).collect();
+        assert_eq!(told, ["package:libc6", "package:libz", "package:libz:i386"]);
+    }
+
+    #[test]
     fn thousands_of_differences_fit_into_one_statement() {
         let found = (0..1_500).map(|n| {
             let (expected, mut difference) = differs("ops/base", &format!("file:/{n:04}"), "x");

@@ -234,7 +234,10 @@ impl PackageManager for Apt {
     }
 
     fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
-        history::read(&self.config.root().join("var/log"), since)
+        if !self.is_there() {
+            return Ok((Vec::new(), since.cloned().unwrap_or_default()));
+        }
+        history::read(&self.config.root().join("var/log"), &self.architecture()?, since)
     }
 
     fn settle(&self) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 //! The record is followed by file and offset through rotations; when the file was compressed or is gone, by the times
 //! of its entries. Never: a judgement of what was done.
 
+use super::parse::called;
 use crate::host::Fault;
 use crate::host::packages::{Cause, PackageEvent, Place};
 use flate2::read::GzDecoder;
@@ -18,10 +19,10 @@ const LINE_BYTES: u64 = 16 << 10;
 /// Transactions of apt are looked up in so much of its record.
 const APT_BYTES: u64 = 32 << 20;
 
-/// Reads on from `since` in the directory of logs.
-pub fn read(logs: &Path, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
+/// Reads on from `since` in the directory of logs of a machine of the `native` architecture.
+pub fn read(logs: &Path, native: &str, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
     let fail = |e| Fault::io("read the record of dpkg")(e);
-    let mut reader = Reader::default();
+    let mut reader = Reader { native, ..Reader::default() };
     let files = rotations(&logs.join("dpkg.log")).map_err(fail)?;
     let known = since.and_then(|place| {
         let holds =
@@ -53,7 +54,7 @@ pub fn read(logs: &Path, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Pl
     }
     let mut events = reader.events;
     if !events.is_empty() {
-        explain(&mut events, &transactions(&logs.join("apt/history.log")).map_err(fail)?);
+        explain(&mut events, &transactions(&logs.join("apt/history.log"), native).map_err(fail)?);
     }
     let place = Place { inode: reader.inode, offset: reader.offset, last: reader.last, same: reader.same };
     // Without any record there is nothing to be remembered but where we were.
@@ -101,7 +102,8 @@ fn open(file: &Rotated, from: u64) -> io::Result<Box<dyn Read>> {
 }
 
 #[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    native: &'a str,
     events: Vec<PackageEvent>,
     inode: u64,
     offset: u64,
@@ -109,7 +111,7 @@ struct Reader {
     same: u32,
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Reads whole lines from `from` on; `after` leaves out entries up to that time, and so many of that very time.
     fn file(&mut self, file: &Rotated, from: u64, mut after: Option<(&str, &mut u32)>) -> io::Result<()> {
         (self.inode, self.offset) = (file.inode, from);
@@ -124,7 +126,7 @@ impl Reader {
             }
             self.offset += length as u64;
             let text = String::from_utf8_lossy(&line);
-            let Some((when, event)) = entry(text.trim_end()) else { continue };
+            let Some((when, event)) = entry(text.trim_end(), self.native) else { continue };
             if let Some((last, skip)) = &mut after {
                 match when.as_str().cmp(last) {
                     std::cmp::Ordering::Less => continue,
@@ -143,7 +145,7 @@ impl Reader {
 }
 
 /// `2026-11-20 17:00:00 upgrade curl:amd64 7.88.1-10 7.88.1-11`, when it changes which version is there.
-pub(crate) fn entry(line: &str) -> Option<(String, PackageEvent)> {
+pub(crate) fn entry(line: &str, native: &str) -> Option<(String, PackageEvent)> {
     let mut words = line.split(' ');
     let (date, time, verb) = (words.next()?, words.next()?, words.next()?);
     let (package, from, to) = (words.next()?, words.next()?, words.next()?);
@@ -151,10 +153,16 @@ pub(crate) fn entry(line: &str) -> Option<(String, PackageEvent)> {
         return None;
     }
     let version = |text: &str| (text != "<none>").then(|| text.to_owned());
-    let name = package.split_once(':').map_or(package, |(name, _)| name).to_owned();
+    let name = name(package, native);
     let when = format!("{date} {time}");
     let (from, to) = (version(from), version(to));
     Some((when.clone(), PackageEvent { when, name, from, to, cause: None }))
+}
+
+/// As pins name it: dpkg and apt write the architecture of each package, an old dpkg that of none.
+fn name(package: &str, native: &str) -> String {
+    let (name, arch) = package.split_once(':').unwrap_or((package, native));
+    called(name, arch, native)
 }
 
 /// One transaction of apt with the packages that it names.
@@ -165,26 +173,26 @@ pub(crate) struct Told {
 }
 
 /// The newest records of apt; what is older than a rotation explains nothing that is still unread.
-fn transactions(newest: &Path) -> io::Result<Vec<Told>> {
+fn transactions(newest: &Path, native: &str) -> io::Result<Vec<Told>> {
     let mut all = Vec::new();
     for file in rotations(newest)?.iter().take(3).rev() {
         let mut text = String::new();
         // Bytes that are not text end the reading of this file, not of the others.
         if open(file, 0)?.take(APT_BYTES).read_to_string(&mut text).is_ok() {
-            all.extend(text.split("\n\n").filter_map(told));
+            all.extend(text.split("\n\n").filter_map(|block| told(block, native)));
         }
     }
     Ok(all)
 }
 
-pub(crate) fn told(block: &str) -> Option<Told> {
+pub(crate) fn told(block: &str, native: &str) -> Option<Told> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let moment = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let began = moment(field("Start-Date")?);
     let lists = ["Install", "Upgrade", "Downgrade", "Remove", "Purge", "Reinstall"];
     let packages = lists.iter().filter_map(|name| field(name)).flat_map(|list| {
         // `curl:amd64 (7.88.1-10, 7.88.1-11), wget:amd64 (1.21, automatic)`
-        list.split("), ").filter_map(|one| Some(one.split_once(':')?.0.to_owned()))
+        list.split("), ").filter_map(|one| Some(name(one.split_once(" (")?.0, native)))
     });
     Some(Told {
         until: field("End-Date").map_or_else(|| "9999".into(), moment),
@@ -248,10 +256,10 @@ mod tests {
                 fs::remove_file(from).unwrap();
             };
             append(&log, "2026-11-01 00:00:00 install old:all <none> 1\n");
-            let (events, place) = read(dir.path(), None).unwrap();
+            let (events, place) = read(dir.path(), "amd64", None).unwrap();
             assert_eq!(events, [], "what was before is nobody's matter");
             append(&log, ONE);
-            let (events, place) = read(dir.path(), Some(&place)).unwrap();
+            let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
             assert_eq!(names(&events), ["alpha - 1.0"]);
             append(&log, TWO);
             match rotation {
@@ -271,13 +279,13 @@ mod tests {
                     append(&older(1), "");
                 }
             }
-            let (events, place) = read(dir.path(), Some(&place)).unwrap();
+            let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
             assert_eq!(names(&events), ["beta 1.0 1.1", "alpha 1.0 -"], "rotation {rotation}");
-            assert_eq!(read(dir.path(), Some(&place)).unwrap().0, [], "rotation {rotation}");
+            assert_eq!(read(dir.path(), "amd64", Some(&place)).unwrap().0, [], "rotation {rotation}");
             append(&log, THREE);
-            let (events, place) = read(dir.path(), Some(&place)).unwrap();
+            let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
             assert_eq!(names(&events), ["beta 1.1 1.0"], "rotation {rotation}");
-            assert_eq!(read(dir.path(), Some(&place)).unwrap().0, [], "rotation {rotation}");
+            assert_eq!(read(dir.path(), "amd64", Some(&place)).unwrap().0, [], "rotation {rotation}");
         }
     }
 
@@ -286,28 +294,50 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("dpkg.log");
         append(&log, "");
-        let (_, place) = read(dir.path(), None).unwrap();
+        let (_, place) = read(dir.path(), "amd64", None).unwrap();
         append(&log, "\u{0}\u{1} garbage\n2026-11-20 17:00:00 install alp");
-        let (events, place) = read(dir.path(), Some(&place)).unwrap();
+        let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
         assert_eq!(events, []);
         append(&log, "ha:all <none> 1.0\n");
         append(&log, &format!("{}\n2026-11-20 17:00:01 install beta <none> 2\n", "x".repeat(40_000)));
-        let (events, _) = read(dir.path(), Some(&place)).unwrap();
+        let (events, _) = read(dir.path(), "amd64", Some(&place)).unwrap();
         assert_eq!(names(&events), ["alpha - 1.0", "beta - 2"]);
     }
 
     #[test]
     fn a_host_without_a_record_has_no_history() {
         let dir = tempfile::tempdir().unwrap();
-        let (events, place) = read(dir.path(), None).unwrap();
+        let (events, place) = read(dir.path(), "amd64", None).unwrap();
         assert_eq!((events, place), (vec![], Place::default()));
+    }
+
+    #[test]
+    fn packages_of_two_architectures_are_told_apart_as_pins_name_them() {
+        let dir = tempfile::tempdir().unwrap();
+        append(&dir.path().join("dpkg.log"), "");
+        let (_, place) = read(dir.path(), "amd64", None).unwrap();
+        append(
+            &dir.path().join("dpkg.log"),
+            "2026-11-20 17:00:00 install libc6:i386 <none> 2.36\n2026-11-20 17:00:00 upgrade libc6:amd64 2.35 2.36\n\
+             2026-11-20 17:00:00 install data:all <none> 1\n2026-11-20 17:00:00 remove old 1 <none>\n",
+        );
+        fs::create_dir(dir.path().join("apt")).unwrap();
+        append(
+            &dir.path().join("apt/history.log"),
+            "\nStart-Date: 2026-11-20  16:59:58\nCommandline: apt-get install libc6:i386\n\
+             Install: libc6:i386 (2.36), data:amd64 (1, automatic)\nEnd-Date: 2026-11-20  17:00:01\n\n",
+        );
+        let (events, _) = read(dir.path(), "amd64", Some(&place)).unwrap();
+        assert_eq!(names(&events), ["libc6:i386 - 2.36", "libc6 2.35 2.36", "data - 1", "old 1 -"]);
+        let explained: Vec<bool> = events.iter().map(|event| event.cause.is_some()).collect();
+        assert_eq!(explained, [true, false, true, false]);
     }
 
     #[test]
     fn apt_knows_whose_wish_it_was() {
         let dir = tempfile::tempdir().unwrap();
         append(&dir.path().join("dpkg.log"), "");
-        let (_, place) = read(dir.path(), None).unwrap();
+        let (_, place) = read(dir.path(), "amd64", None).unwrap();
         fs::create_dir(dir.path().join("apt")).unwrap();
         append(
             &dir.path().join("apt/history.log"),
@@ -317,7 +347,7 @@ mod tests {
              End-Date: 2026-11-21  08:00:00\n",
         );
         append(&dir.path().join("dpkg.log"), &format!("{ONE}{TWO}"));
-        let (events, _) = read(dir.path(), Some(&place)).unwrap();
+        let (events, _) = read(dir.path(), "amd64", Some(&place)).unwrap();
         let causes: Vec<_> =
             events.iter().map(|e| e.cause.as_ref().map(|c| (c.command.as_str(), c.by.as_str()))).collect();
         assert_eq!(causes, [Some(("apt-get install alpha", "app (1001)")), None, None]);

@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 /// The format that [`installed`] reads (dpkg-query(1)).
 pub const QUERY: &str = "${Package}\\t${Architecture}\\t${Version}\\t${source:Package}\\t${source:Version}\\t${db:Status-Abbrev}\\n";
 
-/// The packages of a `dpkg-query` listing, sorted; those of another than the `native` architecture
-/// are named `name:arch`.
+/// What a package of this name and architecture is called: `name:arch` when the machine is of another one.
+pub fn called(name: &str, arch: &str, native: &str) -> String {
+    if arch == "all" || arch == native { name.to_owned() } else { format!("{name}:{arch}") }
+}
+
+/// The packages of a `dpkg-query` listing, sorted by what they are called.
 pub fn installed(text: &str, native: &str) -> Result<Vec<Installed>, String> {
     let mut all = Vec::new();
     for line in text.lines() {
@@ -26,9 +30,8 @@ pub fn installed(text: &str, native: &str) -> Result<Vec<Installed>, String> {
             (Some('i'), _) => PackageState::Installed,
             _ => PackageState::Unconfigured,
         };
-        let foreign = arch != "all" && arch != native;
         all.push(Installed {
-            name: if foreign { format!("{name}:{arch}") } else { name.to_owned() },
+            name: called(name, arch, native),
             arch: arch.to_owned(),
             version: version.to_owned(),
             source: source.to_owned(),
