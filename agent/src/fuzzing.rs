@@ -11,7 +11,7 @@ use crate::host::dnf::excludes;
 use crate::host::fake::{Fake, Node, ROOT};
 use crate::host::rpm::database;
 use crate::host::survey::{hardware, mounts, sockets};
-use crate::host::zypper::{answer, locks, metadata};
+use crate::host::zypper::{self, answer, locks, metadata};
 use crate::host::{Attrs, kernel, outdated, systemd};
 use std::collections::BTreeSet;
 use std::hint::black_box;
@@ -30,13 +30,12 @@ pub fn apt(text: &str) {
     before.split("\n\n").for_each(|stanza| supposed.installed(stanza));
     let applied = supposed.apply(after);
     assert_eq!(supposed.apply(&applied), applied, "what is supposed is there already");
-    let mut events: Vec<_> =
-        before.lines().filter_map(|line| history::entry(line, "amd64")).map(|(_, event)| event).collect();
+    let mut events: Vec<_> = before.lines().filter_map(|line| history::entry(line, "amd64")).collect();
     let all: Vec<_> = after.split("\n\n").filter_map(|block| history::told(block, "amd64")).collect();
     history::explain(&mut events, &all);
 }
 
-/// What rpm prints, the exclusions of dnf, and the locks of zypper.
+/// What rpm prints, the exclusions of dnf, and the locks and the record of zypper.
 pub fn rpm(text: &str) {
     let rows = database::rows(text).unwrap_or_default();
     let kernels: BTreeSet<String> = rows.iter().map(|row| row.name.clone()).take(1).collect();
@@ -47,6 +46,8 @@ pub fn rpm(text: &str) {
         black_box((database::conffile(line), database::damage(line), database::source(line)));
         black_box(database::spec(database::split(line).0));
     });
+    let mut cause = None;
+    text.lines().for_each(|line| drop(black_box(zypper::history::told(line, &mut cause))));
     let names = excludes::list(text);
     // A carriage return at the end of a line is part of the line's end when it is read again.
     if names.iter().all(|name| !name.contains('\r')) {

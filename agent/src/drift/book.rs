@@ -4,6 +4,7 @@
 //! appears, when it looks otherwise and when it is gone; what comes and goes is said once a day. Pure: never the
 //! host, the disk or the clock.
 
+use super::Own;
 use super::surroundings::{self, Named, Surroundings};
 use crate::host::{PackageEvent, Place};
 use serde::{Deserialize, Serialize};
@@ -132,15 +133,6 @@ pub struct Book {
     /// The last look at what no manifest names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     around: Option<Surroundings>,
-}
-
-/// A package that a run of the agent brought to a version, or removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Own {
-    pub name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
 }
 
 impl Book {
@@ -545,7 +537,7 @@ mod tests {
     #[test]
     fn what_the_agent_did_itself_is_no_finding_and_the_rest_is_one_for_each_transaction() {
         let mut book = Book::default();
-        let at = |offset| Place { offset, ..Place::default() };
+        let at = |transaction| Place { transaction, ..Place::default() };
         assert!(book.reconcile(vec![], at(1), Timestamp(0)));
         assert!(!book.reconcile(vec![], at(1), Timestamp(1)), "nothing new is nothing to keep");
         let own = |name: &str, to: Option<&str>| Own { name: name.into(), to: to.map(str::to_owned) };

@@ -7,12 +7,14 @@
 mod book;
 mod check;
 mod corrections;
+mod own;
 mod surroundings;
 mod watched;
 
-pub use book::{Book, Entry, Own, Pace};
+pub use book::{Book, Entry, Pace};
 pub use check::{Depth, Deviation, Memory, check};
 pub use corrections::{A_DAY, Corrections};
+pub use own::{Own, done_to_packages};
 pub use surroundings::{Named, Surroundings, look};
 pub use watched::watched;
 

@@ -3,6 +3,7 @@
 //! Never: the command line's tables, which are made for people, nor a key that the host does not have as a file.
 
 pub(crate) mod excludes;
+mod history;
 mod keys;
 
 use super::packages::{Mark, PackageChange};

@@ -17,6 +17,7 @@ pub(crate) mod outdated;
 pub mod packages;
 mod path;
 pub mod process;
+pub mod record;
 mod room;
 pub(crate) mod rpm;
 mod settings;

@@ -1,6 +1,6 @@
 //! What the agent says and hears about packages, whatever the package manager is.
 
-use super::Fault;
+use super::{Fault, record};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use sha2::{Sha256, Sha512};
@@ -108,14 +108,21 @@ pub struct OnOffer {
 
 /// How far the package manager's own record of what it did was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Place {
-    pub inode: u64,
-    pub offset: u64,
-    /// Time of the last entry as it is written there, and how many entries of that time were read: for a record that
-    /// was moved out of sight since.
+    /// The files of its record; none before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Vec<record::Mark>>,
+    /// The last transaction of its history, or the number of those that there are.
+    #[serde(default)]
+    pub transaction: u64,
+    /// Digest of what was installed, and the time of what was installed last (seconds since 1970).
+    #[serde(default)]
     pub last: String,
-    pub same: u32,
+    #[serde(default)]
+    pub youngest: i64,
+    /// Whose wish the last entry was a part of: what follows it may be, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 /// One package that was changed, as the record has it. `from` and `to` are versions.
@@ -131,7 +138,7 @@ pub struct PackageEvent {
 }
 
 /// A transaction as its own record has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     pub began: String,
     pub command: String,

@@ -6,7 +6,7 @@
 
 pub(crate) mod database;
 pub(super) mod detect;
-mod history;
+pub(super) mod history;
 mod keys;
 pub(super) mod offers;
 pub(super) mod place;
@@ -23,15 +23,16 @@ use super::store::{self, Store, bare};
 use super::zypper::Zypper;
 use super::{Fault, lock};
 use database::{Entry, Row};
+use history::Deed;
 use offers::{Catalogue, Group, Item};
 use place::{LOOK, Place};
 use shared::digest::Digest;
 use shared::manifest::{NameGlob, SourceFormat};
 use shared::version::Order;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use transact::Work;
 
 /// The package manager of one root.
@@ -44,6 +45,8 @@ pub struct Rpm {
     /// What the repositories said last, until they are asked again or packages change.
     catalogue: RefCell<Option<(BTreeSet<String>, Catalogue)>>,
     lock_wait: Duration,
+    /// Since when its users have kept the history back.
+    held: Cell<Option<Instant>>,
 }
 
 /// Who solves and installs.
@@ -138,6 +141,14 @@ impl Tool {
         }
     }
 
+    /// What its record has since that place, and how far it was read.
+    fn history(&self, place: &Place, since: Option<&Read>) -> Result<(Vec<Deed>, Read), Fault> {
+        match self {
+            Self::Dnf(dnf) => dnf.history(place, since),
+            Self::Zypper(zypper) => zypper.history(place, since),
+        }
+    }
+
     /// Its copies of the repositories' lists, below the agent's own directory.
     fn cache(&self) -> &'static str {
         match self {
@@ -156,7 +167,8 @@ impl Rpm {
     pub fn new(root: &Path, whole: bool, dir: PathBuf, tool: Tool, lock_wait: Duration) -> Self {
         let store = Store::new(dir.join("store"), "rpm");
         let (native, catalogue) = (OnceCell::new(), RefCell::default());
-        Self { place: Place::new(root, whole, dir), store, tool, native, catalogue, lock_wait }
+        let (place, held) = (Place::new(root, whole, dir), Cell::new(None));
+        Self { place, store, tool, native, catalogue, lock_wait, held }
     }
 
     /// What the repositories say of packages with these names, without architectures; of more, perhaps.
@@ -508,7 +520,7 @@ impl PackageManager for Rpm {
 
     fn history(&self, since: Option<&Read>) -> Result<(Vec<PackageEvent>, Read), Fault> {
         self.place.prepare()?;
-        history::read(&self.place, &self.entries()?, &self.architecture()?, since)
+        history::look(self, since)
     }
 
     fn settle(&self) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 //! Never: a key that nobody has imported on the host, nor an answer to a question; what zypper would ask is refused.
 
 pub(crate) mod answer;
+pub(crate) mod history;
 pub(crate) mod locks;
 pub(crate) mod metadata;
 

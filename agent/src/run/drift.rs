@@ -2,16 +2,15 @@
 
 use super::{Agent, Tick};
 use crate::decide::{Chore, splay_secs};
-use crate::drift::{self, ApprovedState, Book, Brought, Depth, Entry, Named, Own, Pace};
+use crate::drift::{self, ApprovedState, Book, Depth, Entry, Named, Pace};
 use crate::hands::{Hands, Order};
 use crate::journal::Outcome;
 use crate::receipt;
 use crate::server::Server;
 use crate::state::{Running, StateError};
 use shared::finding::{About, Boot, Expected, Finding, Noticed, Presence, SHOWN, Transaction};
-use shared::plan::{Action, HealthProgram, Verb};
+use shared::plan::{HealthProgram, Verb};
 use shared::receipt::StepStatus;
-use shared::strict::Map;
 use shared::time::Timestamp;
 
 /// Seconds between two statements about a finding that comes and goes.
@@ -144,29 +143,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
     /// After the last step, before its receipt lets go of the run: what it did to packages.
     pub(super) fn own_packages(&mut self, running: &Running, ended: &Outcome) -> Result<(), StateError> {
         let Some(plan) = self.state.plan(&running.plan)? else { return Ok(()) };
-        let succeeded = ended.outcome.succeeded() != Some(false);
-        let (mut own, mut brought) = (Vec::new(), Map::default());
-        for result in &ended.results {
-            let is = |action: &&Action| (&action.resource, action.verb) == (&result.resource, result.verb);
-            let Some(pin) = plan.body.actions.iter().find(is).and_then(|action| action.package.clone())
-            else {
-                continue;
-            };
-            let back = match result.status {
-                StepStatus::Unneeded | StepStatus::NotStarted => continue,
-                StepStatus::Done => false,
-                StepStatus::Failed | StepStatus::Undone | StepStatus::UndoFailed | StepStatus::Unknown => {
-                    true
-                }
-            };
-            if succeeded && !back {
-                brought.insert(pin.name.clone(), Brought { to: pin.to.clone(), since: running.started });
-            }
-            own.push(Own { name: pin.name.clone(), to: pin.to });
-            if back {
-                own.push(Own { name: pin.name, to: pin.from });
-            }
-        }
+        let (own, brought) = drift::done_to_packages(&plan.body.actions, ended, running.started);
         if own.is_empty() {
             return Ok(());
         }

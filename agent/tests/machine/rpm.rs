@@ -6,13 +6,15 @@ use super::support::site::{Site, from_json, manifest};
 use super::support::tree::snapshot;
 use agent::apply::Stopped;
 use agent::disk::RealDisk;
-use agent::host::{Host, Machine, PackageChange, PackageState, Terms};
+use agent::drift::{Book, Entry, done_to_packages};
+use agent::host::{Cause, Host, Machine, PackageChange, PackageEvent, PackageState, Terms};
 use agent::journal::Journal;
 use serde_json::{Value, json};
 use shared::digest::Digest;
 use shared::plan::{Action, UndoContract, Verb};
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
+use shared::time::Timestamp;
 use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -61,6 +63,8 @@ with_both! {
     facts_name_rpm_packages_with_their_sources
     a_program_that_an_rpm_brings_is_known_by_its_package
     what_others_do_to_rpm_packages_is_seen
+    what_others_do_with_the_package_manager_is_told_with_their_command
+    of_all_that_is_done_to_rpm_packages_what_no_run_did_is_a_finding_once
     damaged_rpm_lists_are_fetched_again
     an_rpm_transaction_goes_on_when_the_agent_is_killed
 }
@@ -662,6 +666,168 @@ fn what_others_do_to_rpm_packages_is_seen(family: Family) {
     let again = packager.history(Some(&place)).unwrap().0;
     assert_eq!(again.len(), 2, "asked again before the answer was kept");
     assert_eq!(packager.history(Some(&next)).unwrap().0, []);
+}
+
+/// The package manager in the hands of somebody else.
+fn by_hand(bench: &Bench, words: &[&str]) {
+    let root = bench.root.dir().display().to_string();
+    let mut command = match bench.family {
+        Family::Dnf => {
+            let mut dnf = std::process::Command::new("dnf");
+            let dirs = ["cachedir", "logdir"].map(|name| format!("--setopt={name}={root}/var/tmp/{name}"));
+            fs::create_dir_all(bench.root.path("var/tmp/logdir")).unwrap();
+            dnf.args(["-y", "--releasever=1", "--setopt=plugins=0", &format!("--installroot={root}")])
+                .args(dirs);
+            dnf
+        }
+        Family::Zypper => {
+            let mut zypper = std::process::Command::new("zypper");
+            zypper.args(["--root", &root, "--non-interactive", "--gpg-auto-import-keys"]);
+            zypper
+        }
+    };
+    let ran = command.env("HOME", "/root").env("LC_ALL", "C").args(words).output().unwrap();
+    assert!(ran.status.success(), "{:?} {words:?}: {ran:?}", bench.family);
+}
+
+/// The package manager's own word for a version of a package.
+fn exactly(family: Family, name: &str, version: &str) -> String {
+    match family {
+        Family::Dnf => format!("{name}-{version}"),
+        Family::Zypper => format!("{name}={version}"),
+    }
+}
+
+fn told(events: &[PackageEvent]) -> Vec<String> {
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".into());
+    let by = |e: &PackageEvent| {
+        let cause = e.cause.as_ref().map(|cause| cause.command.replace('\'', ""));
+        cause.map_or("rpm".to_owned(), |command| command.rsplit(' ').take(2).collect::<Vec<_>>().join(" "))
+    };
+    events
+        .iter()
+        .map(|e| format!("{} {} {} by {}", e.name, version(&e.from), version(&e.to), by(e)))
+        .collect()
+}
+
+fn what_others_do_with_the_package_manager_is_told_with_their_command(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    bench.does(&site(packages(&[("alpha", "1.0-1")])));
+    let (_, place) = bench.machine.packager().history(None).unwrap();
+    let of = |name: &str, version: &str| exactly(family, name, version);
+    let (beta, alpha, back) = (of("beta", "1.0-1"), of("alpha", "1.0-2"), of("alpha", "1.0-1"));
+    by_hand(&bench, &["install", &beta]);
+    by_hand(&bench, &["remove", "beta"]);
+    by_hand(&bench, &["install", &alpha]);
+    let down =
+        if family == Family::Dnf { vec!["downgrade", &back] } else { vec!["install", "--oldpackage", &back] };
+    by_hand(&bench, &down);
+    by_hand(&bench, &["install", &alpha]);
+    let raw = ["-U", "--force-debian", repo.file("beta", "2.0-1").to_str().unwrap()].map(str::to_owned);
+    let ran = rpm(&bench.root).args(&raw).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let (events, next) = bench.machine.packager().history(Some(&place)).unwrap();
+    let expected = [
+        format!("beta - 1.0-1 by {beta} install"),
+        "beta 1.0-1 - by beta remove".to_owned(),
+        format!("alpha 1.0-1 1.0-2 by {alpha} install"),
+        format!("alpha 1.0-2 1.0-1 by {back} {}", down[down.len() - 2]),
+        format!("alpha 1.0-1 1.0-2 by {alpha} install"),
+        "beta - 2.0-1 by rpm".to_owned(),
+    ];
+    assert_eq!(told(&events), expected, "{family:?}");
+    let causes: Vec<&Cause> = events.iter().filter_map(|event| event.cause.as_ref()).collect();
+    assert!(causes.windows(2).all(|two| two[0] != two[1]), "each command is a transaction: {causes:#?}");
+    if family == Family::Zypper {
+        assert!(causes[0].by.starts_with("root@"), "{causes:#?}");
+    }
+    assert_eq!(bench.machine.packager().history(Some(&next)).unwrap(), (vec![], next.clone()));
+    // The look before is lost: what came is told all the same.
+    fs::remove_dir_all(bench.state("known")).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    by_hand(&bench, &["remove", "alpha"]);
+    by_hand(&bench, &["install", &back]);
+    let ran = rpm(&bench.root).args(["-e", "beta"]).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    let expected = ["alpha 1.0-2 - by alpha remove".to_owned(), format!("alpha - 1.0-1 by {back} install")];
+    assert_eq!(told(&events), expected, "{family:?}");
+    // The record is begun anew: nothing of it is told twice, and what is new is.
+    let record = if family == Family::Dnf { "var/lib/dnf" } else { "var/log/zypp" };
+    fs::remove_dir_all(bench.root.path(record)).unwrap();
+    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    assert_eq!(events, [], "{family:?}");
+    by_hand(&bench, &["install", &beta]);
+    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    assert_eq!(told(&events), [format!("beta - 1.0-1 by {beta} install")], "{family:?}");
+    // The record is put back to an earlier state, and written on.
+    let (record, saved) = (bench.root.path(record), bench.root.path("saved"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        fs::remove_dir_all(to).ok();
+        let ran = std::process::Command::new("cp").arg("-a").args([from, to]).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    copy(&record, &saved);
+    std::thread::sleep(Duration::from_millis(1_100));
+    by_hand(&bench, &["remove", "beta"]);
+    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    assert_eq!(told(&events), ["beta 1.0-1 - by beta remove"], "{family:?}");
+    copy(&saved, &record);
+    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    assert_eq!(events, [], "{family:?}");
+    std::thread::sleep(Duration::from_millis(1_100));
+    by_hand(&bench, &["install", &beta]);
+    let (events, _) = bench.machine.packager().history(Some(&next)).unwrap();
+    assert_eq!(told(&events), [format!("beta - 1.0-1 by {beta} install")], "{family:?}");
+}
+
+/// The way of `run`: what a run did is expected before the record is read again, and the book is kept in between.
+fn of_all_that_is_done_to_rpm_packages_what_no_run_did_is_a_finding_once(family: Family) {
+    let repo = lab();
+    let mut bench = bench(&repo, family);
+    let mut book = Book::default();
+    let mut looks = 0;
+    let mut look = |bench: &mut Bench, book: &mut Book| -> Vec<Vec<String>> {
+        // Stopped and started again.
+        bench.machine = Machine::open(bench.root.dir(), &bench.root.state()).unwrap();
+        *book = serde_json::from_slice(&serde_json::to_vec(book).unwrap()).unwrap();
+        let (events, place) = bench.machine.packager().history(book.place()).unwrap();
+        looks += 1;
+        book.reconcile(events, place, Timestamp(looks));
+        let found = book.entries().to_vec();
+        found.iter().for_each(|entry| book.said(entry.number, Timestamp(looks)));
+        let names = |e: &Entry| e.differences.iter().map(|d| d.summary.clone()).collect();
+        found.iter().map(names).collect()
+    };
+    let run = |bench: &mut Bench, book: &mut Book, wanted: &Site| {
+        let plan = wanted.plan(&mut bench.machine).unwrap();
+        let ended = bench.apply(wanted);
+        book.expect(done_to_packages(&plan, &ended, Timestamp(0)).0);
+        ended.outcome
+    };
+    assert_eq!(look(&mut bench, &mut book), [[""; 0]; 0]);
+    let wanted = site(packages(&[("alpha", "1.1-1"), ("beta", "1.0-1")]));
+    assert_eq!(run(&mut bench, &mut book, &wanted), HostOutcome::Applied);
+    by_hand(&bench, &["install", &exactly(family, "beta", "2.0-1")]);
+    by_hand(&bench, &["remove", "beta"]);
+    let found = look(&mut bench, &mut book);
+    let expected = [["beta was changed from 1.0-1 to 2.0-1"], ["beta 2.0-1 was removed"]];
+    assert_eq!(found, expected, "{family:?}: those of the run are none");
+    assert_eq!(look(&mut bench, &mut book), [[""; 0]; 0], "{family:?}: told once");
+    // A run that is taken back has been at the packages twice, and somebody else once.
+    let mut fails = site(json!([
+        { "package": { "name": "beta", "version": "1.0-1" } },
+        { "file": { "path": "/etc/beta.conf/x", "content": "x" } },
+    ]));
+    fails.automatic_undo = true;
+    fs::write(bench.root.path("etc/beta.conf"), "").unwrap();
+    assert_eq!(run(&mut bench, &mut book, &fails), HostOutcome::RolledBack);
+    by_hand(&bench, &["remove", "alpha"]);
+    let found = look(&mut bench, &mut book);
+    // dnf takes what nothing needs any more along.
+    assert_eq!((found.len(), found[0][0].as_str()), (1, "alpha 1.1-1 was removed"), "{family:?}: {found:?}");
+    assert_eq!(look(&mut bench, &mut book), [[""; 0]; 0], "{family:?}: told once");
 }
 
 /// After a power cut or on a full disk the agent's own copies are empty or cut off.

@@ -1,151 +1,34 @@
 //! What dpkg wrote down of its work, and what apt wrote down of whose wish it was.
 //!
-//! The record is followed by file and offset through rotations; when the file was compressed or is gone, by the times
-//! of its entries. Never: a judgement of what was done.
+//! Never: a judgement of what was done.
 
 use super::parse::called;
-use crate::host::Fault;
 use crate::host::packages::{Cause, PackageEvent, Place};
-use flate2::read::GzDecoder;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use crate::host::{Fault, record};
+use std::path::Path;
 
-/// Rotated records that are looked for: a year, as Debian keeps them.
-const ROTATIONS: usize = 13;
-/// Bytes of one line; longer ones are no entries of dpkg.
-const LINE_BYTES: u64 = 16 << 10;
-/// Transactions of apt are looked up in so much of its record.
-const APT_BYTES: u64 = 32 << 20;
+/// Transactions of apt are looked up in so many files of its record, and so much of each: what is older explains
+/// nothing that is still unread.
+const APT_FILES: usize = 3;
+const APT_BYTES: usize = 32 << 20;
 
 /// Reads on from `since` in the directory of logs of a machine of the `native` architecture.
 pub fn read(logs: &Path, native: &str, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
     let fail = |e| Fault::io("read the record of dpkg")(e);
-    let mut reader = Reader { native, ..Reader::default() };
-    let files = rotations(&logs.join("dpkg.log")).map_err(fail)?;
-    let known = since.and_then(|place| {
-        let holds =
-            |file: &&Rotated| !file.packed && file.inode == place.inode && file.length >= place.offset;
-        files.iter().position(|file| holds(&file)).map(|at| (at, place))
-    });
-    match (known, since) {
-        (Some((at, place)), _) => {
-            (reader.last, reader.same) = (place.last.clone(), place.same);
-            for (number, file) in files.iter().enumerate().take(at + 1).rev() {
-                reader.file(file, if number == at { place.offset } else { 0 }, None).map_err(fail)?;
-            }
-        }
-        (None, Some(place)) => {
-            let mut skip = place.same;
-            for file in files.iter().rev() {
-                reader.file(file, 0, Some((&place.last, &mut skip))).map_err(fail)?;
-            }
-            if reader.last.is_empty() {
-                (reader.last, reader.same) = (place.last.clone(), place.same);
-            }
-        }
-        (None, None) => {
-            if let Some(newest) = files.first() {
-                reader.file(newest, 0, None).map_err(fail)?;
-            }
-            reader.events.clear();
-        }
-    }
-    let mut events = reader.events;
+    let marks = since.and_then(|place| place.record.as_deref());
+    let mut events = Vec::new();
+    let marks = record::read(&logs.join("dpkg.log"), marks, &mut |line| events.extend(entry(line, native)))
+        .map_err(fail)?;
     if !events.is_empty() {
-        explain(&mut events, &transactions(&logs.join("apt/history.log"), native).map_err(fail)?);
+        let texts = record::texts(&logs.join("apt/history.log"), APT_FILES, APT_BYTES).map_err(fail)?;
+        let blocks = texts.iter().flat_map(|text| text.split("\n\n"));
+        explain(&mut events, &blocks.filter_map(|block| told(block, native)).collect::<Vec<_>>());
     }
-    let place = Place { inode: reader.inode, offset: reader.offset, last: reader.last, same: reader.same };
-    // Without any record there is nothing to be remembered but where we were.
-    Ok((events, if files.is_empty() { since.cloned().unwrap_or_default() } else { place }))
-}
-
-/// One file of a record.
-struct Rotated {
-    path: PathBuf,
-    inode: u64,
-    length: u64,
-    packed: bool,
-}
-
-/// The newest first.
-fn rotations(newest: &Path) -> io::Result<Vec<Rotated>> {
-    let mut all = Vec::new();
-    for number in 0..ROTATIONS {
-        let plain = match number {
-            0 => newest.to_owned(),
-            _ => PathBuf::from(format!("{}.{number}", newest.display())),
-        };
-        let packed = PathBuf::from(format!("{}.gz", plain.display()));
-        for (path, packed) in [(plain, false), (packed, true)] {
-            match path.metadata() {
-                Ok(meta) if meta.is_file() => {
-                    all.push(Rotated { path, inode: meta.ino(), length: meta.len(), packed });
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-    }
-    Ok(all)
-}
-
-fn open(file: &Rotated, from: u64) -> io::Result<Box<dyn Read>> {
-    let mut bytes = File::open(&file.path)?;
-    if file.packed {
-        return Ok(Box::new(GzDecoder::new(bytes)));
-    }
-    bytes.seek(SeekFrom::Start(from))?;
-    Ok(Box::new(bytes))
-}
-
-#[derive(Default)]
-struct Reader<'a> {
-    native: &'a str,
-    events: Vec<PackageEvent>,
-    inode: u64,
-    offset: u64,
-    last: String,
-    same: u32,
-}
-
-impl Reader<'_> {
-    /// Reads whole lines from `from` on; `after` leaves out entries up to that time, and so many of that very time.
-    fn file(&mut self, file: &Rotated, from: u64, mut after: Option<(&str, &mut u32)>) -> io::Result<()> {
-        (self.inode, self.offset) = (file.inode, from);
-        let mut lines = BufReader::new(open(file, from)?);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let length = (&mut lines).take(LINE_BYTES).read_until(b'\n', &mut line)?;
-            if length == 0 || (line.last() != Some(&b'\n') && (length as u64) < LINE_BYTES) {
-                // What is not ended yet is read the next time.
-                return Ok(());
-            }
-            self.offset += length as u64;
-            let text = String::from_utf8_lossy(&line);
-            let Some((when, event)) = entry(text.trim_end(), self.native) else { continue };
-            if let Some((last, skip)) = &mut after {
-                match when.as_str().cmp(last) {
-                    std::cmp::Ordering::Less => continue,
-                    std::cmp::Ordering::Equal if **skip > 0 => {
-                        **skip -= 1;
-                        continue;
-                    }
-                    _ => {}
-                }
-            }
-            self.same = if self.last == when { self.same.saturating_add(1) } else { 1 };
-            self.last = when;
-            self.events.push(event);
-        }
-    }
+    Ok((events, Place { record: Some(marks), ..Place::default() }))
 }
 
 /// `2026-11-20 17:00:00 upgrade curl:amd64 7.88.1-10 7.88.1-11`, when it changes which version is there.
-pub(crate) fn entry(line: &str, native: &str) -> Option<(String, PackageEvent)> {
+pub(crate) fn entry(line: &str, native: &str) -> Option<PackageEvent> {
     let mut words = line.split(' ');
     let (date, time, verb) = (words.next()?, words.next()?, words.next()?);
     let (package, from, to) = (words.next()?, words.next()?, words.next()?);
@@ -154,9 +37,8 @@ pub(crate) fn entry(line: &str, native: &str) -> Option<(String, PackageEvent)> 
     }
     let version = |text: &str| (text != "<none>").then(|| text.to_owned());
     let name = name(package, native);
-    let when = format!("{date} {time}");
-    let (from, to) = (version(from), version(to));
-    Some((when.clone(), PackageEvent { when, name, from, to, cause: None }))
+    let (when, from, to) = (format!("{date} {time}"), version(from), version(to));
+    Some(PackageEvent { when, name, from, to, cause: None })
 }
 
 /// As pins name it: dpkg and apt write the architecture of each package, an old dpkg that of none.
@@ -170,19 +52,6 @@ pub(crate) struct Told {
     cause: Cause,
     until: String,
     packages: Vec<String>,
-}
-
-/// The newest records of apt; what is older than a rotation explains nothing that is still unread.
-fn transactions(newest: &Path, native: &str) -> io::Result<Vec<Told>> {
-    let mut all = Vec::new();
-    for file in rotations(newest)?.iter().take(3).rev() {
-        let mut text = String::new();
-        // Bytes that are not text end the reading of this file, not of the others.
-        if open(file, 0)?.take(APT_BYTES).read_to_string(&mut text).is_ok() {
-            all.extend(text.split("\n\n").filter_map(|block| told(block, native)));
-        }
-    }
-    Ok(all)
 }
 
 pub(crate) fn told(block: &str, native: &str) -> Option<Told> {
@@ -224,7 +93,6 @@ mod tests {
         2026-11-20 17:00:00 install alpha:all <none> 1.0\n2026-11-20 17:00:00 status half-installed alpha:all 1.0\n";
     const TWO: &str =
         "2026-11-20 17:00:00 upgrade beta:amd64 1.0 1.1\n2026-11-21 08:00:00 remove alpha:all 1.0 <none>\n";
-    const THREE: &str = "2026-11-22 08:00:00 upgrade beta:amd64 1.1 1.0\n";
 
     fn names(events: &[PackageEvent]) -> Vec<String> {
         let version = |v: &Option<String>| v.clone().unwrap_or_else(|| "-".into());
@@ -239,54 +107,6 @@ mod tests {
             .unwrap()
             .write_all(text.as_bytes())
             .unwrap();
-    }
-
-    #[test]
-    fn each_entry_is_read_once_however_the_record_is_rotated() {
-        // 0: stays; 1: renamed; 2: renamed and begun anew; 3: compressed; 4: renamed twice, compressed once
-        for rotation in 0..5 {
-            let dir = tempfile::tempdir().unwrap();
-            let log = dir.path().join("dpkg.log");
-            let older = |number: u32| dir.path().join(format!("dpkg.log.{number}"));
-            let pack = |from: &Path| {
-                let file = File::create(format!("{}.gz", from.display())).unwrap();
-                let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-                packer.write_all(&fs::read(from).unwrap()).unwrap();
-                packer.finish().unwrap();
-                fs::remove_file(from).unwrap();
-            };
-            append(&log, "2026-11-01 00:00:00 install old:all <none> 1\n");
-            let (events, place) = read(dir.path(), "amd64", None).unwrap();
-            assert_eq!(events, [], "what was before is nobody's matter");
-            append(&log, ONE);
-            let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
-            assert_eq!(names(&events), ["alpha - 1.0"]);
-            append(&log, TWO);
-            match rotation {
-                0 => {}
-                1 => fs::rename(&log, older(1)).unwrap(),
-                2 => {
-                    fs::rename(&log, older(1)).unwrap();
-                    append(&log, "");
-                }
-                3 => {
-                    fs::rename(&log, older(1)).unwrap();
-                    pack(&older(1));
-                }
-                _ => {
-                    fs::rename(&log, older(2)).unwrap();
-                    pack(&older(2));
-                    append(&older(1), "");
-                }
-            }
-            let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
-            assert_eq!(names(&events), ["beta 1.0 1.1", "alpha 1.0 -"], "rotation {rotation}");
-            assert_eq!(read(dir.path(), "amd64", Some(&place)).unwrap().0, [], "rotation {rotation}");
-            append(&log, THREE);
-            let (events, place) = read(dir.path(), "amd64", Some(&place)).unwrap();
-            assert_eq!(names(&events), ["beta 1.1 1.0"], "rotation {rotation}");
-            assert_eq!(read(dir.path(), "amd64", Some(&place)).unwrap().0, [], "rotation {rotation}");
-        }
     }
 
     #[test]
@@ -305,10 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_a_record_has_no_history() {
+    fn a_host_without_a_record_has_no_history_until_it_has_one() {
         let dir = tempfile::tempdir().unwrap();
         let (events, place) = read(dir.path(), "amd64", None).unwrap();
-        assert_eq!((events, place), (vec![], Place::default()));
+        assert_eq!((events, place.record.as_deref()), (vec![], Some(&[][..])));
+        append(&dir.path().join("dpkg.log"), ONE);
+        let (events, _) = read(dir.path(), "amd64", Some(&place)).unwrap();
+        assert_eq!(names(&events), ["alpha - 1.0"]);
     }
 
     #[test]

@@ -305,9 +305,9 @@ impl PackageManager for Fake {
 
     fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
         let record = self.record.borrow();
-        let read = since.map_or(record.len() as u64, |place| place.offset);
+        let read = since.map_or(record.len() as u64, |place| place.transaction);
         let events = record.iter().skip(usize::try_from(read).unwrap_or(usize::MAX)).cloned().collect();
-        Ok((events, Place { offset: record.len() as u64, ..Place::default() }))
+        Ok((events, Place { transaction: record.len() as u64, ..Place::default() }))
     }
 
     fn settle(&self) -> Result<(), Fault> {
