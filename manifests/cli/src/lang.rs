@@ -138,6 +138,7 @@ words! {
     NotCovered: "NOT covered by an approval: hosts without a plan", "NICHT von einer Genehmigung gedeckt: Hosts ohne Plan";
     NotInSet: "NOT covered: their plans came after the first approval", "NICHT gedeckt: ihre Pläne kamen nach der ersten Genehmigung";
     Widened: "you approve the plans of more hosts than those before you; they have to approve again", "Sie genehmigen die Pläne von mehr Hosts als die anderen vor Ihnen; diese müssen erneut genehmigen";
+    KeptApproved: "your approval goes on for {} hosts that you have approved it for before; --instead lets them wait", "Ihre Genehmigung gilt weiter für {} Hosts, für die Sie schon genehmigt haben; --instead lässt sie warten";
     CoverLate: "until the change is approved, --all-plans covers them too; who has approved then approves again", "solange die Änderung nicht genehmigt ist, schließt --all-plans sie ein; wer schon genehmigt hat, genehmigt dann erneut";
     NoPlanYet: "no plan yet", "noch kein Plan";
     Refused: "refused", "verweigert";

@@ -10,6 +10,7 @@ use crate::change::approve;
 use crate::change::{act, carry, new, notes, series, show, wait, watch, why};
 use crate::error::Done;
 use crate::lang::Lang;
+use crate::net::api::Wanted;
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
@@ -151,8 +152,9 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
     match command {
         ChangeCommand::New(args) => new::run(session, &args),
         ChangeCommand::Show { change } => show::show(session, &session.change(&change)?),
-        ChangeCommand::List { state, series, json } => {
-            show::list(session, (state.as_deref(), series.as_ref()), json)
+        ChangeCommand::List { state, series, before, limit, json } => {
+            let (state, series) = (state.as_deref(), series.as_ref());
+            show::list(session, &Wanted { state, series, before: before.as_ref(), most: limit }, json)
         }
         ChangeCommand::Series { json } => series::list(session, json),
         ChangeCommand::Submit { change, at: Some(at) } => series::submit_later(session, &change, &at),

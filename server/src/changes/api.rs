@@ -34,8 +34,8 @@ use shared::time::Timestamp;
 use shared::wire::{ChangeLine, SeriesLine, SubmitLater};
 use shared::{limits, strict};
 
-/// A page of changes.
-const PAGE: i64 = 200;
+/// Changes in one answer, when nothing is said and at most.
+const PAGE: u16 = 200;
 
 /// Routes for people. Needs `Data<Repository>` and `Data<Board>`.
 pub fn people(config: &mut ServiceConfig) {
@@ -308,13 +308,17 @@ pub(crate) struct Which {
     state: Option<String>,
     /// Only occurrences of this series.
     series: Option<SeriesName>,
+    /// Only this one.
+    id: Option<ChangeId>,
     /// Only the one with this number of the year.
     number: Option<YearNumber>,
-    /// Only those made before this one.
+    /// Only those made before this one: the last one of the page before.
     before: Option<ChangeRef>,
+    /// Changes on the page, 200 when absent and at most. A page with fewer is the last one.
+    limit: Option<u16>,
 }
 
-/// Newest first, at most 200.
+/// A page of changes, newest first.
 #[get("/v1/changes")]
 async fn list(
     _: Allowed<Read>,
@@ -322,21 +326,25 @@ async fn list(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<Vec<ChangeLine>>, Error> {
-    let Which { state, series, number, before } = which.into_inner();
+    let Which { state, series, id, number, before, limit } = which.into_inner();
     let known = |state: &String| State::from_parts(state, None).is_some() || state == "closed";
     if let Some(unknown) = state.as_ref().filter(|state| !known(state)) {
         let refusal = Refusal::bad_request("change.unknown_state");
         return Err(refusal.with("state", strict::shorten(unknown)).into());
     }
-    let number = number.map(ChangeRef::Number);
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=PAGE).contains(&limit) {
+        return Err(Refusal::unprocessable("ci.bad_page").with("limit", limit).with("most", PAGE).into());
+    }
+    let only = id.map(ChangeRef::Id).or(number.map(ChangeRef::Number));
     let now = clock.now();
     let read = move |tx: &mut Conn| {
-        let only = number.as_ref().map(|number| store::named(tx, number)).transpose()?;
+        let only = only.as_ref().map(|only| store::named(tx, only)).transpose()?;
         let before = before.as_ref().map(|before| store::named(tx, before)).transpose()?;
         let before = before.and_then(|id| id.as_str().strip_prefix("C-")?.parse().ok());
         let rows = match only {
             Some(id) => vec![store::get(tx, &id)?],
-            None => store::list(tx, state.as_deref(), series.as_ref(), before, PAGE)?,
+            None => store::list(tx, state.as_deref(), series.as_ref(), before, i64::from(limit))?,
         };
         view::lines(tx, &rows, now)
     };

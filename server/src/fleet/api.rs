@@ -35,6 +35,9 @@ use std::time::Instant;
 /// A join command or a renewal is far shorter; whoever sends one is a stranger until it was read.
 const STRANGER_BYTES: usize = 64 << 10;
 
+/// Hosts in one answer, when nothing is said and at most.
+const PAGE: (u16, u16) = (1_000, 5_000);
+
 /// Join tokens and renewals that did not count; one for all worker threads.
 #[derive(Default)]
 pub struct Strangers(Tries);
@@ -124,7 +127,56 @@ async fn invite_host(
     Ok(Json(invitation))
 }
 
-/// Hosts by name; `label=name=value`, repeated, keeps those that have all these labels.
+/// What a list of hosts is asked for.
+struct Listed {
+    labels: Vec<(String, String)>,
+    after: Option<AgentId>,
+    limit: u16,
+}
+
+impl Listed {
+    /// # Errors
+    /// A parameter that is unknown or cannot be read, by its name.
+    fn read(query: Vec<(String, String)>) -> Result<Self, Error> {
+        let bad = |detail: &str| Refusal::bad_request("request.bad_parameter").with("detail", detail);
+        let mut listed = Self { labels: Vec::new(), after: None, limit: PAGE.0 };
+        for (name, value) in query {
+            match name.as_str() {
+                "label" => {
+                    let (label, value) =
+                        value.split_once('=').ok_or_else(|| bad("label: it is name=value"))?;
+                    listed.labels.push((label.to_owned(), value.to_owned()));
+                }
+                "after" => {
+                    listed.after = Some(value.parse().map_err(|_| bad("after: it is an agent id"))?);
+                }
+                "limit" => listed.limit = value.parse().map_err(|_| bad("limit: it is a number"))?,
+                _ => return Err(bad("only label, after and limit are known").into()),
+            }
+        }
+        if !(1..=PAGE.1).contains(&listed.limit) {
+            let refusal = Refusal::unprocessable("ci.bad_page").with("limit", listed.limit);
+            return Err(refusal.with("most", PAGE.1).into());
+        }
+        Ok(listed)
+    }
+
+    fn page(&self, tx: &mut Conn) -> Result<Vec<Host>, Error> {
+        let (wanted, mut after, mut found) = (usize::from(self.limit), self.after, Vec::new());
+        loop {
+            let some = store::list_behind(tx, after, i64::from(PAGE.1))?;
+            let more = some.len() == usize::from(PAGE.1);
+            after = some.last().map(|host| host.agent);
+            let fits = |host: &Host| host.has_labels(self.labels.iter().map(|(label, value)| (label, value)));
+            found.extend(some.into_iter().filter(fits).take(wanted - found.len()));
+            if !more || found.len() == wanted {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// A page of hosts by name; `label=name=value`, repeated, keeps those that have all these labels.
 #[get("/v1/hosts")]
 async fn hosts(
     _: Allowed<Read>,
@@ -132,16 +184,9 @@ async fn hosts(
     board: Data<Board>,
     query: Query<Vec<(String, String)>>,
 ) -> Result<Json<Vec<HostLine>>, Error> {
-    let mut wanted = Vec::new();
-    for (name, value) in query.into_inner() {
-        let bad =
-            || Refusal::bad_request("request.bad_parameter").with("detail", "only label=name=value is known");
-        let (label, value) = value.split_once('=').filter(|_| name == "label").ok_or_else(bad)?;
-        wanted.push((label.to_owned(), value.to_owned()));
-    }
-    let all = db.read("fleet.hosts", store::list).await?;
-    let fits = |host: &Host| host.has_labels(wanted.iter().map(|(label, value)| (label, value)));
-    Ok(Json(all.into_iter().filter(fits).map(|host| line(host, &board)).collect()))
+    let listed = Listed::read(query.into_inner())?;
+    let page = db.read("fleet.hosts", move |tx| listed.page(tx)).await?;
+    Ok(Json(page.into_iter().map(|host| line(host, &board)).collect()))
 }
 
 fn line(host: Host, board: &Board) -> HostLine {

@@ -559,6 +559,24 @@ pub fn list(tx: &mut Conn) -> Result<Vec<Host>, Error> {
     rows.into_iter().map(read_host).collect()
 }
 
+/// At most `limit` hosts by name, of those behind this one.
+pub(super) fn list_behind(tx: &mut Conn, after: Option<AgentId>, limit: i64) -> Result<Vec<Host>, Error> {
+    let mut rows = host::table.left_join(host_seen::table).into_boxed();
+    if let Some(after) = after {
+        let Some(last) = find(tx, after)? else {
+            return Err(Refusal::not_found("host.not_found").with("name", after).into());
+        };
+        let same_name = host::hostname.eq(last.hostname.clone()).and(host::agent.gt(after.to_string()));
+        rows = rows.filter(host::hostname.gt(last.hostname).or(same_name));
+    }
+    let rows: Vec<(HostRow, Option<i64>)> = rows
+        .order((host::hostname, host::agent))
+        .limit(limit)
+        .select((HostRow::as_select(), host_seen::at.nullable()))
+        .load(tx)?;
+    rows.into_iter().map(read_host).collect()
+}
+
 pub fn find(tx: &mut Conn, agent: AgentId) -> Result<Option<Host>, Error> {
     let row: Option<(HostRow, Option<i64>)> = host::table
         .left_join(host_seen::table)

@@ -275,6 +275,36 @@ async fn a_name_that_two_hosts_have_is_asked_back() {
     }
 }
 
+/// Three hosts of one name and one of another: a page ends in the middle of the name, and nobody is left out or told twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_listed_page_by_page() {
+    for world in World::each().await {
+        let named = |n, name: &str| Host { name: name.into(), ..Host::new(n) };
+        let mut hosts = [named(1, "b"), named(2, "b"), named(3, "a"), named(4, "b")];
+        for host in &mut hosts {
+            world.enrol(host).await;
+        }
+        let page = async |after| {
+            world.node.db.read("page", move |tx| store::list_behind(tx, after, 2)).await.unwrap()
+        };
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let hosts = page(after).await;
+            after = hosts.last().map(|host| host.agent);
+            seen.extend(hosts.iter().map(|host| (host.hostname.clone(), host.agent)));
+            if hosts.len() < 2 {
+                break;
+            }
+        }
+        let mut all: Vec<_> = hosts.iter().map(|host| (host.name.clone(), host.agent())).collect();
+        all.sort_by_key(|(name, agent)| (name.clone(), agent.to_string()));
+        assert_eq!(seen, all, "{}", world.engine);
+        let nobody = Host::new(9).agent();
+        let found = world.node.db.read("page", move |tx| store::list_behind(tx, Some(nobody), 2)).await;
+        assert_eq!(code(found), "host.not_found");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_chain_head_is_set_right_from_the_chain() {
     for world in World::each().await {

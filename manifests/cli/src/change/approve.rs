@@ -4,7 +4,7 @@ use super::args::ApproveArgs;
 use super::conflicts;
 use super::forecast::{self, Forecast};
 use super::glass;
-use super::narrow;
+use super::narrow::{self, Narrowed};
 use super::review::Review;
 use super::show::{fetch, print};
 use super::unseen;
@@ -53,7 +53,11 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
         session.api.ci(&host.ci).ok()?.facts
     };
     show_hidden(session, &review, (args.diff_to.as_deref(), args.accept_unseen), facts)?;
-    let agents = narrow::narrowed(&review, args, &session.profile.config.person)?;
+    let Narrowed { agents, kept } = narrow::narrowed(&review, args, &session.profile.config.person)?;
+    if kept > 0 {
+        let told = session.lang.fill(Word::KeptApproved, &kept.to_string());
+        term::note(&format!("note: {told}\n"));
+    }
     if agents.is_none() && args.glass().is_none() {
         conflicts::check(session, &id)?;
     }
@@ -92,7 +96,7 @@ fn check_named(args: &ApproveArgs) -> Done {
 
 /// The same for a change that brings nothing to hosts: as a whole, and for nothing that hosts would do.
 fn accept(session: &Session, site: &Site, review: &Review, args: &ApproveArgs) -> Done {
-    if !args.only.is_empty() || !args.class.is_empty() || !args.skip.is_empty() {
+    if !args.only.is_empty() || !args.class.is_empty() || !args.skip.is_empty() || args.instead {
         return Err(Failure::usage(
             "a change that brings nothing to hosts is accepted as a whole, not for some",
         )

@@ -39,7 +39,9 @@ pub enum ChangeCommand {
         change: ChangeRef,
     },
     /// List changes
-    #[command(after_help = "Example: assent change list --state in_review")]
+    #[command(
+        after_help = "Example: assent change list --state in_review\n         assent change list --limit 20 --before C-114"
+    )]
     List {
         /// Only those in this state: draft, in_review, approved, running, halted, review or closed
         #[arg(long)]
@@ -47,6 +49,12 @@ pub enum ChangeCommand {
         /// Only occurrences of this series
         #[arg(long, value_name = "NAME")]
         series: Option<SeriesName>,
+        /// Only those made before this change
+        #[arg(long, value_name = "CHANGE")]
+        before: Option<ChangeRef>,
+        /// Only so many, the newest ones (default: all)
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -161,12 +169,16 @@ pub struct ApproveArgs {
     /// The approval is good for this long, or until the last window ends (s, m, h, d, w)
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
-    /// Approve for these hosts only
+    /// Approve for these hosts only, and for those that you have approved it for before
     #[arg(long, value_name = "HOST")]
     pub only: Vec<String>,
-    /// Approve for the hosts of this plan class only, by its number on the page; the others wait. May be repeated
+    /// Approve for the hosts of this plan class only, by its number on the page, and for those that you have approved it
+    /// for before; the others wait. May be repeated
     #[arg(long, value_name = "NUMBER")]
     pub class: Vec<usize>,
+    /// Approve for these hosts in place of those before: hosts that are not named now and have not begun wait
+    #[arg(long)]
+    pub instead: bool,
     /// Leave this host out and say why with --comment: it does not change, and later waves do not wait for it once
     /// everybody who approved has left it out. May be repeated
     #[arg(long, value_name = "HOST")]

@@ -7,29 +7,56 @@ use shared::approval::{Approval, Decision, last_words};
 use shared::ids::{AgentId, PersonId};
 use std::collections::BTreeSet;
 
-/// The hosts that are named and those of the plan classes, without those that are left out: what else is shown is not
-/// approved. Whoever only leaves out takes nothing in that the own approval before was not for.
-pub(super) fn narrowed(review: &Review, args: &ApproveArgs, person: &PersonId) -> Done<Option<Vec<AgentId>>> {
+/// Whom an approval is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Narrowed {
+    /// All hosts of the plan set when absent.
+    pub agents: Option<Vec<AgentId>>,
+    /// So many of them only because the own approval before was for them.
+    pub kept: usize,
+}
+
+impl Narrowed {
+    const ALL: Self = Self { agents: None, kept: 0 };
+}
+
+/// The hosts that are named, those of the plan classes, and those that the own approval before was for; without those that
+/// are left out. What else is shown is not approved. A person's last word counts alone, so whoever approves one class after
+/// the other would hold back the first again; that takes `--instead`.
+pub(super) fn narrowed(review: &Review, args: &ApproveArgs, person: &PersonId) -> Done<Narrowed> {
     let named = only(review, &args.only)?;
     let of_classes = in_classes(review, &args.class)?;
     let left_out: BTreeSet<AgentId> = find(review, &args.skip)?.into_iter().collect();
     if !left_out.is_empty() && args.comment.trim().is_empty() {
         return Err(Failure::usage("--skip needs a reason").remedy("say why with --comment"));
     }
-    let chosen: BTreeSet<AgentId> = match (named, of_classes) {
-        (None, None) if left_out.is_empty() => return Ok(None),
-        (None, None) => match own_word(review, person).and_then(|word| word.agents.clone()) {
-            Some(agents) => agents.into_iter().collect(),
-            None => review.set.plans.keys().copied().collect(),
-        },
-        (named, of_classes) => named.into_iter().chain(of_classes).flatten().collect(),
+    let names_some = named.is_some() || of_classes.is_some();
+    if !names_some && left_out.is_empty() {
+        return Ok(Narrowed::ALL);
+    }
+    let fresh: BTreeSet<AgentId> = named.into_iter().chain(of_classes).flatten().collect();
+    // A word that breaks the glass is for those hosts that it names and for nobody else.
+    let own = own_word(review, person).filter(|_| !(names_some && (args.instead || args.break_glass)));
+    let before: BTreeSet<AgentId> = match own.map(|word| &word.agents) {
+        Some(Some(agents)) => agents.iter().copied().collect(),
+        Some(None) if names_some => return Err(holds_back(review)),
+        None if names_some => BTreeSet::new(),
+        Some(None) | None => review.set.plans.keys().copied().collect(),
     };
-    let agents: Vec<AgentId> = chosen.difference(&left_out).copied().collect();
+    let agents: Vec<AgentId> = fresh.union(&before).filter(|id| !left_out.contains(*id)).copied().collect();
     if agents.is_empty() {
         return Err(Failure::usage("nobody is left whom the approval would be for")
             .remedy("`assent reject` or `assent withdraw` says no to the whole"));
     }
-    Ok(Some(agents))
+    let kept = if names_some { agents.iter().filter(|id| !fresh.contains(*id)).count() } else { 0 };
+    Ok(Narrowed { agents: Some(agents), kept })
+}
+
+fn holds_back(review: &Review) -> Failure {
+    let id = &review.change.body.change_id;
+    Failure::refused(format!("you have approved {id} for all of its hosts already"))
+        .why("a person's last word counts: one for some hosts would hold the others back that have not begun")
+        .remedy("--instead, if they shall wait; else there is nothing left to approve")
 }
 
 /// What this person said last, if it is a yes to the plan set on the page.

@@ -5,6 +5,7 @@ use super::new::{Parts, Words, signed, written};
 use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::Word;
+use crate::net::api::Wanted;
 use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
@@ -27,7 +28,7 @@ pub(super) fn make(
 ) -> Done {
     let lead = window::duration(&args.lead)?;
     let zone = window::zone(args.zone.as_deref())?;
-    let there = session.api.changes(None, Some(name))?;
+    let there = session.api.changes(&Wanted { series: Some(name), ..Wanted::default() })?;
     tell_unsubmitted(&there)?;
     let Ahead { wanted, there, beyond } = ahead(&parts.intervals, &there, session.now);
     for interval in wanted {

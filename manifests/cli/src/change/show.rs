@@ -7,11 +7,12 @@ use super::{assessment, conflicts, notes};
 use crate::author::list::print_json;
 use crate::error::Done;
 use crate::lang::{Lang, Word};
+use crate::net::api::Wanted;
 use crate::session::Session;
 use crate::trust::Site;
 use crate::{term, text, window};
 use shared::digest::Digest;
-use shared::ids::{AgentId, ChangeId, SeriesName};
+use shared::ids::{AgentId, ChangeId};
 use shared::time::Timestamp;
 use shared::wire::ChangeLine;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,8 +82,8 @@ fn tell_what_moved(session: &Session, review: &Review) -> Done {
     Ok(())
 }
 
-pub fn list(session: &Session, (state, series): (Option<&str>, Option<&SeriesName>), json: bool) -> Done {
-    let lines = session.api.changes(state, series)?;
+pub fn list(session: &Session, wanted: &Wanted<'_>, json: bool) -> Done {
+    let lines = session.api.changes(wanted)?;
     if json {
         return print_json(&lines);
     }

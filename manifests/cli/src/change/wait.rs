@@ -15,10 +15,7 @@ pub fn run(session: &Session, id: &ChangeId, until: Until, timeout: &str) -> Don
     let seconds = u64::try_from(window::duration(timeout)?).unwrap_or(0);
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
-        let lines = session.api.changes(None, None)?;
-        let Some(line) = lines.iter().find(|line| line.change_id == *id) else {
-            return Err(Failure::refused(format!("the site has no change {id}")).remedy("assent change list"));
-        };
+        let line = &session.api.change_line(id)?;
         if let Some(word) = answer(line, until)? {
             return term::print(&format!("{id}: {word}\n"));
         }

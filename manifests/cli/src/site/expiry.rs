@@ -3,6 +3,7 @@
 use crate::error::{Context as _, Done};
 use crate::governance;
 use crate::lang::{Lang, Word};
+use crate::net::api::Wanted;
 use crate::net::api::{Expiry, SiteInfo};
 use crate::session::Session;
 use crate::trust::Site;
@@ -54,13 +55,12 @@ fn of_policy(policy: &Policy, now: Timestamp) -> Vec<Expiry> {
 /// Open changes and the approvals that they stand on.
 fn of_changes(session: &Session) -> Done<Vec<Expiry>> {
     let open = ["approved", "running", "halted", "in_review"];
-    let lines = session.api.changes(None, None)?;
+    let mut lines = Vec::new();
+    for state in open {
+        lines.extend(session.api.changes(&Wanted { state: Some(state), ..Wanted::default() })?);
+    }
     let mut all = Vec::new();
-    for line in lines
-        .iter()
-        .filter(|line| open.contains(&line.state.as_str()) && !line.retroactive && !line.retires)
-        .take(MOST_CHANGES)
-    {
+    for line in lines.iter().filter(|line| !line.retroactive && !line.retires).take(MOST_CHANGES) {
         let file = session.api.change(&line.change_id)?;
         let damaged = format!("the server's {} cannot be read", line.change_id);
         let change = Statement::<Change>::open(file.change).or_refuse(&*damaged)?;

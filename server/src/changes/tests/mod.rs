@@ -650,3 +650,29 @@ async fn lists_are_filtered_and_unknown_things_are_told() {
         assert_eq!(world.code("POST", "/v1/changes", json!({"id": "C-7"})).await, "request.bad_json");
     }
 }
+
+#[actix_web::test]
+async fn changes_are_listed_page_by_page_and_one_is_found_among_any_number() {
+    for world in World::each(1, 1).await {
+        let mut made = Vec::new();
+        for _ in 0..5 {
+            made.push(world.good("POST", "/v1/changes", json!({})).await["change_id"].clone());
+        }
+        made.reverse();
+        let ids = async |asked: &str| -> Vec<serde_json::Value> {
+            let listed = world.good("GET", &format!("/v1/changes?{asked}"), ()).await;
+            listed.as_array().unwrap().iter().map(|line| line["change_id"].clone()).collect()
+        };
+        let named = |of: &serde_json::Value| of.as_str().unwrap().to_owned();
+        assert_eq!(ids("limit=2").await, made[..2], "{}", world.engine);
+        assert_eq!(ids(&format!("limit=2&before={}", named(&made[1]))).await, made[2..4]);
+        assert_eq!(ids(&format!("limit=2&before={}", named(&made[3]))).await, made[4..]);
+        assert_eq!(ids(&format!("id={}", named(&made[4]))).await, made[4..]);
+        assert_eq!(world.code("GET", "/v1/changes?limit=0", ()).await, "ci.bad_page");
+        assert_eq!(world.code("GET", "/v1/changes?limit=201", ()).await, "ci.bad_page");
+        assert_eq!(world.code("GET", "/v1/changes?id=C-9999", ()).await, "change.unknown");
+        assert_eq!(world.code("GET", "/v1/hosts?limit=5001", ()).await, "ci.bad_page");
+        assert_eq!(world.code("GET", "/v1/hosts?after=web1", ()).await, "request.bad_parameter");
+        assert_eq!(world.code("GET", "/v1/hosts?limits=1", ()).await, "request.bad_parameter");
+    }
+}

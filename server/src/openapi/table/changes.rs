@@ -17,10 +17,10 @@ pub(super) const CHANGES: &[Route] = &[
         .takes(json::<changes::Nothing>())
         .answers(&[answer(200, "the number", json::<changes::Created>())])
         .refuses(KEYED),
-    route(("GET", "/v1/changes"), "listChanges", may::<Read>(), "Lists changes, newest first, at most 200.")
+    route(("GET", "/v1/changes"), "listChanges", may::<Read>(), "Lists changes page by page, newest first.")
         .query::<changes::Which>()
         .answers(&[answer(200, "the changes", json::<Vec<wire::ChangeLine>>())])
-        .refuses(&["change.unknown", "change.unknown_state", "number.none", "number.unknown"]),
+        .refuses(&["change.unknown", "change.unknown_state", "ci.bad_page", "number.none", "number.unknown"]),
     route(
         ("GET", "/v1/changes/{id}"),
         "showChange",

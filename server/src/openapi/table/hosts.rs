@@ -6,15 +6,20 @@ use crate::openapi::route::{Content, HOST, PUBLIC, Route, answer, change, json, 
 use crate::{progress, receipts};
 use schemars::JsonSchema;
 use shared::envelope::Envelope;
+use shared::ids::AgentId;
 use shared::strict::Map;
 use shared::wire;
 
-/// Keeps the hosts that have all these labels.
+/// Which hosts are listed.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "the handler reads pairs, because a query struct cannot hold repeated names")]
 struct Hosts {
     /// `name=value`; may be repeated.
     label: Option<Vec<String>>,
+    /// Only those behind this one, by name and agent id: the last one of the page before.
+    after: Option<AgentId>,
+    /// Hosts on the page, 1,000 when absent and at most 5,000. A page with fewer is the last one.
+    limit: Option<u16>,
 }
 
 pub(super) const FLEET: &[Route] = &[
@@ -60,9 +65,10 @@ pub(super) const FLEET: &[Route] = &[
     .takes(json::<wire::Invite>())
     .answers(&[answer(200, "a token that the server made, shown once", json::<wire::Invitation>())])
     .refuses(&["join.bad_minutes", "host.bad_label", "host.too_many_labels"]),
-    route(("GET", "/v1/hosts"), "listHosts", may::<Read>(), "Lists the hosts by name.")
+    route(("GET", "/v1/hosts"), "listHosts", may::<Read>(), "Lists hosts by name, page by page.")
         .query::<Hosts>()
-        .answers(&[answer(200, "the hosts", json::<Vec<wire::HostLine>>())]),
+        .answers(&[answer(200, "the hosts", json::<Vec<wire::HostLine>>())])
+        .refuses(&["ci.bad_page", "host.not_found"]),
     route(("GET", "/v1/hosts/{ci}/labels"), "showLabels", may::<Read>(), "Shows the labels of a host.")
         .parts(&[text("ci")])
         .answers(&[answer(200, "the labels, with an `ETag`", json::<Map<String, String>>())])

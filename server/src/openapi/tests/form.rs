@@ -107,11 +107,18 @@ fn query_parameters_are_those_of_the_handlers() {
     };
     assert_eq!(
         of("/v1/changes", "get"),
-        [("before", false), ("number", false), ("series", false), ("state", false)]
+        [
+            ("before", false),
+            ("id", false),
+            ("limit", false),
+            ("number", false),
+            ("series", false),
+            ("state", false)
+        ]
     );
     assert_eq!(of("/v1/log/proof", "get"), [("digest", true), ("since", false)]);
     assert_eq!(of("/v1/uploads/{id}", "patch"), [("offset", true)]);
-    assert_eq!(of("/v1/hosts", "get"), [("label", false)]);
+    assert_eq!(of("/v1/hosts", "get"), [("after", false), ("label", false), ("limit", false)]);
 }
 
 #[test]

@@ -5,9 +5,16 @@ use crate::args::SshArgs;
 use crate::change::args::ApproveArgs;
 use crate::change::narrow::{in_classes, narrowed};
 use crate::change::review::Review;
+use clap::Parser as _;
 use shared::approval::{Approval, Decision};
 use shared::ids::AgentId;
 use shared::statement::Statement;
+
+#[derive(clap::Parser)]
+struct Approving {
+    #[command(flatten)]
+    args: ApproveArgs,
+}
 
 /// Leaving out is for a reason, takes nobody in, and never leaves nobody.
 #[test]
@@ -24,6 +31,7 @@ fn hosts_are_left_out_for_a_reason_and_nobody_else_comes_in() {
             expires: None,
             only: owned(only),
             class: Vec::new(),
+            instead: false,
             skip: owned(skip),
             comment: comment.into(),
             yes: true,
@@ -34,7 +42,7 @@ fn hosts_are_left_out_for_a_reason_and_nobody_else_comes_in() {
             reason: None,
             ssh: SshArgs { ssh: None },
         };
-        narrowed(review, &args, &person("peer"))
+        narrowed(review, &args, &person("peer")).map(|found| found.agents)
     };
     let fresh = review(&[]);
     let hosts: Vec<AgentId> = fresh.set.plans.keys().copied().collect();
@@ -79,4 +87,44 @@ fn one_class_of_plans_is_approved_and_the_others_wait() {
         let failure = in_classes(&review, &[bad]).unwrap_err();
         assert_eq!(failure.exit_code(), 2, "{bad}");
     }
+}
+
+/// A person's last word counts alone: a class that was approved stays approved when the next one is.
+#[test]
+fn one_class_after_the_other_holds_nobody_back() {
+    let approved = |words: &[Statement<Approval>]| {
+        let mut file = file(plans(&change()));
+        file.approvals = words.iter().map(|word| word.envelope.clone()).collect();
+        review(file).unwrap()
+    };
+    let asked = |review: &Review, words: &[&str]| {
+        let words = ["x", "C-7", "--yes"].iter().chain(words);
+        let Approving { args } = Approving::parse_from(words);
+        narrowed(review, &args, &person("peer"))
+    };
+    let fresh = approved(&[]);
+    let all: Vec<AgentId> = fresh.set.plans.keys().copied().collect();
+    let second = asked(&fresh, &["--class", "2"]).unwrap();
+    let second_only = second.agents.clone().unwrap();
+    assert_eq!((second_only.len(), second.kept), (1, 0));
+    let mut word = approval(&fresh, "peer", 2).body;
+    word.agents = asked(&fresh, &["--class", "1"]).unwrap().agents;
+    let one = approved(&[Statement::sign(word.clone(), &key(2))]);
+    let both = asked(&one, &["--class", "2"]).unwrap();
+    assert_eq!((both.agents, both.kept), (Some(all.clone()), 2), "both classes");
+    let again = asked(&one, &["--class", "1"]).unwrap();
+    assert_eq!((again.agents, again.kept), (word.agents.clone(), 0));
+    // Whoever wants to hold them back says so.
+    let instead = asked(&one, &["--class", "2", "--instead"]).unwrap();
+    assert_eq!((instead.agents.unwrap(), instead.kept), (second_only.clone(), 0));
+    // A word for a few hosts that breaks the glass takes nobody else along.
+    let glass = asked(&one, &["--class", "2", "--break-glass", "--reason", "the shop is down"]).unwrap();
+    assert_eq!((glass.agents.unwrap(), glass.kept), (second_only.clone(), 0));
+    // Who has approved for all of them cannot mean to add one.
+    word.agents = None;
+    let whole = approved(&[Statement::sign(word, &key(2))]);
+    let failure = asked(&whole, &["--class", "2"]).unwrap_err();
+    assert_eq!(failure.exit_code(), 1);
+    assert!(failure.to_string().contains("--instead"), "{failure}");
+    assert_eq!(asked(&whole, &["--class", "2", "--instead"]).unwrap().agents.unwrap(), second_only);
 }

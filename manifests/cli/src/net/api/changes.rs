@@ -6,13 +6,25 @@ use crate::net::{Client, Method, Request};
 use serde::{Deserialize, Serialize};
 use shared::conflict::Conflict;
 use shared::envelope::Envelope;
-use shared::ids::{ChangeId, SeriesName, YearNumber};
+use shared::ids::{ChangeId, ChangeRef, SeriesName, YearNumber};
 use shared::note::ChangeNote;
 use shared::time::Interval;
 use shared::wire::{
     Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, Kpis, ProgressPage, Remark,
     SeriesLine, Waiting, Why,
 };
+
+/// Which changes are listed.
+#[derive(Default)]
+pub struct Wanted<'a> {
+    pub state: Option<&'a str>,
+    /// Only occurrences of this series.
+    pub series: Option<&'a SeriesName>,
+    /// Only those made before this one.
+    pub before: Option<&'a ChangeRef>,
+    /// No more than so many, the newest ones.
+    pub most: Option<usize>,
+}
 
 impl Client {
     /// Allots the next change number.
@@ -49,20 +61,44 @@ impl Client {
         )
     }
 
-    /// Newest first.
-    pub fn changes(&self, state: Option<&str>, series: Option<&SeriesName>) -> Done<Vec<ChangeLine>> {
-        let state = state.map(|state| format!("state={}", escape(state)));
-        let series = series.map(|series| format!("series={series}"));
-        let query: Vec<String> = state.into_iter().chain(series).collect();
-        let path = format!("/v1/changes?{}", query.join("&"));
-        self.read("the list of changes", &Request::get(path.trim_end_matches('?'), LARGE))
+    /// Newest first: those that are wanted, from all pages, or as many as are wanted.
+    pub fn changes(&self, wanted: &Wanted<'_>) -> Done<Vec<ChangeLine>> {
+        const PAGE: usize = 200;
+        let page = wanted.most.map_or(PAGE, |most| most.clamp(1, PAGE));
+        let state = wanted.state.map(|state| format!("&state={}", escape(state))).unwrap_or_default();
+        let series = wanted.series.map(|series| format!("&series={series}")).unwrap_or_default();
+        let asked = format!("/v1/changes?limit={page}{state}{series}");
+        let (mut all, mut before): (Vec<ChangeLine>, _) = (Vec::new(), wanted.before.cloned());
+        loop {
+            let behind = before.as_ref().map(|before| format!("&before={before}")).unwrap_or_default();
+            let path = format!("{asked}{behind}");
+            let lines: Vec<ChangeLine> = self.read("the list of changes", &Request::get(&path, LARGE))?;
+            let full = lines.len() >= page;
+            all.extend(lines);
+            match all.last() {
+                Some(last) if full && wanted.most.is_none_or(|most| all.len() < most) => {
+                    before = Some(ChangeRef::Id(last.change_id.clone()));
+                }
+                _ => break,
+            }
+        }
+        all.truncate(wanted.most.unwrap_or(usize::MAX));
+        Ok(all)
+    }
+
+    /// The server's line of one change.
+    pub fn change_line(&self, id: &ChangeId) -> Done<ChangeLine> {
+        self.only_change(&format!("/v1/changes?id={id}"), id)
     }
 
     /// The change that has this number of the year.
     pub fn numbered(&self, number: &YearNumber) -> Done<ChangeLine> {
-        let path = format!("/v1/changes?number={number}");
-        let found: Vec<ChangeLine> = self.read("the change", &Request::get(&path, SMALL))?;
-        found.into_iter().next().ok_or_else(|| Failure::refused(format!("there is no change {number}")))
+        self.only_change(&format!("/v1/changes?number={number}"), number)
+    }
+
+    fn only_change(&self, path: &str, named: &impl std::fmt::Display) -> Done<ChangeLine> {
+        let found: Vec<ChangeLine> = self.read("the change", &Request::get(path, SMALL))?;
+        found.into_iter().next().ok_or_else(|| Failure::refused(format!("there is no change {named}")))
     }
 
     pub fn series(&self) -> Done<Vec<SeriesLine>> {

@@ -14,11 +14,13 @@ use shared::wire::{
 use std::collections::BTreeMap;
 
 impl Client {
+    /// Hosts that have all these labels, by name, from all pages.
     pub fn hosts(&self, labels: &[(String, String)]) -> Done<Vec<HostLine>> {
-        let query: Vec<_> =
-            labels.iter().map(|(k, v)| format!("label={}", escape(&format!("{k}={v}")))).collect();
-        let path = format!("/v1/hosts?{}", query.join("&"));
-        self.read("the list of hosts", &Request::get(path.trim_end_matches('?'), LARGE))
+        const PAGE: usize = 5_000;
+        let asked: Vec<_> =
+            labels.iter().map(|(k, v)| format!("&label={}", escape(&format!("{k}={v}")))).collect();
+        let asked = format!("/v1/hosts?limit={PAGE}{}", asked.concat());
+        self.pages("the list of hosts", (&asked, PAGE), |last: &HostLine| format!("after={}", last.agent))
     }
 
     pub fn enrolment(&self, ci: &str) -> Done<Vec<u8>> {
@@ -49,17 +51,7 @@ impl Client {
         let asked: Vec<_> =
             conditions.iter().map(|(name, value)| format!("&{name}={}", escape(value))).collect();
         let asked = format!("/v1/cis?limit={PAGE}&q={}{}", escape(query), asked.concat());
-        let (mut all, mut after): (Vec<CiLine>, String) = (Vec::new(), String::new());
-        loop {
-            let page: Vec<CiLine> =
-                self.read("the list of CIs", &Request::get(&format!("{asked}{after}"), LARGE))?;
-            let full = page.len() >= PAGE;
-            all.extend(page);
-            match all.last() {
-                Some(last) if full => after = format!("&after={}", escape(&last.ci)),
-                _ => return Ok(all),
-            }
-        }
+        self.pages("the list of CIs", (&asked, PAGE), |last: &CiLine| format!("after={}", escape(&last.ci)))
     }
 
     /// Those that are there and open, or all; from all pages.

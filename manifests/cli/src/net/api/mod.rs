@@ -5,6 +5,8 @@ mod entries;
 mod times;
 mod webhooks;
 
+pub use changes::Wanted;
+
 use super::client::JSON;
 use super::{Client, Method, Only, Reply, Request, Seen};
 use crate::alarms::Alarm;
@@ -168,6 +170,25 @@ impl Client {
 
     fn post<T: DeserializeOwned>(&self, what: &'static str, path: &str, body: &impl Serialize) -> Done<T> {
         self.read(what, &Request::json(Method::POST, path, strict::to_json(body), LARGE))
+    }
+
+    /// The lines of all pages. `asked` names the page's length as well; `behind` is the parameter for the page behind a line.
+    fn pages<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        (asked, length): (&str, usize),
+        behind: impl Fn(&T) -> String,
+    ) -> Done<Vec<T>> {
+        let (mut all, mut path): (Vec<T>, String) = (Vec::new(), asked.to_owned());
+        loop {
+            let page: Vec<T> = self.read(what, &Request::get(&path, LARGE))?;
+            let full = page.len() >= length;
+            all.extend(page);
+            match all.last() {
+                Some(last) if full => path = format!("{asked}&{}", behind(last)),
+                _ => return Ok(all),
+            }
+        }
     }
 
     /// The site and the server's key as seen on the connection.
