@@ -1,5 +1,6 @@
 //! Arguments of what is declared: `assent ci declare|relate|impact|import|export`.
 
+use crate::args::AsJson;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::wire::{CiRef, Criticality, Lifecycle, Need};
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ pub enum DeclaredCommand {
     },
     /// Declare what a table (CSV) or a JSON file says; the same file again changes nothing
     #[command(
-        after_help = "Columns: class, name, owner, criticality, environment, confidentiality, integrity, availability, scopes, lifecycle,\ndescription, labels (a=b c=d), depends_on, runs_on, part_of (service:a data:b). Others need --map or --ignore.\nExample: assent ci import cmdb.csv --dry-run --reason \"first survey\"\n         assent ci import netbox.csv --class device --map Name=name --map Tenant=owner --map Status=- --reason \"from NetBox\""
+        after_help = "Columns: class, name, owner, criticality, environment, confidentiality, integrity, availability, scopes, lifecycle,\ndescription, labels (a=b c=d), depends_on, runs_on, part_of (service:a data:b). Others need --map, or --ignore leaves them out.\n\nExample: assent ci import cmdb.csv --dry-run --reason \"first survey\"\n         # the table of devices that NetBox exports\n         assent ci import netbox.csv --reason \"from NetBox\" --ignore --class device --map Tenant=owner --map Status=lifecycle \\\n           --map-value Status.Active=in_use --map-value Status.Decommissioning=retired\n         # a report of i-doit\n         assent ci import i-doit.csv --reason \"from i-doit\" --ignore --map Titel=name --map Objekttyp=class \\\n           --map-value Objekttyp.Anwendung=software --map-value Objekttyp.Person=- --map-value \"Objekttyp.*=device\""
     )]
     Import(ImportArgs),
     /// Write everything that is declared, as a table (CSV) or as JSON
@@ -89,6 +90,8 @@ pub struct DeclareArgs {
     /// Only say what would change
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]
@@ -101,9 +104,25 @@ pub struct ImportArgs {
     /// Only say what would change
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub json: AsJson,
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+/// How a table of another program is read.
+#[derive(Debug, Default, Args)]
+pub struct TableArgs {
     /// A column of the file and ours that it fills; THEIRS=- leaves it out
     #[arg(long, value_name = "THEIRS=OURS")]
     pub map: Vec<String>,
+    /// What a value of one of their columns is here, such as Status.Active=in_use; COLUMN.* is every other value. OURS - says
+    /// nothing, and of a class leaves the row out
+    #[arg(long, value_name = "COLUMN.VALUE=OURS")]
+    pub map_value: Vec<String>,
+    /// Leave out columns that are neither ours nor mapped
+    #[arg(long)]
+    pub ignore: bool,
     /// Class of rows that name none
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,

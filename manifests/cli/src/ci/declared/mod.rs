@@ -9,6 +9,7 @@ use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::net::Seen;
 use crate::session::Session;
+use crate::written::{Outcome, Written};
 use crate::{files, term, text, window};
 use args::{DeclareArgs, DeclaredCommand, ImportArgs};
 use jiff::tz::TimeZone;
@@ -76,9 +77,9 @@ fn declare(session: &Session, args: DeclareArgs) -> Done {
     for (kind, others) in kinds {
         relations.extend(others.into_iter().map(|to| Relation { kind, to }));
     }
-    let (reason, dry_run) = (args.reason, args.dry_run);
+    let (reason, dry_run, json) = (args.reason, args.dry_run, args.json.json);
     let wish = DeclareItem { reason, dry_run, declared, relations: Some(relations) };
-    tell(session, &session.api.declare_item(&args.entry, &wish, only)?, dry_run)
+    tell(session, &session.api.declare_item(&args.entry, &wish, only)?, (dry_run, json))
 }
 
 fn import(session: &Session, args: &ImportArgs) -> Done {
@@ -86,7 +87,7 @@ fn import(session: &Session, args: &ImportArgs) -> Done {
     let items: Vec<Item> = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(&text).or_usage("the file is no export of `assent ci export --json`")?,
         false => {
-            let reading = table::Reading::of(&args.map, args.class.as_deref(), args.separator)?;
+            let reading = table::Reading::of(&args.table)?;
             table::read(&text, &reading)?
         }
     };
@@ -94,10 +95,20 @@ fn import(session: &Session, args: &ImportArgs) -> Done {
         return Err(Failure::usage("the file has no entries"));
     }
     let wish = Declare { reason: args.reason.clone(), dry_run: args.dry_run, after: None, items };
-    tell(session, &session.api.declare(&wish)?, args.dry_run)
+    tell(session, &session.api.declare(&wish)?, (args.dry_run, args.json.json))
 }
 
-fn tell(session: &Session, done: &DeclareDone, dry: bool) -> Done {
+fn tell(session: &Session, done: &DeclareDone, (dry, json): (bool, bool)) -> Done {
+    if json && dry {
+        return print_json(done);
+    }
+    if json {
+        let mut outcome = Outcome::default();
+        for diff in &done.changed {
+            outcome.add(Written::of("declaration", &diff.item, diff)?);
+        }
+        return outcome.print();
+    }
     let lang = session.lang;
     let mut out = String::new();
     for diff in &done.changed {

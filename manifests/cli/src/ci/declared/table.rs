@@ -1,5 +1,6 @@
 //! Declarations as tables (CSV, RFC 4180): ours, and those of other programs by naming their columns.
 
+use super::args::TableArgs;
 use crate::error::{Context as _, Done, Failure};
 use serde::de::DeserializeOwned;
 use shared::strict::shorten;
@@ -30,14 +31,21 @@ pub const COLUMNS: [&str; 15] = [
 pub struct Reading {
     /// Their column to ours; none leaves it out.
     pub map: BTreeMap<String, Option<&'static str>>,
+    /// Values of their columns, in lower case, to ours; none says nothing, and of a class leaves the row out.
+    pub values: BTreeMap<(String, String), Option<String>>,
     pub class: Option<CiClass>,
     pub separator: Option<u8>,
+    /// Columns that are neither ours nor mapped are left out.
+    pub ignore: bool,
 }
+
+/// Stands for all values of a column that no other mapping names.
+const ANY: &str = "*";
 
 impl Reading {
     /// # Errors
     /// A mapping that names no column of ours, or no class.
-    pub fn of(map: &[String], class: Option<&str>, separator: Option<char>) -> Done<Self> {
+    pub fn of(args: &TableArgs) -> Done<Self> {
         let pair = |text: &String| {
             let bad = || {
                 Failure::usage(format!("{text:?} is not THEIRS=OURS"))
@@ -50,7 +58,7 @@ impl Reading {
             };
             Ok((theirs.trim().to_owned(), ours))
         };
-        let class = class.map(|text| {
+        let class = args.class.as_deref().map(|text| {
             CiClass::parse(text).ok_or_else(|| {
                 let all: Vec<_> = CiClass::ALL.iter().map(|class| class.as_str()).collect();
                 Failure::usage(format!("{text:?} is not a class"))
@@ -58,13 +66,40 @@ impl Reading {
             })
         });
         let separator =
-            separator.map(|c| u8::try_from(c).or_usage("the separator must be one ASCII character"));
+            args.separator.map(|c| u8::try_from(c).or_usage("the separator must be one ASCII character"));
         Ok(Self {
-            map: map.iter().map(pair).collect::<Done<_>>()?,
+            map: args.map.iter().map(pair).collect::<Done<_>>()?,
+            values: args.map_value.iter().map(|text| value(text)).collect::<Done<_>>()?,
             class: class.transpose()?,
             separator: separator.transpose()?,
+            ignore: args.ignore,
         })
     }
+
+    /// What a cell of their column says in our words; none where it says nothing.
+    fn said<'a>(&'a self, theirs: &str, cell: &'a str) -> Option<&'a str> {
+        let of = |value: &str| self.values.get(&(theirs.to_owned(), value.to_owned()));
+        match of(&cell.to_lowercase()).or_else(|| of(ANY)) {
+            Some(ours) => ours.as_deref(),
+            None => Some(cell),
+        }
+    }
+}
+
+/// `Status.Active=in_use`: a value of one of their columns, and what it is here.
+fn value(text: &str) -> Done<((String, String), Option<String>)> {
+    let bad = || {
+        Failure::usage(format!("{text:?} is not COLUMN.VALUE=OURS"))
+            .remedy("write one like Status.Active=in_use; COLUMN.* is every other value, and - says nothing")
+    };
+    let (theirs, ours) = text.rsplit_once('=').ok_or_else(bad)?;
+    let (column, value) = theirs.split_once('.').ok_or_else(bad)?;
+    let (column, value, ours) = (column.trim(), value.trim(), ours.trim());
+    if column.is_empty() || value.is_empty() || ours.is_empty() {
+        return Err(bad());
+    }
+    let ours = (ours != "-").then(|| ours.to_owned());
+    Ok(((column.to_owned(), value.to_lowercase()), ours))
 }
 
 /// All rows as items; the first that cannot be read is told with its line.
@@ -76,6 +111,12 @@ pub fn read(text: &str, reading: &Reading) -> Done<Vec<Item>> {
     let mut rows =
         csv::ReaderBuilder::new().delimiter(separator.unwrap_or(b',')).from_reader(text.as_bytes());
     let heads = rows.headers().or_usage("the table cannot be read")?.clone();
+    let theirs: BTreeSet<&str> = heads.iter().map(str::trim).collect();
+    let named = reading.map.keys().chain(reading.values.keys().map(|(column, _)| column));
+    if let Some(missing) = named.into_iter().find(|column| !theirs.contains(column.as_str())) {
+        return Err(Failure::usage(format!("the table has no column {missing:?}"))
+            .why(format!("it has {}", shorten(&theirs.into_iter().collect::<Vec<_>>().join(", ")))));
+    }
     let columns = heads.iter().map(|head| column(head.trim(), reading)).collect::<Done<Vec<_>>>()?;
     let twice = |ours: &&str| columns.iter().filter(|column| **column == Some(*ours)).count() > 1;
     if let Some(ours) = COLUMNS.iter().find(|ours| twice(ours)) {
@@ -86,9 +127,17 @@ pub fn read(text: &str, reading: &Reading) -> Done<Vec<Item>> {
     for row in rows.records() {
         let row = row.or_usage("the table cannot be read")?;
         let line = row.position().map_or(0, csv::Position::line);
-        let cells = columns.iter().zip(row.iter()).filter_map(|(ours, cell)| Some(((*ours)?, cell.trim())));
-        let cells: BTreeMap<&str, &str> = cells.filter(|(_, cell)| !cell.is_empty()).collect();
-        if cells.is_empty() {
+        let mut cells: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut left_out = false;
+        for ((ours, theirs), cell) in columns.iter().zip(&heads).zip(&row) {
+            let (Some(ours), cell) = (*ours, cell.trim()) else { continue };
+            match reading.said(theirs.trim(), cell) {
+                _ if cell.is_empty() => {}
+                Some(said) => drop(cells.insert(ours, said)),
+                None => left_out |= ours == "class",
+            }
+        }
+        if cells.is_empty() || left_out {
             continue;
         }
         let present: BTreeSet<&str> = columns.iter().flatten().copied().collect();
@@ -104,11 +153,16 @@ fn column(head: &str, reading: &Reading) -> Done<Option<&'static str>> {
     if let Some(ours) = reading.map.get(head) {
         return Ok(*ours);
     }
-    let ours = COLUMNS.iter().find(|column| column.eq_ignore_ascii_case(head));
-    ours.map(|ours| Some(*ours)).ok_or_else(|| {
+    let ours = COLUMNS.iter().find(|column| column.eq_ignore_ascii_case(head)).copied();
+    if ours.is_none() && reading.ignore {
+        return Ok(None);
+    }
+    ours.map(Some).ok_or_else(|| {
         Failure::usage(format!("the column {:?} is not one of ours", shorten(head)))
             .why(format!("ours are {}", COLUMNS.join(", ")))
-            .remedy("say what it fills with --map THEIRS=OURS, or leave it out with --map THEIRS=-")
+            .remedy(
+                "say what it fills with --map THEIRS=OURS, leave it out with --map THEIRS=-, or all such ones with --ignore",
+            )
     })
 }
 
@@ -120,7 +174,9 @@ fn item(
     let text = |column: &str| cells.get(column).map(|cell| (*cell).to_owned());
     let class = match cells.get("class") {
         Some(text) => {
-            CiClass::parse(&text.to_ascii_lowercase()).ok_or_else(|| format!("{text:?} is not a class"))?
+            let unknown =
+                || format!("{text:?} is not a class; --map-value COLUMN.VALUE=CLASS says which it is");
+            CiClass::parse(&text.to_ascii_lowercase()).ok_or_else(unknown)?
         }
         None => class.ok_or("it names no class; give one to all such rows with --class")?,
     };
@@ -160,7 +216,8 @@ fn item(
 fn word<T: DeserializeOwned>(cells: &BTreeMap<&str, &str>, column: &str) -> Result<Option<T>, String> {
     let Some(cell) = cells.get(column) else { return Ok(None) };
     let plain = cell.to_ascii_lowercase().replace([' ', '-'], "_");
-    serde_json::from_value(plain.into()).map(Some).map_err(|e| format!("{column}: {e}"))
+    let unknown = |e| format!("{column}: {e}; --map-value COLUMN.{cell}=OURS says what it is here");
+    serde_json::from_value(plain.into()).map(Some).map_err(unknown)
 }
 
 /// `service:a service:b`; names with spaces are separated by `|`.
@@ -224,62 +281,4 @@ fn plain<T: serde::Serialize>(value: &Option<T>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(text: &str, map: &[&str], class: Option<&str>) -> Result<Vec<Item>, String> {
-        let map: Vec<String> = map.iter().map(|&text| text.to_owned()).collect();
-        let reading = Reading::of(&map, class, None).map_err(|e| e.to_string())?;
-        read(text, &reading).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let text = "class,name,owner,criticality,scopes,availability,labels,depends_on,runs_on\n\
-                    service,Online shop,shop,High,pci nis2,Very high,team=red,software:db data:orders,\n\
-                    software,db,,,,,,,host:web1\n\
-                    service,portal,,,,,,service:Online shop|,\n";
-        let items = told(text, &[], None).unwrap();
-        assert_eq!(items.len(), 3);
-        assert_eq!(items[0].relations.as_ref().unwrap().len(), 2);
-        assert_eq!(items[2].relations.as_ref().unwrap().first().unwrap().to.name, "Online shop");
-        let again = told(&write(&items).unwrap(), &[], None).unwrap();
-        assert_eq!(again, items);
-    }
-
-    #[test]
-    fn tables_of_other_programs_are_read_by_naming_their_columns() {
-        let netbox = "\u{feff}Name;Status;Tenant;Site\nsw-1;Active;it;Berlin\n\n;;;\n";
-        let map = ["Name=name", "Tenant=owner", "Site=environment", "Status=-"];
-        let items = told(netbox, &map, Some("device")).unwrap();
-        assert_eq!(items.len(), 1);
-        assert_eq!(
-            (items[0].item.to_string().as_str(), items[0].declared.owner.as_deref()),
-            ("device:sw-1", Some("it"))
-        );
-        assert_eq!(items[0].relations, None, "it says nothing of relations");
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_told_with_its_line() {
-        for (text, map, class, why) in [
-            ("class,name\nservice,a\nserver,b\n", vec![], None, "line 3"),
-            ("class,name\nserver,b\n", vec![], None, "\"server\" is not a class"),
-            ("name\nb\n", vec![], None, "--class"),
-            ("class,name\nservice,\n", vec![], None, "no name"),
-            ("class,name,criticality\nservice,a,huge\n", vec![], None, "criticality"),
-            ("class,name,labels\nservice,a,red\n", vec![], None, "not a label"),
-            ("class,name,runs_on\nservice,a,web1\n", vec![], None, "CLASS:NAME"),
-            ("class,name,Rack\nservice,a,7\n", vec![], None, "\"Rack\" is not one of ours"),
-            ("class,name,Label\nservice,a,b\n", vec!["Label=name"], None, "two columns"),
-            ("class,name\nservice,a,b\n", vec![], None, "cannot be read"),
-            ("name\na\n", vec![], Some("server"), "\"server\" is not a class"),
-            ("name\na\n", vec!["Name"], None, "THEIRS=OURS"),
-            ("name\na\n", vec!["Name=nam"], None, "THEIRS=OURS"),
-        ] {
-            let told = told(text, &map, class).unwrap_err();
-            assert!(told.contains(why), "{text}: {told}");
-        }
-        assert_eq!(told("", &[], None).map(|items| items.len()), Ok(0));
-    }
-}
+mod tests;
