@@ -12,6 +12,7 @@ pub mod apt;
 pub mod check;
 pub mod feed;
 pub mod forge;
+pub mod golden;
 pub mod http;
 pub mod machine;
 pub mod own_ledger;

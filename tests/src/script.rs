@@ -1,15 +1,19 @@
 //! Scenarios as text that a person can read: one step a line, blocks are indented below their step.
 //!
 //! `C1`, `C2`, … stand for changes in the order in which a scenario names them. A step that must be refused is
-//! written as `refused "TEXT" STEP`, and one that must print something as `says "TEXT" STEP`.
+//! written as `refused "TEXT" STEP`, and one that must print something as `says "TEXT" STEP`. `prints STEP` has the whole output
+//! as its block, with `TIME` and `ID` in the place of what differs from run to run. `file NAME` writes a file of the person from its
+//! block; `@NAME` is its path.
 
 use crate::apt::{Package, Repository};
 use crate::check;
 use crate::feed::Feed;
+use crate::golden;
 use crate::programs::Said;
 use crate::world::{NewChange, Second, World};
 use shared::time::{Interval, Timestamp};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One line of a scenario.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ struct Run<'w> {
     second: Option<Second>,
     /// With the time from which its times count.
     feed: Option<(Feed, Timestamp)>,
+    /// What `prints` has found, by its line, where it is to be written down and not compared.
+    found: Option<BTreeMap<usize, String>>,
 }
 
 /// Plays a scenario on a new world.
@@ -34,13 +40,21 @@ struct Run<'w> {
 /// # Panics
 /// At the first step that does not end as written; the message has its line.
 pub fn play(name: &str, text: &str, world: &mut World) {
-    let mut run = Run { world, changes: BTreeMap::new(), repository: None, second: None, feed: None };
+    let found = std::env::var_os("UPDATE_GOLDEN").map(|_| BTreeMap::new());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name);
+    // What is written anew is read as it lies there now, not as it was built in.
+    let now = found.as_ref().map(|_| std::fs::read_to_string(&path).unwrap());
+    let text = now.as_deref().unwrap_or(text);
+    let mut run = Run { world, changes: BTreeMap::new(), repository: None, second: None, feed: None, found };
     for step in parse(text) {
         let at = format!("{name}:{}: {}", step.line, step.words.join(" "));
-        if let Err(why) = run.step(&step.words, &step.block) {
+        if let Err(why) = run.step(&step) {
             panic!("{at}\n{why}");
         }
         run.world.check();
+    }
+    if let Some(found) = run.found.filter(|found| !found.is_empty()) {
+        std::fs::write(path, golden::written(text, &found)).unwrap();
     }
 }
 
@@ -84,8 +98,9 @@ fn done(said: Said) -> Outcome {
 }
 
 impl Run<'_> {
-    fn step(&mut self, words: &[String], block: &str) -> Outcome {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    fn step(&mut self, step: &Step) -> Outcome {
+        let block = step.block.as_str();
+        let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
         match *words.as_slice() {
             ["repository"] => self.repository(block),
             ["feed"] => self.feed(block),
@@ -114,6 +129,22 @@ impl Run<'_> {
                 let said = self.world.assent(&args.iter().map(String::as_str).collect::<Vec<_>>());
                 ensure(said.code == 0 && said.out.contains(text), said)
             }
+            ["prints", ref command @ ..] => {
+                let args = self.command(command);
+                let said = self.world.assent(&args.iter().map(String::as_str).collect::<Vec<_>>());
+                let found = golden::plain(&said.out);
+                match &mut self.found {
+                    Some(all) if said.code == 0 => {
+                        all.insert(step.line, found);
+                        Ok(())
+                    }
+                    _ => ensure(said.code == 0 && found == golden::plain(block), format!("{found}\n{said}")),
+                }
+            }
+            ["file", name] => {
+                self.world.file(name, block);
+                Ok(())
+            }
             ["tick", who] => self.tick(who, 1),
             ["tick", who, times] => self.tick(who, times.trim_start_matches('x').parse().unwrap()),
             ["clock", shift] => {
@@ -141,6 +172,7 @@ impl Run<'_> {
     fn command(&self, words: &[&str]) -> Vec<String> {
         let id = |alias: &str| match (alias, &self.feed) {
             ("FEED", Some((feed, _))) => feed.url.clone(),
+            (name, _) if name.starts_with('@') => self.world.path(&name[1..]).display().to_string(),
             _ => self.changes.get(alias).cloned().unwrap_or_else(|| alias.to_owned()),
         };
         let all: Vec<String> = match *words {
