@@ -206,6 +206,24 @@ pub struct AuditPage {
     pub more: bool,
 }
 
+/// What the labels of a host shall be, in place of those before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PutLabels {
+    /// Why; kept in the history of the host.
+    pub reason: String,
+    pub labels: crate::strict::Map<String, String>,
+}
+
+/// Why a host is shut out, or let in again; kept in its history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Because {
+    pub reason: String,
+}
+
 /// A managed host as the server lists it. `agent_key` can be checked against `agent` by anybody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +244,32 @@ pub struct HostLine {
     /// The change with which it left for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_by: Option<ChangeId>,
+}
+
+/// One step of a change's course.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CourseStep {
+    pub at: Timestamp,
+    pub event: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+/// An evidence bundle that left the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExportLine {
+    pub id: String,
+    pub person: crate::ids::PersonId,
+    pub at: Timestamp,
 }
 
 /// A change in lists.

@@ -23,9 +23,9 @@ fn administer(world: &mut World) {
     for (method, path, body) in [
         ("POST", "/v1/people/peer/tokens".to_owned(), r#"{"access":"member","days":1}"#),
         ("DELETE", "/v1/people/peer".to_owned(), ""),
-        ("PUT", format!("/v1/hosts/{ci}/labels"), r#"{"role":"web"}"#),
-        ("POST", format!("/v1/hosts/{ci}/disable"), ""),
-        ("POST", format!("/v1/hosts/{ci}/enable"), ""),
+        ("PUT", format!("/v1/hosts/{ci}/labels"), r#"{"reason":"test","labels":{"role":"web"}}"#),
+        ("POST", format!("/v1/hosts/{ci}/disable"), r#"{"reason":"test"}"#),
+        ("POST", format!("/v1/hosts/{ci}/enable"), r#"{"reason":"test"}"#),
     ] {
         let reply = world.api(method, &path, body.as_bytes());
         assert!(reply.status() < 300, "{method} {path}: {}", reply.text());
@@ -56,7 +56,7 @@ on_both! {
         // Many records come in pages; a limit and a number to begin at cut them.
         let labels = format!("/v1/hosts/{}/labels", world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap());
         for n in 0..230 {
-            let role = format!("{{\"role\":\"r{n}\"}}");
+            let role = format!("{{\"reason\":\"test\",\"labels\":{{\"role\":\"r{n}\"}}}}");
             assert_eq!(world.api("PUT", &labels, role.as_bytes()).status(), 204);
         }
         let said = world.assent(&["audit", "list", "--verify", "--json", "--limit", "1000"]).ok();

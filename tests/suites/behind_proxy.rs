@@ -189,11 +189,11 @@ fn hosts_live_behind_a_proxy_that_ends_tls_and_nobody_else_gets_through_it() {
     let foreign = signed(&world, &nginx, &stranger, WORK, |_| {});
     assert_eq!(ask(WORK, Some(&foreign)), refusal(403, "agent.not_enabled"));
 
-    world.assent(&["ci", "disable", "a1"]).ok();
+    world.assent(&["ci", "disable", "a1", "--reason", "test"]).ok();
     assert_eq!(ask(WORK, Some(&own(WORK, |_| {}))), refusal(403, "agent.not_enabled"));
     let said = world.tick("a1");
     assert!(said.all().contains("agent.not_enabled"), "{said}");
-    world.assent(&["ci", "enable", "a1"]).ok();
+    world.assent(&["ci", "enable", "a1", "--reason", "test"]).ok();
     let said = world.tick("a1");
     assert!(!said.all().contains("agent.not_enabled"), "{said}");
 }

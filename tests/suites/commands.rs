@@ -114,6 +114,27 @@ on_both! {
     }
 }
 
+on_both! {
+    /// More changes than a page of the server has: the oldest is found, and none is left out.
+    fn the_oldest_of_many_changes_is_listed_and_waited_for(world) {
+        let made: Vec<String> = (0..203)
+            .map(|_| world.api("POST", "/v1/changes", b"{}").json()["change_id"].as_str().unwrap().to_owned())
+            .collect();
+        let listed = |args: &[&str]| -> Vec<String> {
+            let said = world.assent(&[&["change", "list", "--json"], args].concat()).ok();
+            let lines: Vec<shared::wire::ChangeLine> = serde_json::from_str(&said.out).unwrap();
+            lines.into_iter().map(|line| line.change_id.to_string()).collect()
+        };
+        let newest: Vec<String> = made.iter().rev().cloned().collect();
+        assert_eq!(listed(&[]), newest);
+        assert_eq!(listed(&["--limit", "201"]), newest[..201]);
+        assert_eq!(listed(&["--limit", "2", "--before", &made[2]]), newest[201..]);
+        let wait = ["change", "wait", &made[0], "--for", "plans", "--timeout", "1s"];
+        world.assent(&wait).refused(&format!("{} has no revision yet", made[0]));
+        world.assent(&["change", "wait", "C-9999", "--timeout", "1s"]).refused("C-9999");
+    }
+}
+
 const BASE: &str = "resources:\n  - file: {path: /etc/motd, content: \"Welcome\\n\"}\n";
 
 on_both! {
@@ -217,8 +238,8 @@ on_both! {
         has(assent(world, &["site", "show"]), &[&site, "EXPIRES", "timestamp", "root"]);
         has(assent(world, &["log", "verify"]), &["seen here for the first time"]);
 
-        assent(world, &["ci", "label", "a1", "role=web", "stage=test"]);
-        has(assent(world, &["ci", "label", "a1", "stage="]), &["role=web"]);
+        assent(world, &["ci", "label", "a1", "role=web", "stage=test", "--reason", "test"]);
+        has(assent(world, &["ci", "label", "a1", "stage=", "--reason", "test"]), &["role=web"]);
         let listed = assent(world, &["ci", "list", "--label", "role=web"]);
         assert!(listed.contains("name=a1") && !listed.contains("name=a2") && !listed.contains("stage"), "{listed}");
         has(assent(world, &["ci", "list"]), &["a1", "a2", "production"]);

@@ -90,7 +90,7 @@ on_both! {
         // The way out, as the messages say it.
         let ci = ci_of(world, &world.hosts["a1"]);
         join_again(world, &clone, "a2");
-        world.assent(&["ci", "enable", &ci]).ok();
+        world.assent(&["ci", "enable", &ci, "--reason", "test"]).ok();
         let hosts = world.assent(&["ci", "list"]).ok().out;
         assert!(!hosts.contains("HELD"), "{hosts}");
         std::fs::remove_file(world.hosts["a1"].path("/etc/motd")).unwrap();
@@ -134,7 +134,7 @@ on_both! {
         let (old, ci) = (world.hosts["a1"].clone(), ci_of(world, &world.hosts["a1"]));
         join_again(world, &old, "a2");
         world.hosts.remove("a1");
-        world.assent(&["ci", "disable", &ci]).ok();
+        world.assent(&["ci", "disable", &ci, "--reason", "test"]).ok();
         world.tick("a2");
         assert_eq!(world.hosts["a2"].lines("/var/lib/lab/runs"), 1, "what was approved for the old one is not for the new");
         world.publish("again", "1.0.0", "resources:\n  - file: {path: /etc/again, content: x}\n").ok();

@@ -220,7 +220,7 @@ fn readable_bodies(world: &World, id: &str, ci: &str) -> Vec<(&'static str, Stri
         post("/v1/tuf/policy", json!({"targets": "{}", "policy": "{}"})),
         post("/v1/uploads", json!({"sha256": digest, "length": 1_u64 << 50})),
         post("/v1/join-tokens", json!({"host_class": "production", "labels": {}, "minutes": 0})),
-        ("PUT", format!("{hosts}/labels"), json!({"Not a key": "x"})),
+        ("PUT", format!("{hosts}/labels"), json!({"reason": "test", "labels": {"Not a key": "x"}})),
         ("PUT", revision, change.clone()),
         post(&close, json!({"outcome": "successful", "note": ""})),
         post(&approvals, json!({"plan_set": plans, "approval": approval})),

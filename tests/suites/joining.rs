@@ -95,13 +95,13 @@ on_both! {
         world.tick("a1");
         let host = world.as_host("a1");
         assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
-        assert_eq!(world.assent(&["ci", "disable", "a1"]).ok().out, "a1: disabled\n");
+        assert_eq!(world.assent(&["ci", "disable", "a1", "--reason", "test"]).ok().out, "a1: disabled\n");
         assert!(world.assent(&["ci", "list"]).ok().out.contains("disabled"));
         let reply = host.send(Message::request("GET", "/agent/v1/work", b""));
         assert_eq!((reply.status(), reply.json()["code"].as_str()), (403, Some("agent.not_enabled")));
         let said = world.tick("a1");
         assert!(!said.err.contains("panicked"), "{said}");
-        world.assent(&["ci", "enable", "a1"]).ok();
+        world.assent(&["ci", "enable", "a1", "--reason", "test"]).ok();
         assert_eq!(host.send(Message::request("GET", "/agent/v1/work", b"")).status(), 200);
     }
 }
@@ -124,7 +124,7 @@ on_both! {
         let mut second = host.connect().unwrap();
         assert_eq!(ask(&mut second).0, 200);
         let ci = world.get("/v1/hosts").json()[0]["ci"].as_str().unwrap().to_owned();
-        assert!(world.api("POST", &format!("/v1/hosts/{ci}/disable"), b"").status() < 300);
+        assert!(world.api("POST", &format!("/v1/hosts/{ci}/disable"), b"{\"reason\":\"test\"}").status() < 300);
         let out = (403, Some("agent.not_enabled".to_owned()));
         for stream in [&mut first, &mut second, &mut host.connect().unwrap()] {
             assert_eq!(ask(stream), out);

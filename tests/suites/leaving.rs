@@ -19,7 +19,7 @@ on_both! {
         world.publish("base", "1.0.0", BASE).ok();
         let first = world.request_and_approve(&NewChange { manifests: &["base@1.0.0"], ..NewChange::default() });
         let receipt = world.tick_until_receipt("a1", &first).digest.to_string();
-        world.assent(&["ci", "label", "a1", "role=web"]).ok();
+        world.assent(&["ci", "label", "a1", "role=web", "--reason", "test"]).ok();
         let (old, ci) = (world.hosts["a1"].agent(), entry(world, "a1")["line"]["ci"].as_str().unwrap().to_owned());
         let second = world.add_second_person();
 
@@ -50,7 +50,7 @@ on_both! {
         assert_eq!(ask(), 403, "on the connection that was open");
         assert_eq!(world.as_host("a1").send(Message::request("GET", "/agent/v1/work", b"")).status(), 403);
         for command in [["ci", "enable"], ["ci", "disable"]] {
-            let said = world.assent(&[command.as_slice(), &[&old.to_string()]].concat());
+            let said = world.assent(&[command.as_slice(), &[old.to_string().as_str(), "--reason", "test"]].concat());
             assert!(said.code == 1 && said.all().contains(&id), "{said}");
         }
 

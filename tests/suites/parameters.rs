@@ -25,8 +25,8 @@ on_both! {
             world.join(name, "production");
         }
         world.publish("app", "1.0.0", BODY).ok();
-        world.assent(&["ci", "label", "a2", "role=web"]).ok();
-        world.assent(&["ci", "label", "a3", "role=web"]).ok();
+        world.assent(&["ci", "label", "a2", "role=web", "--reason", "test"]).ok();
+        world.assent(&["ci", "label", "a3", "role=web", "--reason", "test"]).ok();
         refused(world, &["--param-for", "role=db", "app.port=2"], "fits none of the targets");
         refused(world, &["--param-for", "role=web", "app.port=no"], "must be a whole number");
         refused(world, &["--param-for", "role=web", "app.port=70000"], "out of range");
@@ -49,7 +49,7 @@ on_both! {
             assert!(shown.contains(line), "{line}: {shown}");
         }
         // A label that is given away afterwards changes nothing: the hosts are signed.
-        world.assent(&["ci", "label", "a1", "role=web"]).ok();
+        world.assent(&["ci", "label", "a1", "role=web", "--reason", "test"]).ok();
         world.approve(&id).ok();
         for (name, text) in [("a1", "all 1\n"), ("a2", "web 80\n"), ("a3", "web 8080\n")] {
             let receipt = world.tick_until_receipt(name, &id);

@@ -32,6 +32,7 @@ scenarios! {
     a_host_that_would_do_more_than_approved_does_nothing = "drift.txt",
     a_program_that_was_exchanged_after_the_approval_is_not_run = "programs.txt",
     nobody_follows_a_failed_canary = "waves.txt",
+    one_plan_class_after_the_other_holds_nobody_back = "classes.txt",
     hosts_that_everybody_left_out_are_not_waited_for = "left-out.txt",
     hosts_work_without_the_server_and_catch_up = "server-away.txt",
     hosts_work_without_the_server_for_days_and_hand_in_everything_in_order = "server-away-for-days.txt",

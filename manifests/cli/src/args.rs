@@ -26,7 +26,7 @@ pub use crate::webhook::args::WebhookCommand;
 #[derive(Debug, Parser)]
 #[command(name = "assent", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 refused, 2 usage, 3 fault.\nExample: assent --site ~/assent change list"
+    after_help = "Exit codes: 0 done, 1 refused, 2 usage, 3 fault.\n\nWith --json, commands that write print one document: {\"written\": [{\"kind\", \"id\", \"version\", \"now\"}], \"refused\": [{\"id\", \"why\"}]}.\n\"now\" is what was written, as the commands that list it show it; \"version\" is its ETag, for If-Match, where the server has one.\n\nExample: assent --site ~/assent change list"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -207,6 +207,9 @@ pub enum OnlineCommand {
         host: String,
         /// The change, such as C-114 or N-2026-0014
         change: ChangeRef,
+        /// As JSON: the server's answer, and "signed", the host's own refusal, verified here
+        #[arg(long)]
+        json: bool,
     },
     /// What do hosts wait for? Counted, of one change or of all that are open
     #[command(after_help = "Example: assent waiting\n         assent waiting C-114")]
@@ -273,6 +276,13 @@ pub enum AuditCommand {
         after_help = "What is signed (changes, approvals, manifests, the policy) and the steps of changes are documents of their own: see `assent change show` and `assent export`.\nExample: assent audit list --verify\n         assent audit list --person lead --action people.grant"
     )]
     List(AuditArgs),
+    /// List the evidence bundles that were taken: by whom, and when
+    #[command(after_help = "Example: assent audit exports")]
+    Exports {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -504,6 +514,12 @@ pub enum SiteCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Ask whether the server and its database answer: exit code 0 if they do, else 3
+    #[command(after_help = "Example: assent site health")]
+    Health,
+    /// Print what programs can ask of the server, as OpenAPI 3.1
+    #[command(after_help = "Example: assent site api > openapi.json")]
+    Api,
     /// Let the site go on after a backup of the server was put back: its new keys into root and policy
     ///
     /// On the machine on which governance signed last, after `assent-server restored` on the server.
@@ -575,6 +591,14 @@ pub enum BackupCommand {
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
     },
+}
+
+/// For programs.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct AsJson {
+    /// As JSON; what was written has the form that `assent --help` shows
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// With which key a person signs.

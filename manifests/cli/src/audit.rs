@@ -35,6 +35,20 @@ pub fn list(session: &Session, args: &AuditArgs) -> Done {
     term::print(&text::table(&rows))
 }
 
+/// Evidence bundles that left the server.
+pub fn exports(session: &Session, json: bool) -> Done {
+    let lines = session.api.exports()?;
+    if json {
+        return print_json(&lines);
+    }
+    let (zone, lang) = (window::zone(None)?, session.lang);
+    let mut rows = vec![lang.heads(Word::HeadsOfExports)];
+    rows.extend(lines.iter().map(|line| {
+        vec![text::clean(&line.id), window::local_in(lang, line.at, &zone), line.person.to_string()]
+    }));
+    term::print(&text::table(&rows))
+}
+
 /// Page by page, newest first.
 fn fetch(session: &Session, args: &AuditArgs) -> Done<Vec<AuditRecord>> {
     let mut records: Vec<AuditRecord> = Vec::new();

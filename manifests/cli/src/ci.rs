@@ -13,11 +13,12 @@ use crate::change::{find_host, pairs};
 use crate::error::{Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
 use shared::facts::Facts;
 use shared::time::Timestamp;
-use shared::wire::{CiEvent, CiFile, CiHealth, CiState, HostLine};
+use shared::wire::{Because, CiEvent, CiFile, CiHealth, CiState, HostLine, PutLabels};
 use std::collections::BTreeMap;
 
 pub fn list(session: &Session, labels: &[String], by: &args::ByFacts, json: bool) -> Done {
@@ -258,29 +259,34 @@ fn history(events: &[CiEvent], lang: Lang, zone: &TimeZone) -> String {
 }
 
 /// Shuts a host out or lets it in again; what it has approved plans for waits meanwhile.
-pub fn set_enabled(session: &Session, name: &str, enabled: bool) -> Done {
+pub fn set_enabled(session: &Session, args: &args::Switch, enabled: bool) -> Done {
     let known = session.api.hosts(&[])?;
-    let host = find_host(&known, name)?;
-    session.api.set_enabled(&host.agent.to_string(), enabled)?;
+    let host = find_host(&known, &args.host)?;
+    let why = Because { reason: args.reason.clone() };
+    session.api.set_enabled(&host.agent.to_string(), enabled, &why)?;
     let state = if enabled { "enabled" } else { "disabled" };
-    term::print(&format!("{}: {state}\n", text::clean(&host.hostname)))
+    let written = Written::of("host", &host.ci, &serde_json::json!({ "enabled": enabled }))?;
+    written::tell(args.json.json, written, &format!("{}: {state}\n", text::clean(&host.hostname)))
 }
 
 /// Sets and removes labels; labels only help to find hosts, they decide nothing.
-pub fn label(session: &Session, name: &str, changes: &[String]) -> Done {
+pub fn label(session: &Session, args: &args::LabelArgs) -> Done {
     let known = session.api.hosts(&[])?;
-    let host = find_host(&known, name)?;
+    let host = find_host(&known, &args.host)?;
     let unknown = || Failure::refused(format!("the host {} is gone", text::clean(&host.hostname)));
-    let mut labels = session.api.labels(&host.ci)?.ok_or_else(unknown)?;
-    for (key, value) in pairs(changes)? {
+    let seen = session.api.labels(&host.ci)?.ok_or_else(unknown)?;
+    let mut labels = seen.it;
+    for (key, value) in pairs(&args.labels)? {
         match value.is_empty() {
-            true => labels.it.remove(&key),
-            false => labels.it.insert(key, value),
+            true => labels.remove(&key),
+            false => labels.insert(key, value),
         };
     }
-    session.api.set_labels(&host.agent.to_string(), &labels)?;
-    let shown: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    term::print(&format!("{}: {}\n", text::clean(&host.hostname), text::clean(&shown.join(" "))))
+    let put = PutLabels { reason: args.reason.clone(), labels };
+    session.api.set_labels(&host.agent.to_string(), &put, seen.only)?;
+    let shown: Vec<_> = put.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let words = format!("{}: {}\n", text::clean(&host.hostname), text::clean(&shown.join(" ")));
+    written::tell(args.json.json, Written::of("labels", &host.ci, &put.labels)?, &words)
 }
 
 #[cfg(test)]

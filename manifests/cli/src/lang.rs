@@ -214,6 +214,9 @@ words! {
     HeadsOfStates: "  RESOURCE|LAST STEP|CHANGE|MANIFESTS|APPROVED BY|WHEN|LEDGER", "  RESSOURCE|LETZTER SCHRITT|ÄNDERUNG|MANIFESTE|GENEHMIGT VON|WANN|PROTOKOLL";
     HeadsOfExpiry: "|EXPIRES|WHEN|LEFT", "|LÄUFT AB|WANN|REST";
     HeadsOfTokens: "NAME|FOR|ENDS|SHA256", "NAME|WOFÜR|ENDET|SHA256";
+    HeadsOfExports: "EXPORT|WHEN|WHO", "EXPORT|WANN|WER";
+    HeadsOfCourse: "WHEN|STEP|WHO|STATE|NOTE", "WANN|SCHRITT|WER|STAND|NOTIZ";
+    Healthy: "the server and its database answer", "der Server und seine Datenbank antworten";
     HeadsOfAudit: "NUMBER|WHEN|WHO|ACTION|OBJECT", "NUMMER|WANN|WER|HANDLUNG|GEGENSTAND";
     DidChange: "changed: {}", "geändert: {}";
     WouldChange: "would change: {}; nothing was stored", "würde geändert: {}; nichts wurde gespeichert";

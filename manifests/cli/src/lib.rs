@@ -45,5 +45,6 @@ mod token;
 mod trust;
 mod webhook;
 mod window;
+mod written;
 
 pub use run::main;

@@ -7,10 +7,10 @@ use crate::args::{
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve;
-use crate::change::{act, carry, new, notes, series, show, wait, watch, why};
+use crate::change::{act, carry, course, new, notes, series, show, wait, watch, why};
 use crate::error::Done;
 use crate::lang::Lang;
-use crate::net::api::Wanted;
+use crate::net::api::{Act, Wanted};
 use crate::profile::Secrets;
 use crate::session::Session;
 use crate::{
@@ -110,7 +110,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             let change = change.map(|change| session.change(&change)).transpose()?;
             why::overview(session, change.as_ref(), json)
         }
-        Do::Why { host, change } => why::run(session, &host, &session.change(&change)?),
+        Do::Why { host, change, json } => why::run(session, &host, &session.change(&change)?, json),
         Do::Secret(command) => secret::run(session, &command),
         Do::Ci(CiCommand::List { query, label, facts, json }) if query.is_empty() => {
             ci::list(session, &label, &facts, json)
@@ -124,9 +124,9 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::Mismatch(command)) => ci::mismatch::run(session, &command),
         Do::Ci(CiCommand::Compare { left, right, json }) => ci::compare::run(session, (&left, &right), json),
         Do::Ci(CiCommand::Declared(command)) => ci::declared::run(session, command),
-        Do::Ci(CiCommand::Label { host, labels }) => ci::label(session, &host, &labels),
-        Do::Ci(CiCommand::Disable { host }) => ci::set_enabled(session, &host, false),
-        Do::Ci(CiCommand::Enable { host }) => ci::set_enabled(session, &host, true),
+        Do::Ci(CiCommand::Label(args)) => ci::label(session, &args),
+        Do::Ci(CiCommand::Disable(args)) => ci::set_enabled(session, &args, false),
+        Do::Ci(CiCommand::Enable(args)) => ci::set_enabled(session, &args, true),
         Do::Ci(CiCommand::Retire(args)) => ci::retire::retire(session, &args),
         Do::Ci(CiCommand::Succeed(args)) => ci::retire::succeed(session, &args),
         Do::Finding(command) => finding::run(session, &command),
@@ -135,6 +135,8 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             evidence::export(session, change.as_ref(), period.as_deref(), &out)
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
+        Do::Site(SiteCommand::Health) => site::health(session),
+        Do::Site(SiteCommand::Api) => site::api(session),
         Do::Site(SiteCommand::Restore(sign)) => restore::run(session, &sign),
         Do::Site(SiteCommand::Authority(command)) => site::authority::run(session, &command),
         Do::Site(SiteCommand::Alarms { json }) => alarms::list(session, json),
@@ -145,20 +147,26 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Log(LogCommand::Witness { key }) => ledger::witness::sign(session, &key),
         Do::Token(command) => token::run(session, &command),
         Do::Audit(AuditCommand::List(args)) => audit::list(session, &args),
+        Do::Audit(AuditCommand::Exports { json }) => audit::exports(session, json),
     }
 }
 
 fn run_change(session: &Session, command: ChangeCommand) -> Done {
     match command {
         ChangeCommand::New(args) => new::run(session, &args),
-        ChangeCommand::Show { change } => show::show(session, &session.change(&change)?),
+        ChangeCommand::Show { change, json } => show::show(session, &session.change(&change)?, json),
         ChangeCommand::List { state, series, before, limit, json } => {
             let (state, series) = (state.as_deref(), series.as_ref());
             show::list(session, &Wanted { state, series, before: before.as_ref(), most: limit }, json)
         }
+        ChangeCommand::Course { change, json } => course::show(session, &session.change(&change)?, json),
         ChangeCommand::Series { json } => series::list(session, json),
-        ChangeCommand::Submit { change, at: Some(at) } => series::submit_later(session, &change, &at),
-        ChangeCommand::Submit { change, at: None } => act::each(session, &change, "submit", ""),
+        ChangeCommand::Submit { change, at: Some(at), json } => {
+            series::submit_later(session, &change, &at, json.json)
+        }
+        ChangeCommand::Submit { change, at: None, json } => {
+            act::each(session, &change, (Act::Submit, ""), json.json)
+        }
         ChangeCommand::Watch { change, host, after, json } => {
             let (change, host) = (&session.change(&change)?, host.as_deref());
             watch::run(session, &watch::Wanted { change, host, after, json })
@@ -166,12 +174,12 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         ChangeCommand::Wait { change, until, timeout } => {
             wait::run(session, &session.change(&change)?, until, &timeout)
         }
-        ChangeCommand::Halt { change, note } => act::each(session, &change, "halt", &note),
-        ChangeCommand::StopCorrecting { change, note } => {
-            act::each(session, &[change], "stop-correcting", &note)
+        ChangeCommand::Halt(args) => act::several(session, &args, Act::Halt),
+        ChangeCommand::StopCorrecting { change, note, json } => {
+            act::each(session, &[change], (Act::StopCorrecting, &note), json.json)
         }
-        ChangeCommand::Resume { change, note } => act::each(session, &change, "resume", &note),
-        ChangeCommand::Withdraw { change, note } => act::each(session, &change, "withdraw", &note),
+        ChangeCommand::Resume(args) => act::several(session, &args, Act::Resume),
+        ChangeCommand::Withdraw(args) => act::several(session, &args, Act::Withdraw),
         ChangeCommand::Close(args) => act::close(session, &args),
         ChangeCommand::Notes(command) => notes::run(session, &command),
     }

@@ -38,6 +38,17 @@ pub fn show(session: &Session, json: bool) -> Done {
     ))
 }
 
+/// Fails where the server or its database does not answer.
+pub fn health(session: &Session) -> Done {
+    session.api.healthy()?;
+    term::print(&format!("{}\n", session.lang.word(Word::Healthy)))
+}
+
+/// The interface of the server, as it describes itself.
+pub fn api(session: &Session) -> Done {
+    print_json(&session.api.description()?)
+}
+
 /// Nobody should be without one for longer than that.
 const BACKUP_SECS: i64 = 8 * 86_400;
 

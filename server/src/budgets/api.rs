@@ -83,7 +83,7 @@ async fn revise(
     wish: Json<PutBudget>,
     condition: Condition,
     (db, clock): (Data<Db>, Data<Clock>),
-) -> Result<Json<BudgetFile>, Error> {
+) -> Result<Tagged, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     model::check(&wish)?;
     let write = move |tx: &mut Conn| {
@@ -103,7 +103,8 @@ async fn revise(
         }
         file(tx, name.clone(), now)
     };
-    Ok(Json(db.write("budgets.store", write).await?))
+    let file = db.write("budgets.store", write).await?;
+    Ok(Tagged::with(tag(&file.history), &file))
 }
 
 /// The connected host asks for slots, keeps them or gives them back. Asking again gets the same.

@@ -136,9 +136,9 @@ async fn a_slot_is_one_hosts_until_it_gives_it_back_is_not_heard_of_or_is_no_lon
         assert!(lease.budgets.is_empty(), "it has none any more");
         assert_eq!(world.holders().await, ["web3"]);
         // A host that is shut out holds nobody up, and has nothing when it comes back.
-        world.good("POST", "/v1/hosts/web3/disable", ()).await;
+        world.good("POST", "/v1/hosts/web3/disable", json!({ "reason": "test" })).await;
         assert!(is_granted(&world.takes(0, of(1)).await));
-        world.good("POST", "/v1/hosts/web3/enable", ()).await;
+        world.good("POST", "/v1/hosts/web3/enable", json!({ "reason": "test" })).await;
         assert!(!is_granted(&world.takes(2, of(1)).await));
         // What a run had comes back with its receipt.
         let base = world.publish("base", "1.0.0").await;
@@ -292,7 +292,8 @@ async fn at_no_time_more_hosts_hold_a_slot_than_there_are() {
                         None => (n, "disable"),
                     };
                     let name = &world.hosts[host].name;
-                    world.good("POST", &format!("/v1/hosts/{name}/{what}"), ()).await;
+                    let why = json!({ "reason": "test" });
+                    world.good("POST", &format!("/v1/hosts/{name}/{what}"), why).await;
                     if what == "disable" {
                         out = Some(host);
                         // Its certificate does not count any more; what it still does then, no server stops.

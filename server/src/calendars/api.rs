@@ -107,7 +107,7 @@ async fn revise(
     wish: Json<PutCalendar>,
     condition: Condition,
     (db, clock): (Data<Db>, Data<Clock>),
-) -> Result<Json<CalendarFile>, Error> {
+) -> Result<Tagged, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     model::check(&wish, now)?;
     let write = move |tx: &mut Conn| {
@@ -121,5 +121,5 @@ async fn revise(
         store::insert(tx, &name, &wish, &person.person, now)?;
         file(tx, &name, now)
     };
-    Ok(Json(db.write("calendars.store", write).await?))
+    Ok(Tagged::of(&db.write("calendars.store", write).await?))
 }

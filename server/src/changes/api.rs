@@ -3,7 +3,7 @@
 use super::approve::{self, Answer};
 use super::course::{self, By, Wish};
 use super::store::{self, Row};
-use super::view::{self, Step};
+use super::view;
 use super::{bundle, carried, notes, plans, review, revise};
 use crate::audit::{self, Action};
 use crate::fleet::{Board, Rates};
@@ -31,7 +31,7 @@ use shared::note::Review;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Timestamp;
-use shared::wire::{ChangeLine, SeriesLine, SubmitLater};
+use shared::wire::{ChangeLine, CourseStep, SeriesLine, SubmitLater};
 use shared::{limits, strict};
 
 /// Changes in one answer, when nothing is said and at most.
@@ -124,7 +124,7 @@ async fn put_revision(
     place: Path<(ChangeRef, u32)>,
     body: Bytes,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     let change = Statement::<Change>::parse(&body).map_err(Refusal::bad_json)?;
     let (id, revision) = place.into_inner();
     if change.body.is_retroactive() {
@@ -138,11 +138,7 @@ async fn put_revision(
 
 /// Asks the hosts for plans; a change that brings them nothing waits for its review.
 #[post("/v1/changes/{id}/submit")]
-async fn submit(
-    person: Allowed<Propose>,
-    id: Path<ChangeRef>,
-    with: With,
-) -> Result<Json<ChangeLine>, Error> {
+async fn submit(person: Allowed<Propose>, id: Path<ChangeRef>, with: With) -> Result<Tagged, Error> {
     let work = move |tx: &mut Conn, id: &ChangeId, now| {
         course::wish(tx, id, Wish::Submit, By::person(&person.person), now)
     };
@@ -156,7 +152,7 @@ async fn submit_later(
     id: Path<ChangeRef>,
     body: Bytes,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     let SubmitLater { at } = read("the wish", &body)?;
     let work =
         move |tx: &mut Conn, id: &ChangeId, now| course::submit_later(tx, id, Some(at), &person.person, now);
@@ -165,11 +161,7 @@ async fn submit_later(
 
 /// The draft is not submitted by itself any more.
 #[delete("/v1/changes/{id}/submit-later")]
-async fn keep_draft(
-    person: Allowed<Propose>,
-    id: Path<ChangeRef>,
-    with: With,
-) -> Result<Json<ChangeLine>, Error> {
+async fn keep_draft(person: Allowed<Propose>, id: Path<ChangeRef>, with: With) -> Result<Tagged, Error> {
     let work =
         move |tx: &mut Conn, id: &ChangeId, now| course::submit_later(tx, id, None, &person.person, now);
     with.write("change.keep_draft", id.into_inner(), work).await
@@ -204,7 +196,7 @@ async fn halt(
     id: Path<ChangeRef>,
     body: Bytes,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     with.wish(person, id.into_inner(), Wish::Halt, Note::read(&body)?).await
 }
 
@@ -214,7 +206,7 @@ async fn resume(
     id: Path<ChangeRef>,
     body: Bytes,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     with.wish(person, id.into_inner(), Wish::Resume, Note::read(&body)?).await
 }
 
@@ -224,7 +216,7 @@ async fn withdraw(
     id: Path<ChangeRef>,
     body: Bytes,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     with.wish(person, id.into_inner(), Wish::Withdraw, Note::read(&body)?).await
 }
 
@@ -234,7 +226,7 @@ async fn stop_correcting(
     id: Path<ChangeRef>,
     body: Bytes,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     with.wish(person, id.into_inner(), Wish::StopCorrecting, Note::read(&body)?).await
 }
 
@@ -266,7 +258,7 @@ async fn close(
     id: Path<ChangeRef>,
     body: Json<Close>,
     with: With,
-) -> Result<Json<ChangeLine>, Error> {
+) -> Result<Tagged, Error> {
     let Close { outcome, note, deviation, lessons, follow_ups, waived } = body.into_inner();
     let judged = [Outcome::Successful, Outcome::SuccessfulWithIssues, Outcome::Failed, Outcome::RolledBack];
     if !judged.contains(&outcome) {
@@ -390,7 +382,11 @@ async fn show_revision(
 }
 
 #[get("/v1/changes/{id}/course")]
-async fn show_course(_: Allowed<Read>, id: Path<ChangeRef>, db: Data<Db>) -> Result<Json<Vec<Step>>, Error> {
+async fn show_course(
+    _: Allowed<Read>,
+    id: Path<ChangeRef>,
+    db: Data<Db>,
+) -> Result<Json<Vec<CourseStep>>, Error> {
     let read = move |tx: &mut Conn| {
         let id = store::named(tx, &id)?;
         view::course(tx, &id)
@@ -476,13 +472,13 @@ impl actix_web::FromRequest for With {
 }
 
 impl With {
-    /// Moves a change, lists what is active, and answers with its line: one transaction.
+    /// Moves a change, lists what is active, and answers with its line and its new tag: one transaction.
     async fn write(
         self,
         name: &'static str,
         named: ChangeRef,
         work: impl Fn(&mut Conn, &ChangeId, Timestamp) -> Result<Row, Error> + Send + 'static,
-    ) -> Result<Json<ChangeLine>, Error> {
+    ) -> Result<Tagged, Error> {
         let (online, now) = (self.repository.online.clone(), self.clock.now());
         let condition = self.condition.clone();
         let write = move |tx: &mut Conn| {
@@ -493,11 +489,11 @@ impl With {
             })?;
             let mut row = work(tx, &id, now)?;
             bundle::refresh(tx, &online, std::slice::from_mut(&mut row), now)?;
-            view::line(tx, &row, now)
+            Ok::<_, Error>((tag(&row), view::line(tx, &row, now)?))
         };
-        let line = self.db.write(name, write).await?;
+        let (tag, line) = self.db.write(name, write).await?;
         self.told().await;
-        Ok(Json(line))
+        Ok(Tagged::with(tag, &line))
     }
 
     async fn wish(
@@ -506,7 +502,7 @@ impl With {
         id: ChangeRef,
         wish: Wish,
         note: String,
-    ) -> Result<Json<ChangeLine>, Error> {
+    ) -> Result<Tagged, Error> {
         let work = move |tx: &mut Conn, id: &ChangeId, now| {
             let by = By { person: Some(&person.person), note: &note };
             course::wish(tx, id, wish, by, now)

@@ -41,7 +41,7 @@ pub use retroactive::{ACCEPTED, Claim, Claimed, claims_of, claims_on};
 pub use store::papers::RefusalRow;
 pub use store::{Row, Target};
 pub use view::{
-    Course, Scheduled, Step, count_failures, course, courses, effects, file, line, lines, list_open, open,
+    Course, Scheduled, count_failures, course, courses, effects, file, line, lines, list_open, open,
     revision, scheduled,
 };
 

@@ -7,8 +7,6 @@ use super::store::{self, Row};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
 use crate::ledger;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use shared::change::{Change, ChangeType};
 use shared::digest::Digest;
 use shared::envelope::Envelope;
@@ -19,25 +17,9 @@ use shared::plan::PlanSet;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
-use shared::wire::{ChangeFile, ChangeLine, SeriesLine};
+use shared::wire::{ChangeFile, ChangeLine, CourseStep, SeriesLine};
 use shared::words;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// One step of a change's course.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "CourseStep")]
-pub struct Step {
-    pub at: Timestamp,
-    pub event: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<String>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub note: String,
-    pub state: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-}
 
 /// The lines of a page of changes.
 pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLine>, Error> {
@@ -171,10 +153,10 @@ fn envelopes(tx: &mut Conn, digests: &[Digest]) -> Result<Vec<Envelope>, Error> 
 }
 
 /// The course of a change, oldest step first.
-pub fn course(tx: &mut Conn, id: &ChangeId) -> Result<Vec<Step>, Error> {
+pub fn course(tx: &mut Conn, id: &ChangeId) -> Result<Vec<CourseStep>, Error> {
     store::get(tx, id)?;
     let steps = store::list_events(tx, id.as_str())?;
-    let step = |row: store::EventRow| Step {
+    let step = |row: store::EventRow| CourseStep {
         at: Timestamp(row.at),
         event: row.event,
         person: row.person,

@@ -11,12 +11,10 @@ use crate::ledger;
 use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{Data, Json, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
-use schemars::JsonSchema;
-use serde::Serialize;
 use shared::digest::Digest;
-use shared::ids::PersonId;
 use shared::strict;
 use shared::time::Timestamp;
+use shared::wire::ExportLine;
 
 /// Routes for people. Needs `Data<Exporter>`.
 pub fn people(config: &mut ServiceConfig) {
@@ -58,21 +56,12 @@ async fn export(
         .streaming(stream))
 }
 
-/// A bundle that left the server.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ExportLine")]
-pub(crate) struct Line {
-    id: String,
-    person: PersonId,
-    at: Timestamp,
-}
-
 /// Who took which bundle, oldest first.
 #[get("/v1/exports")]
-async fn list(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<Line>>, Error> {
+async fn list(_: Allowed<Read>, db: Data<Db>) -> Result<Json<Vec<ExportLine>>, Error> {
     let rows = db.read("export.list", |tx| Ok::<_, Error>(store::list(tx)?)).await?;
     let line = |(id, person, at): (String, String, i64)| {
-        Some(Line { id, person: person.parse().ok()?, at: Timestamp(at) })
+        Some(ExportLine { id, person: person.parse().ok()?, at: Timestamp(at) })
     };
     Ok(Json(rows.into_iter().filter_map(line).collect()))
 }

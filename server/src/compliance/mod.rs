@@ -11,7 +11,6 @@ mod tar;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use api::Line;
 pub use api::people;
 pub use model::{Exporter, Wish};
 

@@ -2,7 +2,7 @@
 
 use super::board::{Board, CheckIn};
 use super::join::{self, Door};
-use super::model::{Host, Labels, check_labels};
+use super::model::{Host, Labels, check_labels, check_reason};
 use super::rates::Rates;
 use super::{about, left, store};
 use crate::audit::{self, Action};
@@ -29,7 +29,9 @@ use shared::limits::{FACTS_BYTES, HEALTH_REPORT_BYTES};
 use shared::news::{About, NewsKind};
 use shared::strict::{Map, ReadError};
 use shared::time::Timestamp;
-use shared::wire::{FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, Renew};
+use shared::wire::{
+    Because, FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, PutLabels, Renew,
+};
 use std::time::Instant;
 
 /// A join command or a renewal is far shorter; whoever sends one is a stranger until it was read.
@@ -219,9 +221,11 @@ async fn set_labels(
     (db, clock): (Data<Db>, Data<Clock>),
     ci: Path<String>,
     condition: Condition,
-    body: Json<Map<String, String>>,
+    body: Json<PutLabels>,
 ) -> Result<HttpResponse, Error> {
-    let (labels, now, ci) = (check_labels(body.into_inner())?, clock.now(), ci.into_inner());
+    let (wish, now, ci) = (body.into_inner(), clock.now(), ci.into_inner());
+    check_reason(&wish.reason)?;
+    let labels = check_labels(wish.labels.clone())?;
     let text = |labels: &Labels| {
         let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join(", ")
@@ -229,7 +233,7 @@ async fn set_labels(
     db.write("fleet.labels", move |tx| {
         let host = store::get(tx, &ci)?;
         let id = host.ci;
-        audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &labels), now)?;
+        audit::record(tx, &Action::by(&by.person, "fleet.labels", id, &wish), now)?;
         // As they are behind the lock that the trail takes.
         let before = store::get(tx, &host.agent.to_string())?.labels;
         // Sent again because its answer was lost, it finds its own work.
@@ -238,7 +242,11 @@ async fn set_labels(
         }
         store::update_labels(tx, host.agent, &labels)?;
         cmdb::record_words(tx, id, &[Field::Label], &cmdb::labels(&labels), now)?;
-        note(tx, NewEvent::new(id, now, EventKind::Labelled, text(&labels)), &by.person)
+        note(
+            tx,
+            NewEvent::new(id, now, EventKind::Labelled, format!("{}: {}", wish.reason, text(&labels))),
+            &by.person,
+        )
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())
@@ -255,8 +263,9 @@ async fn disable(
     (db, clock): (Data<Db>, Data<Clock>),
     board: Data<Board>,
     ci: Path<String>,
+    why: Json<Because>,
 ) -> Result<HttpResponse, Error> {
-    set_enabled((&db, &board, &clock), ci.into_inner(), by.person, false).await
+    set_enabled((&db, &board, &clock), ci.into_inner(), (by.person, why.into_inner()), false).await
 }
 
 /// Lets the host in again, and ends a hold.
@@ -266,16 +275,18 @@ async fn enable(
     (db, clock): (Data<Db>, Data<Clock>),
     board: Data<Board>,
     ci: Path<String>,
+    why: Json<Because>,
 ) -> Result<HttpResponse, Error> {
-    set_enabled((&db, &board, &clock), ci.into_inner(), by.person, true).await
+    set_enabled((&db, &board, &clock), ci.into_inner(), (by.person, why.into_inner()), true).await
 }
 
 async fn set_enabled(
     (db, board, clock): (&Db, &Board, &Clock),
     ci: String,
-    by: PersonId,
+    (by, why): (PersonId, Because),
     enabled: bool,
 ) -> Result<HttpResponse, Error> {
+    check_reason(&why.reason)?;
     let (now, kind) = (clock.now(), if enabled { EventKind::Enabled } else { EventKind::Disabled });
     let name = if enabled { "fleet.enable" } else { "fleet.disable" };
     db.write("fleet.enabled", move |tx| {
@@ -284,11 +295,11 @@ async fn set_enabled(
         if let Some(change) = &host.retired {
             return Err(left(host.agent, change).into());
         }
-        audit::record(tx, &Action::by(&by, name, id, &enabled), now)?;
+        audit::record(tx, &Action::by(&by, name, id, &why), now)?;
         store::update_enabled(tx, host.agent, enabled)?;
         let about = About { person: Some(by.clone()), ..about(id, host.agent) };
         news::tell(tx, if enabled { NewsKind::HostEnabled } else { NewsKind::HostDisabled }, about, now)?;
-        note(tx, NewEvent::new(id, now, kind, ""), &by)
+        note(tx, NewEvent::new(id, now, kind, why.reason.as_str()), &by)
     })
     .await?;
     board.refresh(db).await?;

@@ -5,6 +5,7 @@ use crate::kernel::error::{Error, Refusal};
 use shared::digest::Digest;
 use shared::ids::{AgentId, ChangeId, HostClass, PersonId};
 use shared::keys::PublicKey;
+use shared::limits;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use std::collections::BTreeMap;
@@ -32,6 +33,14 @@ pub(super) fn check_labels(labels: Map<String, String>) -> Result<Labels, Error>
         }
     }
     Ok(labels.0)
+}
+
+/// Why a host is changed by hand: something that can be read later.
+pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
+    if limits::is_text(reason) {
+        return Ok(());
+    }
+    Err(Refusal::unprocessable("host.bad_reason").with("limit", limits::TEXT_BYTES).into())
 }
 
 /// A host name as it may stand in lists: 1 to 253 printable characters without spaces.

@@ -182,6 +182,7 @@ const CODES: &[(u16, &[&str])] = &[
             "finding.other_host",
             "finding.reason",
             "host.bad_label",
+            "host.bad_reason",
             "host.too_many_labels",
             "join.bad_csr",
             "join.bad_enrolment",

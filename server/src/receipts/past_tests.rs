@@ -171,7 +171,7 @@ async fn packages_and_labels_are_known_as_they_were() {
             let (facts, now) = (facts(version, os), world.now());
             world.write(move |tx| cmdb::record_facts(tx, id, now, &facts, now)).await.unwrap();
             let path = format!("/v1/hosts/{}/labels", host["ci"].as_str().unwrap());
-            world.good("PUT", &path, json!({ "role": label })).await;
+            world.good("PUT", &path, json!({ "reason": "test", "labels": { "role": label } })).await;
         }
         for (time, expected) in [
             (9, json!([[], null, null])),

@@ -84,11 +84,19 @@ async fn a_host_lives_behind_a_proxy_by_its_own_signature_and_is_shut_out_at_onc
         assert_eq!((status(&head), code_of(&body).as_str()), (409, "request.replayed"));
 
         let mut people = world.connect(served.people, None);
-        assert_eq!(ask(&mut people, ("POST", "/v1/hosts/host1/disable"), &as_person(ADMIN), "").0, 204);
+        assert_eq!(
+            ask(&mut people, ("POST", "/v1/hosts/host1/disable"), &as_person(ADMIN), r#"{"reason": "test"}"#)
+                .0,
+            204
+        );
         for what in [WORK, STATEMENTS, ("PUT", "/agent/v1/facts"), ("GET", "/agent/v1/tuf/root.json")] {
             assert_eq!(code_of(&asked(what, "").1), "agent.not_enabled", "{what:?}");
         }
-        assert_eq!(ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), "").0, 204);
+        assert_eq!(
+            ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), r#"{"reason": "test"}"#)
+                .0,
+            204
+        );
         assert_eq!(status(&asked(WORK, "").0), 200);
         drop(people);
         tokio::task::block_in_place(|| drop(served));

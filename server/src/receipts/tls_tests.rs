@@ -121,8 +121,8 @@ fn life_of_a_host(world: &World, served: &Served) {
     assert_eq!(ask(&mut other, ("POST", "/v1/people/mallory/tokens"), &as_person(READER), grant).0, 403);
 
     let disable = ("POST", "/v1/hosts/host1/disable");
-    assert_eq!(ask(&mut people, disable, &as_person(READER), "").0, 403);
-    assert_eq!(ask(&mut people, disable, &as_person(ADMIN), "").0, 204);
+    assert_eq!(ask(&mut people, disable, &as_person(READER), r#"{"reason": "test"}"#).0, 403);
+    assert_eq!(ask(&mut people, disable, &as_person(ADMIN), r#"{"reason": "test"}"#).0, 204);
     for (method, path) in
         [("GET", "/agent/v1/work"), ("POST", "/agent/v1/statements"), ("PUT", "/agent/v1/facts")]
     {
@@ -131,7 +131,10 @@ fn life_of_a_host(world: &World, served: &Served) {
     }
     let renewal = serde_json::to_string(&Renew { envelope: host.renewal(NOW) }).unwrap();
     assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 403);
-    assert_eq!(ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), "").0, 204);
+    assert_eq!(
+        ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), r#"{"reason": "test"}"#).0,
+        204
+    );
     assert_eq!(ask(&mut agent, ("GET", "/agent/v1/work"), "", "").0, 200, "on the same connection");
     assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
 }
@@ -269,7 +272,7 @@ async fn strangers_are_refused_before_their_body() {
         let mut people = world.connect(served.people, None);
         let joined = join(&mut people, &mut host);
         let disable = ("POST", "/v1/hosts/host1/disable");
-        assert_eq!(ask(&mut people, disable, &as_person(ADMIN), "").0, 204);
+        assert_eq!(ask(&mut people, disable, &as_person(ADMIN), r#"{"reason": "test"}"#).0, 204);
         let mut agent = world.connect(served.agents, Some((&host, &joined)));
         let answer = agent.send(&promise(("POST", "/agent/v1/statements"), "")).unwrap();
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");

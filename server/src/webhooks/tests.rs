@@ -127,7 +127,7 @@ async fn news_of_hosts_findings_and_alarms_reach_those_who_asked_for_them() {
         let now = world.now();
         world.write(move |tx| crate::fleet::hold(tx, agent, "a test", now)).await.unwrap();
         let host = world.good("GET", "/v1/hosts", ()).await[0]["ci"].as_str().unwrap().to_owned();
-        world.call("POST", &format!("/v1/hosts/{host}/enable"), ()).await;
+        world.call("POST", &format!("/v1/hosts/{host}/enable"), json!({ "reason": "test" })).await;
         deliver(&world).await;
         let got = few.take();
         assert_eq!(kinds(&got), ["finding.opened", "host.held"], "{}", world.engine);

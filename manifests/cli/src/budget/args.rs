@@ -1,5 +1,6 @@
 //! Arguments of `assent budget …`.
 
+use crate::args::AsJson;
 use clap::{Args, Subcommand};
 use shared::ids::BudgetName;
 
@@ -34,6 +35,8 @@ pub enum BudgetCommand {
         /// Why; kept with the budget
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Make an address under which machines without an agent take slots (FleetLock: Fedora CoreOS with Zincati)
     #[command(
@@ -74,4 +77,6 @@ pub struct SetArgs {
     /// Why it is made or changed; kept with the budget
     #[arg(long)]
     pub reason: String,
+    #[command(flatten)]
+    pub json: AsJson,
 }

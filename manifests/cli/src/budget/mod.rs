@@ -8,6 +8,7 @@ use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::net::Seen;
 use crate::session::Session;
+use crate::written::{self, Outcome, Written};
 use crate::{clock, term, text, window};
 use args::{BudgetCommand, SetArgs};
 use shared::digest::{Digest, hex};
@@ -24,11 +25,11 @@ pub fn run(session: &Session, command: BudgetCommand) -> Done {
         BudgetCommand::Set(args) => {
             let before = session.api.budget(&args.name)?;
             let budget = budget(session, &args, before.as_deref())?;
-            store(session, &args.name, before.as_ref(), args.reason, Some(budget))
+            store(session, (&args.name, before.as_ref()), (args.reason, Some(budget)), args.json.json)
         }
-        BudgetCommand::End { name, reason } => {
+        BudgetCommand::End { name, reason, json } => {
             let file = known(session, &name)?;
-            store(session, &name, Some(&file), reason, None)
+            store(session, (&name, Some(&file)), (reason, None), json.json)
         }
         BudgetCommand::Address { name, end: true } => {
             session.api.end_addresses(&name)?;
@@ -138,18 +139,21 @@ fn budget(session: &Session, args: &SetArgs, before: Option<&BudgetFile>) -> Don
 
 fn store(
     session: &Session,
-    name: &BudgetName,
-    before: Option<&Seen<BudgetFile>>,
-    reason: String,
-    budget: Option<Budget>,
+    (name, before): (&BudgetName, Option<&Seen<BudgetFile>>),
+    (reason, budget): (String, Option<Budget>),
+    json: bool,
 ) -> Done {
     let newest = before.and_then(|file| file.history.first());
     if newest.is_some_and(|step| step.budget == budget) {
-        return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
+        let words = format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str()));
+        return if json { Outcome::default().print() } else { term::print(&words) };
     }
     let after = newest.map_or(0, |step| step.revision);
     let stored = session.api.put_budget(name, &PutBudget { after, reason, budget }, Seen::only(before))?;
-    print(session, &stored)
+    match json {
+        true => written::tell(json, Written::seen("budget", name, &stored)?, ""),
+        false => print(session, &stored),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Arguments of `assent calendar …`.
 
+use crate::args::AsJson;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::ChangeType;
 use shared::windows::CalendarName;
@@ -36,6 +37,8 @@ pub enum CalendarCommand {
         /// Why; kept with the calendar
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Find the first times that are free: no blackout, and no other change on these hosts
     #[command(
@@ -75,6 +78,8 @@ pub enum CalendarCommand {
         /// Why; kept with the calendar
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 
@@ -89,6 +94,8 @@ pub struct Scope {
     /// Why it is made or changed; kept with the calendar
     #[arg(long)]
     pub reason: String,
+    #[command(flatten)]
+    pub json: AsJson,
     /// Only warn people; hosts are not held
     #[arg(long)]
     pub warn: bool,

@@ -11,6 +11,7 @@ use crate::lang::{Lang, Word};
 use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
+use crate::written::{self, Outcome, Written};
 use crate::{clock, files, term, text};
 use args::{CalendarCommand, ImportArgs, Scope, SetArgs};
 use jiff::civil::Date;
@@ -27,12 +28,12 @@ pub fn run(session: &Session, command: CalendarCommand) -> Done {
         CalendarCommand::List { json } => list(session, json),
         CalendarCommand::Show { name, json } => show(session, &name, json),
         CalendarCommand::Set(args) => set(session, &args),
-        CalendarCommand::End { name, reason } => {
+        CalendarCommand::End { name, reason, json } => {
             let Some(file) = session.api.calendar(&name)? else {
                 return Err(Failure::refused(format!("there is no calendar {name}"))
                     .remedy("see `assent calendar list`"));
             };
-            store(session, &name, Some(&file), reason, None)
+            store(session, (&name, Some(&file)), (reason, None), json.json)
         }
         CalendarCommand::Free(args) => free::run(session, &args),
         CalendarCommand::Feed { end: true } => {
@@ -50,7 +51,9 @@ pub fn run(session: &Session, command: CalendarCommand) -> Done {
         CalendarCommand::Import(args) => import(session, &args),
         CalendarCommand::Subscribe(args) => subscription::subscribe(session, &args),
         CalendarCommand::Unsubscribe { name } => subscription::unsubscribe(session, &name),
-        CalendarCommand::Accept { name, reason } => subscription::accept(session, &name, &reason),
+        CalendarCommand::Accept { name, reason, json } => {
+            subscription::accept(session, &name, &reason, json.json)
+        }
     }
 }
 
@@ -170,7 +173,12 @@ fn set(session: &Session, args: &SetArgs) -> Done {
     }
     let before = session.api.calendar(&args.scope.name)?;
     let calendar = calendar(session, &args.scope, before.as_deref(), None, (rules, times))?;
-    store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
+    store(
+        session,
+        (&args.scope.name, before.as_ref()),
+        (args.scope.reason.clone(), Some(calendar)),
+        args.scope.json.json,
+    )
 }
 
 /// `2026-12-24`, or `2026-12-24..2027-01-02` with the last day.
@@ -235,10 +243,9 @@ fn calendar(
 
 fn store(
     session: &Session,
-    name: &CalendarName,
-    before: Option<&Seen<CalendarFile>>,
-    reason: String,
-    calendar: Option<Calendar>,
+    (name, before): (&CalendarName, Option<&Seen<CalendarFile>>),
+    (reason, calendar): (String, Option<Calendar>),
+    json: bool,
 ) -> Done {
     let newest = before.and_then(|file| file.history.first());
     let same = |step: &CalendarStep| match (&step.calendar, &calendar) {
@@ -246,12 +253,21 @@ fn store(
         (old, new) => old.is_none() && new.is_none(),
     };
     if newest.is_some_and(same) {
-        return term::print(&format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str())));
+        let words = format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str()));
+        return if json { Outcome::default().print() } else { term::print(&words) };
     }
     let after = newest.map_or(0, |step| step.revision);
     let stored =
         session.api.put_calendar(name, &PutCalendar { after, reason, calendar }, Seen::only(before))?;
-    print(session, &stored)
+    tell(session, &stored, json)
+}
+
+/// What was written of a calendar.
+fn tell(session: &Session, stored: &Seen<CalendarFile>, json: bool) -> Done {
+    match json {
+        true => written::tell(json, Written::seen("calendar", &stored.name, stored)?, ""),
+        false => print(session, stored),
+    }
 }
 
 fn import(session: &Session, args: &ImportArgs) -> Done {
@@ -267,7 +283,12 @@ fn import(session: &Session, args: &ImportArgs) -> Done {
     }
     let before = session.api.calendar(&args.scope.name)?;
     let calendar = calendar(session, &args.scope, before.as_deref(), read.name, (read.rules, read.times))?;
-    store(session, &args.scope.name, before.as_ref(), args.scope.reason.clone(), Some(calendar))
+    store(
+        session,
+        (&args.scope.name, before.as_ref()),
+        (args.scope.reason.clone(), Some(calendar)),
+        args.scope.json.json,
+    )
 }
 
 fn not_taken(not: NotTaken) -> Failure {

@@ -1,7 +1,7 @@
 //! Calendars that the server reads from an address, as a person sees and steers them.
 
 use super::args::SubscribeArgs;
-use super::{calendar, print, span};
+use super::{calendar, span, tell};
 use crate::error::{Done, Failure};
 use crate::files;
 use crate::lang::{Lang, Word};
@@ -34,7 +34,7 @@ pub fn subscribe(session: &Session, args: &SubscribeArgs) -> Done {
         calendar: calendar(session, &args.scope, before.as_deref(), None, (Vec::new(), Vec::new()))?,
     };
     let stored = session.api.subscribe_calendar(&args.scope.name, &put, Seen::only(before.as_ref()))?;
-    print(session, &stored)?;
+    tell(session, &stored, args.scope.json.json)?;
     term::note(&read_soon(session.lang, &args.scope.name));
     Ok(())
 }
@@ -62,7 +62,7 @@ pub(super) fn opening(lang: Lang, waiting: &WaitingCalendar, zone: &TimeZone) ->
 }
 
 /// Takes what waits, as it is now; what would be open is shown first.
-pub fn accept(session: &Session, name: &CalendarName, reason: &str) -> Done {
+pub fn accept(session: &Session, name: &CalendarName, reason: &str, json: bool) -> Done {
     let file = session.api.calendar(name)?;
     let waiting = file.as_ref().and_then(|file| file.subscription.as_ref()?.waiting.as_ref());
     let Some(waiting) = waiting else {
@@ -71,7 +71,7 @@ pub fn accept(session: &Session, name: &CalendarName, reason: &str) -> Done {
     };
     term::note(&opening(session.lang, waiting, &window::zone(None)?));
     let accept = AcceptCalendar { sha256: waiting.sha256, reason: reason.to_owned() };
-    print(session, &session.api.accept_calendar(name, &accept)?)
+    tell(session, &session.api.accept_calendar(name, &accept)?, json)
 }
 
 fn lost(lang: Lang, lost: u32, of: u32) -> String {

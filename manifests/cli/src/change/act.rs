@@ -1,13 +1,16 @@
 //! `assent change submit|halt|resume|stop-correcting|withdraw|close`: requests to the server, which can only stop things.
 
-use super::args::CloseArgs;
+use super::args::{CloseArgs, Several};
 use super::find_host;
 use crate::error::{Done, Failure};
+use crate::net::api::Act;
 use crate::session::Session;
+use crate::written::{self, Outcome, Written};
 use crate::{term, text};
 use serde::Serialize;
 use shared::ids::{AgentId, ChangeId, ChangeRef};
 use shared::strict::Map;
+use shared::wire::ChangeLine;
 
 #[derive(Serialize)]
 struct Note<'a> {
@@ -25,15 +28,27 @@ struct Close<'a> {
     waived: Map<AgentId, &'a str>,
 }
 
-/// Asks for the same of each change. `action` is the last part of the endpoint's path. One that is refused does not keep the
-/// others from being tried.
-pub fn each(session: &Session, named: &[ChangeRef], action: &str, note: &str) -> Done {
-    let mut failed = Vec::new();
+/// Asks for the same of each change. One that is refused does not keep the others from being tried.
+pub fn each(session: &Session, named: &[ChangeRef], (act, note): (Act, &str), json: bool) -> Done {
+    let (mut outcome, mut failed) = (Outcome::default(), Vec::new());
     for each in named {
-        let acted = session.change(each).and_then(|id| act(session, &id, action, note));
-        if let Err(failure) = acted {
-            failed.push((each, failure));
+        let done = session.change(each).and_then(|id| {
+            let line = session.api.act(&id, act, &Note { note })?;
+            if !json {
+                term::print(&told(&id, act, &line))?;
+            }
+            Written::seen("change", id, &line)
+        });
+        match done {
+            Ok(written) => outcome.add(written),
+            Err(failure) => {
+                outcome.refuse(each, &failure);
+                failed.push((each, failure));
+            }
         }
+    }
+    if json {
+        outcome.print()?;
     }
     match failed.len() {
         0 => Ok(()),
@@ -42,24 +57,27 @@ pub fn each(session: &Session, named: &[ChangeRef], action: &str, note: &str) ->
             for (id, failure) in &failed {
                 term::note(&format!("{id}: {failure}\n"));
             }
-            Err(Failure::refused(format!("{count} of {} changes did not {action}", named.len())))
+            Err(Failure::refused(format!("{count} of {} changes did not {}", named.len(), act.as_str())))
         }
     }
 }
 
-fn act(session: &Session, id: &ChangeId, action: &str, note: &str) -> Done {
-    let line = session.api.act(id, action, &Note { note })?;
-    let next = match action {
-        "submit" if line.retroactive || line.retires => format!(
+pub fn several(session: &Session, args: &Several, act: Act) -> Done {
+    each(session, &args.change, (act, &args.note), args.json.json)
+}
+
+fn told(id: &ChangeId, act: Act, line: &ChangeLine) -> String {
+    let next = match act {
+        Act::Submit if line.retroactive || line.retires => format!(
             "next: somebody else looks at it and decides: assent approve {id}, or assent reject {id}\n"
         ),
-        "submit" => format!(
+        Act::Submit => format!(
             "next: hosts plan within a minute or so (assent change wait {id} --for plans); then assent approve {id}\n"
         ),
         _ => String::new(),
     };
-    let register = line.register.map(|number| format!(" ({})", text::clean(&number))).unwrap_or_default();
-    term::print(&format!("{id}{register} is {}\n{next}", text::clean(&line.state)))
+    let register = line.register.as_ref().map(|number| format!(" ({})", text::clean(number)));
+    format!("{id}{} is {}\n{next}", register.unwrap_or_default(), text::clean(&line.state))
 }
 
 pub fn close(session: &Session, args: &CloseArgs) -> Done {
@@ -79,6 +97,7 @@ pub fn close(session: &Session, args: &CloseArgs) -> Done {
         waived,
     };
     let id = session.change(&args.change)?;
-    let line = session.api.act(&id, "close", &body)?;
-    term::print(&format!("{id} is {} ({})\n", text::clean(&line.state), args.outcome.as_str()))
+    let line = session.api.act(&id, Act::Close, &body)?;
+    let words = format!("{id} is {} ({})\n", text::clean(&line.state), args.outcome.as_str());
+    written::tell(args.json.json, Written::seen("change", &id, &line)?, &words)
 }

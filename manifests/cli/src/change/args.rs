@@ -1,6 +1,6 @@
 //! Options of `assent change …`.
 
-use crate::args::SshArgs;
+use crate::args::{AsJson, SshArgs};
 pub use crate::change::notes::args::NoteCommand;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::change::rollout::Preset;
@@ -24,6 +24,8 @@ pub enum ChangeCommand {
         /// Not now but by itself at this time; "never" takes that back
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// List changes that come again: what is open of each series, and until when there are occurrences
     #[command(after_help = "Example: assent change series")]
@@ -33,10 +35,22 @@ pub enum ChangeCommand {
         json: bool,
     },
     /// Show what a change does, from statements verified here
-    #[command(after_help = "Example: assent change show C-114")]
+    #[command(after_help = "Example: assent change show C-114\n         assent change show C-114 --json")]
     Show {
         /// The change, such as C-114 or N-2026-0014
         change: ChangeRef,
+        /// As JSON: what is signed and was verified here; under "server" its line, assessment and conflicts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the steps of a change so far: who did what, when, and which state it had then
+    #[command(after_help = "Example: assent change course C-114")]
+    Course {
+        /// The change, such as C-114 or N-2026-0014
+        change: ChangeRef,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List changes
     #[command(
@@ -90,24 +104,10 @@ pub enum ChangeCommand {
     },
     /// Stop a change: nothing starts, and hosts stop before their next step
     #[command(after_help = "Example: assent change halt C-114 --note \"the shop is down\"")]
-    Halt {
-        /// The changes, such as C-114 or N-2026-0014
-        #[arg(required = true)]
-        change: Vec<ChangeRef>,
-        /// Why; kept with the step, for the evidence
-        #[arg(long, default_value = "", hide_default_value = true)]
-        note: String,
-    },
+    Halt(Several),
     /// Let a halted change go on
     #[command(after_help = "Example: assent change resume C-114")]
-    Resume {
-        /// The changes, such as C-114 or N-2026-0014
-        #[arg(required = true)]
-        change: Vec<ChangeRef>,
-        /// Why; kept with the step, for the evidence
-        #[arg(long, default_value = "", hide_default_value = true)]
-        note: String,
-    },
+    Resume(Several),
     /// End that hosts put back by themselves what a change has brought
     #[command(
         after_help = "Example: assent change stop-correcting C-114 --note \"the vendor changes it now\""
@@ -118,17 +118,12 @@ pub enum ChangeCommand {
         /// Why; kept with the step, for the evidence
         #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Give changes up before they run; each is tried, whatever becomes of the others
     #[command(after_help = "Example: assent change withdraw C-114 C-115 --note \"the vendor took it back\"")]
-    Withdraw {
-        /// The changes, such as C-114 or N-2026-0014
-        #[arg(required = true)]
-        change: Vec<ChangeRef>,
-        /// Why; kept with the step, for the evidence
-        #[arg(long, default_value = "", hide_default_value = true)]
-        note: String,
-    },
+    Withdraw(Several),
     /// Close a change after its review
     #[command(
         after_help = "After an emergency, a failure or a broken glass a note is needed.\nExample: assent change close C-114 --outcome successful --note \"all sites answer\"\n         assent change close C-115 --outcome failed --note \"the shop was down\" --lessons \"test it first\" --follow-up C-116"
@@ -136,6 +131,19 @@ pub enum ChangeCommand {
     Close(Box<CloseArgs>),
     #[command(flatten)]
     Notes(NoteCommand),
+}
+
+/// Changes of which the same is asked; each is tried, whatever becomes of the others.
+#[derive(Debug, Args)]
+pub struct Several {
+    /// The changes, such as C-114 or N-2026-0014
+    #[arg(required = true)]
+    pub change: Vec<ChangeRef>,
+    /// Why; kept with the step, for the evidence
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub note: String,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +168,8 @@ pub struct CloseArgs {
     /// A host that did not succeed, and why the change is successful all the same; may be repeated
     #[arg(long, num_args = 2, value_names = ["HOST", "WHY"])]
     pub waive: Vec<String>,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]
@@ -269,6 +279,8 @@ pub struct BreakArgs {
     after_help = "Example:\n  assent change new --manifest web-base@1.2.0 --param web-base.port=8080 --label role=web \\\n    --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin \\\n    --title \"Base of the web servers\" --reason \"security update\" --undo \"put the old files back\""
 )]
 pub struct NewArgs {
+    #[command(flatten)]
+    pub json: AsJson,
     /// name[@version] or team/name[@version]; the newest release when no version is given
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub manifest: Vec<String>,

@@ -10,14 +10,18 @@ use shared::wire::Assessment;
 /// What is named of all that is reached; the rest is a number.
 const SHOWN: usize = 8;
 
-/// Prints the assessment of a change that somebody may still decide about.
-pub fn tell(session: &Session, review: &Review) -> Done {
+/// The assessment of a change that somebody may still decide about.
+pub fn find(session: &Session, review: &Review) -> Done<Option<Assessment>> {
     let open = matches!(review.line.state.as_str(), "draft" | "in_review" | "approved" | "halted");
     if !open || review.change.body.is_record() {
-        return Ok(());
+        return Ok(None);
     }
-    let told = session.api.assessment(&review.change.body.change_id)?;
-    term::print(&lines(&told, session.lang))
+    session.api.assessment(&review.change.body.change_id).map(Some)
+}
+
+/// Prints it, if there is one.
+pub fn tell(session: &Session, review: &Review) -> Done {
+    find(session, review)?.map_or(Ok(()), |told| term::print(&lines(&told, session.lang)))
 }
 
 fn lines(of: &Assessment, lang: Lang) -> String {

@@ -9,15 +9,19 @@ use jiff::tz::TimeZone;
 use shared::conflict::{Conflict, ConflictKind};
 use shared::ids::ChangeId;
 
-/// Prints the conflicts of a change that is not over, if there are any.
-pub fn tell(session: &Session, review: &Review) -> Done {
+/// The conflicts of a change that is not over.
+pub fn list(session: &Session, review: &Review) -> Done<Vec<Conflict>> {
     let open =
         matches!(review.line.state.as_str(), "draft" | "in_review" | "approved" | "running" | "halted");
     if !open || review.change.body.is_record() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let found = session.api.conflicts(&review.change.body.change_id)?;
-    term::print(&lines(&found, session.lang, &window::zone(None)?))
+    session.api.conflicts(&review.change.body.change_id)
+}
+
+/// Prints them, if there are any.
+pub fn tell(session: &Session, review: &Review) -> Done {
+    term::print(&lines(&list(session, review)?, session.lang, &window::zone(None)?))
 }
 
 /// Nobody signs in vain what the server does not take by the policy. It judges again, by the hosts that were approved.

@@ -6,6 +6,8 @@ pub mod args;
 mod assessment;
 pub mod carry;
 mod conflicts;
+pub mod course;
+mod document;
 mod effects;
 mod forecast;
 mod glass;

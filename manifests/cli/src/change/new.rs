@@ -12,6 +12,7 @@ use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::trust::Site;
 use crate::window::{self, every};
+use crate::written::{self, Written};
 use crate::{term, text};
 use shared::admit::{Verified, check_author};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave};
@@ -72,7 +73,7 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     }
     let mut change = written(session, args, old, parts, change_id);
     change.supersedes = before.as_ref().map(|statement| statement.digest);
-    send(session, &site, change, &names)
+    send(session, &site, change, (&names, args.json.json))
 }
 
 /// What was looked up and checked.
@@ -184,7 +185,12 @@ pub(super) fn signed(session: &Session, site: &Site, change: Change) -> Done<Sta
     Ok(statement)
 }
 
-fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId, String>) -> Done {
+fn send(
+    session: &Session,
+    site: &Site,
+    change: Change,
+    (names, json): (&BTreeMap<AgentId, String>, bool),
+) -> Done {
     let statement = signed(session, site, change)?;
     let body = &statement.body;
     let line = session.api.put_revision(&body.change_id, body.revision, &statement.envelope)?;
@@ -221,7 +227,7 @@ fn send(session: &Session, site: &Site, change: Change, names: &BTreeMap<AgentId
         classes.join(", "),
         body.change_id
     ));
-    term::print(&out)
+    written::tell(json, Written::seen("change", &body.change_id, &line)?, &out)
 }
 
 /// What counts where nothing is given: the last revision, an earlier one, or that of another change without its time.

@@ -72,7 +72,7 @@ pub fn draft(
     let (id, revision) = (statement.body.change_id.clone(), statement.body.revision);
     let line = match kind {
         Kind::Retroactive => session.api.put_retroactive(&id, revision, &statement.envelope)?,
-        Kind::Retirement => session.api.put_revision(&id, revision, &statement.envelope)?,
+        Kind::Retirement => session.api.put_revision(&id, revision, &statement.envelope)?.it,
     };
     Ok((statement.body, line))
 }

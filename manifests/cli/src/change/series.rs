@@ -5,9 +5,10 @@ use super::new::{Parts, Words, signed, written};
 use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::Word;
-use crate::net::api::Wanted;
+use crate::net::api::{Act, Wanted};
 use crate::session::Session;
 use crate::trust::Site;
+use crate::written::{Outcome, Written};
 use crate::{term, text, window};
 use jiff::tz::TimeZone;
 use shared::change::Change;
@@ -31,6 +32,7 @@ pub(super) fn make(
     let there = session.api.changes(&Wanted { series: Some(name), ..Wanted::default() })?;
     tell_unsubmitted(&there)?;
     let Ahead { wanted, there, beyond } = ahead(&parts.intervals, &there, session.now);
+    let mut outcome = Outcome::default();
     for interval in wanted {
         let title = format!("{} {}", parts.words.title, day(interval.from, &zone)?);
         let words = Words { title, ..parts.words.clone() };
@@ -41,14 +43,19 @@ pub(super) fn make(
         session.api.put_revision(&id, change.body.revision, &change.envelope)?;
         let [from, until] = [interval.from, interval.until].map(|at| window::local(at, &zone));
         let at = interval.from.plus(-lead);
-        let submitted = if at > session.now {
-            session.api.act(&id, "submit-later", &SubmitLater { at })?;
-            format!("submitted by itself {}", window::local(at, &zone))
+        let (line, submitted) = if at > session.now {
+            let line = session.api.act(&id, Act::SubmitLater, &SubmitLater { at })?;
+            (line, format!("submitted by itself {}", window::local(at, &zone)))
         } else {
-            session.api.act(&id, "submit", &serde_json::json!({}))?;
-            "submitted".into()
+            (session.api.act(&id, Act::Submit, &serde_json::json!({}))?, "submitted".into())
         };
-        term::print(&format!("{id}  {from} .. {until}, {submitted}\n"))?;
+        outcome.add(Written::seen("change", &id, &line)?);
+        if !args.json.json {
+            term::print(&format!("{id}  {from} .. {until}, {submitted}\n"))?;
+        }
+    }
+    if args.json.json {
+        return outcome.print();
     }
     if there > 0 {
         term::print(&format!("{there} windows have their change already\n"))?;
@@ -98,7 +105,7 @@ fn day(at: Timestamp, zone: &TimeZone) -> Done<jiff::civil::Date> {
 }
 
 /// `assent change submit --at`.
-pub fn submit_later(session: &Session, named: &[ChangeRef], at: &str) -> Done {
+pub fn submit_later(session: &Session, named: &[ChangeRef], at: &str, json: bool) -> Done {
     let zone = window::zone(None)?;
     let at = match at {
         "never" => None,
@@ -107,18 +114,23 @@ pub fn submit_later(session: &Session, named: &[ChangeRef], at: &str) -> Done {
     if at.is_some_and(|at| at <= session.now) {
         return Err(Failure::usage("--at is over").remedy("leave it out to submit now"));
     }
+    let mut outcome = Outcome::default();
     for each in named {
         let id = session.change(each)?;
-        match at {
-            Some(at) => session.api.act(&id, "submit-later", &SubmitLater { at })?,
+        let line = match at {
+            Some(at) => session.api.act(&id, Act::SubmitLater, &SubmitLater { at })?,
             None => session.api.keep_draft(&id)?,
         };
+        outcome.add(Written::seen("change", &id, &line)?);
+        if json {
+            continue;
+        }
         let when = at.map_or("not submitted by itself".to_owned(), |at| {
             format!("submitted by itself {}", window::local(at, &zone))
         });
         term::print(&format!("{id} is {when}\n"))?;
     }
-    Ok(())
+    if json { outcome.print() } else { Ok(()) }
 }
 
 /// `assent change series`.

@@ -3,7 +3,7 @@
 use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
-use super::{assessment, conflicts, notes};
+use super::{assessment, conflicts, document, notes};
 use crate::author::list::print_json;
 use crate::error::Done;
 use crate::lang::{Lang, Word};
@@ -23,9 +23,12 @@ pub fn fetch(session: &Session, site: &Site, id: &ChangeId) -> Done<Review> {
     Review::of(&site.policy, id, file, |named| site.manifest_of(&session.api, named), session.now)
 }
 
-pub fn show(session: &Session, id: &ChangeId) -> Done {
+pub fn show(session: &Session, id: &ChangeId, json: bool) -> Done {
     let site = session.site()?;
     let review = fetch(session, &site, id)?;
+    if json {
+        return document::print(session, &site, &review);
+    }
     print(session, &site, &review)
 }
 

@@ -280,6 +280,11 @@ fn review(file: ChangeFile) -> Done<Review> {
     Review::of(&policy(), &"C-7".parse().unwrap(), file, manifest, NOW)
 }
 
+/// A change with the plans of its hosts.
+pub fn planned() -> Review {
+    review(file(plans(&change()))).unwrap()
+}
+
 fn approval(review: &Review, who: &str, n: u8) -> Statement<Approval> {
     let change = &review.change;
     let body = Approval {

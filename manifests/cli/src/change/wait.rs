@@ -36,6 +36,10 @@ fn answer(line: &ChangeLine, until: Until) -> Done<Option<String>> {
         let message = format!("{} brings nothing to hosts: no host plans or runs it", line.change_id);
         return Err(Failure::refused(message).remedy(format!("assent change show {}", line.change_id)));
     }
+    if line.revision == 0 {
+        let message = format!("{} has no revision yet: nothing is asked of any host", line.change_id);
+        return Err(Failure::refused(message).remedy("whoever asked for its number writes it, or a new one"));
+    }
     let over = matches!(line.state.as_str(), "review" | "closed");
     match until {
         Until::Plans if line.plans >= line.targets => Ok(Some(format!("{} plans are there", line.plans))),
@@ -83,6 +87,8 @@ mod tests {
         for of in [retroactive, retires] {
             assert!(answer(&of, Until::Receipts).unwrap_err().to_string().contains("no host"));
         }
+        let unwritten = ChangeLine { revision: 0, targets: 0, ..line("draft", 0, 0) };
+        assert!(answer(&unwritten, Until::Plans).unwrap_err().to_string().contains("no revision"));
         assert!(told("closed", 1, 0, Until::Plans).unwrap_err().contains("1 of 3 hosts have sent a plan"));
     }
 }

@@ -5,18 +5,31 @@ use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::{term, text, window};
+use serde::Serialize;
 use shared::ids::{ChangeId, SiteId};
 use shared::receipt::{Refusal, open_chained};
 use shared::statement::Statement;
 use shared::time::Timestamp;
 use shared::wire::{Waiting, Why};
 
-pub fn run(session: &Session, host: &str, id: &ChangeId) -> Done {
+/// The server's answer as programs read it, with what the host signed.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    why: &'a Why,
+    /// Verified here.
+    signed: Option<&'a Refusal>,
+}
+
+pub fn run(session: &Session, host: &str, id: &ChangeId, json: bool) -> Done {
     let why = session.api.why(host, id)?;
     if why.change_id != *id {
         return Err(Failure::fault(format!("the server answered about {}", why.change_id)));
     }
     let refusal = checked(&why, &session.profile.config.site)?;
+    if json {
+        return print_json(&Answer { why: &why, signed: refusal.as_ref().map(|refusal| &refusal.body) });
+    }
     let zone = window::zone(None)?;
     term::print(&rendered(&why, refusal.as_ref(), session.now, (session.lang, &zone)))
 }

@@ -1,5 +1,6 @@
 //! The command line of `assent ci …`.
 
+use crate::args::AsJson;
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
@@ -70,26 +71,14 @@ pub enum CiCommand {
     #[command(flatten)]
     Declared(super::declared::args::DeclaredCommand),
     /// Set labels (KEY=VALUE) or remove them (KEY=)
-    #[command(after_help = "Example: assent ci label web1 role=web stage=")]
-    Label {
-        /// Host name, CI or agent id
-        host: String,
-        /// What is set or removed
-        #[arg(required = true, value_name = "KEY=VALUE")]
-        labels: Vec<String>,
-    },
+    #[command(after_help = "Example: assent ci label web1 role=web stage= --reason \"is a web server now\"")]
+    Label(LabelArgs),
     /// Shut a host out at once, on open connections as well
-    #[command(after_help = "Example: assent ci disable web1")]
-    Disable {
-        /// Host name, CI or agent id
-        host: String,
-    },
+    #[command(after_help = "Example: assent ci disable web1 --reason \"its disk is failing\"")]
+    Disable(Switch),
     /// Let a host in again, and end a hold
-    #[command(after_help = "Example: assent ci enable web1")]
-    Enable {
-        /// Host name, CI or agent id
-        host: String,
-    },
+    #[command(after_help = "Example: assent ci enable web1 --reason \"the disk was replaced\"")]
+    Enable(Switch),
     /// Make a draft of a change with which hosts leave for good
     #[command(
         after_help = "Hosts never get such a change; it is decided by its review. With the last approval the hosts are out at once, and nothing\nbrings their keys back. `assent ci disable` shuts a host out without a change, until somebody enables it again.\n\nExample: assent ci retire web1 web2 --reason \"replaced by the new cluster\""
@@ -100,6 +89,32 @@ pub enum CiCommand {
         after_help = "For a machine that was installed anew, got a new key, or had a double: it joins as a new host of the same class first. With the\nlast approval the old host is out at once; its entry goes on with the new one, and the entry that the new one had ends.\n\nExample: assent ci succeed CI-7 CI-31 --reason \"installed anew after the disk failed\""
     )]
     Succeed(Succeed),
+}
+
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Host name, CI or agent id
+    pub host: String,
+    /// What is set or removed
+    #[arg(required = true, value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Why; kept in the history of the host
+    #[arg(long)]
+    pub reason: String,
+    #[command(flatten)]
+    pub json: AsJson,
+}
+
+/// A host that is shut out or let in again.
+#[derive(Debug, Args)]
+pub struct Switch {
+    /// Host name, CI or agent id
+    pub host: String,
+    /// Why; kept in the history of the host
+    #[arg(long)]
+    pub reason: String,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 /// Which hosts leave.

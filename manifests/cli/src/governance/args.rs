@@ -29,7 +29,11 @@ pub struct SignArgs {
 pub enum GovernanceCommand {
     /// Who governs: keys, their holders, how many must sign, and when the recovery key was last rehearsed
     #[command(after_help = "Example: assent governance show")]
-    Show,
+    Show {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Change who governs: add, remove or replace keys, and how many of them must sign
     #[command(
         after_help = "Those who govern now sign, and those who govern afterwards. A new holder makes a key with `assent key new`.\nExample: assent governance change --add peer=KEY --threshold 2 --propose growth.json\n         assent governance change --remove KEY --add lead=KEY --propose new-key.json   # a key is lost or replaced\n         assent governance change --new-recovery"

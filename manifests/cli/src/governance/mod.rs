@@ -11,11 +11,13 @@ mod sign;
 pub use args::{GovernanceCommand, SignArgs, Signers};
 pub use rehearse::due;
 
+use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::net::api::Edition;
 use crate::profile::{self, KeyUse};
 use crate::session::Session;
 use crate::{files, policy, term, text};
+use serde::Serialize;
 use shared::governance::{Holder, Keeper, Part, Proposal, Standing, keys_of};
 use shared::keys::{PublicKey, SigningKey};
 use shared::policy::Policy;
@@ -34,7 +36,7 @@ pub fn expires(now: Timestamp) -> Timestamp {
 
 pub fn run(session: &Session, command: &GovernanceCommand) -> Done {
     match command {
-        GovernanceCommand::Show => show(session),
+        GovernanceCommand::Show { json } => show(session, *json),
         GovernanceCommand::Change(args) => change::run(session, args),
         GovernanceCommand::Sign { file, key, yes } => sign::sign(session, file, key, *yes),
         GovernanceCommand::Publish { file } => sign::publish(session, file),
@@ -42,10 +44,35 @@ pub fn run(session: &Session, command: &GovernanceCommand) -> Done {
     }
 }
 
-fn show(session: &Session) -> Done {
+/// Who governs, for programs.
+#[derive(Serialize)]
+struct Governing {
+    root: u64,
+    threshold: u32,
+    keys: Vec<Held>,
+    rehearsal_due: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Held {
+    held_by: String,
+    public_key: PublicKey,
+}
+
+fn show(session: &Session, json: bool) -> Done {
     let site = policy::current(session)?;
     let root = site.trusted.root();
     let set = keys_of(root, &root.roles.root);
+    if json {
+        let held =
+            |key: &PublicKey| Held { held_by: holder_of(key, &site.policy.governance), public_key: *key };
+        return print_json(&Governing {
+            root: root.version,
+            threshold: set.threshold,
+            keys: set.keys.iter().map(held).collect(),
+            rehearsal_due: rehearse::due(&session.profile, &site)?,
+        });
+    }
     let mut rows = vec![["HELD BY", "PUBLIC KEY"].map(str::to_owned).to_vec()];
     rows.extend(set.keys.iter().map(|key| vec![holder_of(key, &site.policy.governance), key.to_string()]));
     term::print(&format!(

@@ -5,6 +5,7 @@
 mod ceremony;
 mod help;
 mod manifests;
+mod routes;
 mod terminal;
 
 use std::path::Path;

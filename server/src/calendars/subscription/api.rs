@@ -9,12 +9,12 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;
-use crate::kernel::http::condition::Condition;
+use crate::kernel::http::condition::{Condition, Tagged};
 use crate::kernel::http::person::{Allowed, Operate};
 use actix_web::web::{Data, Json, Path, ServiceConfig};
 use actix_web::{HttpResponse, delete, post, put};
 use shared::windows::CalendarName;
-use shared::wire::{AcceptCalendar, CalendarFile, PutSubscription};
+use shared::wire::{AcceptCalendar, PutSubscription};
 
 /// Routes for people.
 pub(in crate::calendars) fn people(config: &mut ServiceConfig) {
@@ -29,7 +29,7 @@ async fn subscribe(
     wish: Json<PutSubscription>,
     (config, condition): (Data<Config>, Condition),
     (db, clock): (Data<Db>, Data<Clock>),
-) -> Result<Json<CalendarFile>, Error> {
+) -> Result<Tagged, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     model::check(&wish, &config.reach)?;
     let write = move |tx: &mut Conn| {
@@ -40,7 +40,7 @@ async fn subscribe(
         store::insert(tx, &name, &wish, &person.person, now)?;
         file(tx, &name, now)
     };
-    Ok(Json(db.write("calendars.subscribe", write).await?))
+    Ok(Tagged::of(&db.write("calendars.subscribe", write).await?))
 }
 
 /// Ends a subscription; the calendar stays as it was last read.
@@ -69,7 +69,7 @@ async fn accept(
     wish: Json<AcceptCalendar>,
     condition: Condition,
     (db, clock): (Data<Db>, Data<Clock>),
-) -> Result<Json<CalendarFile>, Error> {
+) -> Result<Tagged, Error> {
     let (name, wish, now) = (name.into_inner(), wish.into_inner(), clock.now());
     check_reason(&wish.reason)?;
     let write = move |tx: &mut Conn| {
@@ -78,5 +78,5 @@ async fn accept(
         store::accept(tx, &name, &wish, &person.person, now)?;
         file(tx, &name, now)
     };
-    Ok(Json(db.write("calendars.accept", write).await?))
+    Ok(Tagged::of(&db.write("calendars.accept", write).await?))
 }

@@ -138,7 +138,11 @@ async fn hosts_are_told_of_hard_blackouts_and_of_nothing_twice() {
         let line = lines.as_array().unwrap().iter().find(|line| line["agent"] == agent).unwrap();
         let ci = line["ci"].as_str().unwrap().to_owned();
         world
-            .good("PUT", &format!("/v1/hosts/{ci}/labels"), json!({ "role": "books", "site": "north" }))
+            .good(
+                "PUT",
+                &format!("/v1/hosts/{ci}/labels"),
+                json!({ "reason": "test", "labels": { "role": "books", "site": "north" } }),
+            )
             .await;
         let held = told(&world).await.blackouts[0].agents.clone().unwrap();
         assert_eq!(held, [world.hosts[0].agent()].into());

@@ -151,7 +151,7 @@ async fn a_revision_that_breaks_a_rule_is_refused() {
         assert_eq!(world.code("PUT", &path, json!({"payload": 1})).await, "request.bad_json");
         assert_eq!(world.checkpoint().await, before, "refusals leave nothing behind");
         let ci = world.good("GET", "/v1/hosts", ()).await[0]["ci"].as_str().unwrap().to_owned();
-        world.good("POST", &format!("/v1/hosts/{ci}/disable"), json!({})).await;
+        world.good("POST", &format!("/v1/hosts/{ci}/disable"), json!({ "reason": "test" })).await;
         assert_eq!(world.code("PUT", &path, &bend(&plain).envelope).await, "change.bad_targets");
     }
 }

@@ -95,7 +95,8 @@ async fn a_host_that_leaves_is_out_at_once_and_for_good_by_the_word_of_a_second_
         // Nothing brings it back: no enabling, no certificate, no second joining with that key.
         for door in ["enable", "disable"] {
             let path = format!("/v1/hosts/{agent}/{door}");
-            assert_eq!(world.code("POST", &path, json!({})).await, "host.retired", "{door}");
+            let why = json!({ "reason": "test" });
+            assert_eq!(world.code("POST", &path, why).await, "host.retired", "{door}");
         }
         assert_eq!(renew(&world, 1).await, "host.retired");
         let invite =
@@ -165,7 +166,9 @@ async fn a_machine_goes_on_under_its_entry_with_another_key_and_the_past_stays_a
         world.clock.set(NOW.plus(3_700));
         let old_receipt = world.report(0, &first, HostOutcome::Applied).await;
         reports(&world, 0, "5.10").await;
-        world.good("PUT", "/v1/hosts/CI-1/labels", json!({ "role": "web" })).await;
+        world
+            .good("PUT", "/v1/hosts/CI-1/labels", json!({ "reason": "test", "labels": { "role": "web" } }))
+            .await;
         let declared = json!([{ "item": "host:web1", "declared": { "owner": "shop" } }]);
         world.good("POST", "/v1/declarations", json!({ "reason": "x", "items": declared })).await;
         let before = world.now();
@@ -279,10 +282,22 @@ async fn what_cannot_come_about_is_refused_with_its_reason() {
             );
         }
         assert_eq!(world.checkpoint().await, before, "refusals leave nothing behind");
-        world.good("POST", &format!("/v1/hosts/{}/disable", world.hosts[2].agent()), json!({})).await;
+        world
+            .good(
+                "POST",
+                &format!("/v1/hosts/{}/disable", world.hosts[2].agent()),
+                json!({ "reason": "test" }),
+            )
+            .await;
         let change = world.sign(retired(&[(0, Some(2))]).await);
         assert_eq!(world.propose(&change).await, Err("change.successor".into()));
-        world.good("POST", &format!("/v1/hosts/{}/enable", world.hosts[2].agent()), json!({})).await;
+        world
+            .good(
+                "POST",
+                &format!("/v1/hosts/{}/enable", world.hosts[2].agent()),
+                json!({ "reason": "test" }),
+            )
+            .await;
         world.propose(&change).await.unwrap();
         // One change at a time is about a host, as one that leaves or as a successor.
         for pairs in [&[(0, None)], &[(2, None)], &[(1, Some(2))]] {
@@ -296,11 +311,23 @@ async fn what_cannot_come_about_is_refused_with_its_reason() {
         assert_eq!(world.propose(&turned).await, Err("change.refused".into()));
         world.good("POST", &format!("/v1/changes/{id}/submit"), json!({})).await;
         let of = Reviewed { id: id.clone(), change, plans: Default::default() };
-        world.good("POST", &format!("/v1/hosts/{}/disable", world.hosts[2].agent()), json!({})).await;
+        world
+            .good(
+                "POST",
+                &format!("/v1/hosts/{}/disable", world.hosts[2].agent()),
+                json!({ "reason": "test" }),
+            )
+            .await;
         let path = format!("/v1/changes/{id}/approvals");
         let yes = world.approving(&of, "peer", Decision::Approve);
         assert_eq!(world.code("POST", &path, &yes).await, "change.successor");
-        world.good("POST", &format!("/v1/hosts/{}/enable", world.hosts[2].agent()), json!({})).await;
+        world
+            .good(
+                "POST",
+                &format!("/v1/hosts/{}/enable", world.hosts[2].agent()),
+                json!({ "reason": "test" }),
+            )
+            .await;
         world.good("POST", &path, &yes).await;
         // Who has followed one host does not follow another, and a host is followed once.
         let next = world.number().await;

@@ -60,7 +60,7 @@ async fn filled(world: &World) -> Vec<String> {
         .await;
     for (host, labels) in [(0, json!({"stage": "Prod"})), (1, json!({"prod": "", "role": "web"}))] {
         let path = format!("/v1/hosts/{}/labels", hosts[host]["ci"].as_str().unwrap());
-        world.good("PUT", &path, labels).await;
+        world.good("PUT", &path, json!({ "reason": "test", "labels": labels })).await;
     }
     let items = json!([
         { "item": "device:switch_1", "declared": { "labels": { "stage": "prod" }, "description": "Rack 7, OBEN" } },

@@ -37,7 +37,7 @@ pub(super) const CHANGES: &[Route] = &[
         "Lists the steps of a change so far.",
     )
     .parts(&[change("id")])
-    .answers(&[answer(200, "the steps, oldest first", json::<Vec<changes::Step>>())])
+    .answers(&[answer(200, "the steps, oldest first", json::<Vec<wire::CourseStep>>())])
     .refuses(&["change.unknown"]),
     route(
         ("PUT", "/v1/changes/{id}/revisions/{revision}"),

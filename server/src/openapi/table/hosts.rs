@@ -81,9 +81,15 @@ pub(super) const FLEET: &[Route] = &[
     )
     .parts(&[text("ci")])
     .headers(MATCH)
-    .takes(json::<Map<String, String>>())
+    .takes(json::<wire::PutLabels>())
     .answers(DONE)
-    .refuses(&["host.not_found", "ci.ambiguous", "host.bad_label", "host.too_many_labels"]),
+    .refuses(&[
+        "host.not_found",
+        "ci.ambiguous",
+        "host.bad_label",
+        "host.bad_reason",
+        "host.too_many_labels",
+    ]),
     route(
         ("POST", "/v1/hosts/{ci}/disable"),
         "disableHost",
@@ -91,8 +97,9 @@ pub(super) const FLEET: &[Route] = &[
         "Shuts a host out at once.",
     )
     .parts(&[text("ci")])
+    .takes(json::<wire::Because>())
     .answers(DONE)
-    .refuses(&["host.not_found", "ci.ambiguous", "host.retired"]),
+    .refuses(&["host.not_found", "ci.ambiguous", "host.bad_reason", "host.retired"]),
     route(
         ("POST", "/v1/hosts/{ci}/enable"),
         "enableHost",
@@ -100,8 +107,9 @@ pub(super) const FLEET: &[Route] = &[
         "Lets a host in again, and ends a hold.",
     )
     .parts(&[text("ci")])
+    .takes(json::<wire::Because>())
     .answers(DONE)
-    .refuses(&["host.not_found", "ci.ambiguous", "host.retired"]),
+    .refuses(&["host.not_found", "ci.ambiguous", "host.bad_reason", "host.retired"]),
     route(
         ("GET", "/v1/hosts/{ci}/enrolment"),
         "showEnrolment",

@@ -275,5 +275,5 @@ pub(super) const COMPLIANCE: &[Route] = &[
     .answers(&[answer(200, "a tar archive", Content::Bytes("application/x-tar"))])
     .refuses(&["export.bad_scope", "change.unknown"]),
     route(("GET", "/v1/exports"), "listExports", may::<Read>(), "Lists who took which bundle, oldest first.")
-        .answers(&[answer(200, "the bundles", json::<Vec<compliance::Line>>())]),
+        .answers(&[answer(200, "the bundles", json::<Vec<wire::ExportLine>>())]),
 ];

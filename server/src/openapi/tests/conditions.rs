@@ -69,7 +69,11 @@ fn all(host: &str) -> Vec<Kept> {
         Kept {
             there: true,
             again: true,
-            ..of("labelHost", &format!("/v1/hosts/{host}/labels"), |n, _| json!({ "role": n.to_string() }))
+            ..of(
+                "labelHost",
+                &format!("/v1/hosts/{host}/labels"),
+                |n, _| json!({ "reason": "test", "labels": { "role": n.to_string() } }),
+            )
         },
     ]
 }

@@ -7,7 +7,8 @@ use crate::ledger;
 use crate::openapi::route::{Route, Who};
 use serde_json::{Value, json};
 use shared::digest::Digest;
-use shared::wire::AuditPage;
+use shared::wire::{AuditPage, Because, PutLabels};
+use shared::{limits, strict};
 use std::collections::BTreeMap;
 
 /// Route, and the action that it records or the reason why it records none.
@@ -131,9 +132,10 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         call(&app, "POST", "/v1/tokens", &token).await;
         call(&app, "DELETE", &format!("/v1/tokens/{secret}"), &Value::Null).await;
         call(&app, "POST", "/v1/join-tokens", &json!({"host_class": "lab", "minutes": 1})).await;
-        call(&app, "PUT", &format!("{host}/labels"), &json!({"role": "web"})).await;
-        call(&app, "POST", &format!("{host}/disable"), &Value::Null).await;
-        call(&app, "POST", &format!("{host}/enable"), &Value::Null).await;
+        call(&app, "PUT", &format!("{host}/labels"), &json!({"reason": "a", "labels": {"role": "web"}}))
+            .await;
+        call(&app, "POST", &format!("{host}/disable"), &json!({"reason": "a"})).await;
+        call(&app, "POST", &format!("{host}/enable"), &json!({"reason": "a"})).await;
         call(&app, "POST", "/v1/uploads", &json!({"sha256": Digest::of(b"x"), "length": 1})).await;
         let made = call(&app, "POST", "/v1/changes", &json!({})).await;
         let id = serde_json::from_value(made["change_id"].clone()).unwrap();
@@ -195,7 +197,8 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
         call(&app, "DELETE", "/v1/webhooks/chat", &Value::Null).await;
         // Nothing was done, so nothing is recorded.
         for (method, path) in [("POST", "/v1/hosts/nobody/disable"), ("DELETE", "/v1/people/nobody")] {
-            assert_eq!(send(&app, (method, path), Some(TOKEN), vec![]).await.status, 404);
+            let why = json!({"reason": "a"}).to_string().into_bytes();
+            assert_eq!(send(&app, (method, path), Some(TOKEN), why).await.status, 404);
         }
 
         let page = trail(&app, "").await;
@@ -228,6 +231,48 @@ async fn what_is_done_is_recorded_and_what_is_refused_is_not() {
     }
 }
 
+/// The history of the host has the reason; the trail has the digest of the request with it.
+#[actix_web::test]
+async fn a_host_is_changed_by_hand_for_a_reason_only() {
+    for world in World::each(1, 1).await {
+        let app = listener(&world, Port::People).await;
+        let ci = call(&app, "GET", "/v1/hosts", &Value::Null).await[0]["ci"].as_str().unwrap().to_owned();
+        for (method, route, event) in
+            [("PUT", "labels", "labelled"), ("POST", "disable", "disabled"), ("POST", "enable", "enabled")]
+        {
+            let path = format!("/v1/hosts/{ci}/{route}");
+            let before = trail(&app, "").await.records.len();
+            let body = |reason: &str| match route {
+                "labels" => json!({ "reason": reason, "labels": { "role": "web" } }),
+                _ => json!({ "reason": reason }),
+            };
+            for reason in [" ".to_owned(), "x".repeat(limits::TEXT_BYTES + 1)] {
+                let sent = body(&reason).to_string().into_bytes();
+                let reply = send(&app, (method, &path), Some(TOKEN), sent).await;
+                assert_eq!((reply.status, &reply.json()["code"]), (422, &json!("host.bad_reason")), "{path}");
+            }
+            assert_eq!(send(&app, (method, &path), Some(TOKEN), b"{}".to_vec()).await.status, 400, "{path}");
+            assert_eq!(trail(&app, "").await.records.len(), before, "{}", world.engine);
+
+            let why = format!("because of {route}");
+            call(&app, method, &path, &body(&why)).await;
+            let file = call(&app, "GET", &format!("/v1/cis/{ci}"), &Value::Null).await;
+            let newest = &file["history"][0];
+            assert_eq!(newest["kind"], event, "{newest}");
+            assert!(newest["summary"].as_str().unwrap().starts_with(&why), "{newest}");
+            let record = trail(&app, "").await.records[0].clone();
+            let asked = match route {
+                "labels" => strict::to_json(&PutLabels {
+                    reason: why,
+                    labels: [("role".to_owned(), "web".to_owned())].into_iter().collect(),
+                }),
+                _ => strict::to_json(&Because { reason: why }),
+            };
+            assert_eq!(record.request, Digest::of(&asked), "{path}");
+        }
+    }
+}
+
 /// Action and record are one transaction: what cannot be recorded is not done, also not half.
 #[actix_web::test]
 async fn what_cannot_be_recorded_is_not_done() {
@@ -255,8 +300,8 @@ async fn what_cannot_be_recorded_is_not_done() {
         let before = state().await;
         world.sql(block).await;
         for (method, path, body) in [
-            ("POST", disable.as_str(), json!({})),
-            ("PUT", &format!("/v1/hosts/{host}/labels"), json!({"role": "web"})),
+            ("POST", disable.as_str(), json!({"reason": "a"})),
+            ("PUT", &format!("/v1/hosts/{host}/labels"), json!({"reason": "a", "labels": {"role": "web"}})),
             ("POST", "/v1/people/peer/tokens", json!({"access": "admin", "days": 1})),
             ("POST", "/v1/changes", json!({})),
             ("POST", "/v1/exports", json!({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"})),
@@ -267,7 +312,7 @@ async fn what_cannot_be_recorded_is_not_done() {
         }
         assert_eq!(state().await, before, "{}", world.engine);
         world.sql(free).await;
-        call(&app, "POST", &disable, &Value::Null).await;
+        call(&app, "POST", &disable, &json!({"reason": "a"})).await;
         assert_eq!(state().await.4, before.4 + 1);
     }
 }

@@ -1,5 +1,6 @@
 //! Options of what people say of changes.
 
+use crate::args::AsJson;
 use clap::{Subcommand, ValueEnum};
 use shared::ids::ChangeRef;
 use shared::note::LinkKind;
@@ -23,6 +24,8 @@ pub enum NoteCommand {
         change: ChangeRef,
         /// What is said
         text: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Object to a change; approvers see it until somebody answers, and it stays on record
     #[command(
@@ -36,6 +39,8 @@ pub enum NoteCommand {
         /// The CMDB entry for which you speak
         #[arg(long = "for", value_name = "CLASS:NAME")]
         speaks_for: Option<String>,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Answer an objection: it was dealt with, or is taken back
     #[command(after_help = "Example: assent change answer C-114 2 \"moved to the next window\"")]
@@ -46,6 +51,8 @@ pub enum NoteCommand {
         objection: u32,
         /// What became of it
         text: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Link a change with another one, or with a record elsewhere
     #[command(
@@ -59,6 +66,8 @@ pub enum NoteCommand {
         relation: RelationArg,
         /// Another change; of `external`, `causes` and `fixes` also what names a record elsewhere, such as a ticket
         to: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// End a link
     #[command(after_help = "Example: assent change unlink C-114 3 \"was another ticket\"")]
@@ -69,6 +78,8 @@ pub enum NoteCommand {
         link: u32,
         /// Why it does not hold any more
         text: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Attach a file, such as the record of a test, at most 10 MiB; its digest goes into the ledger
     #[command(after_help = "Example: assent change attach C-114 test-report.pdf")]
@@ -77,6 +88,8 @@ pub enum NoteCommand {
         change: ChangeRef,
         /// The file
         file: PathBuf,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Fetch an attached file, checked against its digest
     #[command(after_help = "Example: assent change attachment C-114 4 --out test-report.pdf")]
@@ -92,6 +105,20 @@ pub enum NoteCommand {
 }
 
 impl NoteCommand {
+    /// Whether what is written is told to a program.
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Notes { json, .. } => *json,
+            Self::Comment { json, .. }
+            | Self::Object { json, .. }
+            | Self::Answer { json, .. }
+            | Self::Link { json, .. }
+            | Self::Unlink { json, .. }
+            | Self::Attach { json, .. } => json.json,
+            Self::Attachment { .. } => false,
+        }
+    }
+
     /// The change that it is about.
     pub fn change(&self) -> &ChangeRef {
         match self {

@@ -9,6 +9,7 @@ use crate::author::list::print_json;
 use crate::error::{Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{files, term, text, window};
 use args::NoteCommand;
 use jiff::tz::TimeZone;
@@ -22,48 +23,40 @@ pub fn run(session: &Session, command: &NoteCommand) -> Done {
     use NoteCommand as Do;
     let said = |text: &String| text.clone();
     let change = &session.change(command.change())?;
-    match command {
-        Do::Notes { json: true, .. } => print_json(&session.api.notes(change)?),
+    let note = match command {
+        Do::Notes { json: true, .. } => return print_json(&session.api.notes(change)?),
         Do::Notes { json: false, .. } => {
             let notes = session.api.notes(change)?;
-            term::print(&page(&notes, session.lang, &window::zone(None)?))
+            return term::print(&page(&notes, session.lang, &window::zone(None)?));
         }
-        Do::Comment { text, .. } => remark(session, change, &Remark::Comment { text: said(text) }),
+        Do::Attachment { number, out, .. } => return fetch(session, change, *number, out),
+        Do::Comment { text, .. } => session.api.remark(change, &Remark::Comment { text: said(text) })?,
         Do::Object { text, speaks_for, .. } => {
             let speaks_for = speaks_for.clone();
-            remark(session, change, &Remark::Objection { text: said(text), speaks_for })
+            session.api.remark(change, &Remark::Objection { text: said(text), speaks_for })?
         }
         Do::Answer { objection, text, .. } => {
-            remark(session, change, &Remark::Answer { to: *objection, text: said(text) })
+            session.api.remark(change, &Remark::Answer { to: *objection, text: said(text) })?
         }
         Do::Link { relation, to, .. } => {
-            add(session, change, &Addition::Link { relation: (*relation).into(), to: to.clone() })
+            let link = Addition::Link { relation: (*relation).into(), to: to.clone() };
+            session.api.add_note(change, &link)?
         }
         Do::Unlink { link, text, .. } => {
-            add(session, change, &Addition::Unlink { link: *link, text: said(text) })
+            session.api.add_note(change, &Addition::Unlink { link: *link, text: said(text) })?
         }
-        Do::Attach { file, .. } => attach(session, change, file),
-        Do::Attachment { number, out, .. } => fetch(session, change, *number, out),
-    }
+        Do::Attach { file, .. } => session.api.add_note(change, &attached(session, file)?)?,
+    };
+    let words = format!("note {} on {change}\n", note.number);
+    written::tell(command.json(), Written::of("note", note.number, &note)?, &words)
 }
 
-fn remark(session: &Session, id: &ChangeId, remark: &Remark) -> Done {
-    told(id, &session.api.remark(id, remark)?)
-}
-
-fn add(session: &Session, id: &ChangeId, addition: &Addition) -> Done {
-    told(id, &session.api.add_note(id, addition)?)
-}
-
-fn told(id: &ChangeId, note: &ChangeNote) -> Done {
-    term::print(&format!("note {} on {id}\n", note.number))
-}
-
-fn attach(session: &Session, id: &ChangeId, path: &Path) -> Done {
+/// The file is stored first: what names it stands for its contents.
+fn attached(session: &Session, path: &Path) -> Done<Addition> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Failure::usage(format!("{} has no readable name", path.display())))?;
     let (sha256, _) = artifact::store(session, path, limits::ATTACHMENT_BYTES)?;
-    add(session, id, &Addition::Attachment { name: name.to_owned(), sha256 })
+    Ok(Addition::Attachment { name: name.to_owned(), sha256 })
 }
 
 fn fetch(session: &Session, id: &ChangeId, number: u32, out: &Path) -> Done {

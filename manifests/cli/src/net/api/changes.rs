@@ -2,17 +2,43 @@
 
 use super::{ApproveReply, LARGE, SMALL, escape};
 use crate::error::{Done, Failure};
-use crate::net::{Client, Method, Request};
+use crate::net::{Client, Method, Request, Seen};
 use serde::{Deserialize, Serialize};
 use shared::conflict::Conflict;
 use shared::envelope::Envelope;
 use shared::ids::{ChangeId, ChangeRef, SeriesName, YearNumber};
 use shared::note::ChangeNote;
+use shared::strict;
 use shared::time::Interval;
 use shared::wire::{
-    Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, Kpis, ProgressPage, Remark,
-    SeriesLine, Waiting, Why,
+    Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, CourseStep, Kpis, ProgressPage,
+    Remark, SeriesLine, Waiting, Why,
 };
+
+/// What a change is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Submit,
+    SubmitLater,
+    Halt,
+    Resume,
+    StopCorrecting,
+    Withdraw,
+    Close,
+}
+
+impl Act {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit | Self::SubmitLater => "submit",
+            Self::Halt => "halt",
+            Self::Resume => "resume",
+            Self::StopCorrecting => "stop correcting",
+            Self::Withdraw => "withdraw",
+            Self::Close => "close",
+        }
+    }
+}
 
 /// Which changes are listed.
 #[derive(Default)]
@@ -37,9 +63,9 @@ impl Client {
         Ok(self.read::<Allotted>("the new change", &request)?.change_id)
     }
 
-    pub fn put_revision(&self, id: &ChangeId, revision: u32, change: &Envelope) -> Done<ChangeLine> {
+    pub fn put_revision(&self, id: &ChangeId, revision: u32, change: &Envelope) -> Done<Seen<ChangeLine>> {
         let path = format!("/v1/changes/{id}/revisions/{revision}");
-        self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
+        self.wrote("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
     }
 
     /// The same for a change that accepts findings.
@@ -48,17 +74,28 @@ impl Client {
         self.read("the change", &Request::json(Method::PUT, &path, change.to_bytes(), SMALL))
     }
 
-    /// `submit`, `halt`, `resume`, `stop-correcting`, `withdraw` or `close`.
-    pub fn act(&self, id: &ChangeId, action: &str, body: &impl Serialize) -> Done<ChangeLine> {
-        self.post("the change", &format!("/v1/changes/{id}/{action}"), body)
+    pub fn act(&self, id: &ChangeId, act: Act, body: &impl Serialize) -> Done<Seen<ChangeLine>> {
+        let path = match act {
+            Act::Submit => format!("/v1/changes/{id}/submit"),
+            Act::SubmitLater => format!("/v1/changes/{id}/submit-later"),
+            Act::Halt => format!("/v1/changes/{id}/halt"),
+            Act::Resume => format!("/v1/changes/{id}/resume"),
+            Act::StopCorrecting => format!("/v1/changes/{id}/stop-correcting"),
+            Act::Withdraw => format!("/v1/changes/{id}/withdraw"),
+            Act::Close => format!("/v1/changes/{id}/close"),
+        };
+        self.wrote("the change", &Request::json(Method::POST, &path, strict::to_json(body), LARGE))
     }
 
     /// It is not submitted by itself any more.
-    pub fn keep_draft(&self, id: &ChangeId) -> Done<ChangeLine> {
-        self.read(
-            "the change",
-            &Request::json(Method::DELETE, &format!("/v1/changes/{id}/submit-later"), Vec::new(), SMALL),
-        )
+    pub fn keep_draft(&self, id: &ChangeId) -> Done<Seen<ChangeLine>> {
+        let path = format!("/v1/changes/{id}/submit-later");
+        self.wrote("the change", &Request::json(Method::DELETE, &path, Vec::new(), SMALL))
+    }
+
+    /// The steps of a change so far, oldest first.
+    pub fn course(&self, id: &ChangeId) -> Done<Vec<CourseStep>> {
+        self.read("the course of the change", &Request::get(&format!("/v1/changes/{id}/course"), LARGE))
     }
 
     /// Newest first: those that are wanted, from all pages, or as many as are wanted.

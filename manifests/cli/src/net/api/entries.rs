@@ -7,9 +7,9 @@ use shared::limits;
 use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
-    CiFile, CiLine, CiRef, Declare, DeclareDone, DeclareItem, DeclaredPage, Dispose, DisposeMismatches,
-    FindingFile, FindingLine, FindingPage, HostLine, IgnoreRule, Impact, Item, MismatchLine, MismatchPage,
-    NewIgnoreRule, PutSearch, SavedSearch,
+    Because, CiFile, CiLine, CiRef, Declare, DeclareDone, DeclareItem, DeclaredPage, Dispose,
+    DisposeMismatches, FindingFile, FindingLine, FindingPage, HostLine, IgnoreRule, Impact, Item,
+    MismatchLine, MismatchPage, NewIgnoreRule, PutLabels, PutSearch, SavedSearch,
 };
 use std::collections::BTreeMap;
 
@@ -32,17 +32,19 @@ impl Client {
         self.see("the labels", &Request::get(&format!("/v1/hosts/{}/labels", escape(ci)), SMALL))
     }
 
-    pub fn set_labels(&self, ci: &str, labels: &Seen<Map<String, String>>) -> Done {
+    /// Replaces the labels, if they are still those that were seen.
+    pub fn set_labels(&self, ci: &str, put: &PutLabels, only: Only) -> Done {
         let path = format!("/v1/hosts/{}/labels", escape(ci));
-        let request = Request::json(Method::PUT, &path, strict::to_json(&labels.it), SMALL);
-        self.send(&Request { only: labels.only.clone(), ..request })?.good().map(drop)
+        let request = Request::json(Method::PUT, &path, strict::to_json(put), SMALL);
+        self.send(&Request { only, ..request })?.good().map(drop)
     }
 
-    pub fn set_enabled(&self, ci: &str, enabled: bool) -> Done {
-        let word = if enabled { "enable" } else { "disable" };
-        let path = format!("/v1/hosts/{}/{word}", escape(ci));
-        self.send(&Request::json(Method::POST, &path, b"{}".to_vec(), SMALL))?.good()?;
-        Ok(())
+    pub fn set_enabled(&self, ci: &str, enabled: bool, why: &Because) -> Done {
+        let path = match enabled {
+            true => format!("/v1/hosts/{}/enable", escape(ci)),
+            false => format!("/v1/hosts/{}/disable", escape(ci)),
+        };
+        self.send(&Request::json(Method::POST, &path, strict::to_json(why), SMALL))?.good().map(drop)
     }
 
     /// Entries that a search finds and that fit the conditions, from all pages.

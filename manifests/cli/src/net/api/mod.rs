@@ -5,7 +5,7 @@ mod entries;
 mod times;
 mod webhooks;
 
-pub use changes::Wanted;
+pub use changes::{Act, Wanted};
 
 use super::client::JSON;
 use super::{Client, Method, Only, Reply, Request, Seen};
@@ -20,7 +20,7 @@ use shared::keys::PublicKey;
 use shared::limits;
 use shared::strict;
 use shared::time::Timestamp;
-use shared::wire::{AuditPage, Cosigned, Invitation, Invite, Recorded, WitnessList};
+use shared::wire::{AuditPage, Cosigned, ExportLine, Invitation, Invite, Recorded, WitnessList};
 use std::collections::BTreeMap;
 
 /// Lists and change files: a change for 2,000 hosts with plans and receipts.
@@ -160,12 +160,12 @@ impl Client {
     /// What is to be written back; `None` when it is not there.
     fn see<T: DeserializeOwned>(&self, what: &'static str, request: &Request<'_>) -> Done<Option<Seen<T>>> {
         let reply = self.send(request)?;
-        if reply.status == 404 {
-            return Ok(None);
-        }
-        let reply = reply.good()?;
-        let only = reply.etag.clone().map_or(Only::Whatever, Only::Same);
-        Ok(Some(Seen { it: decode(what, &reply)?, only }))
+        if reply.status == 404 { Ok(None) } else { seen(what, reply).map(Some) }
+    }
+
+    /// What was written, as it is now.
+    fn wrote<T: DeserializeOwned>(&self, what: &'static str, request: &Request<'_>) -> Done<Seen<T>> {
+        seen(what, self.send(request)?)
     }
 
     fn post<T: DeserializeOwned>(&self, what: &'static str, path: &str, body: &impl Serialize) -> Done<T> {
@@ -195,6 +195,16 @@ impl Client {
     pub fn site(&self) -> Done<(SiteInfo, Digest)> {
         let reply = self.send(&Request::get("/v1/site", SMALL))?.good()?;
         Ok((decode("the site", &reply)?, reply.server_spki))
+    }
+
+    /// Whether the server and its database answer.
+    pub fn healthy(&self) -> Done {
+        self.send(&Request::get("/healthz", SMALL))?.good().map(drop)
+    }
+
+    /// What programs can ask of the server: OpenAPI 3.1.
+    pub fn description(&self) -> Done<serde_json::Value> {
+        self.read("the description of the interface", &Request::get("/v1/openapi.json", SMALL * 8))
     }
 
     /// A file of the repository; `None` when it does not have it.
@@ -321,6 +331,11 @@ impl Client {
         Ok(self.read::<At>("the upload", &request)?.offset)
     }
 
+    /// Evidence bundles that were taken, oldest first.
+    pub fn exports(&self) -> Done<Vec<ExportLine>> {
+        self.read("the list of exports", &Request::get("/v1/exports", LARGE))
+    }
+
     /// An evidence bundle, piece by piece into `sink`.
     pub fn export(&self, wish: &impl Serialize, sink: &mut dyn FnMut(&[u8]) -> Done) -> Done {
         let request = Request {
@@ -330,6 +345,12 @@ impl Client {
         self.stream(&request, sink)?.good()?;
         Ok(())
     }
+}
+
+fn seen<T: DeserializeOwned>(what: &'static str, reply: Reply) -> Done<Seen<T>> {
+    let reply = reply.good()?;
+    let only = reply.etag.clone().map_or(Only::Whatever, Only::Same);
+    Ok(Seen { it: decode(what, &reply)?, only })
 }
 
 fn decode<T: DeserializeOwned>(what: &'static str, reply: &Reply) -> Done<T> {

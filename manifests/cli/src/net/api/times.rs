@@ -24,10 +24,10 @@ impl Client {
         self.see("the budget", &Request::get(&format!("/v1/budgets/{name}"), LARGE))
     }
 
-    pub fn put_budget(&self, name: &BudgetName, put: &PutBudget, only: Only) -> Done<BudgetFile> {
+    pub fn put_budget(&self, name: &BudgetName, put: &PutBudget, only: Only) -> Done<Seen<BudgetFile>> {
         let path = format!("/v1/budgets/{name}");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
-        self.read("the budget", &Request { again: false, only, ..request })
+        self.wrote("the budget", &Request { again: false, only, ..request })
     }
 
     pub fn calendars(&self) -> Done<Vec<CalendarLine>> {
@@ -39,10 +39,15 @@ impl Client {
         self.see("the calendar", &Request::get(&format!("/v1/calendars/{name}"), LARGE))
     }
 
-    pub fn put_calendar(&self, name: &CalendarName, put: &PutCalendar, only: Only) -> Done<CalendarFile> {
+    pub fn put_calendar(
+        &self,
+        name: &CalendarName,
+        put: &PutCalendar,
+        only: Only,
+    ) -> Done<Seen<CalendarFile>> {
         let path = format!("/v1/calendars/{name}");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
-        self.read("the calendar", &Request { again: false, only, ..request })
+        self.wrote("the calendar", &Request { again: false, only, ..request })
     }
 
     pub fn subscribe_calendar(
@@ -50,10 +55,10 @@ impl Client {
         name: &CalendarName,
         put: &PutSubscription,
         only: Only,
-    ) -> Done<CalendarFile> {
+    ) -> Done<Seen<CalendarFile>> {
         let path = format!("/v1/calendars/{name}/subscription");
         let request = Request::json(Method::PUT, &path, strict::to_json(put), LARGE);
-        self.read("the calendar", &Request { again: false, only, ..request })
+        self.wrote("the calendar", &Request { again: false, only, ..request })
     }
 
     pub fn unsubscribe_calendar(&self, name: &CalendarName) -> Done {
@@ -61,10 +66,10 @@ impl Client {
         self.send(&Request::json(Method::DELETE, &path, Vec::new(), SMALL))?.good().map(drop)
     }
 
-    pub fn accept_calendar(&self, name: &CalendarName, accept: &AcceptCalendar) -> Done<CalendarFile> {
+    pub fn accept_calendar(&self, name: &CalendarName, accept: &AcceptCalendar) -> Done<Seen<CalendarFile>> {
         let path = format!("/v1/calendars/{name}/accept");
         let request = Request::json(Method::POST, &path, strict::to_json(accept), LARGE);
-        self.read("the calendar", &Request { again: false, ..request })
+        self.wrote("the calendar", &Request { again: false, ..request })
     }
 
     /// Lets whoever has the secret of this digest read the schedule.

@@ -50,8 +50,9 @@ impl Client {
     }
 
     pub fn deliveries(&self, name: &WebhookName, before: Option<u64>) -> Done<DeliveryPage> {
-        let before = before.map(|before| format!("?before={before}")).unwrap_or_default();
-        self.read("the deliveries", &Request::get(&format!("/v1/webhooks/{name}/deliveries{before}"), LARGE))
+        let before = before.map(|before| format!("before={before}")).unwrap_or_default();
+        let path = format!("/v1/webhooks/{name}/deliveries?{before}");
+        self.read("the deliveries", &Request::get(path.trim_end_matches('?'), LARGE))
     }
 
     pub fn redeliver(&self, name: &WebhookName, number: u64) -> Done {
