@@ -299,10 +299,12 @@ fn told(tx: &mut Conn, ci: i64, edges: &[Edge]) -> Result<Vec<RelationLine>, Err
     Ok(lines)
 }
 
-/// Ids of items of which something is declared, or that are no hosts, from this one on; one more than `most` if there are more.
+/// Ids of items of which something is declared, be it only what they run on, or that are no hosts, from this one on; one more
+/// than `most` if there are more.
 pub(super) fn page(tx: &mut Conn, from: u64, most: i64) -> QueryResult<Vec<i64>> {
     let from = i64::try_from(from).unwrap_or(i64::MAX);
     let said = ci_declared::table.filter(ci_declared::newest.eq(true)).select(ci_declared::ci);
-    let wanted = ci::kind.ne(CiClass::Host.as_str()).or(ci::id.eq_any(said));
+    let related = ci_relation::table.select(ci_relation::source);
+    let wanted = ci::kind.ne(CiClass::Host.as_str()).or(ci::id.eq_any(said)).or(ci::id.eq_any(related));
     ci::table.filter(ci::id.ge(from)).filter(wanted).order(ci::id).limit(most + 1).select(ci::id).load(tx)
 }

@@ -195,3 +195,17 @@ async fn an_outage_reaches_services_over_what_carries_them() {
         assert_eq!(world.code("GET", "/v1/cis/nobody/impact", ()).await, "ci.not_found");
     }
 }
+
+/// Of a host that only has relations, nothing else says what comes before what, and an export is all there is.
+#[actix_web::test]
+async fn a_host_of_which_only_relations_are_declared_is_listed() {
+    for world in World::each(1, 2).await {
+        let [guest, below] = [0, 1].map(|n: usize| format!("host:{}", world.hosts[n].name));
+        let item =
+            json!([{ "item": guest, "declared": {}, "relations": [{ "kind": "runs_on", "to": below }] }]);
+        world.good("POST", "/v1/declarations", declare(item)).await;
+        let all = world.good("GET", "/v1/declarations", ()).await["items"].clone();
+        assert_eq!(all.as_array().unwrap().len(), 1, "{}: {all}", world.engine);
+        assert_eq!((&all[0]["item"], &all[0]["relations"][0]["to"]), (&json!(guest), &json!(below)));
+    }
+}
