@@ -195,7 +195,7 @@ impl<H: Host, D: Disk> Hands for Engine<H, D> {
         health::look(states, &mut self.host)
     }
 
-    fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused> {
+    fn history(&mut self, since: Option<&Place>) -> Result<Option<(Vec<PackageEvent>, Place)>, Refused> {
         self.host.packager().history(since).map_err(plan::refused)
     }
 

@@ -124,7 +124,7 @@ pub trait Hands {
     ///
     /// # Errors
     /// The record cannot be read.
-    fn history(&mut self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Refused>;
+    fn history(&mut self, since: Option<&Place>) -> Result<Option<(Vec<PackageEvent>, Place)>, Refused>;
     /// What is there of accounts, units and boots, whoever brought it. Changes nothing.
     ///
     /// # Errors

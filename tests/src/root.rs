@@ -10,8 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What belongs to the agent or is a log or cache, not the state of the host.
-const NOT_STATE: [&str; 6] =
-    ["/var/lib/assent", "/etc/assent", "/var/log", "/var/cache/apt", "/var/lib/apt", "/var/lib/dpkg"];
+const NOT_STATE: [&str; 9] = [
+    "/var/lib/assent",
+    "/etc/assent",
+    "/var/log",
+    "/var/cache/apt",
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/lib/dnf",
+    "/var/lib/rpm",
+    // Debian's rpm keeps the database of a root there.
+    "/root",
+];
 
 /// Makes the directories and files that a minimal Debian root has.
 pub fn prepare(root: &Path, hostname: &str) {

@@ -47,6 +47,7 @@ mod renewal;
 mod reset_trust;
 mod rig;
 mod rotation;
+mod rpm_hosts;
 mod scenarios;
 mod secrets;
 mod slots;

@@ -233,11 +233,11 @@ impl PackageManager for Apt {
         Ok(())
     }
 
-    fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
+    fn history(&self, since: Option<&Place>) -> Result<Option<(Vec<PackageEvent>, Place)>, Fault> {
         if !self.is_there() {
-            return Ok((Vec::new(), since.cloned().unwrap_or_default()));
+            return Ok(Some((Vec::new(), since.cloned().unwrap_or_default())));
         }
-        history::read(&self.config.root().join("var/log"), &self.architecture()?, since)
+        history::read(&self.config.root().join("var/log"), &self.architecture()?, since).map(Some)
     }
 
     fn settle(&self) -> Result<(), Fault> {

@@ -194,6 +194,8 @@ pub struct Fake {
     pub exits: Rc<RefCell<BTreeMap<String, i32>>>,
     /// What was done to packages, by the agent or by others.
     pub record: Rc<RefCell<Vec<PackageEvent>>>,
+    /// Somebody uses the package manager just now.
+    pub busy: Rc<Cell<bool>>,
     /// What the machine says of itself.
     pub survey: Rc<RefCell<Survey>>,
     /// How many files were read with [`Host::scan`].
@@ -219,6 +221,7 @@ impl Default for Fake {
             survey: Rc::default(),
             reads: Rc::default(),
             record: Rc::default(),
+            busy: Rc::default(),
             uses: Rc::default(),
             files: Rc::default(),
             broken: Rc::default(),

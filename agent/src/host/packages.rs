@@ -226,9 +226,9 @@ pub trait PackageManager: std::fmt::Debug {
     }
     /// What was done to packages since that place, by whomever, oldest first, and the place to go on from. Without a
     /// place nothing is told: what was before the first look is nobody's matter. A manager whose record is not read
-    /// tells nothing.
-    fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
-        Ok((Vec::new(), since.cloned().unwrap_or_default()))
+    /// tells nothing. None while somebody is at it and half done would be told: to be asked again later.
+    fn history(&self, since: Option<&Place>) -> Result<Option<(Vec<PackageEvent>, Place)>, Fault> {
+        Ok(Some((Vec::new(), since.cloned().unwrap_or_default())))
     }
     /// Waits for other users and finishes configurations that an interrupted run of the agent left.
     fn settle(&self) -> Result<(), Fault>;

@@ -518,7 +518,7 @@ impl PackageManager for Rpm {
         keys::remove(&self.place, keys)
     }
 
-    fn history(&self, since: Option<&Read>) -> Result<(Vec<PackageEvent>, Read), Fault> {
+    fn history(&self, since: Option<&Read>) -> Result<Option<(Vec<PackageEvent>, Read)>, Fault> {
         self.place.prepare()?;
         history::look(self, since)
     }

@@ -30,7 +30,9 @@ impl<H: Hands, S: Server> Agent<H, S> {
         self.memory.next_check = tick.now.plus(i64::from(every) + i64::from(splay));
         let mut book = self.take_book()?;
         match self.hands.history(book.place()) {
-            Ok((events, place)) => {
+            // What a run did is remembered until the record is read.
+            Ok(None) => tick.report.line("the package manager is in use; what was done is read later"),
+            Ok(Some((events, place))) => {
                 if book.reconcile(events, place, tick.now) {
                     drift::keep(&mut self.state, &book)?;
                 }

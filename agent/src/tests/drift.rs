@@ -286,6 +286,36 @@ fn what_others_did_to_packages_is_told_and_what_the_agent_did_is_not() {
 }
 
 #[test]
+fn what_a_run_did_stays_its_own_while_somebody_keeps_the_record_from_being_read() {
+    let mut bench = Bench::new();
+    *bench.machine.debs.borrow_mut() = vec![Deb::new("alpha", "1.0", &[], "Lab:stable")];
+    let wants = manifest(
+        "packages",
+        "1.0.0",
+        &serde_json::json!([{ "package": { "name": "alpha", "version": "1.0" } }]),
+    );
+    bench.through(1, wants, |change| {
+        change.action_classes.insert(shared::risk::ActionClass::Package);
+    });
+    assert_eq!(bench.machine.world.borrow().packages["alpha"].version, "1.0");
+    bench.machine.busy.set(true);
+    assert_eq!(after(&mut bench, 60), []);
+    bench.boot().unwrap();
+    assert_eq!(after(&mut bench, 120), []);
+    bench.machine.busy.set(false);
+    let event = |name: &str| PackageEvent {
+        when: "2026-11-21 08:00:00".into(),
+        name: name.into(),
+        from: None,
+        to: Some("1.0".into()),
+        cause: None,
+    };
+    bench.machine.record.borrow_mut().push(event("beta"));
+    let found = after(&mut bench, 180);
+    assert_eq!((found.len(), resources(&found[0])), (1, vec!["package:beta"]));
+}
+
+#[test]
 fn something_in_the_way_of_a_file_is_a_finding_and_hides_no_other() {
     let mut bench = applied(two_files("1.0.0"));
     {

@@ -7,7 +7,7 @@ use super::support::tree::snapshot;
 use agent::apply::Stopped;
 use agent::disk::RealDisk;
 use agent::drift::{Book, Entry, done_to_packages};
-use agent::host::{Cause, Host, Machine, PackageChange, PackageEvent, PackageState, Terms};
+use agent::host::{Cause, Host, Machine, PackageChange, PackageEvent, PackageState, Place, Terms};
 use agent::journal::Journal;
 use serde_json::{Value, json};
 use shared::digest::Digest;
@@ -604,6 +604,7 @@ fn a_busy_rpm_is_told_with_its_holder(family: Family) {
     let mut line = String::new();
     let out = holder.0.stdout.take().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+    assert_eq!(bench.machine.packager().history(None).unwrap(), None, "half done is not told");
     let outcome = bench.apply(&site(packages(&[("beta", "1.0-1")])));
     assert_ne!(outcome.outcome, HostOutcome::Applied, "{outcome:#?}");
     let told = format!("in use by process {} (python3)", holder.0.id());
@@ -644,50 +645,35 @@ fn a_program_that_an_rpm_brings_is_known_by_its_package(family: Family) {
     assert!(!bench.machine.ships("nothing", "/usr/share/beta/version").unwrap());
 }
 
+fn history(bench: &Bench, since: Option<&Place>) -> (Vec<PackageEvent>, Place) {
+    bench.machine.packager().history(since).unwrap().expect("nobody uses the package manager")
+}
+
 fn what_others_do_to_rpm_packages_is_seen(family: Family) {
     let repo = lab();
     let mut bench = bench(&repo, family);
     bench.does(&site(packages(&[("alpha", "1.0-1"), ("beta", "1.0-1")])));
-    let packager = bench.machine.packager();
-    let (events, place) = packager.history(None).unwrap();
+    let (events, place) = history(&bench, None);
     assert_eq!(events, [], "what was before the first look is nobody's matter");
-    assert_eq!(packager.history(Some(&place)).unwrap(), (vec![], place.clone()));
+    assert_eq!(history(&bench, Some(&place)), (vec![], place.clone()));
     let by_hand = |arguments: &[&str]| {
         let ran = rpm(&bench.root).args(arguments).arg("--force-debian").output().unwrap();
         assert!(ran.status.success(), "{ran:?}");
     };
     by_hand(&["-U", repo.file("alpha", "1.0-2").to_str().unwrap()]);
     by_hand(&["-e", "beta"]);
-    let (events, next) = packager.history(Some(&place)).unwrap();
+    let (events, next) = history(&bench, Some(&place));
     let shown: Vec<_> =
         events.iter().map(|e| (e.name.as_str(), e.from.as_deref(), e.to.as_deref())).collect();
     let expected = [("alpha", Some("1.0-1"), Some("1.0-2")), ("beta", Some("1.0-1"), None)];
     assert_eq!(shown, expected, "{family:?}");
-    let again = packager.history(Some(&place)).unwrap().0;
+    let again = history(&bench, Some(&place)).0;
     assert_eq!(again.len(), 2, "asked again before the answer was kept");
-    assert_eq!(packager.history(Some(&next)).unwrap().0, []);
+    assert_eq!(history(&bench, Some(&next)).0, []);
 }
 
-/// The package manager in the hands of somebody else.
 fn by_hand(bench: &Bench, words: &[&str]) {
-    let root = bench.root.dir().display().to_string();
-    let mut command = match bench.family {
-        Family::Dnf => {
-            let mut dnf = std::process::Command::new("dnf");
-            let dirs = ["cachedir", "logdir"].map(|name| format!("--setopt={name}={root}/var/tmp/{name}"));
-            fs::create_dir_all(bench.root.path("var/tmp/logdir")).unwrap();
-            dnf.args(["-y", "--releasever=1", "--setopt=plugins=0", &format!("--installroot={root}")])
-                .args(dirs);
-            dnf
-        }
-        Family::Zypper => {
-            let mut zypper = std::process::Command::new("zypper");
-            zypper.args(["--root", &root, "--non-interactive", "--gpg-auto-import-keys"]);
-            zypper
-        }
-    };
-    let ran = command.env("HOME", "/root").env("LC_ALL", "C").args(words).output().unwrap();
-    assert!(ran.status.success(), "{:?} {words:?}: {ran:?}", bench.family);
+    bench.family.by_hand(bench.root.dir(), words);
 }
 
 /// The package manager's own word for a version of a package.
@@ -714,7 +700,7 @@ fn what_others_do_with_the_package_manager_is_told_with_their_command(family: Fa
     let repo = lab();
     let mut bench = bench(&repo, family);
     bench.does(&site(packages(&[("alpha", "1.0-1")])));
-    let (_, place) = bench.machine.packager().history(None).unwrap();
+    let (_, place) = history(&bench, None);
     let of = |name: &str, version: &str| exactly(family, name, version);
     let (beta, alpha, back) = (of("beta", "1.0-1"), of("alpha", "1.0-2"), of("alpha", "1.0-1"));
     by_hand(&bench, &["install", &beta]);
@@ -727,7 +713,7 @@ fn what_others_do_with_the_package_manager_is_told_with_their_command(family: Fa
     let raw = ["-U", "--force-debian", repo.file("beta", "2.0-1").to_str().unwrap()].map(str::to_owned);
     let ran = rpm(&bench.root).args(&raw).output().unwrap();
     assert!(ran.status.success(), "{ran:?}");
-    let (events, next) = bench.machine.packager().history(Some(&place)).unwrap();
+    let (events, next) = history(&bench, Some(&place));
     let expected = [
         format!("beta - 1.0-1 by {beta} install"),
         "beta 1.0-1 - by beta remove".to_owned(),
@@ -742,7 +728,7 @@ fn what_others_do_with_the_package_manager_is_told_with_their_command(family: Fa
     if family == Family::Zypper {
         assert!(causes[0].by.starts_with("root@"), "{causes:#?}");
     }
-    assert_eq!(bench.machine.packager().history(Some(&next)).unwrap(), (vec![], next.clone()));
+    assert_eq!(history(&bench, Some(&next)), (vec![], next.clone()));
     // The look before is lost: what came is told all the same.
     fs::remove_dir_all(bench.state("known")).unwrap();
     std::thread::sleep(Duration::from_secs(2));
@@ -750,16 +736,16 @@ fn what_others_do_with_the_package_manager_is_told_with_their_command(family: Fa
     by_hand(&bench, &["install", &back]);
     let ran = rpm(&bench.root).args(["-e", "beta"]).output().unwrap();
     assert!(ran.status.success(), "{ran:?}");
-    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    let (events, next) = history(&bench, Some(&next));
     let expected = ["alpha 1.0-2 - by alpha remove".to_owned(), format!("alpha - 1.0-1 by {back} install")];
     assert_eq!(told(&events), expected, "{family:?}");
     // The record is begun anew: nothing of it is told twice, and what is new is.
     let record = if family == Family::Dnf { "var/lib/dnf" } else { "var/log/zypp" };
     fs::remove_dir_all(bench.root.path(record)).unwrap();
-    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    let (events, next) = history(&bench, Some(&next));
     assert_eq!(events, [], "{family:?}");
     by_hand(&bench, &["install", &beta]);
-    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    let (events, next) = history(&bench, Some(&next));
     assert_eq!(told(&events), [format!("beta - 1.0-1 by {beta} install")], "{family:?}");
     // The record is put back to an earlier state, and written on.
     let (record, saved) = (bench.root.path(record), bench.root.path("saved"));
@@ -771,14 +757,14 @@ fn what_others_do_with_the_package_manager_is_told_with_their_command(family: Fa
     copy(&record, &saved);
     std::thread::sleep(Duration::from_millis(1_100));
     by_hand(&bench, &["remove", "beta"]);
-    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    let (events, next) = history(&bench, Some(&next));
     assert_eq!(told(&events), ["beta 1.0-1 - by beta remove"], "{family:?}");
     copy(&saved, &record);
-    let (events, next) = bench.machine.packager().history(Some(&next)).unwrap();
+    let (events, next) = history(&bench, Some(&next));
     assert_eq!(events, [], "{family:?}");
     std::thread::sleep(Duration::from_millis(1_100));
     by_hand(&bench, &["install", &beta]);
-    let (events, _) = bench.machine.packager().history(Some(&next)).unwrap();
+    let (events, _) = history(&bench, Some(&next));
     assert_eq!(told(&events), [format!("beta - 1.0-1 by {beta} install")], "{family:?}");
 }
 
@@ -792,7 +778,7 @@ fn of_all_that_is_done_to_rpm_packages_what_no_run_did_is_a_finding_once(family:
         // Stopped and started again.
         bench.machine = Machine::open(bench.root.dir(), &bench.root.state()).unwrap();
         *book = serde_json::from_slice(&serde_json::to_vec(book).unwrap()).unwrap();
-        let (events, place) = bench.machine.packager().history(book.place()).unwrap();
+        let (events, place) = history(bench, book.place());
         looks += 1;
         book.reconcile(events, place, Timestamp(looks));
         let found = book.entries().to_vec();

@@ -2,7 +2,7 @@
 //!
 //! Tools: dpkg-deb, apt-ftparchive (apt-utils), gpg.
 
-use super::run;
+use super::tools::run;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,9 +3,9 @@
 //! Tools: rpmbuild and rpmsign (rpm), createrepo_c, gpg.
 
 use super::aptrepo::Root;
-use super::run;
+use super::tools::run;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who manages the packages of a root.
@@ -26,7 +26,7 @@ impl Family {
         ["rpmbuild", "createrepo_c", "gpg", own].into_iter().all(|tool| {
             let found = std::env::split_paths(&path).any(|dir| dir.join(tool).exists());
             if !found {
-                super::skip(test, &format!("{tool} is not installed"));
+                super::tools::skip(test, &format!("{tool} is not installed"));
             }
             found
         })
@@ -37,19 +37,47 @@ impl Family {
     /// A private root with an empty package database and no repository.
     pub fn root(self) -> Root {
         let root = Root::empty();
+        self.prepare(root.dir());
+        root
+    }
+
+    /// Makes a directory the root of a host with an empty package database and no repository.
+    pub fn prepare(self, root: &Path) {
         let dir = match self {
             Self::Dnf => "etc/yum.repos.d",
             Self::Zypper => "etc/zypp/repos.d",
         };
         for dir in ["usr/share", "etc", "var/lib/assent", "var/log", dir] {
-            fs::create_dir_all(root.path(dir)).unwrap();
+            fs::create_dir_all(root.join(dir)).unwrap();
         }
         if self == Self::Dnf {
-            fs::create_dir_all(root.path("etc/dnf")).unwrap();
-            fs::write(root.path("etc/dnf/dnf.conf"), "[main]\nbest=True\nskip_if_unavailable=True\n")
+            fs::create_dir_all(root.join("etc/dnf")).unwrap();
+            fs::write(root.join("etc/dnf/dnf.conf"), "[main]\nbest=True\nskip_if_unavailable=True\n")
                 .unwrap();
         }
-        root
+    }
+
+    /// Somebody uses the package manager of a root.
+    pub fn by_hand(self, root: &Path, words: &[&str]) {
+        let mut command = match self {
+            Self::Dnf => {
+                let mut dnf = Command::new("dnf");
+                let dirs = ["cachedir", "logdir"].map(|name| (name, root.join("var/tmp").join(name)));
+                for (name, dir) in dirs {
+                    fs::create_dir_all(&dir).unwrap();
+                    dnf.arg(format!("--setopt={name}={}", dir.display()));
+                }
+                dnf.args(["-y", "--releasever=1", "--setopt=plugins=0"]);
+                dnf.arg(format!("--installroot={}", root.display()));
+                dnf
+            }
+            Self::Zypper => {
+                let mut zypper = Command::new("zypper");
+                zypper.arg("--root").arg(root).args(["--non-interactive", "--gpg-auto-import-keys"]);
+                zypper
+            }
+        };
+        run(command.args(words));
     }
 }
 
@@ -210,6 +238,12 @@ impl Repo {
     /// A private root with an empty package database that uses this repository and has its key.
     pub fn root(&self, family: Family) -> Root {
         let root = family.root();
+        self.name_in(root.dir(), family);
+        root
+    }
+
+    /// Names this repository, with its key, in the settings of a root.
+    pub fn name_in(&self, root: &Path, family: Family) {
         let (repo, key) = (self.path("repo"), self.path("key.asc"));
         let (dir, more) = match family {
             Family::Dnf => {
@@ -218,18 +252,21 @@ impl Repo {
             Family::Zypper => ("etc/zypp/repos.d", format!("baseurl=dir:{}\ntype=rpm-md\n", repo.display())),
         };
         let text = format!("[lab]\nname=Lab\nenabled=1\ngpgcheck=1\ngpgkey=file://{}\n{more}", key.display());
-        fs::write(root.path(dir).join("lab.repo"), text).unwrap();
+        fs::write(root.join(dir).join("lab.repo"), text).unwrap();
         if family == Family::Zypper {
-            run(rpm(&root).arg("--import").arg(key));
+            run(rpm_in(root).arg("--import").arg(key));
         }
-        root
     }
 }
 
 /// The host's rpm on a root.
 pub fn rpm(root: &Root) -> Command {
+    rpm_in(root.dir())
+}
+
+fn rpm_in(root: &Path) -> Command {
     let mut rpm = Command::new("rpm");
-    rpm.env("HOME", "/root").env("LC_ALL", "C").arg("--root").arg(root.dir());
+    rpm.env("HOME", "/root").env("LC_ALL", "C").arg("--root").arg(root);
     rpm
 }
 

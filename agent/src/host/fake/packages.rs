@@ -303,11 +303,14 @@ impl PackageManager for Fake {
         self.change("drop keys", |world| world.keys.retain(|key| !keys.contains(key)))
     }
 
-    fn history(&self, since: Option<&Place>) -> Result<(Vec<PackageEvent>, Place), Fault> {
+    fn history(&self, since: Option<&Place>) -> Result<Option<(Vec<PackageEvent>, Place)>, Fault> {
+        if self.busy.get() {
+            return Ok(None);
+        }
         let record = self.record.borrow();
         let read = since.map_or(record.len() as u64, |place| place.transaction);
         let events = record.iter().skip(usize::try_from(read).unwrap_or(usize::MAX)).cloned().collect();
-        Ok((events, Place { transaction: record.len() as u64, ..Place::default() }))
+        Ok(Some((events, Place { transaction: record.len() as u64, ..Place::default() })))
     }
 
     fn settle(&self) -> Result<(), Fault> {

@@ -137,26 +137,33 @@ fn dir(place: &Place) -> PathBuf {
     place.dir().join("known")
 }
 
-/// What was done since that place, and the one to go on from.
-pub fn look(rpm: &Rpm, since: Option<&Read>) -> Result<(Vec<PackageEvent>, Read), Fault> {
-    if let Some(since) = since.filter(|_| is_held_back(rpm))
-        && rpm.holder()?.is_some()
-    {
-        return Ok((Vec::new(), since.clone()));
+/// What was done since that place, and the one to go on from; none while somebody uses the package manager.
+pub fn look(rpm: &Rpm, since: Option<&Read>) -> Result<Option<(Vec<PackageEvent>, Read)>, Fault> {
+    if is_held_back(rpm) && rpm.holder()?.is_some() {
+        return Ok(None);
     }
     rpm.held.set(None);
-    let mut told = rpm.tool.history(&rpm.place, since)?;
+    let mut told = record(rpm, since);
     let mut entries = rpm.entries()?;
     // The database is of the time of the record when nothing was written to that meanwhile.
     for _ in 0..LOOKS {
-        let again = rpm.tool.history(&rpm.place, since)?;
+        let again = record(rpm, since);
         if again.1 == told.1 {
             break;
         }
         told = again;
         entries = rpm.entries()?;
     }
-    compare(rpm, &entries, since, told)
+    compare(rpm, &entries, since, told).map(Some)
+}
+
+/// A record that cannot be read takes nothing away from what the database shows; it is read when it can be.
+fn record(rpm: &Rpm, since: Option<&Read>) -> (Vec<Deed>, Read) {
+    rpm.tool.history(&rpm.place, since).unwrap_or_else(|fault| {
+        tracing::warn!("what dnf or zypper wrote down is not read: {}", fault.text());
+        let Read { record, transaction, cause, .. } = since.cloned().unwrap_or_default();
+        (Vec::new(), Read { record, transaction, cause, ..Read::default() })
+    })
 }
 
 /// While somebody uses the package manager, half done is what they are at; but nobody keeps a look back for long.
