@@ -65,7 +65,7 @@ pub fn open<D: Disk + Clone + 'static>(
 /// # Errors
 /// The first thing that stops it; what is not proven stays.
 pub fn send(state: &mut State, server: &mut dyn Server) -> Result<usize, SendError> {
-    match server.check_in(None)? {
+    match server.check_in(None, false)? {
         CheckIn::News { work, .. } => spool::resend(state, work.next_seq)?,
         CheckIn::Unchanged => None,
     };

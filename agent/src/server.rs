@@ -22,6 +22,8 @@ use shared::wire::{
 use std::time::Duration;
 
 const WORK: &str = "/agent/v1/work";
+/// The same of a host that judges changes ([`shared::wire::AskWork`]).
+const WORK_JUDGES: &str = "/agent/v1/work?judges=true";
 /// On the second line nothing is worth waiting for.
 const SECOND_LINE: Duration = Duration::from_secs(10);
 /// A work list may carry many author-signed changes.
@@ -40,8 +42,8 @@ pub enum CheckIn {
 
 /// The calls of the agent port. Each may be repeated without harm.
 pub trait Server {
-    /// Asks for work; `etag` is of the last answer.
-    fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError>;
+    /// Asks for work; `etag` is of the last answer, and `judges` says that changes were judged in the last tick.
+    fn check_in(&mut self, etag: Option<&str>, judges: bool) -> Result<CheckIn, NetError>;
     /// Whether the server answers on a new connection, within a time for all of its addresses together.
     fn reach(&mut self, within: Duration) -> Result<(), NetError>;
     /// A file of the site repository; `None` when it does not exist.
@@ -234,8 +236,9 @@ fn address(text: &str) -> Result<Address, NetError> {
 }
 
 impl Server for Remote {
-    fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError> {
-        let reply = self.link.call(&Call { etag, ..Call::get(WORK, WORK_BYTES) })?;
+    fn check_in(&mut self, etag: Option<&str>, judges: bool) -> Result<CheckIn, NetError> {
+        let path = if judges { WORK_JUDGES } else { WORK };
+        let reply = self.link.call(&Call { etag, ..Call::get(path, WORK_BYTES) })?;
         if reply.status == StatusCode::NOT_MODIFIED {
             return Ok(CheckIn::Unchanged);
         }

@@ -75,6 +75,28 @@ codes! {
     AgentCopy = "agent.copy",
 }
 
+impl Code {
+    /// Whether a host that says this about no change judges none of them until it is over.
+    pub fn stops_host(self) -> bool {
+        use Code::{
+            AgentStorage, PolicyInvalid, PolicyRollback, PolicySite, TimeSuspect, TufExpired, TufInvalid,
+            TufProfile, TufRollback,
+        };
+        matches!(
+            self,
+            TimeSuspect
+                | TufExpired
+                | TufRollback
+                | TufInvalid
+                | TufProfile
+                | PolicyInvalid
+                | PolicySite
+                | PolicyRollback
+                | AgentStorage
+        )
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -44,6 +44,17 @@ use crate::ledger::{ConsistencyProof, InclusionProof, Witnessed};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// What a host says of itself when it checks in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AskWork {
+    /// It judged changes in its last tick: its clock can be right, and its repository is good. This clears what it said
+    /// before about itself as a whole.
+    #[serde(default)]
+    pub judges: bool,
+}
+
 /// Answer to a check-in that has news (`200`); nothing new is `304` with the same `ETag`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -270,7 +270,7 @@ on_both! {
         let body = Change { revision: 2, ..retroactive(&asked) };
         let wish = Statement::sign(body, &stage.lead).envelope;
         stage.world.hook(Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
-            let to_work = request.path() == "/agent/v1/work";
+            let to_work = request.path().starts_with("/agent/v1/work");
             let reply = ask(if to_work { request.without("if-none-match") } else { request });
             if !to_work {
                 return Some(reply);

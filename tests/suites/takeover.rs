@@ -279,7 +279,7 @@ fn loot(world: &mut World) -> Loot {
 fn lying(forged: Forged, wish: Option<Envelope>) -> Arc<tests::proxy::Hook> {
     let serve = serving(forged);
     Arc::new(move |request: Message, ask: &dyn Fn(Message) -> Message| {
-        let to_work = request.path() == "/agent/v1/work";
+        let to_work = request.path().starts_with("/agent/v1/work");
         let reply = serve(request, ask)?;
         let Some(wish) = wish.as_ref().filter(|_| to_work && reply.status() == 200) else {
             return Some(reply);

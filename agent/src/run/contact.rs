@@ -70,7 +70,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         let before = self.clock.now();
         // Only news tell what time it is there.
         let known = self.memory.etag.as_deref().filter(|_| !self.memory.ahead);
-        let answer = self.server.check_in(known);
+        let answer = self.server.check_in(known, self.memory.judges);
         let took = self.clock.now().since(before).max(0);
         if let Ok(CheckIn::News { work, .. }) = &answer {
             let ahead = before.plus(took / 2).since(work.server_time);

@@ -108,6 +108,8 @@ struct Memory {
     last_tick: (Timestamp, Instant),
     /// The clock of this host is ahead of the server's, by what the server said last.
     ahead: bool,
+    /// The last tick judged changes, or would have if there were any.
+    judges: bool,
     /// Why this host seems to be there twice, or to be an old copy of itself: nothing starts until that is over.
     copied: Option<String>,
     next_check_in: Timestamp,
@@ -289,6 +291,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             corrections: Vec::new(),
             tls_trouble: false,
             proven: false,
+            judges: false,
             standings: Vec::new(),
             told: BTreeMap::new(),
             brought: BTreeSet::new(),
@@ -484,6 +487,8 @@ impl<H: Hands, S: Server> Agent<H, S> {
 
     fn finish(&mut self, mut tick: Tick) -> Report {
         tick.report.standings = self.memory.told.clone();
+        let judged = tick.repository.is_some() && tick.refresh == Chore::Settled && tick.held.is_none();
+        self.memory.judges = judged && tick.clock == ClockState::Plausible;
         if let Some(why) = &self.memory.copied
             && !tick.report.faults.contains(why)
         {

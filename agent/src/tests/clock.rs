@@ -27,6 +27,26 @@ fn after_a_clock_that_was_ahead_nothing_waits_for_its_times() {
     bench.site.check_chain();
 }
 
+/// The server forgets what a host said of itself as a whole when the host says that it judges again.
+#[test]
+fn a_check_in_says_whether_changes_are_judged() {
+    let mut bench = Bench::new();
+    let judged = |bench: &mut Bench| {
+        bench.tick();
+        bench.tick();
+        bench.site.0.borrow().judges
+    };
+    assert!(judged(&mut bench), "with nothing to judge as well");
+    bench.clock.set(NOW.plus(-86_400));
+    assert!(!judged(&mut bench), "not by a clock that cannot be right");
+    bench.at(NOW.plus(60));
+    assert!(judged(&mut bench));
+    bench.at(NOW.plus(86_400));
+    assert!(!judged(&mut bench), "not by a repository that has expired");
+    bench.site.publish();
+    assert!(judged(&mut bench));
+}
+
 #[test]
 fn after_a_clock_that_was_ahead_new_facts_are_told_at_once() {
     const ROOT: &str = "root:x:0:0::/root:/bin/sh\n";

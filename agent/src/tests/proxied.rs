@@ -87,7 +87,7 @@ fn each_request_is_signed_for_itself_and_joining_by_what_it_carries() {
     let state = behind(root.path(), &served, &authority);
     let mut server = Remote::new(&state, &Clock::fixed(NOW), limits(), &[], net::open).unwrap();
     for _ in 0..2 {
-        assert!(matches!(server.check_in(None).unwrap(), CheckIn::News { .. }));
+        assert!(matches!(server.check_in(None, false).unwrap(), CheckIn::News { .. }));
     }
     server.send_plan(&Envelope::sign(b"{}".to_vec(), &key(HOST))).unwrap();
     let mut sink = Kept(vec![]);
@@ -126,7 +126,7 @@ fn a_request_that_a_broken_connection_has_doubled_is_signed_anew_once() {
         let served = serve(&authority, Box::new(handler));
         let state = behind(root.path(), &served, &authority);
         let mut server = Remote::new(&state, &Clock::fixed(NOW), limits(), &[], net::open).unwrap();
-        match server.check_in(None) {
+        match server.check_in(None, false) {
             Ok(_) => assert!(good),
             Err(NetError::Refused { code, .. }) => assert!(!good && code == "request.replayed"),
             Err(other) => panic!("{other}"),

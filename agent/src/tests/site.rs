@@ -216,6 +216,8 @@ pub struct Held {
     pub too_much: Option<u32>,
     pub turned_away: u32,
     pub check_ins: u32,
+    /// What the last check-in said of judging.
+    pub judges: bool,
     /// Who has seen an answer to a check-in is told only what is new since.
     pub etags: bool,
     pub now: Timestamp,
@@ -304,6 +306,7 @@ impl TestSite {
             too_much: None,
             turned_away: 0,
             check_ins: 0,
+            judges: false,
             etags: false,
             now: NOW,
             authority: None,
@@ -666,9 +669,10 @@ impl Held {
 }
 
 impl Server for TestSite {
-    fn check_in(&mut self, etag: Option<&str>) -> Result<CheckIn, NetError> {
+    fn check_in(&mut self, etag: Option<&str>, judges: bool) -> Result<CheckIn, NetError> {
         self.0.borrow_mut().answer(|held| {
             held.check_ins += 1;
+            held.judges = judges;
             let work = Work {
                 server_time: held.now,
                 timestamp_version: held.versions,

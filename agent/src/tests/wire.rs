@@ -372,7 +372,7 @@ fn a_node_that_answers_nonsense_is_left_and_a_certificate_is_renewed_at_the_next
     server.look_elsewhere();
     assert_eq!(server.in_use(), Some(two.to_string()));
     for (next, name) in [(&one, "second"), (&two, "first")] {
-        assert!(matches!(server.check_in(None), Err(NetError::Protocol { .. })));
+        assert!(matches!(server.check_in(None, false), Err(NetError::Protocol { .. })));
         assert_eq!(server.in_use(), Some(next.to_string()));
         let lines = heard(&asked);
         assert!(lines.len() == 1 && lines[0].starts_with(name), "{lines:?}");

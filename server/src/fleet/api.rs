@@ -30,7 +30,7 @@ use shared::news::{About, NewsKind};
 use shared::strict::{Map, ReadError};
 use shared::time::Timestamp;
 use shared::wire::{
-    Because, FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, PutLabels, Renew,
+    AskWork, Because, FactsChange, FactsReport, HostLine, Invitation, Invite, Join, Joined, PutLabels, Renew,
 };
 use std::time::Instant;
 
@@ -326,6 +326,7 @@ async fn show_enrolment(_: Allowed<Read>, db: Data<Db>, ci: Path<String>) -> Res
 async fn work(
     req: HttpRequest,
     agent: Agent,
+    of: Query<AskWork>,
     board: Data<Board>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Error> {
@@ -333,7 +334,11 @@ async fn work(
     let id = agent.0.agent_id;
     // Between the gate and here another thread may have taken the host off the board.
     let gone = || Refusal::forbidden("agent.not_enabled").with("agent", id);
-    match board.check_in(id, known, clock.now()).ok_or_else(gone)? {
+    let now = clock.now();
+    if of.judges {
+        board.judges(id, now);
+    }
+    match board.check_in(id, known, now).ok_or_else(gone)? {
         CheckIn::Same(tag) => Ok(HttpResponse::NotModified().insert_header((ETAG, tag)).finish()),
         CheckIn::News(tag, work) => Ok(HttpResponse::Ok().insert_header((ETAG, tag)).json(work)),
     }

@@ -3,6 +3,7 @@
 //! A check-in touches no database. Other slices change their tables, bump a generation in the same transaction
 //! and call [`Board::refresh`]; other nodes notice within a second. Lost memory is read again from the database.
 
+use super::hindrance;
 use super::model::Standing;
 use super::store;
 use crate::cmdb;
@@ -75,13 +76,16 @@ struct Entry {
     /// Unix seconds of the last check-in at this node, and the one that is stored; 0 is never.
     seen: AtomicI64,
     stored: AtomicI64,
+    /// Of the last check-in at this node of which the host said that it judges changes.
+    judged: AtomicI64,
 }
 
 impl Entry {
     fn new(standing: Standing) -> Self {
         let (facts, wishes) = (None, BTreeMap::new());
         let content = content(&standing, facts, &wishes);
-        Self { standing, facts, wishes, content, seen: AtomicI64::new(0), stored: AtomicI64::new(0) }
+        let [seen, stored, judged] = [0; 3].map(AtomicI64::new);
+        Self { standing, facts, wishes, content, seen, stored, judged }
     }
 
     fn changed(&mut self) {
@@ -103,6 +107,15 @@ fn content(standing: &Standing, facts: Option<Digest>, wishes: &BTreeMap<Digest,
         hasher.update(&digest.0);
     }
     hasher.finish()
+}
+
+/// What a node has heard of a host.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Contact {
+    /// Its last check-in.
+    pub seen: Option<Timestamp>,
+    /// The last one of which it said that it judges changes.
+    pub judged: Option<Timestamp>,
 }
 
 /// Answer to a check-in.
@@ -159,6 +172,13 @@ impl Board {
         Some(CheckIn::News(tag, work))
     }
 
+    /// Notes that the host judges changes.
+    pub fn judges(&self, agent: AgentId, now: Timestamp) {
+        if let Some(entry) = self.read().get(&agent) {
+            entry.judged.fetch_max(now.0, Ordering::Relaxed);
+        }
+    }
+
     /// The version that hosts are told of.
     pub fn timestamp_version(&self) -> u64 {
         self.0.timestamp_version.load(Ordering::Acquire)
@@ -166,8 +186,17 @@ impl Board {
 
     /// When the host was last seen by this node since it started.
     pub fn last_seen(&self, agent: AgentId) -> Option<Timestamp> {
-        let seen = self.read().get(&agent)?.seen.load(Ordering::Relaxed);
-        (seen > 0).then_some(Timestamp(seen))
+        self.contact(agent).seen
+    }
+
+    /// What this node has heard of the host since it started.
+    pub fn contact(&self, agent: AgentId) -> Contact {
+        let hosts = self.read();
+        let at = |of: fn(&Entry) -> &AtomicI64| {
+            let at = of(hosts.get(&agent)?).load(Ordering::Relaxed);
+            (at > 0).then_some(Timestamp(at))
+        };
+        Contact { seen: at(|entry| &entry.seen), judged: at(|entry| &entry.judged) }
     }
 
     /// The host's chain has grown up to and including `seq`.
@@ -230,18 +259,24 @@ impl Board {
         }
     }
 
-    /// Stores when hosts were last seen, for those that were since the last time.
+    /// Stores when hosts were last seen, for those that were since the last time, and forgets what those said that judge
+    /// changes again.
     pub async fn flush_seen(&self, db: &Db) -> Result<(), Error> {
         let seen = |(agent, entry): (&AgentId, &Entry)| {
             let (seen, stored) = (entry.seen.load(Ordering::Relaxed), entry.stored.load(Ordering::Relaxed));
-            (seen > stored).then_some((*agent, seen))
+            let judged = Timestamp(entry.judged.load(Ordering::Relaxed));
+            (seen > stored).then_some(((*agent, seen), (*agent, judged)))
         };
-        let rows: Vec<(AgentId, i64)> = self.read().iter().filter_map(seen).collect();
+        let (rows, judged): (Vec<_>, BTreeMap<_, _>) = self.read().iter().filter_map(seen).unzip();
         if rows.is_empty() {
             return Ok(());
         }
         let written = rows.clone();
-        db.write("fleet.seen", move |tx| Ok::<_, Error>(store::record_seen(tx, &written)?)).await?;
+        let body = move |tx: &mut Conn| {
+            hindrance::clear(tx, &judged)?;
+            Ok::<_, Error>(store::record_seen(tx, &written)?)
+        };
+        db.write("fleet.seen", body).await?;
         let hosts = self.read();
         for (agent, at) in rows {
             if let Some(entry) = hosts.get(&agent) {

@@ -8,6 +8,7 @@ mod authorities;
 mod authority;
 mod board;
 mod chosen;
+mod hindrance;
 mod join;
 mod listeners;
 mod model;
@@ -19,8 +20,12 @@ mod tests;
 
 pub use api::{Strangers, agent_routes, people_routes, strangers_routes};
 pub use authorities::{follow as follow_authorities, make_next as make_next_authority};
-pub use board::{Board, CheckIn, Sources, TIMESTAMP, WISHES, Wish};
+pub use board::{Board, CheckIn, Contact, Sources, TIMESTAMP, WISHES, Wish};
 pub use chosen::{Chosen, Scope, spelt_out};
+pub use hindrance::{
+    Hindrance, find as find_hindrance, list as list_hindrances, record as record_hindrance,
+    supersede as supersede_hindrance,
+};
 pub use join::{Door, address, invite, join, renew};
 pub use listeners::renew as renew_listeners;
 pub use model::{ChainHead, Host, Labels};

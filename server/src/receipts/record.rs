@@ -206,6 +206,7 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
                 tell(tx, topics.corrections, statement.digest, now)?;
             }
             Incoming::Receipt(statement, summary) => {
+                fleet::supersede_hindrance(tx, &statement.body.header)?;
                 changes::on_receipt(tx, statement, summary.as_ref(), now)?;
                 if statement.body.breakglass && statement.body.follows.is_none() {
                     let detail = context.broken_glass(&statement.body);
@@ -213,7 +214,11 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
                 }
                 tell(tx, topics.receipts, statement.digest, now)?;
             }
-            Incoming::Refusal(statement) => drop(changes::on_refusal(tx, statement)?),
+            Incoming::Refusal(statement) if statement.body.change_id.is_some() => {
+                fleet::supersede_hindrance(tx, &statement.body.header)?;
+                changes::on_refusal(tx, statement)?;
+            }
+            Incoming::Refusal(statement) => drop(fleet::record_hindrance(tx, statement, now)?),
             Incoming::Finding(statement) => tell(tx, topics.findings, statement.digest, now)?,
             Incoming::TrustReset(_) => {}
         }

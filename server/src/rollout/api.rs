@@ -33,7 +33,7 @@ async fn why(
     let now = clock.now();
     let read = move |tx: &mut crate::kernel::db::Conn| {
         let change = changes::named(tx, &change)?;
-        store::why(tx, (&host, &change), |agent| board.last_seen(agent), language, now)
+        store::why(tx, (&host, &change), |agent| board.contact(agent), language, now)
     };
     Ok(Json(db.read("rollout.why", read).await?))
 }
@@ -58,7 +58,7 @@ async fn waiting(
     let (of, now) = (of.into_inner().change, clock.now());
     let read = move |tx: &mut crate::kernel::db::Conn| {
         let of = of.as_ref().map(|of| changes::named(tx, of)).transpose()?;
-        store::waiting(tx, of.as_ref(), |agent| board.last_seen(agent), language, now)
+        store::waiting(tx, of.as_ref(), |agent| board.contact(agent), language, now)
     };
     Ok(Json(db.read("rollout.waiting", read).await?))
 }

@@ -30,7 +30,10 @@ pub(super) struct Facts {
     pub turn: Result<(), Refused>,
     /// Whether the host could have a slot of each budget that covers it.
     pub slots: Result<(), Refused>,
+    /// Its last word about this revision.
     pub refusal: Option<HostRefusal>,
+    /// Why it judges no change at all.
+    pub hindered: Option<HostRefusal>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +62,7 @@ impl Report {
     }
 }
 
-/// The host's own last word about this revision.
+/// What a host said last.
 #[derive(Debug, Clone)]
 pub(super) struct HostRefusal {
     pub code: String,
@@ -170,7 +173,7 @@ pub(super) fn because(facts: &Facts, now: Timestamp) -> Because {
 
 /// The server waits for the host's plan.
 fn planning(facts: &Facts, now: Timestamp) -> Because {
-    match &facts.refusal {
+    match facts.hindered.as_ref().or(facts.refusal.as_ref()) {
         Some(refusal) => Because::host(refusal),
         None => presence(facts, now).unwrap_or_else(|| Because::waiting("plan.wished")),
     }
@@ -185,6 +188,10 @@ fn starting(facts: &Facts, target: Target, now: Timestamp) -> Because {
     }
     if let Some(away) = blocked(facts) {
         return away;
+    }
+    // Before the time comes, somebody may still do something about it.
+    if let Some(hindered) = &facts.hindered {
+        return Because::host(hindered);
     }
     let interval = match &facts.interval {
         Ok(interval) => *interval,

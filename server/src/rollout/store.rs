@@ -4,7 +4,7 @@ use super::model::{Because, Facts, HostRefusal, Report, Target, because};
 use crate::budgets;
 use crate::calendars;
 use crate::changes;
-use crate::fleet;
+use crate::fleet::{self, Contact, Hindrance};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use crate::kernel::i18n::Language;
@@ -28,17 +28,18 @@ use std::collections::BTreeMap;
 /// Hosts that a group names.
 const SOME: usize = 5;
 
-/// Why `host` (name, CI or agent id) is not changing yet. `seen_here` is when this node last heard of it.
+/// Why `host` (name, CI or agent id) is not changing yet. `heard_here` is what this node has heard of it.
 pub fn why(
     tx: &mut Conn,
     (host, id): (&str, &ChangeId),
-    seen_here: impl Fn(AgentId) -> Option<Timestamp>,
+    heard_here: impl Fn(AgentId) -> Contact,
     language: Language,
     now: Timestamp,
 ) -> Result<Why, Error> {
     let host = fleet::get(tx, host)?;
     let row = changes::get(tx, id)?;
-    let last_seen = host.last_seen.max(seen_here(host.agent));
+    let contact = heard_here(host.agent);
+    let last_seen = host.last_seen.max(contact.seen);
     let mut refusal = None;
     let because = match row.statement.is_some() {
         false => Because {
@@ -49,11 +50,13 @@ pub fn why(
         },
         true => {
             let known = Known::of(tx, &row, Some(host.agent), now)?;
-            refusal = match known.refusals.get(&host.agent) {
-                Some(stored) => envelope(tx, &stored.statement)?,
+            let said = known.refusals.get(&host.agent).map(|said| &said.statement);
+            let hindered = known.hindrance(host.agent, contact).map(|said| &said.statement);
+            refusal = match hindered.or(said) {
+                Some(digest) => envelope(tx, digest)?,
                 None => None,
             };
-            because(&known.facts(&host, last_seen, now), now)
+            because(&known.facts(&host, contact, now), now)
         }
     };
     Ok(Why {
@@ -79,6 +82,8 @@ struct Known {
     /// Of hosts in the plan set, where the answer counts: it verifies every approval.
     carried: BTreeMap<AgentId, Result<(), Refused>>,
     refusals: BTreeMap<AgentId, changes::RefusalRow>,
+    /// Hosts that judge no change at all.
+    hindrances: BTreeMap<AgentId, Hindrance>,
     blackouts: Vec<Blackout>,
     budgets: budgets::Standing,
     /// The wave of each host: to look for it in the waves, host by host, takes the square of their number.
@@ -123,6 +128,12 @@ impl Known {
             }
             None => changes::last_refusals(tx, &change.digest)?,
         };
+        let hindrances = match only {
+            Some(agent) => {
+                fleet::find_hindrance(tx, agent)?.map(|found| (agent, found)).into_iter().collect()
+            }
+            None => fleet::list_hindrances(tx)?,
+        };
         let reach = if active { changes::reach(tx, row, now)? } else { Reach::default() };
         let mut turns = Vec::new();
         for (number, wave) in change.body.waves.iter().enumerate() {
@@ -146,6 +157,7 @@ impl Known {
             targets,
             carried,
             refusals,
+            hindrances,
             blackouts,
             budgets,
             waves,
@@ -153,7 +165,11 @@ impl Known {
         })
     }
 
-    fn facts(&self, host: &fleet::Host, last_seen: Option<Timestamp>, now: Timestamp) -> Facts {
+    fn hindrance(&self, agent: AgentId, contact: Contact) -> Option<&Hindrance> {
+        self.hindrances.get(&agent).filter(|said| said.stands(contact.judged))
+    }
+
+    fn facts(&self, host: &fleet::Host, contact: Contact, now: Timestamp) -> Facts {
         let (change, agent) = (&self.change.body, host.agent);
         let closed = Closed { blackouts: &self.blackouts, host: agent };
         let nowhere = || Err(Refused::new(Code::ChangeNotForMe, "this host is in no wave"));
@@ -165,7 +181,7 @@ impl Known {
             target: self.targets.get(&agent).copied(),
             enabled: host.enabled,
             held: host.held.is_some(),
-            last_seen,
+            last_seen: host.last_seen.max(contact.seen),
             carried: self.carried.get(&agent).cloned().unwrap_or(Ok(())),
             interval: change.interval_at(now).and_then(|open| closed.leaves(change.change_type, open, now)),
             turn: match self.waves.get(&agent) {
@@ -178,6 +194,12 @@ impl Known {
                 message: refusal.message.clone(),
                 retry_at: refusal.retry_at.map(Timestamp),
                 at: Timestamp(refusal.at),
+            }),
+            hindered: self.hindrance(agent, contact).map(|said| HostRefusal {
+                code: said.code.clone(),
+                message: said.message.clone(),
+                retry_at: said.retry_at.map(Timestamp),
+                at: Timestamp(said.received),
             }),
         }
     }
@@ -198,7 +220,7 @@ fn waves(change: &Change) -> BTreeMap<AgentId, usize> {
 pub(super) fn waiting(
     tx: &mut Conn,
     id: Option<&ChangeId>,
-    seen_here: impl Fn(AgentId) -> Option<Timestamp>,
+    heard_here: impl Fn(AgentId) -> Contact,
     language: Language,
     now: Timestamp,
 ) -> Result<Vec<Waiting>, Error> {
@@ -213,8 +235,7 @@ pub(super) fn waiting(
     for (place, row) in rows.iter().enumerate().filter(|(_, row)| row.statement.is_some()) {
         let known = Known::of(tx, row, None, now)?;
         for host in known.targets.keys().filter_map(|agent| hosts.get(agent)) {
-            let last_seen = host.last_seen.max(seen_here(host.agent));
-            let why = because(&known.facts(host, last_seen, now), now);
+            let why = because(&known.facts(host, heard_here(host.agent), now), now);
             let change_id = known.change.body.change_id.clone();
             let group = groups.entry((place, why.standing.as_str(), why.code.clone()));
             let group = group.or_insert_with(|| Waiting {

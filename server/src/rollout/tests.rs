@@ -26,6 +26,7 @@ fn ready() -> Facts {
         turn: Ok(()),
         slots: Ok(()),
         refusal: None,
+        hindered: None,
     }
 }
 
@@ -104,6 +105,36 @@ fn the_first_thing_in_the_way_is_told() {
         (Facts { refusal: said("lock.held", NOW), ..ready() }, Waiting, "host.soon"),
         (Facts { refusal: said("time.window", NOW.plus(-61)), ..ready() }, Waiting, "host.soon"),
         (Facts { last_seen: Some(NOW.plus(-901)), ..ready() }, Waiting, "host.away"),
+        // A host that judges no change at all, whatever its own clock says of when; before the time comes as well.
+        (Facts { hindered: said("time.suspect", NOW), last_seen: Some(NOW), ..ready() }, No, "time.suspect"),
+        (Facts { hindered: said("tuf.expired", NOW.plus(-9_000)), ..ready() }, No, "tuf.expired"),
+        (
+            Facts { hindered: said("tuf.expired", NOW), interval: Err(window.clone()), ..ready() },
+            No,
+            "tuf.expired",
+        ),
+        (
+            Facts { hindered: said("tuf.expired", NOW), refusal: said("plan.drift", NOW), ..ready() },
+            No,
+            "tuf.expired",
+        ),
+        (
+            Facts {
+                state: State::InReview,
+                target: target(false, false, None),
+                hindered: said("time.suspect", NOW),
+                refusal: said("plan.failed", NOW),
+                ..ready()
+            },
+            No,
+            "time.suspect",
+        ),
+        (Facts { hindered: said("tuf.expired", NOW), enabled: false, ..ready() }, Waiting, "host.disabled"),
+        (
+            Facts { hindered: said("tuf.expired", NOW), state: State::Halted, ..ready() },
+            Waiting,
+            "change.halted",
+        ),
     ] {
         let answer = because(&facts, NOW);
         assert_eq!((answer.standing, answer.code.as_str()), (standing, code), "{facts:?}");
@@ -175,5 +206,64 @@ async fn the_answer_follows_the_change() {
         assert_eq!(world.code("GET", "/v1/why/web1/C-99", ()).await, "change.unknown");
         world.good("POST", "/v1/changes", json!({})).await;
         assert_eq!(world.good("GET", "/v1/why/web1/C-3", ()).await["code"], "change.draft");
+    }
+}
+
+/// What a host says of itself as a whole is about every change, until it judges again: it says so when it checks in, or it
+/// says something about a change.
+#[actix_web::test]
+async fn a_host_that_judges_no_change_is_not_running_one() {
+    for mut world in World::each(1, 2).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "peer").await;
+        world.clock.set(NOW.plus(3_700));
+        let (one, other) = (world.hosts[0].agent(), world.hosts[1].agent());
+        let why = async |world: &World, host: &str| {
+            let told = world.good("GET", &format!("/v1/why/{host}/{}", of.id), ()).await;
+            let all = world.good("GET", &format!("/v1/waiting?change={}", of.id), ()).await;
+            assert!(all.as_array().unwrap().iter().any(|group| group["code"] == told["code"]), "{all}");
+            told
+        };
+        let seen = |world: &World, judges: bool| {
+            for agent in [one, other] {
+                world.node.board.check_in(agent, None, world.now());
+                if judges {
+                    world.node.board.judges(agent, world.now());
+                }
+            }
+        };
+        seen(&world, true);
+        assert_eq!(why(&world, "web1").await["code"], "host.busy", "{}", world.engine);
+        world.refuse_about(0, None, Code::TimeSuspect, Some(NOW.plus(4_000))).await;
+        // What is broken of one file that somebody brought says nothing of the host.
+        world.refuse_about(1, None, Code::ChangeInvalid, None).await;
+        let told = why(&world, "web1").await;
+        assert_eq!(told["code"], "time.suspect", "{}: {told}", world.engine);
+        assert_eq!((&told["standing"], &told["message"]), (&json!("refused"), &json!("for the test")));
+        assert_eq!(told["retry_at"], json!(NOW.plus(4_000)));
+        assert!(told["refusal"]["payload"].is_string(), "signed");
+        assert_eq!(why(&world, "web2").await["code"], "host.busy");
+        // Being there is not judging, and what it says later counts.
+        world.clock.set(NOW.plus(3_800));
+        seen(&world, false);
+        assert_eq!(why(&world, "web1").await["code"], "time.suspect");
+        world.refuse_about(0, None, Code::TufExpired, None).await;
+        assert_eq!(why(&world, "web1").await["code"], "tuf.expired");
+        world.clock.set(NOW.plus(3_900));
+        seen(&world, true);
+        assert_eq!(why(&world, "web1").await["code"], "host.busy", "{}", world.engine);
+        // Another node learns it with the check-ins that are stored.
+        world.node.board.flush_seen(&world.node.db).await.unwrap();
+        assert_eq!(world.read(move |tx| Ok(crate::fleet::find_hindrance(tx, one)?)).await, None);
+        // A word about a change says as much.
+        world.refuse_about(0, None, Code::TufExpired, None).await;
+        world.refuse(0, &of, Code::PlanDrift, None).await;
+        assert_eq!(why(&world, "web1").await["code"], "plan.drift");
+        world.refuse_about(0, None, Code::TufExpired, None).await;
+        assert_eq!(why(&world, "web1").await["code"], "tuf.expired");
+        world.report(0, &of, HostOutcome::Applied).await;
+        assert_eq!(why(&world, "web1").await["code"], "host.applied");
+        assert_eq!(world.read(move |tx| Ok(crate::fleet::find_hindrance(tx, one)?)).await, None);
     }
 }

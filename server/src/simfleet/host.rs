@@ -6,6 +6,7 @@ use super::view::View;
 use crate::changes::tests::world::{Host, World};
 use shared::admit::{self, Me};
 use shared::change::Change;
+use shared::digest::Digest;
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId};
 use shared::limits::CLOCK_SKEW_SECS;
@@ -103,6 +104,11 @@ impl Sim {
         self.running.is_none() && self.spool.is_empty()
     }
 
+    /// The server has its word that its clock cannot be right.
+    pub fn has_complained(&self) -> bool {
+        self.refused && self.spool.is_empty()
+    }
+
     fn is_suspect(&self, view: &View, now: Timestamp) -> bool {
         now < view.issued.plus(-CLOCK_SKEW_SECS)
     }
@@ -197,7 +203,7 @@ impl Sim {
             Ok(admitted) => admitted,
             Err(refused) if refused.code == Code::TimeSuspect => {
                 self.refused = true;
-                self.refuse(world, &plan, refused, now);
+                self.refuse(world, refused, now);
                 return None;
             }
             Err(_) => return None,
@@ -228,14 +234,15 @@ impl Sim {
         Some(Begun { change: id, agent: self.agent, wave, view, told: self.told, at: now })
     }
 
-    fn refuse(&mut self, world: &World, plan: &Statement<Plan>, reason: Refused, now: Timestamp) {
+    /// About itself, as agents do it whose clock cannot be right: they judge no change.
+    fn refuse(&mut self, world: &World, reason: Refused, now: Timestamp) {
         let mut header = world.header(&mut self.host);
         header.at = now;
         let refusal = Refusal {
             header,
-            change_id: Some(plan.body.change_id.clone()),
-            revision: Some(plan.body.revision),
-            evidence: plan.body.change,
+            change_id: None,
+            revision: None,
+            evidence: Digest::of(now.to_string().as_bytes()),
             reason,
             breakglass: false,
         };

@@ -22,6 +22,7 @@ use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId};
 use shared::limits::{CHANGE_TARGETS, GATE_BYTES};
 use shared::receipt::HostOutcome;
+use shared::refusal::Code;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Interval;
@@ -243,6 +244,23 @@ impl Fleet {
         assert_eq!(sum(&mut told.iter()), course.change.body.targets.len(), "each host is in one group");
         let mut reported = told.iter().filter(|group| group.standing == "reported");
         assert_eq!(sum(&mut reported), self.truth.ended(&course.id));
+        self.told_of_clocks(course, &told);
+    }
+
+    /// Hosts whose word about their clock has arrived are told as such where everything else holds, and no others.
+    fn told_of_clocks(&self, course: &Course, told: &[Waiting]) {
+        let group = told.iter().filter(|group| group.code == Code::TimeSuspect.as_str());
+        let shown: usize = group.map(|group| group.hosts as usize).sum();
+        let targets = |sim: &&Sim| course.change.body.wave_of(sim.agent).is_some();
+        let suspect = self.hosts.iter().filter(targets).filter(|sim| sim.has_complained()).count();
+        assert!(shown <= suspect, "{shown} of {suspect}");
+        let open = course.change.body.interval_at(self.world.now()).is_ok();
+        if open
+            && !self.truth.halted.contains_key(&course.id)
+            && told.iter().all(|group| group.code != "plan.missing")
+        {
+            assert_eq!(shown, suspect, "{told:?}");
+        }
     }
 
     /// Hosts of the change that will run it: planned, and with a clock that can be right.

@@ -129,6 +129,7 @@ pub(super) const FLEET: &[Route] = &[
     .answers(DONE)
     .refuses(&["agent.too_much", "statement.invalid", "statement.other_host"]),
     route(("GET", "/agent/v1/work"), "checkIn", HOST, "Tells a host what is new for it.")
+        .query::<shared::wire::AskWork>()
         .headers(&[("If-None-Match", "the `ETag` of the last answer")])
         .answers(&[
             answer(200, "news, with an `ETag`", json::<wire::Work>()),

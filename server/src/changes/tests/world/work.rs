@@ -370,12 +370,23 @@ impl World {
 
     /// The host says that it does not do the change.
     pub async fn refuse(&mut self, n: usize, of: &Reviewed, code: Code, retry_at: Option<Timestamp>) {
+        self.refuse_about(n, Some(of), code, retry_at).await;
+    }
+
+    /// The host says that it does not do the change; without one, that it judges none.
+    pub async fn refuse_about(
+        &mut self,
+        n: usize,
+        of: Option<&Reviewed>,
+        code: Code,
+        retry_at: Option<Timestamp>,
+    ) {
         let mut host = self.hosts.remove(n);
         let body = HostRefusal {
             header: self.header(&mut host),
-            change_id: Some(of.id.clone()),
-            revision: Some(of.change.body.revision),
-            evidence: of.change.digest,
+            change_id: of.map(|of| of.id.clone()),
+            revision: of.map(|of| of.change.body.revision),
+            evidence: of.map_or(Digest::of(b"host"), |of| of.change.digest),
             reason: Refused { code, message: "for the test".into(), retry_at },
             breakglass: false,
         };
