@@ -33,6 +33,7 @@ use shared::release::Vendor;
 use shared::strict::Map;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 pub(crate) use upkeep::{hooks, rules};
 
 /// What is planned: the manifests of one change in its order, each with the values of its parameters.
@@ -197,7 +198,15 @@ fn failed(message: impl Into<String>) -> Refused {
 
 /// Faults while looking are reasons not to plan.
 pub(crate) fn refused(fault: Fault) -> Refused {
-    failed(fault.text())
+    let full = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
+    let code = match &fault {
+        Fault::Room(_) => Code::PlanRoom,
+        Fault::Io { source, .. } if full(source) => Code::PlanRoom,
+        Fault::Io { .. } | Fault::Program { .. } | Fault::Refused(_) | Fault::Digest { .. } => {
+            Code::PlanFailed
+        }
+    };
+    Refused::new(code, fault.text())
 }
 
 /// Computes the plan. The package lists in the agent's own directory are refreshed when packages are to

@@ -64,6 +64,8 @@ codes! {
     ArtifactDigest = "artifact.digest",
     PlanMissing = "plan.missing",
     PlanFailed = "plan.failed",
+    PlanHeld = "plan.held",
+    PlanRoom = "plan.room",
     PlanDrift = "plan.drift",
     PlanClass = "plan.class",
     PlanProgram = "plan.program",

@@ -63,6 +63,9 @@ pub enum Fault {
     /// The state of the machine forbids it; a whole sentence.
     #[error("{0}")]
     Refused(String),
+    /// A disk has less room than is needed; a whole sentence.
+    #[error("{0}")]
+    Room(String),
     /// Bytes that are not the ones that were promised.
     #[error("{what} has sha256 {found}, expected {expected}")]
     Digest { what: String, expected: Digest, found: Digest },

@@ -61,7 +61,7 @@ pub fn check(needs: &[Need]) -> Result<(), Fault> {
         let stat = statvfs(dir).map_err(|e| Fault::io(format!("look at {}", dir.display()))(e.into()))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if free < *needed {
-            return Err(Fault::Refused(format!(
+            return Err(Fault::Room(format!(
                 "the disk of {} has {} free, and {} are needed ({}, spare {}); make room and plan again",
                 dir.display(),
                 megabytes(free),

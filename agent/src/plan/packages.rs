@@ -383,7 +383,11 @@ impl<'a> Packages<'a> {
         let found = self.inventory.as_ref().map_or(Found::Absent, |all| package::inspect(name, all));
         let action = package::action(change, &found, about)?;
         if found.held() && !asked {
-            return Err(failed(format!("{} is needed, but {name} is on hold on this host", action.summary)));
+            let message = format!(
+                "{} is needed, but {name} is on hold on this host; release it there, or let a manifest name it",
+                action.summary
+            );
+            return Err(Refused::new(Code::PlanHeld, message));
         }
         if action.verb == Verb::Downgrade && !self.downgrade {
             return Err(failed(format!(

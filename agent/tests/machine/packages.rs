@@ -177,6 +177,21 @@ fn packages_on_hold_are_left_alone_by_patches() {
 }
 
 #[test]
+fn a_package_on_hold_that_is_needed_is_told_as_that() {
+    let repo = lab();
+    repo.add("stable", &Deb { name: "gamma", version: "1.0", depends: "beta (>= 2.0)", ..Deb::default() })
+        .publish();
+    let mut bench = bench(&repo, &repo.file_url());
+    bench.apply(&site(json!([{ "package": { "name": "beta", "version": "1.0", "hold": true } }])));
+    let refused = site(packages(&[("gamma", "1.0")])).plan(&mut bench.machine).unwrap_err();
+    assert_eq!(refused.code, Code::PlanHeld, "{refused}");
+    assert!(refused.message.contains("beta is on hold on this host"), "{refused}");
+    // A manifest that names it means it.
+    let named = site(packages(&[("gamma", "1.0"), ("beta", "2.0")])).plan(&mut bench.machine).unwrap();
+    assert_eq!(named.len(), 2, "{named:?}");
+}
+
+#[test]
 fn a_failed_run_puts_the_versions_back() {
     let repo = lab();
     repo.add("stable", &Deb { name: "bad", version: "1.0", postinst: "exit 1", ..Deb::default() });
@@ -507,6 +522,7 @@ fn a_disk_without_room_is_refused_with_figures() {
         .publish();
     let mut bench = bench(&repo, &repo.file_url());
     let refused = site(packages(&[("huge", "1.0")])).plan(&mut bench.machine).unwrap_err();
+    assert_eq!(refused.code, Code::PlanRoom, "{refused}");
     assert!(refused.message.contains("unpack 2147483648 MiB"), "{refused}");
     assert!(refused.message.contains("MiB free, and") && refused.message.contains("make room"), "{refused}");
 }
