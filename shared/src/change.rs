@@ -178,6 +178,7 @@ impl Retirement {
 /// What must hold of the earlier waves before this one may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gate {
     pub min_success: u32,
     pub max_fail: u32,

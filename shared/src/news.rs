@@ -43,6 +43,8 @@ kinds! {
     /// Its time passed and no host had started.
     ChangeExpired "change.expired",
     ChangeClosed "change.closed",
+    /// Hosts refuse at run time what was approved for them; told once for each class of their plans.
+    ChangeRefused "change.refused",
     /// A change that was not open ran because one person broke the glass.
     GlassBroken "glass.broken",
     /// A review that has to be done, and until when.

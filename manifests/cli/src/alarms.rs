@@ -62,6 +62,7 @@ fn remedy(kind: &str) -> Option<Word> {
         "log_contradiction" => Word::AlarmContradiction,
         "forged" => Word::AlarmForged,
         "broken_glass" => Word::AlarmGlass,
+        "unapproved_run" => Word::AlarmUnapproved,
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@ use crate::lang::Word;
 use crate::session::Session;
 use crate::{term, text, window};
 use shared::wire::{InboxItem, InboxKind};
+use std::collections::BTreeSet;
 
 pub fn show(session: &Session, json: bool) -> Done {
     let items = session.api.inbox()?;
@@ -24,10 +25,16 @@ pub fn show(session: &Session, json: bool) -> Done {
             InboxKind::Approve => Word::ApprovalMissing,
             InboxKind::Review => Word::ReviewMissing,
             InboxKind::Expired => Word::EndedUnapproved,
+            InboxKind::Objection => Word::ObjectionOpen,
+            InboxKind::Departed => Word::HostsRefuse,
             // Everybody is told of calendars, below.
             InboxKind::CalendarOld | InboxKind::CalendarWaits => return None,
         });
         let what = if item.urgent { format!("{} {what}", lang.word(Word::Urgent)) } else { what.to_owned() };
+        let what = match item.hosts {
+            Some(hosts) => format!("{hosts} {what}"),
+            None => what,
+        };
         let until = window::local_in(lang, item.due, &zone);
         Some(vec![item.change.as_ref()?.to_string(), what, until, text::clean(&item.title)])
     }));
@@ -35,6 +42,14 @@ pub fn show(session: &Session, json: bool) -> Done {
         rows.insert(0, lang.heads(Word::HeadsOfInbox));
     }
     let mut out = text::table(&rows);
+    let refused = items.iter().filter(|item| item.kind == InboxKind::Departed);
+    let refused: BTreeSet<String> =
+        refused.filter_map(|item| Some(item.change.as_ref()?.to_string())).collect();
+    for change in refused {
+        for word in [Word::HostsRefuseWhy, Word::HostsRefuseAnew] {
+            out.push_str(&format!("{}\n", lang.fill(word, &change)));
+        }
+    }
     for worry in worries {
         out.push_str(&format!("{worry}\n"));
     }

@@ -231,6 +231,9 @@ words! {
     KpiDefinitions: "definitions {}", "Definitionen {}";
     LeftOut: "left out: {}", "nicht gezählt: {}";
     Median: "median", "Median";
+    HeadsOfWaves: "WAVE|HOSTS|PLANNED|WAITING|REFUSED|RUNNING|OK|FAILED|PENDING|GATE", "STUFE|HOSTS|GEPLANT|WARTEND|ABGELEHNT|LAUFEND|GUT|FEHLER|NEUSTART|SCHRANKE";
+    GateOpen: "open", "offen";
+    GateOpens: "opens {}", "öffnet {}";
     HeadsOfWaiting: "HOSTS|CHANGE|STATE|FOR|NEXT|SUCH AS", "HOSTS|ÄNDERUNG|STAND|WORAUF|NÄCHSTENS|ETWA";
     NobodyWaits: "no change is open that a host could wait for", "keine Änderung ist offen, auf die ein Host warten könnte";
     FreeFor: "free on {} hosts:", "frei auf {} Hosts:";
@@ -261,6 +264,10 @@ words! {
     NothingWaits: "nothing waits for you", "nichts wartet auf Sie";
     ApprovalMissing: "your approval is missing", "Ihre Genehmigung fehlt";
     ReviewMissing: "to be reviewed", "nachzubetrachten";
+    ObjectionOpen: "an objection is not answered (assent change notes), since", "ein Einwand ist nicht beantwortet (assent change notes), seit";
+    HostsRefuse: "hosts refuse what was approved, since", "Hosts lehnen das Genehmigte ab, seit";
+    HostsRefuseWhy: "which hosts refuse and why, so that it can be set right there: assent waiting {}", "welche Hosts warum ablehnen, damit es dort behoben werden kann: assent waiting {}";
+    HostsRefuseAnew: "or ask them for new plans with a new revision: assent change new --revise {}", "oder sie mit einer neuen Revision nach neuen Plänen fragen: assent change new --revise {}";
     EndedUnapproved: "ended unapproved", "beendet, nicht genehmigt";
     Urgent: "EMERGENCY", "NOTFALL";
     HeadsOfMail: "PERSON|ADDRESS|LANGUAGE|LAST ERROR", "PERSON|ADRESSE|SPRACHE|LETZTER FEHLER";
@@ -403,6 +410,7 @@ words! {
     AlarmLoss: "a restored database had lost statements of this host; it was told to go on, the gap stays visible", "einer zurückgespielten Datenbank fehlten Erklärungen dieses Hosts; er durfte fortfahren, die Lücke bleibt sichtbar";
     AlarmGap: "the host says more than what is missing before it, and does not send that; look into its state directory and whether something on the way holds it back. If the statements are lost, join the host again with a new token", "der Host sagt mehr als das, was davor fehlt, und sendet es nicht nach; sein Zustandsverzeichnis ansehen und ob etwas auf dem Weg es zurückhält. Sind die Erklärungen verloren, den Host mit neuem Token neu aufnehmen";
     AlarmContradiction: "the host saw another ledger than this one; run `assent log verify`, and compare with a backup", "der Host hat ein anderes Protokoll gesehen als dieses; `assent log verify` ausführen und mit einer Datensicherung vergleichen";
+    AlarmUnapproved: "a host reports a run that nothing approved on this server covers: its keys, or what it was shown, are in other hands, or this server lost something; look at the host and at `assent evidence` of the change, and disable the host until it is clear: assent ci disable HOST", "ein Host meldet einen Lauf, den nichts auf diesem Server Genehmigtes deckt: seine Schlüssel oder was ihm gezeigt wurde sind in anderen Händen, oder diesem Server fehlt etwas; den Host und `assent evidence` der Änderung ansehen und den Host sperren, bis es geklärt ist: assent ci disable HOST";
     AlarmGlass: "one person let a change start without the quorum and outside of its window; look at what was done and why, and close the change with what the review found: assent change close ID --outcome OUTCOME --note TEXT", "eine Person hat eine Änderung ohne das Quorum und außerhalb ihres Fensters beginnen lassen; ansehen, was warum getan wurde, und die Änderung mit dem Ergebnis der Nachprüfung schließen: assent change close NR --outcome ERGEBNIS --note TEXT";
     AlarmForged: "the host sent a statement that is not its own; look who controls that machine", "der Host hat eine fremde Erklärung gesendet; klären, wer diese Maschine kontrolliert";
     NotBegun: "not begun", "noch nicht begonnen";

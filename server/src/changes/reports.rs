@@ -25,7 +25,8 @@ pub fn on_receipt(
     let Some(mut row) = store::find_by_statement(tx, &body.change)? else { return Ok(false) };
     let agent = body.header.agent_id;
     let success = body.outcome.succeeded();
-    let end = (success, summary.map(Envelope::to_bytes));
+    let unhealthy = success == Some(false) && body.health.iter().any(|check| !check.ok);
+    let end = (success, unhealthy, summary.map(Envelope::to_bytes));
     if store::update_report(tx, &body.change, agent, &receipt.digest, end)? == 0 {
         tracing::warn!(change = row.id, %agent, "a receipt of a host that is no target");
         return Ok(false);
@@ -63,6 +64,35 @@ pub fn on_receipt(
         }
     }
     Ok(true)
+}
+
+/// Why a run that a host reports is not what was approved here, in words; nothing where it is, or where the change is none
+/// of this server's. Whoever broke the glass has an alarm of their own.
+///
+/// What is known of plans here is compared; whether the approvals carried it, evidence judges from the signatures.
+pub fn doubt(tx: &mut Conn, receipt: &Receipt) -> Result<Option<String>, Error> {
+    if receipt.breakglass {
+        return Ok(None);
+    }
+    let Some(row) = store::find_by_statement(tx, &receipt.change)? else { return Ok(None) };
+    let (id, revision) = (&row.id, receipt.revision);
+    let Some(target) = store::find_target(tx, &receipt.change, receipt.header.agent_id)? else {
+        return Ok(Some(format!(
+            "it reports a run of {id} revision {revision}, which does not name this host"
+        )));
+    };
+    let why = match papers::find_plan_set_time(tx, &receipt.change, &receipt.plan_set)? {
+        None => "a plan set that nobody approved",
+        Some(_) if target.plan.as_deref() != Some(receipt.plan.0.as_slice()) => {
+            "another plan than the one that stood for approval"
+        }
+        // What came later is in no set that was approved before.
+        Some(at) if papers::find_plan_time(tx, &receipt.plan)?.is_none_or(|stored| stored > at) => {
+            "a plan that was not approved"
+        }
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(format!("it reports a run of {id} revision {revision} by {why}")))
 }
 
 /// Whether all hosts have reported that are waited for.

@@ -14,7 +14,9 @@ mod store;
 mod tests;
 
 pub use api::{Then, routes};
-pub use declared::{Far, Page, hosts as declared_hosts, reached, relying, serving};
+pub use declared::{
+    Far, Page, find_declared, hosts as declared_hosts, is_any_owner, is_owner, reached, relying, serving,
+};
 pub use model::{
     CiId, EventKind, NewEffect, NewEvent, NewHealth, NewHost, NewState, NotACi, Source, Succession, one_line,
 };

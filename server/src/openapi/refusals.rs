@@ -168,6 +168,7 @@ const CODES: &[(u16, &[&str])] = &[
             "change.submit_at",
             "change.retroactive",
             "change.waived_needlessly",
+            "note.not_concerned",
             "note.own_link",
             "note.text",
             "note.unknown",

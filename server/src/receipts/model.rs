@@ -170,6 +170,8 @@ pub enum AlarmKind {
     Forged,
     /// One person broke the glass, and a host ran a change on that word alone.
     BrokenGlass,
+    /// A host reports a run that nothing approved on this server covers.
+    Unapproved,
 }
 
 impl AlarmKind {
@@ -182,6 +184,7 @@ impl AlarmKind {
             Self::LogContradiction => "log_contradiction",
             Self::Forged => "forged",
             Self::BrokenGlass => "broken_glass",
+            Self::Unapproved => "unapproved_run",
         }
     }
 }

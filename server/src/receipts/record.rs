@@ -207,6 +207,9 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
             }
             Incoming::Receipt(statement, summary) => {
                 fleet::supersede_hindrance(tx, &statement.body.header)?;
+                if let Some(detail) = changes::doubt(tx, &statement.body)? {
+                    alarm(tx, AlarmKind::Unapproved, recorded.incoming, detail, None, now)?;
+                }
                 changes::on_receipt(tx, statement, summary.as_ref(), now)?;
                 if statement.body.breakglass && statement.body.follows.is_none() {
                     let detail = context.broken_glass(&statement.body);

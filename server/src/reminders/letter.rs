@@ -107,13 +107,17 @@ fn line(item: &InboxItem, language: Language) -> String {
     let title: String = visible::line(&item.title).chars().take(TITLE).collect();
     let number = item.register.as_ref().map(|number| format!(" ({number})")).unwrap_or_default();
     let urgent = if item.urgent { format!(" {}", language.text("mail.urgent")) } else { String::new() };
-    let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &[("at", item.due.to_string())]);
+    let hosts = item.hosts.unwrap_or_default().to_string();
+    let with = [("at", item.due.to_string()), ("hosts", hosts)];
+    let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &with);
     let (change, calendar) = (&item.change, &item.calendar);
     let change = change.as_ref().map(ToString::to_string);
     let subject = change.or_else(|| calendar.as_ref().map(ToString::to_string)).unwrap_or_default();
     let command = match item.kind {
         InboxKind::Approve => format!("assent approve {subject}"),
         InboxKind::Review => format!("assent change close {subject}"),
+        InboxKind::Objection => format!("assent change notes {subject}"),
+        InboxKind::Departed => format!("assent waiting {subject}"),
         InboxKind::Expired => format!("assent change show {subject}"),
         InboxKind::CalendarOld | InboxKind::CalendarWaits => format!("assent calendar show {subject}"),
     };

@@ -37,6 +37,9 @@ fn moments(item: &InboxItem) -> Vec<(NewsKind, &'static str, Timestamp)> {
     match item.kind {
         // The change's own news say so.
         InboxKind::Expired => Vec::new(),
+        // Whoever listens hears of what moves a change; an objection moves none.
+        InboxKind::Objection => Vec::new(),
+        InboxKind::Departed => vec![(NewsKind::ChangeRefused, "told", item.due)],
         InboxKind::Review => vec![(NewsKind::ReviewOverdue, "overdue", item.due)],
         InboxKind::CalendarOld => vec![(NewsKind::CalendarOld, "told", item.due)],
         InboxKind::CalendarWaits => vec![(NewsKind::CalendarWaits, "told", item.due)],
@@ -75,7 +78,8 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether there is something that is told each day, or that was not told yet: of a calendar people hear once.
+/// Whether there is something that is told each day, or that was not told yet: of a calendar, and of hosts of one class that
+/// refuse a change, people hear once.
 fn is_to_be_told(
     tx: &mut Conn,
     person: &PersonId,
@@ -84,12 +88,12 @@ fn is_to_be_told(
 ) -> Result<bool, Error> {
     let mut told = false;
     for item in items {
-        told |= match item.calendar {
-            Some(_) => {
+        told |= match item.kind {
+            InboxKind::CalendarOld | InboxKind::CalendarWaits | InboxKind::Departed => {
                 let key = format!("mail {} {} {person}", item.kind.as_str(), item.subject());
                 store::record_said(tx, &key, now)?
             }
-            None => true,
+            InboxKind::Approve | InboxKind::Review | InboxKind::Expired | InboxKind::Objection => true,
         };
     }
     Ok(told)

@@ -1,5 +1,5 @@
-//! What waits for whom: approvals that the policy still asks for, reviews that have to be done, and subscribed calendars that
-//! somebody should look at.
+//! What waits for whom: approvals that the policy still asks for, reviews that have to be done, hosts that refuse what was
+//! approved, and subscribed calendars that somebody should look at.
 
 use crate::calendars::{self, Worry};
 use crate::changes::{self, Row};
@@ -32,6 +32,32 @@ pub(super) fn waiting(tx: &mut Conn, now: Timestamp) -> Result<Waiting, Error> {
             all.entry(person).or_default().push(item.clone());
         }
     }
+    for (row, _, since) in changes::list_objected(tx)? {
+        let author: PersonId =
+            row.author.parse().map_err(|error| Error::fault("reading the author of a change", error))?;
+        let item = InboxItem {
+            kind: InboxKind::Objection,
+            change: Some(row.change_id()?),
+            revision: Some(row.revision()),
+            calendar: None,
+            register: row.register,
+            title: row.title,
+            urgent: false,
+            class: None,
+            hosts: None,
+            due: since,
+            starts: None,
+        };
+        all.entry(author).or_default().push(item);
+    }
+    for departure in changes::list_departures(tx)? {
+        let (class, hosts, due) = (Some(departure.class), Some(departure.hosts), departure.since);
+        let item = item(InboxKind::Departed, &departure.row, &departure.change);
+        let item = InboxItem { class, hosts, due, ..item };
+        for person in departure.persons {
+            all.entry(person).or_default().push(item.clone());
+        }
+    }
     for row in changes::list_expired(tx, now.plus(-SHOWN_SECS))? {
         let change = changes::revision(tx, &row)?.body;
         all.entry(change.author.clone()).or_default().push(item(InboxKind::Expired, &row, &change));
@@ -39,9 +65,21 @@ pub(super) fn waiting(tx: &mut Conn, now: Timestamp) -> Result<Waiting, Error> {
     for worry in calendars::worries(tx, now)? {
         let Worry { calendar, title, subscriber, waits, since } = worry;
         let kind = if waits { InboxKind::CalendarWaits } else { InboxKind::CalendarOld };
-        let (change, revision, register, starts) = Default::default();
+        let (change, revision, register, starts, class, hosts) = Default::default();
         let (calendar, urgent, due) = (Some(calendar), false, since);
-        let item = InboxItem { kind, change, revision, calendar, register, title, urgent, due, starts };
+        let item = InboxItem {
+            kind,
+            change,
+            revision,
+            calendar,
+            register,
+            title,
+            urgent,
+            class,
+            hosts,
+            due,
+            starts,
+        };
         all.entry(subscriber).or_default().push(item);
     }
     for items in all.values_mut() {
@@ -59,6 +97,8 @@ fn item(kind: InboxKind, row: &Row, change: &Change) -> InboxItem {
         register: row.register.clone(),
         title: change.title.clone(),
         urgent: false,
+        class: None,
+        hosts: None,
         due: change.not_after,
         starts: None,
     }

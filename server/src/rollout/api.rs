@@ -13,11 +13,11 @@ use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::ids::ChangeRef;
-use shared::wire::{Waiting, Why};
+use shared::wire::{Waiting, WaveLine, Why};
 
 /// Routes for people. Needs `Data<Board>`.
 pub fn people(config: &mut ServiceConfig) {
-    config.service(why).service(waiting);
+    config.service(why).service(waiting).service(in_waves);
 }
 
 #[get("/v1/why/{host}/{change}")]
@@ -61,4 +61,21 @@ async fn waiting(
         store::waiting(tx, of.as_ref(), |agent| board.contact(agent), language, now)
     };
     Ok(Json(db.read("rollout.waiting", read).await?))
+}
+
+/// Where the hosts of each wave stand, and when it may begin.
+#[get("/v1/changes/{change}/waves")]
+async fn in_waves(
+    _: Allowed<Read>,
+    change: Path<ChangeRef>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    board: Data<Board>,
+) -> Result<Json<Vec<WaveLine>>, Error> {
+    let (change, now) = (change.into_inner(), clock.now());
+    let read = move |tx: &mut crate::kernel::db::Conn| {
+        let change = changes::named(tx, &change)?;
+        store::in_waves(tx, &change, |agent| board.contact(agent), now)
+    };
+    Ok(Json(db.read("rollout.waves", read).await?))
 }

@@ -49,13 +49,16 @@ pub(super) struct Target {
 pub(super) enum Report {
     Applied,
     Failed,
+    /// Failed by its health checks.
+    Unhealthy,
     PendingReboot,
 }
 
 impl Report {
-    pub fn of(succeeded: Option<bool>) -> Self {
+    pub fn of(succeeded: Option<bool>, unhealthy: bool) -> Self {
         match succeeded {
             Some(true) => Self::Applied,
+            Some(false) if unhealthy => Self::Unhealthy,
             Some(false) => Self::Failed,
             None => Self::PendingReboot,
         }
@@ -93,18 +96,21 @@ impl Standing {
     }
 }
 
-/// `message` is the host's own; all other answers have their text in the catalogue under `why.<code>`.
+/// Without a message of whoever judged, the text is the catalogue's under `why.<code>`; what a host says follows that text,
+/// where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Because {
     pub standing: Standing,
     pub code: String,
     pub message: Option<String>,
+    /// The message is the host's own.
+    pub by_host: bool,
     pub retry_at: Option<Timestamp>,
 }
 
 impl Because {
     fn new(standing: Standing, code: &str) -> Self {
-        Self { standing, code: code.to_owned(), message: None, retry_at: None }
+        Self { standing, code: code.to_owned(), message: None, by_host: false, retry_at: None }
     }
 
     fn waiting(code: &str) -> Self {
@@ -126,15 +132,20 @@ impl Because {
     fn host(refusal: &HostRefusal) -> Self {
         let mut because = Self::new(Standing::Refused, &refusal.code);
         because.message = Some(refusal.message.clone());
+        because.by_host = true;
         because.retry_at = refusal.retry_at;
         because
     }
 
     /// The text in the reader's language.
     pub fn text(&self, language: Language) -> String {
+        let key = format!("why.{}", self.code);
+        let text = language.text(&key);
         match &self.message {
+            // A key without a text is answered as it is.
+            Some(message) if self.by_host && text != key => format!("{text} {message}"),
             Some(message) => message.clone(),
-            None => language.text(&format!("why.{}", self.code)).to_owned(),
+            None => text.to_owned(),
         }
     }
 }
@@ -148,6 +159,7 @@ pub(super) fn because(facts: &Facts, now: Timestamp) -> Because {
         let code = match report {
             Report::Applied => "host.applied",
             Report::Failed => "host.failed",
+            Report::Unhealthy => "host.unhealthy",
             Report::PendingReboot => "host.pending_reboot",
         };
         return Because::new(Standing::Reported, code);

@@ -1,6 +1,6 @@
 //! Collects the facts for one host and one change from the slices below. It has no tables of its own.
 
-use super::model::{Because, Facts, HostRefusal, Report, Target, because};
+use super::model::{Because, Facts, HostRefusal, Report, Standing, Target, because};
 use crate::budgets;
 use crate::calendars;
 use crate::changes;
@@ -22,7 +22,7 @@ use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::Timestamp;
 use shared::windows::{Blackout, Closed};
-use shared::wire::{Waiting, Why};
+use shared::wire::{Waiting, WaveLine, Why};
 use std::collections::BTreeMap;
 
 /// Hosts that a group names.
@@ -43,9 +43,10 @@ pub fn why(
     let mut refusal = None;
     let because = match row.statement.is_some() {
         false => Because {
-            standing: super::model::Standing::NotTargeted,
+            standing: Standing::NotTargeted,
             code: "change.draft".into(),
             message: None,
+            by_host: false,
             retry_at: None,
         },
         true => {
@@ -107,7 +108,7 @@ impl Known {
         let mut targets = BTreeMap::new();
         for found in found {
             let agent = found.agent()?;
-            let report = found.report.map(|_| Report::of(found.succeeded));
+            let report = found.report.map(|_| Report::of(found.succeeded, found.unhealthy));
             let approved = plans.contains_key(&agent);
             targets.insert(agent, Target { planned: found.plan.is_some(), approved, report });
         }
@@ -163,6 +164,28 @@ impl Known {
             waves,
             turns,
         })
+    }
+
+    /// A wave before its hosts are counted; `runs` says that hosts may begin.
+    fn wave_line(&self, number: usize, runs: bool) -> WaveLine {
+        let gate = self.change.body.waves.get(number).and_then(|wave| wave.gate);
+        let turn = self.turns.get(number).filter(|_| runs);
+        let shut = turn.and_then(|turn| turn.as_ref().err());
+        WaveLine {
+            wave: u32::try_from(number + 1).unwrap_or(u32::MAX),
+            targets: 0,
+            planned: 0,
+            waiting: 0,
+            refused: 0,
+            running: 0,
+            succeeded: 0,
+            failed: 0,
+            pending: 0,
+            gate,
+            open: runs.then_some(shut.is_none()),
+            message: shut.map(|refused| refused.message.clone()),
+            opens: shut.and_then(|refused| refused.retry_at),
+        }
     }
 
     fn hindrance(&self, agent: AgentId, contact: Contact) -> Option<&Hindrance> {
@@ -257,6 +280,41 @@ pub(super) fn waiting(
     let mut all: Vec<Waiting> = groups.into_values().collect();
     all.sort_by_key(|group| std::cmp::Reverse(group.hosts));
     Ok(all)
+}
+
+/// Where the hosts of each wave of a change stand; without waves all of them are in the first one.
+pub(super) fn in_waves(
+    tx: &mut Conn,
+    id: &ChangeId,
+    heard_here: impl Fn(AgentId) -> Contact,
+    now: Timestamp,
+) -> Result<Vec<WaveLine>, Error> {
+    let row = changes::get(tx, id)?;
+    if row.statement.is_none() || row.is_record() {
+        return Ok(Vec::new());
+    }
+    let known = Known::of(tx, &row, None, now)?;
+    let hosts: BTreeMap<AgentId, fleet::Host> =
+        fleet::list(tx)?.into_iter().map(|host| (host.agent, host)).collect();
+    let runs = matches!(known.state, State::Approved | State::Running);
+    let mut lines: Vec<WaveLine> =
+        (0..known.change.body.waves.len().max(1)).map(|number| known.wave_line(number, runs)).collect();
+    for (agent, target) in &known.targets {
+        let wave = known.waves.get(agent).and_then(|wave| lines.get_mut(*wave));
+        let (Some(line), Some(host)) = (wave, hosts.get(agent)) else { continue };
+        line.targets += 1;
+        line.planned += u32::from(target.planned);
+        let because = because(&known.facts(host, heard_here(*agent), now), now);
+        *match (because.standing, target.report) {
+            (_, Some(Report::Applied)) => &mut line.succeeded,
+            (_, Some(Report::Failed | Report::Unhealthy)) => &mut line.failed,
+            (_, Some(Report::PendingReboot)) => &mut line.pending,
+            (Standing::Running, None) => &mut line.running,
+            (Standing::Refused | Standing::NotTargeted, None) => &mut line.refused,
+            (Standing::Waiting | Standing::Reported, None) => &mut line.waiting,
+        } += 1;
+    }
+    Ok(lines)
 }
 
 fn envelope(tx: &mut Conn, digest: &[u8]) -> Result<Option<Envelope>, Error> {

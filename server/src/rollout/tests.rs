@@ -4,10 +4,13 @@ use super::model::{Facts, HostRefusal, Report, Standing, Target, because};
 use crate::changes::tests::world::{NOW, World, in_waves};
 use crate::kernel::i18n::Language;
 use serde_json::json;
+use shared::change::{Change, Gate, Wave};
+use shared::health::HealthResult;
 use shared::lifecycle::{Outcome, State};
 use shared::receipt::HostOutcome;
 use shared::refusal::{Code, Refused};
 use shared::time::{Interval, Timestamp};
+use shared::wire::WaveLine;
 
 const OPEN: Interval = Interval { from: Timestamp(NOW.0 - 60), until: Timestamp(NOW.0 + 3_600) };
 
@@ -38,6 +41,22 @@ fn target(planned: bool, approved: bool, report: Option<Report>) -> Option<Targe
     Some(Target { planned, approved, report })
 }
 
+/// A host that cannot plan, by its own word.
+fn planning(code: &str) -> Facts {
+    let target = target(false, false, None);
+    Facts { state: State::InReview, target, refusal: said(code, NOW), ..ready() }
+}
+
+#[test]
+fn what_a_host_says_follows_what_it_means_in_the_language_of_the_reader() {
+    for code in ["plan.held", "plan.room", "plan.quarantined", "time.suspect", "tuf.expired"] {
+        let told = because(&planning(code), NOW);
+        let [de, en] = [Language::De, Language::En].map(|language| told.text(language));
+        assert!(de != en && de.ends_with(" said") && en.ends_with(" said"), "{code}: {de} / {en}");
+    }
+    assert_eq!(because(&planning("plan.failed"), NOW).text(Language::De), "said");
+}
+
 #[test]
 fn the_first_thing_in_the_way_is_told() {
     let window = Refused::until(Code::TimeWindow, "outside", NOW.plus(60));
@@ -60,6 +79,11 @@ fn the_first_thing_in_the_way_is_told() {
             Facts { target: target(true, true, Some(Report::PendingReboot)), ..ready() },
             Reported,
             "host.pending_reboot",
+        ),
+        (
+            Facts { target: target(true, true, Some(Report::Unhealthy)), ..ready() },
+            Reported,
+            "host.unhealthy",
         ),
         (Facts { state: State::Draft, ..ready() }, Waiting, "change.draft"),
         (Facts { state: State::InReview, ..ready() }, Waiting, "approval.missing"),
@@ -105,6 +129,16 @@ fn the_first_thing_in_the_way_is_told() {
         (Facts { refusal: said("lock.held", NOW), ..ready() }, Waiting, "host.soon"),
         (Facts { refusal: said("time.window", NOW.plus(-61)), ..ready() }, Waiting, "host.soon"),
         (Facts { last_seen: Some(NOW.plus(-901)), ..ready() }, Waiting, "host.away"),
+        // What a host says of itself has codes of its own: held package, room, quarantine.
+        (planning("plan.held"), No, "plan.held"),
+        (planning("plan.room"), No, "plan.room"),
+        (planning("plan.quarantined"), No, "plan.quarantined"),
+        (Facts { refusal: said("plan.room", NOW), ..ready() }, No, "plan.room"),
+        (
+            Facts { refusal: said("plan.quarantined", NOW), last_seen: Some(NOW), ..ready() },
+            No,
+            "plan.quarantined",
+        ),
         // A host that judges no change at all, whatever its own clock says of when; before the time comes as well.
         (Facts { hindered: said("time.suspect", NOW), last_seen: Some(NOW), ..ready() }, No, "time.suspect"),
         (Facts { hindered: said("tuf.expired", NOW.plus(-9_000)), ..ready() }, No, "tuf.expired"),
@@ -240,7 +274,8 @@ async fn a_host_that_judges_no_change_is_not_running_one() {
         world.refuse_about(1, None, Code::ChangeInvalid, None).await;
         let told = why(&world, "web1").await;
         assert_eq!(told["code"], "time.suspect", "{}: {told}", world.engine);
-        assert_eq!((&told["standing"], &told["message"]), (&json!("refused"), &json!("for the test")));
+        assert_eq!(told["standing"], "refused");
+        assert!(told["message"].as_str().unwrap().ends_with(" for the test"), "{told}");
         assert_eq!(told["retry_at"], json!(NOW.plus(4_000)));
         assert!(told["refusal"]["payload"].is_string(), "signed");
         assert_eq!(why(&world, "web2").await["code"], "host.busy");
@@ -265,5 +300,93 @@ async fn a_host_that_judges_no_change_is_not_running_one() {
         world.report(0, &of, HostOutcome::Applied).await;
         assert_eq!(why(&world, "web1").await["code"], "host.applied");
         assert_eq!(world.read(move |tx| Ok(crate::fleet::find_hindrance(tx, one)?)).await, None);
+    }
+}
+
+/// A host whose health checks said no is not one where a step failed.
+#[actix_web::test]
+async fn a_host_that_failed_by_its_health_checks_says_so() {
+    for mut world in World::each(1, 2).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        world.approve(&of, "peer").await;
+        world.clock.set(NOW.plus(3_700));
+        let check = |ok: bool| HealthResult {
+            name: "page".into(),
+            ok,
+            state: None,
+            output: String::new(),
+            long: String::new(),
+            metrics: Vec::new(),
+            unread: String::new(),
+            ms: 1,
+        };
+        world
+            .report_bent(0, &of, HostOutcome::RolledBack, |told| {
+                told.health = vec![check(true), check(false)]
+            })
+            .await;
+        world.report_bent(1, &of, HostOutcome::RolledBack, |told| told.health = vec![check(true)]).await;
+        for (host, code) in [("web1", "host.unhealthy"), ("web2", "host.failed")] {
+            let told = world.good("GET", &format!("/v1/why/{host}/{}", of.id), ()).await;
+            assert_eq!(
+                (&told["standing"], &told["code"]),
+                (&json!("reported"), &json!(code)),
+                "{}",
+                world.engine
+            );
+        }
+    }
+}
+
+#[actix_web::test]
+async fn each_wave_says_where_its_hosts_stand_and_when_it_opens() {
+    for mut world in World::each(1, 3).await {
+        let base = world.publish("base", "1.0.0").await;
+        let two = |change: &mut Change| {
+            let agents: Vec<_> = change.targets.iter().map(|target| target.agent).collect();
+            let gate = Some(Gate { min_success: 1, max_fail: 0, soak_s: 60 });
+            change.waves = vec![
+                Wave { agents: agents[..1].to_vec(), gate: None },
+                Wave { agents: agents[1..].to_vec(), gate },
+            ];
+        };
+        let of = world.in_review(&base, two).await;
+        let path = format!("/v1/changes/{}/waves", of.id);
+        let waves = async |world: &World| -> Vec<WaveLine> {
+            let lines: Vec<WaveLine> = serde_json::from_value(world.good("GET", &path, ()).await).unwrap();
+            for line in &lines {
+                let parts =
+                    [line.waiting, line.refused, line.running, line.succeeded, line.failed, line.pending];
+                assert_eq!(parts.iter().sum::<u32>(), line.targets, "each host is in one of these: {line:?}");
+            }
+            lines
+        };
+        let before = waves(&world).await;
+        assert_eq!(before.iter().map(|line| line.planned).sum::<u32>(), 3, "{}", world.engine);
+        assert!(before.iter().all(|line| line.open.is_none() && line.waiting == line.targets), "{before:?}");
+        world.approve(&of, "peer").await;
+        world.clock.set(NOW.plus(3_700));
+        let shut = waves(&world).await;
+        assert_eq!((shut[0].wave, shut[0].open, shut[0].gate), (1, Some(true), None));
+        assert_eq!((shut[1].wave, shut[1].open, shut[1].opens), (2, Some(false), None), "{shut:?}");
+        assert!(shut[1].gate.is_some() && shut[1].message.is_some());
+        world.report(0, &of, HostOutcome::Applied).await;
+        let watched = waves(&world).await;
+        assert_eq!((watched[0].succeeded, watched[0].waiting), (1, 0), "{}: {watched:?}", world.engine);
+        assert_eq!(
+            (watched[1].open, watched[1].opens),
+            (Some(false), Some(NOW.plus(3_765))),
+            "until it was watched"
+        );
+        world.clock.set(NOW.plus(3_800));
+        assert_eq!(waves(&world).await[1].open, Some(true));
+        world.refuse(1, &of, Code::PlanDrift, None).await;
+        world.report(2, &of, HostOutcome::RolledBack).await;
+        let last = &waves(&world).await[1];
+        assert_eq!((last.targets, last.refused, last.failed), (2, 1, 1), "{}: {last:?}", world.engine);
+        world.good("POST", "/v1/changes", json!({})).await;
+        assert_eq!(world.good("GET", "/v1/changes/C-2/waves", ()).await, json!([]), "a draft has none");
+        assert_eq!(world.code("GET", "/v1/changes/C-99/waves", ()).await, "change.unknown");
     }
 }

@@ -1,5 +1,6 @@
 //! What waits for a person, and where mail about it goes.
 
+use crate::digest::Digest;
 use crate::ids::{ChangeId, PersonId};
 use crate::time::Timestamp;
 use crate::windows::CalendarName;
@@ -15,6 +16,10 @@ pub enum InboxKind {
     Review,
     /// The person's own change has ended, because nobody approved it in time.
     Expired,
+    /// Somebody objects to the person's own change, and nobody has answered.
+    Objection,
+    /// Hosts refuse at run time what was approved for them.
+    Departed,
     /// A calendar that the person has subscribed to was not read for long.
     CalendarOld,
     /// What was read for it would open closed times, and waits for a word.
@@ -22,13 +27,22 @@ pub enum InboxKind {
 }
 
 impl InboxKind {
-    pub const ALL: &'static [Self] =
-        &[Self::Approve, Self::Review, Self::Expired, Self::CalendarOld, Self::CalendarWaits];
+    pub const ALL: &'static [Self] = &[
+        Self::Approve,
+        Self::Review,
+        Self::Objection,
+        Self::Departed,
+        Self::Expired,
+        Self::CalendarOld,
+        Self::CalendarWaits,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approve => "approve",
             Self::Review => "review",
+            Self::Objection => "objection",
+            Self::Departed => "departed",
             Self::Expired => "expired",
             Self::CalendarOld => "calendar_old",
             Self::CalendarWaits => "calendar_waits",
@@ -54,7 +68,13 @@ pub struct InboxItem {
     pub title: String,
     /// An emergency.
     pub urgent: bool,
-    /// Until when it is of use, when it ended, or since when a calendar is old or waits.
+    /// Which hosts refuse: the class of their approved plans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Digest>,
+    /// How many hosts of that class do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u32>,
+    /// Until when it is of use, when it ended, or since when somebody objects, hosts refuse, or a calendar is old or waits.
     pub due: Timestamp,
     /// When hosts could begin next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,9 +87,14 @@ impl InboxItem {
         self.urgent && self.kind == InboxKind::Approve
     }
 
-    /// What it is about, with what tells it from another time: `C-7 2`, or `freeze` and since when.
+    /// What it is about, with what tells it from another time: `C-7 2` with the class of hosts if it is about one, or
+    /// `freeze` and since when.
     pub fn subject(&self) -> String {
         match (&self.change, &self.calendar) {
+            (Some(change), _) if self.class.is_some() => {
+                let class = self.class.map(|class| class.hex()).unwrap_or_default();
+                format!("{change} {} {class}", self.revision.unwrap_or_default())
+            }
             (Some(change), _) => format!("{change} {}", self.revision.unwrap_or_default()),
             (None, Some(calendar)) => format!("{calendar} {}", self.due),
             (None, None) => self.due.to_string(),

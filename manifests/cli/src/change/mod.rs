@@ -22,6 +22,7 @@ pub mod render;
 pub mod review;
 pub mod series;
 pub mod show;
+mod stages;
 #[cfg(test)]
 pub mod tests;
 mod unseen;

@@ -3,7 +3,7 @@
 use super::forecast::Forecast;
 use super::render::{Style, render};
 use super::review::Review;
-use super::{assessment, conflicts, document, notes};
+use super::{assessment, conflicts, document, notes, stages};
 use crate::author::list::print_json;
 use crate::error::Done;
 use crate::lang::{Lang, Word};
@@ -47,6 +47,7 @@ pub fn print(session: &Session, site: &Site, review: &Review) -> Done {
     assessment::tell(session, review)?;
     conflicts::tell(session, review)?;
     tell_what_counts(session, site, review)?;
+    stages::tell(session, &review.line)?;
     tell_what_moved(session, review)
 }
 

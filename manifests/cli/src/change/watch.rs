@@ -6,6 +6,7 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+use super::stages;
 use crate::error::{Context as _, Done, Failure, Kind};
 use crate::lang::Word;
 use crate::session::Session;
@@ -15,11 +16,13 @@ use shared::change::Change;
 use shared::ids::{AgentId, ChangeId, SiteId};
 use shared::receipt::{HostOutcome, Receipt, open_chained};
 use shared::statement::Statement;
-use shared::wire::{ChangeFile, ProgressPage};
+use shared::wire::{ChangeFile, ProgressPage, WaveLine};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_secs(1);
+/// Waves are asked for less often: the server looks at every host of the change for them.
+const WAVES_PAUSE: Duration = Duration::from_secs(10);
 /// How long a server that does not answer is asked again.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -48,7 +51,15 @@ pub fn run(session: &Session, wanted: &Wanted<'_>) -> Done {
         return Err(Failure::refused(format!("{} is not about that host", wanted.change)));
     }
     let scene = Scene::new(&session.profile.config.site, &change, &targets, &names);
-    let mut watch = Watch { session, wanted, scene, after: wanted.after, shown: false };
+    let in_waves = change.body.waves.len() > 1 && only.is_none();
+    let mut watch = Watch {
+        session,
+        wanted,
+        scene,
+        after: wanted.after,
+        shown: false,
+        waves: in_waves.then(Waves::default),
+    };
     let page = watch.follow()?;
     watch.verdict(&page)
 }
@@ -60,6 +71,15 @@ struct Watch<'a> {
     after: u64,
     /// The first table is out.
     shown: bool,
+    /// Of a change that has waves.
+    waves: Option<Waves>,
+}
+
+/// What was told of waves last, and when they were asked for.
+#[derive(Default)]
+struct Waves {
+    told: Vec<WaveLine>,
+    asked: Option<Instant>,
 }
 
 impl Watch<'_> {
@@ -86,10 +106,31 @@ impl Watch<'_> {
                 self.shown = true;
                 term::print(&self.scene.table(self.session.lang, &self.heading(&page)))?;
             }
-            if self.scene.is_over(&page.state) {
+            let over = self.scene.is_over(&page.state);
+            self.tell_waves(over)?;
+            if over {
                 return Ok(page);
             }
             std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Where the waves stand, when that is otherwise than before.
+    fn tell_waves(&mut self, over: bool) -> Done {
+        let Some(waves) = &mut self.waves else { return Ok(()) };
+        if !over && waves.asked.is_some_and(|at| at.elapsed() < WAVES_PAUSE) {
+            return Ok(());
+        }
+        waves.asked = Some(Instant::now());
+        // They are shown beside what hosts tell; whether the server answers, that tells.
+        let Ok(lines) = self.session.api.waves(self.wanted.change) else { return Ok(()) };
+        if lines == waves.told {
+            return Ok(());
+        }
+        waves.told = lines;
+        match self.wanted.json {
+            true => term::print_json(&format!("{}\n", serde_json::json!({ "waves": waves.told }))),
+            false => term::print(&stages::table(&waves.told, self.session.lang, &window::zone(None)?)),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns their order and which of them stand. Never: what becomes of a change; a note starts nothing and stops nothing.
 
 mod api;
+mod concerned;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use shared::digest::Digest;
 use shared::ids::{ChangeId, PersonId, YearNumber};
 use shared::ledger::LeafKind;
 use shared::limits;
-use shared::note::{ChangeNote, LinkKind, Said, is_settled};
+use shared::note::{ChangeNote, LinkKind, Said, is_settled, open_objections};
 use shared::time::Timestamp;
 use shared::wire::ChangeNotes;
 
@@ -100,6 +101,9 @@ fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<
         };
         return Err(refusal.with("change", &row.id).with("number", number).with("kind", wanted).into());
     }
+    if let Said::Objection { speaks_for: Some(name), .. } = said {
+        return concerned::check(tx, row, name);
+    }
     let Said::Link { relation, to } = said else { return Ok(()) };
     let other: ChangeId = match to.parse() {
         Ok(_) if *relation == LinkKind::External => return Ok(()),
@@ -111,6 +115,27 @@ fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<
         return Err(Refusal::unprocessable("note.own_link").with("change", &row.id).into());
     }
     changes::get(tx, &other).map(drop)
+}
+
+/// Open changes with objections that nobody has answered: how many, and when the first of them was made.
+pub fn list_objected(tx: &mut Conn) -> Result<Vec<(Row, u32, Timestamp)>, Error> {
+    use shared::lifecycle::State;
+    let open = [State::Draft, State::InReview, State::Approved, State::Running, State::Halted, State::Review];
+    let rows = changes::list_in(tx, &open)?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let counts = count_open_objections(tx, &ids)?;
+    let mut found = Vec::new();
+    for row in rows {
+        let count = counts.get(&row.id).copied().unwrap_or_default();
+        if count == 0 {
+            continue;
+        }
+        let notes = list(tx, &row.id)?;
+        if let Some(first) = open_objections(&notes).first() {
+            found.push((row, count, first.at));
+        }
+    }
+    Ok(found)
 }
 
 /// All notes on a change, by number, as they were written.

@@ -34,13 +34,44 @@ async fn run(world: &mut World, kind: ChangeType, outcomes: &[HostOutcome]) -> R
     of
 }
 
+/// Who speaks for something speaks for what the change is about, what is near it, or as who answers for that.
+#[actix_web::test]
+async fn whoever_objects_speaks_for_something_that_is_near_the_change() {
+    for mut world in World::each(1, 2).await {
+        let items = json!([
+            { "item": "service:shop", "declared": { "owner": "sales" }, "relations": [{ "kind": "runs_on", "to": "host:web1" }] },
+            { "item": "service:desk", "declared": { "owner": "office" }, "relations": [{ "kind": "depends_on", "to": "service:shop" }] },
+            { "item": "service:far", "declared": { "owner": "elsewhere" }, "relations": [{ "kind": "runs_on", "to": "host:web2" }] },
+        ]);
+        world.good("POST", "/v1/declarations", json!({ "reason": "x", "items": items })).await;
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |change| change.targets.truncate(1)).await;
+        let draft = world.good("POST", "/v1/changes", json!({})).await["change_id"].clone();
+        let draft = draft.as_str().unwrap().to_owned();
+        let says = |name: &str| json!({"kind": "objection", "text": "no", "speaks_for": name});
+        let path = |id: &str| format!("/v1/changes/{id}/comments");
+        for name in ["host:web1", "service:shop", "service:desk", "sales", "office"] {
+            world.good("POST", &path(of.id.as_str()), says(name)).await;
+        }
+        for name in ["host:web2", "service:far", "service:none", "elsewhere", "nobody", "everything:x"] {
+            let code = world.code("POST", &path(of.id.as_str()), says(name)).await;
+            assert_eq!(code, "note.not_concerned", "{}: {name}", world.engine);
+        }
+        // Of a draft nobody knows yet what it is about.
+        world.good("POST", &path(&draft), says("service:far")).await;
+        world.good("POST", &path(&draft), says("elsewhere")).await;
+        assert_eq!(world.code("POST", &path(&draft), says("service:none")).await, "note.not_concerned");
+        assert_eq!(world.code("POST", &path(&draft), says("nobody")).await, "note.not_concerned");
+    }
+}
+
 #[actix_web::test]
 async fn objections_stay_open_until_somebody_answers_and_hold_nothing_up() {
     for mut world in World::each(1, 1).await {
         let base = world.publish("base", "1.0.0").await;
         let of = world.in_review(&base, |_| ()).await;
         let comments = format!("/v1/changes/{}/comments", of.id);
-        let objection = json!({"kind": "objection", "text": "not on a Friday", "speaks_for": "service:shop"});
+        let objection = json!({"kind": "objection", "text": "not on a Friday", "speaks_for": "host:web1"});
         assert_eq!(world.good("POST", &comments, &objection).await["number"], 1);
         assert_eq!(
             world.good("POST", &comments, json!({"kind": "comment", "text": "ok"})).await["number"],

@@ -76,6 +76,7 @@ diesel::table! {
         succeeded -> Nullable<Bool>,
         wave -> Integer,
         summary -> Nullable<Binary>,
+        unhealthy -> Bool,
     }
 }
 
@@ -510,6 +511,8 @@ pub struct Target {
     pub report: Option<Vec<u8>>,
     pub succeeded: Option<bool>,
     pub wave: i32,
+    /// It failed by its health checks.
+    pub unhealthy: bool,
 }
 
 impl Target {
@@ -524,6 +527,7 @@ type TargetColumns = (
     change_target::report,
     change_target::succeeded,
     change_target::wave,
+    change_target::unhealthy,
 );
 const TARGET: TargetColumns = (
     change_target::agent,
@@ -531,6 +535,7 @@ const TARGET: TargetColumns = (
     change_target::report,
     change_target::succeeded,
     change_target::wave,
+    change_target::unhealthy,
 );
 
 pub(super) fn find_target(tx: &mut Conn, change: &Digest, agent: AgentId) -> QueryResult<Option<Target>> {
@@ -570,12 +575,13 @@ pub(super) fn update_report(
     change: &Digest,
     agent: AgentId,
     report: &Digest,
-    (succeeded, summary): (Option<bool>, Option<Vec<u8>>),
+    (succeeded, unhealthy, summary): (Option<bool>, bool, Option<Vec<u8>>),
 ) -> QueryResult<usize> {
     diesel::update(change_target::table.find((change.0.as_slice(), agent.to_string())))
         .set((
             change_target::report.eq(report.0.as_slice()),
             change_target::succeeded.eq(succeeded),
+            change_target::unhealthy.eq(unhealthy),
             change_target::summary.eq(summary),
         ))
         .execute(tx)

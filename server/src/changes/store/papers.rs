@@ -11,6 +11,7 @@ use shared::digest::Digest;
 use shared::ids::{AgentId, HostClass};
 use shared::plan::{Plan, PlanSet};
 use shared::receipt::Refusal;
+use shared::refusal::Code;
 use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::Timestamp;
@@ -209,6 +210,37 @@ pub(in crate::changes) fn list_plan_sets(tx: &mut Conn, change: &Digest) -> Resu
     found.iter().map(|bytes| digest(bytes)).collect()
 }
 
+/// When a plan set of this revision was approved first.
+pub(in crate::changes) fn find_plan_set_time(
+    tx: &mut Conn,
+    change: &Digest,
+    set: &Digest,
+) -> QueryResult<Option<i64>> {
+    let row = change_plan_set::table.find(set.0.as_slice());
+    let row = row.filter(change_plan_set::change.eq(change.0.as_slice()));
+    row.select(change_plan_set::stored).first(tx).optional()
+}
+
+/// When a plan arrived.
+pub(in crate::changes) fn find_plan_time(tx: &mut Conn, plan: &Digest) -> QueryResult<Option<i64>> {
+    change_plan::table.find(plan.0.as_slice()).select(change_plan::stored).first(tx).optional()
+}
+
+/// The class of each of these plans, and when its host made it.
+pub(in crate::changes) fn list_plan_classes(
+    tx: &mut Conn,
+    plans: &[&[u8]],
+) -> QueryResult<HashMap<Vec<u8>, (Vec<u8>, i64)>> {
+    let mut all = HashMap::new();
+    for some in plans.chunks(ROWS) {
+        let rows = change_plan::table.filter(change_plan::statement.eq_any(some));
+        let columns = (change_plan::statement, change_plan::class, change_plan::made);
+        let found: Vec<(Vec<u8>, Vec<u8>, i64)> = rows.select(columns).load(tx)?;
+        all.extend(found.into_iter().map(|(statement, class, made)| (statement, (class, made))));
+    }
+    Ok(all)
+}
+
 /// True the first time, false on a replay.
 pub(in crate::changes) fn record_approval(
     tx: &mut Conn,
@@ -316,6 +348,18 @@ pub(in crate::changes) fn find_refusal(
     let rows = change_refusal::table.filter(change_refusal::change.eq(change.0.as_slice()));
     let rows = rows.filter(change_refusal::agent.eq(agent.to_string()));
     rows.order(change_refusal::seq.desc()).select(REFUSAL).first(tx).optional()
+}
+
+/// Those with one of these codes about a revision, by host and place in its chain.
+pub(in crate::changes) fn list_refusals_of(
+    tx: &mut Conn,
+    change: &Digest,
+    codes: &[Code],
+) -> QueryResult<Vec<RefusalRow>> {
+    let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    let rows = change_refusal::table.filter(change_refusal::change.eq(change.0.as_slice()));
+    let rows = rows.filter(change_refusal::code.eq_any(codes));
+    rows.order((change_refusal::agent, change_refusal::seq)).select(REFUSAL).load(tx)
 }
 
 /// All of them about a revision, by host and place in its chain.

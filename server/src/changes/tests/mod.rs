@@ -9,6 +9,7 @@ mod models;
 mod retired;
 mod series;
 mod twice;
+mod unapproved;
 pub(crate) mod world;
 
 use crate::kernel::error::Error;

@@ -222,6 +222,36 @@ pub fn reached(tx: &mut Conn, of: &[CiId]) -> Result<Wide, Error> {
     })
 }
 
+/// The number of this entry, if it is there.
+///
+/// # Errors
+/// `ci.ambiguous`.
+pub fn find_declared(tx: &mut Conn, item: &CiRef) -> Result<Option<i64>, Error> {
+    Ok(store::resolve(tx, &BTreeSet::from([item]))?.into_values().next())
+}
+
+/// Whether somebody of this name is declared to answer for one of these entries.
+pub fn is_owner(tx: &mut Conn, of: &BTreeSet<i64>, name: &str) -> Result<bool, Error> {
+    let ids: Vec<i64> = of.iter().copied().collect();
+    Ok(store::newest(tx, &ids)?.values().any(|(_, said)| said.owner.as_deref() == Some(name)))
+}
+
+/// Whether somebody of this name is declared to answer for anything.
+pub fn is_any_owner(tx: &mut Conn, name: &str) -> Result<bool, Error> {
+    let (mut from, mut ids) = (0, store::page(tx, 0, PAGE)?);
+    while let Some(last) = ids.last().copied() {
+        if is_owner(tx, &ids.iter().copied().collect(), name)? {
+            return Ok(true);
+        }
+        if last.cast_unsigned() <= from {
+            break;
+        }
+        from = last.cast_unsigned();
+        ids = store::page(tx, from + 1, PAGE)?;
+    }
+    Ok(false)
+}
+
 /// These entries and all that they stand on, at most `most`; `None` where it is more, or further than relations are walked.
 pub fn serving(tx: &mut Conn, starts: &[i64], most: usize) -> Result<Option<Vec<i64>>, Error> {
     all_of(tx, starts, Way::Needs, most)

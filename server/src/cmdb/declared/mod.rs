@@ -8,6 +8,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Far, Page, reached, relying, routes, serving};
+pub use api::{Far, Page, find_declared, is_any_owner, is_owner, reached, relying, routes, serving};
 pub(super) use store::insert;
 pub use store::{find, find_at, hosts, relations, relations_at};

@@ -229,6 +229,8 @@ pub(super) const CHANGES: &[Route] = &[
     .answers(&[answer(200, "the note", json::<shared::note::ChangeNote>())])
     .refuses(&[
         "change.unknown",
+        "ci.ambiguous",
+        "note.not_concerned",
         "note.settled",
         "note.text",
         "note.too_many",
@@ -276,6 +278,15 @@ pub(super) const CHANGES: &[Route] = &[
     .query::<rollout::Of>()
     .answers(&[answer(200, "hosts that wait for the same, most first", json::<Vec<wire::Waiting>>())])
     .refuses(&["change.unknown", "number.none", "number.unknown"]),
+    route(
+        ("GET", "/v1/changes/{change}/waves"),
+        "countWaves",
+        may::<Read>(),
+        "Counts where the hosts of each wave of a change stand, and says when its gate opens.",
+    )
+    .parts(&[change("change")])
+    .answers(&[answer(200, "the waves in their order", json::<Vec<wire::WaveLine>>())])
+    .refuses(&["change.unknown"]),
     route(("POST", "/agent/v1/plans"), "sendPlan", HOST, "Takes in a Plan that its host signed.")
         .takes(json::<Envelope>())
         .answers(DONE)

@@ -211,7 +211,7 @@ async fn people_get_what_is_described() {
         shared::strict::to_json(&world.sign(world.change(&draft.parse().unwrap(), 1, &base)).envelope);
     let secret = Digest::of(b"program");
     let token = json!({ "name": "x", "scopes": ["read"], "days": 3, "token_sha256": secret });
-    let objection = json!({ "kind": "objection", "text": "not yet", "speaks_for": "service:shop" });
+    let objection = json!({ "kind": "objection", "text": "not yet", "speaks_for": "host:web1" });
     let link = json!({ "kind": "link", "relation": "relates", "to": draft });
     let line = call("GET", "/v1/findings", vec![]).await.json()["findings"][0].clone();
     let until = shared::time::Timestamp(NOW.0 + 86_400 * 30);
@@ -331,6 +331,8 @@ async fn people_get_what_is_described() {
         ("DELETE", "/v1/webhooks/chat".into(), vec![], 204),
         ("DELETE", "/v1/webhooks/chat".into(), vec![], 404),
         ("GET", format!("/v1/waiting?change={id}"), vec![], 200),
+        ("GET", format!("/v1/changes/{id}/waves"), vec![], 200),
+        ("GET", "/v1/changes/C-999/waves".into(), vec![], 404),
         // And refusals.
         ("GET", "/v1/waiting?change=C-999".into(), vec![], 404),
         ("GET", "/v1/cis?q=odd:x".into(), vec![], 422),

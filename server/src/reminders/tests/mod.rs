@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shared::change::ChangeType;
 use shared::news::{News, NewsKind};
 use shared::receipt::HostOutcome;
+use shared::refusal::Code;
 use shared::time::Timestamp;
 use smtp::{Got, MailBox, Says, Way};
 use std::sync::Arc;
@@ -75,8 +76,13 @@ async fn told(world: &World) -> Vec<News> {
     };
     let bodies = world.node.db.write("test", take).await.unwrap();
     let all = bodies.iter().map(|body| serde_json::from_str::<News>(body).unwrap());
-    let own =
-        [NewsKind::ApprovalReminder, NewsKind::ReviewOverdue, NewsKind::CalendarOld, NewsKind::CalendarWaits];
+    let own = [
+        NewsKind::ApprovalReminder,
+        NewsKind::ReviewOverdue,
+        NewsKind::ChangeRefused,
+        NewsKind::CalendarOld,
+        NewsKind::CalendarWaits,
+    ];
     all.filter(|news| own.contains(&news.kind)).collect()
 }
 
@@ -473,5 +479,94 @@ async fn of_a_calendar_that_is_old_or_waits_its_subscriber_hears_once() {
             );
         }
         assert_eq!(inbox().await[0]["due"], json!(Timestamp(since)), "it waits on");
+    }
+}
+
+/// Hosts stop and ask: who asked for the change and who approved it hear once for each class, until it is over.
+#[actix_web::test]
+async fn hosts_that_refuse_what_was_approved_are_in_the_inbox_once_for_each_class() {
+    for mut world in World::each(1, 3).await {
+        let mail = with_mail(&mut world, Way::Plain).await;
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        let peer = world.token("peer", "member").await;
+        address(&world, "peer", "de").await;
+        // Why it had no plan at first is over with the plan.
+        world.clock.set(NOW.plus(-10));
+        world.refuse(2, &of, Code::PlanFailed, None).await;
+        world.clock.set(NOW);
+        world.approve(&of, "peer").await;
+        let departed = async |world: &World| {
+            let all = world.good("GET", "/v1/inbox", ()).await;
+            let all = all.as_array().unwrap().iter().filter(|item| item["kind"] == "departed").cloned();
+            all.collect::<Vec<_>>()
+        };
+        let day = Timestamp((NOW.0.div_euclid(DAY) + 1) * DAY + 6 * 3_600);
+        world.clock.set(day);
+        turn(&world).await.unwrap();
+        assert_eq!(departed(&world).await, [] as [Value; 0], "{}", world.engine);
+        world.refuse(0, &of, Code::WaveGate, None).await;
+        assert_eq!(departed(&world).await, [] as [Value; 0], "{}: it only waits", world.engine);
+        world.refuse(0, &of, Code::PlanDrift, None).await;
+        world.clock.set(day.plus(60));
+        world.refuse(1, &of, Code::PlanRoom, None).await;
+        let items = departed(&world).await;
+        assert_eq!(items.len(), 1, "{}: one class {items:?}", world.engine);
+        let item = &items[0];
+        assert_eq!((&item["hosts"], &item["change"], &item["due"]), (&json!(2), &json!(of.id), &json!(day)));
+        assert!(item["class"].is_string());
+        assert!(
+            waits(&world, &peer).await.iter().any(|item| item["kind"] == "departed"),
+            "who approved as well"
+        );
+        for n in 1..4 {
+            turn(&world).await.unwrap();
+            world.clock.set(day.plus(n * DAY));
+        }
+        let news = told(&world).await;
+        let news: Vec<_> = news.iter().filter(|news| news.kind == NewsKind::ChangeRefused).collect();
+        assert_eq!(news.len(), 1, "{}: {news:?}", world.engine);
+        assert_eq!(news[0].about.change.as_ref(), Some(&of.id));
+        let got = mail.take();
+        assert_eq!(got.len(), 1, "{}: {got:?}", world.engine);
+        let text = read(&got[0]);
+        assert!(text.contains("assent waiting C-1\n"), "{text}");
+        assert!(text.contains("die ablehnen: 2"), "{text}");
+        world.clock.set(NOW.plus(3_700));
+        world.report(0, &of, HostOutcome::Applied).await;
+        assert_eq!(departed(&world).await[0]["hosts"], 1, "{}", world.engine);
+        world.report(1, &of, HostOutcome::Applied).await;
+        assert_eq!(departed(&world).await, [] as [Value; 0], "{}: they have run it", world.engine);
+    }
+}
+
+#[actix_web::test]
+async fn an_objection_waits_for_the_author_until_somebody_answers() {
+    for mut world in World::each(1, 1).await {
+        let base = world.publish("base", "1.0.0").await;
+        let of = world.in_review(&base, |_| {}).await;
+        let peer = world.token("peer", "member").await;
+        let objected = async |world: &World| {
+            let all = world.good("GET", "/v1/inbox", ()).await;
+            let all = all.as_array().unwrap().iter().filter(|item| item["kind"] == "objection").cloned();
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(objected(&world).await, [] as [Value; 0]);
+        let comments = format!("/v1/changes/{}/comments", of.id);
+        world.clock.set(NOW.plus(60));
+        world
+            .good("POST", &comments, json!({"kind": "objection", "text": "no", "speaks_for": "host:web1"}))
+            .await;
+        world.clock.set(NOW.plus(120));
+        world.good("POST", &comments, json!({"kind": "objection", "text": "never"})).await;
+        let items = objected(&world).await;
+        assert_eq!(items.len(), 1, "{}: {items:?}", world.engine);
+        assert_eq!((&items[0]["change"], &items[0]["due"]), (&json!(of.id), &json!(NOW.plus(60))));
+        let others = waits(&world, &peer).await;
+        assert!(others.iter().all(|item| item["kind"] != "objection"), "it is the author's to answer");
+        for number in [1, 2] {
+            world.good("POST", &comments, json!({"kind": "answer", "to": number, "text": "moved"})).await;
+        }
+        assert_eq!(objected(&world).await, [] as [Value; 0], "{}", world.engine);
     }
 }

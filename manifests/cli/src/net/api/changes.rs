@@ -12,7 +12,7 @@ use shared::strict;
 use shared::time::Interval;
 use shared::wire::{
     Addition, Approve, Assessment, ChangeFile, ChangeLine, ChangeNotes, CourseStep, Kpis, ProgressPage,
-    Remark, SeriesLine, Waiting, Why,
+    Remark, SeriesLine, Waiting, WaveLine, Why,
 };
 
 /// What a change is asked to do.
@@ -178,6 +178,11 @@ impl Client {
     pub fn waiting(&self, id: Option<&ChangeId>) -> Done<Vec<Waiting>> {
         let path = id.map_or("/v1/waiting".to_owned(), |id| format!("/v1/waiting?change={id}"));
         self.read("what hosts wait for", &Request::get(&path, LARGE))
+    }
+
+    /// Where the hosts of each wave stand.
+    pub fn waves(&self, id: &ChangeId) -> Done<Vec<WaveLine>> {
+        self.read("the waves", &Request::get(&format!("/v1/changes/{id}/waves"), LARGE))
     }
 
     pub fn assessment(&self, id: &ChangeId) -> Done<Assessment> {

@@ -260,12 +260,23 @@ impl World {
 
     /// The host's receipt for the change, sent and proven.
     pub async fn report(&mut self, n: usize, of: &Reviewed, outcome: HostOutcome) -> Digest {
-        self.report_as(n, of, outcome, None).await
+        self.report_as(n, of, outcome, None, |_| {}).await
+    }
+
+    /// The same with something else in the receipt.
+    pub async fn report_bent(
+        &mut self,
+        n: usize,
+        of: &Reviewed,
+        outcome: HostOutcome,
+        bend: impl FnOnce(&mut Receipt),
+    ) -> Digest {
+        self.report_as(n, of, outcome, None, bend).await
     }
 
     /// The same of a correction that answers this finding of the host; the server has heard of it.
     pub async fn correct(&mut self, n: usize, of: &Reviewed, outcome: HostOutcome, finding: u64) -> Digest {
-        let receipt = self.report_as(n, of, outcome, Some(finding)).await;
+        let receipt = self.report_as(n, of, outcome, Some(finding), |_| {}).await;
         let (db, now) = (self.node.db.clone(), self.now());
         crate::findings::hear(&db, now).await.unwrap();
         receipt
@@ -315,6 +326,7 @@ impl World {
         of: &Reviewed,
         outcome: HostOutcome,
         corrects: Option<u64>,
+        bend: impl FnOnce(&mut Receipt),
     ) -> Digest {
         let head = self.checkpoint().await;
         let policy = self.read(manifests::policy).await;
@@ -325,7 +337,7 @@ impl World {
         header.log_seen = Some(LogSeen { origin: head.origin.to_string(), size: head.size, root: head.root });
         let approvals = self.approvals_of(&of.change.digest).await;
         let breakglass = self.breaks_glass(&approvals).await;
-        let body = Receipt {
+        let mut body = Receipt {
             change: of.change.digest,
             wave: u32::try_from(of.change.body.wave_of(host.agent()).unwrap_or_default()).unwrap(),
             interval: match corrects {
@@ -341,6 +353,7 @@ impl World {
             breakglass,
             ..self.receipt(header, plan, outcome)
         };
+        bend(&mut body);
         let receipt = Statement::sign(body, &host.key);
         host.prev = Some(receipt.digest);
         self.send_with(&host, &receipt.envelope, Summary::signed(&receipt, &host.key)).await;
