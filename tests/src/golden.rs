@@ -65,7 +65,7 @@ fn is_weekday(word: &str) -> bool {
 /// `2026-11-21`, or with a time behind T.
 fn is_moment(word: &str) -> bool {
     let shape: String = word
-        .trim_start_matches('(')
+        .trim_start_matches(OPENS)
         .chars()
         .take(10)
         .map(|c| if c.is_ascii_digit() { '9' } else { c })

@@ -3,7 +3,7 @@
 //! `C1`, `C2`, … stand for changes in the order in which a scenario names them. A step that must be refused is
 //! written as `refused "TEXT" STEP`, and one that must print something as `says "TEXT" STEP`. `prints STEP` has the whole output
 //! as its block, with `TIME` and `ID` in the place of what differs from run to run. `file NAME` writes a file of the person from its
-//! block; `@NAME` is its path.
+//! block; `@NAME` is its path. `THIS-YEAR` is the period of the current year.
 
 use crate::apt::{Package, Repository};
 use crate::check;
@@ -172,6 +172,7 @@ impl Run<'_> {
     fn command(&self, words: &[&str]) -> Vec<String> {
         let id = |alias: &str| match (alias, &self.feed) {
             ("FEED", Some((feed, _))) => feed.url.clone(),
+            ("THIS-YEAR", _) => this_year(self.world.now()),
             (name, _) if name.starts_with('@') => self.world.path(&name[1..]).display().to_string(),
             _ => self.changes.get(alias).cloned().unwrap_or_else(|| alias.to_owned()),
         };
@@ -474,6 +475,12 @@ impl Run<'_> {
             format!("{alias} has plan classes of {:?} hosts, {} plans", line.plan_classes, line.plans),
         )
     }
+}
+
+/// As a period from its first day to the first of the next.
+fn this_year(now: Timestamp) -> String {
+    let year: u32 = now.to_string().split('-').next().and_then(|year| year.parse().ok()).unwrap();
+    format!("{year}-01-01..{}-01-01", year + 1)
 }
 
 /// `+90m`, `-2h`, `+1825d`.

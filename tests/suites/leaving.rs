@@ -28,7 +28,8 @@ on_both! {
         world.tick("b1");
         let new = world.hosts["b1"].agent();
         let said = world.assent(&["ci", "succeed", "a1", "b1", "--reason", "its disk had failed", "--json"]).ok();
-        let line: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let line = &told["written"][0]["now"];
         let id = line["change_id"].as_str().unwrap().to_owned();
         world.submit(&id);
         // Whoever wants it is not enough, and no host is asked about it.

@@ -141,6 +141,8 @@ pub enum OnlineCommand {
         /// Publish a version below the highest one that is published
         #[arg(long)]
         older: bool,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Large files that manifests name by digest
     #[command(subcommand)]

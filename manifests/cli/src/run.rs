@@ -86,7 +86,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             let behind = proxy.then_some(site::Behind { authorities: proxy_ca.as_deref() });
             site::token(session, &host_class, &label, minutes, behind.as_ref())
         }
-        Do::Publish { file, older } => publish::run(session, &file, older),
+        Do::Publish { file, older, json } => publish::run(session, &file, older, json.json),
         Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
         Do::Report(ReportCommand::Kpi { period, json }) => kpi::show(session, &period, json),

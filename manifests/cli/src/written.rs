@@ -63,12 +63,17 @@ impl Outcome {
     }
 }
 
-/// One thing was written: told as JSON, or in the words for people.
-pub fn tell(json: bool, written: Written, words: &str) -> Done {
+/// Several things were written at once.
+pub fn tell_all(json: bool, written: Vec<Written>, words: &str) -> Done {
     match json {
-        true => Outcome { written: vec![written], refused: Vec::new() }.print(),
+        true => Outcome { written, refused: Vec::new() }.print(),
         false => term::print(words),
     }
+}
+
+/// One thing was written: told as JSON, or in the words for people.
+pub fn tell(json: bool, written: Written, words: &str) -> Done {
+    tell_all(json, vec![written], words)
 }
 
 #[cfg(test)]

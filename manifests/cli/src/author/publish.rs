@@ -6,8 +6,8 @@ use crate::files;
 use crate::net::api::Publish;
 use crate::profile::KeyUse;
 use crate::session::Session;
-use crate::term;
 use crate::trust::Site;
+use crate::written::{self, Written};
 use shared::admit::verify_publication;
 use shared::keys::SigningKey;
 use shared::limits;
@@ -18,7 +18,7 @@ use shared::tuf::writer;
 use shared::tuf::{Signed, TargetFile, TargetName, Targets};
 use std::path::Path;
 
-pub fn run(session: &Session, path: &Path, older: bool) -> Done {
+pub fn run(session: &Session, path: &Path, older: bool, json: bool) -> Done {
     let site = session.site()?;
     let (statement, key) = statement(session, path)?;
     verify_publication(&site.policy, &statement.to_bytes(), session.now)
@@ -28,14 +28,16 @@ pub fn run(session: &Session, path: &Path, older: bool) -> Done {
     let target = TargetName::manifest(&team, &manifest.name, &manifest.version);
     let content = site.content(&team)?;
     if let Some(listed) = content.as_ref().and_then(|content| content.targets.get(&target)) {
-        return already_there(session, &site, &statement, listed);
+        return already_there(session, &site, &statement, (listed, json));
     }
     check_order(&site, &statement, older)?;
     let next = next_content(content, target, &statement, session.now)?;
     let signed = Signed::by(next, &[&key]).to_bytes();
     let text = std::str::from_utf8(&signed).or_fault("the new metadata is not text")?;
     session.api.publish(&Publish { team: &team, content: text, target: Some(&statement.envelope), older })?;
-    term::print(&format!("{id} is published by team {team}\n  statement  {}\n", statement.digest))
+    let words = format!("{id} is published by team {team}\n  statement  {}\n", statement.digest);
+    let now = serde_json::json!({ "team": team, "statement": statement.digest });
+    written::tell(json, Written::of("manifest", &id, &now)?, &words)
 }
 
 /// A signed file as it is; a YAML file is compiled and signed now.
@@ -54,17 +56,23 @@ fn statement(session: &Session, path: &Path) -> Done<(Statement<Publication>, Si
 }
 
 /// Publishing the same manifest again changes nothing; another content under the same version never goes.
-fn already_there(session: &Session, site: &Site, new: &Statement<Publication>, listed: &TargetFile) -> Done {
+fn already_there(
+    session: &Session,
+    site: &Site,
+    new: &Statement<Publication>,
+    (listed, json): (&TargetFile, bool),
+) -> Done {
     let manifest = &new.body.manifest;
     let published = site.manifest(&session.api, &manifest.team, &manifest.name, &manifest.version)?;
     let same =
         listed.hashes.sha256 == TargetFile::of(&new.to_bytes()).hashes.sha256 || published.get() == manifest;
     if same {
-        return term::print(&format!(
+        let words = format!(
             "{} is published already; nothing was changed\n  statement  {}\n",
             manifest.id(),
             published.digest()
-        ));
+        );
+        return written::tell_all(json, Vec::new(), &words);
     }
     Err(Failure::refused(format!("{} is published with other contents", manifest.id()))
         .why("a published version never changes, because approvals and receipts name it")

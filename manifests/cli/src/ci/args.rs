@@ -156,9 +156,8 @@ pub struct Wording {
     /// Make the next revision of this change; it is about the hosts that are named now
     #[arg(long, value_name = "ID")]
     pub revise: Option<shared::ids::ChangeRef>,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 /// Which hosts, by the facts that they reported last.

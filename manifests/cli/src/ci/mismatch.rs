@@ -1,9 +1,11 @@
 //! `assent ci mismatch …`: where what is declared and what hosts report do not fit together. The server's word.
 
+use crate::args::AsJson;
 use crate::author::list::print_json;
 use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{term, text, window};
 use clap::{Args, Subcommand};
 use shared::time::Timestamp;
@@ -56,6 +58,8 @@ pub struct Judged {
     /// Why; kept with it
     #[arg(long)]
     reason: String,
+    #[command(flatten)]
+    json: AsJson,
 }
 
 pub fn run(session: &Session, command: &MismatchCommand) -> Done {
@@ -88,7 +92,8 @@ fn judge(session: &Session, judged: &Judged, disposition: Disposition, until: Op
         line.disposition = disposition;
         line.reason = Some(judged.reason.clone());
     });
-    term::print(&told(session, &known)?)
+    let written = known.iter().map(|line| Written::of("mismatch", line.id, line)).collect::<Done<_>>()?;
+    written::tell_all(judged.json.json, written, &told(session, &known)?)
 }
 
 fn told(session: &Session, found: &[MismatchLine]) -> Done<String> {

@@ -2,12 +2,12 @@
 //! their entries with another key. Each host is known by its own signed enrolment, verified here first.
 
 use super::args::{Retire, Succeed, Wording};
-use crate::author::list::print_json;
 use crate::change::hosts::{Chosen, find, proven};
 use crate::change::record::{self, Kind, Words};
 use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{term, text};
 use shared::change::{Change, Target};
 use shared::digest::Digest;
@@ -80,8 +80,8 @@ fn draft(session: &Session, wording: &Wording, title: &str, mut pairs: Vec<Pair>
         change.retiring(pairs.iter().map(|(host, follows)| (named(host), follows.as_ref().map(named))))
     };
     let (change, line) = record::draft(session, Kind::Retirement, &words, about)?;
-    if wording.json {
-        return print_json(&line);
+    if wording.json.json {
+        return written::tell(true, Written::of("change", &change.change_id, &line)?, "");
     }
     let (id, state, title) = (&change.change_id, text::clean(&line.state), text::clean(&change.title));
     let mut out = format!("{id} revision {} is {state}: {title}\n", change.revision);

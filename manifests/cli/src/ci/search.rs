@@ -6,6 +6,7 @@ use crate::change::pairs;
 use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{term, text, window};
 use clap::Subcommand;
 use shared::search::Query;
@@ -33,6 +34,8 @@ pub enum SearchCommand {
         /// What it is for
         #[arg(long, default_value = "")]
         about: String,
+        #[command(flatten)]
+        json: crate::args::AsJson,
     },
     /// Remove a saved search that no other one uses
     #[command(after_help = "Example: assent ci search remove old-ssl")]
@@ -110,9 +113,10 @@ pub fn run(session: &Session, command: &SearchCommand) -> Done {
             }));
             term::print(&text::table(&rows))
         }
-        SearchCommand::Save { name, query, about } => {
-            let query = read(query)?.to_string();
-            session.api.save_search(name, &PutSearch { query, about: about.clone() })
+        SearchCommand::Save { name, query, about, json } => {
+            let put = PutSearch { query: read(query)?.to_string(), about: about.clone() };
+            session.api.save_search(name, &put)?;
+            written::tell(json.json, Written::of("search", name, &put)?, "")
         }
         SearchCommand::Remove { name } => session.api.forget_search(name),
     }

@@ -1,5 +1,6 @@
 //! Arguments of `assent finding …`.
 
+use crate::args::AsJson;
 use clap::{ArgGroup, Args, Subcommand};
 use shared::ids::ChangeRef;
 
@@ -126,6 +127,8 @@ pub struct Judgement {
     /// Also all open findings that are equal to one of these, on whichever host
     #[arg(long)]
     pub like: bool,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,6 +156,8 @@ pub enum RuleCommand {
         /// When somebody looks again: a time, or so long from now on (s, m, h, d, w)
         #[arg(long, value_name = "TIME")]
         until: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// End a rule; what it covered is open again
     #[command(after_help = "Example: assent finding rule remove 3")]

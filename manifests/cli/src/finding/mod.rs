@@ -8,6 +8,7 @@ use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{term, text, window};
 use args::{FindingCommand, Judgement, RuleCommand, Shown};
 use jiff::tz::TimeZone;
@@ -221,6 +222,8 @@ fn judge(
 ) -> Done {
     let findings = chosen(session, judgement)?;
     let count = findings.len();
+    let now = serde_json::json!({ "disposition": disposition, "reason": judgement.reason });
+    let written = findings.keys().map(|id| Written::of("finding", id, &now)).collect::<Done<_>>()?;
     session.api.dispose(&Dispose {
         findings: findings.into_values().collect(),
         disposition,
@@ -228,7 +231,8 @@ fn judge(
         change: change.cloned(),
         until,
     })?;
-    term::print(&format!("{count} {}: {}\n", session.lang.word(Word::FindingsAre), disposition.as_str()))
+    let words = format!("{count} {}: {}\n", session.lang.word(Word::FindingsAre), disposition.as_str());
+    written::tell_all(judgement.json.json, written, &words)
 }
 
 /// The findings that are named, each with how it looks, and on request the open ones that are equal to them.
@@ -261,7 +265,7 @@ fn rule(session: &Session, command: &RuleCommand) -> Done {
             rows.extend(rules.iter().map(|rule| rule_row(rule, session.lang, &zone)));
             term::print(&text::table(&rows))
         }
-        RuleCommand::Add { resource, manifest, reason, until } => {
+        RuleCommand::Add { resource, manifest, reason, until, json } => {
             let rule = NewIgnoreRule {
                 manifest: manifest.clone(),
                 resource: resource.clone(),
@@ -270,7 +274,8 @@ fn rule(session: &Session, command: &RuleCommand) -> Done {
             };
             let made = session.api.add_rule(&rule)?;
             let zone = window::zone(None)?;
-            term::print(&text::table(&[rule_row(&made, session.lang, &zone)]))
+            let words = text::table(&[rule_row(&made, session.lang, &zone)]);
+            written::tell(json.json, Written::of("rule", made.id, &made)?, &words)
         }
         RuleCommand::Remove { rule } => session.api.remove_rule(*rule),
     }

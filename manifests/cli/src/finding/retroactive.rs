@@ -6,6 +6,7 @@ use super::{checked, chosen};
 use crate::change::record::{self, Kind, Words};
 use crate::error::{Done, Failure};
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{term, text};
 use shared::change::{Change, Target};
 use shared::finding::Finding;
@@ -35,7 +36,8 @@ pub fn draft(session: &Session, judgement: &Judgement, draft: &Draft) -> Done {
         |change: Change| change.accepting(found.values().map(|(_, said)| (target(said), said.digest)));
     let (change, line) = record::draft(session, Kind::Retroactive, &words, about)?;
     term::note(NOTE);
-    term::print(&told(&change, &line, &found))
+    let written = Written::of("change", &change.change_id, &line)?;
+    written::tell(judgement.json.json, written, &told(&change, &line, &found))
 }
 
 /// Each finding as it is listed, and as its host signed it.

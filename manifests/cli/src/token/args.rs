@@ -1,5 +1,6 @@
 //! Options of `assent token …`.
 
+use crate::args::AsJson;
 use clap::Subcommand;
 use shared::digest::Digest;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub enum TokenCommand {
         /// New file for the secret, for you alone (default: it is printed)
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// End a token of yours at once
     #[command(

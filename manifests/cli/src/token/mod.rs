@@ -8,6 +8,7 @@ use crate::error::Done;
 use crate::lang::Word;
 use crate::net::api::{NewToken, TokenLine};
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{files, term, text, window};
 use args::TokenCommand;
 use shared::digest::{Digest, hex};
@@ -18,7 +19,9 @@ pub fn run(session: &Session, command: &TokenCommand) -> Done {
     match command {
         TokenCommand::List { json: true } => print_json(&session.api.tokens()?),
         TokenCommand::List { json: false } => list(session, &session.api.tokens()?),
-        TokenCommand::New { name, scope, days, out } => new(session, (name, scope, *days), out.as_deref()),
+        TokenCommand::New { name, scope, days, out, json } => {
+            new(session, (name, scope, *days), (out.as_deref(), json.json))
+        }
         TokenCommand::End { sha256 } => {
             session.api.end_token(sha256)?;
             term::print(&format!("{sha256} has ended\n"))
@@ -45,10 +48,22 @@ fn list(session: &Session, lines: &[TokenLine]) -> Done {
 }
 
 /// The secret is written before the server knows it: a token that nobody has would be good for days.
-fn new(session: &Session, (name, scopes, days): (&str, &[String], u32), out: Option<&Path>) -> Done {
+fn new(
+    session: &Session,
+    (name, scopes, days): (&str, &[String], u32),
+    (out, json): (Option<&Path>, bool),
+) -> Done {
     let secret = Zeroizing::new(hex(&clock::random::<32>()?));
     let token = NewToken { name, scopes, days, token_sha256: Digest::of(secret.as_bytes()) };
     files::write_ahead(out, format!("{}\n", *secret).as_bytes(), || session.api.new_token(&token))?;
+    if json {
+        let sha256 = token.token_sha256;
+        let mut now = serde_json::json!({ "name": name, "scopes": scopes, "days": days });
+        if out.is_none() {
+            now["secret"] = serde_json::json!(*secret);
+        }
+        return written::tell(json, Written::of("token", sha256, &now)?, "");
+    }
     match out {
         Some(path) => term::print(&format!("{}: token {}\n", path.display(), text::clean(name))),
         None => term::print(&format!("{}\n", *secret)),

@@ -1,5 +1,6 @@
 //! Options of `assent webhook …`.
 
+use crate::args::AsJson;
 use clap::Subcommand;
 use shared::ids::WebhookName;
 use shared::news::NewsKind;
@@ -22,6 +23,8 @@ pub enum WebhookCommand {
         /// New file for the secret, for you alone (default: it is printed)
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// The webhooks, and how they go
     #[command(after_help = "Example: assent webhook list")]

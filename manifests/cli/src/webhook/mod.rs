@@ -6,6 +6,7 @@ use crate::author::list::print_json;
 use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{clock, files, term, text, window};
 use args::WebhookCommand;
 use shared::ids::WebhookName;
@@ -17,7 +18,9 @@ use std::path::Path;
 pub fn run(session: &Session, command: WebhookCommand) -> Done {
     let api = &session.api;
     match command {
-        WebhookCommand::Add { name, url, kind, out } => add(session, (name, url, kind), out.as_deref()),
+        WebhookCommand::Add { name, url, kind, out, json } => {
+            add(session, (name, url, kind), (out.as_deref(), json.json))
+        }
         WebhookCommand::List { json: true } => print_json(&api.webhooks()?),
         WebhookCommand::List { json: false } => list(session, &api.webhooks()?),
         WebhookCommand::Test { name } => {
@@ -43,13 +46,19 @@ pub fn run(session: &Session, command: WebhookCommand) -> Done {
 fn add(
     session: &Session,
     (name, url, kinds): (WebhookName, String, Vec<NewsKind>),
-    out: Option<&Path>,
+    (out, json): (Option<&Path>, bool),
 ) -> Done {
     let secret = WebhookSecret::of(&clock::random::<32>()?);
     let secret = secret.map_err(|why| Failure::fault("no secret could be made").why(why))?.reveal();
     let kinds = kinds.into_iter().collect();
     let new = NewWebhook { name, url, kinds, secret: Some(secret.to_string()) };
     files::write_ahead(out, format!("{}\n", *secret).as_bytes(), || session.api.new_webhook(&new))?;
+    if json {
+        // The secret stands in the file, or here.
+        let secret = new.secret.clone().filter(|_| out.is_none());
+        let shown = NewWebhook { secret, ..new };
+        return written::tell(json, Written::of("webhook", &shown.name, &shown)?, "");
+    }
     match out {
         Some(path) => term::print(&format!("{}: {}\n", path.display(), new.name)),
         None => term::print(&format!("{}\n", *secret)),
