@@ -35,6 +35,7 @@ scenarios! {
     one_plan_class_after_the_other_holds_nobody_back = "classes.txt",
     what_is_declared_by_hand_and_by_tables_is_listed_walked_and_compared = "cmdb.txt",
     what_operators_set_and_look_at_beside_changes_works = "upkeep.txt",
+    changes_come_again_follow_an_order_and_are_moved_together = "many.txt",
     hosts_that_everybody_left_out_are_not_waited_for = "left-out.txt",
     hosts_work_without_the_server_and_catch_up = "server-away.txt",
     hosts_work_without_the_server_for_days_and_hand_in_everything_in_order = "server-away-for-days.txt",
