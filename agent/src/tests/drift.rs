@@ -294,14 +294,16 @@ fn what_a_run_did_stays_its_own_while_somebody_keeps_the_record_from_being_read(
         "1.0.0",
         &serde_json::json!([{ "package": { "name": "alpha", "version": "1.0" } }]),
     );
+    after(&mut bench, 1);
+    bench.machine.busy.set(true);
     bench.through(1, wants, |change| {
         change.action_classes.insert(shared::risk::ActionClass::Package);
     });
     assert_eq!(bench.machine.world.borrow().packages["alpha"].version, "1.0");
-    bench.machine.busy.set(true);
     assert_eq!(after(&mut bench, 60), []);
     bench.boot().unwrap();
     assert_eq!(after(&mut bench, 120), []);
+    assert_eq!(after(&mut bench, 180), []);
     bench.machine.busy.set(false);
     let event = |name: &str| PackageEvent {
         when: "2026-11-21 08:00:00".into(),
@@ -311,7 +313,7 @@ fn what_a_run_did_stays_its_own_while_somebody_keeps_the_record_from_being_read(
         cause: None,
     };
     bench.machine.record.borrow_mut().push(event("beta"));
-    let found = after(&mut bench, 180);
+    let found = after(&mut bench, 240);
     assert_eq!((found.len(), resources(&found[0])), (1, vec!["package:beta"]));
 }
 
