@@ -822,3 +822,39 @@ fn a_directory_that_a_package_brings_is_as_good_as_the_planned_one() {
     assert!(fs::read_to_string(file).unwrap().contains("install rds /bin/false"));
     assert_eq!(bench.apply(&site).results, []);
 }
+
+/// The record of dpkg itself, with a package of two architectures beside each other.
+#[test]
+fn what_others_do_to_packages_of_a_foreign_architecture_is_told_by_the_name_that_they_have() {
+    let repo = lab();
+    let bench = bench(&repo, &repo.file_url());
+    let dpkg = |arguments: &[&str]| {
+        let root = format!("--root={}", bench.root.dir().display());
+        let log = format!("--log={}", bench.root.path("var/log/dpkg.log").display());
+        let mut dpkg = Command::new("dpkg");
+        dpkg.args([root, log, "--force-not-root".into(), "--force-script-chrootless".into()]);
+        super::support::run(dpkg.args(arguments));
+    };
+    dpkg(&["--add-architecture", "i386"]);
+    let history = |since| bench.machine.packager().history(since).unwrap().unwrap();
+    let (_, place) = history(None);
+    for arch in ["amd64", "i386"] {
+        let tree = bench.root.path("build");
+        fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+        let control = format!(
+            "Package: multi\nVersion: 1.0\nArchitecture: {arch}\nMulti-Arch: same\nMaintainer: Lab <lab@example.org>\nDescription: test\n"
+        );
+        fs::write(tree.join("DEBIAN/control"), control).unwrap();
+        let file = bench.root.path(&format!("{arch}.deb")).display().to_string();
+        super::support::run(Command::new("dpkg-deb").args(["-b"]).arg(&tree).arg(&file));
+        dpkg(&["-i", &file]);
+    }
+    dpkg(&["-i", repo.file("stable", "beta", "1.0").to_str().unwrap()]);
+    assert_eq!(bench.installed(), ["beta 1.0", "multi 1.0", "multi:i386 1.0"]);
+    dpkg(&["-r", "multi:i386"]);
+    let told: Vec<_> = history(Some(&place)).0.into_iter().map(|event| (event.name, event.to)).collect();
+    let to = |version: &str| Some(version.to_owned());
+    let expected =
+        [("multi", to("1.0")), ("multi:i386", to("1.0")), ("beta", to("1.0")), ("multi:i386", None)];
+    assert_eq!(told, expected.map(|(name, to)| (name.to_owned(), to)));
+}
