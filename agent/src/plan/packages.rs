@@ -252,7 +252,10 @@ impl<'a> Packages<'a> {
                 Some(changes) => changes,
                 None => {
                     self.refresh(host)?;
-                    host.packager().simulate(&self.request).map_err(refused)?
+                    match host.packager().simulate(&self.request) {
+                        Ok(changes) => changes,
+                        Err(fault) => return Err(self.unsolved(fault, host)?),
+                    }
                 }
             };
             let new: Vec<PackageChange> =
@@ -272,6 +275,22 @@ impl<'a> Packages<'a> {
         self.patching = false;
         self.conffiles = Conffiles::Old;
         Ok(flushed)
+    }
+
+    /// Why there is no way to what is asked for. Solvers leave packages on hold alone, and name what stands in the way.
+    fn unsolved(&mut self, fault: Fault, host: &impl Host) -> Result<Refused, Refused> {
+        let refused = refused(fault);
+        let inventory = self.inventory(host)?.clone();
+        let end = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';' | '\'' | '"');
+        let words: BTreeSet<&str> =
+            refused.message.split(end).map(|word| word.trim_end_matches([':', '.'])).collect();
+        let asked = |name: &str| self.request.install.iter().any(|(asked, _)| asked == name);
+        let stays = |name: &&String| package::inspect(name, &inventory).held() && !asked(name);
+        let held = inventory.keys().filter(stays).find(|name| words.contains(name.as_str()));
+        Ok(match held {
+            Some(name) => on_hold(&refused.message, name),
+            None => refused,
+        })
     }
 
     /// What comes along with one package must not be against what is wanted of another: each run would take back what
@@ -383,11 +402,7 @@ impl<'a> Packages<'a> {
         let found = self.inventory.as_ref().map_or(Found::Absent, |all| package::inspect(name, all));
         let action = package::action(change, &found, about)?;
         if found.held() && !asked {
-            let message = format!(
-                "{} is needed, but {name} is on hold on this host; release it there, or let a manifest name it",
-                action.summary
-            );
-            return Err(Refused::new(Code::PlanHeld, message));
+            return Err(on_hold(&format!("{} is needed", action.summary), name));
         }
         if action.verb == Verb::Downgrade && !self.downgrade {
             return Err(failed(format!(
@@ -400,6 +415,11 @@ impl<'a> Packages<'a> {
         }
         Ok(action)
     }
+}
+
+fn on_hold(why: &str, name: &str) -> Refused {
+    let remedy = "release it there, or let a manifest name it";
+    Refused::new(Code::PlanHeld, format!("{why}, but {name} is on hold on this host; {remedy}"))
 }
 
 impl Approved<'_> {
