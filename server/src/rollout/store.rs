@@ -51,13 +51,15 @@ pub fn why(
         },
         true => {
             let known = Known::of(tx, &row, Some(host.agent), now)?;
+            let why = because(&known.facts(&host, contact, now), now);
             let said = known.refusals.get(&host.agent).map(|said| &said.statement);
-            let hindered = known.hindrance(host.agent, contact).map(|said| &said.statement);
-            refusal = match hindered.or(said) {
+            // A word about the host as a whole is told only where it is the answer.
+            let hindered = known.hindrance(host.agent, contact).filter(|said| said.code == why.code);
+            refusal = match hindered.map(|said| &said.statement).or(said) {
                 Some(digest) => envelope(tx, digest)?,
                 None => None,
             };
-            because(&known.facts(&host, contact, now), now)
+            why
         }
     };
     Ok(Why {

@@ -5,10 +5,12 @@ use crate::changes::tests::world::{NOW, World, in_waves};
 use crate::kernel::i18n::Language;
 use serde_json::json;
 use shared::change::{Change, Gate, Wave};
+use shared::envelope::Envelope;
 use shared::health::HealthResult;
 use shared::lifecycle::{Outcome, State};
-use shared::receipt::HostOutcome;
+use shared::receipt::{HostOutcome, Refusal};
 use shared::refusal::{Code, Refused};
+use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::WaveLine;
 
@@ -298,8 +300,14 @@ async fn a_host_that_judges_no_change_is_not_running_one() {
         world.refuse_about(0, None, Code::TufExpired, None).await;
         assert_eq!(why(&world, "web1").await["code"], "tuf.expired");
         world.report(0, &of, HostOutcome::Applied).await;
-        assert_eq!(why(&world, "web1").await["code"], "host.applied");
         assert_eq!(world.read(move |tx| Ok(crate::fleet::find_hindrance(tx, one)?)).await, None);
+        // Of a change that is done there it says nothing, and is not shown beside the answer.
+        world.refuse_about(0, None, Code::TufExpired, None).await;
+        let told = why(&world, "web1").await;
+        assert_eq!(told["code"], "host.applied", "{}", world.engine);
+        let signed: Envelope = serde_json::from_value(told["refusal"].clone()).unwrap();
+        let signed = Statement::<Refusal>::open(signed).unwrap();
+        assert_eq!(signed.body.reason.code, Code::PlanDrift);
     }
 }
 
