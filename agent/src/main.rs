@@ -548,8 +548,7 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
         return Err(Failure::Refused(format!("{} is larger than a manifest may be", file.display())));
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    let manifest = read_manifest(file, &bytes)?;
-    drop(bytes);
+    let manifest = read_manifest(file, bytes)?;
     let class = config::host_class(&paths).map_err(Failure::fault)?;
     let Some(class) = class.or_else(|| "none".parse().ok()) else { return Ok(()) };
     // A host that has not joined has no id yet; templates then see the id of no host.
@@ -577,20 +576,19 @@ fn plan(file: &Path, root: &Path) -> Result<(), Failure> {
 }
 
 /// A compiled manifest, or the signed publication of one; whoever tries a manifest here vouches for it alone.
-fn read_manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, Failure> {
-    let compiled = match Manifest::from_json(bytes) {
-        Ok(manifest) => return Ok(manifest),
-        Err(why) => why,
-    };
-    let signed = match Envelope::parse(bytes).map(Statement::<Publication>::open) {
+fn read_manifest(file: &Path, bytes: Vec<u8>) -> Result<Manifest, Failure> {
+    // The text of a manifest is no envelope from its first word on.
+    let why = match Envelope::parse(&bytes).map(Statement::<Publication>::open) {
         Ok(Ok(statement)) => {
-            let manifest = Manifest::from_json(&statement.body.manifest.to_json());
+            let manifest = Manifest::from_json(statement.body.manifest.to_json());
             return manifest.map_err(|why| Failure::Refused(format!("{}: {why}", file.display())));
         }
-        Ok(Err(why)) => Some(why),
-        Err(_) => None,
+        Ok(Err(why)) => why.to_string(),
+        Err(_) => match Manifest::from_json(bytes) {
+            Ok(manifest) => return Ok(manifest),
+            Err(why) => why.to_string(),
+        },
     };
-    let why = signed.map_or_else(|| compiled.to_string(), |why| why.to_string());
     Err(Failure::Refused(format!(
         "{} is neither a compiled nor a signed manifest: {why}\n  try: compile the YAML on your own machine with \
          `assent lint FILE.yaml --out FILE.json` and plan that",

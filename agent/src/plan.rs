@@ -262,7 +262,7 @@ struct Planner<'a, H> {
     planned: Planned,
     /// Services to be restarted, with the resources that are changed.
     causes: BTreeMap<ResourceId, Vec<ResourceId>>,
-    /// Files with contents that this change brings or keeps.
+    /// Files with contents that this change brings.
     brought: BTreeMap<&'a str, Digest>,
     /// Files that hold secrets.
     secret: BTreeSet<&'a str>,
@@ -326,16 +326,17 @@ impl<'a, H: Host> Planner<'a, H> {
                 let want = file::resolve(wanted, item.params, self.ask.facts, item.opener)?;
                 let path = wanted.path.as_str();
                 let found = file::inspect(path, self.host).map_err(refused)?;
+                let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 match want.digest() {
                     Some(_) if want.seal().is_some() => {
                         self.secret.insert(path);
                     }
-                    Some(digest) => {
+                    // Of files that stay as they are the host itself tells the content.
+                    Some(digest) if action.is_some() => {
                         self.brought.insert(path, digest);
                     }
-                    None => {}
+                    _ => {}
                 }
-                let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
                 self.need_parent(path, action.as_ref())?;
                 if let Some(action) = action {
                     let outcome = want.outcome(&found, &self.accounts, self.host.default_owner());

@@ -8,6 +8,7 @@ use crate::host::{Host, Stamp};
 use crate::plan::{self, Ask, Item};
 use crate::resource::agent;
 use crate::resource::entry;
+use crate::resource::file::READABLE_BYTES;
 use crate::resource::package::{self, Inventory};
 use crate::vault::Vault;
 use shared::digest::Digest;
@@ -163,12 +164,22 @@ impl One<'_> {
         let is_clean = |id: &ResourceId| {
             untouched.get(id).is_some_and(|now| self.memory.clean.get(&self.key(id)) == Some(now))
         };
+        let is_due = |resource: &Resource, id: &ResourceId| {
+            !self.claims.is_taken(self.number, resource) && !is_clean(id)
+        };
+        let large = |id: &ResourceId| {
+            let stamps = untouched.get(id).into_iter().flatten().flatten();
+            stamps.into_iter().any(|stamp| stamp.length > READABLE_BYTES)
+        };
+        let files = manifest.resources().iter().filter(|resource| matches!(resource, Resource::File(_)));
+        let large = files.filter(|file| large(&file.id()) && is_due(file, &file.id()));
+        host.hash_ahead(&large.flat_map(Resource::paths).map(Cow::into_owned).collect::<Vec<_>>());
         let wanted = |item: &Item<'_>| {
             let is_state = !matches!(
                 item.resource,
                 Resource::Package(_) | Resource::Command(_) | Resource::External(_) | Resource::Agent(_)
             );
-            is_state && !self.claims.is_taken(self.number, item.resource) && !is_clean(&item.id)
+            is_state && is_due(item.resource, &item.id)
         };
         let mut found = Vec::new();
         let mut dirty = BTreeSet::new();

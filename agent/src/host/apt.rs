@@ -27,6 +27,8 @@ use config::Config;
 use shared::version::Order;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ const LOOK: Duration = Duration::from_secs(300);
 pub const LOCK_WAIT: Duration = Duration::from_secs(600);
 /// Listings of hosts with many packages and sources.
 const LISTING_BYTES: usize = 64 << 20;
+/// The database is read in pieces of this size until what is looked for is found.
+const BLOCK: usize = 32 << 10;
 /// Names in one command line; these stay far below the kernel's limit on arguments.
 const NAMES: usize = 2_000;
 
@@ -119,8 +123,12 @@ impl PackageManager for Apt {
         if let Some(native) = self.native.get() {
             return Ok(native.clone());
         }
-        let text = self.text(Exec::new("dpkg", ["--print-architecture"]))?;
-        Ok(self.native.get_or_init(|| text.trim().to_owned()).clone())
+        let database = File::open(self.config.dpkg_dir().join("status")).ok();
+        let native = match database.and_then(|file| status::native(BufReader::with_capacity(BLOCK, file))) {
+            Some(native) => native,
+            None => self.text(Exec::new("dpkg", ["--print-architecture"]))?.trim().to_owned(),
+        };
+        Ok(self.native.get_or_init(|| native).clone())
     }
 
     fn packages(&self) -> Result<Vec<Installed>, Fault> {

@@ -45,14 +45,45 @@ pub fn stamp(root: &Root, path: &str) -> Result<Option<Stamp>, Fault> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(e) => return Err(fail(e)),
     };
-    Ok(Some(Stamp {
+    Ok(Some(stamp_of(&stat)))
+}
+
+fn stamp_of(stat: &Stat) -> Stamp {
+    Stamp {
         device: stat.st_dev,
         inode: stat.st_ino,
         length: u64::try_from(stat.st_size).unwrap_or(0),
         attrs: Attrs { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode },
         modified: (stat.st_mtime, stat.st_mtime_nsec),
         changed: (stat.st_ctime, stat.st_ctime_nsec),
-    }))
+    }
+}
+
+/// The digest of a file of any size that is managed, with the stamp that it had before and after it was read; `None` when it
+/// cannot be read whole, or was changed meanwhile.
+pub fn stamped_digest(root: &Root, path: &str) -> Option<(Stamp, Digest)> {
+    let (file, ..) = open(root, path).ok()?.ok()?;
+    let stamp = || rustix::fs::fstat(&file).ok().as_ref().map(stamp_of);
+    let before = stamp()?;
+    let (length, digest) = hash(&file, path).ok()?;
+    (length == before.length && stamp()? == before).then_some((before, digest))
+}
+
+/// Bytes and digest of an open file.
+fn hash(file: &File, path: &str) -> Result<(u64, Digest), Fault> {
+    let mut hasher = Hasher::default();
+    let length = copy(&mut file.take(SCANNED_BYTES + 1), &mut |piece| {
+        hasher.update(piece);
+        Ok(())
+    });
+    match length.map_err(Fault::io(format!("read {path}")))? {
+        length if length > SCANNED_BYTES => Err(too_large(path)),
+        length => Ok((length, hasher.finish())),
+    }
+}
+
+fn too_large(path: &str) -> Fault {
+    Fault::Refused(format!("{path} has more than {SCANNED_BYTES} bytes and is not managed"))
 }
 
 /// Hard links of what is at `path`; 0 when nothing is there.
@@ -98,7 +129,13 @@ fn open(root: &Root, path: &str) -> Result<Result<(File, Attrs, u64), Entry>, Fa
     }
 }
 
-pub fn scan(root: &Root, path: &str, keep: u64) -> Result<Scan, Fault> {
+/// `known`: the digest of a file of this stamp, where somebody has just found it out.
+pub fn scan(
+    root: &Root,
+    path: &str,
+    keep: u64,
+    known: impl Fn(&Stamp) -> Option<Digest>,
+) -> Result<Scan, Fault> {
     let (mut file, attrs, length) = match open(root, path)? {
         Ok(open) => open,
         Err(entry) => return Ok(Scan::bare(entry)),
@@ -110,20 +147,14 @@ pub fn scan(root: &Root, path: &str, keep: u64) -> Result<Scan, Fault> {
         let entry = Entry::File { attrs, length: content.len() as u64 };
         return Ok(Scan { entry, digest: Some(Digest::of(&content)), content: Some(content), acls });
     }
-    let large = || Fault::Refused(format!("{path} has more than {SCANNED_BYTES} bytes and is not managed"));
     if length > SCANNED_BYTES {
-        return Err(large());
+        return Err(too_large(path));
     }
-    let mut hasher = Hasher::default();
-    let length = copy(&mut file.take(SCANNED_BYTES + 1), &mut |piece| {
-        hasher.update(piece);
-        Ok(())
-    })
-    .map_err(fail())?;
-    if length > SCANNED_BYTES {
-        return Err(large());
-    }
-    Ok(Scan { entry: Entry::File { attrs, length }, digest: Some(hasher.finish()), content: None, acls })
+    let (length, digest) = match rustix::fs::fstat(&file).ok().and_then(|stat| known(&stamp_of(&stat))) {
+        Some(digest) => (length, digest),
+        None => hash(&file, path)?,
+    };
+    Ok(Scan { entry: Entry::File { attrs, length }, digest: Some(digest), content: None, acls })
 }
 
 /// What a regular file holds, up to `limit` bytes. A read that ends where fstat(2) said the file does, with room for

@@ -3,6 +3,7 @@
 //! With another root than `/` there is no systemd, and programs still run outside of it: a private root is a
 //! device for tests and demonstrations, not a sandbox.
 
+use super::ahead::Ahead;
 use super::apt::LOCK_WAIT;
 use super::files::Staged;
 use super::kernel::{self, Module, Mounted};
@@ -66,6 +67,7 @@ pub struct Machine {
     /// Directories with names that are not durable yet, by path.
     renamed: BTreeMap<String, OwnedFd>,
     owners: RefCell<Owners>,
+    ahead: Ahead,
 }
 
 impl Machine {
@@ -81,10 +83,21 @@ impl Machine {
         let scratch = state.join("verify");
         let (staged, renamed) = (BTreeMap::new(), BTreeMap::new());
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let (own, owners, prober) = (own(&opened), RefCell::default(), None);
-        let parts =
-            Self { root: opened, packager, prober, state, scratch, owner, own, staged, renamed, owners };
-        Ok(parts)
+        let own = own(&opened);
+        let (owners, ahead, prober) = (RefCell::default(), Ahead::default(), None);
+        Ok(Self {
+            root: opened,
+            packager,
+            prober,
+            state,
+            scratch,
+            owner,
+            own,
+            staged,
+            renamed,
+            owners,
+            ahead,
+        })
     }
 
     /// How long other users of the package manager are waited for.
@@ -140,7 +153,11 @@ impl Host for Machine {
     }
 
     fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault> {
-        files::scan(&self.root, path, keep)
+        files::scan(&self.root, path, keep, |stamp| self.ahead.take(path, stamp))
+    }
+
+    fn hash_ahead(&self, paths: &[String]) {
+        self.ahead.read(&self.root, paths);
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault> {

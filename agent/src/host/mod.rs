@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub(crate) mod acl;
+mod ahead;
 pub mod apt;
 pub(crate) mod dnf;
 pub mod fake;
@@ -170,6 +171,8 @@ pub trait Host {
     fn names(&self, path: &str) -> Result<u64, Fault>;
     /// Looks and reads in one go; at most `keep` bytes of content come back.
     fn scan(&self, path: &str, keep: u64) -> Result<Scan, Fault>;
+    /// Hashes files that are about to be scanned, several at a time; each of them is read once only.
+    fn hash_ahead(&self, _paths: &[String]) {}
     /// All bytes of a regular file of at most `limit` bytes.
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Fault>;
     /// Puts a regular file in one step and durably; refuses content whose digest is not `digest`.

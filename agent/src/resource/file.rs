@@ -40,7 +40,7 @@ pub struct Want<'a> {
     pub mode: Option<Mode>,
     /// Contents stay out of the plan.
     pub sensitive: bool,
-    /// Only a part of the file is the author's; what else it holds is shown with care.
+    /// Only a part of the file is the author's: the file is small, however much of it is others'.
     pub part: bool,
     /// Must accept the contents before they get their name.
     pub checker: Option<Cow<'a, Checker>>,
@@ -440,11 +440,12 @@ fn readable(want: &Want<'_>, found: &Found) -> Option<String> {
         | Content::Absent
         | Content::Link(_) => return None,
     };
-    // What others wrote into a file that not everybody may read stays on the host.
-    let closed = matches!(found, Found::File { attrs, .. } if attrs.mode & 0o004 == 0);
+    // What others wrote into a file that not everybody may read, or is to read, stays on the host.
+    let closed = matches!(found, Found::File { attrs, .. } if attrs.mode & 0o004 == 0)
+        || want.mode.is_some_and(|mode| mode.bits() & 0o004 == 0);
     match old == new {
         true => None,
-        false if want.part && closed => textdiff::added(old, new),
+        false if closed && !old.is_empty() => textdiff::added(old, new),
         false => textdiff::unified(old, new),
     }
 }

@@ -203,6 +203,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
         };
         facts.clock.get_or_insert_default().ahead_s = self.memory.ahead_s;
         self.memory.fact_notes.clone_from(&facts.notes);
+        self.memory.reboot.clone_from(&facts.reboot);
         let body = facts.to_json();
         let digest = Digest::of(&body);
         if self.state.facts_sent() == Some(digest) && !self.memory.facts_due {

@@ -100,6 +100,8 @@ struct Memory {
     next_facts: Timestamp,
     /// What could not be found out about the host.
     fact_notes: Vec<String>,
+    /// Why the machine should be rebooted, whoever changed it.
+    reboot: Vec<String>,
     /// Seconds by which this clock is ahead of the server's.
     ahead_s: Option<i64>,
     /// The server misses proven statements from this place on.
@@ -271,6 +273,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             facts_due: true,
             next_facts: Timestamp(i64::MIN),
             fact_notes: Vec::new(),
+            reboot: Vec::new(),
             ahead_s: None,
             resend_from: None,
             last_tick: (clock.now(), Instant::now()),
@@ -538,6 +541,7 @@ impl<H: Hands, S: Server> Agent<H, S> {
             expiries,
             changes: self.memory.told.values().cloned().collect(),
             pending: self.state.open_runs().iter().map(status::Pending::of).collect(),
+            reboot: self.memory.reboot.clone(),
             quarantine: self.state.quarantine().to_vec(),
             findings: self.findings(),
             problems: tick.report.problems(),

@@ -65,6 +65,9 @@ pub struct Status {
     /// What is installed and not in effect yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,
+    /// Why the machine should be rebooted, whoever changed it, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reboot: Vec<String>,
     /// What failed here, was undone and is not done again by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<Quarantined>,

@@ -18,8 +18,8 @@ const ROWS: usize = 24;
 const PROBLEM_ROWS: usize = 3;
 
 /// At most 24 lines: 1 for the host, 1 for the agent, 2 for a run, 3 for problems, 5 for changes, 1 for the next window,
-/// 2 for what is approved, 2 for what is pending, 3 for findings, 2 for quarantine, 1 each for trust and contact (24 in
-/// all); facts that are not told share the line of the agent's problems.
+/// 2 for what is approved, 2 for what is pending or why a reboot is due, 3 for findings, 2 for quarantine, 1 each for trust
+/// and contact (24 in all); facts that are not told share the line of the agent's problems.
 pub fn lines(status: &Status, now: Timestamp) -> String {
     let mut screen = Screen(String::new());
     host(status, &mut screen);
@@ -32,6 +32,8 @@ pub fn lines(status: &Status, now: Timestamp) -> String {
     approved(&status.approved, &mut below);
     if let Some(pending) = status.pending.last() {
         below.line("pending", &in_effect(pending, status.pending.len() - 1), 2);
+    } else if let Some(reason) = status.reboot.first() {
+        below.line("reboot", &format!("is due: {reason}{}", and(status.reboot.len() - 1)), 2);
     }
     findings(&status.findings, &mut below);
     if let Some(last) = status.quarantine.last() {
@@ -295,6 +297,7 @@ mod tests {
             expiries: vec![("timestamp".into(), NOW.plus(86_400)), ("root".into(), NOW.plus(864_000))],
             changes: vec![],
             pending: vec![],
+            reboot: vec![],
             quarantine: vec![],
             findings: vec![],
             problems: vec![],
@@ -335,6 +338,10 @@ mod tests {
                  contact       30 s ago, next in 30 s; 42 statements made, 1 not proven yet\n"
             )
         );
+        let reboot =
+            vec!["linux-base asks for a reboot".to_owned(), "kernel 6.1.0-2 is installed".to_owned()];
+        let due = Status { reboot: reboot.clone(), ..status() }.text(NOW);
+        assert!(due.contains("\nreboot        is due: linux-base asks for a reboot and 1 more\n"), "{due}");
         let of_several = Status { server: Some("b.example:8444".into()), ..status() }.text(NOW);
         assert!(of_several.ends_with("proven yet\nserver        b.example:8444\n"), "{of_several}");
     }
@@ -439,6 +446,7 @@ mod tests {
             approved: (0..20).map(approved).collect(),
             changes: (1..9).map(|n| told(n, &long)).collect(),
             pending: vec![pending; 3],
+            reboot: vec![long.clone(); 3],
             quarantine: vec![quarantined; 3],
             findings: vec![entry; 5],
             problems: vec![long.clone(); 3],

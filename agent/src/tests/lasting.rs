@@ -227,6 +227,22 @@ fn what_waits_for_a_boot_is_pending_and_in_effect_once_after_it() {
 }
 
 #[test]
+fn a_reboot_that_others_made_necessary_is_told_to_whoever_looks_at_the_host() {
+    let mut bench = bench();
+    bench.tick();
+    assert!(!bench.status().contains("reboot"), "{}", bench.status());
+    bench.machine.file("/run/reboot-required", "");
+    bench.machine.file("/run/reboot-required.pkgs", "libc6\n");
+    bench.at(NOW.plus(7_200));
+    bench.tick();
+    assert!(
+        bench.status().contains("\nreboot        is due: libc6 asks for a reboot\n"),
+        "{}",
+        bench.status()
+    );
+}
+
+#[test]
 fn a_power_cut_at_any_write_of_the_second_receipt_makes_no_third_one() {
     let ready = || {
         let mut bench = bench();

@@ -278,8 +278,10 @@ impl Manifest {
     ///
     /// # Errors
     /// Not strict JSON of this shape within `MANIFEST_BYTES`, or all problems that validation finds.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, BadManifest> {
-        let manifest: Self = strict::from_json("the manifest", bytes, limits::MANIFEST_BYTES)?;
+    pub fn from_json(bytes: impl AsRef<[u8]>) -> Result<Self, BadManifest> {
+        let manifest: Self = strict::from_json("the manifest", bytes.as_ref(), limits::MANIFEST_BYTES)?;
+        // Whoever gives the text away makes room for what validation keeps in mind.
+        drop(bytes);
         let problems = validate(&manifest);
         if problems.is_empty() { Ok(manifest) } else { Err(BadManifest::Problems(problems)) }
     }

@@ -181,6 +181,7 @@ impl Check<'_> {
                 self.problem(place, message, "put this part into that resource");
             }
         }
+        drop(paths);
         for (index, resource) in resources.iter().enumerate() {
             self.resource(&format!("resources[{index}].{}", resource.kind().as_str()), resource, &first);
         }

@@ -31,6 +31,8 @@ impl Tree {
         let dir = tempfile::Builder::new().prefix("assent-bench-").tempdir().unwrap();
         let tree = Self { dir, files };
         root::prepare(&tree.root(), HOSTNAME);
+        // The database of packages that a host has, not that of an empty root.
+        std::fs::copy("/var/lib/dpkg/status", tree.root().join("var/lib/dpkg/status")).unwrap();
         std::fs::write(tree.root().join("etc/assent/host-class"), "production\n").unwrap();
         std::fs::create_dir(tree.root().join("f")).unwrap();
         let text = text();

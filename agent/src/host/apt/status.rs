@@ -1,6 +1,30 @@
-//! The package database as it would be: for solving on a state that the host does not have yet. Pure.
+//! The package database: the architecture that it is of, and what it would be, for solving on a state that the host does not
+//! have yet. Pure.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
+
+/// The native architecture of a status file: that of its dpkg, which is built for it. `None` where dpkg is no package of it
+/// that is installed; then only the program knows.
+pub fn native(mut status: impl BufRead) -> Option<String> {
+    let (mut line, mut stanza) = (Vec::new(), String::new());
+    loop {
+        line.clear();
+        let length = status.read_until(b'\n', &mut line).ok()?;
+        let text = line.trim_ascii_end();
+        if !stanza.is_empty() && !text.is_empty() {
+            stanza.push('\n');
+            stanza.push_str(std::str::from_utf8(text).unwrap_or_default());
+        } else if !stanza.is_empty() {
+            let installed = field(&stanza, "Status").is_some_and(|status| status.ends_with(" installed"));
+            return field(&stanza, "Architecture").filter(|_| installed).map(str::to_owned);
+        } else if length == 0 {
+            return None;
+        } else if text == b"Package: dpkg" {
+            stanza.push_str("Package: dpkg");
+        }
+    }
+}
 
 /// The value of a field of a stanza, first line only.
 pub fn field<'a>(stanza: &'a str, name: &str) -> Option<&'a str> {
@@ -66,6 +90,26 @@ mod tests {
     use super::*;
 
     const STATUS: &str = "Package: a\nStatus: install reinstreq half-installed\nArchitecture: all\nVersion: 1\n\nPackage: b\nStatus: hold ok installed\nArchitecture: amd64\nVersion: 1\nConffiles:\n /etc/b 00\n\nPackage: b\nStatus: install ok installed\nArchitecture: i386\nVersion: 1\n\n";
+
+    #[test]
+    fn the_native_architecture_is_that_of_the_dpkg_that_is_installed() {
+        let of = |dpkg: &str| native(format!("{STATUS}{dpkg}").as_bytes());
+        let stanza =
+            "Package: dpkg\nEssential: yes\nStatus: hold ok installed\nArchitecture: arm64\nVersion: 1\n";
+        for end in ["", "\n", "\nPackage: z\nStatus: install ok installed\nArchitecture: i386\n"] {
+            assert_eq!(of(&format!("{stanza}{end}")).as_deref(), Some("arm64"), "{end:?}");
+        }
+        // Cut off, not there, not installed, of another name: the program is asked.
+        for other in [
+            "",
+            "Package: dpkg\nStatus: install ok installed\n",
+            "Package: dpkg\nStatus: deinstall ok config-files\nArchitecture: arm64\n",
+            "Package: dpkg-dev\nStatus: install ok installed\nArchitecture: arm64\n",
+            "Description: of\n Package: dpkg\nStatus: install ok installed\nArchitecture: arm64\n",
+        ] {
+            assert_eq!(of(other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn stanzas_are_replaced_in_their_slot_and_nothing_else_moves() {
