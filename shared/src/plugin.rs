@@ -133,6 +133,14 @@ pub struct Metric {
     pub max: Option<Decimal>,
 }
 
+impl Metric {
+    /// Value and unit as plugins write them; `U` where there is no value.
+    pub fn amount(&self) -> String {
+        let value = self.value.as_ref().map_or("U", Decimal::as_str);
+        format!("{value}{}", self.unit.as_ref().map_or("", Unit::as_str))
+    }
+}
+
 impl fmt::Display for Metric {
     /// As plugins write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,8 +151,7 @@ impl fmt::Display for Metric {
         } else {
             write!(f, "{label}=")?
         }
-        f.write_str(self.value.as_ref().map_or("U", Decimal::as_str))?;
-        f.write_str(self.unit.as_ref().map_or("", Unit::as_str))?;
+        f.write_str(&self.amount())?;
         let text = |of: Option<&str>| of.unwrap_or_default().to_owned();
         let limits = [
             text(self.warn.as_ref().map(Range::as_str)),

@@ -565,6 +565,18 @@ pub struct CiHealth {
     pub statement: crate::digest::Digest,
 }
 
+/// What a health check of a CI said at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HealthPoint {
+    pub at: Timestamp,
+    pub state: crate::health::HealthState,
+    /// By label: value and unit as the check wrote them, such as `6MB`; `U` where it could not tell.
+    #[serde(default, skip_serializing_if = "crate::strict::Map::is_empty")]
+    pub values: crate::strict::Map<String, String>,
+}
+
 /// One entry of a CI's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

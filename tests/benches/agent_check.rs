@@ -93,7 +93,8 @@ fn small() {
     let quick = seconds(|| host.check(Depth::Quick));
     let floor = seconds(|| floor::plan(&tree.manifest(), &tree.root()));
     println!(
-        "agent_check {SMALL} small files: everything {full:.4} s, by stamps {quick:.4} s; floor {floor:.4} s, ratios {:.2} and {:.2}",
+        "agent_check {} small files: everything {full:.4} s, by stamps {quick:.4} s; floor {floor:.4} s, ratios {:.2} and {:.2}",
+        tree.files,
         full / floor,
         quick / floor
     );

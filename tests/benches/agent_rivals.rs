@@ -15,6 +15,8 @@ mod accounts;
 mod built;
 #[path = "measure/floor.rs"]
 mod floor;
+#[path = "measure/look.rs"]
+mod look;
 #[path = "measure/middle.rs"]
 mod middle;
 #[path = "measure/overlay.rs"]
@@ -111,7 +113,7 @@ fn middle_of(rounds: usize, mut run: impl FnMut() -> Cost) -> Cost {
 }
 
 fn agent(tree: &Tree, make: Option<Cost>) -> Figures {
-    let plan = tree.plan();
+    let plan = look::plan(&tree);
     let found = |many: usize| {
         let (cost, said) = usage::run(&plan);
         assert!(said.contains(&format!(": {many} actions")), "{said}");

@@ -2,6 +2,8 @@
 
 use super::site::NOW;
 use super::{Bench, host_id};
+use crate::config::Config;
+use crate::decide::splay_secs;
 use crate::drift::{Depth, Memory};
 use crate::host::fake::{Cut, Deb, Node};
 use crate::host::{Attrs, Installed, PackageEvent, PackageState};
@@ -396,6 +398,58 @@ fn files_that_were_not_touched_are_not_read_again_unless_everything_is() {
     // Owners are called otherwise: every answer may be another one.
     bench.machine.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nother:x:7:7::/:/bin/sh\n");
     assert_eq!(reads(Depth::Quick), (2, 0));
+}
+
+/// As the daemon does it, with the intervals of the defaults.
+#[test]
+fn checks_come_at_the_host_s_own_moment_and_everything_is_read_at_the_longer_interval() {
+    let config = Config::default();
+    let (every, all) = (i64::from(config.check_secs), i64::from(config.full_check_secs));
+    let own = every + i64::from(splay_secs(host_id(), config.check_secs));
+    assert!(own > every, "this host has a share of its own");
+    let mut bench = applied(two_files("1.0.0"));
+    let reads = |bench: &mut Bench, secs: i64| {
+        bench.at(NOW.plus(secs));
+        let before = bench.machine.reads.get();
+        bench.agent.as_mut().unwrap().tick();
+        (bench.machine.reads.get() - before, bench.site.findings().len())
+    };
+    bench.machine.file("/etc/motd", "somebody\n");
+    assert_eq!(reads(&mut bench, own - 1), (0, 0), "not yet");
+    assert_eq!(reads(&mut bench, own), (1, 1), "only what was touched is read");
+    bench.machine.file("/etc/motd", "approved\n");
+    assert_eq!(reads(&mut bench, 2 * own), (1, 1));
+    assert_eq!(reads(&mut bench, 3 * own), (0, 1), "nothing was touched");
+    assert_eq!(reads(&mut bench, all - 1), (0, 1));
+    assert_eq!(reads(&mut bench, all - 1 + own), (2, 1), "everything is read again");
+    assert_eq!(reads(&mut bench, all - 1 + 2 * own), (0, 1));
+}
+
+/// What only some may read is told as changed, and by what the approved state puts there.
+#[test]
+fn what_somebody_wrote_into_a_closed_file_stays_on_the_host() {
+    let closed = |path: &str, attrs: &serde_json::Value| {
+        let mut file = serde_json::json!({ "path": path, "content": "user = app\n" });
+        file.as_object_mut().unwrap().extend(attrs.as_object().unwrap().clone());
+        serde_json::json!({ "file": file })
+    };
+    let files = serde_json::json!([
+        closed("/etc/app.conf", &serde_json::json!({ "mode": "0640" })),
+        closed("/etc/kept.conf", &serde_json::json!({})),
+        closed("/etc/open.conf", &serde_json::json!({ "mode": "0644" })),
+    ]);
+    let mut bench = applied(manifest("app", "1.0.0", &files));
+    for (path, mode) in [("/etc/app.conf", 0o644), ("/etc/kept.conf", 0o600), ("/etc/open.conf", 0o644)] {
+        let node = Node::File(Attrs { uid: 0, gid: 0, mode }, b"password = hunter2\n".to_vec());
+        bench.machine.world.borrow_mut().nodes.insert(path.into(), node);
+    }
+    let found = after(&mut bench, 60);
+    let shown: Vec<&str> = found[0].differences.iter().map(|d| d.diff.as_deref().unwrap()).collect();
+    let [app, kept, open] = shown[..] else { panic!("{found:#?}") };
+    for diff in [app, kept] {
+        assert!(!diff.contains("hunter2") && diff.contains("+user = app"), "{diff}");
+    }
+    assert!(open.contains("-password = hunter2"), "everybody on the host may read it: {open}");
 }
 
 const PASSWD: &str = "root:x:0:0::/root:/bin/bash\nweb:x:33:33::/:/\n";

@@ -4,6 +4,7 @@ pub mod args;
 pub mod compare;
 pub mod declared;
 pub mod facts;
+pub mod health;
 pub mod mismatch;
 pub mod retire;
 pub mod search;

@@ -119,6 +119,7 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
             ci::search::list(session, &query, &label, &facts, json)
         }
         Do::Ci(CiCommand::Search(command)) => ci::search::run(session, &command),
+        Do::Ci(CiCommand::Health { host, check, json }) => ci::health::show(session, &host, &check, json),
         Do::Ci(CiCommand::Facts { host, section, json }) => ci::facts::show(session, &host, section, json),
         Do::Ci(CiCommand::Show { host, at, json }) => ci::show(session, &host, at.as_deref(), json),
         Do::Ci(CiCommand::Mismatch(command)) => ci::mismatch::run(session, &command),

@@ -10,11 +10,11 @@ use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::time::Timestamp;
-use shared::wire::CiFile;
+use shared::wire::{CiFile, HealthPoint};
 
 /// Routes for people.
 pub fn routes(config: &mut ServiceConfig) {
-    config.configure(search::routes).service(show).configure(declared::routes);
+    config.configure(search::routes).service(show).service(course).configure(declared::routes);
 }
 
 /// When an entry is looked at.
@@ -40,4 +40,15 @@ async fn show(
         Some(at) => store::file_at(tx, &name, at, now),
     };
     Ok(Json(db.read("cmdb.show", read).await?))
+}
+
+/// States and numbers of one health check of a CI within the last week, the oldest first.
+#[get("/v1/cis/{name}/health/{check}")]
+async fn course(
+    _: Allowed<Read>,
+    path: Path<(String, String)>,
+    db: Data<Db>,
+) -> Result<Json<Vec<HealthPoint>>, Error> {
+    let (name, check) = path.into_inner();
+    Ok(Json(db.read("cmdb.course", move |tx| store::get_course(tx, &name, &check)).await?))
 }

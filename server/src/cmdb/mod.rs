@@ -24,7 +24,7 @@ pub use search::{
     Asked, Field, fitting_all, found, is_fitting, labels, observed, record as record_words, spelt_out,
 };
 pub use store::{
-    check_unfollowed, facts_digests, find_facts, forget_states, get, get_file, insert_events, insert_host,
-    list_departures, list_history, list_states, names, record_effect, record_facts, record_health,
-    record_report, record_states, retire, states_are_kept, states_at, succeed,
+    check_unfollowed, facts_digests, find_facts, forget_states, get, get_course, get_file, insert_events,
+    insert_host, list_departures, list_history, list_states, names, record_effect, record_facts,
+    record_health, record_report, record_states, retire, states_are_kept, states_at, succeed,
 };

@@ -24,7 +24,7 @@ use shared::digest::Digest;
 use shared::ids::PersonId;
 use shared::search::folded;
 use shared::time::Timestamp;
-use shared::wire::{CiEvent, CiFile, CiLine, Declared};
+use shared::wire::{CiEvent, CiFile, CiLine, Declared, HealthPoint};
 use std::collections::{BTreeMap, HashMap};
 
 diesel::table! {
@@ -210,6 +210,15 @@ pub fn get_file(tx: &mut Conn, name: &str) -> Result<CiFile, Error> {
     let health = health::list(tx, id)?;
     let history = list_history(tx, id, Timestamp(i64::MAX))?;
     Ok(CiFile { line, facts, declared, relations, states, health, history, then: None })
+}
+
+/// The course of one of its health checks, the oldest first.
+pub fn get_course(tx: &mut Conn, name: &str, check: &str) -> Result<Vec<HealthPoint>, Error> {
+    let line = get(tx, name)?;
+    let id: CiId = line.ci.parse().map_err(|_| unknown("id", &line.ci))?;
+    health::find_course(tx, id, check)?.ok_or_else(|| {
+        Refusal::not_found("ci.check_unknown").with("name", &line.name).with("check", check).into()
+    })
 }
 
 /// Newest first, up to a time.

@@ -50,6 +50,7 @@ const CODES: &[(u16, &[&str])] = &[
             "calendar.unknown",
             "change.unknown",
             "change.unknown_revision",
+            "ci.check_unknown",
             "ci.not_found",
             "ci.search_unknown",
             "feed.unknown",

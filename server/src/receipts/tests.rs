@@ -102,8 +102,19 @@ async fn what_health_checks_say_is_kept_and_each_change_of_it_is_in_the_history(
         );
         let told: Vec<_> = ci.history.iter().filter(|event| event.kind == "health").collect();
         let [told] = told.as_slice() else { panic!("{told:?}") };
-        assert_eq!(told.summary, "disk: ok → warning: warning DISK");
+        assert_eq!(told.summary, "disk: ok → warning: warning DISK | /=2MB;2;3");
         assert!(told.ledger_index.is_some() && told.change_id.is_some());
+        let read = |tx: &mut _| crate::cmdb::get_course(tx, "host1", "disk");
+        let course = node.db.read("test.course", read).await.unwrap();
+        let points: Vec<_> = course.iter().map(|p| (p.at, p.state, p.values["/"].as_str())).collect();
+        assert_eq!(
+            points,
+            [
+                (NOW.plus(60), HealthState::Ok, "1MB"),
+                (NOW.plus(120), HealthState::Warning, "2MB"),
+                (NOW.plus(180), HealthState::Warning, "3MB")
+            ]
+        );
         world.check().await;
     }
 }

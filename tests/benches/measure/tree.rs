@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::digest::Digest;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use tests::{programs, root};
+use tests::root;
 
 pub const HOSTNAME: &str = "bench";
 const FILE_BYTES: usize = 1024;
@@ -67,10 +67,5 @@ impl Tree {
 
     pub fn path(&self, number: usize) -> PathBuf {
         self.root().join(format!("f/{number:04}"))
-    }
-
-    /// The agent's own look at the tree, which changes nothing.
-    pub fn plan(&self) -> Vec<PathBuf> {
-        vec![programs::own("assent-agent"), "plan".into(), self.manifest(), "--root".into(), self.root()]
     }
 }

@@ -50,6 +50,17 @@ pub enum CiCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show what one health check of a host has said and counted within the last week
+    #[command(after_help = "Example: assent ci health web1 disk")]
+    Health {
+        /// Host name, CI or agent id
+        host: String,
+        /// The check, as `assent ci show` names it
+        check: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Where what is declared and what hosts report do not fit together
     #[command(subcommand)]
     Mismatch(super::mismatch::MismatchCommand),

@@ -64,6 +64,15 @@ pub(super) const CMDB: &[Route] = &[
     .query::<cmdb::Then>()
     .answers(&[answer(200, "the entry", json::<wire::CiFile>())])
     .refuses(&["ci.not_found", "ci.ambiguous", "ci.bad_time"]),
+    route(
+        ("GET", "/v1/cis/{name}/health/{check}"),
+        "showHealthCourse",
+        may::<Read>(),
+        "Shows what one health check of an entry has said and counted within the last week, the oldest first.",
+    )
+    .parts(&[text("name"), text("check")])
+    .answers(&[answer(200, "the course", json::<Vec<wire::HealthPoint>>())])
+    .refuses(&["ci.not_found", "ci.ambiguous", "ci.check_unknown"]),
 ];
 
 pub(super) const DECLARED: &[Route] = &[

@@ -2,12 +2,14 @@
 
 use super::routes::{Port, Reply, listener, send};
 use crate::changes::tests::world::{NOW, TOKEN, World, door};
+use crate::cmdb::{self, CiId, NewHealth};
 use crate::openapi::document;
 use crate::testfleet::{self, ask, exchange, header};
 use serde_json::{Value, json};
 use shared::approval::Decision;
 use shared::digest::Digest;
 use shared::facts::{Delta, Facts, Kernel, LocalFact, Os, Package, PackageStatus, Service};
+use shared::health::HealthState;
 use shared::receipt::HostOutcome;
 use shared::refusal::Code;
 use shared::wire::{FactsChange, FactsReport, Record, Renew};
@@ -125,6 +127,17 @@ async fn people_get_what_is_described() {
     let retro = world.number().await;
     let accepting = world.sign(world.accepted(&retro, 1, &[(0, found)]));
     let draft = world.good("POST", "/v1/changes", json!({})).await["change_id"].clone();
+    let disk = NewHealth {
+        name: "disk".into(),
+        state: HealthState::Ok,
+        at: NOW,
+        output: "fine".into(),
+        metrics: shared::plugin::read("fine|/=1MB;2;3").metrics,
+    };
+    let said = move |tx: &mut _| {
+        cmdb::record_health(tx, CiId(1), std::slice::from_ref(&disk), (receipt, None), None)
+    };
+    world.node.db.write("test.health", said).await.unwrap();
 
     let (app, judge) = (listener(&world, Port::People).await, Judge::new());
     let call = async |method: &str, path: &str, body: Vec<u8>| -> Reply {
@@ -146,6 +159,7 @@ async fn people_get_what_is_described() {
         "/v1/hosts/web1/enrolment",
         "/v1/cis",
         "/v1/cis/web1",
+        "/v1/cis/web1/health/disk",
         "/v1/people",
         "/v1/changes",
         "/v1/alarms",

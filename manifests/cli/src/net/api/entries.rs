@@ -8,7 +8,7 @@ use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
     Because, CiFile, CiLine, CiRef, Declare, DeclareDone, DeclareItem, DeclaredPage, Dispose,
-    DisposeMismatches, FindingFile, FindingLine, FindingPage, HostLine, IgnoreRule, Impact, Item,
+    DisposeMismatches, FindingFile, FindingLine, FindingPage, HealthPoint, HostLine, IgnoreRule, Impact, Item,
     MismatchLine, MismatchPage, NewIgnoreRule, PutLabels, PutSearch, SavedSearch,
 };
 use std::collections::BTreeMap;
@@ -95,6 +95,12 @@ impl Client {
 
     pub fn ci(&self, name: &str) -> Done<CiFile> {
         self.read("the configuration item", &Request::get(&format!("/v1/cis/{}", escape(name)), LARGE))
+    }
+
+    /// What one of its health checks has said within the last week, the oldest first.
+    pub fn health_course(&self, name: &str, check: &str) -> Done<Vec<HealthPoint>> {
+        let path = format!("/v1/cis/{}/health/{}", escape(name), escape(check));
+        self.read("the course of a health check", &Request::get(&path, LARGE))
     }
 
     /// As it was then.
