@@ -114,9 +114,8 @@ fn a_clock_that_differs_from_the_server_s_starts_nothing_until_it_is_set_right()
 
 /// 39: the window has room for a step of 40 seconds and none for one of 60, whatever the clock is made to say.
 #[test]
-fn a_clock_that_is_set_between_admission_and_first_step_gives_no_more_time_and_no_less() {
-    let jumps = [0, -15, -3_600, -YEAR, 15, 3_600, YEAR];
-    for (by, limit) in jumps.into_iter().flat_map(|by| [(by, 40), (by, 60)]) {
+fn a_clock_that_is_set_back_between_admission_and_first_step_gives_no_more_time() {
+    for (back, limit) in [0, 15, 3_600, YEAR].into_iter().flat_map(|back| [(back, 40), (back, 60)]) {
         let mut bench = Bench::new();
         bench.machine.file("/bin/works", "");
         let command = json!([{ "command": { "name": "a", "run": ["/bin/works"], "needed": "always", "timeout_s": limit } }]);
@@ -127,19 +126,48 @@ fn a_clock_that_is_set_between_admission_and_first_step_gives_no_more_time_and_n
         {
             let mut held = bench.site.0.borrow_mut();
             held.control.budgets = vec![BudgetNotice { name: "db".parse().unwrap(), agents: None }];
-            held.sets_clock = Some((bench.clock.clone(), NOW.plus(by)));
+            held.sets_clock = Some((bench.clock.clone(), NOW.plus(-back)));
         }
         bench.site.publish();
         let report = bench.tick();
         let receipt = bench.site.receipts().remove(0);
         let expected = if limit == 40 { HostOutcome::Applied } else { HostOutcome::RolledBack };
-        assert_eq!((receipt.outcome, receipt.started), (expected, NOW), "{by} {limit}: {:?}", report.lines);
+        assert_eq!((receipt.outcome, receipt.started), (expected, NOW), "{back} {limit}: {:?}", report.lines);
         assert_eq!(
             receipt.note.contains("may take 60 s and the window ends"),
             limit == 60,
             "{}",
             receipt.note
         );
+    }
+}
+
+/// The other way round it takes time away: no step begins that the clock says the window has no room for.
+#[test]
+fn a_clock_that_is_set_ahead_between_admission_and_first_step_begins_nothing_and_says_so() {
+    for by in [15, 3_600, YEAR] {
+        let mut bench = Bench::new();
+        bench.machine.file("/bin/works", "");
+        let command = json!([{ "command": { "name": "a", "run": ["/bin/works"], "needed": "always", "timeout_s": 40 } }]);
+        bench.listed(1, super::drift::manifest("timed", "1.0.0", &command), |change| {
+            change.intervals = vec![Interval { from: NOW.plus(-7_200), until: NOW.plus(50) }];
+        });
+        {
+            let mut held = bench.site.0.borrow_mut();
+            held.control.budgets = vec![BudgetNotice { name: "db".parse().unwrap(), agents: None }];
+            held.sets_clock = Some((bench.clock.clone(), NOW.plus(by)));
+        }
+        bench.site.publish();
+        let report = bench.tick();
+        let receipts = bench.site.receipts();
+        let told: Vec<_> = receipts.iter().map(|r| (r.outcome, r.started)).collect();
+        // By a clock that says so, the window was over before the server had answered.
+        let run = (by == 15).then_some((HostOutcome::RolledBack, NOW.plus(by)));
+        assert_eq!(told, Vec::from_iter(run), "{by}: {:?}", report.lines);
+        bench.at(NOW.plus(20));
+        bench.tick();
+        assert!(bench.state().running().is_none(), "{by}");
+        bench.site.check_chain();
     }
 }
 
