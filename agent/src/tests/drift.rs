@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::decide::splay_secs;
 use crate::drift::{Depth, Memory};
 use crate::host::fake::{Cut, Deb, Node};
+use crate::host::systemd::Unit;
 use crate::host::{Attrs, Installed, PackageEvent, PackageState};
 use crate::vault::Vault;
 use shared::finding::{About, Expected, Finding, Presence};
@@ -494,6 +495,44 @@ fn what_a_run_does_to_accounts_and_units_is_its_own() {
     assert_eq!(report.ran.len(), 1, "{:?}", report.lines);
     let found = after(&mut bench, 180);
     assert_eq!((found.len(), resources(&found[0])), (1, vec!["unit:m.service"]), "{found:#?}");
+}
+
+/// States of units and accounts that resources name are differences, as files are: one finding, gone when they are put back.
+#[test]
+fn a_managed_service_that_somebody_stopped_and_a_managed_user_that_somebody_changed_are_differences() {
+    const WEB: &str = "root:x:0:0::/root:/bin/bash\nweb:x:33:33::/srv:/usr/sbin/nologin\n";
+    let mut bench = Bench::new();
+    let unit =
+        |active: &str, enabled: &str| Unit { loaded: true, active: active.into(), enabled: enabled.into() };
+    let set =
+        |bench: &Bench, to: Unit| bench.machine.world.borrow_mut().units.insert("web.service".into(), to);
+    set(&bench, unit("active", "enabled"));
+    let passwd = |bench: &Bench, text: &str| bench.machine.file("/etc/passwd", text);
+    passwd(&bench, WEB);
+    bench.machine.file("/etc/group", "root:x:0:\nweb:x:33:\n");
+    bench.machine.file("/etc/shadow", "root:!:1::::::\nweb:!:1::::::\n");
+    let wants = serde_json::json!([
+        { "service": { "name": "web", "state": "running", "enabled": true } },
+        { "user": { "name": "web", "shell": "/usr/sbin/nologin", "home": "/srv" } },
+        { "file": { "path": "/etc/motd", "content": "approved\n" } }
+    ]);
+    bench.through(1, manifest("web", "1.0.0", &wants), |_| {});
+    let states = |all: Vec<Finding>| -> Vec<(Presence, Vec<String>)> {
+        let of_state = all.into_iter().filter(|finding| finding.about.state().is_some());
+        of_state.map(|f| (f.presence, resources(&f).into_iter().map(str::to_owned).collect())).collect()
+    };
+    assert_eq!(states(after(&mut bench, 60)), []);
+    set(&bench, unit("inactive", "enabled"));
+    passwd(&bench, &WEB.replace("/srv:/usr/sbin/nologin", "/srv:/bin/bash"));
+    let both = vec!["service:web".to_owned(), "user:web".to_owned()];
+    assert_eq!(states(after(&mut bench, 120)), [(Presence::There, both)]);
+    passwd(&bench, WEB);
+    set(&bench, unit("active", "disabled"));
+    let found = states(after(&mut bench, 8_000));
+    assert_eq!(found.last().unwrap(), &(Presence::There, vec!["service:web".to_owned()]));
+    set(&bench, unit("active", "enabled"));
+    let found = states(after(&mut bench, 16_000));
+    assert_eq!(found.last().unwrap().0, Presence::Gone);
 }
 
 #[test]
