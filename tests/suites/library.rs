@@ -191,6 +191,11 @@ fn the_agent_upgrades_itself_ends_its_change_and_goes_on_as_the_new_one() {
             site.machine.unit("assent-agent") == "active running enabled"
         });
         assert!(site.sh("getent passwd assent-courier").contains("network process"));
+        // What the unit takes away is gone for the process that acts; what that one mounts is for the machine.
+        let main = "$(systemctl show -P MainPID assent-agent)";
+        assert_eq!(site.sh(&format!("grep ^Seccomp: /proc/{main}/status")), "Seccomp:\t2");
+        assert_eq!(site.sh("systemctl show -P LockPersonality assent-agent"), "yes");
+        assert_eq!(site.sh(&format!("readlink /proc/{main}/ns/mnt")), site.sh("readlink /proc/1/ns/mnt"));
         site.lab.add_agent("0.1.1");
         site.publish_library(&["agent-update"]);
         let id = site.request_library(&["agent-update"], &[]);
