@@ -378,7 +378,7 @@ words! {
     NotYet: "not yet", "noch nicht";
     Health: "Health: what each check said last (the server's word)", "Zustand: was jede Prüfung zuletzt ergab (Wort des Servers)";
     HeadsOfHealth: "  CHECK|STATE|SINCE|LAST|NUMBERS|OUTPUT", "  PRÜFUNG|ZUSTAND|SEIT|ZULETZT|ZAHLEN|AUSGABE";
-    HeadsOfCourse: "TIME|STATE|NUMBERS", "ZEIT|ZUSTAND|ZAHLEN";
+    HeadsOfHealthCourse: "TIME|STATE|NUMBERS", "ZEIT|ZUSTAND|ZAHLEN";
     History: "History (the server's word)", "Verlauf (Wort des Servers)";
     And: "and", "und";
     SaidByServer: "the server's word", "Wort des Servers";

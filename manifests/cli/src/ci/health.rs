@@ -19,7 +19,7 @@ pub fn show(session: &Session, host: &str, check: &str, json: bool) -> Done {
 
 /// The newest last, as it happened.
 fn table(course: &[HealthPoint], lang: Lang, zone: &TimeZone) -> String {
-    let mut rows = vec![lang.heads(Word::HeadsOfCourse)];
+    let mut rows = vec![lang.heads(Word::HeadsOfHealthCourse)];
     rows.extend(course.iter().map(|point| {
         let values: Vec<String> =
             point.values.iter().map(|(label, value)| format!("{label}={value}")).collect();
