@@ -22,7 +22,7 @@ pub struct RiskFacts {
     /// CMDB entries that an outage of its hosts would reach.
     pub affected: u32,
     pub reboot: bool,
-    /// Hosts undo by themselves when a step or a check fails.
+    /// Hosts undo by themselves when a step or a check fails, and no step that they have planned is for good.
     pub undone_by_itself: bool,
     /// Changes with one of its manifests that failed or were rolled back within half a year.
     pub past_failures: u32,

@@ -28,11 +28,11 @@ pub(super) fn assess(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Ass
     let warned = changes::conflicts(tx, id, now)?.iter().any(|found| found.kind == ConflictKind::Warning);
     let facts = RiskFacts {
         targets: u32::try_from(targets.len()).unwrap_or(u32::MAX),
-        classes: if planned.is_empty() { body.action_classes.clone() } else { planned },
+        undone_by_itself: body.undo.automatic && !planned.for_good,
+        classes: if planned.classes.is_empty() { body.action_classes.clone() } else { planned.classes },
         criticality: reached.criticality,
         affected: u32::try_from(reached.affects.len()).unwrap_or(u32::MAX),
         reboot: body.reboot != Reboot::Never,
-        undone_by_itself: body.undo.automatic,
         past_failures: changes::count_failures(tx, body, now.plus(-HALF_A_YEAR))?,
         warned,
     };

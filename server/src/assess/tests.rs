@@ -4,8 +4,10 @@ use crate::changes::tests::world::{NOW, World};
 use serde_json::json;
 use shared::change::Reboot;
 use shared::ids::ChangeId;
+use shared::plan::{Reversibility, UndoContract};
 use shared::receipt::HostOutcome;
 use shared::risk::Risk;
+use shared::statement::Statement;
 use shared::wire::Assessment;
 
 async fn assessment(world: &World, id: &ChangeId) -> Assessment {
@@ -72,6 +74,14 @@ async fn effects_come_from_plans_and_failures_of_the_same_manifest_are_remembere
         let told = assessment(&world, &elsewhere.id).await;
         assert_eq!(told.facts.classes, [shared::risk::ActionClass::File].into());
         assert_eq!((told.facts.past_failures, told.told.risk), (0, Risk::Low), "{}", world.engine);
+        // The author hopes that it is undone; a host says of one step that it is not.
+        assert!(told.facts.undone_by_itself);
+        let mut plan = world.plan(&world.hosts[0], &elsewhere.change, "for good").body;
+        plan.actions[0].undo = Reversibility { undo: UndoContract::No, why: "what ran has ended".into() };
+        let plan = Statement::sign(plan, &world.hosts[0].key);
+        world.send_plan(&world.hosts[0], &plan).await.unwrap();
+        let told = assessment(&world, &elsewhere.id).await;
+        assert_eq!((told.facts.undone_by_itself, told.told.risk), (false, Risk::Medium), "{}", world.engine);
         let half_a_year = 184 * 86_400;
         world.clock.set(NOW.plus(half_a_year));
         assert_eq!(assessment(&world, &again.id).await.facts.past_failures, 0);

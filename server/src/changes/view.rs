@@ -2,7 +2,7 @@
 
 use super::notes;
 use super::retirement;
-use super::store::papers;
+use super::store::papers::{self, Effects};
 use super::store::{self, Row};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Refusal};
@@ -14,7 +14,6 @@ use shared::ids::{ChangeId, ManifestName, Team};
 use shared::lifecycle::{Event, Outcome, State};
 use shared::note::{self, LinkKind, Said};
 use shared::plan::PlanSet;
-use shared::risk::ActionClass;
 use shared::statement::Statement;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeFile, ChangeLine, CourseStep, SeriesLine};
@@ -246,9 +245,9 @@ pub fn scheduled(tx: &mut Conn, since: Timestamp) -> Result<Vec<Scheduled>, Erro
     Ok(found)
 }
 
-/// Kinds of effects of the plans that hosts have made for a revision.
-pub fn effects(tx: &mut Conn, change: &Digest) -> Result<BTreeSet<ActionClass>, Error> {
-    papers::list_effects(tx, change)
+/// What the plans that hosts have made for a revision would do.
+pub fn effects(tx: &mut Conn, change: &Digest) -> Result<Effects, Error> {
+    papers::effects(tx, change)
 }
 
 /// Other changes that bring one of the same manifests and were closed as failed or rolled back since then.

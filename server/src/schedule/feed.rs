@@ -68,7 +68,7 @@ fn event(uid: &str, stamp: Timestamp, time: Interval, summary: &str) -> Event {
 
 fn of_change(scheduled: &Scheduled, site: &SiteId, language: Language) -> Vec<Event> {
     let Scheduled { change, state, version, at, earlier } = scheduled;
-    let dropped = matches!(state, State::Closed(Outcome::Withdrawn | Outcome::Rejected));
+    let dropped = matches!(state, State::Closed(Outcome::Withdrawn | Outcome::Rejected | Outcome::Expired));
     let status = match state {
         _ if dropped => "CANCELLED",
         State::Draft | State::InReview => "TENTATIVE",

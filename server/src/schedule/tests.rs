@@ -111,6 +111,13 @@ async fn the_feed_shows_windows_and_blackouts_and_cancels_what_calendars_have_se
             (blackout["TRANSP"].as_str(), blackout["DTSTART"].as_str()),
             ("TRANSPARENT", wall(hours(5, 6).from).as_str())
         );
+        // One that nobody approved in time takes no time either.
+        let late = world.in_review(&base, |change| change.intervals = vec![hours(7, 8)]).await;
+        let of_late = format!("{}-1@{site}", late.change.body.change_id);
+        assert_eq!(feed(&world).await[&of_late]["STATUS"], "TENTATIVE");
+        world.clock.set(late.change.body.not_after);
+        crate::changes::tend(&world.node.db, world.now()).await.unwrap();
+        assert_eq!(feed(&world).await[&of_late]["STATUS"], "CANCELLED");
         world.clock.set(NOW.plus(200 * 86_400));
         assert!(feed(&world).await.is_empty(), "what is long over goes");
     }

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use shared::approval::{Approval, Decision};
 use shared::digest::Digest;
 use shared::ids::{AgentId, HostClass};
-use shared::plan::{Plan, PlanSet};
+use shared::plan::{Plan, PlanSet, UndoContract};
 use shared::receipt::Refusal;
 use shared::refusal::Code;
 use shared::risk::ActionClass;
@@ -30,6 +30,8 @@ diesel::table! {
         actions -> Integer,
         made -> BigInt,
         stored -> BigInt,
+        /// Whether each step has a way back, at least in part.
+        undone -> Nullable<Bool>,
     }
 }
 
@@ -97,6 +99,7 @@ pub(in crate::changes) fn record_plan(
         change_plan::actions.eq(i32::try_from(body.actions.len()).unwrap_or(i32::MAX)),
         change_plan::made.eq(body.at.0),
         change_plan::stored.eq(now.0),
+        change_plan::undone.eq(body.actions.iter().all(|action| action.undo.undo != UndoContract::No)),
     );
     each!(tx, |c| diesel::insert_into(change_plan::table).values(row).on_conflict_do_nothing().execute(c))
         .map(drop)
@@ -122,20 +125,27 @@ fn plan_row(row: PlanTuple) -> Result<PlanRow, Error> {
     })
 }
 
-/// Kinds of effects of the plans that count for a revision.
-pub(in crate::changes) fn list_effects(
-    tx: &mut Conn,
-    change: &Digest,
-) -> Result<BTreeSet<ActionClass>, Error> {
+/// What the plans that count for a revision would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Empty before the first plan.
+    pub classes: BTreeSet<ActionClass>,
+    /// A step of one of them has no way back.
+    pub for_good: bool,
+}
+
+pub(in crate::changes) fn effects(tx: &mut Conn, change: &Digest) -> Result<Effects, Error> {
     let targets = change_target::table.filter(change_target::statement.eq(change.0.as_slice()));
     let current = targets.filter(change_target::plan.is_not_null()).select(change_target::plan);
     let rows = change_plan::table.filter(change_plan::statement.nullable().eq_any(current));
-    let found: Vec<String> = rows.select(change_plan::action_classes).distinct().load(tx)?;
-    let mut all = BTreeSet::new();
-    for text in found {
+    let columns = (change_plan::action_classes, change_plan::undone);
+    let found: Vec<(String, Option<bool>)> = rows.select(columns).distinct().load(tx)?;
+    let mut all = Effects::default();
+    for (text, undone) in found {
         let classes: BTreeSet<ActionClass> =
             serde_json::from_str(&text).map_err(|_| damaged("a plan's classes"))?;
-        all.extend(classes);
+        all.classes.extend(classes);
+        all.for_good |= undone == Some(false);
     }
     Ok(all)
 }

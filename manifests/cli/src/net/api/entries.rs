@@ -8,8 +8,8 @@ use shared::strict::{self, Map};
 use shared::time::Timestamp;
 use shared::wire::{
     Because, CiFile, CiLine, CiRef, Declare, DeclareDone, DeclareItem, DeclaredPage, Dispose,
-    DisposeMismatches, FindingFile, FindingLine, FindingPage, HealthPoint, HostLine, IgnoreRule, Impact, Item,
-    MismatchLine, MismatchPage, NewIgnoreRule, PutLabels, PutSearch, SavedSearch,
+    DisposeMismatches, FindingFile, FindingLine, FindingPage, HealthPoint, HostLine, IgnoreRule, Impact,
+    Item, MismatchLine, MismatchPage, NewIgnoreRule, PutLabels, PutSearch, SavedSearch,
 };
 use std::collections::BTreeMap;
 
