@@ -51,9 +51,9 @@ mod tests {
         ];
         assert_eq!(
             table(&course, Lang::En, &TimeZone::UTC),
-            "TIME                  STATE    NUMBERS\n\
-             2027-01-15 08:00 UTC  ok       /=6MB inodes=U\n\
-             2027-01-15 09:00 UTC  unknown  ?[1m=1\n"
+            "TIME                         STATE    NUMBERS\n\
+             Fri 2027-01-15 08:00 +00:00  ok       /=6MB inodes=U\n\
+             Fri 2027-01-15 09:00 +00:00  unknown  \\u{1b}[1m=1\n"
         );
     }
 }
