@@ -113,7 +113,7 @@ fn middle_of(rounds: usize, mut run: impl FnMut() -> Cost) -> Cost {
 }
 
 fn agent(tree: &Tree, make: Option<Cost>) -> Figures {
-    let plan = look::plan(&tree);
+    let plan = look::plan(tree);
     let found = |many: usize| {
         let (cost, said) = usage::run(&plan);
         assert!(said.contains(&format!(": {many} actions")), "{said}");

@@ -75,7 +75,7 @@ mod tests {
         let ahead = Ahead::default();
         ahead.read(&root, &all);
         // As long as it was, and changed.
-        fs::write(dir.path().join("3"), bytes(4)[..100_003].to_vec()).unwrap();
+        fs::write(dir.path().join("3"), &bytes(4)[..100_003]).unwrap();
         for (n, name) in names.iter().enumerate() {
             let now = files::stamp(&root, name).unwrap().unwrap();
             let known = (n != 3).then(|| Digest::of(&bytes(n)));

@@ -261,7 +261,7 @@ proptest::proptest! {
             bytes[at] = byte;
         }
         if let Ok(manifest) = Manifest::from_json(&bytes) {
-            proptest::prop_assert_eq!(Manifest::from_json(&manifest.to_json()), Ok(manifest));
+            proptest::prop_assert_eq!(Manifest::from_json(manifest.to_json()), Ok(manifest));
         }
     }
 }
@@ -278,7 +278,7 @@ fn every_kind_keeps_the_rules_that_it_satisfies() {
             body["satisfies"] = serde_json::json!(["xccdf_org.example_rule_a", "xccdf_org.example_rule_b"]);
             kinds.insert(kind.clone());
         }
-        let read = Manifest::from_json(&strict::to_json(&document)).unwrap();
+        let read = Manifest::from_json(strict::to_json(&document)).unwrap();
         assert!(read.resources().iter().all(|resource| resource.satisfies().len() == 2), "{sample}");
         assert_eq!(
             serde_json::from_slice::<serde_json::Value>(&read.to_json()).unwrap(),

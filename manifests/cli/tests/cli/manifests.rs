@@ -46,7 +46,7 @@ fn lint_lists_every_problem_with_line_place_and_remedy() {
     let (_, err) = expect(dir.path(), 2, &["lint", "good.yaml", "good.yaml", "--out", "good.json"]);
     assert!(err.contains("--out takes one manifest"), "{err}");
     expect(dir.path(), 0, &["lint", "good.yaml", "--out", "good.json"]);
-    let compiled = Manifest::from_json(&fs::read(dir.path().join("good.json")).unwrap()).unwrap();
+    let compiled = Manifest::from_json(fs::read(dir.path().join("good.json")).unwrap()).unwrap();
     assert_eq!(compiled.id(), "web-base@1.2.0");
     expect(dir.path(), 2, &["--site", "site", "sign", "bad.yaml"]);
 }
@@ -62,7 +62,7 @@ fn the_library_is_complete_and_lints() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (out, _) = expect(dir.path(), 0, &["lint", path.to_str().unwrap(), "--out", "one.json"]);
         assert!(out.contains(&format!("{name}@1.0.0 is good")), "{out}");
-        let manifest = Manifest::from_json(&fs::read(dir.path().join("one.json")).unwrap()).unwrap();
+        let manifest = Manifest::from_json(fs::read(dir.path().join("one.json")).unwrap()).unwrap();
         assert!(!manifest.health.is_empty(), "{name} has no health check");
         let undeclared = |(param, declared): (&_, &shared::manifest::Parameter)| {
             let empty = declared.description.is_empty() || declared.default.is_none();

@@ -236,11 +236,14 @@ pub(in crate::changes) fn find_plan_time(tx: &mut Conn, plan: &Digest) -> QueryR
     change_plan::table.find(plan.0.as_slice()).select(change_plan::stored).first(tx).optional()
 }
 
-/// The class of each of these plans, and when its host made it.
+/// The class of a plan, and when its host made it.
+type ClassMade = (Vec<u8>, i64);
+
+/// The same of each of these plans, by statement.
 pub(in crate::changes) fn list_plan_classes(
     tx: &mut Conn,
     plans: &[&[u8]],
-) -> QueryResult<HashMap<Vec<u8>, (Vec<u8>, i64)>> {
+) -> QueryResult<HashMap<Vec<u8>, ClassMade>> {
     let mut all = HashMap::new();
     for some in plans.chunks(ROWS) {
         let rows = change_plan::table.filter(change_plan::statement.eq_any(some));

@@ -350,7 +350,7 @@ proptest::proptest! {
             }
         }
         if let Ok(manifest) = compile(&bytes) {
-            proptest::prop_assert_eq!(Manifest::from_json(&manifest.to_json()), Ok(manifest));
+            proptest::prop_assert_eq!(Manifest::from_json(manifest.to_json()), Ok(manifest));
         }
     }
 }
