@@ -85,7 +85,12 @@ fn planning_changes_nothing_and_applying_does_what_was_planned() {
         [
             ("create the directory /srv/app: web:root 2750", "file", None),
             ("create /srv/app/on: 10 bytes, web:root 0644", "file", Some("@@ -1 +1 @@\n+host web1\n")),
-            ("update /etc/motd: contents", "file", Some("@@ -1 +1 @@\n-old\n+new\n")),
+            // What others wrote into a file that not everybody may read goes nowhere.
+            (
+                "update /etc/motd: contents",
+                "file",
+                Some("(not everybody may read this file: its other lines are not shown)\n-(1 lines)\n+new\n")
+            ),
             (
                 "replace the link /etc/link (to /etc/passwd) by a file of 11 bytes, root:root 0640",
                 "file",

@@ -116,13 +116,15 @@ fn life_of_a_host(world: &World, served: &Served) {
     assert_eq!((status, read::<Work>(work).next_seq), (200, 3));
     forged_and_early(&mut agent, &mut host);
     as_people_see_it(&mut people, &host, &statement.digest());
-    // Whoever is refused before the body was read is let go, so on a connection of its own.
-    let (mut other, grant) = (world.connect(served.people, None), r#"{"access": "reader", "days": 1}"#);
-    assert_eq!(ask(&mut other, ("POST", "/v1/people/mallory/tokens"), &as_person(READER), grant).0, 403);
+    // Whoever is refused before the body was read is let go, so each on a connection of its own.
+    let (disable, why) = (("POST", "/v1/hosts/host1/disable"), r#"{"reason": "test"}"#);
+    let grant = (("POST", "/v1/people/mallory/tokens"), r#"{"access": "reader", "days": 1}"#);
+    for (to, body) in [grant, (disable, why)] {
+        let mut other = world.connect(served.people, None);
+        assert_eq!(ask(&mut other, to, &as_person(READER), body).0, 403, "{to:?}");
+    }
 
-    let disable = ("POST", "/v1/hosts/host1/disable");
-    assert_eq!(ask(&mut people, disable, &as_person(READER), r#"{"reason": "test"}"#).0, 403);
-    assert_eq!(ask(&mut people, disable, &as_person(ADMIN), r#"{"reason": "test"}"#).0, 204);
+    assert_eq!(ask(&mut people, disable, &as_person(ADMIN), why).0, 204);
     for (method, path) in
         [("GET", "/agent/v1/work"), ("POST", "/agent/v1/statements"), ("PUT", "/agent/v1/facts")]
     {
@@ -131,10 +133,7 @@ fn life_of_a_host(world: &World, served: &Served) {
     }
     let renewal = serde_json::to_string(&Renew { envelope: host.renewal(NOW) }).unwrap();
     assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 403);
-    assert_eq!(
-        ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), r#"{"reason": "test"}"#).0,
-        204
-    );
+    assert_eq!(ask(&mut people, ("POST", "/v1/hosts/host1/enable"), &as_person(ADMIN), why).0, 204);
     assert_eq!(ask(&mut agent, ("GET", "/agent/v1/work"), "", "").0, 200, "on the same connection");
     assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
 }
@@ -300,7 +299,9 @@ async fn wrong_credentials_wait_and_good_ones_of_the_same_address_do_not() {
             assert!(answers.all(|status| status == 429), "{}", world.engine);
             let foreign = serde_json::to_string(&Renew { envelope: Host::new(3).renewal(NOW) }).unwrap();
             let (status, head, _) = exchange(&mut people, ("POST", "/v1/renew"), "", &foreign);
-            assert_eq!((status, header(&head, "retry-after").as_str()), (429, "5"));
+            // One more try each five seconds, less what the requests took.
+            assert_eq!(status, 429);
+            assert!((1..=5).contains(&header(&head, "retry-after").parse::<u64>().unwrap()), "{head}");
             let renewal = serde_json::to_string(&Renew { envelope: host.renewal(NOW) }).unwrap();
             assert_eq!(ask(&mut people, ("POST", "/v1/renew"), "", &renewal).0, 200);
             let enrol = serde_json::to_string(&Host::new(2).join(&second)).unwrap();
