@@ -181,9 +181,12 @@ impl One<'_> {
             );
             is_state && is_due(item.resource, &item.id)
         };
+        let looked = plan::deviations(&ask, wanted, host)?;
+        // What was hashed and not asked for is no answer to a later question.
+        host.hash_ahead(&[]);
         let mut found = Vec::new();
         let mut dirty = BTreeSet::new();
-        for (id, resource, planned) in plan::deviations(&ask, wanted, host)? {
+        for (id, resource, planned) in looked {
             let before = found.len();
             match planned {
                 Ok(actions) => found.extend(self.differences(&actions)),

@@ -166,7 +166,7 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
             series::submit_later(session, &change, &at, json.json)
         }
         ChangeCommand::Submit { change, at: None, json } => {
-            act::each(session, &change, (Act::Submit, ""), json.json)
+            act::ask(session, &change, (Act::Submit, ""), json.json)
         }
         ChangeCommand::Watch { change, host, after, json } => {
             let (change, host) = (&session.change(&change)?, host.as_deref());
@@ -177,7 +177,7 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
         }
         ChangeCommand::Halt(args) => act::several(session, &args, Act::Halt),
         ChangeCommand::StopCorrecting { change, note, json } => {
-            act::each(session, &[change], (Act::StopCorrecting, &note), json.json)
+            act::ask(session, &[change], (Act::StopCorrecting, &note), json.json)
         }
         ChangeCommand::Resume(args) => act::several(session, &args, Act::Resume),
         ChangeCommand::Withdraw(args) => act::several(session, &args, Act::Withdraw),

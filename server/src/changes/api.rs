@@ -14,6 +14,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::once::Once;
+use crate::kernel::http::page;
 use crate::kernel::http::person::{Allowed, Approve, Operate, Propose, Read};
 use crate::ledger;
 use crate::manifests::Repository;
@@ -324,10 +325,7 @@ async fn list(
         let refusal = Refusal::bad_request("change.unknown_state");
         return Err(refusal.with("state", strict::shorten(unknown)).into());
     }
-    let limit = limit.unwrap_or(PAGE);
-    if !(1..=PAGE).contains(&limit) {
-        return Err(Refusal::unprocessable("ci.bad_page").with("limit", limit).with("most", PAGE).into());
-    }
+    let limit = page::limit(limit, PAGE, PAGE)?;
     let only = id.map(ChangeRef::Id).or(number.map(ChangeRef::Number));
     let now = clock.now();
     let read = move |tx: &mut Conn| {

@@ -5,7 +5,6 @@
 use super::store::{self, Row, papers};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
-use shared::change::Change;
 use shared::digest::Digest;
 use shared::ids::{AgentId, PersonId};
 use shared::lifecycle::State;
@@ -27,7 +26,6 @@ const STOPS: [Code; 7] = [
 /// Hosts of one class of plans that refuse what was approved.
 pub struct Departure {
     pub row: Row,
-    pub change: Change,
     /// The class of their approved plans.
     pub class: Digest,
     pub hosts: u32,
@@ -46,14 +44,13 @@ pub fn list(tx: &mut Conn) -> Result<Vec<Departure>, Error> {
         if classes.is_empty() {
             continue;
         }
-        let change = super::revision(tx, &row)?.body;
-        let mut persons = BTreeSet::from([change.author.clone()]);
+        let mut persons = BTreeSet::from([row.author()?]);
         for person in papers::list_approvers(tx, &statement)? {
             persons.insert(person.parse().map_err(|_| store::damaged("the id of a person"))?);
         }
         all.extend(classes.into_iter().map(|(class, (hosts, since))| {
-            let (row, change, persons) = (row.clone(), change.clone(), persons.clone());
-            Departure { row, change, class, hosts, since, persons }
+            let (row, persons) = (row.clone(), persons.clone());
+            Departure { row, class, hosts, since, persons }
         }));
     }
     Ok(all)

@@ -114,14 +114,13 @@ fn too_many_failed(tx: &mut Conn, row: &Row) -> Result<Option<String>, Error> {
     Ok(Some(format!("{fresh} hosts have failed{known}; the change halts by itself above {most}")))
 }
 
-/// Takes note of a refusal that is recorded already. True when it is about a revision of this server's.
-pub fn on_refusal(tx: &mut Conn, refusal: &Statement<Refusal>) -> Result<bool, Error> {
+/// Takes note of a refusal that is recorded already, if it is about a revision of this server's.
+pub fn on_refusal(tx: &mut Conn, refusal: &Statement<Refusal>) -> Result<(), Error> {
     let body = &refusal.body;
-    let (Some(id), Some(revision)) = (&body.change_id, body.revision) else { return Ok(false) };
-    let Some(change) = store::find_revision(tx, id, revision)? else { return Ok(false) };
-    if store::find_target(tx, &change, body.header.agent_id)?.is_none() {
-        return Ok(false);
+    let (Some(id), Some(revision)) = (&body.change_id, body.revision) else { return Ok(()) };
+    let Some(change) = store::find_revision(tx, id, revision)? else { return Ok(()) };
+    if store::find_target(tx, &change, body.header.agent_id)?.is_some() {
+        papers::record_refusal(tx, &change, refusal)?;
     }
-    papers::record_refusal(tx, &change, refusal)?;
-    Ok(true)
+    Ok(())
 }

@@ -39,7 +39,7 @@ pub fn lines(tx: &mut Conn, rows: &[Row], now: Timestamp) -> Result<Vec<ChangeLi
                 state: row.state.clone(),
                 outcome: row.outcome.clone(),
                 title: row.title.clone(),
-                author: row.author.parse().map_err(|_| store::damaged("an author"))?,
+                author: row.author()?,
                 targets: row.targets.cast_unsigned(),
                 plans: small(plans),
                 plan_classes: classes.unwrap_or_default().into_iter().map(small).collect(),

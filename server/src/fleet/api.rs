@@ -14,6 +14,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::kernel::http::agent::Agent;
 use crate::kernel::http::condition::{Condition, Tag, Tagged};
 use crate::kernel::http::edge;
+use crate::kernel::http::page;
 use crate::kernel::http::person::{Allowed, ManageHosts, Read};
 use crate::kernel::http::tries::{Source, Tries};
 use crate::kernel::news;
@@ -156,10 +157,7 @@ impl Listed {
                 _ => return Err(bad("only label, after and limit are known").into()),
             }
         }
-        if !(1..=PAGE.1).contains(&listed.limit) {
-            let refusal = Refusal::unprocessable("ci.bad_page").with("limit", listed.limit);
-            return Err(refusal.with("most", PAGE.1).into());
-        }
+        page::limit(Some(listed.limit), PAGE.0, PAGE.1)?;
         Ok(listed)
     }
 

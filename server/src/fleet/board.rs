@@ -3,9 +3,9 @@
 //! A check-in touches no database. Other slices change their tables, bump a generation in the same transaction
 //! and call [`Board::refresh`]; other nodes notice within a second. Lost memory is read again from the database.
 
-use super::hindrance;
 use super::model::Standing;
 use super::store;
+use super::store::hindrance;
 use crate::cmdb;
 use crate::kernel::db::{Conn, Db};
 use crate::kernel::error::Error;

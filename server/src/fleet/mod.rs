@@ -8,7 +8,6 @@ mod authorities;
 mod authority;
 mod board;
 mod chosen;
-mod hindrance;
 mod join;
 mod listeners;
 mod model;
@@ -22,10 +21,6 @@ pub use api::{Strangers, agent_routes, people_routes, strangers_routes};
 pub use authorities::{follow as follow_authorities, make_next as make_next_authority};
 pub use board::{Board, CheckIn, Contact, Sources, TIMESTAMP, WISHES, Wish};
 pub use chosen::{Chosen, Scope, spelt_out};
-pub use hindrance::{
-    Hindrance, find as find_hindrance, list as list_hindrances, record as record_hindrance,
-    supersede as supersede_hindrance,
-};
 pub use join::{Door, address, invite, join, renew};
 pub use listeners::renew as renew_listeners;
 pub use model::{ChainHead, Host, Labels};
@@ -33,6 +28,10 @@ pub use model::{ChainHead, Host, Labels};
 pub use once::purge;
 pub use once::{jobs, once};
 pub use rates::Rates;
+pub use store::hindrance::{
+    Hindrance, find as find_hindrance, list as list_hindrances, record as record_hindrance,
+    supersede as supersede_hindrance,
+};
 pub use store::{
     allow_gaps, chain_heads, extend_chains, find, first_certificate_end, get, go_on, list, list_retired,
     repair_head, retire,

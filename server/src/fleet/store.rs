@@ -1,5 +1,7 @@
 //! All SQL of the fleet. A transaction that changes hosts bumps the generation first, then touches rows.
 
+pub mod hindrance;
+
 use super::board::HOSTS;
 use super::model::{ChainHead, Host, Labels, Standing};
 use crate::cmdb::CiId;

@@ -221,7 +221,7 @@ fn follow(tx: &mut Conn, fresh: &[Recorded<'_>], topics: Topics, now: Timestamp)
                 fleet::supersede_hindrance(tx, &statement.body.header)?;
                 changes::on_refusal(tx, statement)?;
             }
-            Incoming::Refusal(statement) => drop(fleet::record_hindrance(tx, statement, now)?),
+            Incoming::Refusal(statement) => fleet::record_hindrance(tx, statement, now)?,
             Incoming::Finding(statement) => tell(tx, topics.findings, statement.digest, now)?,
             Incoming::TrustReset(_) => {}
         }

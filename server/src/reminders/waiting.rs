@@ -5,7 +5,7 @@ use crate::calendars::{self, Worry};
 use crate::changes::{self, Row};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
-use shared::change::{Change, ChangeType};
+use shared::change::ChangeType;
 use shared::ids::PersonId;
 use shared::time::Timestamp;
 use shared::wire::{InboxItem, InboxKind};
@@ -27,59 +27,29 @@ pub(super) fn waiting(tx: &mut Conn, now: Timestamp) -> Result<Waiting, Error> {
         };
         let starts = change.usable().map(|time| time.from).filter(|from| *from > now).min();
         let urgent = change.change_type == ChangeType::Emergency;
-        let item = InboxItem { urgent, due, starts, ..item(kind, &row, &change) };
+        let item = InboxItem { urgent, starts, ..item(kind, &row, due)? };
         for person in persons {
             all.entry(person).or_default().push(item.clone());
         }
     }
-    for (row, _, since) in changes::list_objected(tx)? {
-        let author: PersonId =
-            row.author.parse().map_err(|error| Error::fault("reading the author of a change", error))?;
-        let item = InboxItem {
-            kind: InboxKind::Objection,
-            change: Some(row.change_id()?),
-            revision: Some(row.revision()),
-            calendar: None,
-            register: row.register,
-            title: row.title,
-            urgent: false,
-            class: None,
-            hosts: None,
-            due: since,
-            starts: None,
-        };
-        all.entry(author).or_default().push(item);
+    for (row, since) in changes::list_objected(tx)? {
+        all.entry(row.author()?).or_default().push(item(InboxKind::Objection, &row, since)?);
     }
     for departure in changes::list_departures(tx)? {
-        let (class, hosts, due) = (Some(departure.class), Some(departure.hosts), departure.since);
-        let item = item(InboxKind::Departed, &departure.row, &departure.change);
-        let item = InboxItem { class, hosts, due, ..item };
+        let (class, hosts) = (Some(departure.class), Some(departure.hosts));
+        let item = InboxItem { class, hosts, ..item(InboxKind::Departed, &departure.row, departure.since)? };
         for person in departure.persons {
             all.entry(person).or_default().push(item.clone());
         }
     }
     for row in changes::list_expired(tx, now.plus(-SHOWN_SECS))? {
         let change = changes::revision(tx, &row)?.body;
-        all.entry(change.author.clone()).or_default().push(item(InboxKind::Expired, &row, &change));
+        all.entry(change.author).or_default().push(item(InboxKind::Expired, &row, change.not_after)?);
     }
     for worry in calendars::worries(tx, now)? {
         let Worry { calendar, title, subscriber, waits, since } = worry;
         let kind = if waits { InboxKind::CalendarWaits } else { InboxKind::CalendarOld };
-        let (change, revision, register, starts, class, hosts) = Default::default();
-        let (calendar, urgent, due) = (Some(calendar), false, since);
-        let item = InboxItem {
-            kind,
-            change,
-            revision,
-            calendar,
-            register,
-            title,
-            urgent,
-            class,
-            hosts,
-            due,
-            starts,
-        };
+        let item = InboxItem { calendar: Some(calendar), ..InboxItem::new(kind, title, since) };
         all.entry(subscriber).or_default().push(item);
     }
     for items in all.values_mut() {
@@ -88,18 +58,11 @@ pub(super) fn waiting(tx: &mut Conn, now: Timestamp) -> Result<Waiting, Error> {
     Ok(all)
 }
 
-fn item(kind: InboxKind, row: &Row, change: &Change) -> InboxItem {
-    InboxItem {
-        kind,
-        change: Some(change.change_id.clone()),
-        revision: Some(change.revision),
-        calendar: None,
+fn item(kind: InboxKind, row: &Row, due: Timestamp) -> Result<InboxItem, Error> {
+    Ok(InboxItem {
+        change: Some(row.change_id()?),
+        revision: Some(row.revision()),
         register: row.register.clone(),
-        title: change.title.clone(),
-        urgent: false,
-        class: None,
-        hosts: None,
-        due: change.not_after,
-        starts: None,
-    }
+        ..InboxItem::new(kind, row.title.clone(), due)
+    })
 }

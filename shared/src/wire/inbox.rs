@@ -82,6 +82,13 @@ pub struct InboxItem {
 }
 
 impl InboxItem {
+    /// About neither a change nor a calendar yet, and not urgent.
+    pub fn new(kind: InboxKind, title: String, due: Timestamp) -> Self {
+        let (change, revision, calendar, register, class, hosts, starts) = Default::default();
+        let urgent = false;
+        Self { kind, change, revision, calendar, register, title, urgent, class, hosts, due, starts }
+    }
+
     /// An emergency that the person's word is missing for.
     pub fn is_pressing(&self) -> bool {
         self.urgent && self.kind == InboxKind::Approve

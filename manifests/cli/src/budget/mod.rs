@@ -8,7 +8,7 @@ use crate::error::{Done, Failure};
 use crate::lang::Word;
 use crate::net::Seen;
 use crate::session::Session;
-use crate::written::{self, Outcome, Written};
+use crate::written::{self, Written};
 use crate::{clock, term, text, window};
 use args::{BudgetCommand, SetArgs};
 use shared::digest::{Digest, hex};
@@ -146,7 +146,7 @@ fn store(
     let newest = before.and_then(|file| file.history.first());
     if newest.is_some_and(|step| step.budget == budget) {
         let words = format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str()));
-        return if json { Outcome::default().print() } else { term::print(&words) };
+        return written::tell_all(json, Vec::new(), &words);
     }
     let after = newest.map_or(0, |step| step.revision);
     let stored = session.api.put_budget(name, &PutBudget { after, reason, budget }, Seen::only(before))?;

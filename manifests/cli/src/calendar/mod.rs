@@ -11,7 +11,7 @@ use crate::lang::{Lang, Word};
 use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
-use crate::written::{self, Outcome, Written};
+use crate::written::{self, Written};
 use crate::{clock, files, term, text};
 use args::{CalendarCommand, ImportArgs, Scope, SetArgs};
 use jiff::civil::Date;
@@ -254,7 +254,7 @@ fn store(
     };
     if newest.is_some_and(same) {
         let words = format!("{}\n", session.lang.fill(Word::CalendarSame, name.as_str()));
-        return if json { Outcome::default().print() } else { term::print(&words) };
+        return written::tell_all(json, Vec::new(), &words);
     }
     let after = newest.map_or(0, |step| step.revision);
     let stored =

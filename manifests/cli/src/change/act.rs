@@ -3,6 +3,7 @@
 use super::args::{CloseArgs, Several};
 use super::find_host;
 use crate::error::{Done, Failure};
+use crate::net::Seen;
 use crate::net::api::Act;
 use crate::session::Session;
 use crate::written::{self, Outcome, Written};
@@ -28,14 +29,20 @@ struct Close<'a> {
     waived: Map<AgentId, &'a str>,
 }
 
-/// Asks for the same of each change. One that is refused does not keep the others from being tried.
-pub fn each(session: &Session, named: &[ChangeRef], (act, note): (Act, &str), json: bool) -> Done {
+/// Does the same with each change, which `act` does with one of them and tells in words. One that is refused does not keep
+/// the others from being tried.
+pub(super) fn each(
+    session: &Session,
+    (named, verb): (&[ChangeRef], &str),
+    json: bool,
+    act: impl Fn(&ChangeId) -> Done<(Seen<ChangeLine>, String)>,
+) -> Done {
     let (mut outcome, mut failed) = (Outcome::default(), Vec::new());
     for each in named {
         let done = session.change(each).and_then(|id| {
-            let line = session.api.act(&id, act, &Note { note })?;
+            let (line, words) = act(&id)?;
             if !json {
-                term::print(&told(&id, act, &line))?;
+                term::print(&words)?;
             }
             Written::seen("change", id, &line)
         });
@@ -57,13 +64,22 @@ pub fn each(session: &Session, named: &[ChangeRef], (act, note): (Act, &str), js
             for (id, failure) in &failed {
                 term::note(&format!("{id}: {failure}\n"));
             }
-            Err(Failure::refused(format!("{count} of {} changes did not {}", named.len(), act.as_str())))
+            Err(Failure::refused(format!("{count} of {} changes did not {verb}", named.len())))
         }
     }
 }
 
+/// Asks the server for the same of each change.
+pub fn ask(session: &Session, named: &[ChangeRef], (act, note): (Act, &str), json: bool) -> Done {
+    each(session, (named, act.as_str()), json, |id| {
+        let line = session.api.act(id, act, &Note { note })?;
+        let words = told(id, act, &line);
+        Ok((line, words))
+    })
+}
+
 pub fn several(session: &Session, args: &Several, act: Act) -> Done {
-    each(session, &args.change, (act, &args.note), args.json.json)
+    ask(session, &args.change, (act, &args.note), args.json.json)
 }
 
 fn told(id: &ChangeId, act: Act, line: &ChangeLine) -> String {

@@ -1,5 +1,6 @@
 //! Changes that come again: each occurrence is a change of its own, signed ahead and submitted by itself before its window.
 
+use super::act;
 use super::args::NewArgs;
 use super::new::{Parts, Words, signed, written};
 use crate::author::list::print_json;
@@ -33,7 +34,7 @@ pub(super) fn make(
     tell_unsubmitted(&there)?;
     let Ahead { wanted, there, beyond } = ahead(&parts.intervals, &there, session.now);
     let mut outcome = Outcome::default();
-    for interval in wanted {
+    let made = wanted.into_iter().try_for_each(|interval| {
         let title = format!("{} {}", parts.words.title, day(interval.from, &zone)?);
         let words = Words { title, ..parts.words.clone() };
         let (intervals, not_after) = (vec![interval], interval.until);
@@ -50,13 +51,15 @@ pub(super) fn make(
             (session.api.act(&id, Act::Submit, &serde_json::json!({}))?, "submitted".into())
         };
         outcome.add(Written::seen("change", &id, &line)?);
-        if !args.json.json {
-            term::print(&format!("{id}  {from} .. {until}, {submitted}\n"))?;
-        }
-    }
+        let words = format!("{id}  {from} .. {until}, {submitted}\n");
+        if args.json.json { Ok(()) } else { term::print(&words) }
+    });
     if args.json.json {
-        return outcome.print();
+        // Also of those that there are when another one was refused.
+        outcome.print()?;
+        return made;
     }
+    made?;
     if there > 0 {
         term::print(&format!("{there} windows have their change already\n"))?;
     }
@@ -114,23 +117,16 @@ pub fn submit_later(session: &Session, named: &[ChangeRef], at: &str, json: bool
     if at.is_some_and(|at| at <= session.now) {
         return Err(Failure::usage("--at is over").remedy("leave it out to submit now"));
     }
-    let mut outcome = Outcome::default();
-    for each in named {
-        let id = session.change(each)?;
+    let when = at.map_or("not submitted by itself".to_owned(), |at| {
+        format!("submitted by itself {}", window::local(at, &zone))
+    });
+    act::each(session, (named, Act::SubmitLater.as_str()), json, |id| {
         let line = match at {
-            Some(at) => session.api.act(&id, Act::SubmitLater, &SubmitLater { at })?,
-            None => session.api.keep_draft(&id)?,
+            Some(at) => session.api.act(id, Act::SubmitLater, &SubmitLater { at })?,
+            None => session.api.keep_draft(id)?,
         };
-        outcome.add(Written::seen("change", &id, &line)?);
-        if json {
-            continue;
-        }
-        let when = at.map_or("not submitted by itself".to_owned(), |at| {
-            format!("submitted by itself {}", window::local(at, &zone))
-        });
-        term::print(&format!("{id} is {when}\n"))?;
-    }
-    if json { outcome.print() } else { Ok(()) }
+        Ok((line, format!("{id} is {when}\n")))
+    })
 }
 
 /// `assent change series`.

@@ -117,8 +117,8 @@ fn check(tx: &mut Conn, row: &Row, notes: &[ChangeNote], said: &Said) -> Result<
     changes::get(tx, &other).map(drop)
 }
 
-/// Open changes with objections that nobody has answered: how many, and when the first of them was made.
-pub fn list_objected(tx: &mut Conn) -> Result<Vec<(Row, u32, Timestamp)>, Error> {
+/// Open changes with objections that nobody has answered, and when the first of them was made.
+pub fn list_objected(tx: &mut Conn) -> Result<Vec<(Row, Timestamp)>, Error> {
     use shared::lifecycle::State;
     let open = [State::Draft, State::InReview, State::Approved, State::Running, State::Halted, State::Review];
     let rows = changes::list_in(tx, &open)?;
@@ -126,13 +126,12 @@ pub fn list_objected(tx: &mut Conn) -> Result<Vec<(Row, u32, Timestamp)>, Error>
     let counts = count_open_objections(tx, &ids)?;
     let mut found = Vec::new();
     for row in rows {
-        let count = counts.get(&row.id).copied().unwrap_or_default();
-        if count == 0 {
+        if counts.get(&row.id).is_none_or(|count| *count == 0) {
             continue;
         }
         let notes = list(tx, &row.id)?;
         if let Some(first) = open_objections(&notes).first() {
-            found.push((row, count, first.at));
+            found.push((row, first.at));
         }
     }
     Ok(found)

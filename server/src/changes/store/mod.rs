@@ -165,6 +165,11 @@ impl Row {
         self.id.parse().map_err(|_| damaged("the id of a change"))
     }
 
+    /// Of the current revision.
+    pub fn author(&self) -> Result<PersonId, Error> {
+        self.author.parse().map_err(|_| damaged("an author"))
+    }
+
     pub fn state(&self) -> Result<State, Error> {
         State::from_parts(&self.state, self.outcome.as_deref())
             .ok_or_else(|| damaged("the state of a change"))

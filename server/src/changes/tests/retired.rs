@@ -282,22 +282,10 @@ async fn what_cannot_come_about_is_refused_with_its_reason() {
             );
         }
         assert_eq!(world.checkpoint().await, before, "refusals leave nothing behind");
-        world
-            .good(
-                "POST",
-                &format!("/v1/hosts/{}/disable", world.hosts[2].agent()),
-                json!({ "reason": "test" }),
-            )
-            .await;
+        world.switch(2, "disable").await;
         let change = world.sign(retired(&[(0, Some(2))]).await);
         assert_eq!(world.propose(&change).await, Err("change.successor".into()));
-        world
-            .good(
-                "POST",
-                &format!("/v1/hosts/{}/enable", world.hosts[2].agent()),
-                json!({ "reason": "test" }),
-            )
-            .await;
+        world.switch(2, "enable").await;
         world.propose(&change).await.unwrap();
         // One change at a time is about a host, as one that leaves or as a successor.
         for pairs in [&[(0, None)], &[(2, None)], &[(1, Some(2))]] {
@@ -311,23 +299,11 @@ async fn what_cannot_come_about_is_refused_with_its_reason() {
         assert_eq!(world.propose(&turned).await, Err("change.refused".into()));
         world.good("POST", &format!("/v1/changes/{id}/submit"), json!({})).await;
         let of = Reviewed { id: id.clone(), change, plans: Default::default() };
-        world
-            .good(
-                "POST",
-                &format!("/v1/hosts/{}/disable", world.hosts[2].agent()),
-                json!({ "reason": "test" }),
-            )
-            .await;
+        world.switch(2, "disable").await;
         let path = format!("/v1/changes/{id}/approvals");
         let yes = world.approving(&of, "peer", Decision::Approve);
         assert_eq!(world.code("POST", &path, &yes).await, "change.successor");
-        world
-            .good(
-                "POST",
-                &format!("/v1/hosts/{}/enable", world.hosts[2].agent()),
-                json!({ "reason": "test" }),
-            )
-            .await;
+        world.switch(2, "enable").await;
         world.good("POST", &path, &yes).await;
         // Who has followed one host does not follow another, and a host is followed once.
         let next = world.number().await;

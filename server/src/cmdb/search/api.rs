@@ -7,8 +7,9 @@ use crate::cmdb::model::CiId;
 use crate::cmdb::store as entries;
 use crate::kernel::clock::Clock;
 use crate::kernel::db::{Conn, Db};
-use crate::kernel::error::{Error, Refusal};
+use crate::kernel::error::Error;
 use crate::kernel::http::condition::{Condition, Tag, Tagged};
+use crate::kernel::http::page::limit;
 use crate::kernel::http::person::{Allowed, Operate, Read};
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig};
 use actix_web::{HttpResponse, delete, get, put};
@@ -101,11 +102,7 @@ async fn list(
 
 fn page(tx: &mut Conn, asked: &Asked, now: Timestamp) -> Result<Vec<CiLine>, Error> {
     let query = saved::resolved(tx, asked.q.as_deref().unwrap_or_default())?;
-    let limit = asked.limit.unwrap_or(PAGE.0);
-    if !(1..=PAGE.1).contains(&limit) {
-        let refusal = Refusal::unprocessable("ci.bad_page").with("limit", limit);
-        return Err(refusal.with("most", PAGE.1).into());
-    }
+    let limit = limit(asked.limit, PAGE.0, PAGE.1)?;
     let after = asked.after.map(|CiRefId(id)| entries::place(tx, id)).transpose()?;
     fitting(tx, &query, (&asked.wanted(), now), after, i64::from(limit))
 }

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod once;
 mod outgoing;
 mod pace;
+pub mod page;
 pub mod person;
 pub mod proxied;
 pub mod seats;

@@ -36,8 +36,8 @@ pub enum NoteCommand {
         change: ChangeRef,
         /// Why it should not be so
         text: String,
-        /// The CMDB entry for which you speak
-        #[arg(long = "for", value_name = "CLASS:NAME")]
+        /// The CMDB entry, or the team that owns one, for which you speak: of the change's hosts, or standing on them
+        #[arg(long = "for", value_name = "CLASS:NAME|TEAM")]
         speaks_for: Option<String>,
         #[command(flatten)]
         json: AsJson,

@@ -1,6 +1,6 @@
 //! Changes: revisions, steps, what people say of them, and what hosts wait for.
 
-use super::{ApproveReply, LARGE, SMALL, escape};
+use super::{ApproveReply, LARGE, Pages, SMALL, escape};
 use crate::error::{Done, Failure};
 use crate::net::{Client, Method, Request, Seen};
 use serde::{Deserialize, Serialize};
@@ -104,23 +104,15 @@ impl Client {
         let page = wanted.most.map_or(PAGE, |most| most.clamp(1, PAGE));
         let state = wanted.state.map(|state| format!("&state={}", escape(state))).unwrap_or_default();
         let series = wanted.series.map(|series| format!("&series={series}")).unwrap_or_default();
-        let asked = format!("/v1/changes?limit={page}{state}{series}");
-        let (mut all, mut before): (Vec<ChangeLine>, _) = (Vec::new(), wanted.before.cloned());
-        loop {
-            let behind = before.as_ref().map(|before| format!("&before={before}")).unwrap_or_default();
-            let path = format!("{asked}{behind}");
-            let lines: Vec<ChangeLine> = self.read("the list of changes", &Request::get(&path, LARGE))?;
-            let full = lines.len() >= page;
-            all.extend(lines);
-            match all.last() {
-                Some(last) if full && wanted.most.is_none_or(|most| all.len() < most) => {
-                    before = Some(ChangeRef::Id(last.change_id.clone()));
-                }
-                _ => break,
-            }
-        }
-        all.truncate(wanted.most.unwrap_or(usize::MAX));
-        Ok(all)
+        let list = Pages {
+            what: "the list of changes",
+            path: "/v1/changes",
+            query: state + &series,
+            first: wanted.before.map(|before| format!("before={before}")),
+            length: page,
+            most: wanted.most,
+        };
+        self.pages(&list, |last: &ChangeLine| format!("before={}", last.change_id))
     }
 
     /// The server's line of one change.

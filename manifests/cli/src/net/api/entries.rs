@@ -1,6 +1,6 @@
 //! Entries of the CMDB: hosts, what is declared, searches, findings.
 
-use super::{LARGE, SMALL, escape};
+use super::{LARGE, Pages, SMALL, escape};
 use crate::error::Done;
 use crate::net::{Client, Method, Only, Request, Seen};
 use shared::limits;
@@ -13,14 +13,18 @@ use shared::wire::{
 };
 use std::collections::BTreeMap;
 
+/// A list from its beginning to its end, in the largest pages.
+fn all(what: &'static str, path: &'static str, query: String) -> Pages {
+    Pages { what, path, query, first: None, length: 5_000, most: None }
+}
+
 impl Client {
     /// Hosts that have all these labels, by name, from all pages.
     pub fn hosts(&self, labels: &[(String, String)]) -> Done<Vec<HostLine>> {
-        const PAGE: usize = 5_000;
         let asked: Vec<_> =
             labels.iter().map(|(k, v)| format!("&label={}", escape(&format!("{k}={v}")))).collect();
-        let asked = format!("/v1/hosts?limit={PAGE}{}", asked.concat());
-        self.pages("the list of hosts", (&asked, PAGE), |last: &HostLine| format!("after={}", last.agent))
+        let list = all("the list of hosts", "/v1/hosts", asked.concat());
+        self.pages(&list, |last: &HostLine| format!("after={}", last.agent))
     }
 
     pub fn enrolment(&self, ci: &str) -> Done<Vec<u8>> {
@@ -49,11 +53,11 @@ impl Client {
 
     /// Entries that a search finds and that fit the conditions, from all pages.
     pub fn cis(&self, query: &str, conditions: &[(&str, String)]) -> Done<Vec<CiLine>> {
-        const PAGE: usize = 5_000;
         let asked: Vec<_> =
             conditions.iter().map(|(name, value)| format!("&{name}={}", escape(value))).collect();
-        let asked = format!("/v1/cis?limit={PAGE}&q={}{}", escape(query), asked.concat());
-        self.pages("the list of CIs", (&asked, PAGE), |last: &CiLine| format!("after={}", escape(&last.ci)))
+        let query = format!("&q={}{}", escape(query), asked.concat());
+        let list = all("the list of CIs", "/v1/cis", query);
+        self.pages(&list, |last: &CiLine| format!("after={}", escape(&last.ci)))
     }
 
     /// Those that are there and open, or all; from all pages.

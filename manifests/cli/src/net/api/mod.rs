@@ -152,6 +152,19 @@ pub struct ApproveReply {
     pub lines: Vec<String>,
 }
 
+/// A list that comes in pages.
+struct Pages {
+    what: &'static str,
+    path: &'static str,
+    /// What else is asked: each parameter with `&` before it.
+    query: String,
+    /// The parameter for the first page, where the list does not begin at its beginning.
+    first: Option<String>,
+    /// Lines on a full page.
+    length: usize,
+    most: Option<usize>,
+}
+
 impl Client {
     fn read<T: DeserializeOwned>(&self, what: &'static str, request: &Request<'_>) -> Done<T> {
         decode(what, &self.send(request)?.good()?)
@@ -172,23 +185,23 @@ impl Client {
         self.read(what, &Request::json(Method::POST, path, strict::to_json(body), LARGE))
     }
 
-    /// The lines of all pages. `asked` names the page's length as well; `behind` is the parameter for the page behind a line.
-    fn pages<T: DeserializeOwned>(
-        &self,
-        what: &'static str,
-        (asked, length): (&str, usize),
-        behind: impl Fn(&T) -> String,
-    ) -> Done<Vec<T>> {
-        let (mut all, mut path): (Vec<T>, String) = (Vec::new(), asked.to_owned());
+    /// The lines of all pages, or as many as are wanted. `behind` is the parameter for the page behind a line.
+    fn pages<T: DeserializeOwned>(&self, list: &Pages, behind: impl Fn(&T) -> String) -> Done<Vec<T>> {
+        let Pages { what, path, query, first, length, most } = list;
+        let (mut all, mut from): (Vec<T>, _) = (Vec::new(), first.clone());
         loop {
+            let place = from.map(|from| format!("&{from}")).unwrap_or_default();
+            let path = format!("{path}?limit={length}{query}{place}");
             let page: Vec<T> = self.read(what, &Request::get(&path, LARGE))?;
-            let full = page.len() >= length;
+            let full = page.len() >= *length;
             all.extend(page);
             match all.last() {
-                Some(last) if full => path = format!("{asked}&{}", behind(last)),
-                _ => return Ok(all),
+                Some(last) if full && most.is_none_or(|most| all.len() < most) => from = Some(behind(last)),
+                _ => break,
             }
         }
+        all.truncate(most.unwrap_or(usize::MAX));
+        Ok(all)
     }
 
     /// The site and the server's key as seen on the connection.

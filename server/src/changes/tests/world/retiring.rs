@@ -21,6 +21,12 @@ impl World {
         self.hosts.push(host);
     }
 
+    /// Shuts a host out, or lets it in again: `disable` or `enable`.
+    pub async fn switch(&self, n: usize, door: &str) {
+        let path = format!("/v1/hosts/{}/{door}", self.hosts[n].agent());
+        self.good("POST", &path, json!({ "reason": "test" })).await;
+    }
+
     /// How a host joined.
     pub async fn enrolment(&self, n: usize) -> (Target, Digest) {
         let agent = self.hosts[n].agent();

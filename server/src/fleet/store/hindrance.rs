@@ -1,4 +1,4 @@
-//! Why a host judges no change at all: its newest refusal that is about none of them. All SQL of these.
+//! Why a host judges no change at all: its newest refusal that is about none of them.
 //!
 //! Kept until the host says something about a change, or that it judges changes again. Never a reason to hold anything up:
 //! hosts do that themselves.
@@ -47,11 +47,11 @@ impl Hindrance {
     }
 }
 
-/// Keeps the refusal if it stops its host as a whole. True when it does.
-pub fn record(tx: &mut Conn, refusal: &Statement<Refusal>, now: Timestamp) -> QueryResult<bool> {
+/// Keeps the refusal if it stops its host as a whole.
+pub fn record(tx: &mut Conn, refusal: &Statement<Refusal>, now: Timestamp) -> QueryResult<()> {
     let body = &refusal.body;
     if body.change_id.is_some() || !body.reason.code.stops_host() {
-        return Ok(false);
+        return Ok(());
     }
     let row = Hindrance {
         agent: body.header.agent_id.to_string(),
@@ -75,8 +75,8 @@ pub fn record(tx: &mut Conn, refusal: &Statement<Refusal>, now: Timestamp) -> Qu
             host_refusal::retry_at.eq(excluded(host_refusal::retry_at)),
             host_refusal::received.eq(excluded(host_refusal::received)),
         ))
-        .execute(c))?;
-    Ok(true)
+        .execute(c))
+    .map(drop)
 }
 
 /// The host has said something about a change since, so it judges them.
@@ -87,7 +87,7 @@ pub fn supersede(tx: &mut Conn, header: &Header) -> QueryResult<()> {
 }
 
 /// Forgets those of hosts that have said since that they judge changes.
-pub(super) fn clear(tx: &mut Conn, judged: &BTreeMap<AgentId, Timestamp>) -> Result<(), Error> {
+pub fn clear(tx: &mut Conn, judged: &BTreeMap<AgentId, Timestamp>) -> Result<(), Error> {
     let over = |(agent, found): (AgentId, Hindrance)| {
         (!found.stands(judged.get(&agent).copied())).then_some(found.agent)
     };
