@@ -49,4 +49,5 @@ scenarios! {
     health_is_looked_at_after_changes_as_well = "health.txt",
     what_an_approval_stands_for_is_put_back = "corrections.txt",
     everything_expired_means_no_new_change_and_nobody_dead = "expired.txt",
+    what_programs_read_is_one_document_each_time = "for-programs.txt",
 }

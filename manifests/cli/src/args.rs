@@ -1,14 +1,14 @@
 //! The command line: names, options and examples of every command. Never: what a command does.
 
-use crate::governance::{GovernanceCommand, SignArgs};
+use crate::governance::GovernanceCommand;
 use crate::lang::Lang;
 use crate::person::PersonCommand;
 use crate::policy::PolicyCommand;
 use crate::renew::RenewArgs;
 use crate::ssh::Place;
+use crate::term;
 use crate::window::every::WindowArgs;
 use clap::{Args, Parser, Subcommand};
-use shared::digest::Digest;
 use shared::ids::{ChangeRef, HostClass, PersonId, Team};
 use shared::ledger::KeyName;
 use shared::windows::FORMS;
@@ -19,6 +19,8 @@ pub use crate::calendar::args::CalendarCommand;
 pub use crate::change::args::{ApproveArgs, BreakArgs, ChangeCommand, GlassCommand, NewArgs};
 pub use crate::ci::args::CiCommand;
 pub use crate::finding::args::FindingCommand;
+pub use crate::release::args::ReleaseCommand;
+pub use crate::site::args::{AuthorityArgs, AuthorityCommand, SiteCommand};
 pub use crate::token::args::TokenCommand;
 pub use crate::webhook::args::WebhookCommand;
 
@@ -72,6 +74,9 @@ pub enum LocalCommand {
         /// Write the one manifest compiled (JSON), for `assent-agent plan` on a host
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// As JSON: each file with what it is, or its problems
+        #[arg(long)]
+        json: bool,
     },
     /// Compile a manifest and sign it with your publisher key
     #[command(after_help = "Example: assent sign web-base.yaml   # writes web-base-1.2.0.manifest.json")]
@@ -93,6 +98,9 @@ pub enum LocalCommand {
         /// An earlier bundle of the site: the ledger must go on from there
         #[arg(long, value_name = "BUNDLE")]
         previous: Option<PathBuf>,
+        /// As JSON: whether it holds, what was checked, remarks and flaws
+        #[arg(long)]
+        json: bool,
     },
     /// Your keys
     #[command(subcommand)]
@@ -190,6 +198,8 @@ pub enum OnlineCommand {
         comment: String,
         #[command(flatten)]
         ssh: SshArgs,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Take your approval back
     #[command(after_help = "Example: assent withdraw C-114 --comment \"wrong window\"")]
@@ -201,6 +211,8 @@ pub enum OnlineCommand {
         comment: String,
         #[command(flatten)]
         ssh: SshArgs,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Why is a host not changing yet?
     #[command(after_help = "Example: assent why web1 C-114")]
@@ -245,6 +257,8 @@ pub enum OnlineCommand {
         /// Where to write the bundle (tar)
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// The site: its identity and when everything expires
     #[command(subcommand)]
@@ -367,6 +381,8 @@ pub enum AgentCommand {
         /// File on the host with the authorities that the proxy's certificate may be of (default: those of the host)
         #[arg(long, value_name = "FILE", requires = "proxy")]
         proxy_ca: Option<String>,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 
@@ -377,6 +393,8 @@ pub enum ArtifactCommand {
     Put {
         /// The file; manifests name it by its digest and length
         file: PathBuf,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 
@@ -449,119 +467,6 @@ pub struct SecretArgs {
     pub yes: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum ReleaseCommand {
-    /// Make the statement for a program and sign it with a vendor key
-    #[command(
-        after_help = "Example: assent release sign target/release/assent-agent --min-from 0.1.0 --key vendor-1.pem"
-    )]
-    Sign {
-        /// The program, as it was built; it tells its version and target itself
-        program: PathBuf,
-        /// The oldest version that this one may follow directly
-        #[arg(long, value_name = "VERSION")]
-        min_from: semver::Version,
-        /// Vendor key file, such as one from `assent key new`
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-        /// Where to write (default: assent-agent-VERSION-TARGET.release.json here)
-        #[arg(short, long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// Add another vendor key's signature, after comparing the statement with the program
-    #[command(
-        after_help = "Example: assent release cosign assent-agent-0.2.0-x86_64-linux-gnu.release.json assent-agent --key vendor-2.pem"
-    )]
-    Cosign {
-        /// The statement; it is replaced by the one with the further signature
-        file: PathBuf,
-        /// The program, from a source that you trust
-        program: PathBuf,
-        /// Vendor key file
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-    },
-    /// Show what a statement says; judges no signature
-    #[command(after_help = "Example: assent release show assent-agent-0.2.0-x86_64-linux-gnu.release.json")]
-    Show {
-        /// The statement
-        file: PathBuf,
-    },
-    /// Judge a statement by the policy of your site, as its hosts do
-    #[command(
-        after_help = "Example: assent release verify assent-agent-0.2.0-x86_64-linux-gnu.release.json assent-agent"
-    )]
-    Verify {
-        /// The statement
-        file: PathBuf,
-        /// Compare it with this program as well
-        program: Option<PathBuf>,
-    },
-    /// Print a manifest that brings the program to hosts
-    #[command(
-        after_help = "Example: assent release manifest assent-agent-0.2.0-x86_64-linux-gnu.release.json > agent.yaml\n         assent artifact put assent-agent && assent publish agent.yaml"
-    )]
-    Manifest {
-        /// The statement
-        file: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum SiteCommand {
-    /// Identity of the site and the table of everything that expires
-    #[command(after_help = "Example: assent site show")]
-    Show {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Ask whether the server and its database answer: exit code 0 if they do, else 3
-    #[command(after_help = "Example: assent site health")]
-    Health,
-    /// Print what programs can ask of the server, as OpenAPI 3.1
-    #[command(after_help = "Example: assent site api > openapi.json")]
-    Api,
-    /// Let the site go on after a backup of the server was put back: its new keys into root and policy
-    ///
-    /// On the machine on which governance signed last, after `assent-server restored` on the server.
-    #[command(after_help = "Example: assent site restore")]
-    Restore(SignArgs),
-    /// TLS authorities that hosts believe, by the policy: a new one beside the old one, then without it
-    ///
-    /// On the server `assent-server authority new` makes one. Hosts get certificates of the one that was added last, within minutes;
-    /// one that was off meanwhile gets its own when it comes back.
-    #[command(subcommand)]
-    Authority(AuthorityCommand),
-    /// What contradicts a host's chain or the ledger: clones, restored databases, forged statements
-    #[command(after_help = "Example: assent site alarms")]
-    Alarms {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AuthorityCommand {
-    /// Name another authority in the policy; hosts believe both
-    #[command(
-        after_help = "Example: assent site authority add DIGEST   # as `assent-server authority new` printed it"
-    )]
-    Add(AuthorityArgs),
-    /// Name one no longer: the server lets nobody in by it, and gives itself certificates of the other one
-    #[command(after_help = "Example: assent site authority retire DIGEST")]
-    Retire(AuthorityArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct AuthorityArgs {
-    /// SHA-256 of the authority's public key; `assent site show` lists those of the policy
-    pub spki: Digest,
-    #[command(flatten)]
-    pub sign: SignArgs,
-}
-
 /// Backups of the server; nothing but the print-out of the recovery key is needed.
 #[derive(Debug, Subcommand)]
 pub enum BackupCommand {
@@ -601,6 +506,16 @@ pub struct AsJson {
     /// As JSON; what was written has the form that `assent --help` shows
     #[arg(long)]
     pub json: bool,
+}
+
+impl AsJson {
+    /// Whether a program reads standard output. What people read goes to standard error then.
+    pub fn begin(self) -> bool {
+        if self.json {
+            term::for_programs();
+        }
+        self.json
+    }
 }
 
 /// With which key a person signs.
@@ -663,7 +578,11 @@ pub enum LogCommand {
     /// Looks at the tree alone. What it holds is compared elsewhere: `assent audit list --verify` compares the records of
     /// the audit trail, `assent verify` the documents of a bundle.
     #[command(after_help = "Example: assent log verify")]
-    Verify,
+    Verify {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Do the same, and sign for others that you have: as a witness of the ledger
     #[command(
         after_help = "Run it from a timer, in a directory of its own on a machine that is not the server's; who may read may be a witness.\nExample: assent log witness --key witness.key"
@@ -672,6 +591,8 @@ pub enum LogCommand {
         /// File of `assent key witness`
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 

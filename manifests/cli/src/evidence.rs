@@ -1,14 +1,16 @@
 //! Evidence bundles: fetched from the server, verified here with what auditors run.
 
 use crate::args::Global;
+use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::profile::Profile;
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{archive, files, term, text, window};
 use serde::Serialize;
 use shared::digest::Digest;
 use shared::evidence::{self, Files, Report};
-use shared::former::Former;
+use shared::former::{Former, Kept};
 use shared::ids::ChangeId;
 use shared::time::Timestamp;
 use std::fs::{File, OpenOptions};
@@ -27,7 +29,11 @@ enum Wish<'a> {
 }
 
 /// Streams the bundle to disk; the file appears under its name only when it is whole.
-pub fn export(session: &Session, change: Option<&ChangeId>, period: Option<&str>, out: &Path) -> Done {
+pub fn export(
+    session: &Session,
+    (change, period): (Option<&ChangeId>, Option<&str>),
+    (out, json): (&Path, bool),
+) -> Done {
     let wish = match (change, period) {
         (Some(change_id), _) => Wish::Change { change_id },
         (None, Some(text)) => {
@@ -41,7 +47,9 @@ pub fn export(session: &Session, change: Option<&ChangeId>, period: Option<&str>
         Ok(length) => {
             files::rename(&part, out)?;
             let shown = out.display();
-            term::print(&format!("{shown} written, {length} bytes\nnext: assent verify {shown}\n"))
+            let words = format!("{shown} written, {length} bytes\nnext: assent verify {shown}\n");
+            let now = serde_json::json!({ "bytes": length });
+            written::tell(json, Written::of("bundle", shown, &now)?, &words)
         }
         Err(failure) => {
             // The first failure is the one to tell; a left-over part is overwritten by the next export.
@@ -65,24 +73,69 @@ fn fetch(session: &Session, wish: &Wish<'_>, part: &Path) -> Done<usize> {
     Ok(length)
 }
 
+/// What `assent verify --json` says.
+#[derive(Serialize)]
+struct Verdict {
+    holds: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_sha256: Option<Digest>,
+    checked: Vec<Checked>,
+    remarks: Vec<String>,
+    flaws: Vec<String>,
+    /// Entries of the ledger in the earlier bundle, and in this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grown: Option<(u64, u64)>,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    count: usize,
+    what: &'static str,
+}
+
 /// Verifies a bundle without any server. Refused when anything does not hold.
-pub fn verify(global: &Global, bundle: &Path, root: Option<Digest>, previous: Option<&Path>) -> Done {
+pub fn verify(
+    global: &Global,
+    bundle: &Path,
+    (root, previous): (Option<Digest>, Option<&Path>),
+    json: bool,
+) -> Done {
+    if json {
+        term::for_programs();
+    }
     let root = match (root, &global.site) {
         (Some(root), _) => Some(root),
         (None, Some(dir)) => Some(Profile::open(Some(dir))?.config.root_sha256),
         (None, None) => None,
     };
     if let Some(former) = former(bundle)? {
-        return check_former(bundle, &former, root);
+        return check_former(bundle, &former, root, json);
     }
     let files = archive::read(bundle)?;
     let report = evidence::verify(&files, root);
     term::print(&rendered(&report, root.is_some()))?;
-    if report.is_good() {
-        return previous.map_or(Ok(()), |previous| follows(&files, previous, report.root_sha256));
+    let grown = match report.is_good() {
+        true => previous.map(|previous| follows(&files, previous, report.root_sha256)).transpose(),
+        false => Err(Failure::refused(format!(
+            "{} does not hold (flaws: {})",
+            bundle.display(),
+            report.flaws.len()
+        ))
+        .remedy("ask for a new export, and keep this one as it is")),
+    };
+    if json {
+        let flaws = report.flaws.iter().map(ToString::to_string);
+        let broken = grown.as_ref().err().filter(|_| report.is_good()).map(|failure| failure.message.clone());
+        print_json(&Verdict {
+            holds: grown.is_ok(),
+            root_sha256: report.root_sha256,
+            checked: report.checked.iter().map(|&(count, what)| Checked { count, what }).collect(),
+            flaws: flaws.chain(broken).collect(),
+            grown: grown.as_ref().ok().copied().flatten(),
+            remarks: report.remarks,
+        })?;
     }
-    let message = format!("{} does not hold (flaws: {})", bundle.display(), report.flaws.len());
-    Err(Failure::refused(message).remedy("ask for a new export, and keep this one as it is"))
+    grown.map(drop)
 }
 
 /// What `assent-agent former export` wrote, if the file is of that kind: a JSON document and no archive.
@@ -101,13 +154,25 @@ fn former(bundle: &Path) -> Done<Option<Former>> {
 }
 
 /// Signed words of one host and their order; no ledger stands behind them.
-fn check_former(file: &Path, former: &Former, root: Option<Digest>) -> Done {
+fn check_former(file: &Path, former: &Former, root: Option<Digest>, json: bool) -> Done {
     let shown = file.display();
     if let Some(root) = root.filter(|root| *root != former.root) {
         let why = format!("its first root is {}, expected {root}", former.root);
         return Err(Failure::refused(format!("{shown} is of another site")).why(why));
     }
     let kept = former.check().or_refuse(format!("{shown} does not hold"))?;
+    if json {
+        let said = |one: &Kept| {
+            serde_json::json!({
+                "seq": one.seq, "at": one.at, "kind": one.kind, "about": one.about, "statement": one.digest,
+                "delivered": one.delivered,
+            })
+        };
+        return print_json(&serde_json::json!({
+            "holds": true, "agent": former.agent, "site": former.site, "root_sha256": former.root,
+            "statements": kept.iter().map(said).collect::<Vec<_>>(),
+        }));
+    }
     let rows: Vec<_> = kept
         .iter()
         .map(|one| {
@@ -129,7 +194,7 @@ fn check_former(file: &Path, former: &Former, root: Option<Digest>) -> Done {
 }
 
 /// An earlier bundle of the same site that holds by itself, and whose ledger this one goes on from.
-fn follows(files: &Files, previous: &Path, root: Option<Digest>) -> Done {
+fn follows(files: &Files, previous: &Path, root: Option<Digest>) -> Done<(u64, u64)> {
     let shown = previous.display();
     let earlier = archive::read(previous)?;
     let report = evidence::verify(&earlier, root);
@@ -138,7 +203,8 @@ fn follows(files: &Files, previous: &Path, root: Option<Digest>) -> Done {
     }
     let sizes = evidence::follows(&earlier, files);
     let (before, now) = sizes.or_refuse(format!("this bundle does not follow {shown}"))?;
-    term::print(&format!("the ledger has only grown since {shown}: from {before} to {now} entries\n"))
+    term::print(&format!("the ledger has only grown since {shown}: from {before} to {now} entries\n"))?;
+    Ok((before, now))
 }
 
 fn rendered(report: &Report, pinned: bool) -> String {

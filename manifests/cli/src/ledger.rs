@@ -4,17 +4,19 @@
 
 pub mod witness;
 
+use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
 use crate::{files, term};
+use serde::Serialize;
 use shared::digest::Digest;
 use shared::ledger::tile::TILE_WIDTH;
 use shared::ledger::{
-    Checkpoint, ConsistencyProof, Leaf, Opening, Tile, TileKind, VerifierKey, Witnessed, tree,
+    Checkpoint, ConsistencyProof, KeyName, Leaf, Opening, Tile, TileKind, VerifierKey, Witnessed, tree,
 };
 use shared::limits;
 use shared::policy::{LogRules, Look, Policy};
-use shared::wire::{WitnessList, WitnessSeen};
+use shared::wire::WitnessList;
 use std::collections::BTreeMap;
 
 const SEEN: &str = "checkpoint";
@@ -27,11 +29,34 @@ pub fn key(policy: &Policy) -> Done<VerifierKey> {
     policy.log.current().or_refuse("the policy names no usable ledger key")
 }
 
-/// Looks, tells, and keeps what was seen for the next look. The signed note that was accepted.
+/// What `assent log verify --json` says: all of it was computed here.
+#[derive(Serialize)]
+pub struct Looked {
+    origin: KeyName,
+    size: u64,
+    root: Digest,
+    /// Statements when this directory looked last, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen_before: Option<u64>,
+    witnesses: Vec<Look>,
+    /// The signed note that was accepted.
+    note: String,
+}
+
+/// `assent log verify`.
+pub fn look(session: &Session, json: bool) -> Done {
+    if json {
+        term::for_programs();
+    }
+    let looked = verify(session)?;
+    if json { print_json(&looked) } else { Ok(()) }
+}
+
+/// Looks, tells, and keeps what was seen for the next look.
 ///
 /// # Errors
 /// The ledger is not the one that was seen before, or what is said of witnesses is wrong.
-pub fn verify(session: &Session) -> Done<String> {
+fn verify(session: &Session) -> Done<Looked> {
     let site = session.site()?;
     let key = key(&site.policy)?;
     let path = session.profile.dir.join("trust").join(SEEN);
@@ -53,34 +78,35 @@ pub fn verify(session: &Session) -> Done<String> {
         Some(before) => begun_anew(session, &tiles, before, (&now, &site.policy.log.vkeys))?,
         None => "seen here for the first time; the next look compares with it".to_owned(),
     };
+    let shown: Vec<Witnessed> = witnesses.into_iter().filter_map(|witness| witness.seen).collect();
+    let looks = site.policy.log.witnessed(&now, &shown);
+    let looks = looks.or_refuse("what the server shows of witnesses is not accepted")?;
     files::replace(&path, note.as_bytes())?;
     term::print(&format!(
         "the ledger {} holds {} statements; {grown}\n  root {}\n{}",
         now.origin,
         now.size,
         now.root,
-        outside(&site.policy.log, &now, witnesses)?
+        outside(&site.policy.log, &looks)
     ))?;
-    Ok(note)
+    let seen_before = before.map(|before| before.size);
+    Ok(Looked { origin: now.origin, size: now.size, root: now.root, seen_before, witnesses: looks, note })
 }
 
 /// What witnesses saw, a line for each.
-fn outside(rules: &LogRules, now: &Checkpoint, witnesses: Vec<WitnessSeen>) -> Done<String> {
-    let shown: Vec<Witnessed> = witnesses.into_iter().filter_map(|witness| witness.seen).collect();
-    let looks =
-        rules.witnessed(now, &shown).or_refuse("what the server shows of witnesses is not accepted")?;
+fn outside(rules: &LogRules, looks: &[Look]) -> String {
     let mut lines = String::new();
-    for Look { witness, size, at } in &looks {
+    for Look { witness, size, at } in looks {
         lines.push_str(&match at {
             Some(at) => format!("  witness {witness} saw {size} of them at {at}\n"),
             None => format!("  witness {witness} has not looked yet\n"),
         });
     }
     if rules.quorum > 0 {
-        let reach = rules.reach(&looks);
+        let reach = rules.reach(looks);
         lines.push_str(&format!("  as many as the policy asks for ({}) have seen {reach}\n", rules.quorum));
     }
-    Ok(lines)
+    lines
 }
 
 fn seen(bytes: &[u8], vkeys: &[String]) -> Done<Checkpoint> {

@@ -14,6 +14,7 @@ use crate::error::{Context as _, Done, Failure};
 use crate::governance::{self, Concluded, Next, SignArgs, Signers, expires};
 use crate::session::Session;
 use crate::trust::{self, Site};
+use crate::written::{self, Written};
 use crate::{files, term, text};
 use args::{GroupCommand, LedgerArgs, LedgerWishes, ModelCommand, PublishArgs};
 use shared::governance::keys_of;
@@ -94,7 +95,9 @@ fn publish(session: &Session, file: &Path, args: &PublishArgs) -> Done {
         .or_usage(format!("{} is not a policy", file.display()))?;
     let teams = teams(&site.targets()?, &args.team)?;
     let draft = Draft { policy: next, teams, ..Draft::of(&site)? };
-    conclude(session, &site, draft, (&args.sign.by, args.sign.yes)).map(drop)
+    let json = args.sign.json.begin();
+    let concluded = conclude(session, &site, draft, (&args.sign.by, args.sign.yes))?;
+    tell(session, concluded.as_ref(), json)
 }
 
 /// The site as it is now, also where the policy is about to be renewed because it has ended.
@@ -103,8 +106,26 @@ pub fn current(session: &Session) -> Done<Site> {
 }
 
 pub fn publish_next(session: &Session, site: &Site, next: Policy, sign: &SignArgs) -> Done {
+    let json = sign.json.begin();
     let draft = Draft { policy: next, ..Draft::of(site)? };
-    conclude(session, site, draft, (&sign.by, sign.yes)).map(drop)
+    let concluded = conclude(session, site, draft, (&sign.by, sign.yes))?;
+    tell(session, concluded.as_ref(), json)
+}
+
+/// For programs: the edition in force or the proposal, or that nothing was written.
+pub fn tell(session: &Session, concluded: Option<&Concluded>, json: bool) -> Done {
+    if !json {
+        return Ok(());
+    }
+    let written = match concluded {
+        None => Vec::new(),
+        Some(Concluded::Proposed(proposed)) => vec![Written::of("proposal", &proposed.file, proposed)?],
+        Some(Concluded::Published) => {
+            let policy = session.site()?.policy;
+            vec![Written::of("policy", policy.version, &policy)?]
+        }
+    };
+    written::tell_all(json, written, "")
 }
 
 fn ledger(session: &Session, args: &LedgerArgs) -> Done {

@@ -3,7 +3,10 @@
 //! Version and target are read from the program's own mark, never typed. Never: a signature on a statement whose program
 //! was not looked at.
 
+pub mod args;
+
 use crate::args::{Global, ReleaseCommand};
+use crate::author::list::print_json;
 use crate::error::{Context as _, Done, Failure};
 use crate::profile::{self, Secrets};
 use crate::session::Session;
@@ -21,8 +24,11 @@ pub fn run(global: &Global, command: &ReleaseCommand) -> Done {
             sign(program, min_from, &open(global, key)?, out.as_deref())
         }
         ReleaseCommand::Cosign { file, program, key } => cosign(file, program, || open(global, key)),
-        ReleaseCommand::Show { file } => term::print(&shown(&read(file)?)),
-        ReleaseCommand::Verify { file, program } => verify(&Session::open(global)?, file, program.as_deref()),
+        ReleaseCommand::Show { file, json: true } => print_json(read(file)?.body()),
+        ReleaseCommand::Show { file, json: false } => term::print(&shown(&read(file)?)),
+        ReleaseCommand::Verify { file, program, json } => {
+            verify(&Session::open(global)?, file, (program.as_deref(), *json))
+        }
         ReleaseCommand::Manifest { file } => term::print_exactly(&manifest(&read(file)?)),
     }
 }
@@ -107,7 +113,7 @@ fn shown(signed: &SignedRelease) -> String {
 }
 
 /// Judged by the site's policy, as hosts judge it.
-fn verify(session: &Session, file: &Path, program: Option<&Path>) -> Done {
+fn verify(session: &Session, file: &Path, (program, json): (Option<&Path>, bool)) -> Done {
     let signed = read(file)?;
     if let Some(program) = program {
         fits(&signed, program)?;
@@ -117,6 +123,12 @@ fn verify(session: &Session, file: &Path, program: Option<&Path>) -> Done {
     let signers =
         release::signers(&signed, vendor).or_refuse("hosts of this site would refuse this release")?;
     let (of, needed) = vendor.map_or((0, 0), |vendor| (vendor.keys.len(), vendor.threshold));
+    if json {
+        return print_json(&serde_json::json!({
+            "release": signed.body(), "signers": signers, "keys": of, "threshold": needed,
+            "policy": site.policy.version,
+        }));
+    }
     term::print(&format!(
         "{}signed by {signers} of the {of} vendor keys of policy version {}, which demands {needed}\n",
         shown(&signed),

@@ -3,6 +3,7 @@
 //! Root and targets get their next version with the same contents, the own team's content too. Never: freshness of what it
 //! signs again; signatures and versions are checked, and the newest that was ever seen here counts.
 
+use crate::author::list::print_json;
 use crate::error::{Context as _, Done};
 use crate::governance::{self, Concluded, Next, Signers, change, expires};
 use crate::net::api::Publish;
@@ -10,7 +11,7 @@ use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::site::expiry;
 use crate::trust::{self, Site};
-use crate::{clock, files, init, term};
+use crate::{clock, files, init, policy, term};
 use shared::keys::SigningKey;
 use shared::time::Timestamp;
 use shared::tuf::{Root, Signed, Targets};
@@ -31,6 +32,9 @@ pub struct RenewArgs {
     pub replace_lost: Option<PathBuf>,
     #[command(flatten)]
     pub by: Signers,
+    /// As JSON: what ends when, as `assent site show` has it; with --propose, the proposal
+    #[arg(long)]
+    pub json: bool,
 }
 
 const OTHERS: &str = "the server renews timestamp, snapshot, changes and certificates of the site's authority by itself, and \
@@ -38,11 +42,15 @@ const OTHERS: &str = "the server renews timestamp, snapshot, changes and certifi
                       (assent policy edit)";
 
 pub fn run(session: &Session, args: &RenewArgs) -> Done {
+    if args.json {
+        term::for_programs();
+    }
     let (info, _) = session.api.site()?;
     let before = trust::refresh_expired(&session.profile, &session.api, session.now)?;
     let team = &session.profile.config.team;
     let until = expires(session.now);
-    term::print(&expiry::table(&expiry::expiries(session, &info, &before)?, session.now, session.lang)?)?;
+    let ends = expiry::expiries(session, &info, &before)?;
+    term::print(&expiry::table(&ends, session.now, session.lang)?)?;
     let everything = format!("root, targets (with the policy) and content.{team}");
     let what = if args.content { format!("content.{team}") } else { everything };
     if args.dry_run {
@@ -56,18 +64,23 @@ pub fn run(session: &Session, args: &RenewArgs) -> Done {
                 set.keys.len()
             )
         };
-        return term::print(&format!("\nassent renew would sign {what} until {until}\n{many}{OTHERS}\n"));
+        term::print(&format!("\nassent renew would sign {what} until {until}\n{many}{OTHERS}\n"))?;
+        return if args.json { print_json(&ends) } else { Ok(()) };
     }
-    if !args.content && sign_again(session, &before, args)? == Concluded::Proposed {
-        return term::print(&format!("then: assent renew --content, for content.{team}\n"));
+    if !args.content {
+        let concluded = sign_again(session, &before, args)?;
+        if concluded != Concluded::Published {
+            term::print(&format!("then: assent renew --content, for content.{team}\n"))?;
+            return policy::tell(session, Some(&concluded), args.json);
+        }
     }
     renew_content(session, &before, until)?;
     let after = session.site()?;
     let (info, _) = session.api.site()?;
-    term::print(&format!(
-        "\nrenewed: {what}\n{}\n{OTHERS}\n",
-        expiry::table(&expiry::expiries(session, &info, &after)?, session.now, session.lang)?
-    ))
+    let ends = expiry::expiries(session, &info, &after)?;
+    let table = expiry::table(&ends, session.now, session.lang)?;
+    term::print(&format!("\nrenewed: {what}\n{table}\n{OTHERS}\n"))?;
+    if args.json { print_json(&ends) } else { Ok(()) }
 }
 
 /// Root and targets with the same contents, or with a new key in the place of the lost.
@@ -94,7 +107,7 @@ fn replace_lost(session: &Session, before: &Site, by: &Signers, path: &Path) -> 
     let (public, sealed) = (new.public(), init::sealed(&new, &passphrase)?);
     let draft = change::without_lost(session, before, &signers, new)?;
     files::write_new(path, sealed.as_bytes())?;
-    let concluded = crate::policy::conclude(session, before, draft, (by, true))?;
+    let concluded = policy::conclude(session, before, draft, (by, true))?;
     term::print(&format!(
         "{} holds a new governance key, sealed; every governance key that did not sign is dropped\n  public key  {public}\n\
          next: put it into cli.toml (keys.governance), and see `assent governance show`\n",

@@ -18,6 +18,7 @@ use shared::tuf::Role;
 use shared::tuf::writer::{self, KeySet};
 
 pub fn run(session: &Session, sign: &SignArgs) -> Done {
+    let json = sign.json.begin();
     let (info, _) = session.api.site()?;
     let next = info.next.ok_or_else(|| {
         Failure::refused("the server has no new keys, so it was not put back to a backup, or goes on already")
@@ -38,10 +39,9 @@ pub fn run(session: &Session, sign: &SignArgs) -> Done {
         .or_refuse(unfit)?;
     let signed = Next { root: Some(root), roots: lost_roots(session, &last)?, targets, policy: &document };
     let base = (&last.root, &last.policy);
-    if governance::conclude(session, base, &signers, signed, sign.by.propose.as_deref())?
-        == Concluded::Proposed
-    {
-        return Ok(());
+    let concluded = governance::conclude(session, base, &signers, signed, sign.by.propose.as_deref())?;
+    if concluded != Concluded::Published {
+        return policy::tell(session, Some(&concluded), json);
     }
     let site = session.site()?;
     term::print(&format!(
@@ -52,7 +52,8 @@ pub fn run(session: &Session, sign: &SignArgs) -> Done {
         site.trusted.versions().root,
         site.policy.version,
         log_name(&next)?.name()
-    ))
+    ))?;
+    policy::tell(session, Some(&concluded), json)
 }
 
 fn log_name(next: &NextKeys) -> Done<VerifierKey> {

@@ -51,10 +51,10 @@ fn run(global: &Global, command: Command) -> Done {
 fn run_local(global: &Global, command: LocalCommand) -> Done {
     match command {
         LocalCommand::Init(args) => init::run(&args, &Secrets::new(global.passphrase_file.clone())),
-        LocalCommand::Lint { files, out } => source::lint(&files, out.as_deref()),
+        LocalCommand::Lint { files, out, json } => source::lint(&files, out.as_deref(), json),
         LocalCommand::Sign { file, out } => source::sign_file(global, &file, out.as_deref()),
-        LocalCommand::Verify { bundle, root_sha256, previous } => {
-            evidence::verify(global, &bundle, root_sha256, previous.as_deref())
+        LocalCommand::Verify { bundle, root_sha256, previous, json } => {
+            evidence::verify(global, &bundle, (root_sha256, previous.as_deref()), json)
         }
         LocalCommand::Backup(command) => run_backup(&command),
         LocalCommand::Key(KeyCommand::Restore { out, from }) => key::restore(global, &out, from.as_deref()),
@@ -82,12 +82,12 @@ fn run_backup(command: &BackupCommand) -> Done {
 fn run_online(session: &Session, command: OnlineCommand) -> Done {
     use OnlineCommand as Do;
     match command {
-        Do::Agent(AgentCommand::Token { host_class, label, minutes, proxy, proxy_ca }) => {
+        Do::Agent(AgentCommand::Token { host_class, label, minutes, proxy, proxy_ca, json }) => {
             let behind = proxy.then_some(site::Behind { authorities: proxy_ca.as_deref() });
-            site::token(session, &host_class, &label, minutes, behind.as_ref())
+            site::token(session, &host_class, &label, minutes, (behind.as_ref(), json.json))
         }
         Do::Publish { file, older, json } => publish::run(session, &file, older, json.json),
-        Do::Artifact(ArtifactCommand::Put { file }) => artifact::put(session, &file),
+        Do::Artifact(ArtifactCommand::Put { file, json }) => artifact::put(session, &file, json.json),
         Do::Manifest(ManifestCommand::List { team, json }) => list::run(session, team.as_ref(), json),
         Do::Report(ReportCommand::Kpi { period, json }) => kpi::show(session, &period, json),
         Do::Budget(command) => budget::run(session, command),
@@ -96,15 +96,17 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Calendar(command) => calendar::run(session, command),
         Do::Change(command) => run_change(session, command),
         Do::Approve(args) => approve::approve(session, &args),
-        Do::Glass(GlassCommand::Prepare { change, out }) => {
-            carry::prepare(session, &session.change(&change)?, &out)
+        Do::Glass(GlassCommand::Prepare { change, out, json }) => {
+            carry::prepare(session, &session.change(&change)?, (&out, json.json))
         }
         Do::Glass(GlassCommand::Break(args)) => carry::break_glass(session, &args),
-        Do::Reject { change, comment, ssh } => {
-            approve::refuse(session, &session.change(&change)?, (Decision::Reject, &comment), ssh.place())
+        Do::Reject { change, comment, ssh, json } => {
+            let (id, no) = (session.change(&change)?, (Decision::Reject, comment.as_str()));
+            approve::refuse(session, &id, no, (ssh.place(), json))
         }
-        Do::Withdraw { change, comment, ssh } => {
-            approve::refuse(session, &session.change(&change)?, (Decision::Withdraw, &comment), ssh.place())
+        Do::Withdraw { change, comment, ssh, json } => {
+            let (id, no) = (session.change(&change)?, (Decision::Withdraw, comment.as_str()));
+            approve::refuse(session, &id, no, (ssh.place(), json))
         }
         Do::Waiting { change, json } => {
             let change = change.map(|change| session.change(&change)).transpose()?;
@@ -131,9 +133,9 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Ci(CiCommand::Retire(args)) => ci::retire::retire(session, &args),
         Do::Ci(CiCommand::Succeed(args)) => ci::retire::succeed(session, &args),
         Do::Finding(command) => finding::run(session, &command),
-        Do::Export { change, period, out } => {
+        Do::Export { change, period, out, json } => {
             let change = change.map(|change| session.change(&change)).transpose()?;
-            evidence::export(session, change.as_ref(), period.as_deref(), &out)
+            evidence::export(session, (change.as_ref(), period.as_deref()), (&out, json.json))
         }
         Do::Site(SiteCommand::Show { json }) => site::show(session, json),
         Do::Site(SiteCommand::Health) => site::health(session),
@@ -144,8 +146,8 @@ fn run_online(session: &Session, command: OnlineCommand) -> Done {
         Do::Renew(args) => renew::run(session, &args),
         Do::Governance(command) => governance::run(session, &command),
         Do::Policy(command) => policy::run(session, &command),
-        Do::Log(LogCommand::Verify) => ledger::verify(session).map(drop),
-        Do::Log(LogCommand::Witness { key }) => ledger::witness::sign(session, &key),
+        Do::Log(LogCommand::Verify { json }) => ledger::look(session, json),
+        Do::Log(LogCommand::Witness { key, json }) => ledger::witness::sign(session, &key, json),
         Do::Token(command) => token::run(session, &command),
         Do::Audit(AuditCommand::List(args)) => audit::list(session, &args),
         Do::Audit(AuditCommand::Exports { json }) => audit::exports(session, json),
@@ -172,8 +174,8 @@ fn run_change(session: &Session, command: ChangeCommand) -> Done {
             let (change, host) = (&session.change(&change)?, host.as_deref());
             watch::run(session, &watch::Wanted { change, host, after, json })
         }
-        ChangeCommand::Wait { change, until, timeout } => {
-            wait::run(session, &session.change(&change)?, until, &timeout)
+        ChangeCommand::Wait { change, until, timeout, json } => {
+            wait::run(session, &session.change(&change)?, until, (&timeout, json))
         }
         ChangeCommand::Halt(args) => act::several(session, &args, Act::Halt),
         ChangeCommand::StopCorrecting { change, note, json } => {

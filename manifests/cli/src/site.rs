@@ -1,5 +1,6 @@
 //! `assent site show` and `assent agent token`: the site's identity, its expiry table, and joining hosts.
 
+pub mod args;
 pub mod authority;
 pub mod expiry;
 
@@ -10,6 +11,7 @@ use crate::lang::{Lang, Word};
 use crate::net::api::{LastBackup, SiteInfo};
 use crate::session::Session;
 use crate::trust::Site;
+use crate::written::{self, Written};
 use crate::{term, text, window};
 use shared::digest::Digest;
 use shared::ids::HostClass;
@@ -120,7 +122,7 @@ pub fn token(
     host_class: &HostClass,
     labels: &[String],
     minutes: u32,
-    behind: Option<&Behind<'_>>,
+    (behind, json): (Option<&Behind<'_>>, bool),
 ) -> Done {
     let labels: Map<String, String> = pairs(labels)?.into_iter().collect();
     let wish = Invite { host_class: host_class.clone(), labels, minutes };
@@ -143,10 +145,13 @@ pub fn token(
         None => format!("--server {} --pin {pin}", config.people_url),
         Some(behind) => through(invitation.proxy.as_deref(), behind)?,
     };
-    term::print(&format!(
-        "printf %s {} | assent-agent join --site {} --root-sha256 {} {way} --host-class {} --token-file -\n",
+    let command = format!(
+        "printf %s {} | assent-agent join --site {} --root-sha256 {} {way} --host-class {} --token-file -",
         invitation.token, config.site, config.root_sha256, host_class
-    ))?;
+    );
+    let now = serde_json::json!({ "command": command, "invitation": invitation });
+    let written = Written::of("join_token", Digest::of(invitation.token.as_bytes()), &now)?;
+    written::tell(json, written, &format!("{command}\n"))?;
     term::note(&format!(
         "run it as root on the host; it works once, until {}\n",
         window::local(invitation.expires, &window::zone(None)?)

@@ -6,6 +6,7 @@
 use crate::error::{Context as _, Done, Failure};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 /// Begins and ends what must not be overlooked.
@@ -75,8 +76,20 @@ pub fn confirm(question: &str, word: &str, yes: bool) -> Done {
     Err(Failure::refused(format!("not confirmed: {word} was not typed")).why("nothing was signed or sent"))
 }
 
+/// Whether standard output is one JSON document's.
+static FOR_PROGRAMS: AtomicBool = AtomicBool::new(false);
+
+/// From now on what people read goes to standard error, because a program reads standard output.
+pub fn for_programs() {
+    FOR_PROGRAMS.store(true, Ordering::Relaxed);
+}
+
 /// Writes to standard output; a reader that went away (`| head`) ends the command quietly.
 pub fn print(text: &str) -> Done {
+    if FOR_PROGRAMS.load(Ordering::Relaxed) {
+        note(text);
+        return Ok(());
+    }
     write(&shown(text))
 }
 

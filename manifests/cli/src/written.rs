@@ -25,6 +25,11 @@ impl Written {
         Ok(Self { kind, id: id.to_string(), version: None, now })
     }
 
+    /// What is not there any more.
+    pub fn ended(kind: &'static str, id: impl Display) -> Self {
+        Self { kind, id: id.to_string(), version: None, now: Value::Null }
+    }
+
     /// With the version that the server has told.
     pub fn seen<T: Serialize>(kind: &'static str, id: impl Display, seen: &Seen<T>) -> Done<Self> {
         let version = match &seen.only {

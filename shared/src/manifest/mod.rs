@@ -312,11 +312,12 @@ fn list(problems: &[Problem]) -> String {
 }
 
 /// One thing that is wrong with a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Where, such as `resources[3].file.mode`; empty for the whole document.
     pub place: String,
     /// Line of the YAML text from 1, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     pub message: String,
     pub remedy: String,

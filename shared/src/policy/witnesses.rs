@@ -7,14 +7,16 @@ use super::log::{Doubt, LogRules, fork};
 use crate::ledger::{Checkpoint, KeyName, SignedNote, WitnessKey, Witnessed};
 use crate::limits;
 use crate::time::Timestamp;
+use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// The largest checkpoint that one witness has signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Look {
     pub witness: KeyName,
     /// Number of leaves; 0 when the witness has seen nothing of this ledger.
     pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
 }
 

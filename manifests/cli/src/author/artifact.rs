@@ -2,7 +2,7 @@
 
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
-use crate::term;
+use crate::written::{self, Written};
 use shared::digest::{Digest, Hasher};
 use shared::limits;
 use std::fs::File;
@@ -14,9 +14,11 @@ const PIECE: usize = 512 << 10;
 /// Interruptions in a row, without one byte of progress, after which the command gives up.
 const TRIES: u32 = 5;
 
-pub fn put(session: &Session, path: &Path) -> Done {
+pub fn put(session: &Session, path: &Path, json: bool) -> Done {
     let (sha256, length) = store(session, path, limits::ARTIFACT_BYTES)?;
-    term::print(&format!("artifact: {{ sha256: \"{sha256}\", length: {length} }}\n"))
+    let words = format!("artifact: {{ sha256: \"{sha256}\", length: {length} }}\n");
+    let now = serde_json::json!({ "sha256": sha256, "length": length });
+    written::tell(json, Written::of("artifact", sha256, &now)?, &words)
 }
 
 /// Brings a file of at most `most` bytes to the server, unless it is there; answers its digest and length.

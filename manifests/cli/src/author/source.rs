@@ -1,10 +1,12 @@
 //! Manifests as their authors write them: linting with all problems, compiling, signing.
 
+use super::list::print_json;
 use crate::args::Global;
 use crate::clock;
 use crate::error::{Done, Failure};
 use crate::profile::{KeyUse, Profile, Secrets};
 use crate::{files, term, text};
+use serde::Serialize;
 use shared::digest::Digest;
 use shared::ids::{PersonId, SiteId};
 use shared::keys::SigningKey;
@@ -16,16 +18,32 @@ use shared::strict;
 use shared::time::Timestamp;
 use std::path::{Path, PathBuf};
 
+/// What `assent lint --json` says of a file.
+#[derive(Serialize)]
+struct Linted {
+    file: String,
+    /// `name@version`, of one that is good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
+    /// Resources that hosts never put back by themselves.
+    only_reported: Vec<String>,
+    problems: Vec<Problem>,
+}
+
 /// Checks every file and prints every problem; `out` takes the one manifest compiled.
 ///
 /// # Errors
 /// Usage (exit code 2) when any file has a problem.
-pub fn lint(paths: &[PathBuf], out: Option<&Path>) -> Done {
+pub fn lint(paths: &[PathBuf], out: Option<&Path>, json: bool) -> Done {
+    if json {
+        term::for_programs();
+    }
     if out.is_some() && paths.len() != 1 {
         return Err(Failure::usage("--out takes one manifest").remedy("run lint for each file"));
     }
-    let (mut report, mut count) = (String::new(), 0);
+    let (mut report, mut count, mut linted) = (String::new(), 0, Vec::new());
     for path in paths {
+        let file = path.display().to_string();
         match yaml::compile(&files::read(path, limits::MANIFEST_BYTES)?) {
             Ok(manifest) => {
                 report.push_str(&format!("{}: {} is good\n", path.display(), manifest.id()));
@@ -38,14 +56,20 @@ pub fn lint(paths: &[PathBuf], out: Option<&Path>) -> Done {
                     files::replace(out, &strict::to_json(&manifest))?;
                     report.push_str(&format!("  compiled  {}\n", out.display()));
                 }
+                let manifest = Some(manifest.id().to_string());
+                linted.push(Linted { file, manifest, only_reported: reported, problems: Vec::new() });
             }
             Err(problems) => {
                 count += problems.len();
                 report.push_str(&listing(path, &problems));
+                linted.push(Linted { file, manifest: None, only_reported: Vec::new(), problems });
             }
         }
     }
     term::print(&report)?;
+    if json {
+        print_json(&linted)?;
+    }
     if count > 0 {
         let noun = if count == 1 { "problem" } else { "problems" };
         return Err(Failure::usage(format!("{count} {noun} found")).remedy("mend them and run lint again"));

@@ -48,6 +48,8 @@ pub enum BudgetCommand {
         /// End all addresses of this budget instead
         #[arg(long)]
         end: bool,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 

@@ -31,25 +31,31 @@ pub fn run(session: &Session, command: BudgetCommand) -> Done {
             let file = known(session, &name)?;
             store(session, (&name, Some(&file)), (reason, None), json.json)
         }
-        BudgetCommand::Address { name, end: true } => {
-            session.api.end_addresses(&name)?;
-            term::print(&format!("{}\n", session.lang.fill(Word::AddressesEnded, name.as_str())))
-        }
-        BudgetCommand::Address { name, end: false } => {
-            let secret = hex(&clock::random::<32>()?);
-            session.api.open_address(&name, &Digest::of(secret.as_bytes()))?;
-            term::print(&settings(&session.profile.config.people_url, &secret, &name))?;
-            term::note(&format!("{}\n", session.lang.fill(Word::AddressSecret, name.as_str())));
-            Ok(())
-        }
+        BudgetCommand::Address { name, end, json } => address(session, &name, end, json.json),
     }
 }
 
+/// Makes an address for machines without an agent, or ends all of the budget.
+fn address(session: &Session, name: &BudgetName, end: bool, json: bool) -> Done {
+    if end {
+        session.api.end_addresses(name)?;
+        let words = format!("{}\n", session.lang.fill(Word::AddressesEnded, name.as_str()));
+        return written::tell(json, Written::ended("address", name), &words);
+    }
+    let secret = hex(&clock::random::<32>()?);
+    session.api.open_address(name, &Digest::of(secret.as_bytes()))?;
+    let base_url = format!("{}/v1/fleet-lock/{secret}/", session.profile.config.people_url);
+    let now = serde_json::json!({ "group": name, "base_url": base_url });
+    written::tell(json, Written::of("address", name, &now)?, &settings(&base_url, name))?;
+    term::note(&format!("{}\n", session.lang.fill(Word::AddressSecret, name.as_str())));
+    Ok(())
+}
+
 /// What goes into a file of /etc/zincati/config.d; the slash at the end makes the secret a part of the base.
-fn settings(people_url: &str, secret: &str, name: &BudgetName) -> String {
+fn settings(base_url: &str, name: &BudgetName) -> String {
     format!(
         "[identity]\ngroup = \"{name}\"\n\n[updates]\nstrategy = \"fleet_lock\"\n\n\
-         [updates.fleet_lock]\nbase_url = \"{people_url}/v1/fleet-lock/{secret}/\"\n"
+         [updates.fleet_lock]\nbase_url = \"{base_url}\"\n"
     )
 }
 
@@ -162,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_a_machine_gets_is_a_file_of_its_configuration() {
-        let text = settings("https://assent.example.org:8443", "5ec2e7", &"coreos".parse().unwrap());
+        let text =
+            settings("https://assent.example.org:8443/v1/fleet-lock/5ec2e7/", &"coreos".parse().unwrap());
         let read: toml::Value = toml::from_str(&text).unwrap();
         assert_eq!(read["identity"]["group"].as_str(), Some("coreos"));
         assert_eq!(read["updates"]["strategy"].as_str(), Some("fleet_lock"));

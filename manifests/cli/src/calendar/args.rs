@@ -53,6 +53,8 @@ pub enum CalendarCommand {
         /// End all your addresses instead
         #[arg(long)]
         end: bool,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Take the times of an iCalendar file, such as holidays; the same file again changes nothing
     #[command(
@@ -69,6 +71,8 @@ pub enum CalendarCommand {
     Unsubscribe {
         /// Name of the calendar
         name: CalendarName,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Take what was read from the address and waits, because it would leave closed times open
     #[command(after_help = "Example: assent calendar accept freeze --reason \"the freeze was called off\"")]

@@ -36,25 +36,31 @@ pub fn run(session: &Session, command: CalendarCommand) -> Done {
             store(session, (&name, Some(&file)), (reason, None), json.json)
         }
         CalendarCommand::Free(args) => free::run(session, &args),
-        CalendarCommand::Feed { end: true } => {
-            session.api.end_feeds()?;
-            term::print(&format!("{}\n", session.lang.word(Word::FeedsEnded)))
-        }
-        CalendarCommand::Feed { end: false } => {
-            let secret = shared::digest::hex(&clock::random::<32>()?);
-            session.api.open_feed(&Digest::of(secret.as_bytes()))?;
-            let url = &session.profile.config.people_url;
-            term::print(&format!("{url}/v1/feeds/{secret}.ics\n"))?;
-            term::note(&format!("{}\n", session.lang.word(Word::FeedSecret)));
-            Ok(())
-        }
+        CalendarCommand::Feed { end, json } => feed(session, end, json.json),
         CalendarCommand::Import(args) => import(session, &args),
         CalendarCommand::Subscribe(args) => subscription::subscribe(session, &args),
-        CalendarCommand::Unsubscribe { name } => subscription::unsubscribe(session, &name),
+        CalendarCommand::Unsubscribe { name, json } => subscription::unsubscribe(session, &name, json.json),
         CalendarCommand::Accept { name, reason, json } => {
             subscription::accept(session, &name, &reason, json.json)
         }
     }
+}
+
+/// Makes an address of the schedule, or ends all that the person has.
+fn feed(session: &Session, end: bool, json: bool) -> Done {
+    let person = &session.profile.config.person;
+    if end {
+        session.api.end_feeds()?;
+        let words = format!("{}\n", session.lang.word(Word::FeedsEnded));
+        return written::tell(json, Written::ended("feed", person), &words);
+    }
+    let secret = shared::digest::hex(&clock::random::<32>()?);
+    session.api.open_feed(&Digest::of(secret.as_bytes()))?;
+    let url = format!("{}/v1/feeds/{secret}.ics", session.profile.config.people_url);
+    let now = serde_json::json!({ "url": url });
+    written::tell(json, Written::of("feed", person, &now)?, &format!("{url}\n"))?;
+    term::note(&format!("{}\n", session.lang.word(Word::FeedSecret)));
+    Ok(())
 }
 
 fn list(session: &Session, json: bool) -> Done {

@@ -8,6 +8,7 @@ use crate::lang::{Lang, Word};
 use crate::net::Seen;
 use crate::session::Session;
 use crate::window::{self, every};
+use crate::written::{self, Written};
 use crate::{term, text};
 use jiff::tz::TimeZone;
 use shared::limits::URL_BYTES;
@@ -39,9 +40,9 @@ pub fn subscribe(session: &Session, args: &SubscribeArgs) -> Done {
     Ok(())
 }
 
-pub fn unsubscribe(session: &Session, name: &CalendarName) -> Done {
+pub fn unsubscribe(session: &Session, name: &CalendarName, json: bool) -> Done {
     session.api.unsubscribe_calendar(name)?;
-    term::print(&unsubscribed(session.lang, name))
+    written::tell(json, Written::ended("subscription", name), &unsubscribed(session.lang, name))
 }
 
 pub(super) fn read_soon(lang: Lang, name: &CalendarName) -> String {

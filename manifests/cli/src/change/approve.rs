@@ -8,6 +8,7 @@ use super::narrow::{self, Narrowed};
 use super::review::Review;
 use super::show::{fetch, print};
 use super::unseen;
+use crate::args::AsJson;
 use crate::clock;
 use crate::error::{Done, Failure};
 use crate::lang::Word;
@@ -15,6 +16,7 @@ use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::ssh::{self, Place};
 use crate::trust::Site;
+use crate::written::{self, Written};
 use crate::{files, term, text, window};
 use shared::approval::{Approval, BreakGlass, Decision, Saw};
 use shared::digest::hex;
@@ -30,6 +32,7 @@ const RENDERER: &str = concat!("assent ", env!("CARGO_PKG_VERSION"));
 
 /// Shows the whole change, asks, signs, sends, and says whether it suffices.
 pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
+    let json = args.json.begin();
     let site = session.site()?;
     match args.glass() {
         Some(reason) => glass::check(session, &site, reason)?,
@@ -45,7 +48,8 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     print(session, &site, &review)?;
     review.check_approvable()?;
     if review.change.body.is_record() {
-        return accept(session, &site, &review, args);
+        accept(session, &site, &review, args)?;
+        return tell(session, &id, json);
     }
     // A host whose facts cannot be had only leaves its contents unseen.
     let facts = |agent: AgentId| {
@@ -79,7 +83,16 @@ pub fn approve(session: &Session, args: &ApproveArgs) -> Done {
     let statement = signed(session, &site, &review, said, args.ssh.place())?;
     let forecast = Forecast::of(&site.policy, &review, Some(&statement), session.now);
     send(session, &review, &statement)?;
-    term::print(&told(session, &review, &forecast))
+    term::print(&told(session, &review, &forecast))?;
+    tell(session, &id, json)
+}
+
+/// For programs: the change as it is after the word.
+fn tell(session: &Session, id: &ChangeId, json: bool) -> Done {
+    if !json {
+        return Ok(());
+    }
+    written::tell(json, Written::of("change", id, &session.api.change_line(id)?)?, "")
 }
 
 /// Whoever does not look at the page that is signed must not leave it to the server which change that is.
@@ -163,8 +176,9 @@ pub fn refuse(
     session: &Session,
     id: &ChangeId,
     (decision, comment): (Decision, &str),
-    ssh: Option<Place<'_>>,
+    (ssh, json): (Option<Place<'_>>, AsJson),
 ) -> Done {
+    let json = json.begin();
     let site = session.site()?;
     let broke = decision == Decision::Withdraw
         && !site.policy.glass_keys(&session.profile.config.person, session.now).is_empty();
@@ -181,7 +195,8 @@ pub fn refuse(
         "{id} ({title}): {} signed and sent; state {}\n",
         decision.as_str(),
         text::clean(&state)
-    ))
+    ))?;
+    tell(session, id, json)
 }
 
 pub(super) struct Said<'a> {

@@ -84,6 +84,9 @@ pub enum ChangeCommand {
         /// Give up after this time, with exit code 1
         #[arg(long, default_value = "10m", value_name = "TIME")]
         timeout: String,
+        /// As JSON: the change, as `assent change list` shows it
+        #[arg(long)]
+        json: bool,
     },
     /// Watch a change while it runs: what each host does, verified as its own words
     #[command(
@@ -216,6 +219,8 @@ pub struct ApproveArgs {
     pub reason: Option<String>,
     #[command(flatten)]
     pub ssh: SshArgs,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 impl ApproveArgs {
@@ -237,6 +242,8 @@ pub enum GlassCommand {
         /// New file
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Without the server: break the glass for a prepared change and these hosts, in a file that you carry to them
     #[command(
@@ -272,6 +279,8 @@ pub struct BreakArgs {
     pub accept_unseen: bool,
     #[command(flatten)]
     pub ssh: SshArgs,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]

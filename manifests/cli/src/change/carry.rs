@@ -15,6 +15,7 @@ use crate::error::{Context as _, Done, Failure};
 use crate::lang::Word;
 use crate::session::Session;
 use crate::trust::{self, Site};
+use crate::written::{self, Written};
 use crate::{files, term, window};
 use serde::{Deserialize, Serialize};
 use shared::approval::{BreakGlass, Decision};
@@ -47,7 +48,7 @@ struct Prepared {
 }
 
 /// Puts the change with everything that its hosts need into a file.
-pub fn prepare(session: &Session, id: &ChangeId, out: &Path) -> Done {
+pub fn prepare(session: &Session, id: &ChangeId, (out, json): (&Path, bool)) -> Done {
     let site = session.site()?;
     let file = session.api.change(id)?;
     let manifest = |named: &_| site.manifest_of(&session.api, named);
@@ -69,14 +70,15 @@ pub fn prepare(session: &Session, id: &ChangeId, out: &Path) -> Done {
     let carried = String::from_utf8(sized(&carried)?).or_refuse("what is to be carried is no text")?;
     let prepared = Prepared { schema: SCHEMA.into(), file, carried };
     files::write_new(out, &strict::to_json(&prepared))?;
-    term::print(&format!(
-        "{id} revision {} for {} hosts is in {}, good until {}\nkeep it where you find it when the server is away; \
-         prepare it anew after each edition of its manifests or plans\n",
-        review.change.body.revision,
-        review.set.plans.len(),
-        out.display(),
-        review.change.body.not_after
-    ))
+    let (hosts, until) = (review.set.plans.len(), review.change.body.not_after);
+    let (revision, shown) = (review.change.body.revision, out.display());
+    let words = format!(
+        "{id} revision {revision} for {hosts} hosts is in {shown}, good until {until}\nkeep it where you find it when \
+         the server is away; prepare it anew after each edition of its manifests or plans\n",
+    );
+    let now =
+        serde_json::json!({ "change_id": id, "revision": revision, "hosts": hosts, "not_after": until });
+    written::tell(json, Written::of("prepared", shown, &now)?, &words)
 }
 
 fn check(site: &Site, review: &Review) -> Done {
@@ -135,6 +137,7 @@ fn sized(carried: &Carried) -> Done<Vec<u8>> {
 
 /// Signs the word for a prepared change, with what this machine knows of the site.
 pub fn break_glass(session: &Session, args: &BreakArgs) -> Done {
+    let json = args.json.begin();
     let site = trust::kept(&session.profile, session.now)?;
     let bytes = files::read(&args.file, PREPARED_BYTES)?;
     let name = args.file.display();
@@ -178,7 +181,12 @@ pub fn break_glass(session: &Session, args: &BreakArgs) -> Done {
     term::print(&format!(
         "{} is good until {expires}, once on each host that it names\non each of them, as root: assent-agent glass {file}\n",
         args.out.display()
-    ))
+    ))?;
+    if !json {
+        return Ok(());
+    }
+    let now = serde_json::json!({ "change_id": id, "agents": agents, "expires": expires });
+    written::tell(json, Written::of("glass", args.out.display(), &now)?, "")
 }
 
 /// The page of the change, as before any other word.

@@ -1,6 +1,7 @@
 //! `assent change wait`: for the hosts, so that a script or a person need not ask again and again.
 
 use super::args::Until;
+use crate::author::list::print_json;
 use crate::error::{Done, Failure};
 use crate::session::Session;
 use crate::{term, text, window};
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 /// Small beside the minute in which hosts look for work.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub fn run(session: &Session, id: &ChangeId, until: Until, timeout: &str) -> Done {
+pub fn run(session: &Session, id: &ChangeId, until: Until, (timeout, json): (&str, bool)) -> Done {
     let seconds = u64::try_from(window::duration(timeout)?).unwrap_or(0);
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
         let line = &session.api.change_line(id)?;
         if let Some(word) = answer(line, until)? {
-            return term::print(&format!("{id}: {word}\n"));
+            return if json { print_json(line) } else { term::print(&format!("{id}: {word}\n")) };
         }
         if Instant::now() >= deadline {
             return Err(late(line, until));

@@ -1,6 +1,7 @@
 //! `assent ci list QUERY` and `assent ci search …`: entries of the CMDB by what is known of them. The server's word.
 
 use super::{args, fits_in_words};
+use crate::args::AsJson;
 use crate::author::list::print_json;
 use crate::change::pairs;
 use crate::error::{Done, Failure};
@@ -35,13 +36,15 @@ pub enum SearchCommand {
         #[arg(long, default_value = "")]
         about: String,
         #[command(flatten)]
-        json: crate::args::AsJson,
+        json: AsJson,
     },
     /// Remove a saved search that no other one uses
     #[command(after_help = "Example: assent ci search remove old-ssl")]
     Remove {
         /// Its name
         name: String,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 
@@ -118,6 +121,9 @@ pub fn run(session: &Session, command: &SearchCommand) -> Done {
             session.api.save_search(name, &put)?;
             written::tell(json.json, Written::of("search", name, &put)?, "")
         }
-        SearchCommand::Remove { name } => session.api.forget_search(name),
+        SearchCommand::Remove { name, json } => {
+            session.api.forget_search(name)?;
+            written::tell(json.json, Written::ended("search", name), "")
+        }
     }
 }

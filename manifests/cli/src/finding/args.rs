@@ -164,5 +164,7 @@ pub enum RuleCommand {
     Remove {
         /// Number of the rule
         rule: u64,
+        #[command(flatten)]
+        json: AsJson,
     },
 }

@@ -277,7 +277,10 @@ fn rule(session: &Session, command: &RuleCommand) -> Done {
             let words = text::table(&[rule_row(&made, session.lang, &zone)]);
             written::tell(json.json, Written::of("rule", made.id, &made)?, &words)
         }
-        RuleCommand::Remove { rule } => session.api.remove_rule(*rule),
+        RuleCommand::Remove { rule, json } => {
+            session.api.remove_rule(*rule)?;
+            written::tell(json.json, Written::ended("rule", rule), "")
+        }
     }
 }
 

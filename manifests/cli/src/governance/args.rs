@@ -1,5 +1,6 @@
 //! Options of `assent governance …`, and with which governance keys any edition is signed.
 
+use crate::args::AsJson;
 use clap::{Args, Subcommand};
 use shared::governance::{Holder, Keeper};
 use shared::keys::PublicKey;
@@ -23,6 +24,8 @@ pub struct SignArgs {
     /// Do not ask; for scripts that have looked themselves
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,12 +53,16 @@ pub enum GovernanceCommand {
         /// Do not ask; for scripts that have looked themselves
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Publish a proposal that has enough signatures
     #[command(after_help = "Example: assent governance publish growth.json")]
     Publish {
         /// The proposal
         file: PathBuf,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Type the recovery key in from its print-out, and have it on record that it works; changes nothing
     #[command(after_help = "Example: assent governance rehearse")]

@@ -14,6 +14,7 @@ use shared::words;
 use zeroize::Zeroizing;
 
 pub fn run(session: &Session, args: &ChangeArgs) -> Done {
+    let json = args.sign.json.begin();
     let site = policy::current(session)?;
     let mut wish = Wish {
         add: args.add.clone(),
@@ -40,8 +41,8 @@ pub fn run(session: &Session, args: &ChangeArgs) -> Done {
     for key in &draft.made {
         recovery::hand_over(args.recovery_out.as_deref(), key, session.profile.config.site.as_str())?;
     }
-    policy::conclude(session, &site, draft, (&args.sign.by, args.sign.yes))?;
-    Ok(())
+    let concluded = policy::conclude(session, &site, draft, (&args.sign.by, args.sign.yes))?;
+    policy::tell(session, concluded.as_ref(), json)
 }
 
 /// The edition with the next set; `made` are new keys that sign at once.

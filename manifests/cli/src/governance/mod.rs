@@ -24,6 +24,7 @@ use shared::policy::Policy;
 use shared::time::Timestamp;
 use shared::tuf::metadata::Key;
 use shared::tuf::{Root, Targets};
+use shared::words;
 use std::path::{Path, PathBuf};
 
 /// Life of root, targets and content: a year and a month to renew in.
@@ -38,8 +39,8 @@ pub fn run(session: &Session, command: &GovernanceCommand) -> Done {
     match command {
         GovernanceCommand::Show { json } => show(session, *json),
         GovernanceCommand::Change(args) => change::run(session, args),
-        GovernanceCommand::Sign { file, key, yes } => sign::sign(session, file, key, *yes),
-        GovernanceCommand::Publish { file } => sign::publish(session, file),
+        GovernanceCommand::Sign { file, key, yes, json } => sign::sign(session, file, key, (*yes, *json)),
+        GovernanceCommand::Publish { file, json } => sign::publish(session, file, *json),
         GovernanceCommand::Rehearse { from } => rehearse::run(session, from.as_deref()),
     }
 }
@@ -119,11 +120,50 @@ pub struct Next<'a> {
 }
 
 /// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concluded {
     Published,
     /// Others have to sign the file.
-    Proposed,
+    Proposed(Proposed),
+}
+
+/// A proposal and how far it has come, for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Proposed {
+    pub file: String,
+    /// To be compared with whoever signs next.
+    words: String,
+    /// Whether it can be published.
+    complete: bool,
+    signatures: Vec<Signatures>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Signatures {
+    /// `root_before`, `root` or `targets`.
+    of: &'static str,
+    signed: usize,
+    threshold: u32,
+}
+
+impl Proposed {
+    fn of(proposal: &Proposal, root: &Root, file: &Path) -> Self {
+        let signatures = |part: &Standing| Signatures {
+            of: match part.part {
+                Part::RootBefore => "root_before",
+                Part::Root => "root",
+                Part::Targets => "targets",
+            },
+            signed: part.signed.len(),
+            threshold: part.threshold,
+        };
+        Self {
+            file: file.display().to_string(),
+            words: words::of_proposal(&proposal.digest()),
+            complete: proposal.is_complete(root),
+            signatures: proposal.standing(root).iter().map(signatures).collect(),
+        }
+    }
 }
 
 /// Signs, and publishes what has enough signatures or writes down what shall get them. What hosts would refuse never leaves
@@ -150,7 +190,7 @@ pub fn conclude(
             sign::comparison(&proposal),
             sign::signatures(&proposal, root, policy, path)
         ))?;
-        return Ok(Concluded::Proposed);
+        return Ok(Concluded::Proposed(Proposed::of(&proposal, root, path)));
     }
     if !proposal.is_complete(root) {
         return Err(too_few(&proposal, root, policy).remedy(

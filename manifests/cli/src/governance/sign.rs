@@ -1,6 +1,7 @@
 //! Proposals from hand to hand: each holder of a key looks at what this machine makes of the file, and signs that.
 
-use super::{add_signatures, opened, publish as send, told, too_few};
+use super::{Concluded, Proposed, add_signatures, opened, publish as send, told, too_few};
+use crate::args::AsJson;
 use crate::error::{Context as _, Done};
 use crate::session::Session;
 use crate::trust::{self, Last};
@@ -12,7 +13,8 @@ use shared::tuf::Root;
 use shared::words;
 use std::path::{Path, PathBuf};
 
-pub fn sign(session: &Session, file: &Path, keys: &[PathBuf], yes: bool) -> Done {
+pub fn sign(session: &Session, file: &Path, keys: &[PathBuf], (yes, json): (bool, AsJson)) -> Done {
+    let json = json.begin();
     let mut proposal = read(file)?;
     let last = last(session)?;
     let next = follows(&proposal, &last, session)?;
@@ -24,14 +26,18 @@ pub fn sign(session: &Session, file: &Path, keys: &[PathBuf], yes: bool) -> Done
     )?;
     add_signatures(&mut proposal, &last.root, &opened(session, keys)?)?;
     files::replace(file, &proposal.to_bytes())?;
-    term::print(&signatures(&proposal, &last.root, &last.policy, file))
+    term::print(&signatures(&proposal, &last.root, &last.policy, file))?;
+    let proposed = Proposed::of(&proposal, &last.root, file);
+    policy::tell(session, Some(&Concluded::Proposed(proposed)), json)
 }
 
-pub fn publish(session: &Session, file: &Path) -> Done {
+pub fn publish(session: &Session, file: &Path, json: AsJson) -> Done {
+    let json = json.begin();
     let proposal = read(file)?;
     let last = last(session)?;
     if last.targets == proposal.targets.signed {
-        return term::print("this proposal is in force already\n");
+        term::print("this proposal is in force already\n")?;
+        return policy::tell(session, None, json);
     }
     let next = follows(&proposal, &last, session)?;
     if !proposal.is_complete(&last.root) {
@@ -45,7 +51,8 @@ pub fn publish(session: &Session, file: &Path) -> Done {
         site.trusted.versions().root,
         next.version,
         proposal.targets.signed.expires
-    ))
+    ))?;
+    policy::tell(session, Some(&Concluded::Published), json)
 }
 
 fn read(file: &Path) -> Done<Proposal> {

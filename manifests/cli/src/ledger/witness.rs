@@ -4,8 +4,10 @@
 //!
 //! Source: C2SP tlog-cosignature. The order of checking, noting and signing is that of C2SP tlog-witness.
 
+use crate::args::AsJson;
 use crate::error::{Context as _, Done, Failure};
 use crate::session::Session;
+use crate::written::{self, Written};
 use crate::{clock, files, term};
 use shared::keys::SigningKey;
 use shared::ledger::{KeyName, SignedNote, WitnessKey};
@@ -33,13 +35,15 @@ pub fn new(name: &KeyName, path: &Path) -> Done {
 }
 
 /// Looks at the ledger as `assent log verify` does, and signs what was seen.
-pub fn sign(session: &Session, path: &Path) -> Done {
+pub fn sign(session: &Session, path: &Path, json: AsJson) -> Done {
+    let json = json.begin();
     let (public, key) = read(path)?;
-    let note = super::verify(session)?;
-    let mut note = SignedNote::parse(&note).or_refuse("the ledger's checkpoint is not accepted")?;
+    let looked = super::verify(session)?;
+    let mut note = SignedNote::parse(&looked.note).or_refuse("the ledger's checkpoint is not accepted")?;
     note.cosign(public.name(), &key, session.now);
     session.api.cosigned(note.to_string())?;
-    term::print(&format!("signed as {}\n", public.name()))
+    let words = format!("signed as {}\n", public.name());
+    written::tell(json, Written::of("witness", public.name(), &looked)?, &words)
 }
 
 fn read(path: &Path) -> Done<(WitnessKey, SigningKey)> {

@@ -16,6 +16,7 @@ use shared::words;
 use std::collections::BTreeSet;
 
 pub fn run(session: &Session, args: &AddArgs) -> Done {
+    let json = args.sign.json.begin();
     let config = &session.profile.config;
     let bytes = files::read(&args.introduction, limits::ENVELOPE_BYTES)?;
     let what = format!("{} is not an introduction", args.introduction.display());
@@ -57,12 +58,12 @@ pub fn run(session: &Session, args: &AddArgs) -> Done {
     let concluded = policy::conclude(session, &site, draft, (&args.sign.by, args.sign.yes))?;
     let grant = Grant { access, days: args.days, token_sha256: new.token };
     session.api.grant(&new.person, &grant)?;
-    let when = if concluded == Some(Concluded::Proposed) {
-        "; their keys count once the proposal is published"
-    } else {
-        ""
+    let when = match &concluded {
+        Some(Concluded::Proposed(_)) => "; their keys count once the proposal is published",
+        Some(Concluded::Published) | None => "",
     };
-    term::print(&format!("{name} may use the server as {access}{when}\n"))
+    term::print(&format!("{name} may use the server as {access}{when}\n"))?;
+    policy::tell(session, concluded.as_ref(), json)
 }
 
 /// A new entry, or further keys of a person who is there.

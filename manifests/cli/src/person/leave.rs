@@ -15,6 +15,7 @@ use shared::signature::KeyKind;
 use shared::words;
 
 pub fn remove(session: &Session, args: &RemoveArgs) -> Done {
+    let json = args.sign.json.begin();
     let site = current(session)?;
     let mut draft = Draft::of(&site)?;
     let id = &args.person;
@@ -39,13 +40,14 @@ pub fn remove(session: &Session, args: &RemoveArgs) -> Done {
     if person.is_none() && !had_access {
         return Err(Failure::refused(format!("{id} is neither in the policy nor known to the server")));
     }
-    let rest = match concluded {
-        Some(Concluded::Proposed) => "; their approvals count until the proposal is published",
+    let rest = match &concluded {
+        Some(Concluded::Proposed(_)) => "; their approvals count until the proposal is published",
         Some(Concluded::Published) | None => {
             "; what they have approved and no host has begun does not run any more"
         }
     };
-    term::print(&format!("{id} has no access to the server{rest}\n"))
+    term::print(&format!("{id} has no access to the server{rest}\n"))?;
+    policy::tell(session, concluded.as_ref(), json)
 }
 
 /// A governance key goes by a new root, which says by itself what is left of governance.
@@ -88,6 +90,7 @@ fn approves_alone(policy: &mut Policy) -> Done {
 }
 
 pub fn rotate(session: &Session, args: &RotateArgs) -> Done {
+    let json = args.sign.json.begin();
     let (public, kind) = match (&args.ssh, args.public) {
         (Some(path), _) => keys::read_ssh(path)?,
         (None, Some(public)) => (public, KeyKind::File),
@@ -109,11 +112,12 @@ pub fn rotate(session: &Session, args: &RotateArgs) -> Done {
         }
     }
     compare(&words::of_introduction(&public.digest()), args.person.as_str(), args.sign.yes)?;
-    policy::conclude(session, &site, draft, (&args.sign.by, args.sign.yes))?;
+    let concluded = policy::conclude(session, &site, draft, (&args.sign.by, args.sign.yes))?;
     let team = if publishes {
         "; then `assent renew --content` with the new publisher key, and publish under new versions what shall still be used"
     } else {
         ""
     };
-    term::print(&format!("next, on the machine of {}: put the new key into cli.toml{team}\n", args.person))
+    term::print(&format!("next, on the machine of {}: put the new key into cli.toml{team}\n", args.person))?;
+    policy::tell(session, concluded.as_ref(), json)
 }

@@ -41,5 +41,7 @@ pub enum TokenCommand {
     End {
         /// Its digest, as `assent token list` shows it
         sha256: Digest,
+        #[command(flatten)]
+        json: AsJson,
     },
 }

@@ -22,9 +22,9 @@ pub fn run(session: &Session, command: &TokenCommand) -> Done {
         TokenCommand::New { name, scope, days, out, json } => {
             new(session, (name, scope, *days), (out.as_deref(), json.json))
         }
-        TokenCommand::End { sha256 } => {
+        TokenCommand::End { sha256, json } => {
             session.api.end_token(sha256)?;
-            term::print(&format!("{sha256} has ended\n"))
+            written::tell(json.json, Written::ended("token", sha256), &format!("{sha256} has ended\n"))
         }
     }
 }

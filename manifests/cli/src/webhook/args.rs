@@ -38,6 +38,8 @@ pub enum WebhookCommand {
     Test {
         /// Name of the webhook
         name: WebhookName,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// What was sent to a webhook, newest first, and why something did not arrive
     #[command(after_help = "Example: assent webhook deliveries chat")]
@@ -58,11 +60,15 @@ pub enum WebhookCommand {
         name: WebhookName,
         /// Number of the delivery, as `assent webhook deliveries` shows it
         number: u64,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// End a webhook: nothing more is sent to it
     #[command(after_help = "Example: assent webhook end chat")]
     End {
         /// Name of the webhook
         name: WebhookName,
+        #[command(flatten)]
+        json: AsJson,
     },
 }

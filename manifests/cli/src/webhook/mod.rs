@@ -23,21 +23,25 @@ pub fn run(session: &Session, command: WebhookCommand) -> Done {
         }
         WebhookCommand::List { json: true } => print_json(&api.webhooks()?),
         WebhookCommand::List { json: false } => list(session, &api.webhooks()?),
-        WebhookCommand::Test { name } => {
+        WebhookCommand::Test { name, json } => {
             let tried = api.try_webhook(&name)?;
-            term::print(&format!("{}\n", text::clean(&tried.event)))
+            let words = format!("{}\n", text::clean(&tried.event));
+            written::tell(json.json, Written::of("event", &tried.event, &tried)?, &words)
         }
         WebhookCommand::Deliveries { name, before, json } => {
             let page = api.deliveries(&name, before)?;
             if json { print_json(&page) } else { deliveries(session, &name, &page) }
         }
-        WebhookCommand::Redeliver { name, number } => {
+        WebhookCommand::Redeliver { name, number, json } => {
             api.redeliver(&name, number)?;
-            term::print(&format!("{name} {number}: {}\n", session.lang.word(Word::SentAgain)))
+            let words = format!("{name} {number}: {}\n", session.lang.word(Word::SentAgain));
+            let again = serde_json::json!({ "webhook": name, "number": number });
+            written::tell(json.json, Written::of("delivery", number, &again)?, &words)
         }
-        WebhookCommand::End { name } => {
+        WebhookCommand::End { name, json } => {
             api.end_webhook(&name)?;
-            term::print(&format!("{}\n", session.lang.fill(Word::WebhookEnded, name.as_str())))
+            let words = format!("{}\n", session.lang.fill(Word::WebhookEnded, name.as_str()));
+            written::tell(json.json, Written::ended("webhook", &name), &words)
         }
     }
 }

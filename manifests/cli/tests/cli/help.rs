@@ -25,6 +25,50 @@ fn every_command_has_help_with_an_example_of_itself() {
     cli::args::Cli::command().debug_assert();
 }
 
+/// Programs use the command as people do. What is left: commands whose output is a document already, that only write files
+/// or fill in a terminal, and ceremonies in which persons compare words.
+#[test]
+fn every_command_tells_programs_as_well() {
+    const WITHOUT: &[&str] = &[
+        "backup check",
+        "backup open",
+        "backup recipient",
+        "change attachment",
+        "completion",
+        "governance rehearse",
+        "init",
+        "key new",
+        "key restore",
+        "key witness",
+        "man",
+        "person invite",
+        "person join",
+        "policy show",
+        "release cosign",
+        "release manifest",
+        "release sign",
+        "secret encrypt",
+        "secret key",
+        "secret rekey",
+        "sign",
+        "site api",
+        "site health",
+    ];
+    fn without(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let mut subcommands = command.get_subcommands().filter(|c| c.get_name() != "help").peekable();
+        if subcommands.peek().is_none() && !command.get_arguments().any(|a| a.get_long() == Some("json")) {
+            found.push(path.trim().to_owned());
+        }
+        for subcommand in subcommands {
+            without(subcommand, &format!("{path} {}", subcommand.get_name()), found);
+        }
+    }
+    let mut found = Vec::new();
+    without(&cli::args::Cli::command(), "", &mut found);
+    found.sort();
+    assert_eq!(found, WITHOUT);
+}
+
 /// What a shell completes and what `man` shows is made from the command line itself.
 #[test]
 fn completions_and_manual_pages_know_every_command() {

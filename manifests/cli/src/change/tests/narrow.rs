@@ -1,7 +1,7 @@
 //! Approvals that are not for all hosts.
 
 use super::{NOW, approval, change, file, key, person, plans, review};
-use crate::args::SshArgs;
+use crate::args::{AsJson, SshArgs};
 use crate::change::args::ApproveArgs;
 use crate::change::narrow::{in_classes, narrowed};
 use crate::change::review::Review;
@@ -41,6 +41,7 @@ fn hosts_are_left_out_for_a_reason_and_nobody_else_comes_in() {
             break_glass: false,
             reason: None,
             ssh: SshArgs { ssh: None },
+            json: AsJson::default(),
         };
         narrowed(review, &args, &person("peer")).map(|found| found.agents)
     };
