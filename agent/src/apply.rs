@@ -171,11 +171,11 @@ fn checks(ask: &Ask<'_>) -> Result<Vec<HealthCheck>, Refused> {
 fn check_artifacts(ask: &Ask<'_>, job: &Job<'_>) -> Result<(), Refused> {
     let planned: BTreeSet<&ResourceId> = job.plan.actions.iter().map(|a| &a.resource).collect();
     for item in ask.resources()? {
-        if !planned.contains(&item.id) {
+        let id = item.id();
+        if !planned.contains(&id) {
             continue;
         }
         for artifact in item.resource.artifacts() {
-            let id = &item.id;
             check_artifact(job.artifacts, artifact.sha256)
                 .map_err(|fault| Refused::new(artifact_code(&fault), format!("{id}: {}", fault.text())))?;
         }

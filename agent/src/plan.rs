@@ -17,6 +17,7 @@ use crate::vault::{Opener, Vault};
 pub(crate) use back::{back, upholds};
 pub(crate) use deviations::deviations;
 use packages::Packages;
+use places::Leaves;
 pub(crate) use places::class_of_places;
 use shared::change::ManifestUse;
 use shared::digest::Digest;
@@ -111,7 +112,7 @@ impl<'a> Ask<'a> {
             items.reserve(order.len());
             for resource in order.into_iter().filter_map(|index| all.get(index)) {
                 let opener = self.vault.opener(manifest);
-                items.push(Item { id: resource.id(), resource, params, opener });
+                items.push(Item { resource, params, opener });
             }
         }
         // Of one manifest the validation has found out, when it was read.
@@ -123,11 +124,11 @@ impl<'a> Ask<'a> {
     }
 
     fn one_manifest_a_resource(&self, items: &[Item<'_>]) -> Result<(), Refused> {
-        let mut seen: BTreeMap<&ResourceId, String> = BTreeMap::new();
+        let mut seen: BTreeMap<ResourceId, String> = BTreeMap::new();
         let owners = self.manifests.iter().flat_map(|(own, _)| own.resources().iter().map(|_| own.id()));
         for (item, owner) in items.iter().zip(owners) {
-            let id = &item.id;
-            if let Some(other) = seen.insert(id, owner.clone()) {
+            let id = item.id();
+            if let Some(other) = seen.insert(id.clone(), owner.clone()) {
                 let message = format!("{id} is wanted by {other} and by {owner}; a change may name it once");
                 return Err(failed(message));
             }
@@ -153,11 +154,12 @@ pub(crate) fn parameters(
 
 /// The same path as a whole by two resources of two manifests, or as a whole by one and in part by another.
 fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
-    let mut paths: BTreeMap<Cow<'_, str>, &ResourceId> = BTreeMap::new();
+    let mut paths: BTreeMap<Cow<'_, str>, &Item<'_>> = BTreeMap::new();
     for item in items {
         for path in item.resource.paths() {
-            if let Some(other) = paths.insert(path.clone(), &item.id) {
-                return Err(failed(format!("{path} is wanted as a whole by {other} and by {}", item.id)));
+            if let Some(other) = paths.insert(path.clone(), item) {
+                let (other, own) = (other.id(), item.id());
+                return Err(failed(format!("{path} is wanted as a whole by {other} and by {own}")));
             }
         }
     }
@@ -165,7 +167,8 @@ fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
         if let Some(path) = item.resource.edits()
             && let Some(other) = paths.get(path)
         {
-            return Err(failed(format!("{path} is wanted as a whole by {other} and in part by {}", item.id)));
+            let (other, own) = (other.id(), item.id());
+            return Err(failed(format!("{path} is wanted as a whole by {other} and in part by {own}")));
         }
     }
     let all: Vec<&Resource> = items.iter().map(|item| item.resource).collect();
@@ -173,7 +176,8 @@ fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
         None => Ok(()),
         Some((leaf, below, path)) => Err(failed(format!(
             "{} needs {path}, but {} makes something else of it",
-            items[below].id, items[leaf].id
+            items[below].id(),
+            items[leaf].id()
         ))),
     }
 }
@@ -181,11 +185,17 @@ fn one_thing_a_path(items: &[Item<'_>]) -> Result<(), Refused> {
 /// A resource, ready to be looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Item<'a> {
-    pub id: ResourceId,
     pub resource: &'a Resource,
     pub params: &'a Map<String, ParamValue>,
     /// Opens the secrets of its manifest.
     pub opener: Opener<'a>,
+}
+
+impl Item<'_> {
+    /// Made when it is asked for: a plan has thousands of these, and few of them have anything to say.
+    pub fn id(&self) -> ResourceId {
+        self.resource.id()
+    }
 }
 
 fn first<T: std::fmt::Display>(problems: &[T]) -> String {
@@ -274,8 +284,7 @@ struct Planner<'a, H> {
     managed: Managed<'a>,
     /// Directories that parts of this plan make.
     made: BTreeSet<String>,
-    /// Files and links that steps of this plan put or remove.
-    leaves: BTreeSet<Cow<'a, str>>,
+    leaves: Leaves<'a>,
     /// ACLs as steps of this plan leave them; only kept where the plan is about any.
     acls: Option<acl::Foreseen>,
 }
@@ -295,7 +304,7 @@ impl<'a, H: Host> Planner<'a, H> {
             secret: BTreeSet::new(),
             files: BTreeMap::new(),
             made: BTreeSet::new(),
-            leaves: BTreeSet::new(),
+            leaves: Leaves::default(),
             acls: items.iter().any(|item| matches!(item.resource, Resource::Acl(_))).then(BTreeMap::new),
             later: BTreeSet::new(),
         })
@@ -318,15 +327,14 @@ impl<'a, H: Host> Planner<'a, H> {
         }
         self.flush()?;
         self.need_accounts(item)?;
-        for path in item.resource.leaves() {
-            self.occupy(item, path, false)?;
-        }
+        self.put_leaves(item)?;
         match item.resource {
             Resource::File(wanted) => {
                 let want = file::resolve(wanted, item.params, self.ask.facts, item.opener)?;
                 let path = wanted.path.as_str();
                 let found = file::inspect(path, self.host).map_err(refused)?;
-                let action = file::diff(&item.id, &want, &found, &self.accounts, self.host.default_owner())?;
+                let action =
+                    file::diff(&item.id(), &want, &found, &self.accounts, self.host.default_owner())?;
                 match want.digest() {
                     Some(_) if want.seal().is_some() => {
                         self.secret.insert(path);
@@ -346,7 +354,7 @@ impl<'a, H: Host> Planner<'a, H> {
                     }
                     let file = |path: &str| self.coming(path);
                     let coming = Coming { file: &file, actions: &self.planned.actions };
-                    let check = parts::check(&item.id, &want, &self.sight(item), coming)?;
+                    let check = parts::check(&item.id(), &want, &self.sight(item), coming)?;
                     self.add(item, check.into_iter().chain([action]))?;
                 }
             }
@@ -360,7 +368,8 @@ impl<'a, H: Host> Planner<'a, H> {
                     if made && !self.made.insert(wanted.path.to_string()) {
                         return Err(failed(format!(
                             "an earlier step makes {} for what it puts there; let its resource require {}",
-                            wanted.path, item.id
+                            wanted.path,
+                            item.id()
                         )));
                     }
                     self.foresee(item, (wanted.path.as_str(), true), directory::mode(wanted, &found), made)?;
@@ -376,14 +385,14 @@ impl<'a, H: Host> Planner<'a, H> {
             }
             Resource::Command(wanted) => self.command(item, wanted)?,
             Resource::External(wanted) => {
-                let action = external::action(&item.id, wanted)?;
+                let action = external::action(&item.id(), wanted)?;
                 self.add(item, Some(action))?;
             }
             Resource::Package(_) => {}
             Resource::User(_) | Resource::Group(_) => self.account(item)?,
             Resource::Agent(wanted) => {
                 let rules = (self.ask.vendor, self.ask.downgrade);
-                let action = agent::diff(&item.id, wanted, rules, &*self.host)?;
+                let action = agent::diff(&item.id(), wanted, rules, &*self.host)?;
                 self.add(item, action)?;
             }
             Resource::Firewall(wanted) => {
@@ -399,7 +408,7 @@ impl<'a, H: Host> Planner<'a, H> {
                 let before = self.planned.actions.len();
                 self.parts(item)?;
                 if own.source.is_some() && self.planned.actions.len() > before {
-                    self.packages.comes(&item.id);
+                    self.packages.comes(&item.id());
                 }
             }
             _ => self.parts(item)?,
@@ -410,7 +419,7 @@ impl<'a, H: Host> Planner<'a, H> {
     fn parts(&mut self, item: &Item<'a>) -> Result<(), Refused> {
         let sight = self.sight(item);
         let all = match wanted(item, self.ask.facts, &sight)? {
-            None => return Err(failed(format!("{} is of a kind that is not known here", item.id))),
+            None => return Err(failed(format!("{} is of a kind that is not known here", item.id()))),
             Some(Wanted::Later(path)) => {
                 let action = parts::later(item, path);
                 self.add(item, Some(action))?;
@@ -518,8 +527,8 @@ impl<'a, H: Host> Planner<'a, H> {
     fn rules(&mut self, items: &[Item<'a>]) {
         let rules: BTreeMap<_, _> = items
             .iter()
-            .map(|item| (&item.id, item.resource.satisfies()))
-            .filter(|(_, all)| !all.is_empty())
+            .filter(|item| !item.resource.satisfies().is_empty())
+            .map(|item| (item.id(), item.resource.satisfies()))
             .collect();
         for action in &mut self.planned.actions {
             if let Some(rules) = rules.get(&action.resource) {
@@ -542,7 +551,7 @@ impl<'a, H: Host> Planner<'a, H> {
             self.planned.actions.push(action);
         }
         if self.planned.actions.len() > before {
-            self.cause(&item.id, item.resource.on_change());
+            self.cause(&item.id(), item.resource.on_change());
         }
         Ok(())
     }
@@ -557,9 +566,9 @@ impl<'a, H: Host> Planner<'a, H> {
     fn postpone(&mut self, item: &Item<'_>, cause: &ResourceId) -> Result<(), Refused> {
         self.planned.notes.push(format!(
             "{} is not part of this plan: it waits for {cause}, and what comes of it is only known then; request the manifest again afterwards",
-            item.id
+            item.id()
         ));
-        self.later.insert(item.id.clone());
+        self.later.insert(item.id());
         Ok(())
     }
 
@@ -609,7 +618,7 @@ impl<'a, H: Host> Planner<'a, H> {
         let stopped = |id: &ResourceId| {
             items.iter().any(|item| match item.resource {
                 Resource::Service(s) => {
-                    item.id == *id && s.state == Some(shared::manifest::ServiceState::Stopped)
+                    s.state == Some(shared::manifest::ServiceState::Stopped) && item.id() == *id
                 }
                 _ => false,
             })

@@ -27,7 +27,7 @@ use std::time::Instant;
 const GROUP: usize = 64;
 
 pub struct Run<'a, H, D> {
-    items: BTreeMap<&'a ResourceId, &'a Item<'a>>,
+    items: BTreeMap<ResourceId, &'a Item<'a>>,
     hooks: BTreeMap<ResourceId, &'a Hook>,
     rules: Vec<&'a Restart>,
     explicit: BTreeSet<String>,
@@ -68,7 +68,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
             hooks,
             rules: crate::plan::rules(ask),
             explicit: crate::plan::explicit(items),
-            items: items.iter().map(|item| (&item.id, item)).collect(),
+            items: items.iter().map(|item| (item.id(), item)).collect(),
             actions: &job.plan.actions,
             downgrade: ask.downgrade,
             job,
@@ -221,7 +221,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                     self.changed.insert(resource.clone());
                     let governor =
                         entry::path_of(resource).and_then(|path| entry::governor(path, &self.items));
-                    self.changed.extend(governor.map(|(item, _)| item.id.clone()));
+                    self.changed.extend(governor.map(|(item, _)| item.id()));
                 }
                 records.push(Record::After(Step(n), status, ms, note));
                 None

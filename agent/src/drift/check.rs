@@ -179,7 +179,7 @@ impl One<'_> {
                 item.resource,
                 Resource::Package(_) | Resource::Command(_) | Resource::External(_) | Resource::Agent(_)
             );
-            is_state && is_due(item.resource, &item.id)
+            is_state && is_due(item.resource, &item.id())
         };
         let looked = plan::deviations(&ask, wanted, host)?;
         // What was hashed and not asked for is no answer to a later question.

@@ -29,18 +29,19 @@ pub(crate) fn upholds(ask: &Ask<'_>, actions: &[Action], host: &impl Host) -> Re
         correcting.flat_map(|(manifest, _)| manifest.resources()).map(Resource::id).collect();
     let items = ask.resources()?;
     let mut all = BTreeSet::new();
-    for item in items.iter().filter(|item| correcting.contains(&item.id)) {
-        let resource = item.resource;
-        let whole = matches!(resource, Resource::Service(_)) || !changed.contains(&item.id);
-        if !whole || !resource.can_be_put_back() || resource.checker().is_some() {
+    for item in &items {
+        let (resource, id) = (item.resource, item.id());
+        let whole = matches!(resource, Resource::Service(_)) || !changed.contains(&id);
+        if !correcting.contains(&id) || !whole || !resource.can_be_put_back() || resource.checker().is_some()
+        {
             continue;
         }
         for after in states((ask, actions), item, &accounts, host)? {
             let class = class(item, after, host)?;
-            all.insert(Uphold { resource: item.id.clone(), after, class });
+            all.insert(Uphold { resource: id.clone(), after, class });
         }
         for unit in resource.on_change() {
-            let after = service::restart(unit, std::slice::from_ref(&item.id)).after;
+            let after = service::restart(unit, std::slice::from_ref(&id)).after;
             all.insert(Uphold { resource: unit.clone(), after, class: ActionClass::Service });
         }
     }
@@ -65,9 +66,9 @@ fn states(
             Ok(vec![directory::digest(&found, accounts)])
         }
         Resource::Service(own) => {
-            let found = service::inspect(&own.name.unit(), host).map_err(refused)?;
+            let (id, found) = (item.id(), service::inspect(&own.name.unit(), host).map_err(refused)?);
             let left = |verbs: [Verb; 2]| {
-                !actions.iter().any(|action| action.resource == item.id && verbs.contains(&action.verb))
+                !actions.iter().any(|action| action.resource == id && verbs.contains(&action.verb))
             };
             let boots = own.enabled.filter(|_| left([Verb::Enable, Verb::Disable]));
             let boots = boots.map(|_| service::digest(&found, Verb::Enable));
@@ -92,7 +93,7 @@ fn class(item: &Item<'_>, after: Digest, host: &impl Host) -> Result<ActionClass
         Resource::Service(_) => ActionClass::Service,
         _ => own.filter(|class| *class != ActionClass::Service).max().unwrap_or(ActionClass::File),
     };
-    let action = parts::plain(&item.id, Verb::Update, (after, after), String::new());
+    let action = parts::plain(&item.id(), Verb::Update, (after, after), String::new());
     Ok(class_of_places(&action, item.resource, host).map_err(refused)?.max(own))
 }
 
@@ -109,18 +110,17 @@ pub(crate) fn back<H: Host>(
 ) -> Result<Planned, Refused> {
     let items = ask.resources()?;
     let mut planner = Planner::new(ask, &items, host)?;
-    for item in items.iter().filter(|item| resources.contains(&item.id) && item.resource.can_be_put_back()) {
-        let before = planner.planned.actions.len();
+    for item in items.iter().filter(|item| resources.contains(&item.id()) && item.resource.can_be_put_back())
+    {
+        let (id, before) = (item.id(), planner.planned.actions.len());
         let done = planner.plan(item);
         let new = planner.planned.actions.get(before..).unwrap_or_default();
         // What lies below a directory stands for itself.
-        let own = new
-            .iter()
-            .filter(|action| action.resource == item.id)
-            .all(|action| approved.covers_return(action));
+        let own =
+            new.iter().filter(|action| action.resource == id).all(|action| approved.covers_return(action));
         if done.is_err() || !own {
             planner.planned.actions.truncate(before);
-            planner.causes.values_mut().for_each(|causes| causes.retain(|cause| *cause != item.id));
+            planner.causes.values_mut().for_each(|causes| causes.retain(|cause| *cause != id));
         }
     }
     planner.causes.retain(|_, causes| !causes.is_empty());

@@ -27,7 +27,7 @@ pub(crate) fn deviations<'a, H: Host>(
         let before = planner.planned.actions.len();
         let done = planner.plan(item);
         let actions = planner.planned.actions.get(before..).unwrap_or_default().to_vec();
-        all.push((item.id.clone(), item.resource, done.map(|()| actions)));
+        all.push((item.id(), item.resource, done.map(|()| actions)));
     }
     Ok(all)
 }

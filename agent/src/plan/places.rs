@@ -9,6 +9,7 @@ use shared::plan::{Action, Verb};
 use shared::refusal::Refused;
 use shared::risk::ActionClass;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The paths that an action changes, as far as the manifest names them.
 fn places<'r>(action: &'r Action, resource: &'r Resource) -> Vec<Cow<'r, str>> {
@@ -55,6 +56,22 @@ fn class_of_place(path: &str, host: &impl Host) -> Result<ActionClass, Fault> {
     Ok(ActionClass::File)
 }
 
+/// Files and links that the steps of a plan so far put or remove. Where nothing is made nobody asks for them, and the
+/// set of thousands of paths is never built.
+#[derive(Debug, Default)]
+pub(super) struct Leaves<'a> {
+    paths: BTreeSet<Cow<'a, str>>,
+    /// Resources whose leaves are still to be added.
+    unasked: Vec<&'a Resource>,
+}
+
+impl Leaves<'_> {
+    fn contains(&mut self, path: &str) -> bool {
+        self.paths.extend(self.unasked.drain(..).flat_map(Resource::leaves));
+        self.paths.contains(path)
+    }
+}
+
 impl<'a, H: Host> Planner<'a, H> {
     /// A path is a directory or a leaf for all of a plan; where one lies is sometimes only known to the host.
     pub(super) fn occupy(
@@ -65,14 +82,20 @@ impl<'a, H: Host> Planner<'a, H> {
     ) -> Result<(), Refused> {
         let taken = if directory { self.leaves.contains(&path) } else { self.made.contains(&*path) };
         if taken {
-            return Err(failed(format!(
-                "{} needs {path}, but an earlier step makes something else of it",
-                item.id
-            )));
+            return Err(something_else(item, &path));
         }
         if !directory {
-            self.leaves.insert(path);
+            self.leaves.paths.insert(path);
         }
+        Ok(())
+    }
+
+    /// The same for everything that the resource makes a leaf.
+    pub(super) fn put_leaves(&mut self, item: &Item<'a>) -> Result<(), Refused> {
+        if let Some(path) = item.resource.leaves().find(|path| self.made.contains(&**path)) {
+            return Err(something_else(item, &path));
+        }
+        self.leaves.unasked.push(item.resource);
         Ok(())
     }
 
@@ -149,11 +172,11 @@ impl<'a, H: Host> Planner<'a, H> {
     }
 
     /// What is created needs a directory to lie in: there, or made earlier in this plan.
-    pub(super) fn need_parent(&self, path: &str, action: Option<&Action>) -> Result<(), Refused> {
+    pub(super) fn need_parent(&mut self, path: &str, action: Option<&Action>) -> Result<(), Refused> {
         if action.is_none_or(|a| a.verb != Verb::Create) { Ok(()) } else { self.need_directory(path) }
     }
 
-    pub(super) fn need_directory(&self, path: &str) -> Result<(), Refused> {
+    pub(super) fn need_directory(&mut self, path: &str) -> Result<(), Refused> {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         if parent.is_empty() || self.made.contains(parent) {
             return Ok(());
@@ -189,7 +212,7 @@ impl<'a, H: Host> Planner<'a, H> {
         let unknown = |kind: &str, name: &AccountName| {
             failed(format!(
                 "{}: the host has no {kind} {name}; require the resource or package that brings it",
-                item.id
+                item.id()
             ))
         };
         if let Some(name) = users.into_iter().find(|name| self.accounts.uid(name.as_str()).is_none()) {
@@ -200,4 +223,8 @@ impl<'a, H: Host> Planner<'a, H> {
             None => Ok(()),
         }
     }
+}
+
+fn something_else(item: &Item<'_>, path: &str) -> Refused {
+    failed(format!("{} needs {path}, but an earlier step makes something else of it", item.id()))
 }

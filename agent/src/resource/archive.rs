@@ -111,7 +111,7 @@ fn action(item: &Item<'_>, verb: Verb, old: &Record, summary: String, diff: Opti
     };
     let ends = (state(&("archive", &old.want)), parts::unseen(item.resource));
     let class = item.resource.classes().into_iter().filter(|c| *c != ActionClass::Service).max();
-    Action { class: class.unwrap_or(ActionClass::File), diff, undo, ..plain(&item.id, verb, ends, summary) }
+    Action { class: class.unwrap_or(ActionClass::File), diff, undo, ..plain(&item.id(), verb, ends, summary) }
 }
 
 fn shown<'p>(paths: impl Iterator<Item = &'p str>, mark: &str) -> Option<String> {

@@ -86,7 +86,7 @@ pub fn path_of(resource: &ResourceId) -> Option<&str> {
 /// The resource that governs an entry: the nearest directory above it that reaches below itself.
 pub(crate) fn governor<'i, 'a>(
     path: &str,
-    items: &BTreeMap<&ResourceId, &'i Item<'a>>,
+    items: &BTreeMap<ResourceId, &'i Item<'a>>,
 ) -> Option<(&'i Item<'a>, &'a Directory)> {
     let above = path.match_indices('/').rev().map(|(at, _)| &path[..at]);
     above.filter(|dir| !dir.is_empty()).find_map(|dir| {

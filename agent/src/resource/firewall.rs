@@ -109,7 +109,7 @@ pub(crate) fn diff<H: Host>(
     let want = content(own, item, facts, sight)?;
     let found = sight.file(Firewall::PATH)?;
     let owner = sight.host.default_owner();
-    let change = file::diff(&item.id, &want, &found, sight.accounts, owner)?;
+    let change = file::diff(&item.id(), &want, &found, sight.accounts, owner)?;
     let live =
         if sight.host.has_kernel() { Some(normal(&rules(sight.host).map_err(refused)?)) } else { None };
     let loaded = match live {
@@ -131,7 +131,7 @@ pub(crate) fn diff<H: Host>(
     }
     let before = state(&("firewall", file::digest(&found, sight.accounts), live));
     let after = state(&("firewall", want.end(&found, sight.accounts, owner), live.is_some(), own.confirm_s));
-    let action = plain(&item.id, verb, (before, after), summary);
+    let action = plain(&item.id(), verb, (before, after), summary);
     Ok(Some(Action { class: ActionClass::SensitiveFile, diff, ..action }))
 }
 

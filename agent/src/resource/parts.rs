@@ -312,10 +312,10 @@ pub(crate) fn diff<H: Host>(
 ) -> Result<Vec<Action>, Refused> {
     let (mut changes, mut after, mut checks) = (Vec::new(), Vec::new(), Vec::new());
     for (part, found) in parts.iter().zip(found) {
-        let change = change(&item.id, part, found, sight)?;
+        let change = change(&item.id(), part, found, sight)?;
         after.push(change.as_ref().map_or_else(|| one(found, sight.accounts), |action| action.after));
         if let (Part::File(want), Some(_)) = (part, &change) {
-            checks.extend(check(&item.id, want, sight, coming)?);
+            checks.extend(check(&item.id(), want, sight, coming)?);
         }
         changes.extend(change);
     }
@@ -549,12 +549,12 @@ pub(crate) fn later(item: &Item<'_>, path: &str) -> Action {
     let check = item.resource.checker();
     let check = check.map_or_else(String::new, |c| format!(", once {} accepts it", command::shown(c.argv())));
     Action {
-        resource: item.id.clone(),
+        resource: item.id(),
         verb: Verb::Update,
         class,
         before: None,
         after: unseen(item.resource),
-        summary: format!("edit {path} when its package has brought it ({}){check}", item.id),
+        summary: format!("edit {path} when its package has brought it ({}){check}", item.id()),
         diff: Some(String::from_utf8_lossy(&shared::strict::to_json(item.resource)).into_owned()),
         undo: Reversibility { undo: UndoContract::Yes, why: String::new() },
         content: None,

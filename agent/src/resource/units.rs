@@ -36,7 +36,7 @@ pub(super) fn text(item: &Item<'_>, source: &TextSource, facts: &TemplateFacts) 
     let mut text = match source {
         TextSource::Content(text) => text.clone(),
         TextSource::Template(text) => template::render(text, item.params, facts)
-            .map_err(|problem| refuse(format!("{}: {problem}", item.id)))?,
+            .map_err(|problem| refuse(format!("{}: {problem}", item.id())))?,
     };
     if !text.ends_with('\n') {
         text.push('\n');

@@ -95,11 +95,15 @@ fn are_some_needed_as_directories(resources: &[&Resource]) -> bool {
 pub fn order(manifest: &Manifest) -> Result<Vec<usize>, Cycle> {
     let resources = manifest.resources();
     let before = prerequisites(resources);
+    if before.is_empty() {
+        return Ok((0..resources.len()).collect());
+    }
     let mut after: Vec<Vec<usize>> = vec![Vec::new(); resources.len()];
-    let mut waiting: Vec<usize> = before.iter().map(Vec::len).collect();
-    for (index, needs) in before.iter().enumerate() {
+    let mut waiting = vec![0; resources.len()];
+    for (index, needs) in &before {
+        waiting[*index] = needs.len();
         for need in needs {
-            after[*need].push(index);
+            after[*need].push(*index);
         }
     }
     let mut ready: BinaryHeap<Reverse<usize>> =
@@ -130,8 +134,6 @@ struct Named<'r> {
 impl<'r> Named<'r> {
     /// Of two resources with one name, which validation reports, the first counts.
     fn of(resources: &'r [Resource]) -> Self {
-        let refers =
-            |r: &Resource| !(r.requires().is_empty() && r.on_change().is_empty() && awaited(r).is_empty());
         let (refer, acls) = (
             resources.iter().any(refers),
             resources.iter().any(|resource| matches!(resource, Resource::Acl(_))),
@@ -151,6 +153,11 @@ impl<'r> Named<'r> {
     }
 }
 
+/// Whether it names other resources.
+pub(super) fn refers(resource: &Resource) -> bool {
+    !(resource.requires().is_empty() && resource.on_change().is_empty() && awaited(resource).is_empty())
+}
+
 /// Resources whose change a command waits for.
 fn awaited(resource: &Resource) -> &[ResourceId] {
     match resource {
@@ -159,16 +166,19 @@ fn awaited(resource: &Resource) -> &[ResourceId] {
     }
 }
 
-/// For each resource the indexes that come first, sorted, each once.
-fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
+/// For each resource that does not come as it is written the indexes that come first, sorted, each once.
+fn prerequisites(resources: &[Resource]) -> BTreeMap<usize, Vec<usize>> {
     let named = Named::of(resources);
-    let mut before: Vec<Vec<usize>> = vec![Vec::new(); resources.len()];
+    let mut before: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (i, resource) in resources.iter().enumerate() {
         let needs = resource.requires().iter().chain(awaited(resource));
-        before[i].extend(needs.filter_map(|id| named.ids.get(id)));
-        before[i].extend(enclosing(resource, &named));
+        let needs = needs.filter_map(|id| named.ids.get(id).copied());
+        let needs: Vec<usize> = needs.chain(enclosing(resource, &named)).collect();
+        if !needs.is_empty() {
+            before.entry(i).or_default().extend(needs);
+        }
         for service in resource.on_change().iter().filter_map(|id| named.ids.get(id)) {
-            before[*service].push(i);
+            before.entry(*service).or_default().push(i);
         }
     }
     let repositories: Vec<usize> =
@@ -176,11 +186,11 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
     let needed = all_before(&repositories, &before);
     for (i, resource) in resources.iter().enumerate() {
         // A package that a repository itself needs, such as certificates, comes before it.
-        if matches!(resource, Resource::Package(_)) && !needed.contains(&i) {
-            before[i].extend(&repositories);
+        if matches!(resource, Resource::Package(_)) && !needed.contains(&i) && !repositories.is_empty() {
+            before.entry(i).or_default().extend(&repositories);
         }
     }
-    for needs in &mut before {
+    for needs in before.values_mut() {
         needs.sort_unstable();
         needs.dedup();
     }
@@ -188,11 +198,12 @@ fn prerequisites(resources: &[Resource]) -> Vec<Vec<usize>> {
 }
 
 /// Everything that comes before one of `last`, directly or not.
-fn all_before(last: &[usize], before: &[Vec<usize>]) -> BTreeSet<usize> {
+fn all_before(last: &[usize], before: &BTreeMap<usize, Vec<usize>>) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut todo = last.to_vec();
     while let Some(index) = todo.pop() {
-        todo.extend(before[index].iter().copied().filter(|need| found.insert(*need)));
+        let needs = before.get(&index).into_iter().flatten();
+        todo.extend(needs.copied().filter(|need| found.insert(*need)));
     }
     found
 }
@@ -223,7 +234,7 @@ fn enclosing(resource: &Resource, named: &Named<'_>) -> Vec<usize> {
 
 /// One cycle among the resources that still wait. Each of them waits for another one that waits,
 /// so following those links must come back to a resource already seen.
-fn cycle(before: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
+fn cycle(before: &BTreeMap<usize, Vec<usize>>, waiting: &[usize]) -> Vec<usize> {
     let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
     let mut path = Vec::new();
     let mut next = waiting.iter().position(|count| *count > 0);
@@ -232,7 +243,7 @@ fn cycle(before: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
             return path.split_off(start);
         }
         path.push(index);
-        next = before[index].iter().copied().find(|need| waiting[*need] > 0);
+        next = before.get(&index).into_iter().flatten().copied().find(|need| waiting[*need] > 0);
     }
     path
 }

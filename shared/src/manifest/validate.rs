@@ -1,6 +1,6 @@
 //! What the types cannot say: references, limits and templates. Finds all problems at once.
 
-use super::order::{in_the_way, order};
+use super::order::{in_the_way, order, refers};
 use super::{
     Acl, AclEntry, AclTag, Archive, Artifact, Block, BlockWant, Body, Command, Directory, Dropin, EnvName,
     File, FileSource, FileWant, Firewall, HealthCheck, Hook, HookPoint, KernelModule, Manifest, Mode,
@@ -157,17 +157,23 @@ impl Check<'_> {
         if resources.is_empty() {
             self.problem("resources", "the manifest wants nothing", "add at least one resource");
         }
+        // Of resources with one id the paths are the same: names are only kept where there is none, or where others
+        // refer to them. A manifest may have ten thousand files.
+        let refer = resources.iter().any(refers);
         let mut first: BTreeMap<ResourceId, usize> = BTreeMap::new();
         let mut paths: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
         for (index, resource) in resources.iter().enumerate() {
-            let id = resource.id();
-            let kind = resource.kind().as_str();
-            let earlier = resource.paths().find_map(|path| paths.get(&path).copied());
-            if let Some(earlier) = first.get(&id).copied().or(earlier) {
+            let id = (refer || resource.paths().next().is_none()).then(|| resource.id());
+            let earlier = id.as_ref().and_then(|id| first.get(id).copied());
+            let earlier = earlier.or_else(|| resource.paths().find_map(|path| paths.get(&path).copied()));
+            if let Some(earlier) = earlier {
+                let (id, kind) = (resource.id(), resource.kind().as_str());
                 let message = format!("{id} is already managed by resources[{earlier}]");
                 self.problem(format!("resources[{index}].{kind}"), message, "merge the two resources");
             }
-            first.entry(id).or_insert(index);
+            if let Some(id) = id {
+                first.entry(id).or_insert(index);
+            }
             for path in resource.paths() {
                 paths.entry(path).or_insert(index);
             }
@@ -310,6 +316,9 @@ impl Check<'_> {
     /// The group's permissions in a mode are the mask of an ACL: with both given they must be the same, or each run
     /// would take back what the other one did.
     fn masks(&mut self, resources: &[Resource]) {
+        if !resources.iter().any(|resource| matches!(resource, Resource::Acl(_))) {
+            return;
+        }
         let modes: BTreeMap<&str, Mode> = resources
             .iter()
             .filter_map(|resource| match resource {

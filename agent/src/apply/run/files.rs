@@ -137,11 +137,11 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
 
     /// What the resource wants of the host as it is now, and what is there.
     pub(super) fn parts(&self, item: &Item<'a>) -> Result<Looked<'a>, Fault> {
-        let looked = self.parts_as(item, false)?;
-        let planned = self.actions.iter().find(|action| action.resource == item.id);
+        let (id, looked) = (item.id(), self.parts_as(item, false)?);
+        let planned = self.actions.iter().find(|action| action.resource == id);
         let brings = self.actions.iter().any(|action| action.package.is_some());
         let Some(action) = planned.filter(|_| brings) else { return Ok(looked) };
-        let ends = |(all, found): &Looked<'a>| parts::after(&item.id, all, found, self.host);
+        let ends = |(all, found): &Looked<'a>| parts::after(&id, all, found, self.host);
         if ends(&looked)? == action.after {
             return Ok(looked);
         }
@@ -161,7 +161,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 Ok((all, found))
             }
             Some(Wanted::Later(path)) => Err(Fault::Refused(format!("{path} does not exist"))),
-            None => Err(Fault::Refused(format!("{} is no file", item.id))),
+            None => Err(Fault::Refused(format!("{} is no file", item.id()))),
         }
     }
 
@@ -250,7 +250,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         if now != parts::digest(before, &accounts) {
             return Err(Fault::Refused("it has changed since it was looked at a moment ago".into()));
         }
-        let after = parts::after(&item.id, &all, &found, self.host)?;
+        let after = parts::after(&item.id(), &all, &found, self.host)?;
         let known = action.after != parts::unseen(item.resource);
         if now == if known { action.after } else { after } {
             return Ok((StepStatus::Unneeded, String::new()));
@@ -266,7 +266,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
                 self.waive(want);
             }
         }
-        parts::apply(&item.id, &all, &found, self.host)?;
+        parts::apply(&item.id(), &all, &found, self.host)?;
         self.stale_units |= found.iter().any(|part| is_unit_file(part.place()));
         Ok((StepStatus::Done, String::new()))
     }
@@ -298,7 +298,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
         }
         let found = file::inspect(&want.path, self.host)?;
         let (accounts, owner) = (self.host.accounts()?, self.host.default_owner());
-        let change = file::diff(&item.id, &want, &found, &accounts, owner);
+        let change = file::diff(&item.id(), &want, &found, &accounts, owner);
         let Some(change) = change.map_err(|refused| Fault::Refused(refused.message))? else {
             return Ok((StepStatus::Unneeded, String::new()));
         };

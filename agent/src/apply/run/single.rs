@@ -236,7 +236,7 @@ impl<'a, H: Host, D: Disk> Run<'a, H, D> {
     /// Whether a resource that restarts this service was really changed.
     fn is_caused(&self, service: &ResourceId) -> bool {
         let causes = |item: &&&Item<'_>| item.resource.on_change().contains(service);
-        self.items.values().filter(causes).any(|item| self.changed.contains(&item.id))
+        self.items.values().filter(causes).any(|item| self.changed.contains(&item.id()))
     }
 
     fn mark(&mut self, action: &Action, found: &package::Found) -> Went {
