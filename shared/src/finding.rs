@@ -46,6 +46,12 @@ pub struct Transaction {
     pub by: String,
 }
 
+impl Transaction {
+    fn is_short(&self) -> bool {
+        [&self.when, &self.command, &self.by].into_iter().all(|text| text.len() <= limits::TEXT_BYTES)
+    }
+}
+
 /// A part of the host that is watched whether or not a manifest names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +175,10 @@ pub struct Finding {
     /// The host's own count of its findings, from 1: later statements with it are about the same finding.
     pub number: u64,
     pub about: About,
+    /// What others did to packages that has brought it about (of one that is gone: that has ended it), where the record of
+    /// the package manager tells. One finding stands for both: what else was done is among the differences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Transaction>,
     /// Sorted by resource; at most [`SHOWN`].
     pub differences: Vec<Difference>,
     /// Differences that are not shown.
@@ -230,9 +240,10 @@ impl Finding {
         if event != (self.presence == Presence::Happened) {
             return invalid("a state is there or gone; what was done has happened".into());
         }
-        if let About::Packages(Transaction { when, command, by }) = &self.about
-            && [when, command, by].into_iter().any(|text| text.len() > limits::TEXT_BYTES)
-        {
+        if event && self.cause.is_some() {
+            return invalid("what was done has no cause besides".into());
+        }
+        if self.transaction().is_some_and(|done| !done.is_short()) {
             return invalid("what it says of the transaction is too long".into());
         }
         if let About::Boot(Boot { boot_id, .. }) = &self.about
@@ -257,6 +268,14 @@ impl Finding {
         match self.differences.iter().map(diff).sum::<usize>() {
             all if all > DIFFS_BYTES => invalid(format!("its differences have {all} bytes of text")),
             _ => Ok(()),
+        }
+    }
+
+    /// What others did to packages: what it is about, or what it comes from.
+    pub fn transaction(&self) -> Option<&Transaction> {
+        match &self.about {
+            About::Packages(done) => Some(done),
+            About::State(_) | About::Noticed(_) | About::Boot(_) => self.cause.as_ref(),
         }
     }
 
@@ -321,6 +340,7 @@ mod tests {
                 revision: 1,
                 change: Digest::of(b"change"),
             }),
+            cause: None,
             differences: vec![difference("file:/etc/a"), difference("file:/etc/b")],
             more: 0,
             first_seen: Timestamp(5),
@@ -332,6 +352,10 @@ mod tests {
         }
     }
 
+    fn done(when: &str) -> Transaction {
+        Transaction { when: when.into(), command: "apt-get upgrade".into(), by: String::new() }
+    }
+
     #[test]
     fn a_signed_finding_reads_back_and_belongs_to_its_host() {
         let key = SigningKey::from_seed(&[7; 32]);
@@ -339,6 +363,13 @@ mod tests {
         let read = open_chained::<Finding>(&said.to_bytes(), &site()).unwrap();
         assert_eq!(read.body, said.body);
         read.body.check().unwrap();
+        let caused = Finding { cause: Some(done("2026-11-20 17:00:00")), ..finding(&key) };
+        caused.check().unwrap();
+        assert_eq!(
+            caused.fingerprint(),
+            read.body.fingerprint(),
+            "when it was done differs from host to host"
+        );
         let forged = Statement::sign(finding(&key), &SigningKey::from_seed(&[8; 32]));
         assert!(open_chained::<Finding>(&forged.to_bytes(), &site()).is_err());
     }
@@ -347,11 +378,19 @@ mod tests {
     fn a_finding_that_contradicts_itself_is_refused() {
         let key = SigningKey::from_seed(&[7; 32]);
         type Break = fn(&mut Finding);
-        let broken: [(Break, &str); 7] = [
+        let broken: [(Break, &str); 9] = [
             (|f| f.number = 0, "begin with 1"),
             (|f| f.first_seen = Timestamp(11), "first seen after"),
             (|f| f.presence = Presence::Happened, "there or gone"),
             (|f| f.differences.clear(), "0 differences"),
+            (|f| f.cause = Some(done(&"x".repeat(5_000))), "the transaction is too long"),
+            (
+                |f| {
+                    (f.presence, f.cause) = (Presence::Happened, Some(done("2026-11-20 17:00:00")));
+                    f.about = About::Packages(done("2026-11-20 17:00:00"));
+                },
+                "no cause besides",
+            ),
             (|f| f.differences.reverse(), "order"),
             (|f| f.differences = vec![difference("file:/etc/a"); 2], "order"),
             (|f| f.differences[1].diff = Some("x".repeat(64 << 10)), "file:/etc/b is too long"),

@@ -293,6 +293,7 @@ pub fn finding(host: &SigningKey, seq: u64) -> Statement<Finding> {
             revision: 1,
             change: Digest::of(b"change"),
         }),
+        cause: None,
         differences: vec![difference],
         more: 0,
         first_seen: NOW.plus(-1_000),

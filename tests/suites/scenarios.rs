@@ -45,6 +45,7 @@ scenarios! {
     a_new_revision_begins_without_approvals = "revisions.txt",
     what_others_do_to_packages_is_told_once_and_what_was_approved_is_not = "packages-by-hand.txt",
     what_nobody_approved_is_found_told_and_judged = "findings.txt",
+    equal_findings_are_judged_together_and_each_for_itself = "findings-alike.txt",
     what_was_done_by_hand_is_accepted_afterwards_and_can_be_proved = "retroactive.txt",
     health_is_looked_at_after_changes_as_well = "health.txt",
     what_an_approval_stands_for_is_put_back = "corrections.txt",

@@ -37,9 +37,11 @@ pub struct Pace {
     pub flapping_secs: i64,
 }
 
+/// What a check found and no finding has yet, by manifest and resource.
+type Rest = BTreeMap<String, (Expected, BTreeMap<ResourceId, Difference>)>;
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Entry {
     pub number: u64,
     pub about: About,
@@ -58,9 +60,57 @@ pub struct Entry {
     /// Why the host does not put it back, where its manifest wants that.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// What has brought a difference about, or ended it, where the record of the package manager tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_others: Option<ByOthers>,
+}
+
+/// A doing of others that is told with the difference that came of it, and not as a finding of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByOthers {
+    /// Absent once the difference is gone, unless this has ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Transaction>,
+    /// What else was done with it: packages that the state does not name, accounts and units that came with them.
+    pub beside: Vec<Difference>,
+    pub more: u32,
 }
 
 impl Entry {
+    /// Everything that is told of it, sorted by resource.
+    pub fn told(&self) -> Vec<Difference> {
+        let beside = self.by_others.iter().flat_map(|by| &by.beside);
+        let beside = beside.filter(|done| !self.names(&done.resource));
+        let mut all: Vec<Difference> = self.differences.iter().chain(beside).cloned().collect();
+        all.sort_by(|a, b| a.resource.cmp(&b.resource));
+        all
+    }
+
+    /// What others did that has brought it about; of one that is gone, what has ended it.
+    pub fn cause(&self) -> Option<&Transaction> {
+        self.by_others.as_ref()?.transaction.as_ref()
+    }
+
+    /// Differences that are told by their number only.
+    pub fn more(&self) -> u32 {
+        self.more.saturating_add(self.by_others.as_ref().map_or(0, |by| by.more))
+    }
+
+    /// Takes up what others did: it is told with this finding, and at once.
+    fn owe(&mut self, done: ByOthers) {
+        match &mut self.by_others {
+            // What was told beside a difference that is gone now stays with it.
+            Some(by) if self.presence == Presence::Gone => by.transaction = done.transaction,
+            by => *by = Some(done),
+        }
+        (self.due, self.said) = (true, None);
+    }
+
+    /// Whether nobody has heard yet of what it has taken up.
+    fn owes(&self) -> bool {
+        self.cause().is_some() && self.said.is_none()
+    }
+
     pub fn is_flapping(&self) -> bool {
         self.turns.len() >= FLAPS
     }
@@ -95,6 +145,13 @@ impl Entry {
         if presence == Presence::Gone {
             self.note.clear();
         }
+        // What nobody has heard of yet stays to be told.
+        if !self.owes() {
+            match presence {
+                Presence::There => self.by_others = None,
+                _ => self.by_others.iter_mut().for_each(|by| by.transaction = None),
+            }
+        }
         self.turns.push(now);
         self.due = true;
     }
@@ -117,9 +174,9 @@ impl Entry {
     }
 }
 
-/// All findings of a host that are there, or were until lately.
+/// All findings of a host that are there, or were until lately. What a later version of the agent keeps besides is passed
+/// over: one that comes back after an update goes on from the same place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Book {
     /// The number that was given last.
     last: u64,
@@ -225,13 +282,55 @@ impl Book {
     }
 
     /// Takes over what one check found. True when there is something new to keep; that something lasts is not.
+    ///
+    /// What the record of the package manager tells, and nobody has heard of yet, is told with the difference that has
+    /// come of it: one finding, of which somebody disposes once.
     pub fn update(&mut self, found: Vec<(Expected, Difference)>, now: Timestamp) -> bool {
-        let before: Vec<_> = self.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect();
-        let mut rest: BTreeMap<String, (Expected, BTreeMap<ResourceId, Difference>)> = BTreeMap::new();
+        let standing = |book: &Self| -> Vec<_> {
+            book.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect()
+        };
+        let before = standing(self);
+        let mut rest: Rest = BTreeMap::new();
         for (expected, difference) in found {
             let (_, all) = rest.entry(expected.manifest.clone()).or_insert((expected, BTreeMap::new()));
             all.insert(difference.resource.clone(), difference);
         }
+        let doings = self.doings();
+        let mut taken = self.see(&mut rest, &doings, now);
+        self.entries.retain(|entry| {
+            let long_gone = now.since(entry.last_seen) >= REMEMBERED_SECS && entry.turns.is_empty();
+            entry.presence != Presence::Gone || entry.due || !long_gone
+        });
+        for (expected, all) in rest.into_values() {
+            let mut causes: BTreeMap<Option<u64>, Vec<Difference>> = BTreeMap::new();
+            for (id, difference) in all {
+                causes.entry(doings.get(&id).copied()).or_default().push(difference);
+            }
+            for (cause, all) in causes {
+                if !self.is_full() {
+                    self.begin(About::State(expected.clone()), all, now);
+                    taken.extend(cause.map(|cause| (cause, self.last)));
+                }
+            }
+        }
+        self.take_up(taken);
+        before != standing(self)
+    }
+
+    /// Which finding about packages, of which nobody has heard yet, tells last of each of them.
+    fn doings(&self) -> BTreeMap<ResourceId, u64> {
+        let done = self.entries.iter().filter(|e| matches!(e.about, About::Packages(_)) && e.said.is_none());
+        done.flat_map(|e| e.differences.iter().map(|d| (d.resource.clone(), e.number))).collect()
+    }
+
+    /// Looks at the known findings; leaves of `rest` what is new. Answers which of the doings explain which of them.
+    fn see(
+        &mut self,
+        rest: &mut Rest,
+        doings: &BTreeMap<ResourceId, u64>,
+        now: Timestamp,
+    ) -> Vec<(u64, u64)> {
+        let mut taken = Vec::new();
         for entry in &mut self.entries {
             let Some(manifest) = entry.about.state().map(|expected| expected.manifest.clone()) else {
                 continue;
@@ -250,21 +349,41 @@ impl Book {
                     }
                 }
                 None if entry.presence == Presence::There => entry.turn(Presence::Gone, now),
-                None => {}
+                None => continue,
+            }
+            let cause = entry.differences.iter().filter_map(|d| doings.get(&d.resource)).max();
+            taken.extend(cause.filter(|_| !entry.owes()).map(|cause| (*cause, entry.number)));
+        }
+        taken
+    }
+
+    /// Doings (their numbers come first) that are told with the findings that they explain, and not by themselves.
+    fn take_up(&mut self, taken: Vec<(u64, u64)>) {
+        let mut takers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        taken.into_iter().for_each(|(doing, taker)| takers.entry(doing).or_default().push(taker));
+        for (doing, takers) in takers {
+            let Some(at) = self.entries.iter().position(|entry| entry.number == doing) else { continue };
+            let About::Packages(transaction) = self.entries[at].about.clone() else { continue };
+            let mine = |entry: &&Entry| takers.contains(&entry.number);
+            let named = |id: &ResourceId| self.entries.iter().filter(mine).any(|entry| entry.names(id));
+            let mut beside = self.entries[at].differences.clone();
+            beside.retain(|done| !named(&done.resource));
+            let mut more = self.entries[at].more;
+            let there = self.entries.iter().filter(mine).find(|entry| entry.presence == Presence::There);
+            // What is over says nothing to anybody: it tells of what ended it, and of nothing else.
+            if there.is_none() && (more > 0 || !beside.is_empty()) {
+                continue;
+            }
+            let first = there.map(|entry| entry.number);
+            self.entries.remove(at);
+            for entry in self.entries.iter_mut().filter(|entry| takers.contains(&entry.number)) {
+                let (beside, more) = match first == Some(entry.number) {
+                    true => (std::mem::take(&mut beside), std::mem::take(&mut more)),
+                    false => (Vec::new(), 0),
+                };
+                entry.owe(ByOthers { transaction: Some(transaction.clone()), beside, more });
             }
         }
-        self.entries.retain(|entry| {
-            let long_gone = now.since(entry.last_seen) >= REMEMBERED_SECS && entry.turns.is_empty();
-            entry.presence != Presence::Gone || entry.due || !long_gone
-        });
-        let new: Vec<_> = rest.into_values().filter(|(_, all)| !all.is_empty()).collect();
-        for (expected, all) in new {
-            if self.is_full() {
-                break;
-            }
-            self.begin(About::State(expected), all.into_values().collect(), now);
-        }
-        before != self.entries.iter().map(|e| (e.number, e.due, e.count, e.presence)).collect::<Vec<_>>()
     }
 
     fn begin(&mut self, about: About, found: Vec<Difference>, now: Timestamp) {
@@ -287,6 +406,7 @@ impl Book {
             due: true,
             said: None,
             note: String::new(),
+            by_others: None,
         });
     }
 
@@ -305,7 +425,10 @@ impl Book {
     #[must_use]
     pub fn stripped(&self) -> Self {
         let mut book = self.clone();
-        let differences = book.entries.iter_mut().flat_map(|entry| &mut entry.differences);
+        let differences = book.entries.iter_mut().flat_map(|entry| {
+            let beside = entry.by_others.iter_mut().flat_map(|by| &mut by.beside);
+            entry.differences.iter_mut().chain(beside)
+        });
         differences.for_each(|difference| difference.diff = None);
         book
     }
@@ -405,216 +528,4 @@ fn shorten(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::digest::Digest;
-
-    const PACE: Pace = Pace { quiet_secs: 3_600, flapping_secs: 86_400 };
-
-    fn expected(manifest: &str) -> Expected {
-        Expected {
-            manifest: manifest.into(),
-            version: semver::Version::new(1, 0, 0),
-            change_id: "C-1".parse().unwrap(),
-            revision: 1,
-            change: Digest::of(b"change"),
-        }
-    }
-
-    fn differs(manifest: &str, resource: &str, observed: &str) -> (Expected, Difference) {
-        let difference = Difference {
-            resource: resource.parse().unwrap(),
-            expected: Digest::of(b"approved"),
-            observed: Some(Digest::of(observed.as_bytes())),
-            summary: observed.into(),
-            diff: Some("- a\n+ b\n".into()),
-        };
-        (expected(manifest), difference)
-    }
-
-    /// Numbers and presence of what is said at this moment.
-    fn say(book: &mut Book, at: i64) -> Vec<(u64, Presence, u32)> {
-        let due = book.due(Timestamp(at), PACE);
-        for entry in &due {
-            book.said(entry.number, Timestamp(at));
-        }
-        due.iter().map(|e| (e.number, e.presence, e.count)).collect()
-    }
-
-    #[test]
-    fn what_is_noticed_together_is_one_finding_and_what_comes_later_is_another() {
-        let mut book = Book::default();
-        let (a, b) = (differs("ops/base", "file:/a", "x"), differs("ops/base", "file:/b", "x"));
-        let other = differs("ops/web", "file:/c", "x");
-        assert!(book.update(vec![a.clone(), b.clone(), other.clone()], Timestamp(100)));
-        assert_eq!(say(&mut book, 100), [(1, Presence::There, 1), (2, Presence::There, 1)]);
-        assert_eq!(book.entries()[0].differences.len(), 2);
-        // Nothing new: nothing to keep and nothing to say, but it is still there.
-        assert!(!book.update(vec![a.clone(), b.clone(), other.clone()], Timestamp(200)));
-        assert_eq!(say(&mut book, 200), []);
-        assert_eq!(book.entries()[0].last_seen, Timestamp(200));
-        let later = differs("ops/base", "file:/d", "x");
-        assert!(book.update(vec![a, b, other, later], Timestamp(300)));
-        assert_eq!(say(&mut book, 300), [(3, Presence::There, 1)]);
-    }
-
-    #[test]
-    fn a_finding_that_looks_otherwise_is_said_again_after_the_quiet_time() {
-        let mut book = Book::default();
-        book.update(vec![differs("ops/base", "file:/a", "x")], Timestamp(0));
-        assert_eq!(say(&mut book, 0), [(1, Presence::There, 1)]);
-        for at in 1..10 {
-            assert!(book.update(vec![differs("ops/base", "file:/a", &at.to_string())], Timestamp(at)));
-            assert_eq!(say(&mut book, at), []);
-        }
-        assert_eq!(say(&mut book, 3_600), [(1, Presence::There, 10)]);
-        assert_eq!(book.entries()[0].differences[0].summary, "9");
-        // One of two differences went: the finding looks otherwise.
-        book.update(
-            vec![differs("ops/base", "file:/z", "x"), differs("ops/base", "file:/y", "x")],
-            Timestamp(4_000),
-        );
-        assert_eq!(say(&mut book, 4_000), [(1, Presence::Gone, 10), (2, Presence::There, 1)]);
-        book.update(vec![differs("ops/base", "file:/z", "x")], Timestamp(9_000));
-        assert_eq!(say(&mut book, 9_000), [(2, Presence::There, 2)]);
-    }
-
-    #[test]
-    fn a_finding_that_is_gone_is_said_at_once_and_is_the_same_when_it_comes_back() {
-        let mut book = Book::default();
-        let a = || vec![differs("ops/base", "file:/a", "x")];
-        book.update(a(), Timestamp(0));
-        assert_eq!(say(&mut book, 0), [(1, Presence::There, 1)]);
-        book.update(vec![], Timestamp(10));
-        assert_eq!(say(&mut book, 10), [(1, Presence::Gone, 1)]);
-        book.update(a(), Timestamp(5_000));
-        assert_eq!(say(&mut book, 5_000), [(1, Presence::There, 2)]);
-        book.update(vec![], Timestamp(6_000));
-        assert_eq!(say(&mut book, 6_000), [(1, Presence::Gone, 2)]);
-        // From now on it flaps: one statement a day, with the whole count.
-        for round in 0..20 {
-            let at = 7_000 + round * 1_000;
-            book.update(if round % 2 == 0 { a() } else { vec![] }, Timestamp(at));
-            let said = say(&mut book, at);
-            assert!(said.is_empty() || book.entries()[0].turns.len() < FLAPS, "{at}: {said:?}");
-        }
-        assert!(book.entries()[0].is_flapping());
-        assert_eq!(say(&mut book, 7_000 + 86_400).len(), 1);
-        // Long gone, it is forgotten; its number is not given away again.
-        book.update(vec![], Timestamp(400_000));
-        say(&mut book, 400_000);
-        book.update(vec![], Timestamp(600_000));
-        assert!(book.entries().is_empty());
-        book.update(a(), Timestamp(600_001));
-        assert_eq!(say(&mut book, 600_001), [(2, Presence::There, 1)]);
-    }
-
-    #[test]
-    fn a_clock_that_was_ahead_silences_nothing() {
-        let mut book = Book::default();
-        book.update(vec![differs("ops/base", "file:/a", "x")], Timestamp(1_000_000));
-        say(&mut book, 1_000_000);
-        book.update(vec![differs("ops/base", "file:/a", "y")], Timestamp(10));
-        assert_eq!(say(&mut book, 10), [(1, Presence::There, 2)]);
-    }
-
-    fn event(
-        when: &str,
-        name: &str,
-        from: Option<&str>,
-        to: Option<&str>,
-        command: Option<&str>,
-    ) -> PackageEvent {
-        let cause = command.map(|command| crate::host::Cause {
-            began: "2026-11-20 17:00:00".into(),
-            command: command.into(),
-            by: "app (1001)".into(),
-        });
-        let text = |version: Option<&str>| version.map(str::to_owned);
-        PackageEvent { when: when.into(), name: name.into(), from: text(from), to: text(to), cause }
-    }
-
-    #[test]
-    fn what_the_agent_did_itself_is_no_finding_and_the_rest_is_one_for_each_transaction() {
-        let mut book = Book::default();
-        let at = |transaction| Place { transaction, ..Place::default() };
-        assert!(book.reconcile(vec![], at(1), Timestamp(0)));
-        assert!(!book.reconcile(vec![], at(1), Timestamp(1)), "nothing new is nothing to keep");
-        let own = |name: &str, to: Option<&str>| Own { name: name.into(), to: to.map(str::to_owned) };
-        book.expect(vec![own("curl", Some("2")), own("wget", None)]);
-        let events = vec![
-            event("2026-11-20 17:00:01", "curl", Some("1"), Some("2"), Some("assent")),
-            event("2026-11-20 17:00:02", "nano", None, Some("7"), Some("apt-get install nano")),
-            event("2026-11-20 17:00:03", "dash", Some("1"), Some("1"), None),
-            event("2026-11-20 17:00:04", "vim", Some("8"), Some("9"), Some("apt-get install nano")),
-            event("2026-11-20 17:00:05", "wget", Some("1"), None, None),
-            event("2026-11-20 17:00:06", "curl", Some("2"), Some("3"), None),
-            event("2026-11-20 17:00:59", "curl", Some("3"), Some("2"), None),
-            event("2026-11-20 17:05:00", "tar", Some("1"), None, None),
-        ];
-        assert!(book.reconcile(events, at(9), Timestamp(100)));
-        let told: Vec<_> =
-            book.entries().iter().map(|e| (e.differences.len(), e.differences[0].summary.as_str())).collect();
-        assert_eq!(
-            told,
-            [(2, "nano 7 was installed"), (1, "curl was changed from 2 to 2"), (1, "tar 1 was removed")]
-        );
-        let About::Packages(first) = &book.entries()[0].about else { panic!("a transaction") };
-        assert_eq!((first.command.as_str(), first.by.as_str()), ("apt-get install nano", "app (1001)"));
-        // A check of states leaves them alone; once said they are over.
-        book.update(vec![], Timestamp(200));
-        assert_eq!(
-            say(&mut book, 200),
-            [(1, Presence::Happened, 1), (2, Presence::Happened, 1), (3, Presence::Happened, 1)]
-        );
-        assert_eq!(book.entries(), []);
-        // What the agent had expected and what did not come explains nothing later.
-        book.expect(vec![own("git", Some("2"))]);
-        assert!(book.reconcile(vec![], at(9), Timestamp(300)));
-        book.reconcile(
-            vec![event("2026-11-20 18:00:00", "git", Some("1"), Some("2"), None)],
-            at(10),
-            Timestamp(400),
-        );
-        assert_eq!(say(&mut book, 400), [(4, Presence::Happened, 1)]);
-    }
-
-    #[test]
-    fn a_package_of_a_foreign_architecture_is_another_than_the_machine_s_own() {
-        let mut book = Book::default();
-        book.expect(vec![Own { name: "libc6:i386".into(), to: Some("2.36".into()) }]);
-        let at = "2026-11-20 17:00:00";
-        let events = ["libc6:i386", "libc6", "libz:i386", "libz"]
-            .map(|name| event(at, name, Some("2.35"), Some("2.36"), None))
-            .to_vec();
-        book.reconcile(events, Place::default(), Timestamp(100));
-        let told: Vec<&str> = book.entries()[0].differences.iter().map(|d| d.resource.as_str()).collect();
-        assert_eq!(told, ["package:libc6", "package:libz", "package:libz:i386"]);
-    }
-
-    #[test]
-    fn thousands_of_differences_fit_into_one_statement() {
-        let found = (0..1_500).map(|n| {
-            let (expected, mut difference) = differs("ops/base", &format!("file:/{n:04}"), "x");
-            difference.diff = Some("x".repeat(16 << 10));
-            (expected, difference)
-        });
-        let mut book = Book::default();
-        book.update(found.collect(), Timestamp(0));
-        let entry = &book.entries()[0];
-        assert_eq!((entry.differences.len(), entry.more), (KEPT, 1_300));
-        let shown: usize = entry.differences.iter().filter_map(|d| d.diff.as_ref()).map(String::len).sum();
-        assert!((DIFFS_BYTES / 2..=DIFFS_BYTES).contains(&shown), "{shown}");
-        // What several steps of one resource say together may be longer than one of them.
-        let (expected, mut joined) = differs("ops/base", "timer:x", "x");
-        joined.diff = Some("x".repeat(40 << 10));
-        let mut other = Book::default();
-        other.update(vec![(expected, joined)], Timestamp(0));
-        assert_eq!(other.entries()[0].differences[0].diff, None);
-        assert!(shared::strict::to_json(&book.stripped()).len() < 100_000);
-        let long = (0..1_500).map(|n| differs("ops/base", &format!("file:/{}{n:04}", "x".repeat(280)), "x"));
-        let mut book = Book::default();
-        book.update(long.collect(), Timestamp(0));
-        assert_eq!((book.entries()[0].differences.len(), book.entries()[0].more), (112, 1_388));
-    }
-}
+mod tests;

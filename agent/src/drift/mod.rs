@@ -11,7 +11,7 @@ mod own;
 mod surroundings;
 mod watched;
 
-pub use book::{Book, Entry, Pace};
+pub use book::{Book, ByOthers, Entry, Pace};
 pub use check::{Depth, Deviation, Memory, check};
 pub use corrections::{A_DAY, Corrections};
 pub use own::{Own, done_to_packages};

@@ -10,7 +10,6 @@ use shared::time::Timestamp;
 
 /// A package that a run of the agent brought to a version, or removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Own {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

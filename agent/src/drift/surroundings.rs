@@ -27,7 +27,6 @@ const ROOT_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
 /// One look: each thing with what it is like, in words that say no more than everybody may know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Surroundings {
     pub boot_id: String,
     pub booted: Timestamp,

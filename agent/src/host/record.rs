@@ -25,7 +25,6 @@ const STAMP: usize = 19;
 
 /// How far one file of a record was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Mark {
     /// The file as it was: one that is still the same need not be opened.
     pub inode: u64,

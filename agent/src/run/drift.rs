@@ -198,15 +198,16 @@ impl<H: Hands, S: Server> Agent<H, S> {
 }
 
 fn finding(header: shared::receipt::Header, entry: &Entry) -> Finding {
-    let mut differences = entry.differences.clone();
+    let mut differences = entry.told();
     let cut = differences.len().saturating_sub(SHOWN);
     differences.truncate(SHOWN);
     Finding {
         header,
         number: entry.number,
         about: entry.about.clone(),
+        cause: entry.cause().cloned(),
         differences,
-        more: entry.more.saturating_add(u32::try_from(cut).unwrap_or(u32::MAX)),
+        more: entry.more().saturating_add(u32::try_from(cut).unwrap_or(u32::MAX)),
         first_seen: entry.first_seen,
         last_seen: entry.last_seen,
         count: entry.count,
@@ -220,15 +221,14 @@ fn told(finding: &Finding) -> String {
     let (number, what) = (finding.number, finding.named());
     let why =
         if finding.note.is_empty() { String::new() } else { format!("; not put back: {}", finding.note) };
+    let done = finding.transaction().map_or_else(String::new, done);
     match (&finding.about, finding.presence) {
         (About::State(Expected { manifest, version, change_id, .. }), presence) => {
             let how = if presence == Presence::Gone { "are again as in" } else { "differ from" };
-            format!("finding {number}: {what} {how} {manifest} {version} ({change_id}){why}")
+            let done = if done.is_empty() { done } else { format!(", {done}") };
+            format!("finding {number}: {what} {how} {manifest} {version} ({change_id}){done}{why}")
         }
-        (About::Packages(Transaction { when, command, .. }), _) => {
-            let command = if command.is_empty() { "somebody" } else { command };
-            format!("finding {number}: {what} changed at {when} by {command}, without an approved change")
-        }
+        (About::Packages(_), _) => format!("finding {number}: {what} {done}, without an approved change"),
         (About::Noticed(Noticed { since, .. }), _) => {
             format!("finding {number}: {what} changed since {since}, without an approved change")
         }
@@ -236,4 +236,9 @@ fn told(finding: &Finding) -> String {
             format!("finding {number}: the machine was restarted at {at}, without an approved change")
         }
     }
+}
+
+fn done(Transaction { when, command, .. }: &Transaction) -> String {
+    let command = if command.is_empty() { "somebody" } else { command };
+    format!("changed at {when} by {command}")
 }

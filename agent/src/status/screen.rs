@@ -195,9 +195,9 @@ fn in_effect(pending: &Pending, more: usize) -> String {
 fn findings(all: &[Entry], screen: &mut Screen) {
     let rows = if all.len() == 1 { SHOWN + 1 } else { 1 };
     for entry in all.iter().take(SHOWN) {
-        let Entry { number, differences, more, .. } = entry;
-        let what: Vec<&str> = differences.iter().take(2).map(|d| d.resource.as_str()).collect();
-        let rest = differences.len() - what.len() + *more as usize;
+        let (number, all) = (entry.number, entry.told());
+        let what: Vec<&str> = all.iter().take(2).map(|d| d.resource.as_str()).collect();
+        let rest = all.len() - what.len() + entry.more() as usize;
         screen.line("finding", &format!("{number}: {}{} {}", what.join(", "), and(rest), how(entry)), rows);
     }
     if all.len() > SHOWN {
@@ -208,9 +208,12 @@ fn findings(all: &[Entry], screen: &mut Screen) {
 /// Why something is not put back is worth more than since when it differs: there is room for one of them.
 fn how(entry: &Entry) -> String {
     match &entry.about {
-        About::State(Expected { manifest, version, .. }) if entry.note.is_empty() => {
-            format!("differ from {manifest} {version} since {}", minute(entry.first_seen))
-        }
+        About::State(Expected { manifest, version, .. }) if entry.note.is_empty() => match entry.cause() {
+            Some(Transaction { when, .. }) => {
+                format!("differ from {manifest} {version}, changed by others at {when}")
+            }
+            None => format!("differ from {manifest} {version} since {}", minute(entry.first_seen)),
+        },
         About::State(Expected { manifest, version, .. }) => {
             format!("differ from {manifest} {version}, not put back: {}", entry.note)
         }
@@ -410,6 +413,7 @@ mod tests {
             due: false,
             said: None,
             note: String::new(),
+            by_others: None,
         };
         let quarantined = Quarantined {
             effects: (0..5).map(action).collect(),

@@ -7,7 +7,7 @@ use crate::decide::splay_secs;
 use crate::drift::{Depth, Memory};
 use crate::host::fake::{Cut, Deb, Node};
 use crate::host::systemd::Unit;
-use crate::host::{Attrs, Installed, PackageEvent, PackageState};
+use crate::host::{Attrs, Cause, Installed, PackageEvent, PackageState};
 use crate::vault::Vault;
 use shared::finding::{About, Expected, Finding, Presence};
 use shared::manifest::Manifest;
@@ -286,6 +286,111 @@ fn what_others_did_to_packages_is_told_and_what_the_agent_did_is_not() {
     found[0].check().unwrap();
     bench.boot().unwrap();
     assert_eq!(after(&mut bench, 180).len(), 1, "told once, also after a restart");
+}
+
+/// A host with a version that is approved, and what else there is.
+fn pinned() -> Bench {
+    let mut bench = Bench::new();
+    *bench.machine.debs.borrow_mut() = vec![Deb::new("alpha", "1.0", &[], "Lab:stable")];
+    let wants = manifest(
+        "packages",
+        "1.0.0",
+        &serde_json::json!([{ "package": { "name": "alpha", "version": "1.0" } }]),
+    );
+    let report = bench.through(1, wants, |change| {
+        change.action_classes.insert(shared::risk::ActionClass::Package);
+    });
+    assert_eq!((report.ran.len(), report.faults.len()), (1, 0), "{:?}", report.lines);
+    assert_eq!(after(&mut bench, 30), [], "a host that was just changed is as approved");
+    bench
+}
+
+/// Others bring alpha from one version to another, and whatever else with the same command.
+fn others_bring(bench: &Bench, command: &str, alpha: (&str, &str), beside: &[&str]) {
+    bench.machine.world.borrow_mut().packages.get_mut("alpha").unwrap().version = alpha.1.into();
+    let cause =
+        Cause { began: "2026-11-21 08:00:00".into(), command: command.into(), by: "ada (1000)".into() };
+    let event = |name: &str, from: Option<&str>, to: &str| PackageEvent {
+        when: "2026-11-21 08:00:01".into(),
+        name: name.into(),
+        from: from.map(str::to_owned),
+        to: Some(to.to_owned()),
+        cause: Some(cause.clone()),
+    };
+    let mut record = bench.machine.record.borrow_mut();
+    record.push(event("alpha", Some(alpha.0), alpha.1));
+    record.extend(beside.iter().map(|name| event(name, None, "1")));
+}
+
+fn command(finding: &Finding) -> Option<&str> {
+    finding.cause.as_ref().map(|done| done.command.as_str())
+}
+
+#[test]
+fn a_foreign_upgrade_of_a_managed_package_is_one_finding_from_its_cause_to_its_end() {
+    let mut bench = pinned();
+    others_bring(&bench, "apt-get upgrade", ("1.0", "1.1"), &["beta"]);
+    // The agent was away meanwhile, and is so again before it can say the next word.
+    bench.boot().unwrap();
+    let found = after(&mut bench, 60);
+    assert_eq!((found.len(), resources(&found[0])), (1, vec!["package:alpha", "package:beta"]), "{found:#?}");
+    assert_eq!((state(&found[0]).change_id.as_str(), command(&found[0])), ("C-1", Some("apt-get upgrade")));
+    assert_eq!(found[0].differences[0].summary, "alpha 1.1 is installed; approved: 1.0");
+    assert_eq!(found[0].differences[1].summary, "beta 1 was installed");
+    found[0].check().unwrap();
+    bench.boot().unwrap();
+    assert_eq!(after(&mut bench, 120).len(), 1, "told once, also after a restart");
+    assert!(bench.status().contains("changed by others at 2026-11-21"));
+    others_bring(&bench, "apt-get install alpha=1.0", ("1.1", "1.0"), &[]);
+    let found = after(&mut bench, 180);
+    let end = &found[1];
+    assert_eq!((found.len(), end.number, end.presence), (2, found[0].number, Presence::Gone));
+    assert_eq!(command(end), Some("apt-get install alpha=1.0"));
+    end.check().unwrap();
+    assert_eq!(end.fingerprint(), found[0].fingerprint(), "what was said of it holds");
+}
+
+#[test]
+fn a_difference_that_was_seen_before_its_cause_could_be_read_stays_one_finding() {
+    let mut bench = pinned();
+    bench.machine.busy.set(true);
+    others_bring(&bench, "apt-get upgrade", ("1.0", "1.1"), &[]);
+    let found = after(&mut bench, 60);
+    assert_eq!((found.len(), command(&found[0])), (1, None));
+    bench.boot().unwrap();
+    bench.machine.busy.set(false);
+    let found = after(&mut bench, 120);
+    assert_eq!((found.len(), found[1].number), (2, found[0].number), "{found:#?}");
+    assert_eq!(command(&found[1]), Some("apt-get upgrade"));
+}
+
+#[test]
+fn a_power_cut_at_any_write_leaves_one_finding_of_a_foreign_upgrade() {
+    let ready = || {
+        let bench = pinned();
+        others_bring(&bench, "apt-get upgrade", ("1.0", "1.1"), &["beta"]);
+        bench.at(NOW.plus(60));
+        bench.machine.power.restore();
+        bench
+    };
+    let mut calm = ready();
+    calm.tick();
+    let writes = calm.machine.power.writes();
+    assert!(writes >= 5, "{writes}");
+    for at in 0..writes {
+        for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
+            let what = format!("write {at} {cut:?}");
+            let mut bench = ready();
+            bench.cut_power((at, cut), &what);
+            after(&mut bench, 120);
+            let found = after(&mut bench, 180);
+            let one = |f: &Finding| {
+                let what = (f.number, command(f), resources(f));
+                what == (found[0].number, Some("apt-get upgrade"), vec!["package:alpha", "package:beta"])
+            };
+            assert!((1..=2).contains(&found.len()) && found.iter().all(one), "{what}: {found:#?}");
+        }
+    }
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! Packages on private roots, with the real apt and dpkg and a signed repository.
 
 use super::support::aptrepo::{Deb, Repo, Root, serve};
-use super::support::site::{Site, from_json, manifest};
+use super::support::site::{Site, facts, from_json, manifest};
 use super::support::tree::snapshot;
 use agent::apply::Stopped;
 use agent::disk::RealDisk;
+use agent::drift::{ApprovedState, Book, Depth, Entry, Memory, Pace, Upheld, check};
 use agent::host::{Host, Machine, PackageChange, PackageState, Terms};
 use agent::journal::Journal;
 use serde_json::{Value, json};
 use shared::digest::Digest;
+use shared::finding::{Expected, Presence};
 use shared::plan::{Action, Verb};
 use shared::receipt::{HostOutcome, StepStatus};
 use shared::refusal::Code;
+use shared::strict::Map;
+use shared::time::Timestamp;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -857,4 +861,57 @@ fn what_others_do_to_packages_of_a_foreign_architecture_is_told_by_the_name_that
     let expected =
         [("multi", to("1.0")), ("multi:i386", to("1.0")), ("beta", to("1.0")), ("multi:i386", None)];
     assert_eq!(told, expected.map(|(name, to)| (name.to_owned(), to)));
+}
+
+/// The record of apt and dpkg, the check of what was approved, and the book that makes findings of both.
+#[test]
+fn an_upgrade_by_others_and_the_version_that_nobody_approved_are_one_finding() {
+    let repo = lab();
+    let mut bench = bench(&repo, &repo.file_url());
+    let site = site(packages(&[("alpha", "1.0")]));
+    assert_eq!(bench.apply(&site).outcome, HostOutcome::Applied);
+    let expected = Expected {
+        manifest: "main/base".into(),
+        version: semver::Version::new(1, 0, 0),
+        change_id: "C-1".parse().unwrap(),
+        revision: 1,
+        change: Digest::of(b"change"),
+    };
+    let approved = ApprovedState {
+        expected: expected.clone(),
+        since: Timestamp(0),
+        manifest: site.manifests[0].clone(),
+        params: Map::default(),
+        facts: facts(),
+        health_programs: Vec::new(),
+    };
+    let upheld = Upheld { states: vec![approved], packages: Map::default() };
+    let (mut book, mut now) = (Book::default(), Timestamp(1_000));
+    let mut look = |bench: &mut Bench| -> Vec<Entry> {
+        now = now.plus(60);
+        let (events, place) = bench.machine.packager().history(book.place()).unwrap().unwrap();
+        book.reconcile(events, place, now);
+        let found = check(&upheld, &site.vault, Depth::Full, &mut Memory::default(), now, &mut bench.machine);
+        let found = found.unwrap().into_iter().map(|found| (expected.clone(), found.difference));
+        book.update(found.collect(), now);
+        let due = book.due(now, Pace { quiet_secs: 0, flapping_secs: 0 });
+        due.iter().for_each(|entry| book.said(entry.number, now));
+        due
+    };
+    let named = |entry: &Entry| entry.told().iter().map(|told| told.summary.clone()).collect::<Vec<_>>();
+    assert_eq!(look(&mut bench), [], "what was before the first look is nobody's matter");
+    bench.root.by_hand(&["install", "alpha=1.1", "beta=1.0"]);
+    let told = look(&mut bench);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let cause = told[0].cause().unwrap();
+    assert!(cause.command.contains("install") && cause.command.contains("alpha=1.1"), "{cause:?}");
+    assert_eq!(
+        named(&told[0]),
+        ["alpha 1.1 is installed; approved: 1.0", "beta 1.0 was installed", "libalpha 1:1.5-2 was installed"]
+    );
+    assert_eq!(look(&mut bench), []);
+    bench.root.by_hand(&["install", "--allow-downgrades", "alpha=1.0"]);
+    let told = look(&mut bench);
+    assert_eq!((told.len(), told[0].number, told[0].presence), (1, 2, Presence::Gone), "{told:#?}");
+    assert!(told[0].cause().unwrap().command.contains("alpha=1.0"));
 }

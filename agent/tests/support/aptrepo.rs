@@ -208,6 +208,26 @@ impl Root {
     pub fn state(&self) -> PathBuf {
         self.path("var/lib/assent")
     }
+
+    /// `apt-get` as somebody at the host types it; it leaves its traces in the logs of the root.
+    pub fn by_hand(&self, arguments: &[&str]) {
+        let (settings, r) = (self.path("by-hand.conf"), self.dir.path().display());
+        let lines = format!(
+            "Dir \"{r}/\";\nDir::State::status \"{r}/var/lib/dpkg/status\";\nDir::Log \"{r}/var/log/apt\";\n\
+             APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\nDpkg::Use-Pty \"0\";\nDPkg::Path \"\";\n\
+             DPkg::Options {{ \"--root={r}\"; \"--force-not-root\"; \"--force-script-chrootless\"; \
+             \"--log={r}/var/log/dpkg.log\"; }};\n"
+        );
+        fs::write(&settings, lines).unwrap();
+        for dir in ["var/lib/apt/lists/partial", "var/cache/apt/archives/partial"] {
+            fs::create_dir_all(self.path(dir)).unwrap();
+        }
+        for arguments in [&["update"], arguments] {
+            let mut apt = Command::new("apt-get");
+            apt.env("APT_CONFIG", &settings).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
+            run(apt.args(["-qq", "-y"]).args(arguments));
+        }
+    }
 }
 
 /// Serves a directory over HTTP on the loopback until it is dropped.

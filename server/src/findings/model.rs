@@ -9,8 +9,6 @@ use shared::wire::{Dispose, Disposition, NewIgnoreRule};
 
 /// What is ignored is looked at again within this time.
 const LONGEST_SECS: i64 = 366 * 86_400;
-/// Findings in one request.
-const MOST: usize = 1_000;
 
 /// Whether the request says what its disposition needs.
 pub(super) fn check(dispose: &Dispose, now: Timestamp) -> Result<(), Refusal> {
@@ -34,8 +32,10 @@ pub(super) fn check_judgement(
     (count, disposition, reason, until): (usize, Disposition, &str, Option<Timestamp>),
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    if count == 0 || count > MOST {
-        return Err(Refusal::unprocessable("finding.count").with("count", count).with("limit", MOST));
+    if count == 0 || count > Dispose::MOST {
+        return Err(Refusal::unprocessable("finding.count")
+            .with("count", count)
+            .with("limit", Dispose::MOST));
     }
     check_reason(reason)?;
     match disposition {

@@ -51,6 +51,31 @@ async fn judge(world: &World, more: Value) -> Result<(), String> {
     if status == 204 { Ok(()) } else { Err(body["code"].as_str().unwrap().to_owned()) }
 }
 
+/// Judges these findings together.
+async fn judge_all(world: &World, seen: &[Value], more: Value) -> Result<(), String> {
+    let mut wish = json!({ "findings": seen, "reason": "the same on both" });
+    wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let (status, body) = world.call("POST", "/v1/finding-dispositions", wish).await;
+    if status == 204 { Ok(()) } else { Err(body["code"].as_str().unwrap().to_owned()) }
+}
+
+/// All findings as they look now.
+async fn seen(world: &World) -> Vec<Value> {
+    let all = lines(world, "").await;
+    all.iter().map(|line| json!({ "id": line["id"], "fingerprint": line["fingerprint"] })).collect()
+}
+
+/// Word and number of steps of all findings, newest first.
+async fn words(world: &World) -> Vec<(String, usize)> {
+    let mut all = Vec::new();
+    for line in lines(world, "").await {
+        let file = world.good("GET", &format!("/v1/findings/{}", line["id"]), ()).await;
+        let steps = file["history"].as_array().unwrap().len();
+        all.push((line["disposition"].as_str().unwrap().to_owned(), steps));
+    }
+    all
+}
+
 fn looks_otherwise(finding: &mut Finding) {
     finding.differences[0].observed = Some(Digest::of(b"something else"));
     finding.count = 2;
@@ -125,6 +150,81 @@ async fn a_judgement_needs_what_its_word_needs_and_holds_for_what_was_seen() {
         // What looks otherwise was not judged.
         world.find(0, &of, looks_otherwise).await;
         assert_eq!(disposition(&world).await, "open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn findings_are_judged_together_all_or_none() {
+    for (mut world, of) in each().await {
+        let first = world.find(0, &of, |_| {}).await;
+        world.find(1, &of, |_| {}).await;
+        let both = seen(&world).await;
+        let rounds = [
+            (json!({ "disposition": "confirmed", "change": of.id }), "confirmed"),
+            (json!({ "disposition": "open" }), "open"),
+            (json!({ "disposition": "ignored", "until": MONTH }), "ignored"),
+            (json!({ "disposition": "open" }), "open"),
+            (json!({ "disposition": "reverted", "change": of.id }), "reverted"),
+            (json!({ "disposition": "accepted", "change": of.id }), "accepted"),
+            (json!({ "disposition": "open" }), "open"),
+        ];
+        for (round, (wish, word)) in rounds.into_iter().enumerate() {
+            judge_all(&world, &both, wish).await.unwrap();
+            assert_eq!(words(&world).await, vec![(word.to_owned(), round + 1); 2]);
+            let marked = lines(&world, "").await.iter().filter(|line| line["change"] == json!(of.id)).count();
+            assert_eq!(marked, if ["open", "ignored"].contains(&word) { 0 } else { 2 }, "{word}");
+        }
+        let file = world.good("GET", "/v1/findings/2", ()).await;
+        let last = &file["history"][6];
+        assert_eq!((&last["by_person"], &last["reason"]), (&json!("lead"), &json!("the same on both")));
+        let unjudged = vec![("open".to_owned(), 7); 2];
+        // One of them waits for somebody else's word.
+        world.accepting_draft(&[(0, first)]).await;
+        let all = ["confirmed", "reverted", "open"].map(|word| json!({ "disposition": word }));
+        for wish in all.clone() {
+            assert_eq!(judge_all(&world, &both, wish).await, Err("finding.in_review".into()));
+        }
+        assert_eq!(words(&world).await, unjudged);
+        // One of them looks otherwise than it was seen.
+        world.find(1, &of, looks_otherwise).await;
+        for wish in all {
+            assert_eq!(judge_all(&world, &both, wish).await, Err("finding.moved".into()));
+        }
+        assert_eq!(words(&world).await, unjudged);
+        let many = vec![both[0].clone(); 1_001];
+        let wish = json!({ "disposition": "confirmed" });
+        assert_eq!(judge_all(&world, &many, wish).await, Err("finding.count".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_did_is_shown_and_judged_with_the_difference_that_came_of_it() {
+    for (mut world, of) in each().await {
+        let upgraded = |finding: &mut Finding| {
+            finding.cause = Some(Transaction {
+                when: "2026-11-20 17:00:00".into(),
+                command: "apt-get upgrade".into(),
+                by: "ada (1000)".into(),
+            });
+            finding.differences[0].resource = "package:alpha".parse().unwrap();
+        };
+        world.find(0, &of, upgraded).await;
+        let line = lines(&world, "?manifest=main/base").await.remove(0);
+        assert_eq!(line["cause"]["command"], "apt-get upgrade");
+        assert_eq!(
+            (&line["presence"], &line["about"]["state"]["change_id"]),
+            (&json!("there"), &json!(of.id))
+        );
+        judge(&world, json!({ "disposition": "reverted" })).await.unwrap();
+        // An approved change has brought it back.
+        world
+            .find(0, &of, |finding| {
+                (finding.presence, finding.differences[0].resource) =
+                    (Presence::Gone, "package:alpha".parse().unwrap())
+            })
+            .await;
+        let line = lines(&world, "").await.remove(0);
+        assert_eq!((line.get("cause"), &line["disposition"]), (None, &json!("reverted")));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::envelope::Envelope;
-use crate::finding::{About, Presence};
+use crate::finding::{About, Presence, Transaction};
 use crate::ids::{AgentId, ChangeId, ChangeRef, PersonId};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,9 @@ pub struct FindingLine {
     pub agent: AgentId,
     /// The approved state that the host differs from, or what was done.
     pub about: About,
+    /// What others did to packages that has brought it about; of one that is gone, what has ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Transaction>,
     /// The resources in one line.
     pub what: String,
     /// Equal findings of several hosts have the same.
@@ -152,6 +155,11 @@ pub struct Dispose {
     /// Needed for `ignored`, within a year.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+}
+
+impl Dispose {
+    /// Findings of one request.
+    pub const MOST: usize = 1_000;
 }
 
 /// Asks for a rule by which findings are ignored.

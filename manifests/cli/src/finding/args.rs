@@ -124,7 +124,7 @@ pub struct Judgement {
     /// Why; kept with the finding
     #[arg(long)]
     pub reason: String,
-    /// Also all open findings that are equal to one of these, on whichever host
+    /// Also all findings that are equal to one of these, on whichever host: those that are open, or the judged ones to reopen
     #[arg(long)]
     pub like: bool,
     #[command(flatten)]

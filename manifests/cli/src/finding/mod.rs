@@ -139,7 +139,7 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
     let at = |moment| window::local_in(lang, moment, zone);
     let mut out = format!("{} {} ({}): ", line.id, text::clean(&line.hostname), text::clean(&line.ci));
     out.push_str(&format!("{}\n", standing(line, lang)));
-    out.push_str(&about(&finding.about, lang, zone));
+    out.push_str(&about(finding, lang, zone));
     if !finding.note.is_empty() {
         out.push_str(&format!("  {}: {}\n", lang.word(Word::NotPutBack), text::clean(&finding.note)));
     }
@@ -164,18 +164,20 @@ fn rendered(file: &FindingFile, finding: &Finding, lang: Lang, zone: &TimeZone) 
     out
 }
 
-pub fn about(about: &About, lang: Lang, zone: &TimeZone) -> String {
-    match about {
+/// The approved state that it differs from, and what was done that nobody approved.
+pub fn about(finding: &Finding, lang: Lang, zone: &TimeZone) -> String {
+    let done = finding.transaction().map_or_else(String::new, |Transaction { when, command, by }| {
+        let (when, command, by) = (text::clean(when), text::clean(command), text::clean(by));
+        format!("  {} {when}  {command}  {by}\n", lang.word(Word::ByOthers))
+    });
+    match &finding.about {
         About::State(Expected { manifest, version, change_id, revision, .. }) => format!(
-            "  {} {} {version}, {change_id}, {} {revision}\n",
+            "  {} {} {version}, {change_id}, {} {revision}\n{done}",
             lang.word(Word::Expected),
             text::clean(manifest),
             lang.word(Word::Revision)
         ),
-        About::Packages(Transaction { when, command, by }) => {
-            let (when, command, by) = (text::clean(when), text::clean(command), text::clean(by));
-            format!("  {} {when}  {command}  {by}\n", lang.word(Word::ByOthers))
-        }
+        About::Packages(_) => done,
         About::Noticed(Noticed { area, since }) => {
             let what = match area {
                 Area::Accounts => Word::AccountsChanged,
@@ -220,23 +222,38 @@ fn judge(
     change: Option<&shared::ids::ChangeRef>,
     until: Option<Timestamp>,
 ) -> Done {
-    let findings = chosen(session, judgement)?;
+    let waits = |line: &FindingLine| match disposition {
+        Disposition::Open => line.disposition != Disposition::Open,
+        _ => is_open(line),
+    };
+    let findings: Vec<SeenFinding> = chosen(session, judgement, waits)?.into_values().collect();
     let count = findings.len();
     let now = serde_json::json!({ "disposition": disposition, "reason": judgement.reason });
-    let written = findings.keys().map(|id| Written::of("finding", id, &now)).collect::<Done<_>>()?;
-    session.api.dispose(&Dispose {
-        findings: findings.into_values().collect(),
-        disposition,
-        reason: judgement.reason.clone(),
-        change: change.cloned(),
-        until,
-    })?;
+    let written = findings.iter().map(|seen| Written::of("finding", seen.id, &now)).collect::<Done<_>>()?;
+    for findings in findings.chunks(Dispose::MOST) {
+        session.api.dispose(&Dispose {
+            findings: findings.to_vec(),
+            disposition,
+            reason: judgement.reason.clone(),
+            change: change.cloned(),
+            until,
+        })?;
+    }
     let words = format!("{count} {}: {}\n", session.lang.word(Word::FindingsAre), disposition.as_str());
     written::tell_all(judgement.json.json, written, &words)
 }
 
-/// The findings that are named, each with how it looks, and on request the open ones that are equal to them.
-fn chosen(session: &Session, judgement: &Judgement) -> Done<BTreeMap<u64, SeenFinding>> {
+/// Whether nobody has said anything of it, and no retroactive change waits to accept it.
+fn is_open(line: &FindingLine) -> bool {
+    line.disposition == Disposition::Open && line.proposed.is_none()
+}
+
+/// The findings that are named, each with how it looks, and on request those that are equal to them and wait for this.
+fn chosen(
+    session: &Session,
+    judgement: &Judgement,
+    waits: impl Fn(&FindingLine) -> bool,
+) -> Done<BTreeMap<u64, SeenFinding>> {
     let mut findings: BTreeMap<u64, SeenFinding> = BTreeMap::new();
     for id in &judgement.findings {
         let file = session.api.finding(*id)?;
@@ -246,8 +263,8 @@ fn chosen(session: &Session, judgement: &Judgement) -> Done<BTreeMap<u64, SeenFi
         if judgement.like {
             let wanted = BTreeMap::from([("fingerprint", fingerprint.to_string())]);
             let alike = session.api.findings(&wanted)?;
-            let open = alike.iter().filter(|line| line.disposition == Disposition::Open);
-            findings.extend(open.map(|line| (line.id, SeenFinding { id: line.id, fingerprint })));
+            let alike = alike.iter().filter(|line| waits(line));
+            findings.extend(alike.map(|line| (line.id, SeenFinding { id: line.id, fingerprint })));
         }
     }
     Ok(findings)

@@ -2,7 +2,7 @@
 //! every host's own statement, each verified here first.
 
 use super::args::{Draft, Judgement};
-use super::{checked, chosen};
+use super::{checked, chosen, is_open};
 use crate::change::record::{self, Kind, Words};
 use crate::error::{Done, Failure};
 use crate::session::Session;
@@ -44,7 +44,7 @@ pub fn draft(session: &Session, judgement: &Judgement, draft: &Draft) -> Done {
 type Found = BTreeMap<u64, (FindingLine, Statement<Finding>)>;
 
 fn found(session: &Session, judgement: &Judgement) -> Done<Found> {
-    let chosen = chosen(session, judgement)?;
+    let chosen = chosen(session, judgement, is_open)?;
     if chosen.len() > limits::ACCEPTED_FINDINGS {
         let message =
             format!("{} findings are chosen; one change accepts {}", chosen.len(), limits::ACCEPTED_FINDINGS);

@@ -8,7 +8,7 @@ use crate::ledger;
 use diesel::prelude::*;
 use shared::digest::Digest;
 use shared::envelope::Envelope;
-use shared::finding::Presence;
+use shared::finding::{Presence, Transaction};
 use shared::ids::AgentId;
 use shared::time::Timestamp;
 use shared::wire::{Disposition, FindingFile, FindingLine, FindingPage, FindingStep, Proposed};
@@ -99,6 +99,7 @@ fn line(row: Row, known: &Known) -> Result<FindingLine, Error> {
         hostname: known.names.get(&row.ci).cloned().unwrap_or_default(),
         agent: parse::<AgentId>(&row.agent)?,
         about: serde_json::from_str(&row.said.about).map_err(|_| damaged(&row.said.about))?,
+        cause: row.said.cause.as_deref().map(cause).transpose()?,
         what: row.said.what,
         fingerprint: digest(&row.said.fingerprint)?,
         first_seen: Timestamp(row.said.first_seen),
@@ -113,6 +114,10 @@ fn line(row: Row, known: &Known) -> Result<FindingLine, Error> {
         proposed: known.proposed.get(&row.id).cloned(),
         statement: digest(&row.said.statement)?,
     })
+}
+
+fn cause(text: &str) -> Result<Transaction, Error> {
+    serde_json::from_str(text).map_err(|_| damaged(text))
 }
 
 fn read_step(row: StepRow) -> Result<FindingStep, Error> {

@@ -52,7 +52,7 @@ impl<F: Fn(Word) -> &'static str> View<'_, F> {
         let last = alike.iter().map(|one| one.last_seen).max().unwrap_or(finding.last_seen);
         page.field(self.word(Word::FirstSeen), &self.at(first));
         page.field(self.word(Word::LastSeen), &self.at(last));
-        let mut lines = finding::about(&finding.about, self.style.lang, self.style.zone);
+        let mut lines = finding::about(finding, self.style.lang, self.style.zone);
         for difference in &finding.differences {
             lines.push_str(&finding::one(difference));
         }

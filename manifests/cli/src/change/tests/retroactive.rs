@@ -2,9 +2,9 @@
 
 use super::record::{Bend, check_refused, check_review};
 use super::*;
-use shared::finding::{About, Difference, Expected, Finding, Presence};
+use shared::finding::{About, Difference, Expected, Finding, Presence, Transaction};
 
-/// What hosts 10, 11 (the same) and 12 (another text) found and signed.
+/// What hosts 10, 11 (the same) and 12 (another text, brought about by packages) found and signed.
 fn found() -> Vec<Statement<Finding>> {
     [(10, "by hand"), (11, "by hand"), (12, "by others \u{1b}[2J")].map(|(n, text)| finding(n, text)).into()
 }
@@ -21,6 +21,11 @@ fn finding(n: u8, text: &str) -> Statement<Finding> {
             change_id: "C-7".parse().unwrap(),
             revision: 1,
             change: change().digest,
+        }),
+        cause: (n == 12).then(|| Transaction {
+            when: "2026-11-20 17:00:00".into(),
+            command: "apt-get \u{1b}[2Jupgrade".into(),
+            by: "ada (1000)".into(),
         }),
         differences: vec![Difference {
             resource: "file:/etc/motd".parse().unwrap(),

@@ -423,6 +423,7 @@ impl World {
                 revision: of.change.body.revision,
                 change: of.change.digest,
             }),
+            cause: None,
             differences: vec![Difference {
                 resource: "file:/etc/motd".parse().unwrap(),
                 expected: Digest::of(b"approved"),
