@@ -130,7 +130,7 @@ pub fn host(world: &mut World, name: &str) {
 /// Whether a receipt explains that this path is not as it was.
 fn may_change(receipt: &Receipt, path: &str) -> bool {
     let touched = |resource: &str| match resource.split_once(':') {
-        Some(("file" | "directory" | "symlink", what)) => what == path,
+        Some(("file" | "directory" | "symlink" | "acl", what)) => what == path,
         Some(("line", what)) => what.strip_prefix(path).is_some_and(|name| name.starts_with(':')),
         Some(("package", what)) => {
             path.starts_with(PACKAGES_WRITE) || path.strip_prefix("dpkg:") == Some(what)

@@ -136,11 +136,28 @@ fn walk(root: &Path, dir: &Path, all: &mut Snapshot) {
         } else {
             ("file", Digest::of(&fs::read(&path).unwrap()).hex())
         };
+        let content = content + &acls(&path, kind);
         all.insert(name, Node { kind, mode: meta.mode() & 0o7777, owner: (meta.uid(), meta.gid()), content });
         if meta.is_dir() {
             walk(root, &path, all);
         }
     }
+}
+
+/// Access control lists, where something has more than a mode.
+fn acls(path: &Path, kind: &str) -> String {
+    let mut all = String::new();
+    for name in ["system.posix_acl_access", "system.posix_acl_default"] {
+        let mut list = vec![0; 4096];
+        let length = match kind {
+            "link" => Err(rustix::io::Errno::NODATA),
+            _ => rustix::fs::getxattr(path, name, list.as_mut_slice()),
+        };
+        if let Ok(length) = length {
+            all += &format!(" {name} {}", Digest::of(&list[..length]).hex());
+        }
+    }
+    all
 }
 
 /// Paths that are not the same in both.

@@ -25,16 +25,24 @@ const STEPS: &str = "resources:
   - line: {path: /etc/hosts, name: app, line: \"192.0.2.1 app\"}
   - package: {name: alpha, version: \"1.0\"}
   - command: {name: count, run: [/bin/sh, -c, \"echo run >> var/lib/lab/runs\"], needed: always, requires: [\"package:alpha\", \"file:/etc/motd\"]}
+  - acl: {path: /etc/shared, access: [\"user:app:rw-\"]}
+  - acl: {path: /etc/old, purge: true}
   - file: {path: /etc/last, content: \"last\\n\", requires: [\"command:count\"]}
 health:
   - {name: all there, command: {run: [/usr/bin/test, -e, etc/last]}}
 ";
 
 /// Calls by which something is written, renamed, removed or made durable.
-const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,\
-                     fsync,fdatasync,mkdir,mkdirat,openat,ftruncate,fchmod,fchown,sendto,sendmsg";
+const CALLS: &str = "write,pwrite64,writev,copy_file_range,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
+                     unlink,unlinkat,rmdir,fsync,fdatasync,sync_file_range,mkdir,mkdirat,openat,truncate,ftruncate,\
+                     fallocate,chmod,fchmod,fchmodat,chown,lchown,fchown,fchownat,utimensat,setxattr,lsetxattr,\
+                     fsetxattr,removexattr,lremovexattr,fremovexattr,sendto,sendmsg";
 /// Places that a sample visits of each kind of call that is not visited at all of its places.
 const SAMPLE: usize = 8;
+/// The same of calls that only the programs make which the agent starts: package managers.
+const SAMPLE_OF_OTHERS: usize = 3;
+/// One of those programs dies, and the agent lives.
+const OTHER: &str = "another program: KILL";
 /// As many copies are worked on at a time as there are processors here.
 const HANDS: usize = 2;
 
@@ -56,8 +64,10 @@ struct Course {
     next: AtomicUsize,
 }
 
-/// A call as strace saw it: name, whether it is about a file below the host's root, and whether it makes one.
+/// A call as strace saw it: the process by its number, name, whether it is about a file below the host's root, and
+/// whether it makes one.
 struct Seen {
+    process: usize,
     call: String,
     own: bool,
     makes: bool,
@@ -65,11 +75,15 @@ struct Seen {
 
 #[test]
 fn an_agent_interrupted_at_any_write_ends_the_change_truly_and_once() {
-    if !has_tool(module_path!(), "strace") {
+    if !has_tool(module_path!(), "strace") || !has_tool(module_path!(), "setfacl") {
         return;
     }
     let Some((mut course, calls, _repository)) = prepared() else { return };
-    let places = places(&calls, std::env::var("ASSENT_TEST_SWEEP").is_ok_and(|all| all == "all"));
+    let all = std::env::var("ASSENT_TEST_SWEEP").is_ok_and(|all| all == "all");
+    // The agent's own process was there first.
+    let (own, others): (Vec<Seen>, _) = calls.into_iter().partition(|seen| seen.process == 0);
+    let mut places = places(&own, all);
+    places.extend(places_of_others(&own, &others, all));
     let ends: Mutex<BTreeMap<String, usize>> = Mutex::default();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -87,6 +101,7 @@ fn an_agent_interrupted_at_any_write_ends_the_change_truly_and_once() {
     let count = |what: &str| ends.iter().filter(|(end, _)| end.contains(what)).map(|(_, n)| n).sum::<usize>();
     assert!(count("KILL rolled_back") > 5 && count("KILL applied") > 1, "{ends:?}");
     assert!(count("EIO") > 5 && count("ENOSPC") > 5, "{ends:?}");
+    assert!(count(OTHER) > 5, "{ends:?}");
 
     // The original is untouched and does the whole change when it is its turn.
     course.world.start_server();
@@ -104,6 +119,14 @@ fn prepared() -> Option<(Course, Vec<Seen>, Repository)> {
     for (file, text) in [("motd", "before\n"), ("gone", "remove me\n"), ("hosts", "127.0.0.1 localhost\n")] {
         std::fs::write(world.hosts["a1"].path(&format!("/etc/{file}")), text).unwrap();
     }
+    for (arguments, path) in [(["-m", "u:4711:r"], "/etc/shared"), (["-dm", "u:4711:rw"], "/etc/old")] {
+        let path = world.hosts["a1"].path(path);
+        match arguments[0] {
+            "-m" => std::fs::write(&path, "shared\n").unwrap(),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
+        Said::of(Command::new("setfacl").args(arguments).arg(&path)).ok();
+    }
     // Or the package, when it goes, takes directories with it that are empty without it.
     std::fs::write(world.hosts["a1"].path("/usr/share/other"), "other\n").unwrap();
     check::accept(&mut world, "a1");
@@ -112,7 +135,8 @@ fn prepared() -> Option<(Course, Vec<Seen>, Repository)> {
     let mut course = Course { world, change, before, applied: Snapshot::new(), next: AtomicUsize::new(0) };
     let host = course.copy();
     let log = course.world.path("calls");
-    let status = course.strace(&host, &["-y", "-o", log.to_str().unwrap(), "-e", &format!("trace={CALLS}")]);
+    let trace = format!("trace={CALLS}");
+    let status = course.strace(&host, &["-f", "-y", "-o", log.to_str().unwrap(), "-e", &trace]);
     assert!(status.signal.is_none(), "{}", status.err);
     assert_eq!(host.receipt(&course.change).unwrap().body.outcome.as_str(), "applied", "{}", status.err);
     course.applied = root::snapshot(&host.root);
@@ -121,15 +145,36 @@ fn prepared() -> Option<(Course, Vec<Seen>, Repository)> {
     Some((course, calls, repository))
 }
 
+/// Processes are numbered as they come; the first one is the agent's own.
 fn read_calls(log: &str, root: &Path) -> Vec<Seen> {
     let root = root.to_str().unwrap();
-    let read = |line: &str| {
-        let call = line.split_once('(')?.0;
-        let is_call = call.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-        let (own, makes) = (line.contains(root), line.contains("O_CREAT"));
-        is_call.then(|| Seen { call: call.to_owned(), own, makes })
-    };
-    log.lines().filter_map(read).collect()
+    let (mut processes, mut calls): (BTreeMap<&str, usize>, Vec<Seen>) = Default::default();
+    for (pid, rest) in log.lines().filter_map(|line| line.split_once(' ')) {
+        let next = processes.len();
+        let process = *processes.entry(pid).or_insert(next);
+        let Some((call, about)) = rest.trim_start().split_once('(') else { continue };
+        if call.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
+            let (own, makes) = (about.contains(root), about.contains("O_CREAT"));
+            calls.push(Seen { process, call: call.to_owned(), own, makes });
+        }
+    }
+    calls
+}
+
+/// Where one of the programs dies that the agent starts: at calls that the agent itself does not make, since a number
+/// counts for each process.
+fn places_of_others(own: &[Seen], others: &[Seen], all: bool) -> Vec<Place> {
+    let mut most: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
+    for seen in others.iter().filter(|seen| own.iter().all(|mine| mine.call != seen.call)) {
+        *most.entry(&seen.call).or_default().entry(seen.process).or_default() += 1;
+    }
+    let mut places = Vec::new();
+    for (call, processes) in most {
+        let most = processes.into_values().max().unwrap_or_default();
+        let some = if all { most } else { most.min(SAMPLE_OF_OTHERS) };
+        places.extend((1..=some).map(|number| Place { call: call.to_owned(), number, what: OTHER }));
+    }
+    places
 }
 
 /// Where to interrupt: all places, or all renames and syncs of the run and some of the others.
@@ -182,7 +227,7 @@ impl Course {
         host
     }
 
-    /// The agent itself under strace: neither its network process nor a package manager or command.
+    /// The agent itself under strace; with `-f` also its network process, package managers and commands.
     fn strace(&self, host: &Host, what: &[&str]) -> Ended {
         use std::os::unix::process::ExitStatusExt as _;
         let mut strace = Command::new("strace");
@@ -199,14 +244,16 @@ impl Course {
         let host = self.copy();
         let Place { call, number, what: how } = place;
         let how = match *how {
-            "KILL" => format!("signal=KILL:when={number}"),
+            "KILL" | OTHER => format!("signal=KILL:when={number}"),
             "EIO" => format!("error=EIO:when={number}"),
             "EIO from there on" => format!("error=EIO:when={number}+"),
             _ => format!("error=ENOSPC:when={number}"),
         };
         let inject = format!("inject={call}:{how}");
         let trace = format!("trace={call}");
-        let ended = self.strace(&host, &["-o", "/dev/null", "-e", &trace, "-e", &inject]);
+        let mut arguments = vec!["-o", "/dev/null", "-e", &trace, "-e", &inject];
+        arguments.extend((place.what == OTHER).then_some("-f"));
+        let ended = self.strace(&host, &arguments);
         assert!(!ended.err.contains("panicked") && ended.code != 101, "{what}: {}", ended.err);
         if place.what != "KILL" {
             assert_eq!(ended.signal, None, "{what}: {}", ended.err);
