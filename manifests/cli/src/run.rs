@@ -7,7 +7,7 @@ use crate::args::{
 };
 use crate::author::{artifact, list, publish, source};
 use crate::change::approve;
-use crate::change::{act, carry, course, new, notes, series, show, wait, watch, why};
+use crate::change::{act, carry, course, new, notes, series, show, template, wait, watch, why};
 use crate::error::Done;
 use crate::lang::Lang;
 use crate::net::api::{Act, Wanted};
@@ -23,7 +23,14 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words = match template::expanded(std::env::args_os().collect()) {
+        Ok(words) => words,
+        Err(failure) => {
+            term::note(&format!("{failure}\n"));
+            return ExitCode::from(failure.exit_code());
+        }
+    };
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(problem) => {
             // Help and version are answers; everything else is a usage error (2). Nothing can be done

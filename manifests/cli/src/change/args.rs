@@ -285,7 +285,7 @@ pub struct BreakArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  assent change new --manifest web-base@1.2.0 --param web-base.port=8080 --label role=web \\\n    --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin \\\n    --title \"Base of the web servers\" --reason \"security update\" --undo \"put the old files back\""
+    after_help = "Example:\n  assent change new --manifest web-base@1.2.0 --param web-base.port=8080 --label role=web \\\n    --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin \\\n    --title \"Base of the web servers\" --reason \"security update\" --undo \"put the old files back\"\n  assent change new --template patch-day.toml --window \"every 2nd tuesday 22:00..+4h\""
 )]
 pub struct NewArgs {
     #[command(flatten)]
@@ -402,6 +402,10 @@ pub struct NewArgs {
     /// Make a new change like this one; what is not given is as there, but for the windows
     #[arg(long, value_name = "ID", conflicts_with = "revise")]
     pub like: Option<ChangeRef>,
+    /// Options that are not given here are as in this file: TOML with a key for each long option, such as title = "Patches",
+    /// manifest = ["base@1.2.0"], label = ["role=web"], order = true
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
 }
 
 pub fn action_class(text: &str) -> Result<ActionClass, String> {

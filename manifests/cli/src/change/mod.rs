@@ -23,6 +23,7 @@ pub mod review;
 pub mod series;
 pub mod show;
 mod stages;
+pub mod template;
 #[cfg(test)]
 pub mod tests;
 mod unseen;
