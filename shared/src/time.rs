@@ -139,6 +139,20 @@ impl Interval {
     }
 }
 
+/// These times, ascending; those that overlap or touch are one.
+pub fn joined(mut times: Vec<Interval>) -> Vec<Interval> {
+    times.retain(|time| !time.is_empty());
+    times.sort_by_key(|time| time.from);
+    let mut joined: Vec<Interval> = Vec::new();
+    for time in times {
+        match joined.last_mut() {
+            Some(last) if time.from <= last.until => last.until = last.until.max(time.until),
+            _ => joined.push(time),
+        }
+    }
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +211,12 @@ mod tests {
             }
             prop_assert!(free.windows(2).all(|pair| pair[0].until < pair[1].from));
             prop_assert!(free.iter().all(|time| !time.is_empty() && time.from >= span.from && time.until <= span.until));
+            // Joined they are the same moments.
+            let whole = joined(times.clone());
+            prop_assert!((0..120).map(Timestamp).all(|at| {
+                whole.iter().any(|time| time.contains(at)) == times.iter().any(|time| time.contains(at))
+            }));
+            prop_assert!(whole.windows(2).all(|pair| pair[0].until < pair[1].from));
             let mut turned = times;
             turned.reverse();
             prop_assert_eq!(span.without(turned), free);

@@ -35,7 +35,7 @@ pub use kpis::{Excluded, Figure, Kpi, Kpis};
 pub use mismatches::{DisposeMismatches, MismatchKind, MismatchLine, MismatchPage, SeenMismatch};
 pub use notes::{Addition, ChangeNotes, Remark};
 pub use problem::Problem;
-pub use schedule::{FreeTimes, Waiting, WaveLine};
+pub use schedule::{FreeTimes, ShortBudget, Waiting, WaveLine};
 pub use webhooks::{DeliveryLine, DeliveryPage, NewWebhook, WebhookLine, WebhookMade, WebhookTried};
 
 use crate::digest::Digest;

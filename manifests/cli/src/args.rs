@@ -174,7 +174,7 @@ pub enum OnlineCommand {
     /// Webhooks: news of the site for other programs
     #[command(subcommand)]
     Webhook(WebhookCommand),
-    /// Blackouts: when hosts start nothing, or people are warned
+    /// Calendars: when hosts start nothing, people are warned, or hosts are meant to be changed
     #[command(subcommand)]
     Calendar(CalendarCommand),
     /// Changes: what is brought to which hosts, when

@@ -114,7 +114,8 @@ words! {
     WindowsDiffer: "the rules give other windows by now: the time zone database has changed, or this machine has another one", "die Regeln ergeben inzwischen andere Fenster: die Zeitzonendatenbank hat sich geändert, oder diese Maschine hat eine andere";
     WindowsUnsigned: "not signed: {}", "nicht signiert: {}";
     WindowsGone: "signed, but by no rule: {}", "signiert, aber nach keiner Regel: {}";
-    WindowsAnew: "the signed ones count; sign new ones with `assent change new --revise {} --window RULE`", "es gelten die signierten; neue signiert `assent change new --revise {} --window REGEL`";
+    WindowsAnew: "the signed ones count; sign new ones with `assent change new --revise {} --window-anew`", "es gelten die signierten; neue signiert `assent change new --revise {} --window-anew`";
+    WindowsOfCalendar: "windows of the calendar and its revision, {}:", "Wartungsfenster des Kalenders und seiner Revision, {}:";
     ClocksSkip: "{} does not exist that day", "{} gibt es an diesem Tag nicht";
     ClocksTwice: "{} comes twice that day: the first counts", "{} kommt an diesem Tag zweimal: das erste gilt";
     ClocksDuring: "the clocks change meanwhile: it lasts {}", "währenddessen wird die Uhr umgestellt: es dauert {}";
@@ -237,9 +238,12 @@ words! {
     HeadsOfWaiting: "HOSTS|CHANGE|STATE|FOR|NEXT|SUCH AS", "HOSTS|ÄNDERUNG|STAND|WORAUF|NÄCHSTENS|ETWA";
     NobodyWaits: "no change is open that a host could wait for", "keine Änderung ist offen, auf die ein Host warten könnte";
     FreeFor: "free on {} hosts:", "frei auf {} Hosts:";
+    FreeWithin: "within the maintenance windows of {}", "innerhalb der Wartungsfenster von {}";
+    FreeShort: "the budget {} lets fewer of them change at once: a change takes several turns", "das Störungsbudget {} lässt weniger davon sich gleichzeitig ändern: eine Änderung braucht mehrere Durchgänge";
     Conflicts: "Conflicts (according to the server):", "Konflikte (laut Server):";
     ConflictClosed: "CLOSED by the blackout {}: nothing of the windows is left", "GESPERRT durch den Kalender {}: von den Wartungsfenstern bleibt nichts";
     ConflictBlackout: "the blackout {} takes a part of the windows", "der Kalender {} sperrt einen Teil der Wartungsfenster";
+    ConflictOutside: "outside of the maintenance windows of {}", "außerhalb der Wartungsfenster von {}";
     ConflictWarning: "the calendar {} warns", "der Kalender {} warnt";
     ConflictSameHosts: "{} may run on the same hosts at the same time", "{} läuft vielleicht zur selben Zeit auf denselben Hosts";
     ConflictRelated: "{} may run at the same time on hosts that rely on these, or on which these rely", "{} läuft vielleicht zur selben Zeit auf Hosts, von denen diese abhängen oder die von diesen abhängen";
@@ -256,7 +260,7 @@ words! {
     AwaitsConsent: "waits for a word", "wartet auf ein Wort";
     CalendarWaits: "what was read for the calendar {} waits for a word: `assent calendar show` says what, `assent calendar accept` takes it", "das für den Kalender {} Gelesene wartet auf ein Wort: `assent calendar show` zeigt es, `assent calendar accept` nimmt es an";
     CalendarIsOld: "the calendar {} could not be read for long: what it says may be old", "der Kalender {} konnte lange nicht gelesen werden: was er sagt, ist vielleicht veraltet";
-    TimesOpened: "of the times that are closed now it would open, wholly or in part: {}", "von den jetzt gesperrten Zeiten würde es ganz oder teilweise öffnen: {}";
+    TimesOpened: "of the times that it has now it would take away, wholly or in part: {}", "von den Zeiten, die er jetzt hat, würde es ganz oder teilweise wegnehmen: {}";
     CalendarReadSoon: "it is read within a minute; see `assent calendar show {}`", "er wird innerhalb einer Minute gelesen; siehe `assent calendar show {}`";
     CalendarUnsubscribed: "{} is not read any more and stays as it is; `assent calendar end` ends it", "{} wird nicht mehr gelesen und bleibt, wie er ist; `assent calendar end` beendet ihn";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
@@ -292,6 +296,7 @@ words! {
     All: "all", "alle";
     CalendarHard: "hosts start nothing then: {} changes", "Hosts beginnen dann nichts: {} Änderungen";
     CalendarWarn: "people are warned, hosts are not held: {} changes", "Menschen werden gewarnt, Hosts nicht gehalten: {} Änderungen";
+    CalendarWindow: "hosts are meant to be changed then, and elsewhere is a conflict: {} changes", "Hosts sollen dann geändert werden, außerhalb ist ein Konflikt: {} Änderungen";
     CalendarHosts: "only hosts with {}", "nur Hosts mit {}";
     CalendarEnded: "has ended: it holds nothing", "ist beendet: er hält nichts";
     CalendarSame: "{} says that already; nothing was stored", "{} sagt das schon; nichts wurde gespeichert";

@@ -1,9 +1,10 @@
-//! Calendars of blackouts: when hosts start nothing, and of which times people are warned.
+//! Calendars: when hosts start nothing, of which times people are warned, and when hosts are meant to be changed.
 //!
 //! Owns the calendars, revision by revision, the times that come of them, and the addresses that some are read from. Never starts
 //! anything: the hard ones get into the control file, which can only stop.
 
 mod api;
+mod meant;
 mod model;
 mod store;
 mod subscription;
@@ -11,6 +12,7 @@ mod subscription;
 mod tests;
 
 pub use api::people;
+pub use meant::{Meant, meant};
 pub use subscription::{Worry, jobs, worries};
 
 use crate::fleet::Chosen;

@@ -5,7 +5,7 @@ use super::course::is_listed;
 use super::store;
 use super::view;
 use crate::budgets::Standing;
-use crate::calendars;
+use crate::calendars::{self, Meant};
 use crate::cmdb;
 use crate::fleet;
 use crate::kernel::db::Conn;
@@ -13,7 +13,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::manifests;
 use shared::budgets::BudgetNotice;
 use shared::change::Change;
-use shared::conflict::{Conflict, ConflictKind};
+use shared::conflict::{Conflict, ConflictKind, first_outside};
 use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::State;
 use shared::policy::Policy;
@@ -71,8 +71,11 @@ fn of(tx: &mut Conn, policy: &Policy, mut change: Change, now: Timestamp) -> Res
     let span = Interval { from: now, until };
     let mut found = Vec::new();
     for mode in [CalendarMode::Hard, CalendarMode::Warn] {
-        found.extend(with_calendars(&change, mode, &calendars::between(tx, mode, span)?));
+        let hard = mode == CalendarMode::Hard;
+        found.extend(with_calendars(&change, hard, &calendars::between(tx, mode, span)?));
     }
+    let meant = calendars::meant(tx, (change.change_type, &hosts_of(&change)), span)?;
+    found.extend(meant.iter().filter_map(|meant| outside(&change, meant, now)));
     let budgets = Standing::of(tx, now)?;
     found.extend(budgets.budgets().filter_map(|(notice, budget)| with_budget(&change, notice, budget)));
     let blocks = |found: &mut Vec<Conflict>| {
@@ -137,8 +140,8 @@ fn hosts_of(change: &Change) -> BTreeSet<AgentId> {
     change.targets.iter().map(|target| target.agent).collect()
 }
 
-/// Conflicts with calendars of one mode.
-fn with_calendars(change: &Change, mode: CalendarMode, calendars: &[Blackout]) -> Vec<Conflict> {
+/// Conflicts with blackouts, or with calendars that only warn.
+fn with_calendars(change: &Change, hard: bool, calendars: &[Blackout]) -> Vec<Conflict> {
     let agents = hosts_of(change);
     let open: Vec<Interval> = change.usable().collect();
     let mut found = Vec::new();
@@ -151,14 +154,21 @@ fn with_calendars(change: &Change, mode: CalendarMode, calendars: &[Blackout]) -
             continue;
         };
         let nothing = open.iter().all(|open| open.without(calendar.intervals.iter().copied()).is_empty());
-        let kind = match mode {
-            CalendarMode::Warn => ConflictKind::Warning,
-            CalendarMode::Hard if nothing => ConflictKind::Closed,
-            CalendarMode::Hard => ConflictKind::Blackout,
+        let kind = match (hard, nothing) {
+            (true, true) => ConflictKind::Closed,
+            (true, false) => ConflictKind::Blackout,
+            (false, _) => ConflictKind::Warning,
         };
         found.push(conflict(kind, (&calendar.name, &calendar.title), at, &held));
     }
     found
+}
+
+/// The conflict with the calendars in whose times these hosts are meant to be changed.
+fn outside(change: &Change, meant: &Meant, now: Timestamp) -> Option<Conflict> {
+    let at = first_outside(change.usable(), &meant.intervals, now)?;
+    let with = (meant.calendars.join(", "), meant.title.as_str());
+    Some(conflict(ConflictKind::OutsideWindow, with, at, &meant.hosts))
 }
 
 /// Conflicts with another change that is not over and may run at the same time: on some of the same hosts, or on others of

@@ -1,5 +1,6 @@
 //! The schedule over HTTP.
 
+use super::store::Wanted;
 use super::{feed, store};
 use crate::audit::{self, Action};
 use crate::changes;
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use shared::conflict::Conflict;
 use shared::digest::Digest;
 use shared::ids::ChangeRef;
-use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
 use shared::wire::FreeTimes;
 
@@ -128,6 +128,8 @@ pub struct Asked {
     host: Option<Vec<String>>,
     /// Hosts that this search of the CMDB finds as well.
     search: Option<String>,
+    /// `true`: also outside of the windows of calendars in whose reach the hosts are.
+    anywhere: Option<bool>,
     /// From now on when absent.
     from: Option<Timestamp>,
     until: Timestamp,
@@ -140,36 +142,43 @@ async fn free(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<Json<FreeTimes>, Error> {
+    let now = clock.now();
+    let (wanted, span) = wanted(query.into_inner(), now)?;
+    let read = move |tx: &mut Conn| store::free(tx, &wanted, span, now);
+    Ok(Json(db.read("schedule.free", read).await?))
+}
+
+/// # Errors
+/// `request.bad_parameter`.
+fn wanted(query: Vec<(String, String)>, now: Timestamp) -> Result<(Wanted, Interval), Refusal> {
     let bad = |detail: String| Refusal::bad_request("request.bad_parameter").with("detail", detail);
-    let (mut labels, mut hosts, mut search) = (Map::default(), Vec::new(), None);
-    let (mut from, mut until) = (clock.now(), None);
-    for (name, value) in query.into_inner() {
+    let (mut wanted, mut from, mut until) = (Wanted::default(), now, None);
+    for (name, value) in query {
         let time = |value: &str| value.parse::<Timestamp>().map_err(|why| bad(why.to_string()));
         match (name.as_str(), value.split_once('=')) {
             ("label", Some((label, value))) => {
-                let other = labels.0.insert(label.to_owned(), value.to_owned());
+                let other = wanted.labels.0.insert(label.to_owned(), value.to_owned());
                 if other.is_some_and(|other| other != value) {
-                    return Err(bad(format!("no host has two values of the label {label}")).into());
+                    return Err(bad(format!("no host has two values of the label {label}")));
                 }
             }
-            ("search", _) => search = Some(value),
-            ("host", _) => hosts.push(value),
+            ("search", _) => wanted.search = Some(value),
+            ("host", _) => wanted.hosts.push(value),
+            ("anywhere", _) => {
+                wanted.anywhere = value.parse().map_err(|_| bad("anywhere is true or false".into()))?;
+            }
             ("from", _) => from = time(&value)?,
             ("until", _) => until = Some(time(&value)?),
             _ => {
-                return Err(
-                    bad("only label=name=value, host, search, from and until are known".into()).into()
-                );
+                let known = "only label=name=value, host, search, anywhere, from and until are known";
+                return Err(bad(known.into()));
             }
         }
     }
     let until = until.ok_or_else(|| bad("until is missing".into()))?;
     let span = Interval { from, until };
-    if span.is_empty() || until.since(from) > FURTHEST {
-        return Err(
-            bad(format!("until must be after from, and at most {} days later", FURTHEST / 86_400)).into()
-        );
+    match span.is_empty() || until.since(from) > FURTHEST {
+        true => Err(bad(format!("until must be after from, and at most {} days later", FURTHEST / 86_400))),
+        false => Ok((wanted, span)),
     }
-    let read = move |tx: &mut Conn| store::free(tx, (&labels, search.as_deref(), &hosts), span);
-    Ok(Json(db.read("schedule.free", read).await?))
 }

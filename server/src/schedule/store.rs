@@ -1,5 +1,6 @@
 //! Brings changes and calendars together, and keeps the addresses of feeds.
 
+use crate::budgets::Standing;
 use crate::calendars;
 use crate::changes;
 use crate::each;
@@ -13,7 +14,7 @@ use shared::digest::Digest;
 use shared::ids::{AgentId, PersonId};
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
-use shared::wire::{CalendarMode, FreeTimes};
+use shared::wire::{CalendarMode, FreeTimes, ShortBudget};
 use std::collections::BTreeSet;
 
 diesel::table! {
@@ -70,24 +71,63 @@ pub(super) fn is_feed(tx: &mut Conn, secret: &Digest) -> Result<bool, Error> {
     })
 }
 
-/// When hosts that have all these labels, that the search finds or that are named could be changed: of all hosts, when
+/// For whom free times are looked for: hosts that have all these labels, that the search finds or that are named; all hosts, when
 /// nothing is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub labels: Map<String, String>,
+    pub search: Option<String>,
+    pub hosts: Vec<String>,
+    /// Not only within the windows of calendars.
+    pub anywhere: bool,
+}
+
+/// When these hosts could be changed.
 pub(super) fn free(
     tx: &mut Conn,
-    (labels, search, names): (&Map<String, String>, Option<&str>, &[String]),
+    wanted: &Wanted,
     span: Interval,
+    now: Timestamp,
 ) -> Result<FreeTimes, Error> {
+    let agents = agents_of(tx, wanted)?;
+    let mut free = span.without(taken(tx, &agents, span)?);
+    let mut within = BTreeSet::new();
+    if !wanted.anywhere {
+        for meant in calendars::meant(tx, (ChangeType::Normal, &agents), span)? {
+            // What is left without everything outside lies inside.
+            let inside = |time: Interval| time.without(time.without(meant.intervals.iter().copied()));
+            free = free.into_iter().flat_map(inside).collect();
+            within.extend(meant.calendars);
+        }
+    }
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let standing = Standing::of(tx, now)?;
+    let short = standing.budgets().filter_map(|(notice, budget)| {
+        let hosts = count(agents.iter().filter(|agent| notice.covers(**agent)).count());
+        let (budget, slots) = (notice.name.clone(), budget.slots);
+        (slots < hosts).then_some(ShortBudget { budget, slots, hosts })
+    });
+    let (hosts, within) = (count(agents.len()), within.into_iter().collect());
+    Ok(FreeTimes { hosts, free, within, short: short.collect() })
+}
+
+fn agents_of(tx: &mut Conn, wanted: &Wanted) -> Result<BTreeSet<AgentId>, Error> {
     let mut named: BTreeSet<AgentId> = BTreeSet::new();
-    for name in names {
+    for name in &wanted.hosts {
         named.insert(fleet::get(tx, name)?.agent);
     }
-    let agents = match Chosen::default().exactly(tx, Scope { labels, named: &named, search })? {
+    let scope = Scope { labels: &wanted.labels, named: &named, search: wanted.search.as_deref() };
+    Ok(match Chosen::default().exactly(tx, scope)? {
         Some(agents) => agents,
         None => fleet::list(tx)?.iter().map(|host| host.agent).collect(),
-    };
+    })
+}
+
+/// When a blackout closes one of these hosts, or a change may run there.
+fn taken(tx: &mut Conn, agents: &BTreeSet<AgentId>, span: Interval) -> Result<Vec<Interval>, Error> {
     let mut taken = Vec::new();
     for calendar in calendars::between(tx, CalendarMode::Hard, span)? {
-        let holds = calendar.agents.as_ref().is_none_or(|held| !held.is_disjoint(&agents));
+        let holds = calendar.agents.as_ref().is_none_or(|held| !held.is_disjoint(agents));
         if holds && calendar.holds.contains(&ChangeType::Normal) {
             taken.extend(calendar.intervals);
         }
@@ -97,6 +137,5 @@ pub(super) fn free(
             taken.extend(change.usable());
         }
     }
-    let hosts = u32::try_from(agents.len()).unwrap_or(u32::MAX);
-    Ok(FreeTimes { hosts, free: span.without(taken) })
+    Ok(taken)
 }

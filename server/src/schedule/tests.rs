@@ -41,6 +41,44 @@ async fn free_times_are_what_blackouts_and_changes_leave() {
     }
 }
 
+/// Hosts that are in calendars of windows are free only then, all of them at once; and whoever looks is told of budgets.
+#[actix_web::test]
+async fn free_times_lie_in_the_windows_of_calendars_and_budgets_are_named() {
+    for world in World::each(1, 2).await {
+        let free = async |query: &str| {
+            let path = format!("/v1/free-times?until={}{query}", NOW.plus(8 * 3_600));
+            world.good("GET", &path, ()).await
+        };
+        let times = |value: &Value| serde_json::from_value::<Vec<Interval>>(value["free"].clone()).unwrap();
+        let put = async |name: &str, host: usize, spans: &[Interval]| {
+            let mut put = calendar("window", spans);
+            put["calendar"]["hosts"] = json!([world.hosts[host].agent()]);
+            world.good("PUT", &format!("/v1/calendars/{name}"), put).await
+        };
+        put("first", 0, &[hours(1, 3), hours(3, 4), hours(6, 7)]).await;
+        put("second", 1, &[hours(2, 8)]).await;
+        world.good("PUT", "/v1/calendars/year-end", calendar("hard", &[hours(3, 5)])).await;
+        let all = free("").await;
+        assert_eq!(
+            (times(&all), &all["within"]),
+            (vec![hours(2, 3), hours(6, 7)], &json!(["first", "second"]))
+        );
+        let one = free(&format!("&host={}", world.hosts[0].name)).await;
+        assert_eq!((times(&one), &one["within"]), (vec![hours(1, 3), hours(6, 7)], &json!(["first"])));
+        let anywhere = free("&anywhere=true").await;
+        assert_eq!(times(&anywhere), [hours(0, 3), hours(5, 8)], "{}", world.engine);
+        assert!(anywhere["within"].is_null() && anywhere["short"].is_null(), "{anywhere}");
+        let budget = json!({ "title": "one at a time", "slots": 1, "lease_s": 600 });
+        let put = json!({ "after": 0, "reason": "agreed", "budget": budget });
+        world.good("PUT", "/v1/budgets/one", put).await;
+        let all = free("").await;
+        assert_eq!(all["short"], json!([{ "budget": "one", "slots": 1, "hosts": 2 }]), "{}", world.engine);
+        assert!(free(&format!("&host={}", world.hosts[0].name)).await["short"].is_null());
+        let bad = format!("/v1/free-times?until={}&anywhere=perhaps", NOW.plus(8 * 3_600));
+        assert_eq!(world.code("GET", &bad, ()).await, "request.bad_parameter");
+    }
+}
+
 /// The events of the feed by UID: the value of each property.
 async fn feed(world: &World) -> BTreeMap<String, BTreeMap<String, String>> {
     let site = world.site.clone();

@@ -1,6 +1,6 @@
 //! From a rule to UTC intervals: the crate `rrule` counts days on the wall, the zone says when those moments are.
 
-use super::{RuleEnd, WallTime, WindowRule, ZoneName};
+use super::{Differs, RuleEnd, WallTime, WindowRule, ZoneName};
 use crate::change::Change;
 use crate::time::{Interval, Timestamp};
 use jiff::ToSpan;
@@ -44,15 +44,6 @@ pub enum NoWindows {
     Overlap(String),
     #[error("{0:?} is not a time zone that this machine knows")]
     Zone(String),
-}
-
-/// Signed windows that are not those of their rules any more: the database of time zones has changed since.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Differs {
-    /// Signed, and no rule gives them now.
-    pub signed: Vec<Interval>,
-    /// What the rules give now, and nobody signed.
-    pub now: Vec<Interval>,
 }
 
 impl WindowRule {

@@ -15,13 +15,13 @@ mod tests;
 
 pub use blackout::{Blackout, CalendarName, Closed, NotACalendar};
 #[cfg(feature = "authoring")]
-pub use expand::{Clocks, Differs, NoWindows, Occurrence, all};
+pub use expand::{Clocks, NoWindows, Occurrence, all};
 #[cfg(feature = "authoring")]
 pub use phrase::{FORMS, NotARule, Phrase};
 
 use crate::limits;
 use crate::strict;
-use crate::time::Timestamp;
+use crate::time::{Interval, Timestamp};
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -260,5 +260,27 @@ impl WindowRule {
             |at: &WallTime| TimeZone::UTC.to_timestamp(at.civil()).map(|at| Timestamp(at.as_second()));
         self.except.retain(|at| in_utc(at).is_ok_and(|at| at > still));
         self
+    }
+}
+
+/// Signed windows that are not those of their rules any more: the database of time zones has changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "WindowsDiffer"))]
+pub struct Differs {
+    /// Signed, and no rule gives them now.
+    pub signed: Vec<Interval>,
+    /// What the rules give now, and nobody signed.
+    pub now: Vec<Interval>,
+}
+
+impl Differs {
+    /// Without what is over; `None` where nothing is left.
+    #[must_use]
+    pub fn coming(mut self, now: Timestamp) -> Option<Self> {
+        for times in [&mut self.signed, &mut self.now] {
+            times.retain(|time| time.until > now);
+        }
+        (!self.signed.is_empty() || !self.now.is_empty()).then_some(self)
     }
 }

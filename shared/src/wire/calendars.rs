@@ -1,4 +1,5 @@
-//! Calendars between server and command line: times in which nothing starts, or which people are warned of.
+//! Calendars between server and command line: times in which nothing starts, which people are warned of, or which are meant for
+//! changes.
 
 use crate::change::ChangeType;
 use crate::digest::Digest;
@@ -18,6 +19,8 @@ pub enum CalendarMode {
     Hard,
     /// People are told, hosts are not.
     Warn,
+    /// Hosts are meant to be changed then: windows of changes that lie elsewhere are conflicts. Hosts are not told.
+    Window,
 }
 
 impl CalendarMode {
@@ -25,16 +28,17 @@ impl CalendarMode {
         match self {
             Self::Hard => "hard",
             Self::Warn => "warn",
+            Self::Window => "window",
         }
     }
 }
 
-/// A blackout calendar, whole.
+/// A calendar, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Calendar {
-    /// Why nothing starts then, in one line.
+    /// Why nothing starts then, or what the times are for, in one line.
     pub title: String,
     pub mode: CalendarMode,
     /// It holds hosts that have all these labels. Without labels, hosts and search it holds all.

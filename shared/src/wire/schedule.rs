@@ -1,7 +1,7 @@
 //! What happens when: who waits for what, and times in which nothing is planned.
 
 use crate::change::Gate;
-use crate::ids::ChangeId;
+use crate::ids::{BudgetName, ChangeId};
 use crate::time::{Interval, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -65,4 +65,21 @@ pub struct FreeTimes {
     pub hosts: u32,
     /// Ascending, with nothing in between that is free as well.
     pub free: Vec<Interval>,
+    /// Calendars whose times all of it lies in: those of windows in whose reach the hosts are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
+    /// Budgets that let fewer of these hosts change at once than there are: a change takes several turns there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub short: Vec<ShortBudget>,
+}
+
+/// A disruption budget with fewer slots than hosts that it covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ShortBudget {
+    pub budget: BudgetName,
+    pub slots: u32,
+    /// Of those that were looked at.
+    pub hosts: u32,
 }

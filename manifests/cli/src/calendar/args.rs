@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum CalendarCommand {
-    /// List the blackouts: when hosts start nothing, or people are warned
+    /// List the calendars: when hosts start nothing, people are warned, or hosts are meant to be changed
     #[command(after_help = "Example: assent calendar list")]
     List {
         /// As JSON
@@ -26,7 +26,7 @@ pub enum CalendarCommand {
     },
     /// Make a calendar, or replace what it says
     #[command(
-        after_help = "Example: assent calendar set year-end --title \"Closing of the books\" --day 2026-12-24..2027-01-02 --reason \"asked for by accounting\"\n         assent calendar set shop-hours --title \"The shop is open\" --rule \"every weekday 08:00..18:00\" --label role=shop --reason \"agreed with the shop\""
+        after_help = "Example: assent calendar set year-end --title \"Closing of the books\" --day 2026-12-24..2027-01-02 --reason \"asked for by accounting\"\n         assent calendar set shop-hours --title \"The shop is open\" --rule \"every weekday 08:00..18:00\" --label role=shop --reason \"agreed with the shop\"\n         assent calendar set nights --maintenance --title \"Maintenance of the web servers\" --rule \"every tuesday 22:00..+4h\" --label role=web --reason \"agreed with sales\""
     )]
     Set(SetArgs),
     /// End a calendar: it holds nothing any more, and stays on record
@@ -40,7 +40,7 @@ pub enum CalendarCommand {
         #[command(flatten)]
         json: AsJson,
     },
-    /// Find the first times that are free: no blackout, and no other change on these hosts
+    /// Find the first times that are free: no blackout, no other change on these hosts, and within the windows of calendars
     #[command(
         after_help = "Example: assent calendar free 2h --label role=web --within \"every day 22:00..06:00\" --until 14d --zone Europe/Berlin"
     )]
@@ -92,7 +92,7 @@ pub enum CalendarCommand {
 pub struct Scope {
     /// Name of the calendar: lower-case letters, digits and hyphens
     pub name: CalendarName,
-    /// Why nothing starts then, in one line
+    /// Why nothing starts then, or what the times are for, in one line
     #[arg(long)]
     pub title: Option<String>,
     /// Why it is made or changed; kept with the calendar
@@ -103,6 +103,10 @@ pub struct Scope {
     /// Only warn people; hosts are not held
     #[arg(long)]
     pub warn: bool,
+    /// The times are maintenance windows: changes of these hosts that lie elsewhere are conflicts, `assent calendar free` looks
+    /// within them, and `assent change new --window-from` takes windows from them. Hosts are not held
+    #[arg(long, conflicts_with = "warn")]
+    pub maintenance: bool,
     /// It holds hosts with this label; repeat for hosts that have all of them (default: all hosts)
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
@@ -175,6 +179,9 @@ pub struct FreeArgs {
     /// Only within the windows of this rule: see `assent window`
     #[arg(long, value_name = "RULE")]
     pub within: Vec<String>,
+    /// Also outside of the windows of calendars that these hosts are in
+    #[arg(long)]
+    pub anywhere: bool,
     /// Look until then: a time, or so long from now on (s, m, h, d, w)
     #[arg(long, value_name = "TIME", default_value = "14d")]
     pub until: String,

@@ -1,14 +1,16 @@
-//! The first free times: no blackout, no other change on the same hosts, long enough, within the wanted hours.
+//! The first free times: no blackout, no other change on the same hosts, long enough, within the windows of calendars and the
+//! wanted hours.
 
 use super::args::FreeArgs;
 use crate::author::list::print_json;
 use crate::change::hosts::pairs;
 use crate::error::{Done, Failure};
-use crate::lang::Word;
+use crate::lang::{Lang, Word};
 use crate::session::Session;
 use crate::window::{self, every};
 use crate::{term, text};
 use shared::time::{Interval, Timestamp};
+use shared::wire::FreeTimes;
 
 /// Starts lie on quarters of an hour.
 const GRID: i64 = 15 * 60;
@@ -21,7 +23,8 @@ pub fn run(session: &Session, args: &FreeArgs) -> Done {
     if span.is_empty() {
         return Err(Failure::usage(format!("--until {} is over", args.until)));
     }
-    let found = session.api.free_times(&pairs(&args.label)?, &args.target, args.search.as_deref(), span)?;
+    let (labels, search) = (pairs(&args.label)?, args.search.as_deref());
+    let found = session.api.free_times(&labels, &args.target, search, (span, args.anywhere))?;
     let wanted = match args.within.is_empty() {
         true => vec![span],
         false => {
@@ -34,20 +37,38 @@ pub fn run(session: &Session, args: &FreeArgs) -> Done {
         return print_json(&slots);
     }
     if slots.is_empty() {
-        return Err(Failure::refused(format!(
-            "no {} are free on {} hosts until {}",
-            args.length,
-            found.hosts,
-            window::local(until, &zone)
-        ))
-        .remedy("look further with --until, or see `assent calendar list` and `assent change list`"));
+        let until = window::local(until, &zone);
+        return Err(nothing_free(&found, &args.length, &until));
     }
-    let mut out = format!("{}\n", session.lang.fill(Word::FreeFor, &found.hosts.to_string()));
+    let mut out = heading(session.lang, &found);
     for slot in slots {
-        let [from, end] = [slot.from, slot.until].map(|at| window::local_in(session.lang, at, &zone));
-        out.push_str(&format!("  {from} .. {end}  ({} .. {} UTC)\n", slot.from, slot.until));
+        out.push_str(&format!("  {}\n", window::told(session.lang, slot, &zone)));
     }
     term::print(&text::clean_lines(&out).map(|line| format!("{line}\n")).collect::<String>())
+}
+
+fn nothing_free(found: &FreeTimes, length: &str, until: &str) -> Failure {
+    let failure = Failure::refused(format!("no {length} are free on {} hosts until {until}", found.hosts));
+    match found.within.is_empty() {
+        true => failure
+            .remedy("look further with --until, or see `assent calendar list` and `assent change list`"),
+        false => failure
+            .why(format!("only the windows of {} were looked at", found.within.join(", ")))
+            .remedy("look further with --until, or outside of those windows with --anywhere"),
+    }
+}
+
+/// On how many hosts, within which windows, and which budgets make several turns of a change.
+fn heading(lang: Lang, found: &FreeTimes) -> String {
+    let mut out = format!("{}\n", lang.fill(Word::FreeFor, &found.hosts.to_string()));
+    if !found.within.is_empty() {
+        out.push_str(&format!("  {}\n", lang.fill(Word::FreeWithin, &found.within.join(", "))));
+    }
+    for short in &found.short {
+        let told = format!("{} ({}/{})", short.budget, short.slots, short.hosts);
+        out.push_str(&format!("  {}\n", lang.fill(Word::FreeShort, &told)));
+    }
+    out
 }
 
 /// The first start in each free time within each wanted one, on the grid.
@@ -71,9 +92,25 @@ fn slots(free: &[Interval], wanted: &[Interval], length: i64, most: usize) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::wire::ShortBudget;
 
     fn minutes(from: i64, until: i64) -> Interval {
         Interval { from: Timestamp(from * 60), until: Timestamp(until * 60) }
+    }
+
+    #[test]
+    fn whoever_looks_is_told_of_windows_and_of_budgets_that_take_turns() {
+        let mut found = FreeTimes { hosts: 5, free: vec![], within: vec![], short: vec![] };
+        assert_eq!(heading(Lang::En, &found), "free on 5 hosts:\n");
+        assert!(nothing_free(&found, "2h", "then").to_string().contains("--until"));
+        found.within = vec!["nights".into(), "weekends".into()];
+        found.short = vec![ShortBudget { budget: "databases".parse().unwrap(), slots: 1, hosts: 3 }];
+        let told = heading(Lang::De, &found);
+        assert!(
+            told.contains("Wartungsfenster von nights, weekends") && told.contains("databases (1/3)"),
+            "{told}"
+        );
+        assert!(nothing_free(&found, "2h", "then").to_string().contains("--anywhere"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `assent calendar …`: blackouts on the server. What they close is the server's word; it can only stop things.
+//! `assent calendar …`: blackouts and maintenance windows on the server. They are the server's word; it can only stop things.
 
 pub mod args;
 mod free;
@@ -108,6 +108,7 @@ fn page(lang: Lang, file: &CalendarFile, zone: &TimeZone) -> String {
             let mode = match calendar.mode {
                 CalendarMode::Hard => lang.fill(Word::CalendarHard, &holds.join(", ")),
                 CalendarMode::Warn => lang.fill(Word::CalendarWarn, &holds.join(", ")),
+                CalendarMode::Window => lang.fill(Word::CalendarWindow, &holds.join(", ")),
             };
             out.push_str(&format!("  {mode}\n"));
             if !calendar.labels.is_empty() || !calendar.hosts.is_empty() || calendar.search.is_some() {
@@ -128,7 +129,7 @@ fn page(lang: Lang, file: &CalendarFile, zone: &TimeZone) -> String {
     }
     out.push_str(&subscription::lines(lang, file, zone));
     for time in &file.upcoming {
-        out.push_str(&format!("  {}  ({} .. {} UTC)\n", span(lang, *time, zone), time.from, time.until));
+        out.push_str(&format!("  {}\n", window::told(lang, *time, zone)));
     }
     for step in &file.history {
         let at = window::local_in(lang, step.at, zone);
@@ -231,9 +232,14 @@ fn calendar(
     };
     Ok(Calendar {
         title: title.ok_or_else(|| {
-            Failure::usage("--title is missing").remedy("say in one line why nothing starts then")
+            Failure::usage("--title is missing")
+                .remedy("say in one line why nothing starts then, or what the times are for")
         })?,
-        mode: if scope.warn { CalendarMode::Warn } else { CalendarMode::Hard },
+        mode: match (scope.warn, scope.maintenance) {
+            (true, _) => CalendarMode::Warn,
+            (false, true) => CalendarMode::Window,
+            (false, false) => CalendarMode::Hard,
+        },
         labels: pairs(&scope.label)?.into_iter().collect(),
         search: scope.search.clone(),
         hosts: scope

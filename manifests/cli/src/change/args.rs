@@ -7,6 +7,7 @@ use shared::change::rollout::Preset;
 use shared::change::{ChangeType, Missed, PlanBinding, Reboot};
 use shared::ids::{ChangeRef, ModelName, SeriesName};
 use shared::risk::ActionClass;
+use shared::windows::CalendarName;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -285,7 +286,7 @@ pub struct BreakArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  assent change new --manifest web-base@1.2.0 --param web-base.port=8080 --label role=web \\\n    --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin \\\n    --title \"Base of the web servers\" --reason \"security update\" --undo \"put the old files back\"\n  assent change new --template patch-day.toml --window \"every 2nd tuesday 22:00..+4h\""
+    after_help = "Example:\n  assent change new --manifest web-base@1.2.0 --param web-base.port=8080 --label role=web \\\n    --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin \\\n    --title \"Base of the web servers\" --reason \"security update\" --undo \"put the old files back\"\n  assent change new --template patch-day.toml --window \"every 2nd tuesday 22:00..+4h\"\n  assent change new --like C-114 --window-from nights --times 2"
 )]
 pub struct NewArgs {
     #[command(flatten)]
@@ -332,17 +333,28 @@ pub struct NewArgs {
     pub soak: String,
     /// FROM..UNTIL: RFC 3339, local "YYYY-MM-DD HH:MM" (see --zone), now, now+5m; UNTIL also +2h. Or rules, such as
     /// "every 2nd tuesday 22:00..+4h": see `assent window`
-    #[arg(long, value_name = "FROM..UNTIL")]
+    #[arg(long, value_name = "FROM..UNTIL", group = "when")]
     pub window: Vec<String>,
-    /// So many of the next windows of the rules are signed (default: 1; with --series those of the next 90 days)
-    #[arg(long, value_name = "N", requires = "window", value_parser = clap::value_parser!(u8).range(1..=64))]
+    /// The next windows of this calendar of maintenance windows; they are shown, and signed as any others
+    #[arg(long, value_name = "CALENDAR", group = "when")]
+    pub window_from: Option<CalendarName>,
+    /// With --window-from: all its windows that end until then: a time, or so long from now on
+    #[arg(long, value_name = "TIME", requires = "window_from", conflicts_with = "times")]
+    pub window_until: Option<String>,
+    /// With --revise: the windows that the rules of the last revision give by now, where the time zone database has changed;
+    /// what differs is shown
+    #[arg(long, requires = "revise", group = "when", conflicts_with_all = ["times", "first"])]
+    pub window_anew: bool,
+    /// So many of the next windows of the rules or of the calendar are signed (default: 1; with --series those of the next
+    /// 90 days)
+    #[arg(long, value_name = "N", requires = "when", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub times: Option<u8>,
-    /// Only windows of the rules from this day on; weeks and days are counted from it (default: now)
-    #[arg(long, value_name = "DATE", requires = "window")]
+    /// Only windows of the rules or of the calendar from this day on; weeks and days of rules are counted from it (default: now)
+    #[arg(long, value_name = "DATE", requires = "when")]
     pub first: Option<String>,
     /// Make a change of its own for each of the windows, as occurrences of this series; those that are there already are
     /// not made again
-    #[arg(long, value_name = "NAME", requires = "window", conflicts_with_all = ["revise", "not_after", "missed"])]
+    #[arg(long, value_name = "NAME", requires = "when", conflicts_with_all = ["revise", "not_after", "missed"])]
     pub series: Option<SeriesName>,
     /// With --series: each is submitted by itself so long before its window; hosts plan then
     #[arg(long, value_name = "TIME", requires = "series", default_value = "3d")]

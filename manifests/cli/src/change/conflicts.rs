@@ -51,6 +51,7 @@ fn lines(found: &[Conflict], lang: Lang, zone: &TimeZone) -> String {
         let word = match conflict.kind {
             ConflictKind::Closed => Word::ConflictClosed,
             ConflictKind::Blackout => Word::ConflictBlackout,
+            ConflictKind::OutsideWindow => Word::ConflictOutside,
             ConflictKind::Warning => Word::ConflictWarning,
             ConflictKind::SameHosts => Word::ConflictSameHosts,
             ConflictKind::Related => Word::ConflictRelated,
@@ -86,7 +87,11 @@ mod tests {
             blocks: kind == ConflictKind::SameHosts,
         };
         assert_eq!(lines(&[], Lang::En, &zone), "");
-        let found = [conflict(ConflictKind::Closed, "year-end"), conflict(ConflictKind::SameHosts, "C-8")];
+        let found = [
+            conflict(ConflictKind::Closed, "year-end"),
+            conflict(ConflictKind::OutsideWindow, "nights, weekends"),
+            conflict(ConflictKind::SameHosts, "C-8"),
+        ];
         let told = lines(&found, Lang::En, &zone);
         assert!(
             told.contains("  CLOSED by the blackout year-end: nothing of the windows is left (Closing"),
@@ -96,6 +101,7 @@ mod tests {
             told.contains("    Sat 2026-11-21 02:00 +01:00 .. Sat 2026-11-21 03:00 +01:00, hosts: 3\n"),
             "{told}"
         );
+        assert!(told.contains("  outside of the maintenance windows of nights, weekends ("), "{told}");
         assert!(told.contains("  C-8 may run on the same hosts at the same time"), "{told}");
         assert_eq!(told.matches("the policy lets nobody approve the change").count(), 1, "{told}");
         assert!(!told.contains('\u{1b}'), "a title steers the terminal");

@@ -30,6 +30,7 @@ mod unseen;
 pub mod wait;
 pub mod watch;
 mod waves;
+mod when;
 pub mod why;
 
 pub use hosts::{find as find_host, pairs};

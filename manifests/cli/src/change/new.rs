@@ -7,23 +7,24 @@ use super::params::{self, Used};
 use super::record::{Kind, kind_of};
 use super::series;
 use super::waves;
+use super::when;
 use crate::error::{Context as _, Done, Failure};
+use crate::lang::Lang;
 use crate::profile::KeyUse;
 use crate::session::Session;
 use crate::trust::Site;
-use crate::window::{self, every};
+use crate::window;
 use crate::written::{self, Written};
 use crate::{term, text};
 use shared::admit::{Verified, check_author};
 use shared::change::{Change, ChangeType, ManifestUse, Missed, PlanBinding, Reboot, Target, UndoPlan, Wave};
 use shared::envelope::Envelope;
 use shared::ids::{AgentId, ChangeId, ManifestName, ModelName, Team};
-use shared::limits;
 use shared::manifest::Manifest;
 use shared::statement::Statement;
 use shared::strict::Map;
 use shared::time::{Interval, Timestamp};
-use shared::windows::{Phrase, WindowRule};
+use shared::windows::WindowRule;
 use shared::wire::HostLine;
 use std::collections::BTreeMap;
 
@@ -42,12 +43,12 @@ pub fn run(session: &Session, args: &NewArgs) -> Done {
     }
     let (hosts, targets) = targets(session, args, old)?;
     let names = hosts.iter().map(|host| (host.agent, text::clean(&host.hostname))).collect();
-    let (intervals, window_rules) = windows(session, args, old)?;
+    let (intervals, window_rules) = when::windows(session, args, old)?;
     let parts = Parts {
         manifests: manifests(session, &site, args, old, &hosts)?,
         waves: waves::waves(session, args, old, &hosts, &targets)?,
-        not_after: not_after(session, args, old, &intervals)?,
-        correct_until: correct_until(session, args, old)?,
+        not_after: when::not_after(session, args, old, &intervals)?,
+        correct_until: when::correct_until(session, args, old)?,
         targets,
         intervals,
         window_rules,
@@ -215,11 +216,7 @@ fn send(
     }
     out.push_str(&format!("  hosts     {}: {}{more}\n", body.targets.len(), hosts.join(", ")));
     for interval in &body.intervals {
-        let [from, until] = [interval.from, interval.until].map(|at| window::local(at, &zone));
-        out.push_str(&format!(
-            "  window    {from} .. {until}  ({} .. {} UTC)\n",
-            interval.from, interval.until
-        ));
+        out.push_str(&format!("  window    {}\n", window::told(Lang::En, *interval, &zone)));
     }
     let classes: Vec<_> = body.action_classes.iter().map(|class| class.as_str()).collect();
     out.push_str(&format!(
@@ -353,61 +350,4 @@ fn targets(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<(Vec
     }
     let chosen = choose(&session.api, &session.profile.config.site, &choice)?;
     Ok(chosen.into_iter().map(|c| (c.host, c.target)).unzip())
-}
-
-/// Single windows as they are given, or the next ones of rules.
-fn windows(
-    session: &Session,
-    args: &NewArgs,
-    old: Option<&Change>,
-) -> Done<(Vec<Interval>, Vec<WindowRule>)> {
-    let zone = args.zone.as_deref();
-    let rules = args.window.iter().filter(|text| Phrase::is_meant(text)).count();
-    if args.window.is_empty() {
-        let missing = || {
-            Failure::usage("--window is missing")
-                .remedy("give one like --window \"2026-11-21 02:00..+2h\" --zone Europe/Berlin")
-        };
-        let old = old.filter(|old| !old.intervals.is_empty()).ok_or_else(missing)?;
-        return Ok((old.intervals.clone(), old.window_rules.clone()));
-    }
-    if rules == 0 {
-        if args.times.is_some() || args.first.is_some() {
-            return Err(Failure::usage("--times and --first are for windows by rule")
-                .remedy("give a rule like --window \"every 2nd tuesday 22:00..+4h\", or leave them out"));
-        }
-        return Ok((window::windows(&args.window, &window::zone(zone)?, session.now)?, Vec::new()));
-    }
-    if rules < args.window.len() {
-        return Err(Failure::usage("windows are given by rules or one by one, not both")
-            .remedy("`assent window RULE` shows the windows of a rule"));
-    }
-    // A series has as many as a change can be made ahead for.
-    let times =
-        args.times.map_or(if args.series.is_some() { limits::CHANGE_INTERVALS } else { 1 }, usize::from);
-    let chosen = every::choose(&args.window, zone, args.first.as_deref(), times, session.now)?;
-    Ok((chosen.windows.iter().map(|one| one.interval).collect(), chosen.rules))
-}
-
-/// Until when hosts may correct; an earlier revision's word holds until its own time.
-fn correct_until(session: &Session, args: &NewArgs, old: Option<&Change>) -> Done<Option<Timestamp>> {
-    let zone = || window::zone(args.zone.as_deref());
-    match &args.correct_until {
-        Some(text) => window::end(text, &zone()?, session.now).map(Some),
-        None => Ok(old.and_then(|o| o.correct_until).filter(|end| *end > session.now)),
-    }
-}
-
-/// A new window also moves the end, unless the author says otherwise.
-fn not_after(
-    session: &Session,
-    args: &NewArgs,
-    old: Option<&Change>,
-    intervals: &[Interval],
-) -> Done<Timestamp> {
-    match (&args.not_after, old) {
-        (Some(text), _) => window::time(text, &window::zone(args.zone.as_deref())?, session.now),
-        (None, Some(old)) if args.window.is_empty() => Ok(old.not_after),
-        (None, _) => Ok(intervals.last().map_or(session.now, |interval| interval.until)),
-    }
 }

@@ -1,6 +1,6 @@
 //! Windows that come again: rules as people say them, the next of their windows, and what the clocks do to them.
 
-use super::{local_in, time, zone};
+use super::{time, told as told_in, zone};
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::{Lang, Word};
 use crate::term;
@@ -120,7 +120,6 @@ pub fn told(rule: &WindowRule) -> String {
 /// Local time, UTC, and what the clocks do.
 pub fn line(window: &Occurrence, lang: Lang, zone: &TimeZone) -> String {
     let Interval { from, until } = window.interval;
-    let [local_from, local_until] = [from, until].map(|at| local_in(lang, at, zone));
     let clocks = match window.clocks {
         Clocks::Quiet => String::new(),
         Clocks::StartSkipped => format!("  ({})", lang.fill(Word::ClocksSkip, &clock(window))),
@@ -130,7 +129,7 @@ pub fn line(window: &Occurrence, lang: Lang, zone: &TimeZone) -> String {
             format!("  ({})", lang.fill(Word::ClocksDuring, &length))
         }
     };
-    format!("{local_from} .. {local_until}  ({from} .. {until} UTC){clocks}")
+    format!("{}{clocks}", told_in(lang, window.interval, zone))
 }
 
 fn clock(window: &Occurrence) -> String {

@@ -4,6 +4,7 @@
 //! defined and shown.
 
 pub mod every;
+pub mod kept;
 
 use crate::error::{Context as _, Done, Failure};
 use crate::lang::Lang;
@@ -145,6 +146,12 @@ pub fn local_in(lang: Lang, at: Timestamp, zone: &TimeZone) -> String {
         }
     };
     format!("{day} {}", local.strftime("%Y-%m-%d %H:%M %:z"))
+}
+
+/// A time as people of that zone read it, and in UTC.
+pub fn told(lang: Lang, time: Interval, zone: &TimeZone) -> String {
+    let [from, until] = [time.from, time.until].map(|at| local_in(lang, at, zone));
+    format!("{from} .. {until}  ({} .. {} UTC)", time.from, time.until)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use shared::ids::PersonId;
 use shared::strict;
 use shared::time::Timestamp;
 use shared::windows::{CalendarName, ZoneName};
-use shared::wire::{AcceptCalendar, Calendar, PutCalendar, PutSubscription, Subscription, WaitingCalendar};
+use shared::wire::{
+    AcceptCalendar, Calendar, CalendarMode, PutCalendar, PutSubscription, Subscription, WaitingCalendar,
+};
 use std::collections::BTreeMap;
 
 diesel::table! {
@@ -352,7 +354,7 @@ fn record_new(tx: &mut Conn, row: &Row, new: &New, now: Timestamp) -> Result<(),
         // Nothing that could be closed, before and now.
         _ => is_empty(found) && compare(old.as_ref(), found, now)?.of == 0,
     };
-    let waits = !same && compare(old.as_ref(), found, now)?.need_a_word();
+    let waits = !same && needs_a_word(old.as_ref(), found, now)?;
     if !same && !waits {
         let reason = one_line(&format!("read from {}", model::shown(&row.url)));
         append(tx, &name, found, (&reason, &row.person()?), now)?;
@@ -371,6 +373,15 @@ fn record_new(tx: &mut Conn, row: &Row, new: &New, now: Timestamp) -> Result<(),
         table::last_modified.eq(&new.last_modified),
     );
     Ok(diesel::update(table::table.find(row.id)).set(noted).execute(tx).map(drop)?)
+}
+
+/// Whether what was read is dangerous: closed times would be open, or where the times are windows, there would be no calendar any more
+/// that changes could lie outside of. Windows that vanish or move are no danger: changes outside of them are shown.
+fn needs_a_word(old: Option<&Calendar>, found: &Calendar, now: Timestamp) -> Result<bool, Error> {
+    match found.mode {
+        CalendarMode::Window => Ok(is_empty(found) && old.is_some()),
+        CalendarMode::Hard | CalendarMode::Warn => Ok(compare(old, found, now)?.need_a_word()),
+    }
 }
 
 fn is_empty(calendar: &Calendar) -> bool {

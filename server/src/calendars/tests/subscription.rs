@@ -281,6 +281,31 @@ async fn what_would_open_closed_times_waits_for_a_persons_word() {
     }
 }
 
+/// Of a calendar of windows nothing is opened by what vanishes: it is followed, but for its end, after which nothing would be outside.
+#[actix_web::test]
+async fn windows_that_vanish_are_followed_and_a_calendar_of_them_ends_by_a_persons_word() {
+    for world in worlds().await {
+        let receiver = Receiver::plain().await;
+        let mut put = wish(&receiver.url);
+        put["calendar"]["mode"] = "window".into();
+        world.good("PUT", SUBSCRIPTION, put).await;
+        read_next(&world, &receiver, &[(50, 52), (60, 62), (70, 72)]).await;
+        assert_eq!(told(&world).await.blackouts, [], "{}: hosts are not told", world.engine);
+        let shown = read_next(&world, &receiver, &[(80, 82)]).await;
+        assert_eq!(upcoming(&shown), hours(&[(80, 82)]), "{}", world.engine);
+        assert!(shown["subscription"]["waiting"].is_null());
+        let shown = read_next(&world, &receiver, &[]).await;
+        assert_eq!(upcoming(&shown), hours(&[(80, 82)]), "{}: it goes on", world.engine);
+        let waiting = &shown["subscription"]["waiting"];
+        assert_eq!((&waiting["of"], &waiting["lost"]), (&json!(1), &json!(1)), "{waiting}");
+        let accept = json!({ "sha256": waiting["sha256"], "reason": "there are none any more" });
+        let done = world.good("POST", ACCEPT, accept).await;
+        assert!(done["history"][0]["calendar"].is_null(), "{done}");
+        let shown = read_next(&world, &receiver, &[(90, 92)]).await;
+        assert_eq!(upcoming(&shown), hours(&[(90, 92)]), "{}: it begins again", world.engine);
+    }
+}
+
 #[actix_web::test]
 async fn two_nodes_read_once_and_what_a_dead_one_took_is_read_by_the_other() {
     for world in worlds().await {

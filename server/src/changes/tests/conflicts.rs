@@ -106,6 +106,83 @@ async fn relations_and_short_budgets_get_in_the_way_too() {
     }
 }
 
+/// Calendars of windows: each host is meant to be changed in the times of all those that it is in, and elsewhere is a conflict.
+#[actix_web::test]
+async fn windows_outside_of_those_of_calendars_get_in_the_way() {
+    for mut world in World::each(1, 3).await {
+        let base = world.publish("base", "1.0.0").await;
+        let agents = [0, 1, 2].map(|n: usize| world.hosts[n].agent());
+        let meant = |hosts: &[usize], times: &[Interval]| {
+            let mut put = calendar("window", times);
+            put["calendar"]["hosts"] = json!(hosts.iter().map(|n| agents[*n]).collect::<Vec<_>>());
+            put
+        };
+        let of = world
+            .in_review(&base, |change| {
+                change.intervals = vec![hours(1, 3), hours(25, 27)];
+                change.not_after = hours(25, 27).until;
+            })
+            .await;
+        let emergency = world
+            .in_review(&base, |change| {
+                change.change_type = ChangeType::Emergency;
+                change.intervals = vec![hours(40, 41)];
+                change.not_after = hours(40, 41).until;
+            })
+            .await;
+        let found = async |of: &Reviewed| -> Vec<Conflict> {
+            serde_json::from_value(world.good("GET", &format!("/v1/changes/{}/conflicts", of.id), ()).await)
+                .unwrap()
+        };
+        let told = async |of: &Reviewed| -> Vec<(String, Interval, u32)> {
+            let all = found(of).await;
+            assert!(all.iter().all(|found| found.kind == ConflictKind::OutsideWindow && !found.blocks));
+            all.into_iter().map(|found| (found.with, found.at, found.hosts)).collect()
+        };
+        assert_eq!(told(&of).await, [], "{}: there is no such calendar", world.engine);
+        world.good("PUT", "/v1/calendars/nights", meant(&[0, 1], &[hours(0, 4)])).await;
+        assert_eq!(told(&of).await, [("nights".into(), hours(25, 27), 2)], "{}", world.engine);
+        assert_eq!(told(&emergency).await, [], "the calendar is about normal changes");
+        // A host that is in two calendars may be changed in both; what touches is one time.
+        world
+            .good("PUT", "/v1/calendars/days", meant(&[1, 2], &[hours(0, 2), hours(2, 3), hours(25, 26)]))
+            .await;
+        assert_eq!(
+            told(&of).await,
+            [
+                ("days".into(), hours(26, 27), 1),
+                ("days, nights".into(), hours(26, 27), 1),
+                ("nights".into(), hours(25, 27), 1)
+            ],
+            "{}",
+            world.engine
+        );
+        // What is over counts no more, and hosts are told of nothing.
+        world.clock.set(hours(27, 28).from);
+        assert_eq!(told(&of).await, [], "{}", world.engine);
+        world.clock.set(hours(0, 1).from);
+        crate::changes::control(&world.node.db, &world.node.repository, world.now()).await.unwrap();
+        assert_eq!(world.file(&shared::tuf::TargetName::Control).await, None, "{}", world.engine);
+        // Where the policy says so it keeps the change from being approved, but for hosts that are in no calendar.
+        let block = [ConflictKind::OutsideWindow].into();
+        govern(&world, 2, Some(ConflictRules { block, except: [].into() })).await;
+        world.good("PUT", "/v1/calendars/days", json!({ "after": 1, "reason": "over" })).await;
+        assert!(found(&of).await.iter().all(|found| found.blocks && found.with == "nights"));
+        let to = format!("/v1/changes/{}/approvals", of.id);
+        let yes = world.approving(&of, "peer", Decision::Approve);
+        let (status, problem) = world.call("POST", &to, &yes).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("change.conflict")), "{problem}");
+        let mut some = world.approval(&of, "peer", Decision::Approve);
+        some.agents = Some(vec![agents[2]]);
+        let some = Statement::sign(some, &key(approver("peer"))).envelope;
+        world.good("POST", &to, Approve { plan_set: of.plan_set(), approval: some }).await;
+        let mut wider = meant(&[0, 1], &[hours(0, 4), hours(24, 28)]);
+        wider["after"] = json!(1);
+        world.good("PUT", "/v1/calendars/nights", wider).await;
+        world.good("POST", &to, &yes).await;
+    }
+}
+
 /// The next edition of the policy, with these rules for conflicts.
 async fn govern(world: &World, version: u64, conflicts: Option<ConflictRules>) {
     let policy = strict::to_json(&Policy { conflicts, ..super::world::policy(&world.site, version, 1) });

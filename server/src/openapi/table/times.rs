@@ -198,7 +198,7 @@ pub(super) const SCHEDULE: &[Route] = &[
         ("GET", "/v1/free-times"),
         "listFreeTimes",
         may::<Read>(),
-        "Lists times in which no blackout closes hosts and no open change is planned on them.",
+        "Lists times in which no blackout closes hosts and no open change is planned on them, within the windows of calendars that they are in.",
     )
     .query::<schedule::Asked>()
     .answers(&[answer(200, "the times", json::<wire::FreeTimes>())])

@@ -105,9 +105,9 @@ impl Client {
         labels: &[(String, String)],
         hosts: &[String],
         search: Option<&str>,
-        span: Interval,
+        (span, anywhere): (Interval, bool),
     ) -> Done<FreeTimes> {
-        let mut path = format!("/v1/free-times?from={}&until={}", span.from, span.until);
+        let mut path = format!("/v1/free-times?from={}&until={}&anywhere={anywhere}", span.from, span.until);
         for (name, value) in labels {
             path.push_str(&format!("&label={}", escape(&format!("{name}={value}"))));
         }
