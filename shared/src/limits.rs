@@ -26,6 +26,8 @@ pub const ZONE_BYTES: usize = 64;
 pub const RULE_EXCEPTIONS: usize = 500;
 /// One window of a rule, in seconds: a week. What takes longer is not a window but a period.
 pub const WINDOW_SECONDS: u32 = 7 * 86_400;
+/// What ends sooner is running out: the occurrences of a series, the times of a calendar.
+pub const HORIZON_SECS: i64 = 30 * 86_400;
 /// Days between creation of a change and its end.
 pub const CHANGE_DAYS: i64 = 90;
 /// Findings that one retroactive change accepts: their digests and hosts are about 600 KiB of an envelope, and people can

@@ -2,10 +2,10 @@
 //! machines or reasons: whoever may read those reads them at the server.
 
 use crate::digest::{Digest, hex};
-use crate::ids::{AgentId, ChangeId, PersonId, SiteId};
+use crate::ids::{AgentId, ChangeId, PersonId, SeriesName, SiteId};
 use crate::strict;
 use crate::time::Timestamp;
-use crate::windows::CalendarName;
+use crate::windows::{CalendarName, Differs};
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -55,8 +55,14 @@ kinds! {
     ReviewOverdue "review.overdue",
     /// A subscribed calendar could not be read for long.
     CalendarOld "calendar.old",
-    /// What was read from an address would open closed times, and waits for a word.
+    /// What was read from an address would open closed times or end windows, and waits for a word.
     CalendarWaits "calendar.waits",
+    /// The last time of a calendar is near.
+    CalendarEnds "calendar.ends",
+    /// The last occurrence of a series is near.
+    SeriesEnds "series.ends",
+    /// The time zone database gives other windows by the rules behind a change than those that are signed.
+    WindowsDiffer "change.windows_differ",
     FindingOpened "finding.opened",
     HostJoined "host.joined",
     /// The server gives it no new work until somebody enables it again.
@@ -118,6 +124,12 @@ pub struct About {
     /// Name of a calendar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarName>,
+    /// Name of a series; the change is its last occurrence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
+    /// The windows that are signed, and those that their rules give by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Differs>,
     /// Kind of an alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,

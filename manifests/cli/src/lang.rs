@@ -264,6 +264,11 @@ words! {
     CalendarReadSoon: "it is read within a minute; see `assent calendar show {}`", "er wird innerhalb einer Minute gelesen; siehe `assent calendar show {}`";
     CalendarUnsubscribed: "{} is not read any more and stays as it is; `assent calendar end` ends it", "{} wird nicht mehr gelesen und bleibt, wie er ist; `assent calendar end` beendet ihn";
     NoCalendars: "no calendars: nothing is held but by the windows of changes", "keine Kalender: nur die Wartungsfenster der Änderungen halten etwas zurück";
+    LiesOutside: "outside of maintenance windows", "außerhalb der Wartungsfenster";
+    WindowsMoved: "windows by rule have moved", "Fenster nach Regel haben sich verschoben";
+    EndIsNear: "runs out", "läuft aus";
+    SeriesGoesOn: "the series {} runs out: run the command again that made it, or let it end", "die Serie {} läuft aus: den Befehl erneut ausführen, der sie angelegt hat, oder sie enden lassen";
+    CalendarGoesOn: "the calendar {} runs out: give it further times with `assent calendar set` or `import`, or end it with `assent calendar end`", "der Kalender {} läuft aus: weitere Zeiten mit `assent calendar set` oder `import` eintragen oder ihn mit `assent calendar end` beenden";
     HeadsOfInbox: "CHANGE|WHAT|UNTIL|TITLE", "ÄNDERUNG|WAS|BIS|TITEL";
     NothingWaits: "nothing waits for you", "nichts wartet auf Sie";
     ApprovalMissing: "your approval is missing", "Ihre Genehmigung fehlt";

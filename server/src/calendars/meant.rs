@@ -1,18 +1,23 @@
 //! Calendars of windows: when hosts are meant to be changed. What lies elsewhere is a conflict; no host is told.
 
-use super::between;
+use super::{entry, store};
+use crate::fleet::Chosen;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
-use shared::change::ChangeType;
+use shared::change::{Change, ChangeType};
+use shared::conflict::first_outside;
 use shared::ids::AgentId;
-use shared::time::Interval;
+use shared::time::{Interval, Timestamp};
 use shared::windows::Blackout;
 use shared::wire::CalendarMode;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// All calendars of windows, each with when it was last changed.
+pub struct Meant(Vec<(Timestamp, Blackout)>);
+
 /// Hosts that are meant to be changed in the times of the same calendars.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meant {
+pub struct Together {
     /// The names of the calendars.
     pub calendars: Vec<String>,
     /// Of all of them.
@@ -20,39 +25,60 @@ pub struct Meant {
     pub hosts: BTreeSet<AgentId>,
     /// Of all of them together; they may overlap.
     pub intervals: Vec<Interval>,
+    /// When one of them was last changed.
+    pub changed: Timestamp,
 }
 
-/// When these hosts are meant to be changed by changes of this type; nothing of hosts that lie in the reach of no such calendar.
-pub fn meant(
-    tx: &mut Conn,
-    (of, hosts): (ChangeType, &BTreeSet<AgentId>),
-    span: Interval,
-) -> Result<Vec<Meant>, Error> {
-    let mut all = between(tx, CalendarMode::Window, span)?;
-    all.retain(|calendar| calendar.holds.contains(&of));
-    Ok(grouped(&all, hosts))
-}
-
-fn grouped(calendars: &[Blackout], hosts: &BTreeSet<AgentId>) -> Vec<Meant> {
-    let mut groups: BTreeMap<Vec<usize>, BTreeSet<AgentId>> = BTreeMap::new();
-    for host in hosts {
-        let reaches = |(_, calendar): &(usize, &Blackout)| {
-            calendar.agents.as_ref().is_none_or(|agents| agents.contains(host))
-        };
-        let own: Vec<usize> = calendars.iter().enumerate().filter(reaches).map(|(place, _)| place).collect();
-        if !own.is_empty() {
-            groups.entry(own).or_default().insert(*host);
+impl Meant {
+    /// With their times that touch `span`.
+    pub fn of(tx: &mut Conn, span: Interval) -> Result<Self, Error> {
+        let (mut all, mut chosen) = (Vec::new(), Chosen::default());
+        for (name, step) in store::list(tx)? {
+            if let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == CalendarMode::Window) {
+                all.push((step.at, entry(tx, &mut chosen, (name, calendar), span)?));
+            }
         }
+        Ok(Self(all))
     }
-    let group = |(places, hosts): (Vec<usize>, BTreeSet<AgentId>)| {
-        let own: Vec<&Blackout> = places.iter().filter_map(|place| calendars.get(*place)).collect();
-        let titles: Vec<&str> = own.iter().map(|calendar| calendar.title.as_str()).collect();
-        Meant {
-            calendars: own.iter().map(|calendar| calendar.name.to_string()).collect(),
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When these hosts are meant to be changed by changes of this type; nothing of hosts that lie in the reach of no calendar.
+    pub fn for_hosts(&self, of: ChangeType, hosts: &BTreeSet<AgentId>) -> Vec<Together> {
+        let mut groups: BTreeMap<Vec<usize>, BTreeSet<AgentId>> = BTreeMap::new();
+        for host in hosts {
+            let reaches = |(_, (_, calendar)): &(usize, &(Timestamp, Blackout))| {
+                let is_in = calendar.agents.as_ref().is_none_or(|agents| agents.contains(host));
+                is_in && calendar.holds.contains(&of)
+            };
+            let own: Vec<usize> = self.0.iter().enumerate().filter(reaches).map(|(place, _)| place).collect();
+            if !own.is_empty() {
+                groups.entry(own).or_default().insert(*host);
+            }
+        }
+        groups.into_iter().map(|(places, hosts)| self.together(&places, hosts)).collect()
+    }
+
+    fn together(&self, places: &[usize], hosts: BTreeSet<AgentId>) -> Together {
+        let own: Vec<&(Timestamp, Blackout)> = places.iter().filter_map(|place| self.0.get(*place)).collect();
+        let titles: Vec<&str> = own.iter().map(|(_, calendar)| calendar.title.as_str()).collect();
+        Together {
+            calendars: own.iter().map(|(_, calendar)| calendar.name.to_string()).collect(),
             title: titles.join("; "),
             hosts,
-            intervals: own.iter().flat_map(|calendar| calendar.intervals.iter().copied()).collect(),
+            intervals: own.iter().flat_map(|(_, calendar)| calendar.intervals.iter().copied()).collect(),
+            changed: own.iter().map(|(at, _)| *at).max().unwrap_or_default(),
         }
-    };
-    groups.into_iter().map(group).collect()
+    }
+
+    /// The windows of a change from `now` on that lie outside, each with whose they are outside of: the first part of it.
+    pub fn outside(&self, change: &Change, now: Timestamp) -> Vec<(Interval, Together)> {
+        let hosts = change.targets.iter().map(|target| target.agent).collect();
+        let groups = self.for_hosts(change.change_type, &hosts).into_iter();
+        groups
+            .filter_map(|group| Some((first_outside(change.usable(), &group.intervals, now)?, group)))
+            .collect()
+    }
 }

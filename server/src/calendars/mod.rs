@@ -4,23 +4,28 @@
 //! anything: the hard ones get into the control file, which can only stop.
 
 mod api;
+mod horizon;
 mod meant;
 mod model;
 mod store;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use api::people;
-pub use meant::{Meant, meant};
+pub use horizon::{RunsOut, running_out};
+pub use meant::Meant;
+pub use model::zone;
 pub use subscription::{Worry, jobs, worries};
+pub use told::{Told, told};
 
 use crate::fleet::Chosen;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
 use shared::time::{Interval, Timestamp};
-use shared::windows::Blackout;
-use shared::wire::CalendarMode;
+use shared::windows::{Blackout, CalendarName};
+use shared::wire::{Calendar, CalendarMode};
 
 /// How far ahead hosts are told. They start nothing without contact for much longer than the policy's grace, so this is far
 /// enough, and the file stays small.
@@ -40,10 +45,20 @@ pub fn between(tx: &mut Conn, mode: CalendarMode, span: Interval) -> Result<Vec<
     let mut found = Vec::new();
     let mut chosen = Chosen::default();
     for (name, step) in store::list(tx)? {
-        let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == mode) else { continue };
-        let intervals = model::times(&calendar, span)?;
-        let agents = chosen.of(tx, &calendar)?;
-        found.push(Blackout { name, title: calendar.title, agents, holds: calendar.holds, intervals });
+        if let Some(calendar) = step.calendar.filter(|calendar| calendar.mode == mode) {
+            found.push(entry(tx, &mut chosen, (name, calendar), span)?);
+        }
     }
     Ok(found)
+}
+
+fn entry(
+    tx: &mut Conn,
+    chosen: &mut Chosen,
+    (name, calendar): (CalendarName, Calendar),
+    span: Interval,
+) -> Result<Blackout, Error> {
+    let intervals = model::times(&calendar, span)?;
+    let agents = chosen.of(tx, &calendar)?;
+    Ok(Blackout { name, title: calendar.title, agents, holds: calendar.holds, intervals })
 }

@@ -98,7 +98,8 @@ pub(super) fn bad(why: String) -> Refusal {
     Refusal::unprocessable("calendar.bad").with("why", why)
 }
 
-pub(super) fn zone(name: &ZoneName) -> Option<TimeZone> {
+/// The zone as the database of this machine knows it: the system's, or else the one that comes with the program.
+pub fn zone(name: &ZoneName) -> Option<TimeZone> {
     TimeZone::get(name.as_str()).ok()
 }
 
@@ -113,16 +114,48 @@ pub(super) fn ahead(now: Timestamp) -> Interval {
 /// A rule that was good when it was stored gives no times any more: the zone is gone from the database of this machine.
 pub(super) fn times(calendar: &Calendar, span: Interval) -> Result<Vec<Interval>, Error> {
     let mut found = calendar.times.clone();
+    found.retain(|time| time.meets(&span));
     for rule in &calendar.rules {
-        let damaged = |why: String| Error::fault(format!("working out the rule {}", rule.rrule), why);
-        let zone = zone(&rule.zone).ok_or_else(|| damaged(format!("{} is not known here", rule.zone)))?;
-        // One that began before may still be open.
-        let from = span.from.plus(-rule.longest_s());
-        let windows = rule.occurrences(&zone, from, OCCURRENCES).map_err(|why| damaged(why.to_string()))?;
-        found.extend(windows.into_iter().map(|window| window.interval));
+        found.extend(of_rule(rule, span)?);
     }
-    found.retain(|time| time.until > span.from && time.from < span.until);
     found.sort_by_key(|time| (time.from, time.until));
     found.dedup();
     Ok(found)
+}
+
+/// The times of one rule that touch `span`, ascending.
+///
+/// # Errors
+/// As of all.
+pub(super) fn of_rule(rule: &WindowRule, span: Interval) -> Result<Vec<Interval>, Error> {
+    // One that began before may still be open.
+    let from = span.from.plus(-rule.longest_s());
+    let windows = rule.occurrences(&known(rule)?, from, OCCURRENCES).map_err(|why| damaged(rule, why))?;
+    let all = windows.into_iter().map(|window| window.interval);
+    Ok(all.filter(|time| time.meets(&span)).collect())
+}
+
+fn damaged(rule: &WindowRule, why: impl ToString) -> Error {
+    Error::fault(format!("working out the rule {}", rule.rrule), why.to_string())
+}
+
+fn known(rule: &WindowRule) -> Result<TimeZone, Error> {
+    zone(&rule.zone).ok_or_else(|| damaged(rule, format!("{} is not known here", rule.zone)))
+}
+
+/// When the last time of a calendar ends; `None` of one that goes on for ever.
+///
+/// # Errors
+/// As of its times.
+pub(super) fn last_end(calendar: &Calendar) -> Result<Option<Timestamp>, Error> {
+    let mut last = calendar.times.iter().map(|time| time.until).max();
+    for rule in &calendar.rules {
+        let Some(end) = rule.last else { return Ok(None) };
+        let wall = known(rule)?.to_ambiguous_timestamp(end.civil()).compatible();
+        let end = Timestamp(wall.map_err(|why| damaged(rule, why))?.as_second());
+        // Whatever comes again does so within a year or so.
+        let span = Interval { from: end.plus(-AHEAD_SECS), until: end.plus(rule.longest_s() + 1) };
+        last = last.max(of_rule(rule, span)?.last().map(|time| time.until));
+    }
+    Ok(last)
 }

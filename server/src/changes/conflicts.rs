@@ -13,7 +13,7 @@ use crate::kernel::error::{Error, Refusal};
 use crate::manifests;
 use shared::budgets::BudgetNotice;
 use shared::change::Change;
-use shared::conflict::{Conflict, ConflictKind, first_outside};
+use shared::conflict::{Conflict, ConflictKind};
 use shared::ids::{AgentId, ChangeId};
 use shared::lifecycle::State;
 use shared::policy::Policy;
@@ -74,8 +74,11 @@ fn of(tx: &mut Conn, policy: &Policy, mut change: Change, now: Timestamp) -> Res
         let hard = mode == CalendarMode::Hard;
         found.extend(with_calendars(&change, hard, &calendars::between(tx, mode, span)?));
     }
-    let meant = calendars::meant(tx, (change.change_type, &hosts_of(&change)), span)?;
-    found.extend(meant.iter().filter_map(|meant| outside(&change, meant, now)));
+    let outside = Meant::of(tx, span)?.outside(&change, now);
+    found.extend(outside.iter().map(|(at, of)| {
+        let with = (of.calendars.join(", "), of.title.as_str());
+        conflict(ConflictKind::OutsideWindow, with, *at, &of.hosts)
+    }));
     let budgets = Standing::of(tx, now)?;
     found.extend(budgets.budgets().filter_map(|(notice, budget)| with_budget(&change, notice, budget)));
     let blocks = |found: &mut Vec<Conflict>| {
@@ -162,13 +165,6 @@ fn with_calendars(change: &Change, hard: bool, calendars: &[Blackout]) -> Vec<Co
         found.push(conflict(kind, (&calendar.name, &calendar.title), at, &held));
     }
     found
-}
-
-/// The conflict with the calendars in whose times these hosts are meant to be changed.
-fn outside(change: &Change, meant: &Meant, now: Timestamp) -> Option<Conflict> {
-    let at = first_outside(change.usable(), &meant.intervals, now)?;
-    let with = (meant.calendars.join(", "), meant.title.as_str());
-    Some(conflict(ConflictKind::OutsideWindow, with, at, &meant.hosts))
 }
 
 /// Conflicts with another change that is not over and may run at the same time: on some of the same hosts, or on others of

@@ -4,6 +4,7 @@
 
 use super::db::Conn;
 use super::error::Error;
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,8 @@ diesel::table! {
         content -> Nullable<Text>,
     }
 }
+
+diesel::alias!(document_revision as newer: Newer);
 
 /// Revisions that are shown of one document.
 const HISTORY: i64 = 100;
@@ -63,14 +66,12 @@ pub fn list<N: FromStr, T: DeserializeOwned>(
     tx: &mut Conn,
     kind: &str,
 ) -> Result<Vec<(N, Revision<T>)>, Error> {
-    let rows = document_revision::table.filter(document_revision::kind.eq(kind));
-    let rows = rows.order((document_revision::name, document_revision::revision.desc()));
-    let mut newest: Vec<Row> = Vec::new();
-    for row in rows.select(COLUMNS).load::<Row>(tx)? {
-        if newest.last().is_none_or(|last| last.0 != row.0) {
-            newest.push(row);
-        }
-    }
+    let of_same = newer.field(document_revision::kind).eq(document_revision::kind);
+    let of_same = of_same.and(newer.field(document_revision::name).eq(document_revision::name));
+    let later =
+        newer.filter(of_same.and(newer.field(document_revision::revision).gt(document_revision::revision)));
+    let newest = document_revision::table.filter(document_revision::kind.eq(kind)).filter(not(exists(later)));
+    let newest: Vec<Row> = newest.order(document_revision::name).select(COLUMNS).load(tx)?;
     newest.into_iter().map(|row| read(kind, row)).collect()
 }
 

@@ -3,6 +3,7 @@
 use super::post::{Post, Undelivered};
 use super::waiting::waiting;
 use super::{day, store};
+use crate::calendars;
 use crate::kernel::config::Config;
 use crate::kernel::db::Db;
 use crate::kernel::error::Error;
@@ -10,12 +11,15 @@ use crate::kernel::i18n::Language;
 use crate::kernel::outbox::Message;
 use crate::people;
 use shared::ids::PersonId;
-use shared::time::Timestamp;
+use shared::time::{Interval, Timestamp};
 use shared::visible;
+use shared::windows::{Differs, ZoneName};
 use shared::wire::{InboxItem, InboxKind};
 
 /// Items in one letter; the rest is a number.
 const SHOWN: usize = 50;
+/// Windows that are shown of one change, old and new ones each.
+const WINDOWS: usize = 8;
 /// Characters of a title.
 const TITLE: usize = 120;
 
@@ -110,16 +114,46 @@ fn line(item: &InboxItem, language: Language) -> String {
     let hosts = item.hosts.unwrap_or_default().to_string();
     let with = [("at", item.due.to_string()), ("hosts", hosts)];
     let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &with);
-    let (change, calendar) = (&item.change, &item.calendar);
-    let change = change.as_ref().map(ToString::to_string);
-    let subject = change.or_else(|| calendar.as_ref().map(ToString::to_string)).unwrap_or_default();
-    let command = match item.kind {
+    let series = item.series.as_ref().map(ToString::to_string);
+    let change = item.change.as_ref().map(ToString::to_string);
+    let calendar = item.calendar.as_ref().map(ToString::to_string);
+    let subject = series.or(change).or(calendar).unwrap_or_default();
+    let windows = item.windows.as_ref().map(|windows| difference(windows, item.zone.as_ref()));
+    let (windows, command) = (windows.unwrap_or_default(), command(item, &subject));
+    format!("  {subject}{number}{urgent}: {title}\n    {due}\n{windows}    {command}\n")
+}
+
+fn command(item: &InboxItem, subject: &str) -> String {
+    match item.kind {
         InboxKind::Approve => format!("assent approve {subject}"),
         InboxKind::Review => format!("assent change close {subject}"),
         InboxKind::Objection => format!("assent change notes {subject}"),
         InboxKind::Departed => format!("assent waiting {subject}"),
-        InboxKind::Expired => format!("assent change show {subject}"),
-        InboxKind::CalendarOld | InboxKind::CalendarWaits => format!("assent calendar show {subject}"),
+        InboxKind::Expired | InboxKind::OutsideWindow => format!("assent change show {subject}"),
+        InboxKind::WindowsDiffer => format!("assent change new --revise {subject} --window-anew"),
+        InboxKind::SeriesEnds => {
+            let last = item.change.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("assent change new --series {subject} --like {last} --window …")
+        }
+        InboxKind::CalendarOld | InboxKind::CalendarWaits | InboxKind::CalendarEnds => {
+            format!("assent calendar show {subject}")
+        }
+    }
+}
+
+/// One line for each window that was signed and that the rules give no more, and for each that they give now; in UTC and by the
+/// clocks of their zone.
+fn difference(windows: &Differs, zone: Option<&ZoneName>) -> String {
+    let zone = zone.and_then(calendars::zone);
+    let local = |at: Timestamp| {
+        let at = jiff::Timestamp::from_second(at.0).ok()?;
+        Some(at.to_zoned(zone.clone()?).strftime("%Y-%m-%d %H:%M %:z").to_string())
     };
-    format!("  {subject}{number}{urgent}: {title}\n    {due}\n    {command}\n")
+    let line = |sign: &str, time: &Interval| {
+        let there = local(time.from).zip(local(time.until));
+        let there = there.map(|(from, until)| format!(" ({from} .. {until})")).unwrap_or_default();
+        format!("    {sign} {} .. {}{there}\n", time.from, time.until)
+    };
+    let signed = windows.signed.iter().take(WINDOWS).map(|time| line("-", time));
+    signed.chain(windows.now.iter().take(WINDOWS).map(|time| line("+", time))).collect()
 }

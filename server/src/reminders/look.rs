@@ -34,6 +34,7 @@ pub(super) async fn look(db: &Db, mails: bool, now: Timestamp) -> Result<(), Err
 
 /// The moments at which news remind of an item, by a name of each.
 fn moments(item: &InboxItem) -> Vec<(NewsKind, &'static str, Timestamp)> {
+    let at_once = |kind| vec![(kind, "told", Timestamp::default())];
     match item.kind {
         // The change's own news say so.
         InboxKind::Expired => Vec::new(),
@@ -43,6 +44,11 @@ fn moments(item: &InboxItem) -> Vec<(NewsKind, &'static str, Timestamp)> {
         InboxKind::Review => vec![(NewsKind::ReviewOverdue, "overdue", item.due)],
         InboxKind::CalendarOld => vec![(NewsKind::CalendarOld, "told", item.due)],
         InboxKind::CalendarWaits => vec![(NewsKind::CalendarWaits, "told", item.due)],
+        InboxKind::CalendarEnds => at_once(NewsKind::CalendarEnds),
+        InboxKind::SeriesEnds => at_once(NewsKind::SeriesEnds),
+        InboxKind::WindowsDiffer => at_once(NewsKind::WindowsDiffer),
+        // Where changes should lie is for people here.
+        InboxKind::OutsideWindow => Vec::new(),
         InboxKind::Approve => {
             let start = item.starts.map(|at| (NewsKind::ApprovalReminder, "start", at.plus(-AHEAD_SECS)));
             let end = (NewsKind::ApprovalReminder, "end", item.due.plus(-AHEAD_SECS));
@@ -68,6 +74,8 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
                 register: item.register.clone(),
                 revision: item.revision,
                 calendar: item.calendar.clone(),
+                series: item.series.clone(),
+                windows: item.windows.clone(),
                 due: Some(item.due),
                 asked: persons.clone(),
                 ..About::default()
@@ -78,8 +86,8 @@ fn tell(tx: &mut Conn, all: &Waiting, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether there is something that is told each day, or that was not told yet: of a calendar, and of hosts of one class that
-/// refuse a change, people hear once.
+/// Whether there is something that is told each day, or that was not told yet: of a calendar, of windows and series, and of hosts of
+/// one class that refuse a change, people hear once.
 fn is_to_be_told(
     tx: &mut Conn,
     person: &PersonId,
@@ -89,7 +97,13 @@ fn is_to_be_told(
     let mut told = false;
     for item in items {
         told |= match item.kind {
-            InboxKind::CalendarOld | InboxKind::CalendarWaits | InboxKind::Departed => {
+            InboxKind::CalendarOld
+            | InboxKind::CalendarWaits
+            | InboxKind::CalendarEnds
+            | InboxKind::SeriesEnds
+            | InboxKind::WindowsDiffer
+            | InboxKind::OutsideWindow
+            | InboxKind::Departed => {
                 let key = format!("mail {} {} {person}", item.kind.as_str(), item.subject());
                 store::record_said(tx, &key, now)?
             }

@@ -1,9 +1,9 @@
-//! The schedule as an iCalendar file (RFC 5545, RFC 7986): windows of changes and blackouts, each a plain event in UTC.
+//! The schedule as an iCalendar file (RFC 5545, RFC 7986): windows of changes and times of calendars, each a plain event in UTC.
 //!
 //! No rules in it: calendars expand them differently, and what counts are the signed windows. What was withdrawn or moved away
 //! stays as a cancelled event, because calendars keep what they have once seen.
 
-use crate::calendars;
+use crate::calendars::{self, Told};
 use crate::changes::{self, Scheduled};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -12,15 +12,12 @@ use icalendar::{Calendar, Component, Event, Property};
 use shared::ids::SiteId;
 use shared::lifecycle::{Outcome, State};
 use shared::time::{Interval, Timestamp};
-use shared::windows::Blackout;
 use shared::wire::CalendarMode;
 
 /// What is over stays for so long.
 const BACK_SECS: i64 = 60 * 86_400;
-/// How far blackouts are shown.
+/// How far calendars are shown.
 const AHEAD_SECS: i64 = 400 * 86_400;
-/// Blackouts of one calendar in the file.
-const MOST: usize = 400;
 
 /// The whole file. The same schedule gives the same bytes.
 pub(super) fn render(
@@ -44,11 +41,9 @@ pub(super) fn render(
     // The same for the whole day, as in the control file.
     let from = Timestamp(now.0.div_euclid(86_400) * 86_400);
     let span = Interval { from, until: from.plus(AHEAD_SECS) };
-    for (mode, word) in [(CalendarMode::Hard, "feed.blackout"), (CalendarMode::Warn, "feed.warning")] {
-        for blackout in calendars::between(tx, mode, span)? {
-            for event in of_blackout(&blackout, site, language.text(word)) {
-                calendar.push(event);
-            }
+    for told in calendars::told(tx, span)? {
+        for event in of_calendar(&told, site, language) {
+            calendar.push(event);
         }
     }
     Ok(calendar.done().to_string())
@@ -88,13 +83,23 @@ fn of_change(scheduled: &Scheduled, site: &SiteId, language: Language) -> Vec<Ev
     now.chain(gone).enumerate().map(told).collect()
 }
 
-fn of_blackout(blackout: &Blackout, site: &SiteId, word: &str) -> Vec<Event> {
-    let told = |time: &Interval| {
-        let uid = format!("{}-{}@{site}", blackout.name, utc(time.from));
-        let mut event = event(&uid, time.from, *time, &format!("{word}: {}", blackout.title));
+/// Times that a calendar has lost stay as cancelled events until they would be over.
+fn of_calendar(told: &Told, site: &SiteId, language: Language) -> Vec<Event> {
+    let word = match told.mode {
+        CalendarMode::Hard => "feed.blackout",
+        CalendarMode::Warn => "feed.warning",
+        CalendarMode::Window => "feed.window",
+    };
+    let summary = format!("{}: {}", language.text(word), told.title);
+    let there = told.times.iter().map(|time| (time, "CONFIRMED"));
+    let gone = told.gone.iter().map(|time| (time, "CANCELLED"));
+    let event = |(time, status): (&Interval, &str)| {
+        let uid = format!("{}-{}@{site}", told.name, utc(time.from));
+        let mut event = event(&uid, told.at, *time, &summary);
+        event.add_property("SEQUENCE", told.revision.to_string()).add_property("STATUS", status);
         // It takes nobody's time.
         event.add_property("TRANSP", "TRANSPARENT");
         event.done()
     };
-    blackout.intervals.iter().take(MOST).map(told).collect()
+    there.chain(gone).map(event).collect()
 }

@@ -1,7 +1,7 @@
 //! Brings changes and calendars together, and keeps the addresses of feeds.
 
 use crate::budgets::Standing;
-use crate::calendars;
+use crate::calendars::{self, Meant};
 use crate::changes;
 use crate::each;
 use crate::fleet::{self, Chosen, Scope};
@@ -93,7 +93,7 @@ pub(super) fn free(
     let mut free = span.without(taken(tx, &agents, span)?);
     let mut within = BTreeSet::new();
     if !wanted.anywhere {
-        for meant in calendars::meant(tx, (ChangeType::Normal, &agents), span)? {
+        for meant in Meant::of(tx, span)?.for_hosts(ChangeType::Normal, &agents) {
             // What is left without everything outside lies inside.
             let inside = |time: Interval| time.without(time.without(meant.intervals.iter().copied()));
             free = free.into_iter().flat_map(inside).collect();

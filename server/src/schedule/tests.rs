@@ -161,6 +161,72 @@ async fn the_feed_shows_windows_and_blackouts_and_cancels_what_calendars_have_se
     }
 }
 
+/// Times that a calendar loses are cancelled under the name that programs know, until they would be over.
+#[actix_web::test]
+async fn times_that_a_calendar_loses_are_cancelled_and_never_vanish() {
+    for world in World::each(1, 0).await {
+        let put = async |after: u32, times: &[Interval], rules: Value| {
+            let mut put = calendar("window", times);
+            put["after"] = json!(after);
+            put["calendar"]["rules"] = rules;
+            world.good("PUT", "/v1/calendars/nights", put).await;
+        };
+        // By hour of the start: what the feed says of it, and of which revision.
+        let told = async || -> BTreeMap<i64, (String, String)> {
+            let events = feed(&world).await.into_values().map(|event| {
+                let of = |key: &str| event[key].clone();
+                let uid = of("UID");
+                assert!(uid.starts_with(&format!("nights-{}@", of("DTSTART"))), "{event:?}");
+                assert_eq!(event["SUMMARY"], "Maintenance window: closing of the books");
+                let hour = (0..9_999).find(|hour| {
+                    hours(*hour, 0).from.to_string().replace(['-', ':'], "") == event["DTSTART"]
+                });
+                (hour.unwrap(), (of("STATUS"), of("SEQUENCE")))
+            });
+            events.collect()
+        };
+        let says = |hour: i64, status: &str, sequence: &str| (hour, (status.to_owned(), sequence.to_owned()));
+        put(0, &[hours(1, 2), hours(5, 6), hours(7, 8), hours(7, 9)], json!([])).await;
+        let first = [says(1, "CONFIRMED", "1"), says(5, "CONFIRMED", "1"), says(7, "CONFIRMED", "1")];
+        assert_eq!(told().await, BTreeMap::from(first), "{}", world.engine);
+        // One was over before it was left out, one is longer, and one is gone.
+        world.clock.set(hours(3, 4).from);
+        put(1, &[hours(5, 8)], json!([])).await;
+        let second = [says(5, "CONFIRMED", "2"), says(7, "CANCELLED", "2")];
+        assert_eq!(told().await, BTreeMap::from(second), "{}", world.engine);
+        world.good("PUT", "/v1/calendars/nights", json!({ "after": 2, "reason": "over" })).await;
+        let ended = [says(5, "CANCELLED", "3"), says(7, "CANCELLED", "3")];
+        assert_eq!(told().await, BTreeMap::from(ended), "{}", world.engine);
+        // 08:00 of each day; then one of them is left out.
+        let rule = |except: Value| {
+            json!([{
+                "rrule": "FREQ=DAILY;INTERVAL=99", "first": "2027-01-16T08:00", "end": { "after_s": 60 },
+                "zone": "UTC", "except": except, "last": "2027-10-01T00:00",
+            }])
+        };
+        put(3, &[hours(7, 8)], rule(json!([]))).await;
+        let again = [
+            says(5, "CANCELLED", "4"),
+            says(7, "CONFIRMED", "4"),
+            says(24, "CONFIRMED", "4"),
+            says(100 * 24, "CONFIRMED", "4"),
+            says(199 * 24, "CONFIRMED", "4"),
+        ];
+        assert_eq!(told().await, BTreeMap::from(again), "{}", world.engine);
+        put(4, &[hours(7, 8)], rule(json!(["2027-01-16T08:00"]))).await;
+        let told_now = told().await;
+        assert_eq!(told_now[&24], ("CANCELLED".into(), "5".into()), "{}", world.engine);
+        assert_eq!(told_now[&(100 * 24)], ("CONFIRMED".into(), "5".into()), "{}", world.engine);
+        world.clock.set(hours(48, 49).from);
+        assert_eq!(
+            told().await.keys().copied().collect::<Vec<_>>(),
+            [100 * 24, 199 * 24],
+            "{}",
+            world.engine
+        );
+    }
+}
+
 #[actix_web::test]
 async fn a_feed_is_read_by_whoever_has_its_secret_until_it_ends() {
     for world in World::each(1, 1).await {

@@ -1,9 +1,10 @@
 //! What waits for a person, and where mail about it goes.
 
 use crate::digest::Digest;
-use crate::ids::{ChangeId, PersonId};
+use crate::ids::{ChangeId, PersonId, SeriesName};
+use crate::strict;
 use crate::time::Timestamp;
-use crate::windows::CalendarName;
+use crate::windows::{CalendarName, Differs, ZoneName};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,8 +23,16 @@ pub enum InboxKind {
     Departed,
     /// A calendar that the person has subscribed to was not read for long.
     CalendarOld,
-    /// What was read for it would open closed times, and waits for a word.
+    /// What was read for it would open closed times or end its windows, and waits for a word.
     CalendarWaits,
+    /// Windows of the person's own change lie outside of those of a calendar that was changed since.
+    OutsideWindow,
+    /// The rules behind the windows of the person's own change give others by now.
+    WindowsDiffer,
+    /// The last occurrence of a series is near, and the person made it.
+    SeriesEnds,
+    /// The last time of a calendar is near, and the person changed it last.
+    CalendarEnds,
 }
 
 impl InboxKind {
@@ -33,8 +42,12 @@ impl InboxKind {
         Self::Objection,
         Self::Departed,
         Self::Expired,
+        Self::WindowsDiffer,
+        Self::OutsideWindow,
+        Self::SeriesEnds,
         Self::CalendarOld,
         Self::CalendarWaits,
+        Self::CalendarEnds,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -46,6 +59,10 @@ impl InboxKind {
             Self::Expired => "expired",
             Self::CalendarOld => "calendar_old",
             Self::CalendarWaits => "calendar_waits",
+            Self::OutsideWindow => "outside_window",
+            Self::WindowsDiffer => "windows_differ",
+            Self::SeriesEnds => "series_ends",
+            Self::CalendarEnds => "calendar_ends",
         }
     }
 }
@@ -62,6 +79,9 @@ pub struct InboxItem {
     pub revision: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarName>,
+    /// The series whose occurrences end; the change is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
     /// Its number of the year.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<String>,
@@ -74,7 +94,14 @@ pub struct InboxItem {
     /// How many hosts of that class do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<u32>,
-    /// Until when it is of use, when it ended, or since when somebody objects, hosts refuse, or a calendar is old or waits.
+    /// The windows that are signed, and those that their rules give by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Differs>,
+    /// The zone of these rules; of several the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneName>,
+    /// Until when it is of use, when it ended or ends, since when somebody objects, hosts refuse, or a calendar is old or waits, or the
+    /// first moment outside.
     pub due: Timestamp,
     /// When hosts could begin next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,9 +111,25 @@ pub struct InboxItem {
 impl InboxItem {
     /// About neither a change nor a calendar yet, and not urgent.
     pub fn new(kind: InboxKind, title: String, due: Timestamp) -> Self {
-        let (change, revision, calendar, register, class, hosts, starts) = Default::default();
+        let (change, revision, calendar, series, register) = Default::default();
+        let (class, hosts, windows, zone, starts) = Default::default();
         let urgent = false;
-        Self { kind, change, revision, calendar, register, title, urgent, class, hosts, due, starts }
+        Self {
+            kind,
+            change,
+            revision,
+            calendar,
+            series,
+            register,
+            title,
+            urgent,
+            class,
+            hosts,
+            windows,
+            zone,
+            due,
+            starts,
+        }
     }
 
     /// An emergency that the person's word is missing for.
@@ -94,17 +137,20 @@ impl InboxItem {
         self.urgent && self.kind == InboxKind::Approve
     }
 
-    /// What it is about, with what tells it from another time: `C-7 2` with the class of hosts if it is about one, or
-    /// `freeze` and since when.
+    /// What it is about, with what tells it from another time: `C-7 2`, with the class of hosts or the new windows if it is about
+    /// them, or `freeze` and since or until when.
     pub fn subject(&self) -> String {
-        match (&self.change, &self.calendar) {
-            (Some(change), _) if self.class.is_some() => {
-                let class = self.class.map(|class| class.hex()).unwrap_or_default();
-                format!("{change} {} {class}", self.revision.unwrap_or_default())
-            }
-            (Some(change), _) => format!("{change} {}", self.revision.unwrap_or_default()),
-            (None, Some(calendar)) => format!("{calendar} {}", self.due),
-            (None, None) => self.due.to_string(),
+        let (revision, due) = (self.revision.unwrap_or_default(), self.due);
+        let about = match (&self.series, &self.change, &self.calendar) {
+            (Some(series), ..) => format!("{series} {due}"),
+            (None, Some(change), _) => format!("{change} {revision}"),
+            (None, None, Some(calendar)) => format!("{calendar} {due}"),
+            (None, None, None) => due.to_string(),
+        };
+        match (&self.class, &self.windows) {
+            (Some(class), _) => format!("{about} {}", class.hex()),
+            (None, Some(windows)) => format!("{about} {}", Digest::of(&strict::to_json(windows)).hex()),
+            (None, None) => about,
         }
     }
 }

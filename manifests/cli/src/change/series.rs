@@ -18,9 +18,6 @@ use shared::limits;
 use shared::time::{Interval, Timestamp};
 use shared::wire::{ChangeLine, SubmitLater};
 
-/// A series whose last occurrence ends in less than that is running out.
-const RUNS_OUT_S: i64 = 30 * 86_400;
-
 /// Makes the occurrences that are not there yet, one for each window.
 pub(super) fn make(
     session: &Session,
@@ -138,7 +135,7 @@ pub fn list(session: &Session, json: bool) -> Done {
     let (zone, lang) = (window::zone(None)?, session.lang);
     let mut rows = vec![lang.heads(Word::HeadsOfSeries)];
     rows.extend(lines.iter().map(|line| {
-        let runs_out = line.last_end < session.now.plus(RUNS_OUT_S);
+        let runs_out = line.last_end < session.now.plus(limits::HORIZON_SECS);
         let runs_out = if runs_out { format!(" ({})", lang.word(Word::RunsOut)) } else { String::new() };
         let end = format!("{}{runs_out}", window::local_in(lang, line.last_end, &zone));
         let (open, all) = (line.open.to_string(), line.all.to_string());

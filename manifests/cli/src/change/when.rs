@@ -2,16 +2,15 @@
 
 use super::args::NewArgs;
 use crate::error::{Context as _, Done, Failure};
-use crate::lang::{Lang, Word};
+use crate::lang::Word;
 use crate::session::Session;
 use crate::term;
 use crate::window::kept::{self, Wish};
 use crate::window::{self, every};
-use jiff::tz::TimeZone;
 use shared::change::Change;
 use shared::limits;
 use shared::time::{Interval, Timestamp};
-use shared::windows::{CalendarName, Differs, Phrase, WindowRule};
+use shared::windows::{CalendarName, Phrase, WindowRule};
 
 /// Windows, and the rules that all of them came of.
 type Windows = (Vec<Interval>, Vec<WindowRule>);
@@ -90,20 +89,12 @@ fn anew(session: &Session, args: &NewArgs, old: &Change) -> Done<Windows> {
         .why("the time zone database of this machine says of them what it said when they were signed")
         .remedy("give other windows with --window, or update the time zone database of this machine"));
     };
-    term::note(&difference(session.lang, &differs, &window::zone(args.zone.as_deref())?));
+    term::note(&window::difference(session.lang, &differs, &window::zone(args.zone.as_deref())?));
     let mut intervals = old.intervals.clone();
     intervals.retain(|time| !differs.signed.contains(time));
     intervals.extend(&differs.now);
     intervals.sort_by_key(|time| time.from);
     Ok((intervals, old.window_rules.clone()))
-}
-
-/// One line for each window that goes or comes, as in a diff.
-fn difference(lang: Lang, differs: &Differs, zone: &TimeZone) -> String {
-    let lines = |sign: &str, times: &[Interval]| -> String {
-        times.iter().map(|time| format!("{sign} {}\n", window::told(lang, *time, zone))).collect()
-    };
-    format!("{}{}", lines("-", &differs.signed), lines("+", &differs.now))
 }
 
 /// Until when hosts may correct; an earlier revision's word holds until its own time.

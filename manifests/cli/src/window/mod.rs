@@ -11,6 +11,7 @@ use crate::lang::Lang;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use shared::time::{Interval, Timestamp};
+use shared::windows::Differs;
 
 /// The zone by name, or this machine's.
 pub fn zone(name: Option<&str>) -> Done<TimeZone> {
@@ -152,6 +153,14 @@ pub fn local_in(lang: Lang, at: Timestamp, zone: &TimeZone) -> String {
 pub fn told(lang: Lang, time: Interval, zone: &TimeZone) -> String {
     let [from, until] = [time.from, time.until].map(|at| local_in(lang, at, zone));
     format!("{from} .. {until}  ({} .. {} UTC)", time.from, time.until)
+}
+
+/// One line for each signed window that its rule gives no more, and for each that it gives now, as in a diff.
+pub fn difference(lang: Lang, differs: &Differs, zone: &TimeZone) -> String {
+    let lines = |sign: &str, times: &[Interval]| -> String {
+        times.iter().map(|time| format!("  {sign} {}\n", told(lang, *time, zone))).collect()
+    };
+    format!("{}{}", lines("-", &differs.signed), lines("+", &differs.now))
 }
 
 #[cfg(test)]

@@ -336,6 +336,10 @@ pub(super) fn list_series(tx: &mut Conn) -> QueryResult<Vec<Series>> {
     rows.select(columns).order(change::series).load(tx)
 }
 
+pub(super) fn find_numbered(tx: &mut Conn, number: i64) -> QueryResult<Option<Row>> {
+    change::table.filter(change::number.eq(number)).first(tx).optional()
+}
+
 /// Titles by number.
 pub(super) fn titles(tx: &mut Conn, numbers: &[i64]) -> QueryResult<std::collections::HashMap<i64, String>> {
     let mut titles = std::collections::HashMap::new();

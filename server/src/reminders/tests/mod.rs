@@ -1,6 +1,7 @@
 //! Reminders on both databases, with a real mail server on loopback.
 
 mod smtp;
+mod time;
 
 use super::look::look;
 use super::{TOPIC, send};
@@ -82,6 +83,9 @@ async fn told(world: &World) -> Vec<News> {
         NewsKind::ChangeRefused,
         NewsKind::CalendarOld,
         NewsKind::CalendarWaits,
+        NewsKind::CalendarEnds,
+        NewsKind::SeriesEnds,
+        NewsKind::WindowsDiffer,
     ];
     all.filter(|news| own.contains(&news.kind)).collect()
 }
@@ -453,7 +457,11 @@ async fn of_a_calendar_that_is_old_or_waits_its_subscriber_hears_once() {
             text.contains("freeze: Office freeze") && text.contains("assent calendar show freeze"),
             "{text}"
         );
-        assert!(!text.contains("secret") && letter.data.contains("a subscribed calendar"), "{}", letter.data);
+        assert!(
+            !text.contains("secret") && letter.data.contains("a calendar needs somebody"),
+            "{}",
+            letter.data
+        );
         // It goes on to be old, and nobody hears of it again.
         let (news, letters) = turns(3).await;
         assert_eq!((news.len(), letters.len()), (0, 0), "{}", world.engine);
