@@ -3,7 +3,7 @@
 //! `C1`, `C2`, … stand for changes in the order in which a scenario names them. A step that must be refused is
 //! written as `refused "TEXT" STEP`, and one that must print something as `says "TEXT" STEP`. `prints STEP` has the whole output
 //! as its block, with `TIME` and `ID` in the place of what differs from run to run. `file NAME` writes a file of the person from its
-//! block; `@NAME` is its path. `THIS-YEAR` is the period of the current year.
+//! block; `@NAME` is its path. `THIS-YEAR` is the period of the current year. `zone NAME as OTHER` gives a zone the clocks of another one.
 
 use crate::apt::{Package, Repository};
 use crate::check;
@@ -156,6 +156,10 @@ impl Run<'_> {
                 Ok(())
             }
             ["server", what] => self.server(what),
+            ["zone", name, "as", other] => {
+                self.world.set_zone(name, other);
+                Ok(())
+            }
             ["write", host, path, text] => self.write(host, path, text),
             ["remove", host, path] => self.remove(host, path),
             ["install", host, ref packages @ ..] => self.install(host, packages),

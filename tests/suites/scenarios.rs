@@ -27,6 +27,7 @@ scenarios! {
     a_failing_health_check_takes_everything_back = "failing-health.txt",
     nothing_starts_outside_its_window = "windows.txt",
     nothing_starts_in_a_blackout = "blackouts.txt",
+    windows_that_a_law_has_moved_are_signed_anew = "zones.txt",
     windows_are_taken_from_a_calendar_and_elsewhere_is_a_conflict = "maintenance.txt",
     a_freeze_from_a_subscribed_calendar_holds_until_somebody_says_otherwise = "subscribed.txt",
     whatever_stops_a_change_stops_it_on_the_host = "stops.txt",

@@ -28,6 +28,15 @@ use tempfile::TempDir;
 
 /// Shifts the clock of all our programs, in seconds.
 pub const CLOCK: &str = "ASSENT_TEST_CLOCK_OFFSET_SECS";
+/// In the directory of a world: its own database of time zones.
+const ZONES: &str = "zoneinfo";
+
+/// A program looks there for zones, where there are some.
+fn use_zones(command: &mut Command, zones: &Path) {
+    if zones.is_dir() {
+        command.env("TZDIR", zones);
+    }
+}
 const PASSPHRASE: &str = "correct horse battery";
 
 /// Which database a world has.
@@ -186,6 +195,7 @@ impl World {
     pub fn command(&self, site: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(programs::own("assent"));
         command.env(CLOCK, self.offset.to_string()).env("LC_ALL", "C.UTF-8").current_dir(self.dir.path());
+        use_zones(&mut command, &self.path(ZONES));
         command.arg("--site").arg(site).arg("--passphrase-file").arg(self.path("passphrase"));
         command.args(["--lang", "en"]).args(args);
         command

@@ -1,6 +1,6 @@
 //! Server processes: start, wait, stop, kill.
 
-use super::{CLOCK, World};
+use super::{CLOCK, World, ZONES, use_zones};
 use crate::http::{Client, Message};
 use crate::programs::{self, Said};
 use std::fs::File;
@@ -16,12 +16,15 @@ pub struct Node {
     pub people: u16,
     pub agents: u16,
     log: PathBuf,
+    /// Where its time zones are, if the world has made some.
+    zones: PathBuf,
     process: Option<Child>,
 }
 
 impl Node {
     pub fn new(number: usize, config: PathBuf, people: u16, agents: u16, dir: &Path) -> Self {
-        Self { number, config, people, agents, log: dir.join(format!("server-{number}.log")), process: None }
+        let (log, zones) = (dir.join(format!("server-{number}.log")), dir.join(ZONES));
+        Self { number, config, people, agents, log, zones, process: None }
     }
 
     pub fn migrate(&self) {
@@ -42,6 +45,7 @@ impl Node {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(programs::own("assent-server"));
         command.args(["run", "--config"]).arg(&self.config).env(CLOCK, offset.to_string());
+        use_zones(&mut command, &self.zones);
         command.env("RUST_LOG", "warn,server=info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
         let people = Client::new(SocketAddr::from(([127, 0, 0, 1], self.people)), ca, None);
@@ -129,6 +133,17 @@ impl World {
 
     pub fn kill_server(&mut self) {
         self.nodes.iter_mut().for_each(Node::kill);
+    }
+
+    /// From now on server and command have a time zone database in which this zone has the clocks of another one; one that is
+    /// another one's itself has its own again.
+    pub fn set_zone(&mut self, name: &str, clocks_of: &str) {
+        let place = self.path(ZONES).join(name);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let from = Path::new("/usr/share/zoneinfo").join(clocks_of);
+        std::fs::copy(&from, place).unwrap_or_else(|why| panic!("{}: {why}; install tzdata", from.display()));
+        self.stop_server();
+        self.start_server();
     }
 
     /// The server may call these networks, once it starts again.
