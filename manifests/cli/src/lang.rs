@@ -115,7 +115,7 @@ words! {
     WindowsUnsigned: "not signed: {}", "nicht signiert: {}";
     WindowsGone: "signed, but by no rule: {}", "signiert, aber nach keiner Regel: {}";
     WindowsAnew: "the signed ones count; sign new ones with `assent change new --revise {} --window-anew`", "es gelten die signierten; neue signiert `assent change new --revise {} --window-anew`";
-    WindowsOfCalendar: "windows of the calendar and its revision, {}:", "Wartungsfenster des Kalenders und seiner Revision, {}:";
+    WindowsOfCalendar: "windows of the calendar {}:", "Wartungsfenster des Kalenders {}:";
     ClocksSkip: "{} does not exist that day", "{} gibt es an diesem Tag nicht";
     ClocksTwice: "{} comes twice that day: the first counts", "{} kommt an diesem Tag zweimal: das erste gilt";
     ClocksDuring: "the clocks change meanwhile: it lasts {}", "währenddessen wird die Uhr umgestellt: es dauert {}";

@@ -1,6 +1,6 @@
 //! Calendars of windows: when hosts are meant to be changed. What lies elsewhere is a conflict; no host is told.
 
-use super::{entry, store};
+use super::{entry, model, store};
 use crate::fleet::Chosen;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Error;
@@ -8,7 +8,7 @@ use shared::change::{Change, ChangeType};
 use shared::conflict::first_outside;
 use shared::ids::AgentId;
 use shared::time::{Interval, Timestamp};
-use shared::windows::Blackout;
+use shared::windows::{Blackout, CalendarName};
 use shared::wire::CalendarMode;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,7 @@ pub struct Meant(Vec<(Timestamp, Blackout)>);
 /// Hosts that are meant to be changed in the times of the same calendars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Together {
-    /// The names of the calendars.
-    pub calendars: Vec<String>,
+    pub calendars: Vec<CalendarName>,
     /// Of all of them.
     pub title: String,
     pub hosts: BTreeSet<AgentId>,
@@ -65,7 +64,7 @@ impl Meant {
         let own: Vec<&(Timestamp, Blackout)> = places.iter().filter_map(|place| self.0.get(*place)).collect();
         let titles: Vec<&str> = own.iter().map(|(_, calendar)| calendar.title.as_str()).collect();
         Together {
-            calendars: own.iter().map(|(_, calendar)| calendar.name.to_string()).collect(),
+            calendars: own.iter().map(|(_, calendar)| calendar.name.clone()).collect(),
             title: titles.join("; "),
             hosts,
             intervals: own.iter().flat_map(|(_, calendar)| calendar.intervals.iter().copied()).collect(),
@@ -80,5 +79,26 @@ impl Meant {
         groups
             .filter_map(|group| Some((first_outside(change.usable(), &group.intervals, now)?, group)))
             .collect()
+    }
+}
+
+impl Together {
+    /// Whether these calendars have moved away from a change that lies outside of them now: it lay within when it was signed, or there
+    /// were none.
+    pub fn have_moved_from(&self, tx: &mut Conn, change: &Change, now: Timestamp) -> Result<bool, Error> {
+        if self.changed <= change.created {
+            return Ok(false);
+        }
+        let until = change.usable().map(|time| time.until).max().unwrap_or(now);
+        let (mut times, mut none) = (Vec::new(), true);
+        for name in &self.calendars {
+            let then = store::history(tx, name)?.into_iter().find(|step| step.at <= change.created);
+            let then = then.and_then(|step| step.calendar);
+            if let Some(calendar) = then.filter(|calendar| calendar.mode == CalendarMode::Window) {
+                times.extend(model::times(&calendar, Interval { from: now, until })?);
+                none = false;
+            }
+        }
+        Ok(none || first_outside(change.usable(), &times, now).is_none())
     }
 }

@@ -76,7 +76,8 @@ fn of(tx: &mut Conn, policy: &Policy, mut change: Change, now: Timestamp) -> Res
     }
     let outside = Meant::of(tx, span)?.outside(&change, now);
     found.extend(outside.iter().map(|(at, of)| {
-        let with = (of.calendars.join(", "), of.title.as_str());
+        let names: Vec<&str> = of.calendars.iter().map(|name| name.as_str()).collect();
+        let with = (names.join(", "), of.title.as_str());
         conflict(ConflictKind::OutsideWindow, with, *at, &of.hosts)
     }));
     let budgets = Standing::of(tx, now)?;

@@ -13,7 +13,7 @@ use shared::limits;
 use shared::time::{Interval, Timestamp};
 use shared::windows::{Differs, ZoneName};
 
-/// Changes that are not over and have windows that lie outside of those of calendars, because one of these was changed after the change
+/// Changes that are not over and have windows that lie outside of those of calendars, because these have moved away since the change
 /// was signed: each with the first part that does.
 pub fn list_astray(tx: &mut Conn, now: Timestamp) -> Result<Vec<(Row, Change, Interval)>, Error> {
     let meant = Meant::of(tx, Interval { from: now, until: now.plus(limits::CHANGE_DAYS * 86_400) })?;
@@ -23,11 +23,13 @@ pub fn list_astray(tx: &mut Conn, now: Timestamp) -> Result<Vec<(Row, Change, In
     }
     for row in view::list_open(tx)? {
         let change = view::revision(tx, &row)?.body;
-        let outside = meant.outside(&change, now).into_iter();
-        let since = outside.filter(|(_, of)| of.changed > change.created).map(|(at, _)| at);
-        if let Some(at) = since.min_by_key(|at| at.from) {
-            astray.push((row, change, at));
+        let mut left: Option<Interval> = None;
+        for (at, calendars) in meant.outside(&change, now) {
+            if left.is_none_or(|first| at.from < first.from) && calendars.have_moved_from(tx, &change, now)? {
+                left = Some(at);
+            }
         }
+        astray.extend(left.map(|at| (row, change, at)));
     }
     Ok(astray)
 }

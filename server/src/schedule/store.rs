@@ -97,7 +97,7 @@ pub(super) fn free(
             // What is left without everything outside lies inside.
             let inside = |time: Interval| time.without(time.without(meant.intervals.iter().copied()));
             free = free.into_iter().flat_map(inside).collect();
-            within.extend(meant.calendars);
+            within.extend(meant.calendars.iter().map(ToString::to_string));
         }
     }
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

@@ -70,7 +70,8 @@ fn of_calendar(session: &Session, args: &NewArgs, name: &CalendarName) -> Done<V
         term::note(&format!("note: {}\n", session.lang.fill(Word::CalendarIsOld, name.as_str())));
     }
     let revision = file.history.first().map_or(0, |step| step.revision);
-    let mut told = session.lang.fill(Word::WindowsOfCalendar, &format!("{name} ({revision})"));
+    let named = format!("{name} ({} {revision})", session.lang.word(Word::Revision));
+    let mut told = session.lang.fill(Word::WindowsOfCalendar, &named);
     for window in &chosen {
         told.push_str(&format!("\n  {}", window::told(session.lang, *window, &zone)));
     }
