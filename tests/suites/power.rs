@@ -3,13 +3,25 @@
 use super::{Site, outcome, status};
 use shared::receipt::{Receipt, StepStatus};
 use shared::statement::Statement;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tests::http::Message;
 use tests::machine::{Disk, on_own_ground};
+use tests::proxy::Delivery;
 use tests::world::NewChange;
 
 /// Leaves a line durably when it begins and then takes its time; the next try only leaves the line.
 fn slow(mark: &str) -> String {
     let mark = format!("/var/tmp/{mark}");
     format!("echo run >>{mark}; sync {mark}; [ $(wc -l <{mark}) -gt 1 ] || sleep 120")
+}
+
+/// Whether any process has the file open, of this machine or of one below it.
+fn is_open(path: &str) -> bool {
+    let listed =
+        |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let open = listed("/proc".into()).flat_map(|process| listed(process.join("fd")));
+    open.filter_map(|fd| fd.read_link().ok()).any(|file| file.ends_with(&path[1..]))
 }
 
 /// A file, a command, another file, and a check; each of the last three as a shell command.
@@ -146,6 +158,118 @@ impl Site {
     }
 }
 
+impl Site {
+    /// The command that joins is cut off when the server has taken the host in, and given again after the boot: the same
+    /// key has joined, once.
+    fn in_the_joining(&mut self) {
+        let known = |site: &Site| {
+            let all = site.world.assent(&["ci", "list", "--json"]).ok().out;
+            all.matches("\"agent\"").count()
+        };
+        let before = known(self);
+        self.machine.exec(&["systemctl", "stop", "assent-agent"]).ok();
+        self.machine.exec(&["sh", "-c", "mv /var/lib/assent /var/lib/assent.m1; sync"]).ok();
+        let order = self.world.assent(&["agent", "token", "--host-class", "production"]).ok().out;
+        let order = format!("{} --hostname m2", order.trim());
+        self.machine.exec(&["systemd-run", "--quiet", "sh", "-c", &order]).ok();
+        self.until("another host", || known(self) == before + 1);
+        self.cut();
+        let again = self.machine.exec(&["sh", "-c", &order]);
+        assert!(again.code == 0 || again.err.contains("already"), "{again}");
+        self.machine.nudge();
+        self.until("its own look at itself", || self.machine.exec(&["assent-agent", "status"]).code == 0);
+        assert_eq!(known(self), before + 1, "one more host");
+        self.machine.exec(&["systemctl", "stop", "assent-agent"]).ok();
+        let back = "rm -r /var/lib/assent && mv /var/lib/assent.m1 /var/lib/assent && sync";
+        self.machine.exec(&["sh", "-c", back]).ok();
+        self.machine.exec(&["systemctl", "start", "assent-agent"]).ok();
+    }
+
+    /// A plan is being made; nothing of it is signed yet.
+    fn in_the_planning(&mut self) {
+        self.machine.exec(&["sh", "-c", "truncate -s 768M /srv/large; sync /srv/large /srv"]).ok();
+        self.world
+            .publish("large", "1.0.0", "resources:\n  - file: {path: /srv/large, state: absent}\n")
+            .ok();
+        let id = self.world.draft(&NewChange { manifests: &["large@1.0.0"], ..NewChange::default() });
+        self.world.submit(&id);
+        self.machine.nudge();
+        self.until("a look at the file", || is_open("/srv/large"));
+        assert_eq!(self.world.change_file(&id).plans.len(), 0, "it takes longer than this");
+        self.cut();
+        self.machine.nudge();
+        self.until("a plan", || self.world.change_file(&id).plans.len() == 1);
+        assert!(self.has("/srv/large") && self.own_receipt(&id).is_none());
+        self.approve(&id);
+        let receipt = self.receipt(&id);
+        assert_eq!((outcome(&receipt), self.has("/srv/large")), ("applied", false), "{:#?}", receipt.body);
+    }
+
+    /// Half of an artifact is there, and the rest does not come before the power goes.
+    fn in_a_download(&mut self) {
+        let text = "one line of many\n".repeat(50_000);
+        let file = self.world.file("artifact", &text);
+        self.world.assent(&["artifact", "put", file.to_str().unwrap()]).ok();
+        let sha256 = shared::digest::Digest::of(text.as_bytes());
+        let body = format!(
+            "resources:\n  - file: {{path: /srv/fetched, artifact: {{sha256: {sha256}, length: {}}}}}\n",
+            text.len()
+        );
+        let id = self.request("fetched@1.0.0", &body);
+        let stall = |request: &Message| match request.path().starts_with("/agent/v1/artifacts/") {
+            true => Delivery::Stall,
+            false => Delivery::Whole,
+        };
+        let state = self.world.hosts["m1"].state();
+        // The relay speaks to the server as this host.
+        self.world.proxy.add_identity(state.join("tls.crt"), state.join("tls.key"));
+        self.world.relay(Arc::new(|request, ask| Some(ask(request))), Arc::new(stall));
+        self.approve(&id);
+        let part = state.join(format!("artifacts/{sha256}.part"));
+        self.until("half of it", || part.metadata().is_ok_and(|meta| meta.len() > 0));
+        self.cut();
+        self.world.proxy.through();
+        self.machine.nudge();
+        let receipt = self.receipt(&id);
+        assert_eq!(outcome(&receipt), "applied", "{:#?}", receipt.body);
+        assert_eq!(self.world.hosts["m1"].read("/srv/fetched").as_deref(), Some(text.as_str()));
+    }
+
+    /// Somebody has changed a file; the host is putting it back. It is the last phase: the host keeps the file so from
+    /// now on.
+    fn in_a_correction(&mut self) {
+        self.world.let_corrections_stand(240);
+        // Its checker takes its time when it is asked for the second time.
+        let mark = "/var/tmp/checked";
+        let check = format!("echo run >>{mark}; sync {mark}; [ $(wc -l <{mark}) -ne 2 ] || sleep 120");
+        let body = format!(
+            "on_drift: correct\nresources:\n  - file: {{path: /srv/kept, content: \"approved\\n\", validate: [/bin/sh, \
+             -c, {check:?}, sh, \"{{file}}\"]}}\n"
+        );
+        self.world.publish("kept", "1.0.0", &body).ok();
+        let more = &["--correct-until", "9d"];
+        let id = self.world.draft(&NewChange { manifests: &["kept@1.0.0"], more, ..NewChange::default() });
+        self.world.submit(&id);
+        self.machine.nudge();
+        self.until("a plan", || self.world.change_file(&id).plans.len() == 1);
+        self.approve(&id);
+        assert_eq!(outcome(&self.receipt(&id)), "applied");
+        self.machine.exec(&["sh", "-c", "echo somebody >/srv/kept; sync /srv/kept"]).ok();
+        self.until("the correction", || self.lines(mark) == 2);
+        self.cut();
+        let corrective = |site: &Site| -> Vec<String> {
+            let all = site.world.hosts["m1"].statements().receipts;
+            let mut all: Vec<_> =
+                all.into_values().filter(|receipt| receipt.body.corrects.is_some()).collect();
+            all.sort_by_key(|receipt| receipt.body.header.seq);
+            all.iter().map(|receipt| outcome(receipt).to_owned()).collect()
+        };
+        self.until("the second correction", || corrective(self).len() == 2);
+        assert_eq!(corrective(self), ["rolled_back", "applied"]);
+        assert_eq!((self.machine.ask(&["cat", "/srv/kept"]).as_str(), self.lines(mark)), ("approved", 3));
+    }
+}
+
 fn phases(disk: Disk, phases: &[fn(&mut Site)]) {
     on_own_ground(|ground| {
         let mut site = Site::new(ground, disk, &[]);
@@ -163,12 +287,16 @@ fn power_that_goes_in_any_phase_of_a_change_leaves_one_true_receipt() {
     phases(
         Disk::Own,
         &[
+            Site::in_the_joining,
+            Site::in_the_planning,
+            Site::in_a_download,
             Site::before_the_window,
             Site::in_a_step,
             Site::in_a_check,
             Site::in_the_undo,
             Site::with_a_spooled_receipt,
             Site::with_a_sent_receipt,
+            Site::in_a_correction,
         ],
     );
 }
