@@ -3,12 +3,13 @@
 
 use crate::overlay::Overlay;
 use crate::rivals::Rival;
-use crate::usage::{self, Cost};
-use crate::{Figures, made, middle_of, of_rival};
+use crate::usage;
+use crate::{Figures, made, middle, middle_of, of_rival, tick};
 use serde_json::json;
+use std::path::Path;
 use std::process::Command;
 use tests::apt::{Package, Repository};
-use tests::{Database, World, programs};
+use tests::{Database, Said, World, check, programs};
 
 const PACKAGES: usize = 100;
 const USERS: usize = 20;
@@ -43,7 +44,8 @@ fn resources() -> serde_json::Value {
 pub fn apart() {
     let unshare = ["--mount", "--propagation", "private"];
     let mut own = Command::new("unshare");
-    let status = own.args(unshare).arg(std::env::current_exe().unwrap()).arg("accounts").status().unwrap();
+    let status =
+        own.args(unshare).arg(std::env::current_exe().unwrap()).arg("accounts-apart").status().unwrap();
     assert!(status.success(), "{status}");
 }
 
@@ -51,7 +53,7 @@ pub fn apart() {
 pub fn compare() {
     let dir = tempfile::Builder::new().prefix("assent-bench-").tempdir().unwrap();
     let repository = repository();
-    let made = make(&repository);
+    let whole = whole(&repository);
     let machine = Overlay::new(dir.path());
     machine.use_only(&repository);
     let mut all = Vec::new();
@@ -63,7 +65,7 @@ pub fn compare() {
     if all.is_empty() {
         repair_by_hand(&machine);
     }
-    all.insert(0, agent(&machine, made));
+    all.splice(0..0, [whole, look(&machine)]);
     let least = machine.inside(&[
         "sh",
         "-c",
@@ -71,7 +73,7 @@ pub fn compare() {
     ]);
     let least = middle_of(5, || usage::run(&least).0);
     let what = format!("{PACKAGES} packages and {USERS} users");
-    all.iter().for_each(|one| one.print(&what, "dpkg-query", least, all[0].noop));
+    all.iter().for_each(|one| one.print(&what, "dpkg-query", least, all[1].noop));
 }
 
 fn is_right(machine: &Overlay) -> bool {
@@ -93,7 +95,8 @@ fn take_away(machine: &Overlay) {
     machine.sh(&format!("dpkg --purge {} >/dev/null; userdel {}", GONE[0], GONE[1]));
 }
 
-fn agent(machine: &Overlay, make: Cost) -> Figures {
+/// What it costs the agent to see how the machine is: it brings nothing back.
+fn look(machine: &Overlay) -> Figures {
     std::fs::copy(programs::own("assent-agent"), machine.path("/bench/assent-agent")).unwrap();
     machine.write("/etc/assent/host-class", "production\n");
     let manifest = json!({ "manifest": "bench", "version": "1.0.0", "resources": resources() });
@@ -107,7 +110,7 @@ fn agent(machine: &Overlay, make: Cost) -> Figures {
     let noop = middle_of(5, || found(true));
     take_away(machine);
     let drift = middle_of(5, || found(false));
-    Figures { name: "assent-agent", make: Some(make), noop, drift }
+    Figures { name: "assent-agent, only looking", make: None, noop, drift }
 }
 
 fn measure(rival: Rival, machine: &Overlay) -> Figures {
@@ -115,13 +118,38 @@ fn measure(rival: Rival, machine: &Overlay) -> Figures {
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     machine.sh(&format!("dpkg --purge {} >/dev/null 2>&1 || true", packages().join(" ")));
     machine.sh(&format!("for u in {}; do userdel $u 2>/dev/null || true; done", users().join(" ")));
-    of_rival(rival, &machine.inside(&command), || is_right(machine), || take_away(machine))
+    of_rival(rival, &machine.inside(&command), || is_right(machine), |_| take_away(machine))
 }
 
-/// An approved change that brings all of them to a root of its own.
-fn make(repository: &Repository) -> Cost {
+/// Approved changes that bring all of them to a root of its own, and what somebody took away there.
+fn whole(repository: &Repository) -> Figures {
     let mut world = World::new("bench agent_rivals", Database::Sqlite).unwrap();
     world.join_with_packages("a1", repository, &[]);
-    world.publish("accounts", "1.0.0", &format!("resources: {}\n", resources())).ok();
-    made(&mut world, "accounts@1.0.0")
+    let body = format!("resources: {}\n", resources());
+    world.publish("accounts", "1.0.0", &body).ok();
+    let make = made(&mut world, "a1", "accounts@1.0.0", &[]);
+    let root = world.hosts["a1"].root.clone();
+    let users = root.join("etc/passwd");
+    let is_there = |root: &Path| root.join(format!("var/lib/dpkg/info/{}.list", GONE[0])).exists();
+    assert!(is_there(&root));
+    let noop = middle_of(5, || tick(&world, "a1").0);
+    let drift = (1..=3).map(|round| {
+        let mut dpkg = Command::new("dpkg");
+        let own = ["--force-not-root", "--force-script-chrootless", "--purge", GONE[0]];
+        Said::of(dpkg.arg(format!("--root={}", root.display())).args(own)).ok();
+        let text = std::fs::read_to_string(&users).unwrap();
+        let left: Vec<&str> = text.lines().filter(|line| !line.starts_with(GONE[1])).collect();
+        std::fs::write(&users, left.join("\n") + "\n").unwrap();
+        check::accept(&mut world, "a1");
+        // It is found and told before anything is asked for.
+        tick(&world, "a1");
+        let version = format!("1.0.{round}");
+        world.publish("accounts", &version, &body).ok();
+        let cost = made(&mut world, "a1", &format!("accounts@{version}"), &[]);
+        let passwd = std::fs::read_to_string(&users).unwrap();
+        assert!(is_there(&root) && passwd.contains(GONE[1]), "the change did not bring them back");
+        cost
+    });
+    let drift = middle(drift.collect());
+    Figures { name: "assent-agent, whole tick of a change", make: Some(make), noop, drift }
 }

@@ -14,16 +14,18 @@ pub enum Rival {
     Cfengine,
     Puppet,
     Ansible,
+    Salt,
 }
 
 impl Rival {
-    pub const ALL: [Self; 3] = [Self::Cfengine, Self::Puppet, Self::Ansible];
+    pub const ALL: [Self; 4] = [Self::Cfengine, Self::Puppet, Self::Ansible, Self::Salt];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Cfengine => "cf-agent",
             Self::Puppet => "puppet apply",
             Self::Ansible => "ansible-playbook",
+            Self::Salt => "salt-call --local",
         }
     }
 
@@ -31,6 +33,7 @@ impl Rival {
     pub fn most(self) -> usize {
         match self {
             Self::Cfengine | Self::Puppet => 10_000,
+            Self::Salt => 1_000,
             Self::Ansible => 100,
         }
     }
@@ -38,7 +41,7 @@ impl Rival {
     pub fn rounds(self) -> usize {
         match self {
             Self::Cfengine => 5,
-            Self::Puppet => 3,
+            Self::Puppet | Self::Salt => 3,
             Self::Ansible => 1,
         }
     }
@@ -48,6 +51,7 @@ impl Rival {
             Self::Cfengine => "cf-agent",
             Self::Puppet => "puppet",
             Self::Ansible => "ansible-playbook",
+            Self::Salt => "salt-call",
         }
     }
 
@@ -85,6 +89,14 @@ impl Rival {
                 fs::write(&playbook, ansible(tree, source)).unwrap();
                 let local = ["-i", "localhost,", "-c", "local"].map(PathBuf::from);
                 [vec!["ansible-playbook".into()], local.into(), vec![playbook]].concat()
+            }
+            Self::Salt => {
+                let states = at("salt");
+                fs::create_dir_all(&states).unwrap();
+                fs::write(states.join("tree.sls"), salt(tree, source)).unwrap();
+                let states_at = states.display().to_string();
+                fs::write(states.join("minion"), salt_minion(&states_at)).unwrap();
+                salt_call(&states_at).into_iter().map(PathBuf::from).collect()
             }
         }
     }
@@ -128,6 +140,11 @@ impl Rival {
                     serde_json::json!([{ "hosts": "localhost", "gather_facts": false, "tasks": tasks }]);
                 machine.write("/bench/site.yml", &play.to_string());
                 words("ansible-playbook -i localhost, -c local /bench/site.yml")
+            }
+            Self::Salt => {
+                machine.write("/bench/salt/tree.sls", &salt_accounts(packages, users));
+                machine.write("/bench/salt/minion", &salt_minion("/bench/salt"));
+                salt_call("/bench/salt")
             }
         }
     }
@@ -219,4 +236,51 @@ fn ansible(tree: &Tree, source: impl Fn(usize) -> String) -> String {
     }
     serde_json::json!([{ "hosts": "localhost", "gather_facts": false, "vars": vars, "tasks": tasks }])
         .to_string()
+}
+
+/// Everything that it keeps lies beside its states.
+fn salt_call(states: &str) -> Vec<String> {
+    let words = format!(
+        "salt-call --local --retcode-passthrough --out quiet --log-level error --log-file {states}/log --cachedir \
+         {states}/cache --config-dir {states} --file-root {states} state.apply tree"
+    );
+    words.split(' ').map(str::to_owned).collect()
+}
+
+/// What a minion would keep elsewhere.
+fn salt_minion(states: &str) -> String {
+    format!("pki_dir: {states}/pki\nsock_dir: {states}/sock\npidfile: {states}/pid\n")
+}
+
+fn salt(tree: &Tree, source: impl Fn(usize) -> String) -> String {
+    let mut states = serde_json::Map::new();
+    for number in 0..tree.files {
+        let mut how =
+            vec![serde_json::json!({ "name": tree.path(number) }), serde_json::json!({ "backup": false })];
+        if number.is_multiple_of(2) {
+            how.push(serde_json::json!({ "contents": format!("{{{{ t }}}}{{{{ host }}}}{number:04}") }));
+        } else {
+            how.push(serde_json::json!({ "source": source(number) }));
+        }
+        states.insert(format!("file{number}"), serde_json::json!({ "file.managed": how }));
+    }
+    // The text ends with a line break, which JSON writes as two characters.
+    let set = |name: &str, text: &str| format!("{{% set {name} = {} %}}\n", serde_json::json!(text));
+    let text = serde_json::json!(text()).to_string();
+    let head = set("t", text.trim_matches('"')) + &set("host", HOSTNAME);
+    format!("#!jinja|json\n{head}{}\n", serde_json::Value::from(states))
+}
+
+fn salt_accounts(packages: &[String], users: &[String]) -> String {
+    let packages: Vec<_> = packages.iter().map(|name| serde_json::json!({ name: "1.0" })).collect();
+    let mut states = serde_json::Map::new();
+    let installed = serde_json::json!([{ "pkgs": packages }, { "refresh": false }]);
+    states.insert("packages".into(), serde_json::json!({ "pkg.installed": installed }));
+    for user in users {
+        let how = serde_json::json!([
+            { "name": user }, { "home": format!("/home/{user}") }, { "shell": "/bin/sh" }, { "createhome": false }
+        ]);
+        states.insert(user.clone(), serde_json::json!({ "user.present": how }));
+    }
+    format!("#!json\n{}\n", serde_json::Value::from(states))
 }
