@@ -28,6 +28,9 @@ pub struct RiskFacts {
     pub past_failures: u32,
     /// A calendar that warns covers one of its windows, such as one of business hours.
     pub warned: bool,
+    /// One of its windows lies outside of those of calendars in which hosts are meant to be changed.
+    #[serde(default)]
+    pub outside_window: bool,
 }
 
 /// One rule: all its conditions hold, or it says nothing. What it does not name does not matter.
@@ -53,6 +56,8 @@ pub struct RiskRule {
     pub min_past_failures: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside_window: Option<bool>,
 }
 
 /// What the rules make of a change.
@@ -81,6 +86,7 @@ impl RiskRule {
             undone_by_itself: None,
             min_past_failures: None,
             warned: None,
+            outside_window: None,
         }
     }
 
@@ -123,6 +129,10 @@ impl RiskRule {
         }
         if let Some(asked) = self.warned {
             all &= need(facts.warned == asked, format!("a calendar warns: {}", yes(facts.warned)));
+        }
+        if let Some(asked) = self.outside_window {
+            let told = yes(facts.outside_window);
+            all &= need(facts.outside_window == asked, format!("outside of maintenance windows: {told}"));
         }
         all.then_some(reasons)
     }
@@ -172,6 +182,7 @@ pub fn defaults() -> Vec<RiskRule> {
         RiskRule { min_targets: Some(50), ..rule("many hosts", Risk::Medium) },
         RiskRule { min_affected: Some(20), ..rule("much depends on it", Risk::Medium) },
         RiskRule { warned: Some(true), ..rule("in a time that a calendar warns of", Risk::Medium) },
+        RiskRule { outside_window: Some(true), ..rule("outside of maintenance windows", Risk::Medium) },
         RiskRule { undone_by_itself: Some(false), ..rule("taken back by hand", Risk::Medium) },
         RiskRule { reboot: Some(true), ..rule("with a reboot", Risk::Medium) },
     ]
@@ -232,6 +243,12 @@ mod tests {
                 Risk::Medium,
                 "in a time that a calendar warns of",
                 "a calendar warns: yes",
+            ),
+            (
+                |f| f.outside_window = true,
+                Risk::Medium,
+                "outside of maintenance windows",
+                "outside of maintenance windows: yes",
             ),
             (|f| f.affected = 20, Risk::Medium, "much depends on it", "an outage would reach: 20"),
         ] {

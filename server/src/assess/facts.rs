@@ -25,7 +25,8 @@ pub(super) fn assess(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Ass
     let hosts = fleet::list(tx)?.into_iter().filter(|host| targets.contains(&host.agent));
     let reached = cmdb::reached(tx, &hosts.map(|host| host.ci).collect::<Vec<_>>())?;
     let planned = changes::effects(tx, &change.digest)?;
-    let warned = changes::conflicts(tx, id, now)?.iter().any(|found| found.kind == ConflictKind::Warning);
+    let conflicts = changes::conflicts(tx, id, now)?;
+    let has = |kind| conflicts.iter().any(|found| found.kind == kind);
     let facts = RiskFacts {
         targets: u32::try_from(targets.len()).unwrap_or(u32::MAX),
         undone_by_itself: body.undo.automatic && !planned.for_good,
@@ -34,7 +35,8 @@ pub(super) fn assess(tx: &mut Conn, id: &ChangeId, now: Timestamp) -> Result<Ass
         affected: u32::try_from(reached.affects.len()).unwrap_or(u32::MAX),
         reboot: body.reboot != Reboot::Never,
         past_failures: changes::count_failures(tx, body, now.plus(-HALF_A_YEAR))?,
-        warned,
+        warned: has(ConflictKind::Warning),
+        outside_window: has(ConflictKind::OutsideWindow),
     };
     let own = manifests::policy(tx)?.policy.risk_rules;
     let told = if own.is_empty() { judge(&defaults(), &facts) } else { judge(&own, &facts) };

@@ -144,6 +144,8 @@ async fn windows_outside_of_those_of_calendars_get_in_the_way() {
         assert_eq!(told(&of).await, [], "{}: there is no such calendar", world.engine);
         world.good("PUT", "/v1/calendars/nights", meant(&[0, 1], &[hours(0, 4)])).await;
         assert_eq!(told(&of).await, [("nights".into(), hours(25, 27), 2)], "{}", world.engine);
+        let risk = world.good("GET", &format!("/v1/changes/{}/assessment", of.id), ()).await;
+        assert_eq!(risk["facts"]["outside_window"], true, "{}: {risk}", world.engine);
         assert_eq!(told(&emergency).await, [], "the calendar is about normal changes");
         // A host that is in two calendars may be changed in both; what touches is one time.
         world
