@@ -26,6 +26,11 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Whether it is less than `seconds` before or after `other`.
+    pub fn is_near(self, other: Self, seconds: i64) -> bool {
+        other.plus(-seconds) < self && self < other.plus(seconds)
+    }
 }
 
 impl fmt::Display for Timestamp {

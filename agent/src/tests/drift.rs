@@ -373,10 +373,21 @@ fn a_power_cut_at_any_write_leaves_one_finding_of_a_foreign_upgrade() {
         bench.machine.power.restore();
         bench
     };
+    cut_anywhere(ready, 5, |found| {
+        let one = |f: &Finding| {
+            let what = (f.number, command(f), resources(f));
+            what == (found[0].number, Some("apt-get upgrade"), vec!["package:alpha", "package:beta"])
+        };
+        found.iter().all(one)
+    });
+}
+
+/// Cuts the power at each write of a tick, of which there are `least` and more: once or twice it is said then, as `fits` has it.
+fn cut_anywhere(ready: impl Fn() -> Bench, least: u64, fits: impl Fn(&[Finding]) -> bool) {
     let mut calm = ready();
     calm.tick();
     let writes = calm.machine.power.writes();
-    assert!(writes >= 5, "{writes}");
+    assert!(writes >= least, "{writes}");
     for at in 0..writes {
         for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
             let what = format!("write {at} {cut:?}");
@@ -384,11 +395,7 @@ fn a_power_cut_at_any_write_leaves_one_finding_of_a_foreign_upgrade() {
             bench.cut_power((at, cut), &what);
             after(&mut bench, 120);
             let found = after(&mut bench, 180);
-            let one = |f: &Finding| {
-                let what = (f.number, command(f), resources(f));
-                what == (found[0].number, Some("apt-get upgrade"), vec!["package:alpha", "package:beta"])
-            };
-            assert!((1..=2).contains(&found.len()) && found.iter().all(one), "{what}: {found:#?}");
+            assert!((1..=2).contains(&found.len()) && fits(&found), "{what}: {found:#?}");
         }
     }
 }
@@ -461,24 +468,7 @@ fn strays_below_a_directory_are_told_unless_another_state_brought_them() {
 #[test]
 fn a_power_cut_at_any_write_of_a_finding_loses_it_not_and_says_it_under_one_number() {
     let ready = || applied(two_files("1.0.0")).touched();
-    let mut calm = ready();
-    calm.tick();
-    let writes = calm.machine.power.writes();
-    assert!(writes >= 4, "{writes}");
-    for at in 0..writes {
-        for cut in [Cut::Lost, Cut::Kept, Cut::Torn] {
-            let what = format!("write {at} {cut:?}");
-            let mut bench = ready();
-            bench.cut_power((at, cut), &what);
-            after(&mut bench, 120);
-            let found = after(&mut bench, 180);
-            assert!((1..=2).contains(&found.len()), "{what}: {found:#?}");
-            assert!(
-                found.iter().all(|f| f.number == 1 && resources(f) == ["file:/etc/motd"]),
-                "{what}: {found:#?}"
-            );
-        }
-    }
+    cut_anywhere(ready, 4, |found| found.iter().all(|f| f.number == 1 && resources(f) == ["file:/etc/motd"]));
 }
 
 /// A machine of files on which the check is counted.

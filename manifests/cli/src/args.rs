@@ -511,9 +511,7 @@ pub struct AsJson {
 impl AsJson {
     /// Whether a program reads standard output. What people read goes to standard error then.
     pub fn begin(self) -> bool {
-        if self.json {
-            term::for_programs();
-        }
+        term::for_programs(self.json);
         self.json
     }
 }

@@ -100,9 +100,7 @@ pub fn verify(
     (root, previous): (Option<Digest>, Option<&Path>),
     json: bool,
 ) -> Done {
-    if json {
-        term::for_programs();
-    }
+    term::for_programs(json);
     let root = match (root, &global.site) {
         (Some(root), _) => Some(root),
         (None, Some(dir)) => Some(Profile::open(Some(dir))?.config.root_sha256),

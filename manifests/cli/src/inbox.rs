@@ -65,19 +65,12 @@ fn row(lang: Lang, item: &InboxItem, zone: &TimeZone) -> Option<Vec<String>> {
         None => what,
     };
     let until = window::local_in(lang, item.due, zone);
-    Some(vec![named(item)?, what, until, text::clean(&item.title)])
-}
-
-/// The series, the change or the calendar.
-fn named(item: &InboxItem) -> Option<String> {
-    let series = item.series.as_ref().map(ToString::to_string);
-    let change = || item.change.as_ref().map(ToString::to_string);
-    series.or_else(change).or_else(|| item.calendar.as_ref().map(ToString::to_string))
+    Some(vec![item.named()?, what, until, text::clean(&item.title)])
 }
 
 /// What to do about windows that have moved, and about what ends.
 fn advice(lang: Lang, item: &InboxItem, zone: &TimeZone) -> String {
-    let Some(name) = named(item) else { return String::new() };
+    let Some(name) = item.named() else { return String::new() };
     let mut out = String::new();
     if let Some(windows) = &item.windows {
         out.push_str(&format!("{name}:\n{}", window::difference(lang, windows, zone)));

@@ -45,9 +45,7 @@ pub struct Looked {
 
 /// `assent log verify`.
 pub fn look(session: &Session, json: bool) -> Done {
-    if json {
-        term::for_programs();
-    }
+    term::for_programs(json);
     let looked = verify(session)?;
     if json { print_json(&looked) } else { Ok(()) }
 }

@@ -42,9 +42,7 @@ const OTHERS: &str = "the server renews timestamp, snapshot, changes and certifi
                       (assent policy edit)";
 
 pub fn run(session: &Session, args: &RenewArgs) -> Done {
-    if args.json {
-        term::for_programs();
-    }
+    term::for_programs(args.json);
     let (info, _) = session.api.site()?;
     let before = trust::refresh_expired(&session.profile, &session.api, session.now)?;
     let team = &session.profile.config.team;

@@ -79,9 +79,9 @@ pub fn confirm(question: &str, word: &str, yes: bool) -> Done {
 /// Whether standard output is one JSON document's.
 static FOR_PROGRAMS: AtomicBool = AtomicBool::new(false);
 
-/// From now on what people read goes to standard error, because a program reads standard output.
-pub fn for_programs() {
-    FOR_PROGRAMS.store(true, Ordering::Relaxed);
+/// With `json` what people read goes to standard error from now on, because a program reads standard output.
+pub fn for_programs(json: bool) {
+    FOR_PROGRAMS.store(json, Ordering::Relaxed);
 }
 
 /// Writes to standard output; a reader that went away (`| head`) ends the command quietly.

@@ -30,8 +30,8 @@ pub fn running_out(tx: &mut Conn, now: Timestamp) -> Result<Vec<RunsOut>, Error>
         if !goes_on && content.mode != CalendarMode::Window && !subscribed.contains_key(&calendar) {
             continue;
         }
-        let near = |end: &Timestamp| now.plus(-HORIZON_SECS) < *end && *end < now.plus(HORIZON_SECS);
-        if let Some(end) = model::last_end(&content)?.filter(near) {
+        let end = model::last_end(&content)?;
+        if let Some(end) = end.filter(|end| end.is_near(now, HORIZON_SECS)) {
             found.push(RunsOut { calendar, title: content.title, person: step.by, end });
         }
     }

@@ -71,7 +71,7 @@ pub fn list_ending(tx: &mut Conn, now: Timestamp) -> Result<Vec<SeriesEnd>, Erro
     let mut ending = Vec::new();
     for (name, _, _, latest, end) in store::list_series(tx)? {
         let end = Timestamp(end);
-        if end <= now.plus(-limits::HORIZON_SECS) || end >= now.plus(limits::HORIZON_SECS) {
+        if !end.is_near(now, limits::HORIZON_SECS) {
             continue;
         }
         let Some(row) = store::find_numbered(tx, latest)? else { continue };

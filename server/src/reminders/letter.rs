@@ -114,10 +114,7 @@ fn line(item: &InboxItem, language: Language) -> String {
     let hosts = item.hosts.unwrap_or_default().to_string();
     let with = [("at", item.due.to_string()), ("hosts", hosts)];
     let due = language.fill(&format!("mail.{}_due", item.kind.as_str()), &with);
-    let series = item.series.as_ref().map(ToString::to_string);
-    let change = item.change.as_ref().map(ToString::to_string);
-    let calendar = item.calendar.as_ref().map(ToString::to_string);
-    let subject = series.or(change).or(calendar).unwrap_or_default();
+    let subject = item.named().unwrap_or_default();
     let windows = item.windows.as_ref().map(|windows| difference(windows, item.zone.as_ref()));
     let (windows, command) = (windows.unwrap_or_default(), command(item, &subject));
     format!("  {subject}{number}{urgent}: {title}\n    {due}\n{windows}    {command}\n")

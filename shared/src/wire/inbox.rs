@@ -137,6 +137,13 @@ impl InboxItem {
         self.urgent && self.kind == InboxKind::Approve
     }
 
+    /// What people call it by: the series, the change or the calendar.
+    pub fn named(&self) -> Option<String> {
+        let series = self.series.as_ref().map(ToString::to_string);
+        let change = || self.change.as_ref().map(ToString::to_string);
+        series.or_else(change).or_else(|| self.calendar.as_ref().map(ToString::to_string))
+    }
+
     /// What it is about, with what tells it from another time: `C-7 2`, with the class of hosts or the new windows if it is about
     /// them, or `freeze` and since or until when.
     pub fn subject(&self) -> String {

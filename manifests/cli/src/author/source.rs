@@ -35,9 +35,7 @@ struct Linted {
 /// # Errors
 /// Usage (exit code 2) when any file has a problem.
 pub fn lint(paths: &[PathBuf], out: Option<&Path>, json: bool) -> Done {
-    if json {
-        term::for_programs();
-    }
+    term::for_programs(json);
     if out.is_some() && paths.len() != 1 {
         return Err(Failure::usage("--out takes one manifest").remedy("run lint for each file"));
     }

@@ -182,9 +182,6 @@ pub fn break_glass(session: &Session, args: &BreakArgs) -> Done {
         "{} is good until {expires}, once on each host that it names\non each of them, as root: assent-agent glass {file}\n",
         args.out.display()
     ))?;
-    if !json {
-        return Ok(());
-    }
     let now = serde_json::json!({ "change_id": id, "agents": agents, "expires": expires });
     written::tell(json, Written::of("glass", args.out.display(), &now)?, "")
 }
